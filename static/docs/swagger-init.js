@@ -13,6 +13,6 @@ SwaggerUIBundle({
   filter: true,
   persistAuthorization: true,
   tryItOutEnabled: true,
-  // Unset, it asks a validator on the internet about every document that is not on localhost.
+  // Whatever the layout, no validator on the internet is asked about the document.
   validatorUrl: null,
 });

@@ -89,9 +89,9 @@ def test_the_vendored_bundle_has_its_licence_beside_it() -> None:
     assert "Permission is hereby granted" in (STATIC / "redoc" / "LICENSE").read_text()
 
 
-@pytest.fixture(params=["", "/behind/a/proxy"], ids=["at the root", "below a path"])
+@pytest.fixture
 def browser(app: FastAPI, request: pytest.FixtureRequest) -> Iterator[BrowserPage]:
-    root: str = request.param
+    root: str = getattr(request, "param", "")
     app.root_path = root
     with served(app) as base_url:
         try:
@@ -107,6 +107,7 @@ def assert_content_and_alone(browser: BrowserPage) -> None:
     assert browser.console_errors == []
 
 
+@pytest.mark.parametrize("browser", ["", "/behind/a/proxy"], indirect=True, ids=["root", "below a path"])
 def test_docs_logs_in_and_calls_in_a_browser(browser: BrowserPage, tmp_path: Path) -> None:
     page = browser.page
     browser.open("/docs")
