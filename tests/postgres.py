@@ -162,14 +162,17 @@ class LocalServer(PostgresServer):
         url = f"postgresql://postgres@127.0.0.1:{self._port}/postgres"
         while True:
             try:
-                psycopg.connect(url, connect_timeout=5).close()
-            except psycopg.OperationalError as error:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    log = (self._home / "log").read_text(errors="replace")[-2000:]
-                    raise PostgresUnavailable(f"Postgres did not start: {error}\n{log}") from error
-                time.sleep(0.02)
-            else:
+                with psycopg.connect(url, connect_timeout=5) as connection:
+                    answer = connection.execute("SHOW data_directory").fetchone()
+            except psycopg.OperationalError:
+                answer = None
+            # A server that another test process started may have taken the port.
+            if answer == (str(self._home / "data"),):
                 return
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                log = (self._home / "log").read_text(errors="replace")[-2000:]
+                raise PostgresUnavailable(f"Postgres did not start:\n{log}")
+            time.sleep(0.02)
 
     def _reachable(self, installation: Installation) -> Path:
         """The programs' folder, copied into `home` if the server's account cannot get at it.
@@ -313,7 +316,7 @@ def _new_server(candidates: list[Installation], *, fsync: bool) -> Iterator[Loca
 @contextlib.contextmanager
 def _home(account: Account) -> Iterator[Path]:
     """A private folder for one server, removed at the end even if this process is killed."""
-    home = Path(tempfile.mkdtemp(prefix="postgres-"))
+    home = Path(tempfile.mkdtemp(prefix="postgres-")).resolve()
     with subprocess.Popen(
         ["/bin/sh", "-c", GUARD, "guard", str(home)],
         stdin=subprocess.PIPE,
@@ -321,12 +324,11 @@ def _home(account: Account) -> Iterator[Path]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     ) as guard:
+        if account:
+            os.chown(home, account["user"], account["group"])
         try:
-            if account:
-                os.chown(home, account["user"], account["group"])
             yield home
         finally:
-            shutil.rmtree(home, ignore_errors=True)
             guard.communicate()
 
 
