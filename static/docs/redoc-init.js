@@ -1,0 +1,18 @@
+"use strict";
+// A file of its own, so that the page's policy can forbid every script inside the HTML.
+
+const element = document.getElementById("docs");
+const text = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
+
+// Its default fonts, Montserrat and Roboto, would come from the internet.
+const options = {
+  theme: {
+    typography: {
+      fontFamily: text,
+      headings: { fontFamily: text },
+      code: { fontFamily: "ui-monospace, 'DejaVu Sans Mono', monospace" },
+    },
+  },
+};
+
+Redoc.init(element.dataset.openapiUrl, options, element);

@@ -1,0 +1,118 @@
+"""A page in headless Chromium, cut off from every host but the one under test."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playwright.sync_api import ConsoleMessage, Page, Request, Route, WebSocket, sync_playwright
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+# A name instead of 127.0.0.1: what a page does differently on localhost (Swagger UI spares it the
+# online validator) would go unseen otherwise.
+SERVED_NAME = "task-platform.test"
+
+# Root may not have a sandbox, and the pages are our own.
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    # The browser's own requests are kept off the network too.
+    f"--host-resolver-rules=MAP {SERVED_NAME} 127.0.0.1,MAP * ~NOTFOUND,EXCLUDE 127.0.0.1",
+)
+
+
+class ChromiumUnavailable(Exception):
+    """No Chromium is to be had here; the message is the reason to skip with."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass
+class BrowserPage:
+    """A page with what it tried and said so far."""
+
+    page: Page
+    base_url: str
+    foreign_requests: list[str] = field(default_factory=list)
+    console_errors: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> None:
+        """Go to a path of the served host, and wait until the page has loaded."""
+        self.page.goto(self.base_url + path, wait_until="load")
+
+    def screenshot(self, path: Path) -> None:
+        """Save the page in its whole height as a PNG."""
+        self.page.screenshot(path=path, full_page=True)
+
+
+def find_chromium() -> str:
+    """The path of the browser; raises ChromiumUnavailable where there is none."""
+    for program in PROGRAMS:
+        path = shutil.which(program)
+        if path is not None:
+            return path
+    raise ChromiumUnavailable(f"no Chromium: none of {', '.join(PROGRAMS)} is on the PATH")
+
+
+@contextlib.contextmanager
+def browser_page(base_url: str, *, timeout_seconds: float = 15) -> Iterator[BrowserPage]:
+    """A new page with a profile of its own, for a server on 127.0.0.1 at `base_url`.
+
+    Requests to any other host are blocked and listed in `foreign_requests`, those that the page's own
+    policy has blocked included; errors on the console and uncaught exceptions in `console_errors`. While it
+    is open, this thread has a running event loop (Playwright's), so asyncio.run() is for other threads.
+    """
+    port = urlsplit(base_url).port
+    own_host = f"{SERVED_NAME}:{port}"
+    executable = find_chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        try:
+            context = browser.new_context(
+                viewport={"width": 1280, "height": 900}, service_workers="block", accept_downloads=False
+            )
+            context.set_default_timeout(timeout_seconds * 1000)
+            page = context.new_page()
+            result = BrowserPage(page, f"http://{own_host}")
+
+            def is_own(url: str) -> bool:
+                parts = urlsplit(url)
+                return parts.scheme in {"data", "blob", "about"} or parts.netloc == own_host
+
+            def note(request: Request) -> None:
+                if not is_own(request.url):
+                    result.foreign_requests.append(request.url)
+
+            def let_through(route: Route) -> None:
+                if is_own(route.request.url):
+                    route.continue_()
+                else:
+                    route.abort()
+
+            def note_websocket(websocket: WebSocket) -> None:
+                if not is_own(websocket.url):
+                    result.foreign_requests.append(websocket.url)
+
+            def note_console(message: ConsoleMessage) -> None:
+                if message.type == "error":
+                    result.console_errors.append(f"{message.text} ({message.location['url']})")
+
+            context.on("request", note)
+            context.on("console", note_console)
+            context.on("weberror", lambda error: result.console_errors.append(str(error.error)))
+            page.on("websocket", note_websocket)
+            context.route("**/*", let_through)
+            yield result
+        finally:
+            browser.close()

@@ -1,0 +1,151 @@
+"""The two pages of documentation, over HTTP and in a browser with no internet."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.security import OAuth2PasswordBearer, OAuth2PasswordRequestForm
+from fastapi.testclient import TestClient
+
+from routers.docs import DOCS_CSP, STATIC, add_docs_pages
+from tests.chromium import BrowserPage, ChromiumUnavailable, browser_page
+from tests.serving import served
+
+PAGES = ("/docs", "/redoc")
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    app = FastAPI(title="Tasks & <more>", docs_url=None, redoc_url=None)
+    bearer = OAuth2PasswordBearer(tokenUrl="auth/login")
+
+    @app.post("/auth/login")
+    def log_in(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[str, str]:
+        if (form.username, form.password) != ("ada", "correct horse"):
+            raise HTTPException(401)
+        return {"access_token": "a-token", "token_type": "bearer"}
+
+    @app.get("/auth/me")
+    def read_me(token: Annotated[str, Depends(bearer)]) -> dict[str, str]:
+        return {"username": "ada who has " + token}
+
+    add_docs_pages(app)
+    return app
+
+
+@pytest.fixture
+def client(app: FastAPI) -> TestClient:
+    return TestClient(app, follow_redirects=False)
+
+
+def loaded_by(html: str) -> list[str]:
+    return re.findall(r'(?:src|href)="([^"]+)"', html)
+
+
+@pytest.mark.parametrize("path", [*PAGES, *(page + "/" for page in PAGES)])
+def test_page_and_all_it_loads_come_from_the_program(client: TestClient, path: str) -> None:
+    page = client.get(path)
+    assert page.status_code == 200
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["content-security-policy"] == DOCS_CSP
+    assert not re.search(r"(https?:)?//", page.text)
+    assert "Tasks &amp; &lt;more&gt;" in page.text
+    assert len(loaded_by(page.text)) >= 4
+    for address in loaded_by(page.text):
+        asset = client.get(address)
+        assert asset.status_code == 200
+        assert "immutable" in asset.headers["cache-control"]
+        kind = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8", "png": "image/png"}
+        assert asset.headers["content-type"] == kind[address.rsplit(".", 1)[1]]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_addresses_lie_below_the_root_path(app: FastAPI, page: str) -> None:
+    client = TestClient(app, root_path="/behind/a/proxy")
+    html = client.get(page).text
+    assert 'data-openapi-url="/behind/a/proxy/openapi.json"' in html
+    assert all(address.startswith("/behind/a/proxy/docs/assets/") for address in loaded_by(html))
+
+
+def test_an_asset_that_is_not_there_is_404(client: TestClient) -> None:
+    favicon = loaded_by(client.get("/docs").text)[0]
+    assert client.get(favicon.replace("favicon.png", "other.png")).status_code == 404
+    assert client.get(favicon.replace("favicon.png", "..%2f..%2fconfig.py")).status_code == 404
+
+
+def test_neither_page_is_in_the_openapi_document(client: TestClient) -> None:
+    assert set(client.get("/openapi.json").json()["paths"]) == {"/auth/login", "/auth/me"}
+
+
+def test_policy_allows_no_script_but_the_programs_own() -> None:
+    assert "script-src 'self';" in DOCS_CSP
+    assert "unsafe-eval" not in DOCS_CSP
+
+
+def test_the_vendored_bundle_has_its_licence_beside_it() -> None:
+    assert "Permission is hereby granted" in (STATIC / "redoc" / "LICENSE").read_text()
+
+
+@pytest.fixture
+def browser(app: FastAPI, request: pytest.FixtureRequest) -> Iterator[BrowserPage]:
+    root: str = getattr(request, "param", "")
+    app.root_path = root
+    with served(app) as base_url:
+        try:
+            with browser_page(base_url) as browser:
+                browser.base_url += root
+                yield browser
+        except ChromiumUnavailable as error:
+            pytest.skip(error.reason)
+
+
+def assert_content_and_alone(browser: BrowserPage) -> None:
+    assert browser.foreign_requests == []
+    assert browser.console_errors == []
+
+
+@pytest.mark.parametrize("browser", ["", "/behind/a/proxy"], indirect=True, ids=["root", "below a path"])
+def test_docs_logs_in_and_calls_in_a_browser(browser: BrowserPage, tmp_path: Path) -> None:
+    page = browser.page
+    browser.open("/docs")
+    page.locator(".opblock").first.wait_for()
+    assert page.locator(".opblock").count() == 2
+
+    page.get_by_role("button", name="Authorize").click()
+    page.locator("#oauth_username").fill("ada")
+    page.locator("#oauth_password").fill("correct horse")
+    page.get_by_label("Apply given OAuth2 credentials").click()
+    page.get_by_text("Logout").wait_for()
+    page.locator(".btn-done").click()
+
+    # Reloaded, it still has the token.
+    browser.open("/docs")
+    page.locator("#operations-default-read_me_auth_me_get").click()
+    page.get_by_role("button", name="Execute").click()
+    page.get_by_text("ada who has a-token").first.wait_for()
+    browser.screenshot(tmp_path / "docs.png")
+    assert_content_and_alone(browser)
+
+
+def test_docs_says_so_when_the_password_is_wrong(browser: BrowserPage) -> None:
+    page = browser.page
+    browser.open("/docs")
+    page.get_by_role("button", name="Authorize").click()
+    page.locator("#oauth_username").fill("ada")
+    page.locator("#oauth_password").fill("wrong")
+    page.get_by_label("Apply given OAuth2 credentials").click()
+    page.locator(".auth-container .errors").wait_for()
+    assert browser.foreign_requests == []
+
+
+def test_redoc_renders_and_searches_in_a_browser(browser: BrowserPage, tmp_path: Path) -> None:
+    page = browser.page
+    browser.open("/redoc")
+    page.get_by_role("heading", name="Read Me").wait_for()
+    page.get_by_role("textbox").fill("log")
+    page.locator("[data-role='search:results'] li").first.wait_for()
+    browser.screenshot(tmp_path / "redoc.png")
+    assert_content_and_alone(browser)

@@ -1,0 +1,32 @@
+"""An app behind a real socket, for what a test client inside the process cannot show."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+START_TIMEOUT_SECONDS = 30.0
+
+
+@contextlib.contextmanager
+def served(app: ASGIApp, *, root_path: str = "") -> Iterator[str]:
+    """Serve on a free loopback port, on a thread of its own; yields the base URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(app, root_path=root_path, log_config=None, timeout_graceful_shutdown=5)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            deadline = time.monotonic() + START_TIMEOUT_SECONDS
+            while not server.started:
+                if not thread.is_alive() or time.monotonic() > deadline:
+                    raise RuntimeError("the server did not start; its log has the reason")
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
