@@ -21,6 +21,9 @@ Call: TypeAlias = tuple[bytes, int]
 Source: TypeAlias = Callable[[], Call | None]
 
 
+_CLOSE = b"\r\nconnection: close\r\n"  # as uvicorn writes it
+
+
 def request(method: str, path: str, token: str = "", body: bytes = b"") -> bytes:
     """The bytes of one request; a body is JSON."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {HOST}", "Accept: */*"]
@@ -35,6 +38,21 @@ def form(path: str, body: bytes) -> bytes:
     """The bytes of one posted form."""
     head = f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {len(body)}\r\n"
     return head.encode() + b"Content-Type: application/x-www-form-urlencoded\r\n\r\n" + body
+
+
+def answer_length(received: bytearray) -> int | None:
+    """Bytes of the whole answer that begins so; None where that is not known yet."""
+    end = received.find(b"\r\n\r\n")
+    if end < 0:
+        return None
+    head = received[:end].lower()
+    at = head.find(b"\r\ncontent-length:")
+    if at >= 0:
+        return end + 4 + int(head[at + 17 :].partition(b"\r\n")[0])
+    if b"\r\ntransfer-encoding: chunked" in head:
+        # Known when the last chunk, the empty one, is here.
+        return len(received) if received.endswith(b"\r\n0\r\n\r\n") else None
+    return end + 4
 
 
 @dataclass(slots=True)
@@ -88,8 +106,7 @@ class _Client(asyncio.Protocol):
         self._asked = 0.0  # 0: nothing is in flight
         self._expected = 0
         self._status = 0
-        self._length = -1  # of the whole answer; -1: not known yet, -2: chunked
-        self._closing = False
+        self._length: int | None = None
         self._received = bytearray()
 
     async def connect(self) -> None:
@@ -106,34 +123,18 @@ class _Client(asyncio.Protocol):
             self._leave()
             return
         data, self._expected = call
-        self._length = -1
+        self._length = None
         self._asked = time.perf_counter()
         self._transport.write(data)
 
     def data_received(self, data: bytes) -> None:
         received = self._received
         received += data
-        if self._length == -1:
-            end = received.find(b"\r\n\r\n")
-            if end < 0:
-                return
-            head = bytes(received[:end]).lower()
-            self._status = int(head[9:12])
-            self._closing = b"\r\nconnection: close" in head
-            at = head.find(b"\r\ncontent-length:")
-            if at >= 0:
-                line = head[at + 17 :].partition(b"\r\n")[0]
-                self._length = end + 4 + int(line)
-            elif b"\r\ntransfer-encoding: chunked" in head:
-                self._length = -2
-            else:
-                self._length = end + 4
-        if self._length == -2:
-            if not received.endswith(b"\r\n0\r\n\r\n"):
-                return
-        elif len(received) < self._length:
-            return
-        self._answered()
+        if self._length is None:
+            self._length = answer_length(received)
+        if self._length is not None and len(received) >= self._length:
+            self._status = int(received[9:12])
+            self._answered()
 
     def _answered(self) -> None:
         now = time.perf_counter()
@@ -144,8 +145,9 @@ class _Client(asyncio.Protocol):
         else:
             self._result.failures[f"status {self._status}"] += 1
         self._asked = 0.0
+        closing = _CLOSE in self._received
         self._received.clear()
-        if self._closing:
+        if closing:
             self._again()
         else:
             self.ask()

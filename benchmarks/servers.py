@@ -22,7 +22,16 @@ ROOT = Path(__file__).resolve().parent.parent
 KEY = secrets.token_hex(32)
 
 # Settings of the person who runs the benchmark must not leak into what is measured.
-KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+KEPT = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH",
+    "PYTHONDONTWRITEBYTECODE",
+)
 
 
 class NotStartedError(RuntimeError):
@@ -135,10 +144,10 @@ def free_port() -> int:
     return port
 
 
-def environment(**settings: str) -> dict[str, str]:
+def environment(root: Path, settings: Mapping[str, str]) -> dict[str, str]:
     """A clean environment with the given settings and nothing of the caller's configuration."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    return kept | {"PYTHONPATH": str(ROOT), "SECRET_KEY": KEY} | settings
+    return {**kept, "PYTHONPATH": str(root), "SECRET_KEY": KEY, **settings}
 
 
 class Process:
@@ -201,14 +210,15 @@ class Server(Process):
         *,
         settings: Mapping[str, str],
         chosen: set[int] | None = None,
-        cwd: Path = ROOT,
+        root: Path = ROOT,
     ) -> None:
         self.port = free_port()
-        self._env = environment(**settings)
-        self._cwd = cwd
+        self._env = environment(root, settings)
+        # Not the checkout: a .env there would be read.
+        self._cwd = directory
         self._chosen = split_cores()[0] if chosen is None else chosen
         options = "--loop uvloop --http httptools --no-access-log --log-level warning --workers 1"
-        command = [sys.executable, "-m", "uvicorn", app, "--app-dir", str(cwd), *options.split()]
+        command = [sys.executable, "-m", "uvicorn", app, *options.split()]
         super().__init__(name, [*command, "--host", HOST, "--port", str(self.port)], directory)
 
     def __enter__(self) -> Self:
@@ -229,19 +239,20 @@ class Server(Process):
         self.stop()
 
 
-def run_script(script: str, settings: Mapping[str, str], cwd: Path) -> None:
+def run_script(path: Path, cwd: Path, settings: Mapping[str, str]) -> None:
     """Run one of the program's own scripts and fail with what it said."""
     done = subprocess.run(
-        [sys.executable, script],
+        [sys.executable, str(path)],
         cwd=cwd,
-        env=environment(**settings),
+        env=environment(path.parent, settings),
         capture_output=True,
         text=True,
         check=False,
         timeout=600,
     )
     if done.returncode:
-        raise NotStartedError(f"{script} ended with {done.returncode}\n{done.stdout}{done.stderr}")
+        said = done.stdout + done.stderr
+        raise NotStartedError(f"{path.name} ended with {done.returncode}\n{said}")
 
 
 # ---- Postgres ------------------------------------------------------------------------------------
@@ -280,7 +291,7 @@ class Postgres(Process):
         super().__init__("postgres", command, directory)
 
     def __enter__(self) -> Self:
-        env = environment(LC_ALL="C.UTF-8")
+        env = environment(ROOT, {"LC_ALL": "C.UTF-8"})
         word_file = self._data.parent / "postgres.word"
         if not self._data.exists():
             self._data.mkdir(mode=0o700)

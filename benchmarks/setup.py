@@ -92,15 +92,20 @@ class Place:
         if not (self.root / "main.py").exists():
             raise NotStartedError("there is no main.py here: --root says where the program is")
         settings = self.settings(name, url, **more)
-        run_script("create_tables.py", settings | ADMIN, self.root)
+        run_script(self.root / "create_tables.py", self.directory, settings | ADMIN)
         server = Server(
-            name, "main:app", self.directory, settings=settings, chosen=self.cores, cwd=self.root
+            name,
+            "main:app",
+            self.directory,
+            settings=settings,
+            chosen=self.cores,
+            root=self.root,
         )
         return self.stack.enter_context(server)
 
-    def peer(self, name: str, module: str, url: str) -> Server:
+    def peer(self, name: str, module: str, url: str, **more: str) -> Server:
         """One of the applications beside ours."""
-        settings = {"DATABASE_URL": url, "BCRYPT_ROUNDS": "4"}
+        settings = {"DATABASE_URL": url, "BCRYPT_ROUNDS": "4", **more}
         server = Server(
             name,
             f"benchmarks.{module}:app",
@@ -112,15 +117,22 @@ class Place:
 
 
 @contextmanager
-def place(arguments: argparse.Namespace, cores: set[int] | None = None) -> Iterator[Place]:
-    """A folder for one run, removed after the servers have ended."""
+def place(
+    arguments: argparse.Namespace, cores: set[int] | None = None, keep: Path | None = None
+) -> Iterator[Place]:
+    """A folder for one run, removed after the servers have ended unless it is to be kept."""
     extra = dict(pair.split("=", 1) for pair in arguments.env)
-    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=arguments.dir))
+    if keep is None:
+        folder = Path(tempfile.mkdtemp(prefix="bench-", dir=arguments.dir))
+    else:
+        folder = keep.resolve()
+        folder.mkdir(parents=True, exist_ok=True)
     try:
         with ExitStack() as stack:
             yield Place(folder, arguments.root.resolve(), extra, stack, cores)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def finish(report: Report, arguments: argparse.Namespace, *, failed: bool) -> int:
