@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import shlex
+import subprocess
 import sys
 import tempfile
 import time
@@ -70,13 +71,26 @@ def _fsync_ms(directory: Path) -> float:
     return median(times) * 1000
 
 
+def _commit() -> str:
+    """Which state of the program was measured, as far as git can say."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
+    try:
+        done = subprocess.run(
+            command, cwd=RESULTS.parent, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
 def machine(directory: Path) -> str:
     """One paragraph on what the figures were measured on."""
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
         f"{os.cpu_count()} cores, {_processor()}; {platform.system()} {platform.release()}; "
         f"a 4 KB write and fsync {_fsync_ms(directory):.2f} ms; load average at the start "
-        f"{os.getloadavg()[0]:.1f}. Python {platform.python_version()}, {packages}."
+        f"{os.getloadavg()[0]:.1f}. Python {platform.python_version()}, {packages}. "
+        f"The program at commit {_commit()}."
     )
 
 
