@@ -1,0 +1,104 @@
+"""Bring the database to the newest schema and make the first admin: `python create_tables.py`.
+
+Safe to run again, and several at once: the second waits for the first and finds nothing to do.
+"""
+
+import sys
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
+
+from config import settings
+from database import Database, database
+from errors import AppError
+from logging_config import logger, setup_logging
+from services import user_service
+
+FOLDER = Path(__file__).resolve().parent
+
+
+class SchemaError(Exception):
+    """The database is not at the schema this program needs; the message is one line that says what to run."""
+
+
+def _configuration() -> Config:
+    configuration = Config()
+    configuration.set_main_option("script_location", str(FOLDER / "migrations").replace("%", "%%"))
+    return configuration
+
+
+def newest_revision() -> str:
+    """The revision that this program's code needs."""
+    revision = ScriptDirectory.from_config(_configuration()).get_current_head()
+    assert revision is not None
+    return revision
+
+
+def current_revision(db: Database = database) -> str | None:
+    """The revision the database is at; none for an empty one."""
+
+    return db.read(lambda session: MigrationContext.configure(session.connection()).get_current_revision())
+
+
+def migrate(db: Database = database, revision: str = "head") -> None:
+    """Bring the database to a revision, by default the newest, all or nothing."""
+    with db.exclusive_connection() as connection:
+        configuration = _configuration()
+        configuration.attributes["connection"] = connection
+        at = MigrationContext.configure(connection).get_current_revision()
+        known = {script.revision for script in ScriptDirectory.from_config(configuration).walk_revisions()}
+        if at is not None and at not in known:
+            raise SchemaError(f"The database is at revision {at}, which is newer than this program: update the program.")
+        if at is None and inspect(connection).has_table("tasks"):
+            raise SchemaError("The database has tables that no migration of this program made: use an empty database.")
+        if revision == "head" or at is None or _is_newer(configuration, revision, at):
+            command.upgrade(configuration, revision)
+        else:
+            command.downgrade(configuration, revision)
+
+
+def _is_newer(configuration: Config, revision: str, at: str) -> bool:
+    if revision == "base":
+        return False
+    script = ScriptDirectory.from_config(configuration)
+    return at in {found.revision for found in script.iterate_revisions(revision, "base")}
+
+
+def check_schema(db: Database = database) -> None:
+    """Raise SchemaError unless the database is at the newest revision; an empty SQLite file is brought there."""
+    at, newest = current_revision(db), newest_revision()
+    if at is None and db.is_sqlite:
+        migrate(db)
+    elif at != newest:
+        found = "is empty" if at is None else f"is at revision {at}, and this program needs {newest}"
+        raise SchemaError(f"The database {found}: run `python create_tables.py`")
+
+
+def create_first_admin(db: Database = database) -> bool:
+    """Make the account of `FIRST_ADMIN_*` an admin's, unless there is one already; whether it was made."""
+    name, email, password = settings.first_admin_username, settings.first_admin_email, settings.first_admin_password
+    if not (name and email and password):
+        return False
+    return user_service.create_first_admin(db, name, email, password.get_secret_value())
+
+
+def main() -> int:
+    """Migrate, make the first admin, and say so; the exit code."""
+    setup_logging()
+    try:
+        migrate()
+        if create_first_admin():
+            logger.info("First admin created: %s", settings.first_admin_username)
+    except (AppError, SchemaError, ValueError) as error:
+        print(f"Tables not created: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    print("Tables created successfully!")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

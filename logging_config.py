@@ -1,0 +1,120 @@
+"""Console and file logs: one line an entry, whatever the data holds.
+
+Text lines are `time - name - level - message`; with `LOG_FORMAT=json` each line is an object that
+has the request's id too. Several processes may write the same file.
+"""
+
+import json
+import logging
+import os
+import sys
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from pathlib import Path
+
+from config import settings
+
+request_id_var: ContextVar[str] = ContextVar("request_id", default="-")
+
+logger = logging.getLogger("task_platform")
+
+TEXT_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
+# All that ends a line or steers a terminal: C0, DEL, C1, the Unicode separators, and what is not a character.
+_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+_ESCAPES |= {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+
+
+def one_line(text: str) -> str:
+    """The text with everything escaped that could end the line or can't be written as UTF-8."""
+    return text.translate(_ESCAPES).encode("utf-8", "backslashreplace").decode()
+
+
+class TextFormatter(logging.Formatter):
+    """The text format, kept to one line also for a traceback."""
+
+    def __init__(self) -> None:
+        super().__init__(TEXT_FORMAT)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return one_line(super().format(record))
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, for programs that collect logs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "logger": record.name,
+            "level": record.levelname,
+            "message": record.getMessage(),
+            "request_id": request_id_var.get(),
+            "process": record.process,
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        # json escapes what is not ASCII, line ends and lone surrogates included.
+        return json.dumps(entry)
+
+
+class AppendingHandler(logging.Handler):
+    """Appends each entry to a file with one system call, so that processes never mix their lines.
+
+    The file is opened again when it was moved away, as logrotate does. A log that can't be written
+    must not stop the program: it is said once on standard error, and the next entry tries again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._descriptor: int | None = None
+        self._failed = False
+
+    def _open(self) -> int:
+        if self._descriptor is not None:
+            try:
+                there, ours = os.stat(self._path), os.fstat(self._descriptor)
+                if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+                    return self._descriptor
+            except FileNotFoundError:
+                pass
+            os.close(self._descriptor)
+            self._descriptor = None
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        return self._descriptor
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            os.write(self._open(), (self.format(record) + "\n").encode("utf-8", "backslashreplace"))
+            self._failed = False
+        except OSError as error:
+            if not self._failed:
+                self._failed = True
+                sys.stderr.write(f"The log file {self._path} can't be written: {error}\n")
+
+    def close(self) -> None:
+        self.acquire()
+        try:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
+        finally:
+            self.release()
+        super().close()
+
+
+def setup_logging() -> logging.Logger:
+    """Send the logger `task_platform` to the console and to `LOG_FILE`; calling it again starts anew."""
+    formatter = JsonFormatter() if settings.log_format == "json" else TextFormatter()
+    for handler in list(logger.handlers):
+        if isinstance(handler, AppendingHandler) or handler.get_name() == "task_platform.console":
+            logger.removeHandler(handler)
+            handler.close()
+    console = logging.StreamHandler(sys.stdout)
+    console.set_name("task_platform.console")
+    for handler in (console, AppendingHandler(settings.log_file)):
+        handler.setFormatter(formatter)
+        logger.addHandler(handler)
+    logger.setLevel(settings.log_level)
+    return logger

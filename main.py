@@ -1,0 +1,52 @@
+"""The program: `uvicorn main:app`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from config import settings
+from create_tables import check_schema
+from database import database
+from errors import Problem, install_error_handlers
+from logging_config import setup_logging
+from middleware import RequestMiddleware
+from openapi import DESCRIPTION, TAGS, install_openapi
+from routers import analytics, auth, system, tasks, users
+from services import background_tasks
+
+
+@asynccontextmanager
+async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    """Refuse an outdated schema; deliver what an earlier process left; at the end finish what is begun."""
+    check_schema()
+    background_tasks.worker.wake()
+    yield
+    background_tasks.worker.stop()
+    database.close()
+
+
+def create_app() -> FastAPI:
+    """Put the program together; what a request needs starts with the first request, not here."""
+    setup_logging()
+    app = FastAPI(
+        title="Task Platform",
+        version="1.0.0",
+        summary="Tasks, and how they flow",
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.add_middleware(RequestMiddleware)
+    install_error_handlers(app)
+    for router in (tasks.router, analytics.router, auth.router, users.router, system.router(settings)):
+        app.include_router(router)
+    install_openapi(app, Problem)
+    return app
+
+
+app = create_app()

@@ -1,0 +1,301 @@
+"""The tables, with every constraint and index named.
+
+The schema itself is made by the migrations, triggers included; what stands here says the same to
+SQLAlchemy, and a test compares the two.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    SmallInteger,
+    String,
+    Text,
+    UniqueConstraint,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from database import Base
+
+STATUSES = ("pending", "in_progress", "completed")
+ROLES = ("admin", "member")
+HIGHEST_PRIORITY = 4
+TITLE_LENGTH = 200
+DESCRIPTION_LENGTH = 10_000
+PROJECT_LENGTH = 100
+LARGEST_ID = 2**63 - 1
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def microseconds(value: datetime) -> int:
+    """A time as microseconds since 1970."""
+    return (value - _EPOCH) // _MICROSECOND
+
+
+def moment(value: int) -> datetime:
+    """The time that `microseconds` gives this number for; raises OverflowError beyond the years 1 to 9999."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A time in UTC to the microsecond: `timestamptz` on Postgres, microseconds since 1970 on SQLite.
+
+    SQLite has no type for times; as whole numbers they sort, subtract and compare exactly.
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The type in this database."""
+        return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else DateTime(timezone=True))
+
+    def bind_processor(self, dialect: Dialect) -> Any:
+        """How a time is sent; a naive one is taken as UTC."""
+
+        def as_utc(value: datetime | None) -> datetime | None:
+            return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+        def as_microseconds(value: datetime | None) -> int | None:
+            value = as_utc(value)
+            return None if value is None else microseconds(value)
+
+        return as_microseconds if dialect.name == "sqlite" else as_utc
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
+        """How a time comes back."""
+        if dialect.name != "sqlite":
+            return None
+        epoch, delta = _EPOCH, timedelta
+
+        def as_datetime(value: int | None) -> datetime | None:
+            return None if value is None else epoch + delta(0, 0, value)
+
+        return as_datetime
+
+
+# JSON as jsonb on Postgres; as text on SQLite, which has functions for it too.
+JsonText = JSON().with_variant(JSONB(), "postgresql")
+# SQLite gives out numbers only to a primary key that is INTEGER.
+RowId = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> str:
+    return f"{column} IN ({', '.join(repr(value) for value in values)})"
+
+
+class User(Base):
+    """An account."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        CheckConstraint("length(username) BETWEEN 3 AND 50", name="username_length"),
+        CheckConstraint("username NOT GLOB '*[^A-Za-z0-9._-]*'", name="username_characters").ddl_if(dialect="sqlite"),
+        CheckConstraint("username ~ '^[A-Za-z0-9._-]+$'", name="username_characters").ddl_if(dialect="postgresql"),
+        CheckConstraint("length(email) BETWEEN 3 AND 254", name="email_length"),
+        CheckConstraint(_one_of("role", ROLES), name="role"),
+        UniqueConstraint("email_folded"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
+    username: Mapped[str] = mapped_column(String(50))
+    email: Mapped[str] = mapped_column(String(254))
+    # Folded in Python, so that both databases agree on letters beyond ASCII.
+    email_folded: Mapped[str] = mapped_column(String(254))
+    password_hash: Mapped[str] = mapped_column(String(255))
+    is_active: Mapped[bool] = mapped_column(default=True)
+    role: Mapped[str] = mapped_column(String(10), default="member")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+# Usernames and emails are unique in any letter case, for writers past the API too.
+Index("uq_users_username", func.lower(User.username), unique=True)
+Index("uq_users_email", func.lower(User.email), unique=True)
+
+
+class Task(Base):
+    """A piece of work, with its owner."""
+
+    __tablename__ = "tasks"
+    __table_args__ = (
+        CheckConstraint(f"length(title) BETWEEN 1 AND {TITLE_LENGTH} AND trim(title) <> ''", name="title"),
+        CheckConstraint(f"length(description) <= {DESCRIPTION_LENGTH}", name="description_length"),
+        CheckConstraint(_one_of("status", STATUSES), name="status"),
+        CheckConstraint(f"priority BETWEEN 0 AND {HIGHEST_PRIORITY}", name="priority"),
+        CheckConstraint(f"length(project) BETWEEN 1 AND {PROJECT_LENGTH}", name="project_length"),
+        CheckConstraint("(status = 'completed') = (completed_at IS NOT NULL)", name="completed_at"),
+        Index("ix_tasks_user_id_created_at", "user_id", "created_at", "id"),
+        Index("ix_tasks_user_id_updated_at", "user_id", "updated_at", "id"),
+        Index("ix_tasks_user_id_due_at", "user_id", "due_at", "id"),
+        Index("ix_tasks_user_id_completed_at", "user_id", "completed_at", "id"),
+        Index("ix_tasks_user_id_title", "user_id", "title_folded", "id"),
+        Index("ix_tasks_user_id_priority", "user_id", "priority", "id"),
+        Index("ix_tasks_user_id_id", "user_id", "id"),
+        Index("ix_tasks_user_id_status", "user_id", "status", "created_at", "id"),
+        Index("ix_tasks_user_id_project", "user_id", "project", "created_at", "id"),
+        Index("ix_tasks_created_at", "created_at", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"), type_=BigInteger)
+    title: Mapped[str] = mapped_column(String(TITLE_LENGTH))
+    # What searching and sorting go by: see text.fold. In the order of code points on both databases.
+    title_folded: Mapped[str] = mapped_column(Text().with_variant(Text(collation="C"), "postgresql"))
+    description: Mapped[str | None] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(String(11), default="pending")
+    priority: Mapped[int] = mapped_column(SmallInteger, default=0)
+    project: Mapped[str] = mapped_column(
+        String(PROJECT_LENGTH).with_variant(String(PROJECT_LENGTH, collation="C"), "postgresql"), default="General"
+    )
+    tags: Mapped[list[str]] = mapped_column(JsonText, default=list)
+    due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    completed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # Counts the changes; the ETag is made of it.
+    version: Mapped[int] = mapped_column(BigInteger, default=1)
+
+
+class TaskTag(Base):
+    """Each tag of each task once more, in the order a list by tag is read; kept by triggers on `tasks`."""
+
+    __tablename__ = "task_tags"
+    __table_args__ = (Index("ix_task_tags_task_id", "task_id"), {"sqlite_with_rowid": False})
+
+    user_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    tag: Mapped[str] = mapped_column(
+        String(50).with_variant(String(50, collation="C"), "postgresql"), primary_key=True
+    )
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
+    task_id: Mapped[int] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), type_=BigInteger, primary_key=True)
+
+
+class TaskHistory(Base):
+    """One change of one task; only ever added to, in the transaction that made the change."""
+
+    __tablename__ = "task_history"
+    __table_args__ = (
+        CheckConstraint(
+            "kind IN ('created', 'updated', 'status_changed', 'assigned', 'deleted', 'imported')", name="kind"
+        ),
+        Index("ix_task_history_task_id", "task_id", "id"),
+        Index("ix_task_history_owner_id", "owner_id", "created_at", "id"),
+        Index("ix_task_history_previous_owner_id", "previous_owner_id", "created_at", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
+    # No foreign keys: the history outlives the task and the people.
+    task_id: Mapped[int] = mapped_column(BigInteger)
+    actor_id: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str] = mapped_column(String(14))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    # {"field": {"from": ..., "to": ...}}
+    changes: Mapped[dict[str, Any]] = mapped_column(JsonText)
+    # Owner and status after the change (of a deleted task: none), and before it where they differ.
+    owner_id: Mapped[int | None] = mapped_column(BigInteger)
+    status: Mapped[str | None] = mapped_column(String(11))
+    previous_owner_id: Mapped[int | None] = mapped_column(BigInteger)
+    previous_status: Mapped[str | None] = mapped_column(String(11))
+
+
+class OwnerCount(Base):
+    """How many tasks an owner has in each status; kept by triggers on `tasks`.
+
+    On Postgres a count is spread over several rows (`slot`), so that writers rarely wait for one another:
+    what counts is the sum. `version` grows with every change of any of the owner's tasks.
+    """
+
+    __tablename__ = "owner_counts"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger, primary_key=True)
+    slot: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    pending: Mapped[int] = mapped_column(BigInteger)
+    in_progress: Mapped[int] = mapped_column(BigInteger)
+    completed: Mapped[int] = mapped_column(BigInteger)
+    version: Mapped[int] = mapped_column(BigInteger)
+
+
+class ProjectCount(Base):
+    """The same for each of an owner's projects."""
+
+    __tablename__ = "project_counts"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger, primary_key=True)
+    project: Mapped[str] = mapped_column(
+        String(PROJECT_LENGTH).with_variant(String(PROJECT_LENGTH, collation="C"), "postgresql"), primary_key=True
+    )
+    slot: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    pending: Mapped[int] = mapped_column(BigInteger)
+    in_progress: Mapped[int] = mapped_column(BigInteger)
+    completed: Mapped[int] = mapped_column(BigInteger)
+
+
+class SystemCount(Base):
+    """The same for everybody's tasks together."""
+
+    __tablename__ = "system_counts"
+
+    slot: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    pending: Mapped[int] = mapped_column(BigInteger)
+    in_progress: Mapped[int] = mapped_column(BigInteger)
+    completed: Mapped[int] = mapped_column(BigInteger)
+
+
+class Notification(Base):
+    """Something a person is told, written in the transaction that caused it and delivered after it."""
+
+    __tablename__ = "notifications"
+    __table_args__ = (
+        CheckConstraint(_one_of("kind", ("created", "completed", "assigned")), name="kind"),
+        CheckConstraint(_one_of("state", ("waiting", "delivered", "failed")), name="state"),
+        Index("ix_notifications_state", "state", "next_attempt_at", "id"),
+        Index("ix_notifications_user_id", "user_id", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger)
+    kind: Mapped[str] = mapped_column(String(20))
+    task_id: Mapped[int] = mapped_column(BigInteger)
+    task_title: Mapped[str] = mapped_column(String(TITLE_LENGTH))
+    actor_id: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    state: Mapped[str] = mapped_column(String(10), default="waiting")
+    attempts: Mapped[int] = mapped_column(default=0)
+    # When it is due; while somebody delivers it, when their claim on it ends.
+    next_attempt_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    logged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_error: Mapped[str | None] = mapped_column(Text)
+
+
+class Caller(NamedTuple):
+    """What a request needs to know of the account that makes it."""
+
+    id: int
+    username: str
+    email: str
+    is_active: bool
+    role: str
+    created_at: datetime
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role == "admin"

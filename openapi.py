@@ -1,0 +1,53 @@
+"""What `/docs` says: the first three calls, the tags, the shapes of bodies and errors."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from schemas import TaskImport
+
+DESCRIPTION = """
+People and programs keep their work here, and ask how it flows.
+
+**The first three calls**
+
+1. `POST /auth/register` with a username, an email and a password makes an account.
+2. `POST /auth/login` with the username and the password answers an `access_token`. On this page: press
+   **Authorize** and type them there.
+3. `POST /tasks` with `{"title": "Write the report"}` makes a task; `PUT /tasks/{id}` with
+   `{"status": "completed"}` completes it, and `GET /analytics/user-completion-stats` counts it.
+
+Send the token as `Authorization: Bearer <access_token>`. Times are in UTC. Lists have the address of their next
+page in the header `Link`. Errors are `application/problem+json`: `detail` is for people, `code` for programs.
+"""
+
+TAGS = [
+    {"name": "auth", "description": "Accounts and logging in"},
+    {"name": "users", "description": "Finding people to assign tasks to"},
+    {"name": "tasks", "description": "Making, finding, changing and moving tasks"},
+    {"name": "analytics", "description": "Figures about tasks"},
+    {"name": "system", "description": "The program itself"},
+]
+
+
+def install_openapi(app: FastAPI, problem: type[BaseModel]) -> None:
+    """Complete the document with the shapes that no endpoint names as its model."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = generate()
+            _, definitions = models_json_schema(
+                [(problem, "serialization"), (TaskImport, "validation")],
+                ref_template="#/components/schemas/{model}",
+            )
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            schemas.update(definitions["$defs"])
+            for unused in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(unused, None)
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,60 @@
+"""Figures about the caller's tasks and, for admins, about everybody's."""
+
+from typing import Annotated, Any
+
+from fastapi import Query, Request, Response
+
+from auth import AdminUser, CurrentUser
+from logging_config import logger
+from routing import ReadSession, Router, link_next
+from schemas import CompletionTimeStats, Page, ProjectStats, SystemSummary, UserStats
+from services import analytics_service
+
+router = Router(prefix="/analytics", tags=["analytics"])
+
+
+@router.get("/user-completion-stats", response_model=UserStats, short=True)
+def user_completion_stats(db: ReadSession, user: CurrentUser) -> dict[str, Any]:
+    """Count the caller's tasks by status."""
+    logger.info("User %s requested completion stats", user.username)
+    stats = analytics_service.get_user_stats(db, user.id, user.username)
+    logger.info("Returned stats for user %s: %s", user.username, stats)
+    return stats
+
+
+@router.get("/all-users-stats", response_model=list[UserStats])
+def all_users_stats(
+    db: ReadSession, user: AdminUser, page: Annotated[Page, Query()], request: Request, response: Response
+) -> list[dict[str, Any]]:
+    """Count every user's tasks by status, by user id (admins)."""
+    logger.info("User %s requested all users stats", user.username)
+    stats = analytics_service.get_all_users_stats(db, limit=page.limit, skip=page.skip, cursor=page.cursor)
+    logger.info("Returned stats of %d users for user %s", len(stats.rows), user.username)
+    return link_next(request, response, stats)
+
+
+@router.get("/project-stats", response_model=list[ProjectStats], short=True)
+def project_stats(db: ReadSession, user: CurrentUser) -> list[dict[str, Any]]:
+    """Count the tasks in each of the caller's projects by status."""
+    logger.info("User %s requested project stats", user.username)
+    stats = analytics_service.get_project_stats(db, user.id)
+    logger.info("Returned stats of %d projects for user %s", len(stats), user.username)
+    return stats
+
+
+@router.get("/completion-time-stats", response_model=CompletionTimeStats)
+def completion_time_stats(db: ReadSession, user: CurrentUser) -> dict[str, Any]:
+    """Tell how long the caller's completed tasks took, from created to completed."""
+    logger.info("User %s requested completion time stats", user.username)
+    stats = analytics_service.get_completion_time_stats(db, user.id)
+    logger.info("Returned completion time stats for user %s: %s", user.username, stats)
+    return stats
+
+
+@router.get("/system-summary", response_model=SystemSummary)
+def system_summary(db: ReadSession, user: AdminUser) -> dict[str, Any]:
+    """Count everybody's tasks together (admins)."""
+    logger.info("User %s requested system summary", user.username)
+    summary = analytics_service.get_system_summary(db)
+    logger.info("Returned system summary for user %s: %s", user.username, summary)
+    return summary

@@ -1,0 +1,249 @@
+"""Tasks: making, finding, changing and moving them in bulk."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+from fastapi import BackgroundTasks, Depends, Header, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from sqlalchemy import Row
+
+import auth
+from auth import AdminUser, CurrentUser
+from database import database
+from models import LARGEST_ID
+from routing import ReadSession, Router, WriteSession, link_next
+from schemas import (
+    HistoryEntry,
+    Imported,
+    Message,
+    OwnerFilters,
+    TaskCreate,
+    TaskFilters,
+    TaskImport,
+    TaskRead,
+    TaskSearch,
+    TaskUpdate,
+)
+from services import background_tasks, task_service, transfer_service
+from services.task_query import reads_little
+
+router = Router(prefix="/tasks", tags=["tasks"])
+
+TaskId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
+IfMatch = Annotated[str | None, Header(description="Change the task only if it still has this `ETag`")]
+IfNoneMatch = Annotated[str | None, Header(description="Answer 304 if the task still has this `ETag`")]
+IMPORT_BODY = 32 * 1024 * 1024
+
+
+def _short_list(values: Any) -> bool:
+    return reads_little(values["filters"])
+
+
+@router.post("", response_model=TaskRead, status_code=201)
+def create_task(
+    db: WriteSession, user: CurrentUser, body: TaskCreate, response: Response, background: BackgroundTasks
+) -> Row[Any]:
+    """Create a task.
+
+    It belongs to the caller. One that is made `completed` is completed now.
+    """
+    task = task_service.create_task(db, user, body.model_dump())
+    response.headers["Location"] = f"/tasks/{task.id}"
+    response.headers["ETag"] = task_service.etag(task)
+    background.add_task(background_tasks.after_change, user.id)
+    return task
+
+
+@router.get("", response_model=list[TaskRead], short=_short_list)
+def list_tasks(
+    db: ReadSession, user: CurrentUser, filters: Annotated[TaskFilters, Query()], request: Request, response: Response
+) -> list[Row[Any]]:
+    """List the caller's tasks, newest first.
+
+    Filters combine with AND. The header `Link` has the address of the next page.
+    """
+    return link_next(request, response, task_service.get_tasks_with_filters(db, user, filters))
+
+
+@router.get("/search", response_model=list[TaskRead])
+def search_tasks(
+    db: ReadSession, user: CurrentUser, filters: Annotated[TaskSearch, Query()], request: Request, response: Response
+) -> list[Row[Any]]:
+    """Find the caller's tasks by a text in the title.
+
+    Letter case does not matter, in any script: `STRASSE` finds `straße`. Accents do. `%`, `_` and `\\\\` are
+    ordinary characters.
+    """
+    return link_next(request, response, task_service.get_tasks_with_filters(db, user, filters))
+
+
+@router.get("/all", response_model=list[TaskRead])
+def list_all_tasks(
+    db: ReadSession, user: AdminUser, filters: Annotated[TaskFilters, Query()], request: Request, response: Response
+) -> list[Row[Any]]:
+    """List everybody's tasks (admins)."""
+    return link_next(request, response, task_service.get_tasks_with_filters(db, user, filters, everybodys=True))
+
+
+@router.get("/admin/filter", response_model=list[TaskRead])
+def filter_all_tasks(
+    db: ReadSession, user: AdminUser, filters: Annotated[OwnerFilters, Query()], request: Request, response: Response
+) -> list[Row[Any]]:
+    """List everybody's tasks, or one owner's (admins)."""
+    page = task_service.get_tasks_with_filters(db, user, filters, everybodys=True, owner_id=filters.user_id)
+    return link_next(request, response, page)
+
+
+async def _import_rows(
+    request: Request, _claims: Annotated[dict[str, Any], Depends(auth.token_claims)]
+) -> list[TaskImport]:
+    """The body's tasks, read in a thread: there may be ten thousand."""
+    body = await request.body()
+    is_csv = request.headers.get("content-type", "").startswith("text/csv")
+    parse = transfer_service.parse_csv if is_csv else transfer_service.parse_json
+    return await database.threads.run(lambda: parse(body))
+
+
+@router.post(
+    "/import",
+    response_model=Imported,
+    status_code=201,
+    body_limit=IMPORT_BODY,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "array",
+                        "maxItems": transfer_service.MOST_IMPORTED,
+                        "items": {"$ref": "#/components/schemas/TaskImport"},
+                    },
+                    "examples": {"a list": {"value": [{"title": "Write the report", "status": "completed"}]}},
+                },
+                "text/csv": {
+                    "schema": {"type": "string"},
+                    "examples": {"a table": {"value": "title,status\r\nWrite the report,completed\r\n"}},
+                },
+            },
+        }
+    },
+)
+def import_tasks(
+    db: WriteSession,
+    user: CurrentUser,
+    rows: Annotated[list[TaskImport], Depends(_import_rows)],
+    background: BackgroundTasks,
+) -> dict[str, int]:
+    """Import up to 10,000 tasks, all or none.
+
+    A JSON array, or CSV whose first line names the columns; with their own `created_at`, `updated_at` and
+    `completed_at`. `id` and `user_id` are taken and not used, so that an export can be read. In CSV an empty cell
+    is a field left out, and `tags` are a JSON array or separated by commas. A bad row is named by its index.
+    Nobody is notified.
+    """
+    imported = transfer_service.import_tasks(db, user, rows)
+    background.add_task(background_tasks.after_change, user.id)
+    return {"imported": imported}
+
+
+@router.get(
+    "/export",
+    response_model=list[TaskRead],
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
+def export_tasks(
+    db: ReadSession,
+    user: CurrentUser,
+    format: Annotated[Literal["json", "csv"], Query(description="What to write")] = "json",  # noqa: A002
+) -> Response:
+    """Export all of the caller's tasks, in the order they were made.
+
+    It is streamed, and import reads it back unchanged. No cell of the CSV begins a formula.
+    """
+    part = transfer_service.csv_part if format == "csv" else transfer_service.json_part
+    rows = transfer_service.export_chunk(db, user, after_id=-1)
+
+    async def stream(rows: list[Row[Any]]) -> AsyncIterator[bytes]:
+        yield (b"" if format == "csv" else b"[") + part(rows, first=True)
+        while len(rows) == transfer_service.EXPORT_CHUNK:
+            last = rows[-1].id
+            rows = await database.read_async(lambda db: transfer_service.export_chunk(db, user, last))
+            yield part(rows, first=False)
+        if format == "json":
+            yield b"]"
+
+    return StreamingResponse(
+        stream(rows),
+        media_type="text/csv" if format == "csv" else "application/json",
+        headers={"Content-Disposition": f'attachment; filename="tasks.{format}"'},
+    )
+
+
+@router.get("/{task_id}", response_model=TaskRead, errors=[404], responses={304: {"description": "Not Modified"}}, short=True)
+def read_task(
+    db: ReadSession, user: CurrentUser, task_id: TaskId, response: Response, if_none_match: IfNoneMatch = None
+) -> Row[Any] | Response:
+    """Get a task of the caller's; an admin gets any."""
+    task = task_service.get_task(db, user, task_id)
+    tag = response.headers["ETag"] = task_service.etag(task)
+    if if_none_match is not None:
+        known = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
+        if tag in known or "*" in known:
+            return Response(status_code=304, headers={"ETag": tag})
+    return task
+
+
+@router.get("/{task_id}/history", response_model=list[HistoryEntry], errors=[404], short=True)
+def read_task_history(db: ReadSession, user: CurrentUser, task_id: TaskId) -> list[Row[Any]]:
+    """Get every change of a task, oldest first."""
+    return task_service.get_task_history(db, user, task_id)
+
+
+@router.put("/{task_id}", response_model=TaskRead, errors=[404, 412])
+@router.patch("/{task_id}", response_model=TaskRead, errors=[404, 412], operation_id="patch_task")
+def update_task(
+    db: WriteSession,
+    user: CurrentUser,
+    task_id: TaskId,
+    body: TaskUpdate,
+    response: Response,
+    background: BackgroundTasks,
+    if_match: IfMatch = None,
+) -> Row[Any]:
+    """Change a task: only the fields that are sent.
+
+    Completing it sets `completed_at`, reopening it clears it. Its owner may, and an admin.
+    """
+    task = task_service.update_task(db, user, task_id, body.model_dump(exclude_unset=True), if_match)
+    response.headers["ETag"] = task_service.etag(task)
+    background.add_task(background_tasks.after_change, task.user_id)
+    return task
+
+
+@router.delete("/{task_id}", response_model=Message, errors=[404, 412])
+def delete_task(
+    db: WriteSession, user: CurrentUser, task_id: TaskId, background: BackgroundTasks, if_match: IfMatch = None
+) -> dict[str, str]:
+    """Delete a task; its history stays."""
+    task = task_service.delete_task(db, user, task_id, if_match)
+    background.add_task(background_tasks.after_change, task.user_id)
+    return {"message": "Task deleted successfully"}
+
+
+@router.put("/{task_id}/assign", response_model=Message, errors=[403, 404, 412])
+def assign_task(
+    db: WriteSession,
+    user: CurrentUser,
+    task_id: TaskId,
+    assigned_user_id: Annotated[int, Query(ge=0, le=LARGEST_ID, description="The new owner", examples=[2])],
+    background: BackgroundTasks,
+    if_match: IfMatch = None,
+) -> dict[str, str]:
+    """Give a task to somebody else, who is notified.
+
+    Its owner may, and an admin. `GET /users/lookup` tells the id of a user.
+    """
+    before, after = task_service.assign_task(db, user, task_id, assigned_user_id, if_match)
+    background.add_task(background_tasks.after_change, before.user_id, after.user_id)
+    return {"message": "Task assigned successfully"}

@@ -1,0 +1,335 @@
+"""The router whose endpoints are transactions.
+
+An endpoint that takes `db: ReadSession` or `db: WriteSession` is a plain function: it is called in one
+hop with a session, and for a write the commit comes before the response. What it returns (rows, dicts
+or models) is written as JSON by the declared response model. `user: CurrentUser` is read in the same
+transaction. Errors are declared in OpenAPI, and what no endpoint declares is refused: an unknown or
+repeated query parameter, another media type.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Request, Response, params
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, TypeAdapter
+from sqlalchemy import Row
+from sqlalchemy.orm import Session
+from starlette.types import Message
+from typing_extensions import TypedDict
+
+import auth
+from database import database, get_db
+from errors import ContentTooLarge, UnsupportedMediaType, invalid_input, responses
+from services.paging import PageOf
+
+
+SMALL_BODY = 1024 * 1024
+
+T = TypeVar("T")
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+
+class _Access:
+    """How an endpoint uses the database; a marker in the annotation of its session."""
+
+    def __init__(self, *, writes: bool) -> None:
+        self.writes = writes
+
+
+ReadSession = Annotated[Session, _Access(writes=False), Depends(get_db)]
+WriteSession = Annotated[Session, _Access(writes=True), Depends(get_db)]
+
+
+class JsonWriter:
+    """Writes what an endpoint returned by its response model, without validating it again.
+
+    Rows are written by the names of the model's fields. That what is sent is what is declared is for
+    the tests to prove: they check every answer against the OpenAPI document.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._item: type[BaseModel] | None = None
+        self._fields: tuple[str, ...] = ()
+        item = get_args(model)[0] if get_origin(model) is list else model
+        if isinstance(item, type) and issubclass(item, BaseModel):
+            self._item = item
+            self._fields = tuple(item.model_fields)
+            # A TypedDict of the same fields is written from plain dicts.
+            shape: Any = TypedDict(item.__name__, dict(get_type_hints(item, include_extras=True)))  # type: ignore[operator]
+            item = shape
+        self._adapter: TypeAdapter[Any] = TypeAdapter(list[item] if get_origin(model) is list else item)  # type: ignore[valid-type]
+
+    def dump(self, content: Any) -> bytes:
+        """The JSON of a row, a dict, a model, or a list of them."""
+        if self._item is not None:
+            content = [self._plain(each) for each in content] if isinstance(content, list) else self._plain(content)
+        return self._adapter.dump_json(content)
+
+    def _plain(self, item: Any) -> Any:
+        if isinstance(item, Row):
+            fields = self._fields
+            # The usual case: the columns stand in the order of the fields, with others behind them.
+            if item._fields[: len(fields)] == fields:
+                return dict(zip(fields, item, strict=False))
+            return {name: getattr(item, name) for name in fields}
+        if isinstance(item, BaseModel):
+            return item.__dict__
+        return item._asdict() if isinstance(item, tuple) else item
+
+
+class StrictRoute(APIRoute):
+    """A route that ignores nothing silently, and takes no more than it can use."""
+
+    body_limit = SMALL_BODY
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler, behind checks of the query's names and the body's media type."""
+        handle = super().get_route_handler()
+        allowed = dict(_query_names(self.dependant))
+        media_types = self._media_types()
+
+        async def strict(request: Request) -> Response:
+            if request.scope["query_string"]:
+                _check_query(request, allowed)
+            if media_types:
+                _check_media_type(request, media_types)
+            if request.method != "GET":
+                request = _with_body_limit(request, self.body_limit)
+            return await handle(request)
+
+        return strict
+
+    def _media_types(self) -> tuple[str, ...]:
+        if self.body_field is not None:
+            taken = getattr(self.body_field.field_info, "media_type", "application/json")
+            return (taken, "multipart/form-data") if "form" in taken else (taken,)
+        extra = (self.openapi_extra or {}).get("requestBody", {})
+        return tuple(extra.get("content", ()))
+
+
+def _query_names(dependant: Dependant) -> Iterator[tuple[str, bool]]:
+    """The names of all query parameters, those within models too; and whether each is single."""
+    for field in dependant.query_params:
+        annotation = field.field_info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            for name, info in annotation.model_fields.items():
+                yield info.alias or name, not _is_list(info.annotation)
+        else:
+            yield field.alias, not _is_list(annotation)
+    for dependency in dependant.dependencies:
+        yield from _query_names(dependency)
+
+
+def _is_list(annotation: Any) -> bool:
+    return get_origin(annotation) is list or any(_is_list(part) for part in get_args(annotation))
+
+
+def _check_query(request: Request, allowed: Mapping[str, bool]) -> None:
+    problems = []
+    seen = set()
+    for name, _ in request.query_params.multi_items():
+        if name not in allowed:
+            known = f"allowed: {', '.join(allowed)}" if allowed else "this endpoint takes none"
+            problems.append({"pointer": f"?{name}", "detail": f"Unknown query parameter; {known}"})
+        elif name in seen and allowed[name]:
+            problems.append({"pointer": f"?{name}", "detail": "Given more than once"})
+        seen.add(name)
+    if problems:
+        raise invalid_input(problems)
+
+
+def _check_media_type(request: Request, taken: Sequence[str]) -> None:
+    headers = request.headers
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return
+    sent = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if sent in taken or ("application/json" in taken and sent.startswith("application/") and sent.endswith("+json")):
+        return
+    raise UnsupportedMediaType(f"Send the body as {' or '.join(taken)}")
+
+
+def _with_body_limit(request: Request, limit: int) -> Request:
+    """The request, whose body raises ContentTooLarge beyond the limit, before it is read where its length is told."""
+    length = request.headers.get("content-length", "")
+    too_large = ContentTooLarge(f"The body may have at most {limit:,} bytes here")
+    if length.isdecimal():
+        if int(length) > limit:
+            raise too_large
+        return request
+    if "transfer-encoding" not in request.headers:
+        return request
+    receive, received = request.receive, 0
+
+    async def receive_within_limit() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise too_large
+        return message
+
+    return Request(request.scope, receive_within_limit)
+
+
+def _session_parameter(signature: inspect.Signature) -> tuple[str, _Access] | None:
+    for parameter in signature.parameters.values():
+        for note in getattr(parameter.annotation, "__metadata__", ()):
+            if isinstance(note, _Access):
+                return parameter.name, note
+    return None
+
+
+def _caller_parameter(signature: inspect.Signature) -> tuple[str, bool] | None:
+    """The name of the parameter that takes the caller, and whether it must be an admin."""
+    for parameter in signature.parameters.values():
+        if parameter.annotation in (auth.CurrentUser, auth.AdminUser):
+            return parameter.name, parameter.annotation == auth.AdminUser
+    return None
+
+
+def link_next(request: Request, response: Response, page: PageOf[T]) -> list[T]:
+    """The rows of a page, and in the header `Link` the address of the next one, where there is more."""
+    if page.next_cursor is not None:
+        query = [(key, value) for key, value in request.query_params.multi_items() if key not in ("skip", "cursor")]
+        url = request.url.replace(query=urlencode([*query, ("cursor", page.next_cursor)]))
+        response.headers["Link"] = f'<{url}>; rel="next"'
+    return page.rows
+
+
+Short = bool | Callable[[Mapping[str, Any]], bool]
+
+
+def in_transaction(
+    endpoint: Callable[..., Any], response_model: Any, status_code: int | None, short: Short
+) -> Callable[..., Any]:
+    """The endpoint as FastAPI is to see it: without its session and caller, async, answering with bytes."""
+    signature = inspect.signature(endpoint, eval_str=True)
+    session = _session_parameter(signature)
+    if session is None:
+        return endpoint
+    if inspect.iscoroutinefunction(endpoint):
+        raise TypeError(f"{endpoint.__name__}: a session is for plain functions, which are called in a transaction")
+    db_name, access = session
+    caller = _caller_parameter(signature)
+    write_json = JsonWriter(response_model).dump
+    # The headers that an endpoint sets; FastAPI hands them in only once, so by the endpoint's own name.
+    own = [name for name, parameter in signature.parameters.items() if parameter.annotation is Response]
+
+    async def transaction(**values: Any) -> Response:
+        response: Response = values[own[0]] if own else values.pop("_response")
+        claims = values.pop("_claims", None)
+
+        def work(db: Session) -> bytes | Response:
+            if caller is not None:
+                user = auth.load_caller(db, claims)
+                values[caller[0]] = auth.require_admin(user) if caller[1] else user
+            result = endpoint(**{db_name: db}, **values)
+            return result if isinstance(result, Response) else write_json(result)
+
+        if access.writes:
+            content = await database.write_async(work)
+        else:
+            content = await database.read_async(work, short=short(values) if callable(short) else short)
+        if isinstance(content, Response):
+            return content
+        headers = {key: value for key, value in response.headers.items() if key != "content-length"}
+        status = response.status_code or status_code or 200
+        return Response(content, status, headers, "application/json")
+
+    parameters = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in signature.parameters.items()
+        if name != db_name and (caller is None or name != caller[0])
+    ]
+    if not own:
+        parameters.append(inspect.Parameter("_response", inspect.Parameter.KEYWORD_ONLY, annotation=Response))
+    if caller is not None:
+        claims = Annotated[dict[str, Any], Depends(auth.token_claims)]
+        parameters.insert(0, inspect.Parameter("_claims", inspect.Parameter.KEYWORD_ONLY, annotation=claims))
+    functools.update_wrapper(transaction, endpoint)
+    del transaction.__wrapped__
+    transaction.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return transaction
+
+
+def _usual_errors(signature: inspect.Signature, options: Mapping[str, Any]) -> set[int]:
+    """The errors that follow from an endpoint's parameters, whatever it does."""
+    statuses = {422, 500}
+    caller = _caller_parameter(signature)
+    notes = [
+        note
+        for parameter in signature.parameters.values()
+        for note in getattr(parameter.annotation, "__metadata__", ())
+        if isinstance(note, params.Depends)
+    ]
+    if caller is not None or any(note.dependency is auth.token_claims for note in notes):
+        statuses.add(401)
+    if caller is not None and caller[1]:
+        statuses.add(403)
+    if session := _session_parameter(signature):
+        statuses |= {503, 507} if session[1].writes else {503}
+    if "GET" not in options["methods"]:
+        statuses |= {413, 415}
+    return statuses
+
+
+class Router(APIRouter):
+    """An APIRouter whose endpoints are transactions, strict, and declare the errors they can give.
+
+    `errors` are the statuses an endpoint gives besides the usual ones. `short` says that it reads by an
+    index and no more than a page, always or for certain parameters; on SQLite it is then called on the
+    event loop. Left out, it is called in a thread, which is never wrong.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(route_class=StrictRoute, redirect_slashes=False, **options)
+
+    def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:  # type: ignore[override]
+        """Add an endpoint."""
+        errors: Sequence[int] = options.pop("errors", ())
+        short: Short = options.pop("short", False)
+        body_limit: int = options.pop("body_limit", SMALL_BODY)
+        signature = inspect.signature(endpoint, eval_str=True)
+        options["responses"] = {
+            **responses(*errors, *_usual_errors(signature, options)),
+            **(options.get("responses") or {}),
+        }
+        options.setdefault("operation_id", endpoint.__name__)
+        options.setdefault("response_model", None)
+        wrapped = in_transaction(endpoint, options["response_model"], options.get("status_code"), short)
+        super().add_api_route(path, wrapped, **options)
+        route = self.routes[-1]
+        assert isinstance(route, StrictRoute)
+        route.body_limit = body_limit
+
+    def _decorator(self, method: str, path: str, options: dict[str, Any]) -> Callable[[Endpoint], Endpoint]:
+        def decorate(endpoint: Endpoint) -> Endpoint:
+            self.add_api_route(path, endpoint, methods=[method], **options)
+            return endpoint
+
+        return decorate
+
+    def get(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:  # type: ignore[override]
+        """Add an endpoint that reads."""
+        return self._decorator("GET", path, options)
+
+    def post(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:  # type: ignore[override]
+        """Add an endpoint that makes something."""
+        return self._decorator("POST", path, options)
+
+    def put(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:  # type: ignore[override]
+        """Add an endpoint that changes something."""
+        return self._decorator("PUT", path, options)
+
+    def patch(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:  # type: ignore[override]
+        """Add an endpoint that changes a part of something."""
+        return self._decorator("PATCH", path, options)
+
+    def delete(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:  # type: ignore[override]
+        """Add an endpoint that takes something away."""
+        return self._decorator("DELETE", path, options)

@@ -1,0 +1,1 @@
+"""The rules: what the program does, without a word of HTTP."""

@@ -1,0 +1,266 @@
+"""Tasks: who may see and change which, and what is written when one changes.
+
+Every read starts at `visible_tasks`. Every change writes the task, its history and, where somebody is
+to be told, a notification, all in the caller's transaction.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Row, Select, bindparam, delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from errors import Forbidden, InvalidInput, NotFound, PreconditionFailed
+from models import Caller, Notification, Task, TaskHistory, User
+from schemas import TaskFilters
+from services import task_query
+from services.paging import PageOf
+from services.task_query import TASK_COLUMNS, visible_tasks
+from text import fold
+
+tasks = Task.__table__
+history = TaskHistory.__table__
+notifications = Notification.__table__
+users = User.__table__
+
+READ_ONLY_FIELDS = ("id", "created_at", "updated_at", "completed_at", "user_id")
+CLEARABLE_FIELDS = ("description", "due_at")
+HISTORY_FIELDS = ("title", "description", "status", "priority", "project", "tags", "due_at", "completed_at", "user_id")
+
+TaskRow = Row[Any]
+
+
+def task_not_found() -> NotFound:
+    """What is said of a task that is not there, or not to be seen."""
+    return NotFound("Task not found", code="task_not_found")
+
+
+@cache
+def _one_task(*, everybodys: bool, locked: bool) -> Select[Any]:
+    statement = visible_tasks(everybodys=everybodys).where(tasks.c.id == bindparam("task_id"))
+    return statement.with_for_update() if locked else statement
+
+
+def get_task(db: Session, user: Caller, task_id: int) -> TaskRow:
+    """A task of the caller's, any task for an admin; raises NotFound."""
+    return _find(db, task_id, user, everybodys=user.is_admin)
+
+
+def _find(db: Session, task_id: int, user: Caller, *, everybodys: bool, locked: bool = False) -> TaskRow:
+    statement = _one_task(everybodys=everybodys, locked=locked)
+    row = db.execute(statement, {"owner_id": user.id, "task_id": task_id}).first()
+    if row is None:
+        raise task_not_found()
+    return row
+
+
+def etag(task: TaskRow) -> str:
+    """The entity tag of a task as it is now."""
+    return f'"{task.id}-{task.version}"'
+
+
+def get_tasks_with_filters(
+    db: Session, user: Caller, filters: TaskFilters, *, everybodys: bool = False, owner_id: int | None = None
+) -> PageOf[TaskRow]:
+    """A page of the caller's tasks; of everybody's, or of one owner's, for an admin."""
+    return task_query.page(db, owner_id if everybodys else user.id, filters)
+
+
+def get_task_history(db: Session, user: Caller, task_id: int) -> list[Row[Any]]:
+    """Every change of a task, oldest first; raises NotFound."""
+    get_task(db, user, task_id)
+    return list(db.execute(_HISTORY, {"task_id": task_id}).all())
+
+
+_HISTORY = (
+    select(history.c.id, history.c.task_id, history.c.kind, history.c.created_at, history.c.actor_id, history.c.changes)
+    .where(history.c.task_id == bindparam("task_id"))
+    .order_by(history.c.id)
+)
+_INSERT = insert(tasks).returning(*TASK_COLUMNS)
+_UPDATE = update(tasks).where(tasks.c.id == bindparam("task_id")).returning(*TASK_COLUMNS)
+_DELETE = delete(tasks).where(tasks.c.id == bindparam("task_id"))
+_ACTIVE_USER = select(users.c.id).where(users.c.id == bindparam("user_id"), users.c.is_active)
+
+
+def create_task(db: Session, user: Caller, values: Mapping[str, Any]) -> TaskRow:
+    """Make a task of the caller's."""
+    now = datetime.now(UTC)
+    row = db.execute(
+        _INSERT,
+        {
+            **values,
+            "user_id": user.id,
+            "title_folded": fold(values["title"]),
+            "created_at": now,
+            "updated_at": now,
+            "completed_at": now if values["status"] == "completed" else None,
+            "version": 1,
+        },
+    ).one()
+    add_history(db, user, now, "created", before=None, after=row)
+    notify(db, user, now, "created", row)
+    if row.status == "completed":
+        notify(db, user, now, "completed", row)
+    return row
+
+
+def update_task(
+    db: Session, user: Caller, task_id: int, values: Mapping[str, Any], if_match: str | None = None
+) -> TaskRow:
+    """Change the given fields of a task; raises NotFound, PreconditionFailed, InvalidInput.
+
+    None clears `description` and `due_at`, and leaves the other fields as they are. What changes nothing
+    is not written.
+    """
+    before = _find(db, task_id, user, everybodys=user.is_admin, locked=True)
+    _check_precondition(before, if_match)
+    changes: dict[str, Any] = {}
+    for name, value in values.items():
+        current = getattr(before, name)
+        if name in READ_ONLY_FIELDS:
+            if value != current:
+                raise _read_only(name)
+        elif value != current and (value is not None or name in CLEARABLE_FIELDS):
+            changes[name] = value
+    if not changes:
+        return before
+    now = max(datetime.now(UTC), before.updated_at)
+    completes = changes.get("status") == "completed"
+    if completes:
+        changes["completed_at"] = max(now, before.created_at)
+    elif "status" in changes:
+        changes["completed_at"] = None
+    if "title" in changes:
+        changes["title_folded"] = fold(changes["title"])
+    after = _write(db, before, changes, now)
+    if "status" in changes:
+        add_history(db, user, now, "status_changed", before, after, only=("status", "completed_at"))
+    if any(getattr(before, name) != getattr(after, name) for name in PLAIN_FIELDS):
+        add_history(db, user, now, "updated", before, after, only=PLAIN_FIELDS)
+    if completes:
+        notify(db, user, now, "completed", after)
+    return after
+
+
+PLAIN_FIELDS = ("title", "description", "priority", "project", "tags", "due_at")
+
+
+def _read_only(name: str) -> InvalidInput:
+    problem = {"pointer": f"#/{name}", "detail": "Read-only: leave it out, or send the value it has"}
+    return InvalidInput(f"{problem['pointer']}: {problem['detail']}", errors=[problem])
+
+
+def _write(db: Session, before: TaskRow, changes: Mapping[str, Any], now: datetime) -> TaskRow:
+    """Write the changed columns of a task."""
+    statement = _UPDATE.values(**changes, updated_at=now, version=before.version + 1)
+    return db.execute(statement, {"task_id": before.id}).one()
+
+
+def delete_task(db: Session, user: Caller, task_id: int, if_match: str | None = None) -> TaskRow:
+    """Delete a task, and keep its history; raises NotFound, PreconditionFailed."""
+    task = _find(db, task_id, user, everybodys=user.is_admin, locked=True)
+    _check_precondition(task, if_match)
+    db.execute(_DELETE, {"task_id": task_id})
+    add_history(db, user, datetime.now(UTC), "deleted", before=task, after=None)
+    return task
+
+
+def assign_task(
+    db: Session, user: Caller, task_id: int, assigned_user_id: int, if_match: str | None = None
+) -> tuple[TaskRow, TaskRow]:
+    """Give a task to another account; the task before and after.
+
+    Raises NotFound for no such task, Forbidden for somebody else's, NotFound for no such or an inactive
+    account, PreconditionFailed.
+    """
+    before = _find(db, task_id, user, everybodys=True, locked=True)
+    if before.user_id != user.id and not user.is_admin:
+        raise Forbidden("Cannot assign this task", code="cannot_assign")
+    _check_precondition(before, if_match)
+    if db.execute(_ACTIVE_USER, {"user_id": assigned_user_id}).first() is None:
+        raise NotFound("User not found", code="user_not_found")
+    if assigned_user_id == before.user_id:
+        return before, before
+    now = max(datetime.now(UTC), before.updated_at)
+    after = _write(db, before, {"user_id": assigned_user_id}, now)
+    add_history(db, user, now, "assigned", before, after, only=("user_id",))
+    notify(db, user, now, "assigned", after)
+    return before, after
+
+
+def _check_precondition(task: TaskRow, if_match: str | None) -> None:
+    """Raise PreconditionFailed unless the task is at one of the entity tags, or none is asked for."""
+    if if_match is None or if_match.strip() == "*":
+        return
+    if etag(task) not in (tag.strip() for tag in if_match.split(",")):
+        raise PreconditionFailed
+
+
+def _jsonable(value: Any) -> Any:
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+
+
+def history_values(
+    actor: Caller,
+    now: datetime,
+    kind: str,
+    before: Any | None,
+    after: Any | None,
+    only: tuple[str, ...] = HISTORY_FIELDS,
+) -> dict[str, Any]:
+    """One row of history: what differs between a task before and after, either of which may be missing."""
+    changes = {}
+    for name in only:
+        old = getattr(before, name) if before is not None else None
+        new = getattr(after, name) if after is not None else None
+        if old != new:
+            changes[name] = {"from": _jsonable(old), "to": _jsonable(new)}
+    return {
+        "task_id": (after if after is not None else before).id,  # type: ignore[union-attr]
+        "actor_id": actor.id,
+        "kind": kind,
+        "created_at": now,
+        "changes": changes,
+        "owner_id": after.user_id if after is not None else None,
+        "status": after.status if after is not None else None,
+        "previous_owner_id": before.user_id if before is not None else None,
+        "previous_status": before.status if before is not None else None,
+    }
+
+
+_INSERT_HISTORY = insert(history)
+_INSERT_NOTIFICATION = insert(notifications)
+
+
+def add_history(
+    db: Session,
+    actor: Caller,
+    now: datetime,
+    kind: str,
+    before: TaskRow | None,
+    after: TaskRow | None,
+    only: tuple[str, ...] = HISTORY_FIELDS,
+) -> None:
+    """Write one row of history."""
+    db.execute(_INSERT_HISTORY, history_values(actor, now, kind, before, after, only))
+
+
+def notify(db: Session, actor: Caller, now: datetime, kind: str, task: TaskRow) -> None:
+    """Write that the task's owner is to be told; who delivers it comes after the commit."""
+    db.execute(
+        _INSERT_NOTIFICATION,
+        {
+            "user_id": task.user_id,
+            "kind": kind,
+            "task_id": task.id,
+            "task_title": task.title,
+            "actor_id": actor.id,
+            "created_at": now,
+            "state": "waiting",
+            "attempts": 0,
+            "next_attempt_at": now,
+        },
+    )

@@ -1,0 +1,207 @@
+"""Tasks in and out in bulk, as JSON and CSV: what is exported is read back unchanged."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+from sqlalchemy import Row, bindparam, insert
+from sqlalchemy.orm import Session
+
+from errors import AppError, input_problems, invalid_input
+from models import Caller, Task, TaskHistory
+from schemas import TaskImport, TaskRead
+from services.task_query import visible_tasks
+from services.task_service import HISTORY_FIELDS, history_values
+from text import fold
+
+tasks = Task.__table__
+history = TaskHistory.__table__
+
+MOST_IMPORTED = 10_000
+MOST_PROBLEMS_TOLD = 100
+EXPORT_CHUNK = 1000
+CSV_COLUMNS = tuple(TaskRead.model_fields)
+NUMBERS = ("id", "priority", "user_id")
+
+_TASKS = TypeAdapter(Annotated[list[TaskImport], Field(max_length=MOST_IMPORTED)])
+_EXPORTED = TypeAdapter(list[dict[str, Any]])
+
+# A spreadsheet takes a cell that begins so for a formula; the full-width signs too.
+_FORMULA = re.compile(r"'*(?:[=+\-@\t\r\n＝＋－＠]|$)")
+_ESCAPED = re.compile(r"'+(?:[=+\-@\t\r\n＝＋－＠]|$)")
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def parse_json(body: bytes) -> list[TaskImport]:
+    """The tasks in a JSON array; raises InvalidInput that names each bad row by its index."""
+    try:
+        return _checked(_TASKS.validate_json(body))
+    except ValidationError as error:
+        raise _refused(error.errors(include_input=False)) from None
+
+
+def parse_csv(body: bytes) -> list[TaskImport]:
+    """The tasks in a CSV file whose first line names the columns; raises InvalidInput."""
+    try:
+        text = body.decode("utf-8-sig")
+        rows = list(_read_rows(csv.reader(io.StringIO(text, newline=""), strict=True)))
+    except UnicodeDecodeError:
+        raise _problem("#", "CSV must be UTF-8") from None
+    except csv.Error as error:
+        raise _problem("#", f"Not valid CSV: {error}") from None
+    try:
+        return _checked(_TASKS.validate_python(rows))
+    except ValidationError as error:
+        raise _refused(error.errors(include_input=False)) from None
+
+
+def _read_rows(lines: Iterator[list[str]]) -> Iterator[dict[str, Any]]:
+    header = next(lines, None)
+    if header is None:
+        raise _problem("#", "The first line must name the columns: an empty file has none")
+    unknown = [name for name in header if name not in TaskImport.model_fields]
+    if unknown or "title" not in header or len(set(header)) != len(header):
+        what = f"Unknown column {unknown[0]!r}" if unknown else "Each column once, and `title` among them"
+        raise _problem("#", f"{what}; allowed: {', '.join(TaskImport.model_fields)}")
+    for index, line in enumerate(line for line in lines if line):
+        if index > MOST_IMPORTED:
+            break  # One too many is enough to refuse them all.
+        if len(line) != len(header):
+            raise _problem(f"#/{index}", f"Has {len(line)} cells where the first line has {len(header)}")
+        yield {name: _from_cell(name, cell) for name, cell in zip(header, line, strict=True) if cell != ""}
+
+
+def _from_cell(name: str, cell: str) -> Any:
+    if _ESCAPED.match(cell):
+        cell = cell[1:]
+    if name in NUMBERS and re.fullmatch(r"-?\d{1,19}", cell, re.ASCII):
+        return int(cell)
+    if name == "tags":
+        if cell.startswith("["):
+            try:
+                return json.loads(cell)
+            except (ValueError, RecursionError):
+                return cell
+        return [tag.strip() for tag in cell.split(",")]
+    return cell
+
+
+def _checked(rows: list[TaskImport]) -> list[TaskImport]:
+    """The rows, after what no single field can tell."""
+    problems = []
+    for index, row in enumerate(rows):
+        if row.completed_at is not None and row.status != "completed":
+            problems.append(
+                {"pointer": f"#/{index}/completed_at", "detail": f"The task is {row.status}: only completed ones have it"}
+            )
+        elif row.completed_at is not None and row.created_at is not None and row.completed_at < row.created_at:
+            problems.append({"pointer": f"#/{index}/completed_at", "detail": "Is earlier than created_at"})
+    if problems:
+        raise invalid_input(problems[:MOST_PROBLEMS_TOLD])
+    return rows
+
+
+def _refused(errors: Sequence[Any]) -> AppError:
+    problems = [{**error, "loc": ("body", *error["loc"])} for error in errors[:MOST_PROBLEMS_TOLD]]
+    for problem in problems:
+        if problem["type"] == "json_invalid":
+            problem["type"], problem["msg"] = "json", f"Not valid JSON: {problem['ctx']['error']}"
+    return invalid_input(input_problems(problems, list(TaskImport.model_fields)))
+
+
+def _problem(pointer: str, detail: str) -> AppError:
+    return invalid_input([{"pointer": pointer, "detail": detail}])
+
+
+def import_tasks(db: Session, user: Caller, rows: Sequence[TaskImport]) -> int:
+    """Put the tasks into the caller's account, in their order, each with a row of history; how many."""
+    if not rows:
+        return 0
+    now = datetime.now(UTC)
+    values = [_columns(row, user, now) for row in rows]
+    statement = insert(tasks).returning(tasks.c.id, sort_by_parameter_order=True)
+    ids = db.execute(statement, values).scalars().all()
+    imported = (_Imported(task_id, each) for task_id, each in zip(ids, values, strict=True))
+    db.execute(insert(history), [history_values(user, now, "imported", None, task) for task in imported])
+    return len(ids)
+
+
+class _Imported:
+    """A task just imported, as `history_values` reads it."""
+
+    def __init__(self, task_id: int, values: dict[str, Any]) -> None:
+        self.id = task_id
+        for name in HISTORY_FIELDS:
+            setattr(self, name, values[name])
+
+
+def _columns(row: TaskImport, user: Caller, now: datetime) -> dict[str, Any]:
+    created_at = row.created_at or min(each for each in (row.completed_at, row.updated_at, now) if each is not None)
+    completed_at = None
+    if row.status == "completed":
+        # Not told when: as far as is known it was then that it was changed last.
+        completed_at = row.completed_at or max(row.updated_at or created_at, created_at)
+    return {
+        "user_id": user.id,
+        "title": row.title,
+        "title_folded": fold(row.title),
+        "description": row.description,
+        "status": row.status,
+        "priority": row.priority,
+        "project": row.project,
+        "tags": row.tags,
+        "due_at": row.due_at,
+        "created_at": created_at,
+        "updated_at": row.updated_at or completed_at or created_at,
+        "completed_at": completed_at,
+        "version": 1,
+    }
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+_CHUNK = (
+    visible_tasks().where(tasks.c.id > bindparam("after_id")).order_by(tasks.c.id).limit(EXPORT_CHUNK)
+)
+
+
+def export_chunk(db: Session, user: Caller, after_id: int) -> list[Row[Any]]:
+    """The next of the caller's tasks behind an id, in the order they were made."""
+    return list(db.execute(_CHUNK, {"owner_id": user.id, "after_id": after_id}).all())
+
+
+def json_part(rows: Iterable[Row[Any]], *, first: bool) -> bytes:
+    """Rows as a part of a JSON array, without its brackets."""
+    plain = [dict(zip(CSV_COLUMNS, row, strict=False)) for row in rows]
+    text = _EXPORTED.dump_json(plain)[1:-1]
+    return text if first or not text else b"," + text
+
+
+def csv_part(rows: Iterable[Row[Any]], *, first: bool) -> bytes:
+    """Rows as lines of CSV, after the line that names the columns where they are the first."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    if first:
+        writer.writerow(CSV_COLUMNS)
+    for row in rows:
+        writer.writerow([_to_cell(name, value) for name, value in zip(CSV_COLUMNS, row, strict=False)])
+    return out.getvalue().encode()
+
+
+def _to_cell(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if name == "tags":
+        return json.dumps(value, ensure_ascii=False)
+    text = str(value)
+    # Numbers and times can't be formulas; an empty text must differ from none.
+    return f"'{text}" if isinstance(value, str) and _FORMULA.match(text) else text
