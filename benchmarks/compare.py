@@ -1,0 +1,311 @@
+"""Ours beside a bare FastAPI route and a tutorial-style application, interleaved in one run.
+
+    python -m benchmarks.compare [--database sqlite|postgres|both] [--quick] [--only PART ...]
+
+The figure to trust where other programs share the cores is the server's CPU per request."""
+
+import itertools
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from benchmarks import people as scenes
+from benchmarks.load import Result, Source, load
+from benchmarks.people import Person
+from benchmarks.report import Report, kinds, number, progress, table
+from benchmarks.servers import (
+    NotStartedError,
+    Postgres,
+    Server,
+    cpu_seconds,
+    resident_mb,
+    settle,
+    split_cores,
+)
+from benchmarks.setup import Place, databases, finish, options, place, with_database
+
+PARTS = ("endpoints", "writers", "crowd", "memory")
+
+# What the program wants to reach: CPU of the bare route divided by its own.
+GOALS = {
+    "sqlite": dict(zip(scenes.SCENARIOS, (0.38, 0.28, 0.24, 0.22, 0.20), strict=True)),
+    "postgres": dict(zip(scenes.SCENARIOS, (0.20, 0.15, 0.13, 0.11, 0.10), strict=True)),
+}
+
+
+@dataclass
+class Entry:
+    """One application on one database, with its accounts and what it measured."""
+
+    label: str
+    server: Server
+    people: list[Person]
+    database: str = ""
+    ours: bool = False
+    postgres: Postgres | None = None
+    failures: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One entry in one scenario for a few seconds."""
+
+    rate: float
+    p50: float
+    p99: float
+    cpu: float
+    """Microseconds of the server for each request."""
+    database_cpu: float
+
+
+def measure(entry: Entry, sources: Sequence[Source], seconds: float) -> tuple[Round, Result]:
+    """One round, with the work that goes on after the last response counted in."""
+    pid = entry.server.pid
+    before = settle(pid)
+    database_before = cpu_seconds(entry.postgres.pid) if entry.postgres else 0.0
+    result = load(sources, [entry.server.port], seconds)
+    spent = settle(pid) - before
+    database_spent = cpu_seconds(entry.postgres.pid) - database_before if entry.postgres else 0.0
+    entry.failures += result.failures
+    total = result.answered + result.failed
+    each = 1e6 / total if total else float("nan")
+    once = Round(
+        result.rate,
+        result.percentile(0.5),
+        result.percentile(0.99),
+        spent * each,
+        database_spent * each if entry.postgres else float("nan"),
+    )
+    return once, result
+
+
+def middle(rounds: Sequence[Round], name: str) -> float:
+    """The median of one figure over the rounds."""
+    return median(float(getattr(once, name)) for once in rounds)
+
+
+def ratio(bare: Sequence[Round] | None, mine: Sequence[Round]) -> float:
+    """Round by round, since a busy machine makes every application of a round dearer alike."""
+    if bare is None:
+        return float("nan")
+    return median(theirs.cpu / ours.cpu for theirs, ours in zip(bare, mine, strict=True))
+
+
+# ---- ours, bare, tutorial ------------------------------------------------------------------------
+
+
+def entries(space: Place, apps: Sequence[str], chosen: Sequence[str], accounts: int) -> list[Entry]:
+    """Start everything that takes part, with accounts and tasks where there is a database."""
+    found = []
+    if "bare" in apps:
+        nobody = [Person("nobody", "none", list(range(1, scenes.MEMBER_TASKS + 1)))]
+        found.append(Entry("bare route", space.peer("bare", "bare_app", ""), nobody))
+    for database in chosen:
+        postgres = space.postgres() if database == "postgres" else None
+        for app in apps:
+            if app == "bare":
+                continue
+            name = f"{app}_{database}"
+            url = space.url(database, name)
+            if app == "ours":
+                server = space.ours(name, url)
+            else:
+                server = space.peer(name, "tutorial_app", url)
+            progress(f"accounts and tasks for {app} on {database}")
+            people = scenes.settle_in(server.port, accounts)
+            label = f"{app}, {database}"
+            found.append(Entry(label, server, people, database, app == "ours", postgres))
+    return found
+
+
+def endpoints(
+    report: Report, taking_part: Sequence[Entry], clients: int, rounds: int, seconds: float
+) -> None:
+    """Every scenario for every entry in turn, round after round."""
+    figures: dict[tuple[str, str], list[Round]] = {}
+    wrong: dict[tuple[str, str], Counter[str]] = {}
+    for turn, (scene, make) in itertools.product(range(rounds + 1), scenes.SCENARIOS.items()):
+        progress(f"round {turn} of {rounds}: {scene}" if turn else f"warming up: {scene}")
+        for entry in taking_part:
+            sources = scenes.clients(entry.people, make, clients)
+            once, result = measure(entry, sources, seconds if turn else min(1.0, seconds))
+            wrong.setdefault((scene, entry.label), Counter()).update(result.failures)
+            if turn:
+                figures.setdefault((scene, entry.label), []).append(once)
+    rows = []
+    for scene in scenes.SCENARIOS:
+        bare = figures.get((scene, "bare route"))
+        for entry in taking_part:
+            mine = figures[scene, entry.label]
+            goal = GOALS[entry.database][scene] if entry.ours else float("nan")
+            rows.append(
+                [
+                    scene,
+                    entry.label,
+                    number(middle(mine, "rate")),
+                    number(middle(mine, "p50"), 1),
+                    number(middle(mine, "p99"), 1),
+                    number(middle(mine, "cpu")),
+                    number(middle(mine, "database_cpu")),
+                    number(ratio(bare, mine), 3),
+                    number(goal, 2),
+                    kinds(wrong[scene, entry.label]),
+                ]
+            )
+    head = "scenario|application|requests/s|p50 ms|p99 ms|CPU us|database CPU us|ratio|goal|wrong"
+    report.say(
+        f"{clients} clients, one worker each, medians of {rounds} interleaved rounds of "
+        f"{seconds:g} s. CPU is user and system time of the server process for each request, work "
+        f"after the response included; the ratio is the bare route's CPU of the same round divided "
+        f"by it."
+    )
+    report.say(table(head.split("|"), rows))
+
+
+# ---- 64 writers, a crowd, memory -----------------------------------------------------------------
+
+
+def writers(
+    report: Report, space: Place, apps: Sequence[str], rounds: int, seconds: float
+) -> Entry | None:
+    """64 clients creating on SQLite with an fsync for each commit, beside a thread for each."""
+    peer = space.peer("threads", "threaded_writes_app", space.url("sqlite", "threads"))
+    both = [Entry("a transaction in each thread", peer, scenes.settle_in(peer.port, 16))]
+    if "ours" in apps:
+        server = space.ours("writers", space.url("sqlite", "writers"))
+        both.append(Entry("ours", server, scenes.settle_in(server.port, 16), ours=True))
+    figures: dict[str, list[Round]] = {entry.label: [] for entry in both}
+    latest: dict[str, float] = {}
+    for turn in range(rounds + 1):
+        for entry in both:
+            progress(f"64 writers, round {turn} of {rounds}: {entry.label}")
+            sources = scenes.clients(entry.people, scenes.create, 64)
+            once, result = measure(entry, sources, seconds if turn else 1.0)
+            latest[entry.label] = max(latest.get(entry.label, 0), result.percentile(1))
+            if turn:
+                figures[entry.label].append(once)
+    base = middle(figures[both[0].label], "rate")
+    rows = [
+        [
+            "64 writers, sqlite",
+            entry.label,
+            number(middle(figures[entry.label], "rate")),
+            number(middle(figures[entry.label], "p50"), 1),
+            number(middle(figures[entry.label], "p99"), 1),
+            number(latest[entry.label]),
+            number(middle(figures[entry.label], "cpu")),
+            f"{middle(figures[entry.label], 'rate') / base:.1f} x",
+            kinds(entry.failures),
+        ]
+        for entry in both
+    ]
+    head = "scenario|application|requests/s|p50 ms|p99 ms|slowest ms|CPU us|rate|wrong"
+    report.say(table(head.split("|"), rows))
+    return both[-1] if both[-1].ours else None
+
+
+def crowd(report: Report, taking_part: Sequence[Entry], seconds: float) -> None:
+    """256 clients at once: the point is that each is answered."""
+    rows = []
+    for entry in taking_part:
+        progress(f"256 clients: {entry.label}")
+        sources = scenes.clients(entry.people, scenes.mix, 256)
+        once, result = measure(entry, sources, seconds)
+        rows.append(
+            [
+                "256 clients",
+                entry.label,
+                number(once.rate),
+                number(once.p50, 1),
+                number(once.p99, 1),
+                number(result.percentile(1)),
+                number(result.answered),
+                kinds(result.failures),
+            ]
+        )
+    report.say(
+        f"A mix of six reads by id, two lists of 20, a create and an update in ten, {seconds:g} s "
+        f"and 15 s of grace; what is not answered by then counts as wrong."
+    )
+    head = "scenario|application|requests/s|p50 ms|p99 ms|slowest ms|answered|wrong"
+    report.say(table(head.split("|"), rows))
+
+
+def memory(
+    report: Report, space: Place, database: str, requests: int, steps: int = 10
+) -> Counter[str]:
+    """Resident memory of a fresh worker of ours as the requests add up."""
+    name = f"memory_{database}"
+    server = space.ours(name, space.url(database, name))
+    accounts = scenes.settle_in(server.port, 8)
+    seen = [("0", resident_mb(server.pid))]
+    wrong: Counter[str] = Counter()
+    for step in range(1, steps + 1):
+        progress(f"memory on {database}: {step * requests // steps:,} of {requests:,} requests")
+        sources = scenes.clients(accounts, scenes.mix, 32)
+        result = load(scenes.limited(sources, requests // steps), [server.port], 600)
+        wrong += result.failures
+        settle(server.pid)
+        seen.append((f"{step * requests // steps:,}", resident_mb(server.pid)))
+    half, last = seen[steps // 2][1], seen[-1][1]
+    report.say(
+        table(
+            ["resident MB after", *[at for at, _ in seen], "second half"],
+            [[f"ours, {database}", *[f"{mb:.1f}" for _, mb in seen], f"{last - half:+.1f}"]],
+        )
+    )
+    return wrong
+
+
+def main() -> int:
+    parser = options(str(__doc__).partition("\n")[0], "benchmarks.compare")
+    with_database(parser)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--apps", nargs="+", default=["bare", "tutorial", "ours"])
+    parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--accounts", type=int, default=32, help="how many people the clients are")
+    parser.add_argument("--rounds", type=int, default=None)
+    parser.add_argument("--seconds", type=float, default=None)
+    parser.add_argument("--requests", type=int, default=None, help="for the memory's course")
+    arguments = parser.parse_args()
+    quick = arguments.quick
+    rounds = arguments.rounds or (1 if quick else 3)
+    seconds = arguments.seconds or (1.5 if quick else 3.0)
+    measured, others = split_cores()
+    wrong: Counter[str] = Counter()
+    with place(arguments) as space:
+        report = Report("benchmarks.compare", "Beside a bare route and a tutorial", space.directory)
+        if measured != others:
+            os.sched_setaffinity(0, others)
+            report.say(
+                f"The server that is measured has core {min(measured)} to itself, as far as this "
+                f"machine's other work lets it; the load and Postgres have the others."
+            )
+        if {"endpoints", "crowd"} & set(arguments.only):
+            accounts = min(arguments.accounts, 8 if quick else arguments.accounts)
+            taking_part = entries(space, arguments.apps, databases(arguments), accounts)
+            if "endpoints" in arguments.only:
+                endpoints(report, taking_part, arguments.clients, rounds, seconds)
+            if "crowd" in arguments.only:
+                crowd(report, [entry for entry in taking_part if entry.database], 2 * seconds)
+            for entry in taking_part:
+                if entry.ours or not entry.database:
+                    wrong += entry.failures
+        if "writers" in arguments.only:
+            mine = writers(report, space, arguments.apps, rounds, 5.0 if not quick else 2.0)
+            wrong += mine.failures if mine else Counter()
+        if "memory" in arguments.only and "ours" in arguments.apps:
+            for database in databases(arguments):
+                total = arguments.requests or (10_000 if quick else 100_000)
+                wrong += memory(report, space, database, total)
+        return finish(report, arguments, failed=bool(wrong))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (NotStartedError, scenes.WrongAnswerError) as error:
+        sys.exit(str(error))

@@ -1,0 +1,298 @@
+"""Many tasks straight into the database, in bulk through the driver, past the API.
+
+The program's triggers keep what is derived from `tasks`, so only `users`, `tasks` and the history
+are written here. A changed table means changing `TASK_COLUMNS` and `task_values` with it."""
+
+import json
+import random
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+Connection: TypeAlias = sqlite3.Connection | psycopg.Connection[Any]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+BATCH = 20_000
+
+TASK_COLUMNS = (
+    "user_id",
+    "title",
+    "title_folded",
+    "description",
+    "status",
+    "priority",
+    "project",
+    "tags",
+    "due_at",
+    "created_at",
+    "updated_at",
+    "completed_at",
+    "version",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    user_id: int
+    title: str
+    description: str | None
+    status: str
+    priority: int
+    project: str
+    tags: list[str]
+    due_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as a row of an import's body."""
+        times = ("due_at", "created_at", "updated_at", "completed_at")
+        found = {name: getattr(self, name) for name in self.__slots__ if name != "user_id"}
+        return found | {name: found[name] and found[name].isoformat() for name in times}
+
+
+# ---- the schema ----------------------------------------------------------------------------------
+
+
+def connect(url: str) -> Connection:
+    """The driver's own connection to the database of a SQLAlchemy URL, in one transaction."""
+    if url.startswith("sqlite:///"):
+        connection = sqlite3.connect(url.removeprefix("sqlite:///"), timeout=60)
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA synchronous=FULL")
+        return connection
+    return psycopg.connect(url.replace("postgresql+psycopg://", "postgresql://", 1))
+
+
+def _time(connection: Connection, value: datetime | None) -> datetime | int | None:
+    """SQLite keeps microseconds since 1970, Postgres times."""
+    if value is None or not isinstance(connection, sqlite3.Connection):
+        return value
+    return (value - EPOCH) // timedelta(microseconds=1)
+
+
+def task_values(connection: Connection, row: TaskRow) -> tuple[object, ...]:
+    """One row in the order of TASK_COLUMNS, as this database's driver takes it."""
+    on_sqlite = isinstance(connection, sqlite3.Connection)
+    return (
+        row.user_id,
+        row.title,
+        row.title.lower(),  # Folding does no more to the ASCII titles made here.
+        row.description,
+        row.status,
+        row.priority,
+        row.project,
+        json.dumps(row.tags) if on_sqlite else Jsonb(row.tags),
+        _time(connection, row.due_at),
+        _time(connection, row.created_at),
+        _time(connection, row.updated_at),
+        _time(connection, row.completed_at),
+        1,
+    )
+
+
+def insert_statement(connection: Connection) -> str:
+    """One row of `tasks`, with the placeholders of the driver."""
+    mark = "?" if isinstance(connection, sqlite3.Connection) else "%s"
+    marks = ", ".join([mark] * len(TASK_COLUMNS))
+    return f"INSERT INTO tasks ({', '.join(TASK_COLUMNS)}) VALUES ({marks})"
+
+
+def insert_tasks(connection: Connection, rows: Sequence[TaskRow]) -> None:
+    """Insert in the driver's fastest way; the caller commits."""
+    values = (task_values(connection, row) for row in rows)
+    if isinstance(connection, sqlite3.Connection):
+        connection.executemany(insert_statement(connection), values)
+        return
+    with connection.cursor() as cursor:
+        statement = f"COPY tasks ({', '.join(TASK_COLUMNS)}) FROM STDIN"
+        with cursor.copy(statement.encode()) as copy:
+            for value in values:
+                copy.write_row(value)
+
+
+def insert_users(connection: Connection, count: int) -> list[int]:
+    """Accounts that nobody logs in to; their ids."""
+    columns = (
+        "username",
+        "email",
+        "email_folded",
+        "password_hash",
+        "is_active",
+        "role",
+        "created_at",
+    )
+    mark = "?" if isinstance(connection, sqlite3.Connection) else "%s"
+    marks = ", ".join([mark] * len(columns))
+    now = _time(connection, datetime.now(UTC))
+    values = []
+    for number in range(count):
+        name = f"filler{number}"
+        mail = f"{name}@example.com"
+        values.append((name, mail, mail, "!", True, "member", now))
+    cursor = connection.cursor()
+    cursor.executemany(f"INSERT INTO users ({', '.join(columns)}) VALUES ({marks})", values)
+    cursor.execute("SELECT id FROM users WHERE username LIKE 'filler%' ORDER BY id")
+    return [row[0] for row in cursor.fetchall()]
+
+
+def insert_history(connection: Connection) -> None:
+    """The entry that an import leaves for each task that has none yet."""
+    connection.cursor().execute(
+        "INSERT INTO task_history"
+        " (task_id, actor_id, kind, created_at, changes, owner_id, status)"
+        " SELECT id, user_id, 'imported', created_at, '{}', user_id, status FROM tasks"
+        " WHERE NOT EXISTS (SELECT 1 FROM task_history WHERE task_id = tasks.id)"
+    )
+
+
+# ---- the rows ------------------------------------------------------------------------------------
+
+RARE, COMMON, SHORT = "zanzibar", "report", "qx"
+RARE_EACH = 5  # tasks with the rare word, and with the short one, of each owner that is measured
+PROJECTS, TAGS = 8, 30
+
+_VERBS = [
+    "write",
+    "read",
+    "check",
+    "send",
+    "plan",
+    "draft",
+    "review",
+    "update",
+    "fix",
+    "file",
+    "order",
+    "book",
+    "call",
+    "mend",
+    "test",
+]
+_NOUNS = [
+    "invoice",
+    "contract",
+    "budget",
+    "garden",
+    "window",
+    "server",
+    "letter",
+    "survey",
+    "minutes",
+    "licence",
+    "poster",
+    "ticket",
+    "schedule",
+    "manual",
+    "backup",
+    "archive",
+    "printer",
+    "meeting",
+    "visit",
+    "training",
+    "delivery",
+    "warehouse",
+    "summary",
+    "newsletter",
+    "database",
+    "password",
+    "calendar",
+    "keyboard",
+    "bicycle",
+    "kitchen",
+    "insurance",
+    "passport",
+    "travel",
+]
+_SOURCES = [
+    "spring",
+    "summer",
+    "autumn",
+    "winter",
+    "north",
+    "south",
+    "east",
+    "west",
+    "city",
+    "school",
+    "office",
+]
+
+
+def make_rows(owners: Sequence[tuple[int, int]], start: datetime, seed: int) -> Iterator[TaskRow]:
+    """The tasks of (owner, count), oldest first and mixed as if all had worked side by side."""
+    choice = random.Random(seed)
+    turns = [owner for owner, count in owners for _ in range(count)]
+    choice.shuffle(turns)
+    rare = {owner: _spread(count, RARE_EACH) for owner, count in owners}
+    met = dict.fromkeys(rare, 0)
+    step = (datetime.now(UTC) - timedelta(hours=1) - start) / max(1, len(turns))
+    for number, owner in enumerate(turns):
+        met[owner] += 1
+        words = [choice.choice(_VERBS), "the", choice.choice(_NOUNS)]
+        if number % 3 == 0:
+            words.append(COMMON)
+        words += ["for", choice.choice(_SOURCES), str(choice.randrange(10_000))]
+        if met[owner] in rare[owner]:
+            words += [RARE, SHORT]
+        created = start + step * number
+        status = choice.choices(("pending", "in_progress", "completed"), (25, 15, 60))[0]
+        later = created + timedelta(hours=choice.expovariate(1 / 72))
+        done = min(later, datetime.now(UTC)) if status == "completed" else None
+        due = created + timedelta(days=choice.randrange(1, 60)) if choice.random() < 0.5 else None
+        yield TaskRow(
+            owner,
+            " ".join(words).capitalize(),
+            "What was done and what was not." if number % 2 else None,
+            status,
+            choice.randrange(5),
+            f"Project {choice.randrange(PROJECTS)}",
+            sorted({f"tag-{choice.randrange(TAGS)}", f"tag-{choice.randrange(TAGS)}"}),
+            due,
+            created,
+            done or created,
+            done,
+        )
+
+
+def _spread(count: int, wanted: int) -> frozenset[int]:
+    """Which of an owner's tasks carry the rare words: as many for everybody, evenly apart."""
+    return frozenset(count * (2 * at + 1) // (2 * wanted) + 1 for at in range(min(count, wanted)))
+
+
+def fill(url: str, owners: Sequence[tuple[int, int]], bystanders: int, others: int) -> None:
+    """Give the owners their tasks, and share `others` among so many further accounts."""
+    connection = connect(url)
+    if isinstance(connection, sqlite3.Connection):
+        # Only while filling: nobody minds losing it.
+        connection.execute("PRAGMA synchronous=OFF")
+        connection.execute("PRAGMA cache_size=-400000")
+    fillers = insert_users(connection, bystanders)
+    shares = [
+        (user, others * (at + 1) // bystanders - others * at // bystanders)
+        for at, user in enumerate(fillers)
+    ]
+    start = datetime.now(UTC) - timedelta(days=730)
+    batch: list[TaskRow] = []
+    for row in make_rows([*owners, *shares], start, seed=7):
+        batch.append(row)
+        if len(batch) == BATCH:
+            insert_tasks(connection, batch)
+            connection.commit()
+            batch.clear()
+    insert_tasks(connection, batch)
+    insert_history(connection)
+    connection.commit()
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    else:
+        # What autovacuum does by itself a minute later.
+        connection.autocommit = True
+        connection.execute("VACUUM ANALYZE")
+    connection.close()

@@ -1,0 +1,354 @@
+"""Each endpoint's time with 1,000 tasks in the database and with 1,000,000.
+
+    python -m benchmarks.growth [--database sqlite|postgres|both] [--quick] [--keep FOLDER]
+
+One client, one call at a time. Three cells take turns, call by call: the owner of 1,000 tasks who
+has the small database to himself, the same owner in the large one, and its owner of 100,000."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from time import monotonic, sleep
+from typing import TypeAlias
+from urllib.parse import urlencode, urlsplit
+
+from benchmarks import fill
+from benchmarks.people import PASSWORD, Answer, Api, WrongAnswerError
+from benchmarks.report import Report, number, progress, table
+from benchmarks.servers import NotStartedError
+from benchmarks.setup import ADMIN, Place, databases, finish, options, place, with_database
+
+LIMIT = 2.0  # what grows by more is named below the table
+OWNER_TASKS = 1_000
+
+
+@dataclass(frozen=True)
+class Size:
+    total: int
+    big: int
+    owners: int
+    calls: int
+
+
+FULL = Size(total=1_000_000, big=100_000, owners=1_000, calls=40)
+QUICK = Size(total=50_000, big=10_000, owners=100, calls=10)
+
+
+@dataclass
+class Cell:
+    """Somebody in one of the databases, as one column of the table."""
+
+    api: Api
+    name: str
+    token: str
+    user_id: int
+    task: int = 0
+    halfway: str = ""
+    subject: int = 0  # whom an admin asks about
+    admin: "Cell | None" = None
+    made: list[int] = field(default_factory=list)
+
+    def must(self, expected: int, method: str, path: str, data: object = None) -> Answer:
+        return self.api.must(expected, method, path, token=self.token, data=data)
+
+
+# Does one call, with what it needs before and after it, and returns the call's seconds.
+Probe: TypeAlias = Callable[[Cell], float]
+
+
+# ---- what is asked -------------------------------------------------------------------------------
+
+
+def _get(path: str) -> Probe:
+    return lambda cell: cell.must(200, "GET", path).seconds
+
+
+def _page(**query: object) -> Probe:
+    return _get(f"/tasks?{urlencode({'limit': 20} | query)}")
+
+
+def _search(query: str, **more: object) -> Probe:
+    return _get(f"/tasks/search?{urlencode({'query': query, 'limit': 20} | more)}")
+
+
+def _after_change(path: str) -> Probe:
+    """A figure asked for right after a write, so that one kept from before would show."""
+
+    def probe(cell: Cell) -> float:
+        cell.made.append(0)
+        status = ("pending", "completed")[len(cell.made) % 2]
+        cell.must(200, "PATCH", f"/tasks/{cell.task}", {"status": status})
+        sleep(0.005)
+        return cell.must(200, "GET", path).seconds
+
+    return probe
+
+
+def _lists() -> dict[str, Probe]:
+    ago = (datetime.now(UTC) - timedelta(days=365)).strftime("%Y-%m-%dT00:00:00Z")
+    found = {"GET /tasks": _get("/tasks"), "GET /tasks?limit=20": _page()}
+    for key in ("created_at", "updated_at", "due_at", "completed_at", "title", "priority", "id"):
+        for order in ("desc", "asc"):
+            found[f"... sort_by={key}, {order}"] = _page(sort_by=key, sort_order=order)
+    for filters in (
+        {"status": "pending"},
+        {"status": "completed", "sort_by": "title"},
+        {"status": "completed", "sort_by": "completed_at"},
+        {"project": "Project 3"},
+        {"project": "Project 3", "sort_by": "due_at", "sort_order": "asc"},
+        {"tag": "tag-7"},
+        {"tag": "tag-7", "status": "pending"},
+        {"tag": "tag-7", "sort_by": "title"},
+        {"priority": 4},
+        {"priority": 4, "sort_by": "due_at"},
+        {"created_after": ago},
+        {"created_before": ago},
+        {"due_after": ago},
+        {"due_before": ago},
+        {"completed_after": ago},
+        {"completed_before": ago},
+        {"title_contains": fill.RARE},
+        {"skip": 900},
+    ):
+        label = ", ".join(f"{name}={value}" for name, value in filters.items())
+        found[f"... {label.replace(ago, 'a year ago')}"] = _page(**filters)
+    found["... next page, halfway down"] = lambda cell: _get(cell.halfway)(cell)
+    return found
+
+
+def _owner_probes() -> dict[str, Probe]:
+    words = {
+        "rare word": fill.RARE,
+        "common word": fill.COMMON,
+        "two letters, rare": fill.SHORT,
+        "two letters, common": "re",
+        "no such word": "xylophone",
+    }
+    found = _lists()
+    found |= {f"GET /tasks/search, {label}": _search(word) for label, word in words.items()}
+    found["... common word, sort_by=title"] = _search(fill.COMMON, sort_by="title")
+    found["... rare word, status=pending"] = _search(fill.RARE, status="pending")
+    found["GET /tasks/{id}"] = lambda cell: _get(f"/tasks/{cell.task}")(cell)
+    found["GET /tasks/{id}/history"] = lambda cell: _get(f"/tasks/{cell.task}/history")(cell)
+    for name in ("user-completion-stats", "project-stats", "completion-time-stats"):
+        found[f"GET /analytics/{name}"] = _after_change(f"/analytics/{name}")
+    found["GET /auth/me"] = _get("/auth/me")
+    found["GET /users/lookup"] = lambda cell: _get(f"/users/lookup?username={cell.name}")(cell)
+    return found
+
+
+def _create(cell: Cell) -> float:
+    body = {"title": "Measure the write", "tags": ["tag-1"], "project": "Project 1"}
+    answer = cell.must(201, "POST", "/tasks", body)
+    cell.made.append(answer.json()["id"])
+    return answer.seconds
+
+
+def _change(method: str, **changes: object) -> Probe:
+    return lambda cell: cell.must(200, method, f"/tasks/{cell.made[-1]}", changes).seconds
+
+
+def _assign(cell: Cell) -> float:
+    assert cell.admin is not None
+    path = f"/tasks/{cell.made[-1]}/assign?assigned_user_id={cell.admin.user_id}"
+    return cell.must(200, "PUT", path).seconds
+
+
+def _delete(cell: Cell) -> float:
+    return cell.must(200, "DELETE", f"/tasks/{cell.made.pop()}").seconds
+
+
+def _make_and(probe: Probe) -> Probe:
+    """For calls that need a task of their own; it does not stay."""
+
+    def both(cell: Cell) -> float:
+        _create(cell)
+        seconds = probe(cell)
+        if probe is not _delete:
+            assert cell.admin is not None
+            cell.admin.must(200, "DELETE", f"/tasks/{cell.made.pop()}")
+        # What the program does after its responses should not fall into the next call.
+        sleep(0.01)
+        return seconds
+
+    return both
+
+
+WRITES: dict[str, Probe] = {
+    "POST /tasks": _make_and(_create),
+    "PATCH /tasks/{id}, title": _make_and(_change("PATCH", title="Measured")),
+    "PATCH /tasks/{id}, completed": _make_and(_change("PATCH", status="completed")),
+    "PUT /tasks/{id}": _make_and(_change("PUT", title="Measured", priority=3)),
+    "PUT /tasks/{id}/assign": _make_and(_assign),
+    "DELETE /tasks/{id}": _make_and(_delete),
+}
+
+ADMINS: dict[str, Probe] = {
+    "GET /": _get("/"),
+    "GET /health": _get("/health"),
+    "GET /sample-task": _get("/sample-task"),
+    "GET /tasks/all": _get("/tasks/all"),
+    "... status=pending": _get("/tasks/all?limit=20&status=pending"),
+    "... project=Project 3": _get("/tasks/all?limit=20&project=Project%203"),
+    "... tag=tag-7": _get("/tasks/all?limit=20&tag=tag-7"),
+    "... sort_by=title": _get("/tasks/all?limit=20&sort_by=title"),
+    "... sort_by=due_at": _get("/tasks/all?limit=20&sort_by=due_at"),
+    "... title_contains=a rare word": _get(f"/tasks/all?limit=20&title_contains={fill.RARE}"),
+    "GET /tasks/admin/filter, status": _get("/tasks/admin/filter?limit=20&status=completed"),
+    "GET /tasks/admin/filter, user_id": lambda cell: _get(
+        f"/tasks/admin/filter?limit=20&user_id={cell.subject}"
+    )(cell),
+    "GET /analytics/all-users-stats": _get("/analytics/all-users-stats?limit=50"),
+    "GET /analytics/system-summary": _get("/analytics/system-summary"),
+}
+
+
+# ---- the databases -------------------------------------------------------------------------------
+
+
+def _ready(space: Place, database: str, name: str, size: Size, *, large: bool) -> list[Cell]:
+    """A server on a filled database, with the cells it has: admin, small owner and big owner."""
+    name = f"{name}_{database}"
+    url = space.url(database, name)
+    marker = space.directory / f"{name}.filled"
+    if not marker.exists():
+        first = space.ours(name, url)
+        api = Api(first.port)
+        owners = [(api.register("small"), OWNER_TASKS)]
+        big = api.register("bigger")
+        if large:
+            owners.append((big, size.big))
+        # The figures and plans of the server that is measured are those of a filled database.
+        first.stop()
+        others = size.total - OWNER_TASKS - size.big if large else 0
+        progress(f"filling {name} with {others + sum(count for _, count in owners):,} tasks")
+        start = monotonic()
+        fill.fill(url, owners, size.owners - 2, others)
+        progress(f"filled in {monotonic() - start:.0f} s")
+        marker.touch()
+    server = space.ours(name, url)
+    api = Api(server.port)
+    admin_name = ADMIN["FIRST_ADMIN_USERNAME"]
+    admin = _cell(api, admin_name, None)
+    cells = [admin, _cell(api, "small", admin)]
+    admin.subject = cells[1].user_id
+    if large:
+        cells.append(_cell(api, "bigger", admin))
+    for cell, count in zip(cells[1:], (OWNER_TASKS, size.big), strict=False):
+        _check(cell, count)
+        _walk(cell, count // 2)
+    return cells
+
+
+def _cell(api: Api, name: str, admin: Cell | None) -> Cell:
+    token = api.login(name, PASSWORD)
+    who = api.must(200, "GET", "/auth/me", token=token).json()
+    return Cell(api, name, token, who["id"], admin=admin)
+
+
+def _check(cell: Cell, count: int) -> None:
+    """What was filled past the API must look to the program as if it had come through it."""
+    stats = cell.must(200, "GET", "/analytics/user-completion-stats").json()
+    found = cell.must(200, "GET", f"/tasks/search?query={fill.RARE}").json()
+    if stats["total_tasks"] != count or len(found) != fill.RARE_EACH:
+        raise WrongAnswerError(
+            f"{cell.name} should have {count} tasks and {fill.RARE_EACH} with the rare word: "
+            f"{stats['total_tasks']} and {len(found)}"
+        )
+    cell.task = found[fill.RARE_EACH // 2]["id"]
+
+
+def _walk(cell: Cell, rows: int) -> None:
+    """Follow the Link header as a client would, and remember the page in the middle."""
+    path = "/tasks?limit=100"
+    for _ in range(rows // 100):
+        link = cell.must(200, "GET", path).headers.get("link", "")
+        target, _, relation = link.partition(">")
+        if "next" not in relation:
+            raise WrongAnswerError(f"{path} has no next page: {link!r}")
+        parts = urlsplit(target.strip(" <"))
+        path = f"{parts.path}?{parts.query}"
+    cell.halfway = path
+
+
+def _times(probe: Probe, cells: Sequence[Cell], calls: int) -> list[float]:
+    """Median milliseconds of one probe in each cell, the cells in turns."""
+    first = [probe(cell) for cell in cells]
+    if max(first) > 0.5:
+        calls = min(calls, 5)
+    seen: list[list[float]] = [[] for _ in cells]
+    for turn in range(calls + 1):
+        for cell, times in zip(cells, seen, strict=True):
+            seconds = probe(cell)
+            if turn:
+                times.append(seconds)
+    return [median(times) * 1000 for times in seen]
+
+
+def measure(report: Report, space: Place, database: str, size: Size) -> None:
+    """One database's table."""
+    _, base = _ready(space, database, "base", size, large=False)
+    admin_base = base.admin
+    assert admin_base is not None
+    admin, small, big = _ready(space, database, "large", size, large=True)
+    rows, slow = [], []
+    for label, probe in (_owner_probes() | WRITES).items():
+        progress(f"{database}: {label}")
+        times = _times(probe, (base, small, big), size.calls)
+        ratios = [times[1] / times[0], times[2] / times[0]]
+        rows.append([label, *_cells(times, ratios)])
+        if max(ratios) > LIMIT:
+            slow.append(f"{label} ({max(ratios):.1f})")
+    for label, probe in ADMINS.items():
+        progress(f"{database}, admin: {label}")
+        times = _times(probe, (admin_base, admin), size.calls)
+        ratios = [times[1] / times[0]]
+        rows.append([f"admin: {label}", *_cells(times, ratios)])
+        if max(ratios) > LIMIT:
+            slow.append(f"admin: {label} ({max(ratios):.1f})")
+    head = [
+        database,
+        f"{OWNER_TASKS:,} tasks in all, ms",
+        f"owner of {OWNER_TASKS:,}, ms",
+        "times",
+        f"owner of {size.big:,}, ms",
+        "times",
+    ]
+    report.say(
+        f"{database}: {size.total:,} tasks over {size.owners:,} owners; "
+        f"medians of {size.calls} calls, pages of 20 where nothing else is said."
+    )
+    report.say(table(head, rows))
+    report.say(f"More than {LIMIT:g} times: {'; '.join(slow) or 'none'}.")
+
+
+def _cells(times: Sequence[float], ratios: Sequence[float]) -> list[str]:
+    found = [number(times[0], 2)]
+    for time, ratio in zip(times[1:], ratios, strict=True):
+        found += [number(time, 2), number(ratio, 2)]
+    return found + ["-"] * (5 - len(found))
+
+
+def main() -> int:
+    parser = options(str(__doc__).partition("\n")[0], "benchmarks.growth")
+    with_database(parser)
+    parser.add_argument(
+        "--keep", type=Path, default=None, help="a folder to fill once and to use again"
+    )
+    arguments = parser.parse_args()
+    size = QUICK if arguments.quick else FULL
+    with place(arguments, keep=arguments.keep) as space:
+        report = Report("benchmarks.growth", "As the data grows", space.directory)
+        for database in databases(arguments):
+            measure(report, space, database, size)
+        return finish(report, arguments, failed=False)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (NotStartedError, WrongAnswerError) as error:
+        sys.exit(str(error))

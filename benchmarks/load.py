@@ -1,0 +1,258 @@
+"""A load generator: keep-alive clients on raw sockets, cheap enough not to be what is measured.
+
+It checks the status of every answer and counts what went wrong by kind."""
+
+import asyncio
+import gc
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias, cast
+
+import uvloop
+
+from benchmarks.servers import HOST
+
+# A whole HTTP request and the status that it must be answered with.
+Call: TypeAlias = tuple[bytes, int]
+
+# What one client asks next; None when it has nothing left to ask.
+Source: TypeAlias = Callable[[], Call | None]
+
+
+_CLOSE = b"\r\nconnection: close\r\n"  # as uvicorn writes it
+
+
+def request(method: str, path: str, token: str = "", body: bytes = b"") -> bytes:
+    """The bytes of one request; a body is JSON."""
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {HOST}", "Accept: */*"]
+    if token:
+        lines.append(f"Authorization: Bearer {token}")
+    if body:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def form(path: str, body: bytes) -> bytes:
+    """The bytes of one posted form."""
+    head = f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"Content-Type: application/x-www-form-urlencoded\r\n\r\n" + body
+
+
+def answer_length(received: bytearray) -> int | None:
+    """Bytes of the whole answer that begins so; None where that is not known yet."""
+    end = received.find(b"\r\n\r\n")
+    if end < 0:
+        return None
+    head = received[:end].lower()
+    at = head.find(b"\r\ncontent-length:")
+    if at >= 0:
+        return end + 4 + int(head[at + 17 :].partition(b"\r\n")[0])
+    if b"\r\ntransfer-encoding: chunked" in head:
+        # Known when the last chunk, the empty one, is here.
+        return len(received) if received.endswith(b"\r\n0\r\n\r\n") else None
+    return end + 4
+
+
+@dataclass(slots=True)
+class Group:
+    """Clients that run together and are counted together."""
+
+    sources: Sequence[Source]
+    ports: Sequence[int]
+
+
+@dataclass(slots=True)
+class Result:
+    """What one group saw."""
+
+    seconds: float = 0.0
+    in_time: int = 0
+    """Answers that came before the end, for the rate."""
+    latencies: list[float] = field(default_factory=list)
+    """Of every right answer, those after the end included, in seconds."""
+    failures: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def answered(self) -> int:
+        return len(self.latencies)
+
+    @property
+    def failed(self) -> int:
+        return self.failures.total()
+
+    @property
+    def rate(self) -> float:
+        return self.in_time / self.seconds if self.seconds else 0.0
+
+    def percentile(self, share: float) -> float:
+        """Milliseconds within which this share of the right answers came."""
+        if not self.latencies:
+            return float("nan")
+        ordered = sorted(self.latencies)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000
+
+
+class _Client(asyncio.Protocol):
+    """One connection that asks, waits for the whole answer, checks it and asks again."""
+
+    def __init__(self, run: "_Run", result: Result, source: Source, port: int) -> None:
+        self._run = run
+        self._result = result
+        self._source = source
+        self._port = port
+        self._transport: asyncio.Transport | None = None
+        self._asked = 0.0  # 0: nothing is in flight
+        self._expected = 0
+        self._status = 0
+        self._length: int | None = None
+        self._received = bytearray()
+
+    async def connect(self) -> None:
+        await asyncio.get_running_loop().create_connection(lambda: self, HOST, self._port)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+
+    def ask(self) -> None:
+        assert self._transport is not None
+        call = None if time.perf_counter() >= self._run.end else self._source()
+        if call is None:
+            self._leave()
+            return
+        data, self._expected = call
+        self._length = None
+        self._asked = time.perf_counter()
+        self._transport.write(data)
+
+    def data_received(self, data: bytes) -> None:
+        received = self._received
+        received += data
+        if self._length is None:
+            self._length = answer_length(received)
+        if self._length is not None and len(received) >= self._length:
+            self._status = int(received[9:12])
+            self._answered()
+
+    def _answered(self) -> None:
+        now = time.perf_counter()
+        if self._status == self._expected:
+            self._result.latencies.append(now - self._asked)
+            if now <= self._run.end:
+                self._result.in_time += 1
+        else:
+            self._result.failures[f"status {self._status}"] += 1
+        self._asked = 0.0
+        closing = _CLOSE in self._received
+        self._received.clear()
+        if closing:
+            self._again()
+        else:
+            self.ask()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self._asked:
+            self._asked = 0.0
+            self._result.failures["connection lost"] += 1
+            self._again()
+
+    def _again(self) -> None:
+        """Go on with a new connection in the place of one that the server closed."""
+        if self._transport is not None:
+            self._transport.close()
+        successor = _Client(self._run, self._result, self._source, self._port)
+        self._run.replace(self, successor)
+
+    def refused(self) -> None:
+        self._result.failures["no connection"] += 1
+
+    def _leave(self) -> None:
+        assert self._transport is not None
+        self._transport.close()
+        self._run.left(self)
+
+    def give_up(self) -> None:
+        """The grace period is over: what is still in flight counts as never answered."""
+        if self._asked:
+            self._asked = 0.0
+            self._result.failures["no answer"] += 1
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class _Run:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._clients: set[_Client] = set()
+        self._empty = asyncio.Event()
+        self._reconnects: set[asyncio.Task[None]] = set()
+        self.end = 0.0
+
+    def left(self, client: _Client) -> None:
+        self._clients.discard(client)
+        if not self._clients:
+            self._empty.set()
+
+    def replace(self, old: _Client, new: _Client) -> None:
+        self._clients.add(new)
+        self._clients.discard(old)
+        task = asyncio.get_running_loop().create_task(self._reconnect(new))
+        self._reconnects.add(task)
+        task.add_done_callback(self._reconnects.discard)
+
+    async def _reconnect(self, client: _Client) -> None:
+        while time.perf_counter() < self.end:
+            try:
+                await client.connect()
+            except OSError:
+                client.refused()
+                # A server that is gone would otherwise be asked as fast as the loop turns.
+                await asyncio.sleep(0.2)
+            else:
+                client.ask()
+                return
+        self.left(client)
+
+    async def go(self, groups: Sequence[Group], grace: float) -> list[Result]:
+        results = []
+        for group in groups:
+            results.append(result := Result())
+            for number, source in enumerate(group.sources):
+                port = group.ports[number % len(group.ports)]
+                self._clients.add(_Client(self, result, source, port))
+        waiting = list(self._clients)
+        await asyncio.gather(*(client.connect() for client in waiting))
+        start = time.perf_counter()
+        self.end = start + self._seconds
+        for client in waiting:
+            client.ask()
+        try:
+            await asyncio.wait_for(self._empty.wait(), self._seconds + grace)
+        except TimeoutError:
+            for client in list(self._clients):
+                client.give_up()
+        took = min(self._seconds, time.perf_counter() - start)
+        for result in results:
+            result.seconds = took
+        return results
+
+
+def drive(groups: Sequence[Group], seconds: float, grace: float = 15.0) -> list[Result]:
+    """Run the groups side by side; ends early when every client has nothing left to ask."""
+
+    async def main() -> list[Result]:
+        return await _Run(seconds).go(groups, grace)
+
+    gc.collect()
+    gc.disable()
+    try:
+        return uvloop.run(main())
+    finally:
+        gc.enable()
+
+
+def load(sources: Sequence[Source], ports: Sequence[int], seconds: float) -> Result:
+    """One group alone."""
+    return drive([Group(sources, ports)], seconds)[0]
