@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from config import settings
 from database import Threads, get_db
 from errors import Forbidden, NotAuthenticated, ServiceUnavailable
-from models import Caller, User
+from models import Caller, users
 
 ALGORITHM = "HS256"
 ACCESS_TOKEN = "access"  # noqa: S105  # the name of a kind, not a secret
@@ -39,7 +39,6 @@ passwords = CryptContext(
 # bcrypt takes a quarter of a second of a core: with a thread of its own it can't take those that others need.
 hashing = Threads(1, "hashing")
 bearer = OAuth2PasswordBearer(tokenUrl="auth/login", auto_error=False)
-users = User.__table__
 CALLER_BY_ID = select(*(users.c[name] for name in Caller._fields)).where(users.c.id == bindparam("user_id"))
 
 
@@ -145,10 +144,17 @@ class _VerifiedTokens:
 _verified = _VerifiedTokens(REMEMBERED_TOKENS)
 
 
+def forget_verified_tokens() -> None:
+    """Check every signature anew, as the tests want it after they changed the key."""
+    _verified.clear()
+
+
 async def token_claims(token: Annotated[str | None, Depends(bearer)]) -> dict[str, Any]:
     """The verified claims of the request's bearer token."""
     if not token:
-        raise NotAuthenticated("Not authenticated: send a token as `Authorization: Bearer ...`", code="not_authenticated")
+        raise NotAuthenticated(
+            "Not authenticated: send a token as `Authorization: Bearer ...`", code="not_authenticated"
+        )
     return verify_token(token)
 
 

@@ -5,6 +5,7 @@ a secret may also be given as `NAME_FILE`, the path of a file that holds it. The
 lists them all, and a test compares the two.
 """
 
+import contextlib
 import ipaddress
 import os
 import secrets
@@ -42,7 +43,11 @@ class Settings(BaseSettings):
     """What can be set, with its default; the names in the environment are these in capitals."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", validate_default=True
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        validate_default=True,
     )
 
     environment: Literal["development", "production"] = "development"
@@ -96,7 +101,9 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        return (
+            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        )
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -113,7 +120,9 @@ class Settings(BaseSettings):
         if not key:
             raise ValueError("SECRET_KEY: must be set when ENVIRONMENT is production")
         if key.lower() in WELL_KNOWN_KEYS or len(set(key)) < 8:
-            raise ValueError("SECRET_KEY: is a well-known or guessable value; make one with `openssl rand -hex 32`")
+            raise ValueError(
+                "SECRET_KEY: is a well-known or guessable value; make one with `openssl rand -hex 32`"
+            )
         if len(key.encode()) < MINIMUM_PRODUCTION_KEY_BYTES:
             raise ValueError(
                 f"SECRET_KEY: must have at least {MINIMUM_PRODUCTION_KEY_BYTES} bytes when ENVIRONMENT is production; "
@@ -137,7 +146,9 @@ def database_url(value: str) -> URL:
     try:
         url = make_url(value)
     except ArgumentError:
-        raise ValueError("is not a database URL such as sqlite:///./tasks.db or postgresql://user@host/name") from None
+        raise ValueError(
+            "is not a database URL such as sqlite:///./tasks.db or postgresql://user@host/name"
+        ) from None
     if url.drivername in {"postgres", "postgresql", "postgresql+psycopg"}:
         return url.set(drivername="postgresql+psycopg")
     if url.drivername in {"sqlite", "sqlite+pysqlite"}:
@@ -161,10 +172,8 @@ def _kept_key(directory: Path) -> str:
             file.write(secrets.token_hex(32))
             file.flush()
             os.fsync(file.fileno())
-        try:
+        with contextlib.suppress(FileExistsError):
             os.link(temporary, path)
-        except FileExistsError:
-            pass
     finally:
         os.unlink(temporary)
     return path.read_text().strip()

@@ -40,7 +40,6 @@ def newest_revision() -> str:
 
 def current_revision(db: Database = database) -> str | None:
     """The revision the database is at; none for an empty one."""
-
     return db.read(lambda session: MigrationContext.configure(session.connection()).get_current_revision())
 
 
@@ -52,9 +51,13 @@ def migrate(db: Database = database, revision: str = "head") -> None:
         at = MigrationContext.configure(connection).get_current_revision()
         known = {script.revision for script in ScriptDirectory.from_config(configuration).walk_revisions()}
         if at is not None and at not in known:
-            raise SchemaError(f"The database is at revision {at}, which is newer than this program: update the program.")
+            raise SchemaError(
+                f"The database is at revision {at}, which is newer than this program: update the program."
+            )
         if at is None and inspect(connection).has_table("tasks"):
-            raise SchemaError("The database has tables that no migration of this program made: use an empty database.")
+            raise SchemaError(
+                "The database has tables that no migration of this program made: use an empty database."
+            )
         if revision == "head" or at is None or _is_newer(configuration, revision, at):
             command.upgrade(configuration, revision)
         else:
@@ -80,7 +83,11 @@ def check_schema(db: Database = database) -> None:
 
 def create_first_admin(db: Database = database) -> bool:
     """Make the account of `FIRST_ADMIN_*` an admin's, unless there is one already; whether it was made."""
-    name, email, password = settings.first_admin_username, settings.first_admin_email, settings.first_admin_password
+    name, email, password = (
+        settings.first_admin_username,
+        settings.first_admin_email,
+        settings.first_admin_password,
+    )
     if not (name and email and password):
         return False
     return user_service.create_first_admin(db, name, email, password.get_secret_value())
@@ -94,9 +101,9 @@ def main() -> int:
         if create_first_admin():
             logger.info("First admin created: %s", settings.first_admin_username)
     except (AppError, SchemaError, ValueError) as error:
-        print(f"Tables not created: {error}", file=sys.stderr)  # noqa: T201
+        print(f"Tables not created: {error}", file=sys.stderr)
         return 1
-    print("Tables created successfully!")  # noqa: T201
+    print("Tables created successfully!")
     return 0
 
 

@@ -21,10 +21,10 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import Context, copy_context
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import psycopg
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+from sqlalchemy import Connection, Engine, NullPool, Row, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
@@ -34,6 +34,8 @@ from errors import DatabaseUnavailable, InsufficientStorage
 
 T = TypeVar("T")
 Work = Callable[[Session], T]
+# A row of any columns, read by their names.
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
 LARGEST_BATCH = 128
 ATTEMPTS = 4
@@ -136,7 +138,9 @@ class Threads:
         with self._lock:
             if self._started < self._size:
                 self._started += 1
-                threading.Thread(target=self._serve, name=f"{self._name}-{self._started}", daemon=True).start()
+                threading.Thread(
+                    target=self._serve, name=f"{self._name}-{self._started}", daemon=True
+                ).start()
 
     def _serve(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -185,6 +189,9 @@ class Database:
     """One database: its engine, its threads and its transactions."""
 
     def __init__(self, url: str, options: Settings = settings) -> None:
+        self._connect(url, options)
+
+    def _connect(self, url: str, options: Settings) -> None:
         self.url = database_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.threads = Threads(options.database_pool_size, "database")
@@ -238,7 +245,7 @@ class Database:
             try:
                 opened = opened or self._open_reader()
                 result = work(opened.session)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  # raised again, or the work is done again
                 if opened is not None and not self._put_back(opened, self._readers):
                     # It died while it lay idle, and so did its siblings, probably.
                     _close_all(self._readers)
@@ -288,7 +295,7 @@ class Database:
                 result = work(opened.session)
                 opened.session.flush()
                 opened.driver.execute("COMMIT")
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  # raised again, or the work is done again
                 last = opened is None or attempt + 1 == ATTEMPTS
                 alive = opened is not None and self._roll_back(opened)
                 if not alive:
@@ -349,6 +356,11 @@ class Database:
                 if not connection.invalidated:
                     connection.exec_driver_sql("ROLLBACK")
                 raise
+
+    def switch(self, url: str) -> None:
+        """Close everything and go on with another database, as the tests do."""
+        self.close()
+        self._connect(url, settings)
 
     def close(self) -> None:
         """Finish the writes that wait and close every connection; the next use opens new ones."""
@@ -550,5 +562,5 @@ def get_db() -> Iterator[Session]:
     Commits when the endpoint returns. Use it as `Depends(get_db, scope="function")`: the commit then
     comes before the response, so that one that fails is not answered with 200.
     """
-    with database.session_factory() as session, session.begin():
+    with database.session_factory.begin() as session:
         yield session

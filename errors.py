@@ -175,7 +175,10 @@ def problem_response(
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI entries of the errors with these statuses."""
     content = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in sorted(set(statuses))}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": content}
+        for status in sorted(set(statuses))
+    }
 
 
 def _pointer(location: Sequence[str | int]) -> str:
@@ -202,7 +205,10 @@ def input_problems(problems: Iterable[Any], allowed: Sequence[str] = ()) -> list
     for problem in problems:
         location, message = problem["loc"], problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "json_invalid":
-            location, message = ("body",), f"Not valid JSON at character {problem['loc'][-1]}: {problem['ctx']['error']}"
+            location, message = (
+                ("body",),
+                f"Not valid JSON at character {problem['loc'][-1]}: {problem['ctx']['error']}",
+            )
         elif problem["type"] == "extra_forbidden":
             message = "Unknown field" + (f"; allowed: {', '.join(allowed)}" if allowed else "")
         elif problem["type"] == "string_unicode":
@@ -233,7 +239,9 @@ def error_response(request: Request, error: Exception) -> JSONResponse:
         # What FastAPI and Starlette could not parse: bytes that are no UTF-8, brackets nested too deep.
         error = invalid_input([{"pointer": "#", "detail": "can't be read as the media type it was sent as"}])
     if isinstance(error, AppError):
-        return problem_response(error.status, error.code, error.detail, headers=error.headers, errors=error.errors)
+        return problem_response(
+            error.status, error.code, error.detail, headers=error.headers, errors=error.errors
+        )
     if isinstance(error, HTTPException):
         detail = error.detail
         if error.status_code == 413:
@@ -244,7 +252,9 @@ def error_response(request: Request, error: Exception) -> JSONResponse:
             detail = f"This path does not take {request.method}"
         code = CODES_BY_STATUS.get(error.status_code, "error")
         return problem_response(error.status_code, code, detail, headers=error.headers)
-    logger.error("Request %s failed: %s %s", request_id_var.get(), request.method, request.url.path, exc_info=error)
+    logger.error(
+        "Request %s failed: %s %s", request_id_var.get(), request.method, request.url.path, exc_info=error
+    )
     return problem_response(AppError.status, AppError.code, AppError.detail)
 
 

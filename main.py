@@ -13,6 +13,7 @@ from logging_config import setup_logging
 from middleware import RequestMiddleware
 from openapi import DESCRIPTION, TAGS, install_openapi
 from routers import analytics, auth, system, tasks, users
+from routers.docs import add_docs_pages
 from services import background_tasks
 
 
@@ -45,6 +46,7 @@ def create_app() -> FastAPI:
     install_error_handlers(app)
     for router in (tasks.router, analytics.router, auth.router, users.router, system.router(settings)):
         app.include_router(router)
+    add_docs_pages(app)
     install_openapi(app, Problem)
     return app
 

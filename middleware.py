@@ -48,7 +48,7 @@ class RequestMiddleware:
 
         try:
             await self.app(scope, receive, send_with_id)
-        except Exception as error:  # noqa: BLE001  # the last place where it can be answered and logged
+        except Exception as error:  # the last place where it can be answered and logged
             response = error_response(Request(scope), error)
             if started:
                 raise

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from schemas import TaskImport
+from schemas.tasks import TaskImport
 
 DESCRIPTION = """
 People and programs keep their work here, and ask how it flows.

@@ -25,8 +25,8 @@ from typing_extensions import TypedDict
 import auth
 from database import database, get_db
 from errors import ContentTooLarge, UnsupportedMediaType, invalid_input, responses
+from models import Caller
 from services.paging import PageOf
-
 
 SMALL_BODY = 1024 * 1024
 
@@ -60,14 +60,16 @@ class JsonWriter:
             self._item = item
             self._fields = tuple(item.model_fields)
             # A TypedDict of the same fields is written from plain dicts.
-            shape: Any = TypedDict(item.__name__, dict(get_type_hints(item, include_extras=True)))  # type: ignore[operator]
+            shape: Any = TypedDict(item.__name__, get_type_hints(item, include_extras=True))  # type: ignore[misc]
             item = shape
         self._adapter: TypeAdapter[Any] = TypeAdapter(list[item] if get_origin(model) is list else item)  # type: ignore[valid-type]
 
     def dump(self, content: Any) -> bytes:
         """The JSON of a row, a dict, a model, or a list of them."""
         if self._item is not None:
-            content = [self._plain(each) for each in content] if isinstance(content, list) else self._plain(content)
+            content = (
+                [self._plain(each) for each in content] if isinstance(content, list) else self._plain(content)
+            )
         return self._adapter.dump_json(content)
 
     def _plain(self, item: Any) -> Any:
@@ -79,7 +81,7 @@ class JsonWriter:
             return {name: getattr(item, name) for name in fields}
         if isinstance(item, BaseModel):
             return item.__dict__
-        return item._asdict() if isinstance(item, tuple) else item
+        return item._asdict() if isinstance(item, Caller) else item
 
 
 class StrictRoute(APIRoute):
@@ -148,7 +150,9 @@ def _check_media_type(request: Request, taken: Sequence[str]) -> None:
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return
     sent = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if sent in taken or ("application/json" in taken and sent.startswith("application/") and sent.endswith("+json")):
+    if sent in taken or (
+        "application/json" in taken and sent.startswith("application/") and sent.endswith("+json")
+    ):
         return
     raise UnsupportedMediaType(f"Send the body as {' or '.join(taken)}")
 
@@ -195,7 +199,9 @@ def _caller_parameter(signature: inspect.Signature) -> tuple[str, bool] | None:
 def link_next(request: Request, response: Response, page: PageOf[T]) -> list[T]:
     """The rows of a page, and in the header `Link` the address of the next one, where there is more."""
     if page.next_cursor is not None:
-        query = [(key, value) for key, value in request.query_params.multi_items() if key not in ("skip", "cursor")]
+        query = [
+            (key, value) for key, value in request.query_params.multi_items() if key not in ("skip", "cursor")
+        ]
         url = request.url.replace(query=urlencode([*query, ("cursor", page.next_cursor)]))
         response.headers["Link"] = f'<{url}>; rel="next"'
     return page.rows
@@ -213,7 +219,9 @@ def in_transaction(
     if session is None:
         return endpoint
     if inspect.iscoroutinefunction(endpoint):
-        raise TypeError(f"{endpoint.__name__}: a session is for plain functions, which are called in a transaction")
+        raise TypeError(
+            f"{endpoint.__name__}: a session is for plain functions, which are called in a transaction"
+        )
     db_name, access = session
     caller = _caller_parameter(signature)
     write_json = JsonWriter(response_model).dump
@@ -252,7 +260,7 @@ def in_transaction(
         claims = Annotated[dict[str, Any], Depends(auth.token_claims)]
         parameters.insert(0, inspect.Parameter("_claims", inspect.Parameter.KEYWORD_ONLY, annotation=claims))
     functools.update_wrapper(transaction, endpoint)
-    del transaction.__wrapped__
+    del transaction.__wrapped__  # type: ignore[attr-defined]
     transaction.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return transaction
 
@@ -289,7 +297,7 @@ class Router(APIRouter):
     def __init__(self, **options: Any) -> None:
         super().__init__(route_class=StrictRoute, redirect_slashes=False, **options)
 
-    def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:  # type: ignore[override]
+    def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         """Add an endpoint."""
         errors: Sequence[int] = options.pop("errors", ())
         short: Short = options.pop("short", False)
@@ -314,22 +322,22 @@ class Router(APIRouter):
 
         return decorate
 
-    def get(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:  # type: ignore[override]
+    def get(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:
         """Add an endpoint that reads."""
         return self._decorator("GET", path, options)
 
-    def post(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:  # type: ignore[override]
+    def post(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:
         """Add an endpoint that makes something."""
         return self._decorator("POST", path, options)
 
-    def put(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:  # type: ignore[override]
+    def put(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:
         """Add an endpoint that changes something."""
         return self._decorator("PUT", path, options)
 
-    def patch(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:  # type: ignore[override]
+    def patch(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:
         """Add an endpoint that changes a part of something."""
         return self._decorator("PATCH", path, options)
 
-    def delete(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:  # type: ignore[override]
+    def delete(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:
         """Add an endpoint that takes something away."""
         return self._decorator("DELETE", path, options)

@@ -1,7 +1,8 @@
 """The yardstick: FastAPI routes that do nothing but answer through the response model.
 
 No database, no token, no dependency: what FastAPI itself costs with this model, so that the
-ratio to it says how much of FastAPI's own speed a program keeps."""
+ratio to it says how much of FastAPI's own speed a program keeps.
+"""
 
 from datetime import UTC, datetime
 from typing import Any, Literal

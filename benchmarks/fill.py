@@ -1,7 +1,8 @@
 """Many tasks straight into the database, in bulk through the driver, past the API.
 
 The program's triggers keep what is derived from `tasks`, so only `users`, `tasks` and the history
-are written here. A changed table means changing `TASK_COLUMNS` and `task_values` with it."""
+are written here. A changed table means changing `TASK_COLUMNS` and `task_values` with it.
+"""
 
 import json
 import random
@@ -275,8 +276,7 @@ def fill(url: str, owners: Sequence[tuple[int, int]], bystanders: int, others: i
         connection.execute("PRAGMA cache_size=-400000")
     fillers = insert_users(connection, bystanders)
     shares = [
-        (user, others * (at + 1) // bystanders - others * at // bystanders)
-        for at, user in enumerate(fillers)
+        (user, others * (at + 1) // bystanders - others * at // bystanders) for at, user in enumerate(fillers)
     ]
     start = datetime.now(UTC) - timedelta(days=730)
     batch: list[TaskRow] = []

@@ -3,7 +3,8 @@
     python -m benchmarks.growth [--database sqlite|postgres|both] [--quick] [--keep FOLDER]
 
 One client, one call at a time. Three cells take turns, call by call: the owner of 1,000 tasks who
-has the small database to himself, the same owner in the large one, and its owner of 100,000."""
+has the small database to himself, the same owner in the large one, and its owner of 100,000.
+"""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -335,9 +336,7 @@ def _cells(times: Sequence[float], ratios: Sequence[float]) -> list[str]:
 def main() -> int:
     parser = options(str(__doc__).partition("\n")[0], "benchmarks.growth")
     with_database(parser)
-    parser.add_argument(
-        "--keep", type=Path, default=None, help="a folder to fill once and to use again"
-    )
+    parser.add_argument("--keep", type=Path, default=None, help="a folder to fill once and to use again")
     arguments = parser.parse_args()
     size = QUICK if arguments.quick else FULL
     with place(arguments, keep=arguments.keep) as space:

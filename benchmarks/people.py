@@ -35,7 +35,8 @@ class Answer:
 class Api:
     """One kept connection, for set-up and for measuring one call at a time.
 
-    A plain socket: what an HTTP library adds to a call of half a millisecond would blur it."""
+    A plain socket: what an HTTP library adds to a call of half a millisecond would blur it.
+    """
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -161,9 +162,7 @@ def settle_in(port: int, count: int, prefix: str = "person") -> list[Person]:
         rows = api.must(200, "GET", "/tasks?limit=100", token=person.token).json()
         person.tasks = [row["id"] for row in rows]
         if len(person.tasks) != MEMBER_TASKS:
-            raise WrongAnswerError(
-                f"{person.name} has {len(person.tasks)} tasks, not {MEMBER_TASKS}"
-            )
+            raise WrongAnswerError(f"{person.name} has {len(person.tasks)} tasks, not {MEMBER_TASKS}")
     return people
 
 

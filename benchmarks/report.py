@@ -26,10 +26,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     width = [max(len(row[at]) for row in cells) for at in range(len(head))]
 
     def line(row: Sequence[str]) -> str:
-        padded = [
-            text.ljust(width[at]) if at < 2 else text.rjust(width[at])
-            for at, text in enumerate(row)
-        ]
+        padded = [text.ljust(width[at]) if at < 2 else text.rjust(width[at]) for at, text in enumerate(row)]
         return f"| {' | '.join(padded)} |"
 
     rule = ["-" * width[at] if at < 2 else "-" * (width[at] - 1) + ":" for at in range(len(head))]
@@ -75,9 +72,7 @@ def _commit() -> str:
     """Which state of the program was measured, as far as git can say."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
     try:
-        done = subprocess.run(
-            command, cwd=RESULTS.parent, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, cwd=RESULTS.parent, capture_output=True, text=True, check=False)
     except OSError:
         return "unknown"
     return done.stdout.strip() or "unknown"

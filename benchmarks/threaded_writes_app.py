@@ -2,7 +2,8 @@
 
 The design at its best: one hop to the thread pool, a connection for every thread, WAL with
 `synchronous=FULL`, `BEGIN IMMEDIATE` so that no transaction fails halfway, and a busy timeout.
-What is left is one fsync for each request, and threads that wait for one lock in no order."""
+What is left is one fsync for each request, and threads that wait for one lock in no order.
+"""
 
 import os
 from datetime import UTC, datetime

@@ -2,16 +2,17 @@
 
 from typing import Any
 
-import models
 from alembic import context
-from database import Base, database
 from sqlalchemy import Connection
+
+import models
+from database import Base, database
 
 # Tables that a trigger or an extension keeps, without a model.
 UNMODELLED_PREFIXES = ("task_search",)
 
 
-def include_object(_object: Any, name: str | None, kind: str, _reflected: bool, _compare_to: Any) -> bool:  # noqa: FBT001
+def include_object(_object: Any, name: str | None, _kind: str, _reflected: bool, _compare_to: Any) -> bool:  # noqa: FBT001
     """Leave out of comparisons what no model describes."""
     return not (name or "").startswith((*UNMODELLED_PREFIXES, "ix_task_search"))
 

@@ -7,7 +7,8 @@ from fastapi import Query, Request, Response
 from auth import AdminUser, CurrentUser
 from logging_config import logger
 from routing import ReadSession, Router, link_next
-from schemas import CompletionTimeStats, Page, ProjectStats, SystemSummary, UserStats
+from schemas.analytics import CompletionTimeStats, ProjectStats, SystemSummary, UserStats
+from schemas.common import Page
 from services import analytics_service
 
 router = Router(prefix="/analytics", tags=["analytics"])

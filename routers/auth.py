@@ -12,7 +12,7 @@ from database import database
 from errors import Forbidden, NotAuthenticated
 from models import Caller
 from routing import ReadSession, Router
-from schemas import RegisterRequest, Token, UserRead
+from schemas.accounts import RegisterRequest, Token, UserRead
 from services import user_service
 
 router = Router(prefix="/auth", tags=["auth"])
@@ -26,7 +26,9 @@ async def register(body: RegisterRequest) -> dict[str, Any]:
     """
     await database.read_async(lambda db: user_service.check_free(db, body.username, body.email), short=True)
     hashed = await auth.hash_password_async(body.password)
-    row = await database.write_async(lambda db: user_service.create_user(db, body.username, body.email, hashed))
+    row = await database.write_async(
+        lambda db: user_service.create_user(db, body.username, body.email, hashed)
+    )
     return row._asdict()
 
 
@@ -50,6 +52,6 @@ async def login(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[s
 
 
 @router.get("/me", response_model=UserRead, short=True)
-def read_me(db: ReadSession, user: CurrentUser) -> Caller:  # noqa: ARG001  # reading the caller is all it does
+def read_me(db: ReadSession, user: CurrentUser) -> Caller:  # reading the caller is all it does
     """The caller's account."""
     return user

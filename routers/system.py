@@ -8,7 +8,8 @@ from fastapi import BackgroundTasks
 from config import Settings
 from logging_config import logger
 from routing import Router
-from schemas import Message, SampleTask
+from schemas.common import Message
+from schemas.tasks import SampleTask
 
 
 async def _slow_task(message: str) -> None:

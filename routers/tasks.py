@@ -1,21 +1,21 @@
 """Tasks: making, finding, changing and moving them in bulk."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import BackgroundTasks, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from sqlalchemy import Row
 
 import auth
 from auth import AdminUser, CurrentUser
-from database import database
+from database import AnyRow, database
 from models import LARGEST_ID
 from routing import ReadSession, Router, WriteSession, link_next
-from schemas import (
+from schemas.common import Message
+from schemas.tasks import (
     HistoryEntry,
     Imported,
-    Message,
     OwnerFilters,
     TaskCreate,
     TaskFilters,
@@ -42,7 +42,7 @@ def _short_list(values: Any) -> bool:
 @router.post("", response_model=TaskRead, status_code=201)
 def create_task(
     db: WriteSession, user: CurrentUser, body: TaskCreate, response: Response, background: BackgroundTasks
-) -> Row[Any]:
+) -> AnyRow:
     """Create a task.
 
     It belongs to the caller. One that is made `completed` is completed now.
@@ -56,8 +56,12 @@ def create_task(
 
 @router.get("", response_model=list[TaskRead], short=_short_list)
 def list_tasks(
-    db: ReadSession, user: CurrentUser, filters: Annotated[TaskFilters, Query()], request: Request, response: Response
-) -> list[Row[Any]]:
+    db: ReadSession,
+    user: CurrentUser,
+    filters: Annotated[TaskFilters, Query()],
+    request: Request,
+    response: Response,
+) -> list[AnyRow]:
     """List the caller's tasks, newest first.
 
     Filters combine with AND. The header `Link` has the address of the next page.
@@ -67,11 +71,15 @@ def list_tasks(
 
 @router.get("/search", response_model=list[TaskRead])
 def search_tasks(
-    db: ReadSession, user: CurrentUser, filters: Annotated[TaskSearch, Query()], request: Request, response: Response
-) -> list[Row[Any]]:
-    """Find the caller's tasks by a text in the title.
+    db: ReadSession,
+    user: CurrentUser,
+    filters: Annotated[TaskSearch, Query()],
+    request: Request,
+    response: Response,
+) -> list[AnyRow]:
+    r"""Find the caller's tasks by a text in the title.
 
-    Letter case does not matter, in any script: `STRASSE` finds `straße`. Accents do. `%`, `_` and `\\\\` are
+    Letter case does not matter, in any script: `STRASSE` finds `straße`. Accents do. `%`, `_` and `\` are
     ordinary characters.
     """
     return link_next(request, response, task_service.get_tasks_with_filters(db, user, filters))
@@ -79,16 +87,26 @@ def search_tasks(
 
 @router.get("/all", response_model=list[TaskRead])
 def list_all_tasks(
-    db: ReadSession, user: AdminUser, filters: Annotated[TaskFilters, Query()], request: Request, response: Response
-) -> list[Row[Any]]:
+    db: ReadSession,
+    user: AdminUser,
+    filters: Annotated[TaskFilters, Query()],
+    request: Request,
+    response: Response,
+) -> list[AnyRow]:
     """List everybody's tasks (admins)."""
-    return link_next(request, response, task_service.get_tasks_with_filters(db, user, filters, everybodys=True))
+    return link_next(
+        request, response, task_service.get_tasks_with_filters(db, user, filters, everybodys=True)
+    )
 
 
 @router.get("/admin/filter", response_model=list[TaskRead])
 def filter_all_tasks(
-    db: ReadSession, user: AdminUser, filters: Annotated[OwnerFilters, Query()], request: Request, response: Response
-) -> list[Row[Any]]:
+    db: ReadSession,
+    user: AdminUser,
+    filters: Annotated[OwnerFilters, Query()],
+    request: Request,
+    response: Response,
+) -> list[AnyRow]:
     """List everybody's tasks, or one owner's (admins)."""
     page = task_service.get_tasks_with_filters(db, user, filters, everybodys=True, owner_id=filters.user_id)
     return link_next(request, response, page)
@@ -164,11 +182,12 @@ def export_tasks(
     part = transfer_service.csv_part if format == "csv" else transfer_service.json_part
     rows = transfer_service.export_chunk(db, user, after_id=-1)
 
-    async def stream(rows: list[Row[Any]]) -> AsyncIterator[bytes]:
+    async def stream(rows: list[AnyRow]) -> AsyncIterator[bytes]:
         yield (b"" if format == "csv" else b"[") + part(rows, first=True)
         while len(rows) == transfer_service.EXPORT_CHUNK:
-            last = rows[-1].id
-            rows = await database.read_async(lambda db: transfer_service.export_chunk(db, user, last))
+            # A read of its own for each part: a client that is slow to take them holds up nothing.
+            following = partial(transfer_service.export_chunk, user=user, after_id=rows[-1].id)
+            rows = await database.read_async(following)
             yield part(rows, first=False)
         if format == "json":
             yield b"]"
@@ -180,10 +199,16 @@ def export_tasks(
     )
 
 
-@router.get("/{task_id}", response_model=TaskRead, errors=[404], responses={304: {"description": "Not Modified"}}, short=True)
+@router.get(
+    "/{task_id}",
+    response_model=TaskRead,
+    errors=[404],
+    responses={304: {"description": "Not Modified"}},
+    short=True,
+)
 def read_task(
     db: ReadSession, user: CurrentUser, task_id: TaskId, response: Response, if_none_match: IfNoneMatch = None
-) -> Row[Any] | Response:
+) -> AnyRow | Response:
     """Get a task of the caller's; an admin gets any."""
     task = task_service.get_task(db, user, task_id)
     tag = response.headers["ETag"] = task_service.etag(task)
@@ -195,7 +220,7 @@ def read_task(
 
 
 @router.get("/{task_id}/history", response_model=list[HistoryEntry], errors=[404], short=True)
-def read_task_history(db: ReadSession, user: CurrentUser, task_id: TaskId) -> list[Row[Any]]:
+def read_task_history(db: ReadSession, user: CurrentUser, task_id: TaskId) -> list[AnyRow]:
     """Get every change of a task, oldest first."""
     return task_service.get_task_history(db, user, task_id)
 
@@ -210,7 +235,7 @@ def update_task(
     response: Response,
     background: BackgroundTasks,
     if_match: IfMatch = None,
-) -> Row[Any]:
+) -> AnyRow:
     """Change a task: only the fields that are sent.
 
     Completing it sets `completed_at`, reopening it clears it. Its owner may, and an admin.
@@ -223,7 +248,11 @@ def update_task(
 
 @router.delete("/{task_id}", response_model=Message, errors=[404, 412])
 def delete_task(
-    db: WriteSession, user: CurrentUser, task_id: TaskId, background: BackgroundTasks, if_match: IfMatch = None
+    db: WriteSession,
+    user: CurrentUser,
+    task_id: TaskId,
+    background: BackgroundTasks,
+    if_match: IfMatch = None,
 ) -> dict[str, str]:
     """Delete a task; its history stays."""
     task = task_service.delete_task(db, user, task_id, if_match)

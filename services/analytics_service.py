@@ -9,17 +9,12 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
-from models import OwnerCount, ProjectCount, SystemCount, Task, User, microseconds
+from database import AnyRow
+from models import microseconds, owner_counts, project_counts, system_counts, tasks, users
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
-
-owners = OwnerCount.__table__
-projects = ProjectCount.__table__
-system = SystemCount.__table__
-tasks = Task.__table__
-users = User.__table__
 
 STATUSES = ("pending", "in_progress", "completed")
 RECENT = timedelta(days=7)
@@ -30,11 +25,13 @@ def _sums(table: Any) -> list[Any]:
     return [func.coalesce(func.sum(table.c[status]), 0).label(status) for status in STATUSES]
 
 
-_OWNER = select(*_sums(owners)).where(owners.c.user_id == bindparam("user_id"))
-_VERSION = select(func.coalesce(func.sum(owners.c.version), 0)).where(owners.c.user_id == bindparam("user_id"))
+_OWNER = select(*_sums(owner_counts)).where(owner_counts.c.user_id == bindparam("user_id"))
+_VERSION = select(func.coalesce(func.sum(owner_counts.c.version), 0)).where(
+    owner_counts.c.user_id == bindparam("user_id")
+)
 _ALL_USERS = (
-    select(users.c.id, users.c.username, *_sums(owners))
-    .join_from(users, owners, owners.c.user_id == users.c.id, isouter=True)
+    select(users.c.id, users.c.username, *_sums(owner_counts))
+    .join_from(users, owner_counts, owner_counts.c.user_id == users.c.id, isouter=True)
     .where(users.c.id > bindparam("after_id"))
     .group_by(users.c.id, users.c.username)
     .order_by(users.c.id)
@@ -42,17 +39,19 @@ _ALL_USERS = (
     .offset(bindparam("skip"))
 )
 _PROJECTS = (
-    select(projects.c.project, *_sums(projects))
-    .where(projects.c.user_id == bindparam("user_id"))
-    .group_by(projects.c.project)
-    .having(func.sum(projects.c.pending + projects.c.in_progress + projects.c.completed) > 0)
-    .order_by(projects.c.project)
+    select(project_counts.c.project, *_sums(project_counts))
+    .where(project_counts.c.user_id == bindparam("user_id"))
+    .group_by(project_counts.c.project)
+    .having(
+        func.sum(project_counts.c.pending + project_counts.c.in_progress + project_counts.c.completed) > 0
+    )
+    .order_by(project_counts.c.project)
 )
 _TIMES = select(tasks.c.created_at, tasks.c.completed_at).where(
     tasks.c.user_id == bindparam("user_id"), tasks.c.completed_at.is_not(None)
 )
 _SYSTEM = select(
-    *_sums(system),
+    *_sums(system_counts),
     select(func.count()).select_from(users).scalar_subquery().label("total_users"),
     select(func.count()).select_from(users).where(users.c.is_active).scalar_subquery().label("active_users"),
     select(func.count())
@@ -67,7 +66,7 @@ def _percentage(part: int, whole: int) -> float:
     return round(100 * part / whole, 2) if whole else 0.0
 
 
-def _counts(row: Row[Any]) -> dict[str, int]:
+def _counts(row: AnyRow) -> dict[str, int]:
     pending, in_progress, completed = int(row.pending), int(row.in_progress), int(row.completed)
     return {
         "total_tasks": pending + in_progress + completed,
@@ -77,7 +76,7 @@ def _counts(row: Row[Any]) -> dict[str, int]:
     }
 
 
-def _rated(row: Row[Any]) -> dict[str, Any]:
+def _rated(row: AnyRow) -> dict[str, Any]:
     counts = _counts(row)
     return {**counts, "completion_rate": _percentage(counts["completed_tasks"], counts["total_tasks"])}
 
@@ -101,7 +100,7 @@ def get_all_users_stats(
 
 
 def get_project_stats(db: Session, user_id: int) -> list[dict[str, Any]]:
-    """The same for each of an account's projects, by name."""
+    """The same for each of an account's project_counts, by name."""
     return [{"project": row.project, **_rated(row)} for row in db.execute(_PROJECTS, {"user_id": user_id})]
 
 
@@ -185,4 +184,3 @@ def _summarize(durations: list[int]) -> dict[str, Any]:
         "p95_completion_time_hours": percentile(95),
         "message": None if durations else "No completed tasks found",
     }
-

@@ -34,7 +34,11 @@ def decode_cursor(cursor: str, *kinds: type | tuple[type, ...]) -> list[Any]:
     if not isinstance(key, list) or len(key) != len(kinds):
         raise invalid_cursor()
     for value, kind in zip(key, kinds, strict=True):
-        if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and abs(value) >= 2**63):
+        if (
+            not isinstance(value, kind)
+            or isinstance(value, bool)
+            or (isinstance(value, int) and abs(value) >= 2**63)
+        ):
             raise invalid_cursor()
         # What a database could not take: json lets lone surrogates and NUL through.
         if isinstance(value, str) and ("\0" in value or value.encode("utf-8", "ignore").decode() != value):
@@ -42,6 +46,8 @@ def decode_cursor(cursor: str, *kinds: type | tuple[type, ...]) -> list[Any]:
     return key
 
 
-def invalid_cursor(detail: str = "Not a cursor of this list: take it from the `Link` header as it stands") -> InvalidInput:
+def invalid_cursor(
+    detail: str = "Not a cursor of this list: take it from the `Link` header as it stands",
+) -> InvalidInput:
     """What is said of a cursor that is not ours, or was made for another order."""
     return InvalidInput(f"?cursor: {detail}", errors=[{"pointer": "?cursor", "detail": detail}])

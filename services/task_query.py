@@ -9,16 +9,14 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, select, tuple_
+from sqlalchemy import ColumnElement, Select, bindparam, exists, select, tuple_
 from sqlalchemy.orm import Session
 
-from models import Task, TaskTag, microseconds, moment
-from schemas import TaskFilters, TaskRead
+from database import AnyRow
+from models import microseconds, moment, task_tags, tasks
+from schemas.tasks import TaskFilters, TaskRead
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from text import fold
-
-tasks = Task.__table__
-task_tags = TaskTag.__table__
 
 # The fields of a task as it is read, then its version.
 TASK_COLUMNS = (*(tasks.c[name] for name in TaskRead.model_fields), tasks.c.version)
@@ -56,7 +54,7 @@ def visible_tasks(*, everybodys: bool = False) -> Select[Any]:
 
 
 def pattern(text: str) -> str:
-    """The LIKE pattern of titles that contain the text, its `%`, `_` and `\\` ordinary characters."""
+    r"""The LIKE pattern of titles that contain the text, its `%`, `_` and `\` ordinary characters."""
     folded = fold(text).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{folded}%"
 
@@ -66,7 +64,9 @@ def reads_little(filters: TaskFilters) -> bool:
     narrowed = filters.model_fields_set - {"limit", "cursor", "sort_by", "sort_order"}
     if not narrowed:
         return True
-    return narrowed in ({"status"}, {"project"}) and filters.sort_by == "created_at" and len(filters.status) < 2
+    return (
+        narrowed in ({"status"}, {"project"}) and filters.sort_by == "created_at" and len(filters.status) < 2
+    )
 
 
 class _Shape(NamedTuple):
@@ -81,7 +81,7 @@ class _Shape(NamedTuple):
     part: str
 
 
-def page(db: Session, owner_id: int | None, filters: TaskFilters) -> PageOf[Row[Any]]:
+def page(db: Session, owner_id: int | None, filters: TaskFilters) -> PageOf[AnyRow]:
     """A page of an owner's tasks, or of everybody's; raises InvalidInput for a bad cursor."""
     names = tuple(name for name in CONDITIONS if getattr(filters, name, None) is not None)
     values: dict[str, Any] = {name: getattr(filters, name) for name in names}
@@ -91,9 +91,14 @@ def page(db: Session, owner_id: int | None, filters: TaskFilters) -> PageOf[Row[
     values |= {f"status_{place}": status for place, status in enumerate(filters.status)}
     values |= {"owner_id": owner_id, "limit": filters.limit + 1}
 
-    def read(part: str, **more: Any) -> list[Row[Any]]:
+    def read(part: str, **more: Any) -> list[AnyRow]:
         shape = _Shape(
-            owner_id is not None, names, len(filters.status), filters.sort_by, filters.sort_order == "desc", part
+            owner_id is not None,
+            names,
+            len(filters.status),
+            filters.sort_by,
+            filters.sort_order == "desc",
+            part,
         )
         return list(db.execute(_statement(shape), values | more).all())
 
@@ -104,7 +109,7 @@ def page(db: Session, owner_id: int | None, filters: TaskFilters) -> PageOf[Row[
     return PageOf(rows[: filters.limit], _cursor_behind(last, filters))
 
 
-def _rows(filters: TaskFilters, read: Callable[..., list[Row[Any]]]) -> list[Row[Any]]:
+def _rows(filters: TaskFilters, read: Callable[..., list[AnyRow]]) -> list[AnyRow]:
     """One row more than a page has, where there are that many."""
     if filters.cursor is not None and filters.skip:
         raise invalid_cursor("It goes on where a page ended, and can't be combined with `skip`")
@@ -126,7 +131,7 @@ def _rows(filters: TaskFilters, read: Callable[..., list[Row[Any]]]) -> list[Row
     return rows
 
 
-def _cursor_behind(row: Row[Any], filters: TaskFilters) -> str:
+def _cursor_behind(row: AnyRow, filters: TaskFilters) -> str:
     sort_by = filters.sort_by
     value = fold(row.title) if sort_by == "title" else getattr(row, sort_by)
     if isinstance(value, datetime):
@@ -141,7 +146,9 @@ def _place(cursor: str, filters: TaskFilters) -> dict[str, Any]:
         kind = (*kind, type(None))
     sort_by, sort_order, value, row_id = decode_cursor(cursor, str, str, kind, int)
     if (sort_by, sort_order) != (filters.sort_by, filters.sort_order):
-        raise invalid_cursor("It was made for another order: keep `sort_by` and `sort_order`, or leave it out")
+        raise invalid_cursor(
+            "It was made for another order: keep `sort_by` and `sort_order`, or leave it out"
+        )
     if filters.sort_by in TIMES and value is not None:
         try:
             value = moment(value)
@@ -170,7 +177,9 @@ def _statement(shape: _Shape) -> Select[Any]:
         else:
             statement = statement.where(CONDITIONS[name]())
     if shape.statuses:
-        statement = statement.where(tasks.c.status.in_([bindparam(f"status_{place}") for place in range(shape.statuses)]))
+        statement = statement.where(
+            tasks.c.status.in_([bindparam(f"status_{place}") for place in range(shape.statuses)])
+        )
 
     nullable = shape.sort_by in NULLABLE
     without = shape.part.endswith("without")

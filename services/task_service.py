@@ -9,27 +9,31 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, delete, insert, select, update
+from sqlalchemy import Select, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
+from database import AnyRow
 from errors import Forbidden, InvalidInput, NotFound, PreconditionFailed
-from models import Caller, Notification, Task, TaskHistory, User
-from schemas import TaskFilters
+from models import Caller, notifications, task_history, tasks, users
+from schemas.tasks import TaskFilters
 from services import task_query
 from services.paging import PageOf
 from services.task_query import TASK_COLUMNS, visible_tasks
 from text import fold
 
-tasks = Task.__table__
-history = TaskHistory.__table__
-notifications = Notification.__table__
-users = User.__table__
-
 READ_ONLY_FIELDS = ("id", "created_at", "updated_at", "completed_at", "user_id")
 CLEARABLE_FIELDS = ("description", "due_at")
-HISTORY_FIELDS = ("title", "description", "status", "priority", "project", "tags", "due_at", "completed_at", "user_id")
-
-TaskRow = Row[Any]
+HISTORY_FIELDS = (
+    "title",
+    "description",
+    "status",
+    "priority",
+    "project",
+    "tags",
+    "due_at",
+    "completed_at",
+    "user_id",
+)
 
 
 def task_not_found() -> NotFound:
@@ -43,12 +47,12 @@ def _one_task(*, everybodys: bool, locked: bool) -> Select[Any]:
     return statement.with_for_update() if locked else statement
 
 
-def get_task(db: Session, user: Caller, task_id: int) -> TaskRow:
+def get_task(db: Session, user: Caller, task_id: int) -> AnyRow:
     """A task of the caller's, any task for an admin; raises NotFound."""
     return _find(db, task_id, user, everybodys=user.is_admin)
 
 
-def _find(db: Session, task_id: int, user: Caller, *, everybodys: bool, locked: bool = False) -> TaskRow:
+def _find(db: Session, task_id: int, user: Caller, *, everybodys: bool, locked: bool = False) -> AnyRow:
     statement = _one_task(everybodys=everybodys, locked=locked)
     row = db.execute(statement, {"owner_id": user.id, "task_id": task_id}).first()
     if row is None:
@@ -56,28 +60,35 @@ def _find(db: Session, task_id: int, user: Caller, *, everybodys: bool, locked: 
     return row
 
 
-def etag(task: TaskRow) -> str:
+def etag(task: AnyRow) -> str:
     """The entity tag of a task as it is now."""
     return f'"{task.id}-{task.version}"'
 
 
 def get_tasks_with_filters(
     db: Session, user: Caller, filters: TaskFilters, *, everybodys: bool = False, owner_id: int | None = None
-) -> PageOf[TaskRow]:
+) -> PageOf[AnyRow]:
     """A page of the caller's tasks; of everybody's, or of one owner's, for an admin."""
     return task_query.page(db, owner_id if everybodys else user.id, filters)
 
 
-def get_task_history(db: Session, user: Caller, task_id: int) -> list[Row[Any]]:
+def get_task_history(db: Session, user: Caller, task_id: int) -> list[AnyRow]:
     """Every change of a task, oldest first; raises NotFound."""
     get_task(db, user, task_id)
     return list(db.execute(_HISTORY, {"task_id": task_id}).all())
 
 
 _HISTORY = (
-    select(history.c.id, history.c.task_id, history.c.kind, history.c.created_at, history.c.actor_id, history.c.changes)
-    .where(history.c.task_id == bindparam("task_id"))
-    .order_by(history.c.id)
+    select(
+        task_history.c.id,
+        task_history.c.task_id,
+        task_history.c.kind,
+        task_history.c.created_at,
+        task_history.c.actor_id,
+        task_history.c.changes,
+    )
+    .where(task_history.c.task_id == bindparam("task_id"))
+    .order_by(task_history.c.id)
 )
 _INSERT = insert(tasks).returning(*TASK_COLUMNS)
 _UPDATE = update(tasks).where(tasks.c.id == bindparam("task_id")).returning(*TASK_COLUMNS)
@@ -85,7 +96,7 @@ _DELETE = delete(tasks).where(tasks.c.id == bindparam("task_id"))
 _ACTIVE_USER = select(users.c.id).where(users.c.id == bindparam("user_id"), users.c.is_active)
 
 
-def create_task(db: Session, user: Caller, values: Mapping[str, Any]) -> TaskRow:
+def create_task(db: Session, user: Caller, values: Mapping[str, Any]) -> AnyRow:
     """Make a task of the caller's."""
     now = datetime.now(UTC)
     row = db.execute(
@@ -109,7 +120,7 @@ def create_task(db: Session, user: Caller, values: Mapping[str, Any]) -> TaskRow
 
 def update_task(
     db: Session, user: Caller, task_id: int, values: Mapping[str, Any], if_match: str | None = None
-) -> TaskRow:
+) -> AnyRow:
     """Change the given fields of a task; raises NotFound, PreconditionFailed, InvalidInput.
 
     None clears `description` and `due_at`, and leaves the other fields as they are. What changes nothing
@@ -117,22 +128,13 @@ def update_task(
     """
     before = _find(db, task_id, user, everybodys=user.is_admin, locked=True)
     _check_precondition(before, if_match)
-    changes: dict[str, Any] = {}
-    for name, value in values.items():
-        current = getattr(before, name)
-        if name in READ_ONLY_FIELDS:
-            if value != current:
-                raise _read_only(name)
-        elif value != current and (value is not None or name in CLEARABLE_FIELDS):
-            changes[name] = value
+    changes = _differences(before, values)
     if not changes:
         return before
     now = max(datetime.now(UTC), before.updated_at)
     completes = changes.get("status") == "completed"
-    if completes:
-        changes["completed_at"] = max(now, before.created_at)
-    elif "status" in changes:
-        changes["completed_at"] = None
+    if "status" in changes:
+        changes["completed_at"] = max(now, before.created_at) if completes else None
     if "title" in changes:
         changes["title_folded"] = fold(changes["title"])
     after = _write(db, before, changes, now)
@@ -148,18 +150,31 @@ def update_task(
 PLAIN_FIELDS = ("title", "description", "priority", "project", "tags", "due_at")
 
 
+def _differences(before: AnyRow, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the values change; raises InvalidInput for a read-only field that is sent with another value."""
+    changes = {}
+    for name, value in values.items():
+        same = value == getattr(before, name)
+        if name in READ_ONLY_FIELDS:
+            if not same:
+                raise _read_only(name)
+        elif not same and (value is not None or name in CLEARABLE_FIELDS):
+            changes[name] = value
+    return changes
+
+
 def _read_only(name: str) -> InvalidInput:
     problem = {"pointer": f"#/{name}", "detail": "Read-only: leave it out, or send the value it has"}
     return InvalidInput(f"{problem['pointer']}: {problem['detail']}", errors=[problem])
 
 
-def _write(db: Session, before: TaskRow, changes: Mapping[str, Any], now: datetime) -> TaskRow:
+def _write(db: Session, before: AnyRow, changes: Mapping[str, Any], now: datetime) -> AnyRow:
     """Write the changed columns of a task."""
     statement = _UPDATE.values(**changes, updated_at=now, version=before.version + 1)
     return db.execute(statement, {"task_id": before.id}).one()
 
 
-def delete_task(db: Session, user: Caller, task_id: int, if_match: str | None = None) -> TaskRow:
+def delete_task(db: Session, user: Caller, task_id: int, if_match: str | None = None) -> AnyRow:
     """Delete a task, and keep its history; raises NotFound, PreconditionFailed."""
     task = _find(db, task_id, user, everybodys=user.is_admin, locked=True)
     _check_precondition(task, if_match)
@@ -170,7 +185,7 @@ def delete_task(db: Session, user: Caller, task_id: int, if_match: str | None = 
 
 def assign_task(
     db: Session, user: Caller, task_id: int, assigned_user_id: int, if_match: str | None = None
-) -> tuple[TaskRow, TaskRow]:
+) -> tuple[AnyRow, AnyRow]:
     """Give a task to another account; the task before and after.
 
     Raises NotFound for no such task, Forbidden for somebody else's, NotFound for no such or an inactive
@@ -191,7 +206,7 @@ def assign_task(
     return before, after
 
 
-def _check_precondition(task: TaskRow, if_match: str | None) -> None:
+def _check_precondition(task: AnyRow, if_match: str | None) -> None:
     """Raise PreconditionFailed unless the task is at one of the entity tags, or none is asked for."""
     if if_match is None or if_match.strip() == "*":
         return
@@ -231,7 +246,7 @@ def history_values(
     }
 
 
-_INSERT_HISTORY = insert(history)
+_INSERT_HISTORY = insert(task_history)
 _INSERT_NOTIFICATION = insert(notifications)
 
 
@@ -240,15 +255,15 @@ def add_history(
     actor: Caller,
     now: datetime,
     kind: str,
-    before: TaskRow | None,
-    after: TaskRow | None,
+    before: AnyRow | None,
+    after: AnyRow | None,
     only: tuple[str, ...] = HISTORY_FIELDS,
 ) -> None:
     """Write one row of history."""
     db.execute(_INSERT_HISTORY, history_values(actor, now, kind, before, after, only))
 
 
-def notify(db: Session, actor: Caller, now: datetime, kind: str, task: TaskRow) -> None:
+def notify(db: Session, actor: Caller, now: datetime, kind: str, task: AnyRow) -> None:
     """Write that the task's owner is to be told; who delivers it comes after the commit."""
     db.execute(
         _INSERT_NOTIFICATION,

@@ -9,18 +9,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
-from sqlalchemy import Row, bindparam, insert
+from sqlalchemy import bindparam, insert
 from sqlalchemy.orm import Session
 
+from database import AnyRow
 from errors import AppError, input_problems, invalid_input
-from models import Caller, Task, TaskHistory
-from schemas import TaskImport, TaskRead
+from models import Caller, task_history, tasks
+from schemas.tasks import TaskImport, TaskRead
 from services.task_query import visible_tasks
 from services.task_service import HISTORY_FIELDS, history_values
 from text import fold
-
-tasks = Task.__table__
-history = TaskHistory.__table__
 
 MOST_IMPORTED = 10_000
 MOST_PROBLEMS_TOLD = 100
@@ -99,9 +97,14 @@ def _checked(rows: list[TaskImport]) -> list[TaskImport]:
     for index, row in enumerate(rows):
         if row.completed_at is not None and row.status != "completed":
             problems.append(
-                {"pointer": f"#/{index}/completed_at", "detail": f"The task is {row.status}: only completed ones have it"}
+                {
+                    "pointer": f"#/{index}/completed_at",
+                    "detail": f"The task is {row.status}: only completed ones have it",
+                }
             )
-        elif row.completed_at is not None and row.created_at is not None and row.completed_at < row.created_at:
+        elif (
+            row.completed_at is not None and row.created_at is not None and row.completed_at < row.created_at
+        ):
             problems.append({"pointer": f"#/{index}/completed_at", "detail": "Is earlier than created_at"})
     if problems:
         raise invalid_input(problems[:MOST_PROBLEMS_TOLD])
@@ -129,7 +132,7 @@ def import_tasks(db: Session, user: Caller, rows: Sequence[TaskImport]) -> int:
     statement = insert(tasks).returning(tasks.c.id, sort_by_parameter_order=True)
     ids = db.execute(statement, values).scalars().all()
     imported = (_Imported(task_id, each) for task_id, each in zip(ids, values, strict=True))
-    db.execute(insert(history), [history_values(user, now, "imported", None, task) for task in imported])
+    db.execute(insert(task_history), [history_values(user, now, "imported", None, task) for task in imported])
     return len(ids)
 
 
@@ -143,7 +146,9 @@ class _Imported:
 
 
 def _columns(row: TaskImport, user: Caller, now: datetime) -> dict[str, Any]:
-    created_at = row.created_at or min(each for each in (row.completed_at, row.updated_at, now) if each is not None)
+    created_at = row.created_at or min(
+        each for each in (row.completed_at, row.updated_at, now) if each is not None
+    )
     completed_at = None
     if row.status == "completed":
         # Not told when: as far as is known it was then that it was changed last.
@@ -167,24 +172,22 @@ def _columns(row: TaskImport, user: Caller, now: datetime) -> dict[str, Any]:
 
 # -- writing ---------------------------------------------------------------------------------------
 
-_CHUNK = (
-    visible_tasks().where(tasks.c.id > bindparam("after_id")).order_by(tasks.c.id).limit(EXPORT_CHUNK)
-)
+_CHUNK = visible_tasks().where(tasks.c.id > bindparam("after_id")).order_by(tasks.c.id).limit(EXPORT_CHUNK)
 
 
-def export_chunk(db: Session, user: Caller, after_id: int) -> list[Row[Any]]:
+def export_chunk(db: Session, user: Caller, after_id: int) -> list[AnyRow]:
     """The next of the caller's tasks behind an id, in the order they were made."""
     return list(db.execute(_CHUNK, {"owner_id": user.id, "after_id": after_id}).all())
 
 
-def json_part(rows: Iterable[Row[Any]], *, first: bool) -> bytes:
+def json_part(rows: Iterable[AnyRow], *, first: bool) -> bytes:
     """Rows as a part of a JSON array, without its brackets."""
     plain = [dict(zip(CSV_COLUMNS, row, strict=False)) for row in rows]
     text = _EXPORTED.dump_json(plain)[1:-1]
     return text if first or not text else b"," + text
 
 
-def csv_part(rows: Iterable[Row[Any]], *, first: bool) -> bytes:
+def csv_part(rows: Iterable[AnyRow], *, first: bool) -> bytes:
     """Rows as lines of CSV, after the line that names the columns where they are the first."""
     out = io.StringIO(newline="")
     writer = csv.writer(out)

@@ -1,20 +1,18 @@
 """Accounts: making them, finding them."""
 
 from datetime import UTC, datetime
-from typing import Any
 
-from sqlalchemy import Row, bindparam, func, insert, or_, select
+from sqlalchemy import bindparam, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 import auth
-from database import Database
+from database import AnyRow, Database
 from errors import BadRequest, NotFound
-from models import User
-from schemas import RegisterRequest, UserRead
+from models import users
+from schemas.accounts import RegisterRequest, UserRead
 from text import fold
 
-users = User.__table__
 USER_COLUMNS = tuple(users.c[name] for name in UserRead.model_fields)
 
 _BY_NAME = select(users.c.id).where(func.lower(users.c.username) == bindparam("name"))
@@ -33,7 +31,7 @@ def check_free(db: Session, username: str, email: str) -> None:
         raise BadRequest("Email already registered", code="email_taken")
 
 
-def create_user(db: Session, username: str, email: str, password_hash: str, role: str = "member") -> Row[Any]:
+def create_user(db: Session, username: str, email: str, password_hash: str, role: str = "member") -> AnyRow:
     """Make an account; raises BadRequest where its name or email is taken."""
     check_free(db, username, email)
     values = {
@@ -54,14 +52,14 @@ def create_user(db: Session, username: str, email: str, password_hash: str, role
         raise
 
 
-def find_for_login(db: Session, username: str) -> Row[Any] | None:
+def find_for_login(db: Session, username: str) -> AnyRow | None:
     """The account with this username, or else this email, in any letter case."""
     found = db.execute(_FOR_LOGIN, {"name": username.lower(), "email": fold(username)}).all()
     # A username may not hold an "@", so that no name is another's email.
     return found[0] if found else None
 
 
-def look_up(db: Session, username: str) -> Row[Any]:
+def look_up(db: Session, username: str) -> AnyRow:
     """Id and name of exactly this account, in any letter case; raises NotFound."""
     row = db.execute(_REFERENCE, {"name": username.lower()}).first()
     if row is None:

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+
 from models import JsonText, RowId, UtcDateTime
 
 revision: str = "0001"
@@ -68,7 +69,9 @@ def upgrade() -> None:
         sa.Column("completed_at", UtcDateTime),
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_tasks"),
-        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_tasks_user_id_users", ondelete="RESTRICT"),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name="fk_tasks_user_id_users", ondelete="RESTRICT"
+        ),
         sa.CheckConstraint("length(title) BETWEEN 1 AND 200 AND trim(title) <> ''", name="title"),
         sa.CheckConstraint("length(description) <= 10000", name="description_length"),
         sa.CheckConstraint("status IN ('pending', 'in_progress', 'completed')", name="status"),
@@ -98,7 +101,9 @@ def upgrade() -> None:
         sa.Column("created_at", UtcDateTime, nullable=False),
         sa.Column("task_id", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("user_id", "tag", "created_at", "task_id", name="pk_task_tags"),
-        sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name="fk_task_tags_task_id_tasks", ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["task_id"], ["tasks.id"], name="fk_task_tags_task_id_tasks", ondelete="CASCADE"
+        ),
         sqlite_with_rowid=False,
     )
     op.create_index("ix_task_tags_task_id", "task_tags", ["task_id"])
@@ -110,7 +115,7 @@ def upgrade() -> None:
         sa.Column("actor_id", sa.BigInteger, nullable=False),
         sa.Column("kind", sa.String(14), nullable=False),
         sa.Column("created_at", UtcDateTime, nullable=False),
-        sa.Column("changes", JsonText, nullable=False),
+        sa.Column("changes", sa.JSON, nullable=False),
         sa.Column("owner_id", sa.BigInteger),
         sa.Column("status", sa.String(11)),
         sa.Column("previous_owner_id", sa.BigInteger),
@@ -123,7 +128,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_task_history_task_id", "task_history", ["task_id", "id"])
     op.create_index("ix_task_history_owner_id", "task_history", ["owner_id", "created_at", "id"])
-    op.create_index("ix_task_history_previous_owner_id", "task_history", ["previous_owner_id", "created_at", "id"])
+    op.create_index(
+        "ix_task_history_previous_owner_id", "task_history", ["previous_owner_id", "created_at", "id"]
+    )
 
     op.create_table(
         "owner_counts",
@@ -132,7 +139,9 @@ def upgrade() -> None:
         *counts(),
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("user_id", "slot", name="pk_owner_counts"),
-        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_owner_counts_user_id_users", ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name="fk_owner_counts_user_id_users", ondelete="CASCADE"
+        ),
     )
     op.create_table(
         "project_counts",
@@ -141,7 +150,9 @@ def upgrade() -> None:
         sa.Column("slot", sa.SmallInteger, nullable=False),
         *counts(),
         sa.PrimaryKeyConstraint("user_id", "project", "slot", name="pk_project_counts"),
-        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_project_counts_user_id_users", ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name="fk_project_counts_user_id_users", ondelete="CASCADE"
+        ),
     )
     op.create_table(
         "system_counts",
@@ -166,7 +177,9 @@ def upgrade() -> None:
         sa.Column("delivered_at", UtcDateTime),
         sa.Column("last_error", sa.Text),
         sa.PrimaryKeyConstraint("id", name="pk_notifications"),
-        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_notifications_user_id_users", ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name="fk_notifications_user_id_users", ondelete="CASCADE"
+        ),
         sa.CheckConstraint("kind IN ('created', 'completed', 'assigned')", name="kind"),
         sa.CheckConstraint("state IN ('waiting', 'delivered', 'failed')", name="state"),
         sqlite_autoincrement=True,
@@ -250,9 +263,7 @@ POSTGRES_TAG = """
         FROM added {joined} CROSS JOIN jsonb_array_elements_text(added.tags) AS tag {where}
         ON CONFLICT DO NOTHING;
 """
-POSTGRES_CHANGED = (
-    "(added.tags, added.user_id, added.created_at) IS DISTINCT FROM (removed.tags, removed.user_id, removed.created_at)"
-)
+POSTGRES_CHANGED = "(added.tags, added.user_id, added.created_at) IS DISTINCT FROM (removed.tags, removed.user_id, removed.created_at)"
 
 
 def postgres_count(changes: str) -> str:
@@ -301,7 +312,9 @@ POSTGRES_TRIGGERS = (
         postgres_count(f"{POSTGRES_OUT} UNION ALL {POSTGRES_IN}")
         + f"DELETE FROM task_tags USING added JOIN removed ON removed.id = added.id"
         f" WHERE task_tags.task_id = added.id AND {POSTGRES_CHANGED};"
-        + POSTGRES_TAG.format(joined="JOIN removed ON removed.id = added.id", where=f"WHERE {POSTGRES_CHANGED}"),
+        + POSTGRES_TAG.format(
+            joined="JOIN removed ON removed.id = added.id", where=f"WHERE {POSTGRES_CHANGED}"
+        ),
     ),
     "CREATE TRIGGER tasks_inserted AFTER INSERT ON tasks REFERENCING NEW TABLE AS added"
     " FOR EACH STATEMENT EXECUTE FUNCTION tasks_inserted()",

@@ -15,10 +15,9 @@ from sqlalchemy.orm import Session
 from config import settings
 from database import database
 from logging_config import logger
-from models import User
+from models import users
 from services import analytics_service
 
-users = User.__table__
 _NAME = select(users.c.username).where(users.c.id == bindparam("user_id"))
 
 

@@ -5,7 +5,9 @@ from services.email_service import send_email_async
 
 async def send_task_completion_email(user_email: str, task_title: str) -> None:
     """Tell an owner by mail that a task was completed; raises what the mail server answers."""
-    await send_email_async(user_email, f"Task Completed: {task_title}", f"Your task '{task_title}' has been completed.")
+    await send_email_async(
+        user_email, f"Task Completed: {task_title}", f"Your task '{task_title}' has been completed."
+    )
 
 
 async def send_task_assignment_email(user_email: str, task_title: str, assigner: str) -> None:

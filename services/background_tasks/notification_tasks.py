@@ -3,17 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
-from database import database
+from database import AnyRow, database
 from logging_config import logger
-from models import Notification, Task, User
+from models import notifications, tasks, users
 from services.background_tasks.email_tasks import send_task_assignment_email, send_task_completion_email
-
-notifications = Notification.__table__
-tasks = Task.__table__
-users = User.__table__
 
 BATCH = 100
 LEASE = timedelta(minutes=2)
@@ -56,7 +52,7 @@ async def process_task_assignment(task_id: int, assigned_user_id: int, assigner_
         logger.warning("Assignment of task %s was not told to user %s: %s", task_id, assigned_user_id, error)
 
 
-def _people(db: Session, ids: set[int]) -> dict[int, Row[Any]]:
+def _people(db: Session, ids: set[int]) -> dict[int, AnyRow]:
     return {row.id: row for row in db.execute(_PEOPLE.where(users.c.id.in_(ids)))}
 
 
@@ -67,7 +63,9 @@ async def deliver_due() -> int:
     if not claimed:
         return 0
     claimed.sort(key=lambda row: row.id)
-    people = database.read(lambda db: _people(db, {row.user_id for row in claimed} | {row.actor_id for row in claimed}))
+    people = database.read(
+        lambda db: _people(db, {row.user_id for row in claimed} | {row.actor_id for row in claimed})
+    )
     results = [await _deliver(row, people) for row in claimed]
     database.write(lambda db: db.execute(_RESULT, results))
     return len(claimed)
@@ -76,11 +74,16 @@ async def deliver_due() -> int:
 _RESULT = (
     update(notifications)
     .where(notifications.c.id == bindparam("row_id"))
-    .values({name: bindparam(name) for name in ("state", "next_attempt_at", "logged_at", "delivered_at", "last_error")})
+    .values(
+        {
+            name: bindparam(name)
+            for name in ("state", "next_attempt_at", "logged_at", "delivered_at", "last_error")
+        }
+    )
 )
 
 
-async def _deliver(row: Row[Any], people: dict[int, Row[Any]]) -> dict[str, Any]:
+async def _deliver(row: AnyRow, people: dict[int, AnyRow]) -> dict[str, Any]:
     """Deliver one; what its row is to say afterwards."""
     now = datetime.now(UTC)
     if row.logged_at is None:
@@ -98,7 +101,7 @@ async def _deliver(row: Row[Any], people: dict[int, Row[Any]]) -> dict[str, Any]
     return {**result, "state": "delivered", "delivered_at": now, "last_error": None}
 
 
-async def _mail(row: Row[Any], people: dict[int, Row[Any]]) -> None:
+async def _mail(row: AnyRow, people: dict[int, AnyRow]) -> None:
     email = people[row.user_id].email
     if row.kind == "completed":
         await send_task_completion_email(email, row.task_title)

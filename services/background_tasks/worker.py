@@ -68,7 +68,7 @@ class Worker:
             update_analytics_cache(user_id)
         try:
             asyncio.run(_deliver_all())
-        except Exception:
+        except Exception:  # noqa: BLE001  # the thread must go on
             logger.exception("Notifications could not be delivered; they are tried again")
 
 

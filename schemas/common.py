@@ -1,0 +1,96 @@
+"""The types that the schemas are made of: what they take is the same everywhere."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from models import DESCRIPTION_LENGTH, HIGHEST_PRIORITY, LARGEST_ID, PROJECT_LENGTH, TITLE_LENGTH
+
+TaskStatus = Literal["pending", "in_progress", "completed"]
+Role = Literal["admin", "member"]
+
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6}\d*)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
+
+
+def _parse_time(value: Any) -> Any:
+    """A time as RFC 3339 writes it, a naive one taken as UTC; raises ValueError outside the years 1 to 9999."""
+    if isinstance(value, datetime):
+        moment = value
+    elif isinstance(value, str) and RFC_3339.fullmatch(value):
+        # What is finer than a microsecond is cut off, as Postgres' and Python's times do.
+        moment = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", value.upper()))
+    else:
+        raise ValueError("Input should be a time such as 2026-11-22T09:30:00Z")
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("Input should be a time between the years 1 and 9999 in UTC") from None
+
+
+def _without_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("Input should be text without NUL characters")
+    return value
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("Input should not be blank")
+    return value
+
+
+Time = Annotated[
+    datetime,
+    BeforeValidator(_parse_time),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-22T09:30:00Z"]}),
+]
+Text = Annotated[str, AfterValidator(_without_nul)]
+Title = Annotated[
+    Text,
+    Field(min_length=1, max_length=TITLE_LENGTH, examples=["Write the report"]),
+    AfterValidator(_not_blank),
+]
+Description = Annotated[Text, Field(max_length=DESCRIPTION_LENGTH, examples=["Two pages, with figures"])]
+Priority = Annotated[int, Field(ge=0, le=HIGHEST_PRIORITY, examples=[2])]
+Project = Annotated[
+    Text, Field(min_length=1, max_length=PROJECT_LENGTH, examples=["Research"]), AfterValidator(_not_blank)
+]
+Tag = Annotated[Text, Field(min_length=1, max_length=50, examples=["writing"]), AfterValidator(_not_blank)]
+Tags = Annotated[list[Tag], Field(max_length=20)]
+Id = Annotated[int, Field(ge=0, le=LARGEST_ID, examples=[1])]
+
+
+class Body(BaseModel):
+    """What a client sends: every field is known, and of the type it should be."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Answer(BaseModel):
+    """What the API sends; a field is always there."""
+
+
+class Message(Answer):
+    """That something was done."""
+
+    message: str
+
+
+class Page(BaseModel):
+    """How much of a list is asked for, and from where."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=500, description="How many at most")] = 100
+    skip: Annotated[int, Field(ge=0, le=LARGEST_ID, description="How many to leave out at the beginning")] = 0
+    cursor: Annotated[
+        str | None,
+        Field(
+            max_length=2000,
+            description="Where to go on, from the `Link` header of the page before; not with `skip`",
+        ),
+    ] = None

@@ -1,0 +1,154 @@
+"""Tasks, lists of them, and their history."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from models import HIGHEST_PRIORITY, LARGEST_ID, PROJECT_LENGTH, TITLE_LENGTH
+from schemas.common import (
+    Answer,
+    Body,
+    Description,
+    Page,
+    Priority,
+    Project,
+    Tags,
+    TaskStatus,
+    Text,
+    Time,
+    Title,
+)
+
+
+class TaskCreate(Body):
+    """A new task; only the title is needed."""
+
+    title: Title
+    description: Description | None = None
+    status: TaskStatus = "pending"
+    priority: Priority = 0
+    project: Project = "General"
+    tags: Annotated[Tags, Field(default_factory=list)]
+    due_at: Time | None = None
+
+
+class TaskUpdate(Body):
+    """The fields to change; the others stay.
+
+    `null` clears `description` and `due_at` and leaves the others as they are. The read-only fields may be
+    sent back with the values they have.
+    """
+
+    title: Title | None = None
+    description: Description | None = None
+    status: TaskStatus | None = None
+    priority: Priority | None = None
+    project: Project | None = None
+    tags: Tags | None = None
+    due_at: Time | None = None
+    id: Annotated[int | None, Field(description="Read-only")] = None
+    created_at: Annotated[Time | None, Field(description="Read-only")] = None
+    updated_at: Annotated[Time | None, Field(description="Read-only")] = None
+    completed_at: Annotated[Time | None, Field(description="Read-only")] = None
+    user_id: Annotated[int | None, Field(description="Read-only: see assign")] = None
+
+
+class TaskRead(Answer):
+    """A task."""
+
+    id: Annotated[int, Field(examples=[1])]
+    title: Annotated[str, Field(examples=["Write the report"])]
+    description: Annotated[str | None, Field(examples=["Two pages, with figures"])]
+    status: TaskStatus
+    priority: Annotated[int, Field(examples=[2])]
+    project: Annotated[str, Field(examples=["Research"])]
+    tags: Annotated[list[str], Field(examples=[["writing"]])]
+    due_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None
+    user_id: Annotated[int, Field(description="The owner", examples=[1])]
+
+
+class TaskImport(Body):
+    """A task with its past; `id` and `user_id` are taken, so that an export can be read, and not used."""
+
+    title: Title
+    description: Description | None = None
+    status: TaskStatus = "pending"
+    priority: Priority = 0
+    project: Project = "General"
+    tags: Annotated[Tags, Field(default_factory=list)]
+    due_at: Time | None = None
+    created_at: Time | None = None
+    updated_at: Time | None = None
+    completed_at: Time | None = None
+    id: Annotated[int | None, Field(description="Not used")] = None
+    user_id: Annotated[int | None, Field(description="Not used")] = None
+
+
+class Imported(Answer):
+    """How many tasks were taken."""
+
+    imported: Annotated[int, Field(examples=[2256])]
+
+
+class HistoryEntry(Answer):
+    """One change of a task."""
+
+    id: Annotated[int, Field(examples=[1])]
+    task_id: Annotated[int, Field(examples=[1])]
+    kind: Literal["created", "updated", "status_changed", "assigned", "deleted", "imported"]
+    created_at: Annotated[datetime, Field(description="When it was changed")]
+    actor_id: Annotated[int, Field(description="Who changed it", examples=[1])]
+    changes: Annotated[
+        dict[str, dict[str, Any]],
+        Field(
+            description="Each field that changed, from what to what",
+            examples=[{"status": {"from": "pending", "to": "completed"}}],
+        ),
+    ]
+
+
+class TaskFilters(Page):
+    """Which tasks, in which order; filters combine with AND."""
+
+    status: Annotated[
+        list[TaskStatus], Field(default_factory=list, description="May be given several times: any of them")
+    ]
+    title_contains: Annotated[
+        Text | None, Field(min_length=1, max_length=TITLE_LENGTH, description="In any letter case")
+    ] = None
+    project: Annotated[Text | None, Field(max_length=PROJECT_LENGTH)] = None
+    tag: Annotated[Text | None, Field(max_length=50)] = None
+    priority: Annotated[int | None, Field(ge=0, le=HIGHEST_PRIORITY)] = None
+    created_after: Annotated[Time | None, Field(description="Then or later")] = None
+    created_before: Annotated[Time | None, Field(description="Earlier")] = None
+    due_before: Annotated[Time | None, Field(description="Earlier")] = None
+    due_after: Annotated[Time | None, Field(description="Then or later")] = None
+    completed_after: Annotated[Time | None, Field(description="Then or later")] = None
+    completed_before: Annotated[Time | None, Field(description="Earlier")] = None
+    sort_by: Literal["created_at", "updated_at", "due_at", "completed_at", "title", "priority", "id"] = (
+        "created_at"
+    )
+    sort_order: Literal["desc", "asc"] = "desc"
+
+
+class TaskSearch(TaskFilters):
+    """A search within titles, with all the filters of a list."""
+
+    query: Annotated[Text, Field(min_length=1, max_length=TITLE_LENGTH, description="In any letter case")]
+
+
+class OwnerFilters(TaskFilters):
+    """The filters of a list, and by owner."""
+
+    user_id: Annotated[int | None, Field(ge=0, le=LARGEST_ID, description="The owner")] = None
+
+
+class SampleTask(Answer):
+    """The smallest task there is."""
+
+    title: Annotated[str, Field(examples=["Sample Task"])]
+    status: TaskStatus

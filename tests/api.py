@@ -1,0 +1,71 @@
+"""The calls that most tests begin with: people who are logged in, and their tasks."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+
+from database import database
+
+PASSWORD = "correct horse battery"
+
+
+@dataclass
+class Person:
+    """Somebody with an account, logged in."""
+
+    client: TestClient
+    id: int
+    username: str
+    token: str
+
+    def call(self, method: str, path: str, **options: Any) -> Any:
+        """Make a request with the person's token."""
+        headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
+        return self.client.request(method, path, headers=headers, **options)
+
+    def get(self, path: str, **options: Any) -> Any:
+        return self.call("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> Any:
+        return self.call("POST", path, **options)
+
+    def put(self, path: str, **options: Any) -> Any:
+        return self.call("PUT", path, **options)
+
+    def patch(self, path: str, **options: Any) -> Any:
+        return self.call("PATCH", path, **options)
+
+    def delete(self, path: str, **options: Any) -> Any:
+        return self.call("DELETE", path, **options)
+
+    def task(self, title: str = "Write the report", **fields: Any) -> Any:
+        """Create a task and return it."""
+        answer = self.post("/tasks", json={"title": title, **fields})
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+
+class Api:
+    """Makes people."""
+
+    def __init__(self, client: TestClient) -> None:
+        self.client = client
+
+    def person(self, username: str = "ada", *, admin: bool = False) -> Person:
+        """Register somebody, make them an admin where asked to, and log them in."""
+        account = {"username": username, "email": f"{username}@example.com", "password": PASSWORD}
+        answer = self.client.post("/auth/register", json=account)
+        assert answer.status_code == 200, answer.text
+        if admin:
+            sql = text("UPDATE users SET role = 'admin' WHERE username = :name")
+            database.write(lambda db: db.execute(sql, {"name": username}))
+        return Person(self.client, answer.json()["id"], username, self.log_in(username))
+
+    def log_in(self, username: str, password: str = PASSWORD) -> str:
+        """Log in, and return the access token."""
+        answer = self.client.post("/auth/login", data={"username": username, "password": password})
+        assert answer.status_code == 200, answer.text
+        token: str = answer.json()["access_token"]
+        return token

@@ -1,0 +1,113 @@
+"""Every test that asks for `client` runs on SQLite and on Postgres, each time on a fresh, migrated database."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+_HOME = tempfile.mkdtemp(prefix="task-platform-tests-")
+os.environ.update(
+    {
+        "DATABASE_URL": f"sqlite:///{_HOME}/tasks.db",
+        "DATA_DIR": _HOME,
+        "CACHE_DIR": _HOME,
+        "LOG_FILE": f"{_HOME}/app.log",
+        "SECRET_KEY": "a-key-for-the-tests-that-is-long-enough",
+        "BCRYPT_ROUNDS": "4",
+        "DATABASE_POOL_SIZE": "4",
+    }
+)
+
+# The settings are read when the program is imported: its imports come after them.
+import pytest  # noqa: E402
+from fastapi.testclient import TestClient  # noqa: E402
+from sqlalchemy import text  # noqa: E402
+
+from auth import forget_verified_tokens  # noqa: E402
+from config import settings  # noqa: E402
+from create_tables import migrate  # noqa: E402
+from database import Base, Database, database  # noqa: E402
+from main import app  # noqa: E402
+from services import analytics_service, background_tasks  # noqa: E402
+from tests.api import Api  # noqa: E402
+from tests.openapi_check import CheckedClient  # noqa: E402
+from tests.postgres import PostgresServer, PostgresUnavailable, postgres_server  # noqa: E402
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind."""
+    background_tasks.worker.stop()
+    database.close()
+    shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A Postgres server for the whole run; tests that need one are skipped, with the reason, where none is to be had."""
+    try:
+        with postgres_server() as server:
+            yield server
+    except PostgresUnavailable as unavailable:
+        pytest.skip(unavailable.reason)
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite() -> Path:
+    """An empty database at the newest schema, to be copied."""
+    path = Path(_HOME) / "migrated.db"
+    fresh = Database(f"sqlite:///{path}")
+    migrate(fresh)
+    fresh.close()  # The last connection to close writes all into the one file.
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: PostgresServer) -> str:
+    """The URL of a database at the newest schema, to be emptied."""
+    fresh = Database(postgres.url)
+    migrate(fresh)
+    fresh.close()
+    return postgres.url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """The URL of an empty database at the newest schema, which the program now uses; and folders of the test's own."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "tasks.db")
+        url = f"sqlite:///{tmp_path}/tasks.db"
+    else:
+        url = request.getfixturevalue("migrated_postgres")
+        empty(url)
+    monkeypatch.setattr(settings, "cache_dir", tmp_path)
+    monkeypatch.setattr(settings, "data_dir", tmp_path)
+    database.switch(url)
+    forget_verified_tokens()
+    analytics_service.completion_times.clear()
+    yield url
+    background_tasks.worker.stop()
+    database.close()
+
+
+def empty(url: str) -> None:
+    """Delete every row, and start all numbers anew."""
+    emptied = Database(url)
+    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    with emptied.engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+    emptied.close()
+
+
+@pytest.fixture
+def client(database_url: str) -> TestClient:
+    """A client whose every answer is checked against the OpenAPI document; it starts no lifespan."""
+    return CheckedClient(app)
+
+
+@pytest.fixture
+def api(client: TestClient) -> Api:
+    """The calls that most tests begin with."""
+    return Api(client)

@@ -1,0 +1,64 @@
+"""A test client that proves, with every answer any test gets, that what is sent is what is declared."""
+
+import json
+import re
+from functools import lru_cache
+from typing import Any
+
+import jsonschema_rs
+from fastapi.testclient import TestClient
+
+ROUTING_STATUSES = {404, 405}  # Where no endpoint is reached, no endpoint can declare it.
+
+
+class CheckedClient(TestClient):
+    """Checks status, media type and body of every answer against the OpenAPI document."""
+
+    def request(self, method: str, url: Any, **options: Any) -> Any:
+        """Make the request and check its answer."""
+        answer = super().request(method, url, **options)
+        document: dict[str, Any] = self.app.openapi()  # type: ignore[attr-defined]
+        path = "/" + answer.request.url.path.strip("/")
+        operation = _operation(document, path, answer.request.method.lower())
+        if operation is None:
+            assert answer.status_code in ROUTING_STATUSES or not path.startswith(
+                ("/auth", "/tasks", "/analytics")
+            )
+            return answer
+        declared = operation["responses"].get(str(answer.status_code))
+        assert declared is not None, (
+            f"{method} {path} answered an undeclared {answer.status_code}: {answer.text}"
+        )
+        content = declared.get("content", {})
+        if answer.content:
+            media_type = answer.headers["content-type"].partition(";")[0]
+            assert media_type in content, (
+                f"{method} {path} answered {media_type}, declared are {list(content)}"
+            )
+            if media_type.endswith("json"):
+                _validator(id(document), json.dumps(content[media_type]["schema"]), self.app).validate(
+                    answer.json()
+                )
+        return answer
+
+
+def _operation(document: dict[str, Any], path: str, method: str) -> dict[str, Any] | None:
+    exact = document["paths"].get(path, {}).get(method)
+    found: dict[str, Any] | None = exact
+    if found is not None:
+        return found
+    for template, operations in document["paths"].items():
+        if (
+            "{" in template
+            and re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), path)
+            and method in operations
+        ):
+            found = operations[method]
+            break
+    return found
+
+
+@lru_cache(maxsize=512)
+def _validator(_document: int, schema: str, app: Any) -> Any:
+    components = {"components": app.openapi()["components"]}
+    return jsonschema_rs.Draft202012Validator({**json.loads(schema), **components}, validate_formats=True)
