@@ -12,7 +12,7 @@ from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
 from jose import JWTError, jwt
 from passlib.context import CryptContext
@@ -150,7 +150,17 @@ def forget_verified_tokens() -> None:
 
 
 async def token_claims(token: Annotated[str | None, Depends(bearer)]) -> dict[str, Any]:
-    """The verified claims of the request's bearer token."""
+    """The verified claims of the request's bearer token, as a dependency."""
+    return _claims(token)
+
+
+def claims_of(request: Request) -> dict[str, Any]:
+    """The verified claims of the request's bearer token; raises NotAuthenticated."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return _claims(token.strip() if scheme.lower() == "bearer" else None)
+
+
+def _claims(token: str | None) -> dict[str, Any]:
     if not token:
         raise NotAuthenticated(
             "Not authenticated: send a token as `Authorization: Bearer ...`", code="not_authenticated"

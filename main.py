@@ -8,12 +8,14 @@ from fastapi import FastAPI
 from config import settings
 from create_tables import check_schema
 from database import database
+from dispatch import RouteIndex
 from errors import Problem, install_error_handlers
 from logging_config import setup_logging
 from middleware import RequestMiddleware
 from openapi import DESCRIPTION, TAGS, install_openapi
 from routers import analytics, auth, system, tasks, users
 from routers.docs import add_docs_pages
+from routing import StrictRoute
 from services import background_tasks
 
 
@@ -45,8 +47,11 @@ def create_app() -> FastAPI:
     app.add_middleware(RequestMiddleware)
     install_error_handlers(app)
     for router in (tasks.router, analytics.router, auth.router, users.router, system.router(settings)):
-        app.include_router(router)
+        # As they are: what include_router adds for prefixes of prefixes is not needed, and not free.
+        app.router.routes.extend(router.routes)
     add_docs_pages(app)
+    strict = [route for route in app.routes if isinstance(route, StrictRoute)]
+    app.router.middleware_stack = RouteIndex(strict, otherwise=app.router.middleware_stack)
     install_openapi(app, Problem)
     return app
 

@@ -3,9 +3,11 @@
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.encoders import jsonable_encoder
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+import auth
 from schemas.tasks import TaskImport
 
 DESCRIPTION = """
@@ -47,6 +49,9 @@ def install_openapi(app: FastAPI, problem: type[BaseModel]) -> None:
             schemas.update(definitions["$defs"])
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
+            document["components"].setdefault("securitySchemes", {})[auth.bearer.scheme_name] = (
+                jsonable_encoder(auth.bearer.model, by_alias=True, exclude_none=True)
+            )
             app.openapi_schema = document
         return app.openapi_schema
 

@@ -9,6 +9,7 @@ repeated query parameter, another media type.
 
 import functools
 import inspect
+import operator
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import urlencode
@@ -29,6 +30,9 @@ from models import Caller
 from services.paging import PageOf
 
 SMALL_BODY = 1024 * 1024
+# An attribute of endpoints that are closed to strangers, and where the claims of the token are kept.
+NEEDS_TOKEN = "needs_token"
+CLAIMS = "token_claims"
 
 T = TypeVar("T")
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -90,12 +94,16 @@ class StrictRoute(APIRoute):
     body_limit = SMALL_BODY
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler, behind checks of the query's names and the body's media type."""
+        """The handler, behind checks of the token, the query's names and the body's media type."""
         handle = super().get_route_handler()
+        closed = getattr(self.endpoint, NEEDS_TOKEN, False)
         allowed = dict(_query_names(self.dependant))
         media_types = self._media_types()
 
         async def strict(request: Request) -> Response:
+            if closed:
+                # Before anything of a stranger's is read; a dependency for it would cost as much as a query.
+                request.scope[CLAIMS] = auth.claims_of(request)
             if request.scope["query_string"]:
                 _check_query(request, allowed)
             if media_types:
@@ -225,16 +233,20 @@ def in_transaction(
     db_name, access = session
     caller = _caller_parameter(signature)
     write_json = JsonWriter(response_model).dump
-    # The headers that an endpoint sets; FastAPI hands them in only once, so by the endpoint's own name.
-    own = [name for name, parameter in signature.parameters.items() if parameter.annotation is Response]
+    parameters = {
+        name: parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in signature.parameters.items()
+        if name != db_name and (caller is None or name != caller[0])
+    }
+    take_request = _injected(parameters, Request)
+    take_response = _injected(parameters, Response)
 
     async def transaction(**values: Any) -> Response:
-        response: Response = values[own[0]] if own else values.pop("_response")
-        claims = values.pop("_claims", None)
+        request, response = take_request(values), take_response(values)
 
         def work(db: Session) -> bytes | Response:
             if caller is not None:
-                user = auth.load_caller(db, claims)
+                user = auth.load_caller(db, request.scope[CLAIMS])
                 values[caller[0]] = auth.require_admin(user) if caller[1] else user
             result = endpoint(**{db_name: db}, **values)
             return result if isinstance(result, Response) else write_json(result)
@@ -249,20 +261,21 @@ def in_transaction(
         status = response.status_code or status_code or 200
         return Response(content, status, headers, "application/json")
 
-    parameters = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for name, parameter in signature.parameters.items()
-        if name != db_name and (caller is None or name != caller[0])
-    ]
-    if not own:
-        parameters.append(inspect.Parameter("_response", inspect.Parameter.KEYWORD_ONLY, annotation=Response))
-    if caller is not None:
-        claims = Annotated[dict[str, Any], Depends(auth.token_claims)]
-        parameters.insert(0, inspect.Parameter("_claims", inspect.Parameter.KEYWORD_ONLY, annotation=claims))
     functools.update_wrapper(transaction, endpoint)
     del transaction.__wrapped__  # type: ignore[attr-defined]
-    transaction.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    transaction.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+    setattr(transaction, NEEDS_TOKEN, caller is not None)
     return transaction
+
+
+def _injected(parameters: dict[str, inspect.Parameter], kind: type[T]) -> Callable[[dict[str, Any]], T]:
+    """Have FastAPI hand in a Request or a Response, which it does for one parameter only; how to take it."""
+    for name, parameter in parameters.items():
+        if parameter.annotation is kind:
+            return operator.itemgetter(name)
+    name = f"_{kind.__name__.lower()}"
+    parameters[name] = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind)
+    return lambda values: values.pop(name)
 
 
 def _usual_errors(signature: inspect.Signature, options: Mapping[str, Any]) -> set[int]:
@@ -308,6 +321,9 @@ class Router(APIRouter):
             **(options.get("responses") or {}),
         }
         options.setdefault("operation_id", endpoint.__name__)
+        if _caller_parameter(signature) is not None:
+            closed: dict[str, Any] = {"security": [{auth.bearer.scheme_name: []}]}
+            options["openapi_extra"] = closed | (options.get("openapi_extra") or {})
         options.setdefault("response_model", None)
         wrapped = in_transaction(endpoint, options["response_model"], options.get("status_code"), short)
         super().add_api_route(path, wrapped, **options)
