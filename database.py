@@ -24,6 +24,7 @@ from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import psycopg
+from pydantic_core import from_json, to_json
 from sqlalchemy import Connection, Engine, NullPool, Row, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -226,10 +227,12 @@ class Database:
                 "application_name": "task_platform",
                 "options": "-c timezone=UTC -c lock_timeout=10s",
             }
-        engine = create_engine(self.url, connect_args=arguments)
+        json = {"json_serializer": _json_text, "json_deserializer": from_json}
+        engine = create_engine(self.url, connect_args=arguments, **json)
         autocommit = create_engine(
             self.url,
             connect_args=arguments,
+            **json,
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
             # A flush that fails must not end the transaction that other requests share.
@@ -510,6 +513,10 @@ def _run(opened: _OpenSession, job: _Job) -> None:
     opened.forget()
     if job.error is not None:
         opened.session.rollback()  # Of the session only; see skip_autocommit_rollback.
+
+
+def _json_text(value: Any) -> str:
+    return to_json(value).decode()
 
 
 def _prepare_sqlite(synchronous: str, connection: Any, _record: Any) -> None:

@@ -31,7 +31,7 @@ from services.paging import PageOf
 
 SMALL_BODY = 1024 * 1024
 # An attribute of endpoints that are closed to strangers, and where the claims of the token are kept.
-NEEDS_TOKEN = "needs_token"
+NEEDS_TOKEN = "needs_token"  # noqa: S105  # a name
 CLAIMS = "token_claims"
 
 T = TypeVar("T")
