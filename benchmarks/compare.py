@@ -255,6 +255,7 @@ def memory(
         table(
             ["resident MB after", *[at for at, _ in seen], "second half"],
             [[f"ours, {database}", *[f"{mb:.1f}" for _, mb in seen], f"{last - half:+.1f}"]],
+            left=1,
         )
     )
     return wrong

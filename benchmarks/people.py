@@ -54,9 +54,10 @@ class Api:
         """One call; `data` is sent as JSON, `fields` as a form."""
         if fields is not None:
             whole = form(path, urlencode(fields).encode())
+        elif isinstance(data, bytes):
+            whole = request(method, path, token, data)
         else:
-            plain = b"" if data is None else json.dumps(data).encode()
-            whole = request(method, path, token, data if isinstance(data, bytes) else plain)
+            whole = request(method, path, token, json.dumps(data).encode() if data else b"")
         if self._socket is None or time.monotonic() - self._used > 3:
             # uvicorn closes a connection that was idle for 5 s.
             self.close()
