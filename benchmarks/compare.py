@@ -2,7 +2,8 @@
 
     python -m benchmarks.compare [--database sqlite|postgres|both] [--quick] [--only PART ...]
 
-The figure to trust where other programs share the cores is the server's CPU per request."""
+The figure to trust where other programs share the cores is the server's CPU per request.
+"""
 
 import itertools
 import os
@@ -110,10 +111,7 @@ def entries(space: Place, apps: Sequence[str], chosen: Sequence[str], accounts: 
                 continue
             name = f"{app}_{database}"
             url = space.url(database, name)
-            if app == "ours":
-                server = space.ours(name, url)
-            else:
-                server = space.peer(name, "tutorial_app", url)
+            server = space.ours(name, url) if app == "ours" else space.peer(name, "tutorial_app", url)
             progress(f"accounts and tasks for {app} on {database}")
             people = scenes.settle_in(server.port, accounts)
             label = f"{app}, {database}"
@@ -168,9 +166,7 @@ def endpoints(
 # ---- 64 writers, a crowd, memory -----------------------------------------------------------------
 
 
-def writers(
-    report: Report, space: Place, apps: Sequence[str], rounds: int, seconds: float
-) -> Entry | None:
+def writers(report: Report, space: Place, apps: Sequence[str], rounds: int, seconds: float) -> Entry | None:
     """64 clients creating on SQLite with an fsync for each commit, beside a thread for each."""
     peer = space.peer("threads", "threaded_writes_app", space.url("sqlite", "threads"))
     both = [Entry("a transaction in each thread", peer, scenes.settle_in(peer.port, 16))]
@@ -234,9 +230,7 @@ def crowd(report: Report, taking_part: Sequence[Entry], seconds: float) -> None:
     report.say(table(head.split("|"), rows))
 
 
-def memory(
-    report: Report, space: Place, database: str, requests: int, steps: int = 10
-) -> Counter[str]:
+def memory(report: Report, space: Place, database: str, requests: int, steps: int = 10) -> Counter[str]:
     """Resident memory of a fresh worker of ours as the requests add up."""
     name = f"memory_{database}"
     server = space.ours(name, space.url(database, name))

@@ -3,7 +3,8 @@
     python -m benchmarks.growth [--database sqlite|postgres|both] [--quick] [--keep FOLDER]
 
 One client, one call at a time. Three cells take turns, call by call: the owner of 1,000 tasks who
-has the small database to himself, the same owner in the large one, and its owner of 100,000."""
+has the small database to himself, the same owner in the large one, and its owner of 100,000.
+"""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -196,9 +197,7 @@ ADMINS: dict[str, Probe] = {
     "GET /tasks/all, tag=tag-7": _get("/tasks/all?limit=20&tag=tag-7"),
     "GET /tasks/all, sort_by=title": _get("/tasks/all?limit=20&sort_by=title"),
     "GET /tasks/all, sort_by=due_at": _get("/tasks/all?limit=20&sort_by=due_at"),
-    "GET /tasks/all, title_contains=a rare word": _get(
-        f"/tasks/all?limit=20&title_contains={fill.RARE}"
-    ),
+    "GET /tasks/all, title_contains=a rare word": _get(f"/tasks/all?limit=20&title_contains={fill.RARE}"),
     "GET /tasks/admin/filter, status": _get("/tasks/admin/filter?limit=20&status=completed"),
     "GET /tasks/admin/filter, user_id": lambda cell: _get(
         f"/tasks/admin/filter?limit=20&user_id={cell.subject}"
@@ -340,9 +339,7 @@ def _cells(times: Sequence[float], ratios: Sequence[float]) -> list[str]:
 def main() -> int:
     parser = options(str(__doc__).partition("\n")[0], "benchmarks.growth")
     with_database(parser)
-    parser.add_argument(
-        "--keep", type=Path, default=None, help="a folder to fill once and to use again"
-    )
+    parser.add_argument("--keep", type=Path, default=None, help="a folder to fill once and to use again")
     arguments = parser.parse_args()
     size = QUICK if arguments.quick else FULL
     with place(arguments, keep=arguments.keep) as space:

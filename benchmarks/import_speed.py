@@ -2,7 +2,8 @@
 
     python -m benchmarks.import_speed [--database sqlite|postgres|both] [--quick]
 
-Both go into the same table, with its indexes and triggers, and are durable when they return."""
+Both go into the same table, with its indexes and triggers, and are durable when they return.
+"""
 
 import json
 import sys

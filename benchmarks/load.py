@@ -1,6 +1,7 @@
 """A load generator: keep-alive clients on raw sockets, cheap enough not to be what is measured.
 
-It checks the status of every answer and counts what went wrong by kind."""
+It checks the status of every answer and counts what went wrong by kind.
+"""
 
 import asyncio
 import gc
@@ -114,7 +115,7 @@ class _Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclasses of asyncio's.
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast("asyncio.Transport", transport)
 
     def ask(self) -> None:
         assert self._transport is not None

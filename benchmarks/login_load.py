@@ -2,7 +2,8 @@
 
     python -m benchmarks.login_load [--database sqlite|postgres|both] [--quick]
 
-Passwords are hashed at the program's own cost. The tutorial-style app runs beside it."""
+Passwords are hashed at the program's own cost. The tutorial-style app runs beside it.
+"""
 
 import os
 import sys

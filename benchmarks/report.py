@@ -27,14 +27,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 2) -> 
 
     def line(row: Sequence[str]) -> str:
         padded = [
-            text.ljust(width[at]) if at < left else text.rjust(width[at])
-            for at, text in enumerate(row)
+            text.ljust(width[at]) if at < left else text.rjust(width[at]) for at, text in enumerate(row)
         ]
         return f"| {' | '.join(padded)} |"
 
-    rule = [
-        "-" * width[at] if at < left else "-" * (width[at] - 1) + ":" for at in range(len(head))
-    ]
+    rule = ["-" * width[at] if at < left else "-" * (width[at] - 1) + ":" for at in range(len(head))]
     return "\n".join([line(cells[0]), line(rule), *[line(row) for row in cells[1:]]])
 
 
@@ -77,9 +74,7 @@ def _commit() -> str:
     """Which state of the program was measured, as far as git can say."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
     try:
-        done = subprocess.run(
-            command, cwd=RESULTS.parent, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, cwd=RESULTS.parent, capture_output=True, text=True, check=False)
     except OSError:
         return "unknown"
     return done.stdout.strip() or "unknown"

@@ -52,7 +52,8 @@ _ALL_CORES = cores()
 def split_cores() -> tuple[set[int], set[int]]:
     """(one core for the server that is measured, the others for load and database).
 
-    Both are the same set where there is only one core."""
+    Both are the same set where there is only one core.
+    """
     if len(_ALL_CORES) < 2:
         return set(_ALL_CORES), set(_ALL_CORES)
     return {_ALL_CORES[-1]}, set(_ALL_CORES[:-1])
@@ -165,9 +166,7 @@ class Process:
         assert self._child is not None, f"{self.name} is not running"
         return self._child.pid
 
-    def start(
-        self, env: Mapping[str, str], cwd: Path, chosen: set[int], user: str | None = None
-    ) -> None:
+    def start(self, env: Mapping[str, str], cwd: Path, chosen: set[int], user: str | None = None) -> None:
         self._out = self.log.open("ab")
         with on_cores(chosen):
             self._child = subprocess.Popen(

@@ -8,13 +8,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.people import PASSWORD
 from benchmarks.report import Report
 from benchmarks.servers import ROOT, NotStartedError, Postgres, Server, run_script
 
 ADMIN = {
     "FIRST_ADMIN_USERNAME": "benchadmin",
     "FIRST_ADMIN_EMAIL": "benchadmin@example.com",
-    "FIRST_ADMIN_PASSWORD": "correct horse 7 battery",
+    "FIRST_ADMIN_PASSWORD": PASSWORD,
 }
 
 

@@ -2,14 +2,15 @@
 
 The design at its best: one hop to the thread pool, a connection for every thread, WAL with
 `synchronous=FULL`, `BEGIN IMMEDIATE` so that no transaction fails halfway, and a busy timeout.
-What is left is one fsync for each request, and threads that wait for one lock in no order."""
+What is left is one fsync for each request, and threads that wait for one lock in no order.
+"""
 
 import os
 from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, HTTPException
-from jose import JWTError, jwt  # type: ignore[import-untyped]  # it ships no types
+from jose import JWTError, jwt
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry

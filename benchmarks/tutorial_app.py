@@ -2,7 +2,8 @@
 
 A sync `get_db` with `yield`, a sync `get_current_user` that decodes the token and queries the
 user, ORM objects through `response_model`, `def` endpoints, the engine's default pool. It keeps
-no history, notifies nobody and counts nothing, so the comparison leans its way."""
+no history, notifies nobody and counts nothing, so the comparison leans its way.
+"""
 
 import os
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 import bcrypt
 from fastapi import APIRouter, Depends, FastAPI, HTTPException
 from fastapi.security import OAuth2PasswordBearer, OAuth2PasswordRequestForm
-from jose import JWTError, jwt  # type: ignore[import-untyped]  # it ships no types
+from jose import JWTError, jwt
 from pydantic import BaseModel
 from sqlalchemy import JSON, DateTime, ForeignKey, Index, create_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
@@ -23,9 +24,7 @@ KEY = os.environ["SECRET_KEY"]
 ROUNDS = int(os.environ.get("BCRYPT_ROUNDS", "12"))
 URL = os.environ["DATABASE_URL"]
 
-engine = create_engine(
-    URL, connect_args={"check_same_thread": False} if URL.startswith("sqlite") else {}
-)
+engine = create_engine(URL, connect_args={"check_same_thread": False} if URL.startswith("sqlite") else {})
 SessionLocal = sessionmaker(engine, autoflush=False)
 
 
@@ -53,9 +52,7 @@ class Task(Base):
     project: Mapped[str]
     tags: Mapped[list[str]] = mapped_column(JSON)
     due_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    created_at: Mapped[datetime] = mapped_column(
-        DateTime(timezone=True), default=lambda: datetime.now(UTC)
-    )
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=lambda: datetime.now(UTC))
     updated_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True),
         default=lambda: datetime.now(UTC),
