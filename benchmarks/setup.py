@@ -2,6 +2,8 @@
 
 import argparse
 import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -128,6 +130,8 @@ def place(
     else:
         folder = keep.resolve()
         folder.mkdir(parents=True, exist_ok=True)
+    # A terminated benchmark must end its servers too: without this no `with` block is left.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         with ExitStack() as stack:
             yield Place(folder, arguments.root.resolve(), extra, stack, cores)
