@@ -111,10 +111,7 @@ def entries(space: Place, apps: Sequence[str], chosen: Sequence[str], accounts: 
                 continue
             name = f"{app}_{database}"
             url = space.url(database, name)
-            if app == "ours":
-                server = space.ours(name, url)
-            else:
-                server = space.peer(name, "tutorial_app", url)
+            server = space.ours(name, url) if app == "ours" else space.peer(name, "tutorial_app", url)
             progress(f"accounts and tasks for {app} on {database}")
             people = scenes.settle_in(server.port, accounts)
             label = f"{app}, {database}"
@@ -252,6 +249,7 @@ def memory(report: Report, space: Place, database: str, requests: int, steps: in
         table(
             ["resident MB after", *[at for at, _ in seen], "second half"],
             [[f"ours, {database}", *[f"{mb:.1f}" for _, mb in seen], f"{last - half:+.1f}"]],
+            left=1,
         )
     )
     return wrong

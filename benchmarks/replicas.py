@@ -3,7 +3,7 @@
     python -m benchmarks.replicas [--quick]
 
 The clients are dealt out to the processes in turn, as a round-robin balancer would. Nothing is
-tied to a core here: with fewer cores than processes and load together, the cores are what is measured.
+tied to a core here: with fewer cores than processes and load together, the cores are measured.
 """
 
 import os

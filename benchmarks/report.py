@@ -20,16 +20,18 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 PACKAGES = ("fastapi", "starlette", "uvicorn", "uvloop", "sqlalchemy", "pydantic", "psycopg")
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table that reads as plain text too; figures, from the third column on, right."""
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 2) -> str:
+    """A Markdown table that reads as plain text too; figures, behind the `left` first, right."""
     cells = [list(head), *[list(row) for row in rows]]
     width = [max(len(row[at]) for row in cells) for at in range(len(head))]
 
     def line(row: Sequence[str]) -> str:
-        padded = [text.ljust(width[at]) if at < 2 else text.rjust(width[at]) for at, text in enumerate(row)]
+        padded = [
+            text.ljust(width[at]) if at < left else text.rjust(width[at]) for at, text in enumerate(row)
+        ]
         return f"| {' | '.join(padded)} |"
 
-    rule = ["-" * width[at] if at < 2 else "-" * (width[at] - 1) + ":" for at in range(len(head))]
+    rule = ["-" * width[at] if at < left else "-" * (width[at] - 1) + ":" for at in range(len(head))]
     return "\n".join([line(cells[0]), line(rule), *[line(row) for row in cells[1:]]])
 
 

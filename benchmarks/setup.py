@@ -2,19 +2,22 @@
 
 import argparse
 import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.people import PASSWORD
 from benchmarks.report import Report
 from benchmarks.servers import ROOT, NotStartedError, Postgres, Server, run_script
 
 ADMIN = {
     "FIRST_ADMIN_USERNAME": "benchadmin",
     "FIRST_ADMIN_EMAIL": "benchadmin@example.com",
-    "FIRST_ADMIN_PASSWORD": "correct horse 7 battery",
+    "FIRST_ADMIN_PASSWORD": PASSWORD,
 }
 
 
@@ -127,6 +130,8 @@ def place(
     else:
         folder = keep.resolve()
         folder.mkdir(parents=True, exist_ok=True)
+    # A terminated benchmark must end its servers too: without this no `with` block is left.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         with ExitStack() as stack:
             yield Place(folder, arguments.root.resolve(), extra, stack, cores)

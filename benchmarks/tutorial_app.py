@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import bcrypt
 from fastapi import APIRouter, Depends, FastAPI, HTTPException
 from fastapi.security import OAuth2PasswordBearer, OAuth2PasswordRequestForm
-from jose import JWTError, jwt  # type: ignore[import-untyped]  # it ships no types
+from jose import JWTError, jwt
 from pydantic import BaseModel
 from sqlalchemy import JSON, DateTime, ForeignKey, Index, create_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
