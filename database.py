@@ -23,7 +23,6 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
-import psycopg
 from pydantic_core import from_json, to_json
 from sqlalchemy import Connection, Engine, NullPool, Row, create_engine, event
 from sqlalchemy.exc import DBAPIError
@@ -186,7 +185,7 @@ class _OpenSession:
 
     def is_dead(self) -> bool:
         """Whether the connection has been lost; what SQLite has open can't be."""
-        return isinstance(self.driver, psycopg.Connection) and self.driver.closed
+        return getattr(self.driver, "closed", False) is True
 
     def forget(self) -> None:
         """Make the session as good as new for the next one."""
@@ -331,7 +330,7 @@ class Database:
         try:
             opened.session.rollback()
             opened.driver.execute("ROLLBACK")
-        except psycopg.Error:
+        except Exception:  # noqa: BLE001  # whatever it is, the connection is not to be used again
             opened.close()
             return False
         return self._put_back(opened, self._writers)
@@ -543,9 +542,12 @@ _UNAVAILABLE_STATES = ("08", "25006", "53300", "55P03", "57")
 _UNAVAILABLE_NAMES = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_IOERR")
 
 
+_DRIVER_FAULTS = ("OperationalError", "InterfaceError")
+
+
 def _sqlstate(error: BaseException | None) -> str | None:
     original = error.orig if isinstance(error, DBAPIError) else error
-    return original.sqlstate if isinstance(original, psycopg.Error) else None
+    return getattr(original, "sqlstate", None)
 
 
 def _translated(error: BaseException) -> BaseException:
@@ -558,8 +560,10 @@ def _translated(error: BaseException) -> BaseException:
             translated = InsufficientStorage()
         elif name.startswith(_UNAVAILABLE_NAMES):
             translated = DatabaseUnavailable()
-    elif isinstance(original, psycopg.OperationalError | psycopg.InterfaceError):
-        state = original.sqlstate
+    elif type(original).__name__ in _DRIVER_FAULTS or _sqlstate(original) is not None:
+        # psycopg's errors, told by what they have: it is loaded only where Postgres is used. One without a
+        # state came from the connection, not from the server.
+        state = _sqlstate(original)
         if state == "53100":
             translated = InsufficientStorage()
         elif state is None or state.startswith((*_UNAVAILABLE_STATES, *REPEATABLE)):
