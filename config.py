@@ -74,6 +74,12 @@ class Settings(BaseSettings):
     smtp_from: EmailStr | None = None
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"
     smtp_timeout_seconds: float = Field(10, gt=0, le=120)
+    smtp_connections: int = Field(4, ge=1, le=50)
+    mail_attempts: int = Field(20, ge=1, le=1000)
+    mail_retry_seconds: float = Field(5, gt=0, le=3600)
+    digest_hour: int = Field(7, ge=0, le=23)
+    reminder_hours: int = Field(24, ge=0, le=24 * 30)
+    delivery_poll_seconds: float = Field(5, gt=0, le=60)
 
     log_file: Path = Path("app.log")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"

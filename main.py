@@ -13,7 +13,7 @@ from errors import Problem, install_error_handlers
 from logging_config import setup_logging
 from middleware import RequestMiddleware
 from openapi import DESCRIPTION, TAGS, install_openapi
-from routers import analytics, auth, system, tasks, users
+from routers import analytics, auth, notifications, system, tasks, users
 from routers.docs import add_docs_pages
 from routing import StrictRoute
 from services import background_tasks
@@ -23,9 +23,9 @@ from services import background_tasks
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     """Refuse an outdated schema; deliver what an earlier process left; at the end finish what is begun."""
     check_schema()
-    background_tasks.worker.wake()
+    background_tasks.start()
     yield
-    background_tasks.worker.stop()
+    background_tasks.stop()
     database.close()
 
 
@@ -46,7 +46,14 @@ def create_app() -> FastAPI:
     )
     app.add_middleware(RequestMiddleware)
     install_error_handlers(app)
-    for router in (tasks.router, analytics.router, auth.router, users.router, system.router(settings)):
+    for router in (
+        tasks.router,
+        analytics.router,
+        notifications.router,
+        auth.router,
+        users.router,
+        system.router(settings),
+    ):
         # As they are: what include_router adds for prefixes of prefixes is not needed, and not free.
         app.router.routes.extend(router.routes)
     add_docs_pages(app)

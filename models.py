@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
@@ -32,6 +33,10 @@ from database import Base
 
 STATUSES = ("pending", "in_progress", "completed")
 ROLES = ("admin", "member")
+NOTIFICATION_KINDS = ("created", "completed", "assigned", "due_soon", "overdue")
+NOTIFICATION_STATES = ("waiting", "mail", "digest", "delivered", "failed")
+# How mails come: each by itself, all of a day in one, or not at all.
+DELIVERIES = ("at_once", "daily", "never")
 HIGHEST_PRIORITY = 4
 TITLE_LENGTH = 200
 DESCRIPTION_LENGTH = 10_000
@@ -99,6 +104,11 @@ def _one_of(column: str, values: tuple[str, ...]) -> str:
     return f"{column} IN ({', '.join(repr(value) for value in values)})"
 
 
+def _where(condition: str) -> dict[str, Any]:
+    """The arguments that make an index one of some rows only."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
 class User(Base):
     """An account."""
 
@@ -154,6 +164,13 @@ class Task(Base):
         Index("ix_tasks_user_id_status", "user_id", "status", "created_at", "id"),
         Index("ix_tasks_user_id_project", "user_id", "project", "created_at", "id"),
         Index("ix_tasks_created_at", "created_at", "id"),
+        # What reminders look for.
+        Index(
+            "ix_tasks_open_due_at",
+            "due_at",
+            "id",
+            **_where("status <> 'completed' AND due_at IS NOT NULL"),
+        ),
         {"sqlite_autoincrement": True},
     )
 
@@ -272,14 +289,36 @@ class SystemCount(Base):
 
 
 class Notification(Base):
-    """Something a person is told, written in the transaction that caused it and delivered after it."""
+    """Something a person is told, written in the transaction that caused it and delivered after it.
+
+    `waiting` for its line in the log, then for its `mail` or for the next `digest`, in the end `delivered` or
+    `failed`.
+    """
 
     __tablename__ = "notifications"
     __table_args__ = (
-        CheckConstraint(_one_of("kind", ("created", "completed", "assigned")), name="kind"),
-        CheckConstraint(_one_of("state", ("waiting", "delivered", "failed")), name="state"),
-        Index("ix_notifications_state", "state", "next_attempt_at", "id"),
-        Index("ix_notifications_user_id", "user_id", "id"),
+        CheckConstraint(_one_of("kind", NOTIFICATION_KINDS), name="kind"),
+        CheckConstraint(_one_of("state", NOTIFICATION_STATES), name="state"),
+        Index(
+            "ix_notifications_due",
+            "state",
+            "next_attempt_at",
+            "id",
+            **_where("next_attempt_at IS NOT NULL"),
+        ),
+        Index("ix_notifications_failed", "id", **_where("state = 'failed'")),
+        Index("ix_notifications_unread", "user_id", "id", **_where("read_at IS NULL")),
+        Index("ix_notifications_read", "user_id", "id", **_where("read_at IS NOT NULL")),
+        # A reminder is sent once, whoever of several processes finds the task first.
+        Index(
+            "uq_notifications_reminder",
+            "task_id",
+            "user_id",
+            "kind",
+            "due_at",
+            unique=True,
+            **_where("due_at IS NOT NULL"),
+        ),
         {"sqlite_autoincrement": True},
     )
 
@@ -290,13 +329,32 @@ class Notification(Base):
     task_title: Mapped[str] = mapped_column(String(TITLE_LENGTH))
     actor_id: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    # Of a reminder: when the task is due, which is what it reminds of.
+    due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    read_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     state: Mapped[str] = mapped_column(String(10), default="waiting")
+    # How often its mail was tried.
     attempts: Mapped[int] = mapped_column(default=0)
-    # When it is due; while somebody delivers it, when their claim on it ends.
-    next_attempt_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    logged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # When it is due; while somebody delivers it, when their claim on it ends; none when there is no more to do.
+    next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_error: Mapped[str | None] = mapped_column(Text)
+
+
+class NotificationPreference(Base):
+    """How an account wants the mails of one kind of notification, where it does not want the usual."""
+
+    __tablename__ = "notification_preferences"
+    __table_args__ = (
+        CheckConstraint(_one_of("kind", NOTIFICATION_KINDS), name="kind"),
+        CheckConstraint(_one_of("delivery", DELIVERIES), name="delivery"),
+    )
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger, primary_key=True
+    )
+    kind: Mapped[str] = mapped_column(String(20), primary_key=True)
+    delivery: Mapped[str] = mapped_column(String(10))
 
 
 def _table(model: type[Base]) -> Table:
@@ -313,6 +371,7 @@ owner_counts = _table(OwnerCount)
 project_counts = _table(ProjectCount)
 system_counts = _table(SystemCount)
 notifications = _table(Notification)
+notification_preferences = _table(NotificationPreference)
 
 
 class Caller(NamedTuple):

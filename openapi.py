@@ -30,6 +30,7 @@ TAGS = [
     {"name": "users", "description": "Finding people to assign tasks to"},
     {"name": "tasks", "description": "Making, finding, changing and moving tasks"},
     {"name": "analytics", "description": "Figures about tasks"},
+    {"name": "notifications", "description": "What people are told, and how"},
     {"name": "system", "description": "The program itself"},
 ]
 

@@ -87,6 +87,11 @@ def get_user_stats(db: Session, user_id: int, username: str) -> dict[str, Any]:
     return {"user_id": user_id, "username": username, **_rated(row)}
 
 
+def get_version(db: Session, user_id: int) -> int:
+    """A number that grows with every change of an account's tasks."""
+    return int(db.execute(_VERSION, {"user_id": user_id}).scalar_one())
+
+
 def get_all_users_stats(
     db: Session, *, limit: int = 100, skip: int = 0, cursor: str | None = None
 ) -> PageOf[dict[str, Any]]:
@@ -151,7 +156,7 @@ completion_times = _Kept(1000)
 def get_completion_time_stats(db: Session, user_id: int) -> dict[str, Any]:
     """How long an account's completed tasks took, in hours, percentiles by linear interpolation."""
     # The version is read first: what changes in between makes the figures newer than it, never older.
-    version = int(db.execute(_VERSION, {"user_id": user_id}).scalar_one())
+    version = get_version(db, user_id)
     figures = completion_times.get(user_id, version)
     if figures is None:
         times = db.execute(_TIMES, {"user_id": user_id})

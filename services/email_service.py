@@ -1,29 +1,90 @@
 """Sending mail, by SMTP where a server is set, and saying so in the log where none is."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid
 
 import aiosmtplib
 
 from config import settings
 from logging_config import logger
 
+# A mail takes several commands, and each may take as long as the setting says.
+COMMANDS = 3
 
-async def send_email_async(to_email: str, subject: str, body: str) -> None:
-    """Send a mail; without `SMTP_SERVER` log its subject and recipient instead.
 
-    Raises aiosmtplib.SMTPException or OSError where the server does not take it.
-    """
-    if not settings.smtp_server:
-        logger.info("Email to %s not sent, for no SMTP server is set: %s", to_email, subject)
-        return
+@dataclass(frozen=True)
+class Mail:
+    """A mail to one person. The same `message_id` each time it is tried lets a duplicate be recognised."""
+
+    to: str
+    subject: str
+    text: str
+    html: str | None = None
+    message_id: str | None = None
+
+
+def sender() -> str:
+    """Whom mails are from."""
+    return settings.smtp_from or settings.smtp_username or "task-platform@localhost"
+
+
+def sender_domain() -> str:
+    """What stands behind the at sign of the ids that mails have."""
+    return sender().rpartition("@")[2] or "localhost"
+
+
+def compose(mail: Mail) -> EmailMessage:
+    """The mail as it is sent. No title can end a header: what is in one is a single line of printable characters."""
     message = EmailMessage()
-    message["From"] = settings.smtp_from or settings.smtp_username or "task-platform@localhost"
-    message["To"] = to_email
-    # A header is one line: what is left of a title's line ends is a space.
-    message["Subject"] = " ".join(subject.split())
-    message.set_content(body)
-    await aiosmtplib.send(
-        message,
+    message["From"] = sender()
+    message["To"] = mail.to
+    message["Subject"] = one_line(mail.subject)
+    message["Date"] = format_datetime(datetime.now(UTC))
+    message["Message-ID"] = mail.message_id or make_msgid(domain=sender_domain())
+    # So that no holiday notice answers.
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(mail.text)
+    if mail.html is not None:
+        message.add_alternative(mail.html, subtype="html")
+    return message
+
+
+def one_line(text: str) -> str:
+    """The text in one line: what is not printable becomes a space."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
+class MailServer:
+    """An open connection to the mail server."""
+
+    def __init__(self, client: aiosmtplib.SMTP) -> None:
+        self._client = client
+
+    async def send(self, mail: Mail) -> None:
+        """Send a mail; raises aiosmtplib.SMTPException or OSError (TimeoutError) where it is not taken."""
+        try:
+            async with asyncio.timeout(COMMANDS * settings.smtp_timeout_seconds):
+                await self._client.send_message(compose(mail))
+        except TimeoutError:
+            # What the server says next could be the answer to this mail.
+            self._client.close()
+            raise
+
+    @property
+    def is_open(self) -> bool:
+        return self._client.is_connected
+
+
+@asynccontextmanager
+async def mail_server() -> AsyncIterator[MailServer]:
+    """Connect to the mail server that is set; raises aiosmtplib.SMTPException or OSError where it can't be reached."""
+    assert settings.smtp_server is not None
+    client = aiosmtplib.SMTP(
         hostname=settings.smtp_server,
         port=settings.smtp_port,
         username=settings.smtp_username,
@@ -32,3 +93,32 @@ async def send_email_async(to_email: str, subject: str, body: str) -> None:
         start_tls=settings.smtp_security == "starttls",
         timeout=settings.smtp_timeout_seconds,
     )
+    try:
+        async with asyncio.timeout(COMMANDS * settings.smtp_timeout_seconds):
+            await client.connect()
+        yield MailServer(client)
+        # A server that has taken the mails need not say goodbye as well.
+        if client.is_connected:
+            try:
+                await client.quit(timeout=1)
+            except (aiosmtplib.SMTPException, OSError):
+                client.close()
+    finally:
+        client.close()
+
+
+def log_unsent(to_email: str, subject: str) -> None:
+    """Say in the log that a mail would have been sent."""
+    logger.info("Email to %s not sent, for no SMTP server is set: %s", to_email, subject)
+
+
+async def send_email_async(to_email: str, subject: str, body: str, html: str | None = None) -> None:
+    """Send a mail; without `SMTP_SERVER` log its subject and recipient instead.
+
+    Raises aiosmtplib.SMTPException or OSError where the server does not take it.
+    """
+    if not settings.smtp_server:
+        log_unsent(to_email, subject)
+        return
+    async with mail_server() as server:
+        await server.send(Mail(to_email, subject, body, html))

@@ -37,7 +37,7 @@ from tests.postgres import PostgresServer, PostgresUnavailable, postgres_server 
 
 def pytest_unconfigure() -> None:
     """Leave nothing behind."""
-    background_tasks.worker.stop()
+    background_tasks.stop()
     database.close()
     shutil.rmtree(_HOME, ignore_errors=True)
 
@@ -88,7 +88,7 @@ def database_url(
     forget_verified_tokens()
     analytics_service.completion_times.clear()
     yield url
-    background_tasks.worker.stop()
+    background_tasks.stop()
     database.close()
 
 

@@ -1,20 +1,92 @@
-"""What happens after a response: caches are refreshed, people are told.
+"""What happens after a response: people are told, caches are refreshed.
 
-FastAPI's BackgroundTasks call `after_change`. It only wakes one worker thread, which does the work of
-many requests at once; what is to be told was written in the request's own transaction, so that nothing
-is lost with the process.
+FastAPI's BackgroundTasks call `after_change`, which only wakes a thread that does the work of many requests
+at once. What is to be told was written in the request's own transaction, so that nothing is lost with the
+process: whoever looks next finds it. Mail has a thread of its own, and so has what comes by the clock.
 """
 
-from services.background_tasks.analytics_tasks import update_analytics_cache
+import asyncio
+
+from config import settings
+from services.background_tasks.analytics_tasks import Refresher, update_analytics_cache
 from services.background_tasks.email_tasks import send_task_completion_email
-from services.background_tasks.notification_tasks import process_task_assignment, send_task_notification
-from services.background_tasks.worker import after_change, worker
+from services.background_tasks.mail_tasks import deliver_mails
+from services.background_tasks.notification_tasks import (
+    deliver_notices,
+    process_task_assignment,
+    send_task_notification,
+)
+from services.background_tasks.worker import Worker
 
 __all__ = [
     "after_change",
+    "begin_to_stop",
     "process_task_assignment",
+    "send_mails",
     "send_task_completion_email",
     "send_task_notification",
+    "start",
+    "stop",
     "update_analytics_cache",
-    "worker",
 ]
+
+# More requests come together in that time; nobody waits for a line in the log.
+PAUSE_SECONDS = 0.1
+# How long a request of a program without a lifespan waits for what comes after it, and then for the mail.
+PATIENCE_SECONDS = 5.0
+MAIL_PATIENCE_SECONDS = 1.0
+
+_refresher = Refresher()
+
+
+def _tell_and_refresh(user_ids: set[int]) -> float | None:
+    # Remembered before anything can fail.
+    _refresher.add(user_ids)
+    told, has_mail = deliver_notices()
+    if has_mail:
+        _mails.wake()
+    # Those whom a process that died left untold: their entries were not refreshed either.
+    _refresher.add(told)
+    return _refresher.refresh(at_once=not _notices.is_resident)
+
+
+def _send(_user_ids: set[int]) -> None:
+    deliver_mails(_mails.ending)
+
+
+_notices = Worker("notices", _tell_and_refresh)
+_mails = Worker("mails", _send)
+_workers = (_notices, _mails)
+
+
+async def after_change(*user_ids: int) -> None:
+    """What follows a change of these accounts' tasks: notifications are delivered, their caches refreshed."""
+    if _notices.is_resident:
+        _notices.wake(*user_ids)
+        return
+    # Nobody else comes by, and who started no lifespan looks at what was done as soon as the answer is there.
+    await asyncio.wait([asyncio.wrap_future(_notices.wake_and_tell(*user_ids))], timeout=PATIENCE_SECONDS)
+    if settings.smtp_server:
+        await asyncio.wait([asyncio.wrap_future(_mails.wake_and_tell())], timeout=MAIL_PATIENCE_SECONDS)
+
+
+async def send_mails() -> None:
+    """Send what mails are due, soon."""
+    _mails.wake()
+
+
+def start() -> None:
+    """Deliver what is due by the clock from now on, beginning with what an earlier process left."""
+    for worker in _workers:
+        worker.reside(settings.delivery_poll_seconds, PAUSE_SECONDS)
+
+
+def begin_to_stop() -> None:
+    """Take up no new mails; to be called from a signal handler, it only says so."""
+    _mails.ending.set()
+
+
+def stop() -> None:
+    """Finish what is being delivered, and end; the rest is left for the next process."""
+    for worker in _workers:
+        worker.stop()

@@ -1,7 +1,12 @@
-"""The analytics cache: an account's figures as a file, or in Redis, for other programs to read."""
+"""The analytics cache: an account's figures as a file, or in Redis, for other programs to read.
+
+The API itself never reads it: the counts kept in the database cost less than a file, and are always right. An
+entry carries the version of what it was computed from.
+"""
 
 import os
-import tempfile
+import threading
+import time
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -9,6 +14,8 @@ from typing import Any
 
 import redis
 from pydantic_core import to_json
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
@@ -18,7 +25,18 @@ from logging_config import logger
 from models import users
 from services import analytics_service
 
+# An account whose tasks change all the time has its entry written once in so many seconds.
+INTERVAL = 1.0
+# How long a cache that can't be written is left alone.
+PAUSE = 5.0
+ATTEMPTS = 3
+REDIS_TIMEOUT = 1.0
+
 _NAME = select(users.c.username).where(users.c.id == bindparam("user_id"))
+
+
+class CacheUnavailable(Exception):
+    """The cache can't be written just now."""
 
 
 def cache_name(user_id: int) -> str:
@@ -29,35 +47,109 @@ def cache_name(user_id: int) -> str:
 def update_analytics_cache(user_id: int) -> None:
     """Write an account's figures anew; what goes wrong is logged, for the figures are never read from there."""
     try:
-        stats = database.read(lambda db: _stats(db, user_id))
-        if stats is None:
-            return
-        entry = to_json({"user_id": user_id, "stats": stats, "updated_at": datetime.now(UTC)})
-        if settings.redis_url:
-            _redis(settings.redis_url).set(cache_name(user_id), entry)
-        else:
-            _write_whole(settings.cache_dir / f"{cache_name(user_id)}.json", entry)
+        _refresh(user_id)
     except Exception as error:  # noqa: BLE001  # a cache that can't be written must not stop what comes after it
         logger.warning("The analytics cache of user %s was not refreshed: %s", user_id, error)
 
 
-def _stats(db: Session, user_id: int) -> dict[str, Any] | None:
+class Refresher:
+    """Refreshes the entries of the accounts that changed, each not too often, all of them sooner or later."""
+
+    def __init__(self) -> None:
+        self._changed: set[int] = set()
+        self._refreshed: dict[int, float] = {}
+        self._paused_until = 0.0
+
+    def add(self, user_ids: set[int]) -> None:
+        """Remember that these accounts' entries are out of date."""
+        self._changed |= user_ids
+
+    def refresh(self, *, at_once: bool) -> float | None:
+        """Refresh what may be refreshed now; in how many seconds to call again, if there is more to do.
+
+        Where nobody would call again, `at_once` leaves none for later. Raises what the database does.
+        """
+        now = time.monotonic()
+        if not self._changed:
+            return None
+        if now < self._paused_until:
+            return self._paused_until - now
+        for user_id in sorted(self._changed):
+            if not at_once and now - self._refreshed.get(user_id, -INTERVAL) < INTERVAL:
+                continue
+            try:
+                _refresh(user_id)
+            except CacheUnavailable as error:
+                if not self._paused_until:
+                    logger.warning("The analytics cache can't be written, and is tried again: %s", error)
+                self._paused_until = time.monotonic() + PAUSE
+                return PAUSE
+            self._changed.discard(user_id)
+            self._refreshed[user_id] = now
+        if self._paused_until:
+            logger.info("The analytics cache can be written again")
+            self._paused_until = 0.0
+        self._refreshed = {each: at for each, at in self._refreshed.items() if now - at < INTERVAL}
+        return INTERVAL if self._changed else None
+
+
+def _refresh(user_id: int) -> None:
+    """Write the entry until it is of the version that the database has; raises CacheUnavailable.
+
+    Another process may have read newer figures, and written them before we wrote ours.
+    """
+    written: int | None = None
+    for _ in range(ATTEMPTS):
+        version, stats = database.read(lambda db: _figures(db, user_id, written))  # noqa: B023  # called at once
+        if stats is None:
+            return
+        entry = to_json(
+            {"user_id": user_id, "stats": stats, "updated_at": datetime.now(UTC), "version": version}
+        )
+        try:
+            if settings.redis_url:
+                redis_client(settings.redis_url).set(cache_name(user_id), entry)
+            else:
+                _write_whole(settings.cache_dir / f"{cache_name(user_id)}.json", entry)
+        except (OSError, redis.RedisError) as error:
+            raise CacheUnavailable(str(error)) from error
+        written = version
+
+
+def _figures(db: Session, user_id: int, written: int | None) -> tuple[int, dict[str, Any] | None]:
+    """The version of an account's figures, and the figures unless they are those already written.
+
+    The version is read first: the figures may be newer than it, never older.
+    """
+    version = analytics_service.get_version(db, user_id)
+    if version == written:
+        return version, None
     username = db.execute(_NAME, {"user_id": user_id}).scalar()
-    return None if username is None else analytics_service.get_user_stats(db, user_id, username)
+    if username is None:
+        return version, None
+    return version, analytics_service.get_user_stats(db, user_id, username)
 
 
 @lru_cache(maxsize=4)
-def _redis(url: str) -> "redis.Redis":
-    return redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
+def redis_client(url: str) -> "redis.Redis":
+    """A client that gives up soon; one more attempt is for a connection that died while it lay idle."""
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=REDIS_TIMEOUT,
+        socket_connect_timeout=REDIS_TIMEOUT,
+        retry=Retry(NoBackoff(), 1),
+    )
 
 
 def _write_whole(path: Path, content: bytes) -> None:
     """Put the file there in one step: whoever reads it sees the old one or the new one."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    # A name of this thread's own, so that what a crash leaves is overwritten some day.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise

@@ -1,19 +1,82 @@
-"""The mails that a task leads to."""
+"""The mails that a task leads to: what they say."""
 
-from services.email_service import send_email_async
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from logging_config import logger
+from models import microseconds
+from services.email_service import Mail, send_email_async, sender_domain
+
+MOST_IN_DIGEST = 200
+FOOTER = "You choose which mails you get at /notifications/preferences."
 
 
 async def send_task_completion_email(user_email: str, task_title: str) -> None:
-    """Tell an owner by mail that a task was completed; raises what the mail server answers."""
-    await send_email_async(
-        user_email, f"Task Completed: {task_title}", f"Your task '{task_title}' has been completed."
+    """Tell an owner by mail that a task was completed; what goes wrong is logged."""
+    subject, body = completion(task_title)
+    try:
+        await send_email_async(user_email, subject, body)
+    except Exception as error:  # noqa: BLE001  # one that fails must not stop the next
+        logger.warning("Mail to %s was not sent: %s", user_email, error)
+
+
+def completion(title: str) -> tuple[str, str]:
+    """Subject and text for a task that was completed."""
+    return f"Task Completed: {title}", f"Your task '{title}' has been completed."
+
+
+def assignment(title: str, assigner: str) -> tuple[str, str]:
+    """Subject and text for a task that was given to somebody."""
+    return f"New Task Assigned: {title}", f"You have been assigned a new task '{title}' by {assigner}"
+
+
+def _subject_and_text(row: Any, people: Mapping[int, Any]) -> tuple[str, str]:
+    title = row.task_title
+    if row.kind == "completed":
+        return completion(title)
+    if row.kind == "assigned":
+        return assignment(title, people[row.actor_id].username if row.actor_id in people else "somebody")
+    if row.kind == "created":
+        return f"Task Created: {title}", f"Your task '{title}' has been created."
+    due = f"{row.due_at:%Y-%m-%d %H:%M} UTC"
+    if row.kind == "due_soon":
+        return f"Task Due Soon: {title}", f"Your task '{title}' is due at {due}."
+    return f"Task Overdue: {title}", f"Your task '{title}' was due at {due} and is not completed."
+
+
+def mail_of(row: Any, people: Mapping[int, Any]) -> Mail:
+    """The mail of one notification; `people` has its owner and, if still there, who caused it."""
+    subject, text = _subject_and_text(row, people)
+    return Mail(
+        people[row.user_id].email,
+        subject,
+        text,
+        _page(f"<p>{escape(text)}</p>"),
+        _message_id("notification", row),
     )
 
 
-async def send_task_assignment_email(user_email: str, task_title: str, assigner: str) -> None:
-    """Tell a new owner by mail who gave the task to them; raises what the mail server answers."""
-    await send_email_async(
-        user_email,
-        f"New Task Assigned: {task_title}",
-        f"You have been assigned a new task '{task_title}' by {assigner}",
+def digest_of(rows: Sequence[Any], people: Mapping[int, Any]) -> Mail:
+    """One mail about all of these notifications of one person, oldest first."""
+    lines = [_subject_and_text(row, people)[1] for row in rows[:MOST_IN_DIGEST]]
+    if len(rows) > MOST_IN_DIGEST:
+        lines.append(f"... and {len(rows) - MOST_IN_DIGEST} more: see /notifications")
+    many = "1 notification" if len(rows) == 1 else f"{len(rows)} notifications"
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return Mail(
+        people[rows[0].user_id].email,
+        f"Your tasks: {many}",
+        "".join(f"- {line}\n" for line in lines),
+        _page(f"<ul>{items}</ul>"),
+        _message_id("digest", rows[0]),
     )
+
+
+def _page(content: str) -> str:
+    return f'<!DOCTYPE html><html><body>{content}<p style="color:#666">{escape(FOOTER)}</p></body></html>\n'
+
+
+def _message_id(kind: str, row: Any) -> str:
+    """The same each time the mail is tried, and never another's, also after the database was made anew."""
+    return f"<{kind}.{row.id}.{microseconds(row.created_at)}@{sender_domain()}>"

@@ -1,35 +1,61 @@
-"""Telling owners what happened to their tasks, from the rows that the changes wrote."""
+"""Telling owners what happened to their tasks, from the rows that the changes wrote.
 
+A row is claimed by moving the time when it is due into the future, so that nobody else takes it; whoever
+dies with a claim leaves a row that is due again when the claim ends. First comes the line in the log; a row
+that is to be mailed is then left to `mail_tasks`.
+"""
+
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import ColumnElement, Update, bindparam, select, update
 from sqlalchemy.orm import Session
 
+from config import settings
 from database import AnyRow, database
 from logging_config import logger
 from models import notifications, tasks, users
-from services.background_tasks.email_tasks import send_task_assignment_email, send_task_completion_email
+from services import notification_service
+from services.background_tasks import email_tasks
+from services.email_service import log_unsent, send_email_async
 
-BATCH = 100
-LEASE = timedelta(minutes=2)
-MOST_ATTEMPTS = 8
-FIRST_DELAY = timedelta(seconds=5)
+BATCH = 500
+LEASE = timedelta(minutes=1)
 
-_DUE = (
-    select(notifications.c.id)
-    .where(notifications.c.state == "waiting", notifications.c.next_attempt_at <= bindparam("now"))
-    .order_by(notifications.c.id)
-    .limit(BATCH)
-    .with_for_update(skip_locked=True)
+
+def claim_statement(*conditions: ColumnElement[bool], batch: int) -> Update:
+    """Take the oldest rows that are due; on Postgres without waiting for those that another one is taking."""
+    due = (
+        select(notifications.c.id)
+        .where(*conditions, notifications.c.next_attempt_at <= bindparam("now"))
+        .order_by(notifications.c.next_attempt_at, notifications.c.id)
+        .limit(batch)
+        .with_for_update(skip_locked=True)
+        # Not a subquery: Postgres may run one of those more than once, and then takes more rows.
+        .cte("due")
+    )
+    return (
+        update(notifications)
+        .where(notifications.c.id.in_(select(due.c.id)))
+        .values(next_attempt_at=bindparam("until"))
+    )
+
+
+_CLAIM = claim_statement(notifications.c.state == "waiting", batch=BATCH).returning(
+    *(notifications.c[name] for name in ("id", "user_id", "kind", "task_id", "task_title", "actor_id")),
+    notifications.c.created_at,
+    notifications.c.due_at,
 )
-_CLAIM = (
-    update(notifications)
-    .where(notifications.c.id.in_(_DUE.scalar_subquery()))
-    .values(next_attempt_at=bindparam("until"), attempts=notifications.c.attempts + 1)
-    .returning(*notifications.c)
+_SETTLE = update(notifications).where(
+    notifications.c.id.in_(bindparam("ids", expanding=True)), notifications.c.state == "waiting"
 )
-_PEOPLE = select(users.c.id, users.c.username, users.c.email)
+_DELIVERED = _SETTLE.values(state="delivered", delivered_at=bindparam("now"), next_attempt_at=None)
+_MAIL = _SETTLE.values(state="mail", next_attempt_at=bindparam("now"))
+_DIGEST = _SETTLE.values(state="digest", next_attempt_at=bindparam("due"))
+_PEOPLE = select(users.c.id, users.c.username, users.c.email, users.c.is_active).where(
+    users.c.id.in_(bindparam("ids", expanding=True))
+)
 _TITLE = select(tasks.c.title).where(tasks.c.id == bindparam("task_id"))
 
 
@@ -42,69 +68,97 @@ async def process_task_assignment(task_id: int, assigned_user_id: int, assigner_
     """Tell an account, in the log and by mail, that a task was given to it; what goes wrong is logged."""
     try:
         title = database.read(lambda db: db.execute(_TITLE, {"task_id": task_id}).scalar())
-        people = database.read(lambda db: _people(db, {assigned_user_id, assigner_user_id}))
+        people = database.read(lambda db: people_of(db, {assigned_user_id, assigner_user_id}))
         if title is None or assigned_user_id not in people:
             return
         send_task_notification(assigned_user_id, title, "assigned")
         assigner = people[assigner_user_id].username if assigner_user_id in people else "somebody"
-        await send_task_assignment_email(people[assigned_user_id].email, title, assigner)
+        subject, body = email_tasks.assignment(title, assigner)
+        await send_email_async(people[assigned_user_id].email, subject, body)
     except Exception as error:  # noqa: BLE001  # one that fails must not stop the next
         logger.warning("Assignment of task %s was not told to user %s: %s", task_id, assigned_user_id, error)
 
 
-def _people(db: Session, ids: set[int]) -> dict[int, AnyRow]:
-    return {row.id: row for row in db.execute(_PEOPLE.where(users.c.id.in_(ids)))}
+def people_of(db: Session, ids: Iterable[int]) -> dict[int, AnyRow]:
+    """Name, address and whether active, of each of these accounts that is there."""
+    return {row.id: row for row in db.execute(_PEOPLE, {"ids": sorted(ids)})}
 
 
-async def deliver_due() -> int:
-    """Deliver the next notifications that are due, claimed so that nobody else delivers them too; how many."""
-    now = datetime.now(UTC)
-    claimed = database.write(lambda db: list(db.execute(_CLAIM, {"now": now, "until": now + LEASE})))
-    if not claimed:
-        return 0
-    claimed.sort(key=lambda row: row.id)
-    people = database.read(
-        lambda db: _people(db, {row.user_id for row in claimed} | {row.actor_id for row in claimed})
+def next_digest(now: datetime) -> datetime:
+    """When the next daily digest is made up."""
+    today = now.replace(hour=settings.digest_hour, minute=0, second=0, microsecond=0)
+    return today if today > now else today + timedelta(days=1)
+
+
+class _Outcome:
+    """What became of a batch, to be written together with the next claim."""
+
+    def __init__(self) -> None:
+        self.delivered: list[int] = []
+        self.mail: list[int] = []
+        self.digest: list[int] = []
+
+    def write(self, db: Session, now: datetime) -> None:
+        if self.delivered:
+            db.execute(_DELIVERED, {"ids": self.delivered, "now": now})
+        if self.mail:
+            db.execute(_MAIL, {"ids": self.mail, "now": now})
+        if self.digest:
+            db.execute(_DIGEST, {"ids": self.digest, "due": next_digest(now)})
+
+
+def deliver_notices() -> tuple[set[int], bool]:
+    """Deliver the notices that are due; whom they were for, and whether there is mail to send now."""
+    told: set[int] = set()
+    outcome, has_mail = _Outcome(), False
+    while True:
+        claimed = database.write(_settle_and_claim(outcome))
+        has_mail = has_mail or bool(outcome.mail)
+        if not claimed:
+            return told, has_mail
+        claimed.sort(key=lambda row: row.id)
+        told.update(row.user_id for row in claimed)
+        outcome = _deliver(claimed)
+
+
+def _settle_and_claim(outcome: _Outcome) -> Callable[[Session], list[AnyRow]]:
+    def work(db: Session) -> list[AnyRow]:
+        now = datetime.now(UTC)
+        outcome.write(db, now)
+        return list(db.execute(_CLAIM, {"now": now, "until": now + LEASE}))
+
+    return work
+
+
+def _deliver(claimed: list[AnyRow]) -> _Outcome:
+    """Write the lines of a batch into the log, and sort out whom to send a mail."""
+    outcome = _Outcome()
+    wanted: dict[tuple[int, str], str] = database.read(
+        lambda db: notification_service.deliveries(db, {row.user_id for row in claimed})
     )
-    results = [await _deliver(row, people) for row in claimed]
-    database.write(lambda db: db.execute(_RESULT, results))
-    return len(claimed)
-
-
-_RESULT = (
-    update(notifications)
-    .where(notifications.c.id == bindparam("row_id"))
-    .values(
-        {
-            name: bindparam(name)
-            for name in ("state", "next_attempt_at", "logged_at", "delivered_at", "last_error")
-        }
-    )
-)
-
-
-async def _deliver(row: AnyRow, people: dict[int, AnyRow]) -> dict[str, Any]:
-    """Deliver one; what its row is to say afterwards."""
-    now = datetime.now(UTC)
-    if row.logged_at is None:
+    mailed = []
+    for row in claimed:
         send_task_notification(row.user_id, row.task_title, row.kind)
-    result = {"row_id": row.id, "next_attempt_at": row.next_attempt_at, "logged_at": row.logged_at or now}
-    try:
-        if row.user_id in people:
-            await _mail(row, people)
-    except Exception as error:  # noqa: BLE001  # kept with the row, and tried again
-        logger.warning("Mail for notification %s was not sent (attempt %s): %s", row.id, row.attempts, error)
-        gives_up = row.attempts >= MOST_ATTEMPTS
-        retry_at = now + FIRST_DELAY * 2**row.attempts
-        result |= {"state": "failed" if gives_up else "waiting", "next_attempt_at": retry_at}
-        return {**result, "delivered_at": None, "last_error": str(error)[:1000]}
-    return {**result, "state": "delivered", "delivered_at": now, "last_error": None}
+        delivery = wanted.get((row.user_id, row.kind), notification_service.USUAL[row.kind])
+        if delivery == "daily":
+            outcome.digest.append(row.id)
+        elif delivery == "never":
+            outcome.delivered.append(row.id)
+        elif settings.smtp_server:
+            outcome.mail.append(row.id)
+        else:
+            outcome.delivered.append(row.id)
+            mailed.append(row)
+    if mailed:
+        _log_mails(mailed)
+    return outcome
 
 
-async def _mail(row: AnyRow, people: dict[int, AnyRow]) -> None:
-    email = people[row.user_id].email
-    if row.kind == "completed":
-        await send_task_completion_email(email, row.task_title)
-    elif row.kind == "assigned":
-        assigner = people[row.actor_id].username if row.actor_id in people else "somebody"
-        await send_task_assignment_email(email, row.task_title, assigner)
+def _log_mails(rows: list[AnyRow]) -> None:
+    """Without a mail server, say in the log what would have been sent to whom."""
+    ids = {row.user_id for row in rows} | {row.actor_id for row in rows}
+    people: dict[int, Any] = database.read(lambda db: people_of(db, ids))
+    for row in rows:
+        if row.user_id in people and people[row.user_id].is_active:
+            mail = email_tasks.mail_of(row, people)
+            log_unsent(mail.to, mail.subject)

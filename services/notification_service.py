@@ -1,0 +1,193 @@
+"""What people are told: reading it, choosing how it comes by mail, and sending again what failed."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy.orm import Session
+
+from database import AnyRow
+from errors import NotFound
+from models import LARGEST_ID, Caller, microseconds, moment, notification_preferences, notifications, users
+from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
+
+# How each kind comes by mail unless its owner says otherwise.
+USUAL: dict[str, str] = {
+    "created": "never",
+    "completed": "at_once",
+    "assigned": "at_once",
+    "due_soon": "at_once",
+    "overdue": "at_once",
+}
+COLUMNS = tuple(
+    notifications.c[name]
+    for name in ("id", "kind", "task_id", "task_title", "actor_id", "created_at", "due_at", "read_at")
+)
+
+_OWN = select(*COLUMNS).where(notifications.c.user_id == bindparam("user_id"))
+_ONE = _OWN.where(notifications.c.id == bindparam("notification_id"))
+_PAGE = (
+    _OWN.where(notifications.c.id < bindparam("before"))
+    .order_by(notifications.c.id.desc())
+    .limit(bindparam("limit"))
+)
+_UNREAD = _PAGE.where(notifications.c.read_at.is_(None))
+_READ_SINCE = _PAGE.where(notifications.c.read_at.is_not(None), notifications.c.read_at > bindparam("at"))
+_READ_BEFORE = _PAGE.where(notifications.c.read_at.is_not(None), notifications.c.read_at <= bindparam("at"))
+_MARK = (
+    update(notifications)
+    .where(notifications.c.user_id == bindparam("owner_id"), notifications.c.read_at.is_(None))
+    .values(read_at=bindparam("now"))
+)
+_MARK_ONE = _MARK.where(notifications.c.id == bindparam("notification_id"))
+
+
+def get_notifications(
+    db: Session, user: Caller, *, limit: int, cursor: str | None = None, unread_only: bool = False
+) -> PageOf[AnyRow]:
+    """A page of what the caller was told: what is not read first, and then by age, the newest first.
+
+    The pages of one list go by what was read when it began, so that reading in between neither repeats nor skips.
+    """
+    started, was_read, before = datetime.now(UTC), 0, LARGEST_ID
+    if cursor is not None:
+        began, was_read, before = decode_cursor(cursor, int, int, int)
+        try:
+            started = moment(began)
+        except OverflowError:
+            raise invalid_cursor() from None
+    values = {"user_id": user.id, "before": before, "at": started, "limit": limit + 1}
+    rows: list[tuple[int, AnyRow]] = []
+    if not was_read:
+        unread = list(db.execute(_UNREAD, values))
+        if cursor is not None:
+            # Read since the first page was given out: in this list they still stand among the others.
+            unread = sorted([*unread, *db.execute(_READ_SINCE, values)], key=lambda row: row.id, reverse=True)
+        rows = [(0, row) for row in unread]
+    if len(rows) <= limit and not unread_only:
+        after = values if was_read else {**values, "before": LARGEST_ID}
+        rows += [(1, row) for row in db.execute(_READ_BEFORE, after)]
+    if len(rows) <= limit:
+        return PageOf([row for _, row in rows], None)
+    last_read, last = rows[limit - 1]
+    return PageOf([row for _, row in rows[:limit]], encode_cursor(microseconds(started), last_read, last.id))
+
+
+def get_notification(db: Session, user: Caller, notification_id: int) -> AnyRow:
+    """One that the caller was told; raises NotFound."""
+    row = db.execute(_ONE, {"user_id": user.id, "notification_id": notification_id}).first()
+    if row is None:
+        raise NotFound("Notification not found", code="notification_not_found")
+    return row
+
+
+def mark_read(db: Session, user: Caller, notification_id: int) -> AnyRow:
+    """Mark one as read, now if it is not yet; raises NotFound."""
+    db.execute(_MARK_ONE, {"owner_id": user.id, "notification_id": notification_id, "now": datetime.now(UTC)})
+    return get_notification(db, user, notification_id)
+
+
+def mark_all_read(db: Session, user: Caller) -> int:
+    """Mark all of the caller's as read; how many were not."""
+    result: Any = db.execute(_MARK, {"owner_id": user.id, "now": datetime.now(UTC)})
+    return int(result.rowcount)
+
+
+# -- preferences ---------------------------------------------------------------------------------------
+
+_DELIVERIES = select(notification_preferences).where(
+    notification_preferences.c.user_id.in_(bindparam("user_ids", expanding=True))
+)
+_FORGET = delete(notification_preferences).where(
+    notification_preferences.c.user_id == bindparam("owner_id"),
+    notification_preferences.c.kind.in_(bindparam("kinds", expanding=True)),
+)
+_LOCK_ACCOUNT = select(users.c.id).where(users.c.id == bindparam("user_id")).with_for_update()
+
+
+def deliveries(db: Session, user_ids: Iterable[int]) -> dict[tuple[int, str], str]:
+    """How these accounts want which kind, where they do not want the usual."""
+    rows = db.execute(_DELIVERIES, {"user_ids": sorted(user_ids)})
+    return {(row.user_id, row.kind): row.delivery for row in rows}
+
+
+def get_preferences(db: Session, user: Caller) -> dict[str, str]:
+    """How each kind comes to the caller by mail."""
+    chosen = deliveries(db, [user.id])
+    return {kind: chosen.get((user.id, kind), usual) for kind, usual in USUAL.items()}
+
+
+def set_preferences(db: Session, user: Caller, wanted: Mapping[str, str | None]) -> dict[str, str]:
+    """Choose how the given kinds come from now on; None is the usual way."""
+    # Two requests at once would insert the same row.
+    db.execute(_LOCK_ACCOUNT, {"user_id": user.id})
+    if wanted:
+        db.execute(_FORGET, {"owner_id": user.id, "kinds": sorted(wanted)})
+    chosen = [
+        {"user_id": user.id, "kind": kind, "delivery": delivery}
+        for kind, delivery in wanted.items()
+        if delivery is not None and delivery != USUAL[kind]
+    ]
+    if chosen:
+        db.execute(insert(notification_preferences), chosen)
+    return get_preferences(db, user)
+
+
+# -- what could not be delivered -----------------------------------------------------------------------
+
+_IS_FAILED = notifications.c.state == literal_column("'failed'")
+_FAILED = (
+    select(
+        notifications.c.id,
+        notifications.c.user_id,
+        notifications.c.kind,
+        notifications.c.task_id,
+        notifications.c.created_at,
+        notifications.c.attempts,
+        notifications.c.last_error,
+    )
+    .where(_IS_FAILED, notifications.c.id < bindparam("before"))
+    .order_by(notifications.c.id.desc())
+    .limit(bindparam("limit"))
+)
+_RETRY = (
+    update(notifications).where(_IS_FAILED).values(state="mail", attempts=0, next_attempt_at=bindparam("now"))
+)
+_RETRY_ONE = _RETRY.where(notifications.c.id == bindparam("notification_id"))
+_BACKLOG = (
+    select(
+        notifications.c.state,
+        func.count().label("waiting"),
+        func.min(notifications.c.next_attempt_at).label("due_at"),
+    )
+    .where(notifications.c.next_attempt_at.is_not(None))
+    .group_by(notifications.c.state)
+)
+_FAILED_COUNT = select(func.count()).select_from(notifications).where(_IS_FAILED)
+
+
+def get_failed(db: Session, *, limit: int, cursor: str | None = None) -> PageOf[AnyRow]:
+    """A page of what was given up, the newest first, each with its last error."""
+    before = decode_cursor(cursor, int)[0] if cursor is not None else LARGEST_ID
+    rows = db.execute(_FAILED, {"before": before, "limit": limit + 1}).all()
+    return PageOf(list(rows[:limit]), encode_cursor(rows[limit - 1].id) if len(rows) > limit else None)
+
+
+def retry_failed(db: Session, notification_id: int | None = None) -> int:
+    """Have what was given up sent again, all or one; how many."""
+    statement = _RETRY if notification_id is None else _RETRY_ONE
+    values: dict[str, Any] = {"now": datetime.now(UTC)}
+    if notification_id is not None:
+        values["notification_id"] = notification_id
+    result: Any = db.execute(statement, values)
+    return int(result.rowcount)
+
+
+def backlog(db: Session) -> dict[str, tuple[int, datetime | None]]:
+    """How many notifications wait in each state, and when the first of them is or was due."""
+    waiting: dict[str, tuple[int, datetime | None]] = {
+        row.state: (row.waiting, row.due_at) for row in db.execute(_BACKLOG)
+    }
+    waiting["failed"] = (int(db.execute(_FAILED_COUNT).scalar_one()), None)
+    return waiting

@@ -1,0 +1,73 @@
+"""A real mail server on loopback that keeps what it is sent, and can be made to refuse or to dawdle."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any
+
+from aiosmtpd.controller import Controller
+
+from benchmarks.servers import free_port
+
+
+class MailCatcher:
+    """The server: `mails` are the ones it took; a `refusal` is what it says in place of taking one."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.mails: list[EmailMessage] = []
+        self.connections = 0
+        self.refusal: str | None = None
+        self.delay = 0.0
+        self._arrived = threading.Condition()
+        self._controller: Controller | None = None
+
+    # aiosmtpd finds these by their names, and calls them with all that it has.
+    async def handle_EHLO(  # noqa: N802
+        self, _server: Any, session: Any, _envelope: Any, hostname: str, responses: list[str]
+    ) -> list[str]:
+        self.connections += 1
+        session.host_name = hostname
+        return responses
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+        await asyncio.sleep(self.delay)
+        if self.refusal is not None:
+            return self.refusal
+        message = message_from_bytes(envelope.content, policy=policy.default)
+        with self._arrived:
+            self.mails.append(message)
+            self._arrived.notify_all()
+        return "250 OK"
+
+    def start(self) -> None:
+        """Listen; again after `stop` at the same port."""
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        self._controller.start()
+
+    def stop(self) -> None:
+        """Be down: connections are refused."""
+        if self._controller is not None:
+            self._controller.stop()
+            self._controller = None
+
+    def wait_for(self, count: int, seconds: float = 20.0) -> list[EmailMessage]:
+        """The mails, once there are so many; an assertion fails where they do not come."""
+        with self._arrived:
+            arrived = self._arrived.wait_for(lambda: len(self.mails) >= count, seconds)
+        assert arrived, f"{len(self.mails)} mails of {count} have arrived"
+        return self.mails
+
+
+@contextmanager
+def mail_catcher() -> Iterator[MailCatcher]:
+    """A mail server that listens, on a free port."""
+    catcher = MailCatcher(free_port())
+    catcher.start()
+    try:
+        yield catcher
+    finally:
+        catcher.stop()

@@ -1,0 +1,82 @@
+"""Notifications over HTTP: reading them, and choosing how they come."""
+
+from tests.api import Api
+
+
+def test_unread_come_first_and_then_the_newest(api: Api) -> None:
+    ada = api.person()
+    for title in ("One", "Two", "Three"):
+        ada.task(title)
+    two = ada.get("/notifications").json()[1]
+    assert two["task_title"] == "Two"
+    assert two["read_at"] is None
+    read = ada.post(f"/notifications/{two['id']}/read").json()
+    assert read["read_at"] is not None
+    assert ada.post(f"/notifications/{two['id']}/read").json() == read
+    assert [each["task_title"] for each in ada.get("/notifications").json()] == ["Three", "One", "Two"]
+    unread = ada.get("/notifications", params={"unread": True}).json()
+    assert [each["task_title"] for each in unread] == ["Three", "One"]
+
+
+def test_pages_neither_repeat_nor_skip_what_is_read_in_between(api: Api) -> None:
+    ada = api.person()
+    for number in range(7):
+        ada.task(f"Task {number}")
+    for each in ada.get("/notifications").json()[5:]:
+        ada.post(f"/notifications/{each['id']}/read")
+    seen: list[str] = []
+    address = "/notifications?limit=2"
+    while address:
+        answer = ada.get(address)
+        for each in answer.json():
+            seen.append(each["task_title"])
+            ada.post(f"/notifications/{each['id']}/read")
+        ada.task("Another")
+        address = answer.links.get("next", {}).get("url", "")
+    assert seen == [f"Task {number}" for number in (6, 5, 4, 3, 2, 1, 0)]
+
+
+def test_all_are_read_at_once(api: Api) -> None:
+    ada, bob = api.person(), api.person("bob")
+    ada.task()
+    ada.task()
+    bob.task()
+    assert ada.post("/notifications/read-all").json() == {"read": 2}
+    assert ada.get("/notifications?unread=true").json() == []
+    assert len(bob.get("/notifications?unread=true").json()) == 1
+
+
+def test_stranger_gets_404_for_my_notification(api: Api) -> None:
+    ada, bob = api.person(), api.person("bob")
+    ada.task()
+    (mine,) = ada.get("/notifications").json()
+    assert ada.get(f"/notifications/{mine['id']}").json() == mine
+    assert bob.get(f"/notifications/{mine['id']}").status_code == 404
+    assert bob.post(f"/notifications/{mine['id']}/read").status_code == 404
+    assert bob.get("/notifications").json() == []
+
+
+def test_preferences_begin_as_usual_and_change_one_by_one(api: Api) -> None:
+    ada = api.person()
+    usual = ada.get("/notifications/preferences").json()
+    assert usual == {
+        "created": "never",
+        "completed": "at_once",
+        "assigned": "at_once",
+        "due_soon": "at_once",
+        "overdue": "at_once",
+    }
+    changed = ada.put("/notifications/preferences", json={"assigned": "daily", "overdue": "never"})
+    assert changed.json() == usual | {"assigned": "daily", "overdue": "never"}
+    assert ada.put("/notifications/preferences", json={"assigned": None}).json() == usual | {
+        "overdue": "never"
+    }
+    assert ada.put("/notifications/preferences", json={"assigned": "hourly"}).status_code == 422
+    assert ada.put("/notifications/preferences", json={"deleted": "never"}).status_code == 422
+    assert api.person("bob").get("/notifications/preferences").json() == usual
+
+
+def test_cursor_of_another_list_is_refused(api: Api) -> None:
+    ada = api.person()
+    for cursor in ("x", "WzFd", "WzkyMjMzNzIwMzY4NTQ3NzU4MDcsMCwxXQ"):
+        assert ada.get("/notifications", params={"cursor": cursor}).status_code == 422

@@ -1,0 +1,232 @@
+"""Notifications on their way: into the log, to the mail server, and again when that did not take them."""
+
+import logging
+import re
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from config import settings
+from database import Database, database
+from models import notifications
+from services import background_tasks
+from services.background_tasks import mail_tasks, notification_tasks
+from tests.api import Api
+from tests.mail import MailCatcher, mail_catcher
+
+
+@pytest.fixture
+def catcher(monkeypatch: pytest.MonkeyPatch) -> Iterator[MailCatcher]:
+    """The mail server that the program is set to use."""
+    with mail_catcher() as server:
+        monkeypatch.setattr(settings, "smtp_server", "127.0.0.1")
+        monkeypatch.setattr(settings, "smtp_port", server.port)
+        monkeypatch.setattr(settings, "smtp_security", "none")
+        monkeypatch.setattr(settings, "smtp_from", "tasks@example.com")
+        monkeypatch.setattr(settings, "smtp_timeout_seconds", 5)
+        monkeypatch.setattr(settings, "mail_retry_seconds", 0.01)
+        mail_tasks.mail_pause.end()
+        yield server
+    background_tasks.stop()
+    mail_tasks.mail_pause.end()
+
+
+def rows() -> list[Any]:
+    """All notifications, oldest first."""
+    return database.read(lambda db: list(db.execute(select(notifications).order_by(notifications.c.id))))
+
+
+def make_due(**values: Any) -> None:
+    """Let the time pass for which mails wait."""
+    past = datetime.now(UTC) - timedelta(minutes=1)
+    statement = update(notifications).where(notifications.c.next_attempt_at.is_not(None))
+    database.write(lambda db: db.execute(statement.values(next_attempt_at=past, **values)))
+    mail_tasks.mail_pause.end()
+
+
+def send() -> None:
+    """Send what is due, here and now."""
+    mail_tasks.deliver_mails(threading.Event())
+
+
+def test_owner_is_told_in_the_log_once_and_the_row_is_done(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "task_platform"):
+        ada = api.person()
+        ada.task("Write")
+    assert caplog.messages.count(f"Notification sent to user {ada.id}: Task 'Write' was created") == 1
+    assert [(row.state, row.next_attempt_at) for row in rows()] == [("delivered", None)]
+
+
+def test_without_a_mail_server_the_mail_is_a_line_in_the_log(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    ada, bob = api.person(), api.person("bob")
+    with caplog.at_level(logging.INFO, "task_platform"):
+        ada.put(f"/tasks/{ada.task('Write')['id']}/assign", params={"assigned_user_id": bob.id})
+    assert f"Notification sent to user {bob.id}: Task 'Write' was assigned" in caplog.messages
+    assert any("bob@example.com" in line and "New Task Assigned: Write" in line for line in caplog.messages)
+
+
+def test_new_owner_gets_a_mail_in_text_and_html(api: Api, catcher: MailCatcher) -> None:
+    ada, bob = api.person(), api.person("bob")
+    task = ada.task("Write <b>everything</b>")
+    ada.put(f"/tasks/{task['id']}/assign", params={"assigned_user_id": bob.id})
+    (mail,) = catcher.wait_for(1)
+    assert (mail["to"], mail["from"]) == ("bob@example.com", "tasks@example.com")
+    assert mail["subject"] == "New Task Assigned: Write <b>everything</b>"
+    text, html = (mail.get_body((kind,)) for kind in ("plain", "html"))
+    assert text is not None
+    assert html is not None
+    assert text.get_content().strip() == "You have been assigned a new task 'Write <b>everything</b>' by ada"
+    assert "&lt;b&gt;everything&lt;/b&gt;" in html.get_content()
+    assert re.fullmatch(r"<notification\.\d+\.\d+@example\.com>", mail["message-id"])
+
+
+def test_title_can_not_add_a_header(api: Api, catcher: MailCatcher) -> None:
+    api.person().task("Write\r\nBcc: eve@example.com\r\n\r\nhello\x0b\u2028!", status="completed")
+    (mail,) = catcher.wait_for(1)
+    assert mail["bcc"] is None
+    assert mail["subject"] == "Task Completed: Write Bcc: eve@example.com hello !"
+
+
+def test_many_mails_go_over_a_few_connections(api: Api, catcher: MailCatcher) -> None:
+    catcher.stop()
+    ada = api.person()
+    for number in range(25):
+        ada.task(f"Task {number}", status="completed")
+    catcher.start()
+    make_due()
+    send()
+    subjects = [mail["subject"] for mail in catcher.mails]
+    assert sorted(subjects) == sorted(f"Task Completed: Task {number}" for number in range(25))
+    assert catcher.connections <= 1 + settings.smtp_connections
+
+
+def test_refused_mail_is_tried_later_and_arrives_once(api: Api, catcher: MailCatcher) -> None:
+    catcher.refusal = "451 Not now"
+    api.person().task(status="completed")
+    done = rows()[1]
+    assert (done.state, done.attempts) == ("mail", 1)
+    assert "Not now" in done.last_error
+    catcher.refusal = None
+    make_due()
+    send()
+    make_due()
+    send()
+    assert len(catcher.mails) == 1
+    assert (rows()[1].state, rows()[1].last_error) == ("delivered", None)
+
+
+def test_mail_is_given_up_after_so_many_attempts_and_an_admin_sends_it_again(
+    api: Api, catcher: MailCatcher
+) -> None:
+    admin, bob = api.person(admin=True), api.person("bob")
+    catcher.refusal = "550 No such mailbox"
+    bob.task(status="completed")
+    make_due(attempts=settings.mail_attempts - 1)
+    send()
+    (failed,) = admin.get("/notifications/failed").json()
+    assert (failed["user_id"], failed["attempts"]) == (bob.id, settings.mail_attempts)
+    assert "No such mailbox" in failed["last_error"]
+    assert bob.get("/notifications/failed").status_code == 403
+    assert bob.post("/notifications/failed/retry").status_code == 403
+    catcher.refusal = None
+    assert admin.post("/notifications/failed/retry").json() == {"retried": 1}
+    assert catcher.wait_for(1)[0]["subject"] == "Task Completed: Write the report"
+    assert admin.get("/notifications/failed").json() == []
+
+
+def test_requests_and_notices_do_not_wait_for_a_mail_server_that_hangs(
+    api: Api, catcher: MailCatcher, caplog: pytest.LogCaptureFixture
+) -> None:
+    ada = api.person()
+    catcher.delay = 60.0
+    ada.task("First", status="completed")
+    with caplog.at_level(logging.INFO, "task_platform"):
+        ada.task("Second")
+    assert f"Notification sent to user {ada.id}: Task 'Second' was created" in caplog.messages
+    assert rows()[-1].state == "delivered"
+    catcher.stop()
+
+
+def test_mail_that_a_dead_process_had_claimed_is_sent_when_its_claim_ends(
+    api: Api, catcher: MailCatcher
+) -> None:
+    catcher.refusal = "451 Not now"
+    api.person().task(status="completed")
+    make_due()
+    assert len(mail_tasks.claim_mails()) == 1  # And then it dies.
+    catcher.refusal = None
+    send()
+    assert catcher.mails == []
+    make_due()
+    send()
+    assert len(catcher.mails) == 1
+
+
+def test_two_processes_never_claim_the_same_row(api: Api, database_url: str) -> None:
+    ada = api.person()
+    ada.task()
+    count = 200
+    row = {name: value for name, value in rows()[0]._asdict().items() if name != "id"}
+    again = [row | {"state": "waiting", "next_attempt_at": datetime.now(UTC)}] * count
+    database.write(lambda db: db.execute(notifications.insert(), again))
+    statement = notification_tasks.claim_statement(notifications.c.state == "waiting", batch=7).returning(
+        notifications.c.id
+    )
+    taken: list[int] = []
+
+    def take_all(own: Database) -> None:
+        now = datetime.now(UTC)
+        times = {"now": now, "until": now + timedelta(hours=1)}
+        while ids := own.write(lambda db: [row.id for row in db.execute(statement, times)]):
+            taken.extend(ids)
+
+    processes = [Database(database_url) for _ in range(3)]
+    threads = [threading.Thread(target=take_all, args=(process,)) for process in processes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for process in processes:
+        process.close()
+    assert len(taken) == len(set(taken)) == count
+
+
+def test_digest_is_one_mail_about_the_day(api: Api, catcher: MailCatcher) -> None:
+    ada, bob = api.person(), api.person("bob")
+    for person in (ada, bob):
+        answer = person.put("/notifications/preferences", json={"completed": "daily", "created": "daily"})
+        assert answer.json()["completed"] == "daily"
+        person.task("One", status="completed")
+        person.task("Two")
+    assert catcher.mails == []
+    due = {row.next_attempt_at for row in rows()}
+    assert len(due) == 1
+    assert due.pop() > datetime.now(UTC)
+    make_due()
+    send()
+    assert sorted(mail["to"] for mail in catcher.mails) == ["ada@example.com", "bob@example.com"]
+    text = catcher.mails[0].get_body(("plain",))
+    assert text is not None
+    assert text.get_content().splitlines() == [
+        "- Your task 'One' has been created.",
+        "- Your task 'One' has been completed.",
+        "- Your task 'Two' has been created.",
+    ]
+    assert {row.state for row in rows()} == {"delivered"}
+
+
+def test_who_wants_no_mail_gets_none(api: Api, catcher: MailCatcher) -> None:
+    ada = api.person()
+    ada.put("/notifications/preferences", json={"completed": "never"})
+    ada.task(status="completed")
+    ada.put("/notifications/preferences", json={"completed": None})
+    ada.task("Again", status="completed")
+    assert [mail["subject"] for mail in catcher.wait_for(1)] == ["Task Completed: Again"]
