@@ -26,7 +26,9 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from database import Base
@@ -92,6 +94,26 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None if value is None else epoch + delta(0, 0, value)
 
         return as_datetime
+
+
+class MicrosecondsBetween(FunctionElement[int]):
+    """SQL: the time between two times, the earlier one first, as a whole number of microseconds."""
+
+    type = BigInteger()
+    inherit_cache = True
+    name = "microseconds_between"
+
+
+@compiles(MicrosecondsBetween, "sqlite")
+def _between_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    first, second = (compiler.process(each, **options) for each in element.clauses)
+    return f"({second} - {first})"
+
+
+@compiles(MicrosecondsBetween, "postgresql")
+def _between_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    first, second = (compiler.process(each, **options) for each in element.clauses)
+    return f"CAST(extract(epoch FROM {second} - {first}) * 1000000 AS bigint)"
 
 
 # JSON as jsonb on Postgres; as text on SQLite, which has functions for it too.

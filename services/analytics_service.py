@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from models import microseconds, owner_counts, project_counts, system_counts, tasks, users
+from models import MicrosecondsBetween, owner_counts, project_counts, system_counts, tasks, users
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 
 STATUSES = ("pending", "in_progress", "completed")
@@ -47,7 +47,7 @@ _PROJECTS = (
     )
     .order_by(project_counts.c.project)
 )
-_TIMES = select(tasks.c.created_at, tasks.c.completed_at).where(
+_TIMES = select(MicrosecondsBetween(tasks.c.created_at, tasks.c.completed_at)).where(
     tasks.c.user_id == bindparam("user_id"), tasks.c.completed_at.is_not(None)
 )
 _SYSTEM = select(
@@ -159,8 +159,7 @@ def get_completion_time_stats(db: Session, user_id: int) -> dict[str, Any]:
     version = get_version(db, user_id)
     figures = completion_times.get(user_id, version)
     if figures is None:
-        times = db.execute(_TIMES, {"user_id": user_id})
-        figures = _summarize(sorted(microseconds(done) - microseconds(made) for made, done in times))
+        figures = _summarize(sorted(db.execute(_TIMES, {"user_id": user_id}).scalars()))
         completion_times.put(user_id, version, figures)
     return figures
 
