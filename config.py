@@ -51,11 +51,11 @@ class Settings(BaseSettings):
     )
 
     environment: Literal["development", "production"] = "development"
-    database_url: str = "sqlite:///./tasks.db"
+    data_dir: Path = Path()
+    database_url: str = Field(default_factory=lambda data: f"sqlite:///{data['data_dir'] / 'tasks.db'}")
     database_pool_size: int = Field(10, ge=1, le=100)
     sqlite_synchronous: Literal["FULL", "NORMAL", "EXTRA", "OFF"] = "FULL"
     sqlite_busy_timeout_ms: int = Field(5000, ge=0, le=600_000)
-    data_dir: Path = Path()
 
     secret_key: SecretStr | None = None
     access_token_expire_minutes: int = Field(30, ge=1, le=1440)

@@ -1,0 +1,53 @@
+# The program as a container: `docker build -t task-platform .`
+#
+# The tags name Python's minor version and Debian's release; building again takes in their security fixes.
+# Packages are pinned exactly, those that others bring along too, by constraints.txt.
+
+FROM python:3.13-slim-trixie AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+RUN python -m venv --without-pip /opt/venv
+COPY requirements.txt constraints.txt /build/
+# The packages' own tests are of no use where they run.
+RUN pip --python /opt/venv/bin/python install --only-binary :all: -r /build/requirements.txt \
+    && find /opt/venv -type d -name tests -prune -exec rm -rf {} +
+COPY . /app
+# Compiled here, since where it runs nothing may be written beside the code.
+RUN /opt/venv/bin/python -m compileall -q /app
+
+
+# What catches mail for the compose profile `mail`; not in the program's image.
+FROM python:3.13-slim-trixie AS mail
+ENV PYTHONUNBUFFERED=1
+RUN pip install --disable-pip-version-check --no-cache-dir --root-user-action ignore aiosmtpd==1.4.6
+COPY deploy/mail_catcher.py /
+USER 10001:0
+EXPOSE 1025 8025
+CMD ["python", "/mail_catcher.py"]
+
+
+FROM python:3.13-slim-trixie
+# Of root's group, and /data writable by it, so that any other user id that a platform chooses works as well.
+RUN useradd --uid 10001 --gid 0 --no-create-home --home-dir /data --shell /usr/sbin/nologin app \
+    && install --directory --owner 10001 --group 0 --mode 0770 /data
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /app /app
+WORKDIR /app
+# The database is kept in DATA_DIR unless DATABASE_URL is set; SQLite sorts in SQLITE_TMPDIR what does not fit into memory.
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    DATA_DIR=/data \
+    CACHE_DIR=/data/cache \
+    LOG_FILE=/data/app.log \
+    SQLITE_TMPDIR=/data \
+    MIGRATE_ON_START=true \
+    PORT=8000
+VOLUME /data
+EXPOSE 8000
+USER 10001:0
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --start-interval=1s --retries=3 \
+    CMD ["python", "-I", "/app/deploy/healthcheck.py"]
+ENTRYPOINT ["/app/deploy/entrypoint.sh"]
+# Who sent a request is for TRUSTED_PROXIES to say, not for uvicorn's own rule about X-Forwarded-For. Requests get five of
+# the ten seconds after which a container is killed. WEB_CONCURRENCY, if set, is the number of processes.
+CMD ["uvicorn", "main:app", "--host", "0.0.0.0", "--no-proxy-headers", "--no-server-header", "--timeout-graceful-shutdown", "5"]

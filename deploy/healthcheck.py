@@ -1,0 +1,12 @@
+"""Whether the program in this container answers: exit 0 or 1. The image has no curl."""
+
+import http.client
+import os
+import sys
+
+connection = http.client.HTTPConnection("127.0.0.1", int(os.environ["PORT"]), timeout=4)
+try:
+    connection.request("GET", "/health")
+    sys.exit(connection.getresponse().status != http.client.OK)
+except OSError as error:
+    sys.exit(str(error))
