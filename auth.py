@@ -1,34 +1,42 @@
 """Passwords, tokens, and who is calling.
 
 Endpoints say `user: CurrentUser` or `user: AdminUser`; `routing.Router` then checks the token before
-it opens the transaction and reads the account within it.
+it reads anything of the request, and reads the account within the endpoint's transaction. Endpoints of several transactions, which are
+`async`, say `user: SignedIn`.
 """
 
+import hashlib
 import threading
 import time
 import unicodedata
 import uuid
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
-from jose import JWTError, jwt
 from passlib.context import CryptContext
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
+import signing
 from config import settings
-from database import Threads, get_db
+from database import Threads, database, get_db
 from errors import Forbidden, NotAuthenticated, ServiceUnavailable
-from models import Caller, users
+from models import Caller, program_tokens, sessions, users
 
-ALGORITHM = "HS256"
 ACCESS_TOKEN = "access"  # noqa: S105  # the name of a kind, not a secret
+PROGRAM_TOKEN_PREFIX = "tp_"  # noqa: S105  # by which a leaked one is recognised
+ADMIN_SCOPE = "admin"
+SCOPES = ("tasks:read", "tasks:write", "analytics:read", ADMIN_SCOPE)
 REMEMBERED_TOKENS = 4096
-# Half a minute's work for the hashing thread at the default cost.
-LONGEST_HASHING_QUEUE = 64
+# Eight seconds' work for the hashing thread at the default cost.
+LONGEST_HASHING_QUEUE = 32
+# The use of a program's token is written down once in this time.
+USE_WRITTEN_SECONDS = 60
 
 passwords = CryptContext(
     schemes=["bcrypt_sha256", "bcrypt"],
@@ -39,7 +47,31 @@ passwords = CryptContext(
 # bcrypt takes a quarter of a second of a core: with a thread of its own it can't take those that others need.
 hashing = Threads(1, "hashing")
 bearer = OAuth2PasswordBearer(tokenUrl="auth/login", auto_error=False)
-CALLER_BY_ID = select(*(users.c[name] for name in Caller._fields)).where(users.c.id == bindparam("user_id"))
+
+_ACCOUNT = tuple(users.c[name] for name in ("id", "username", "email", "is_active", "role", "created_at"))
+# One statement each, for every request makes one of them.
+CALLER_BY_ID = select(*_ACCOUNT).where(users.c.id == bindparam("user_id"))
+CALLER_BY_SESSION = (
+    select(*_ACCOUNT, sessions.c.id.label("session_id"))
+    .join_from(
+        users,
+        sessions,
+        and_(sessions.c.id == bindparam("session_id"), sessions.c.user_id == users.c.id),
+        isouter=True,
+    )
+    .where(users.c.id == bindparam("user_id"))
+)
+CALLER_BY_PROGRAM_TOKEN = (
+    select(*_ACCOUNT, program_tokens.c.scopes, program_tokens.c.expires_at)
+    .join_from(program_tokens, users, users.c.id == program_tokens.c.user_id)
+    .where(program_tokens.c.token_hash == bindparam("token_hash"))
+)
+_USE_TOKEN = update(program_tokens).where(
+    program_tokens.c.token_hash == bindparam("of_token"),
+    or_(program_tokens.c.last_used_at.is_(None), program_tokens.c.last_used_at <= bindparam("a_while_ago")),
+)
+
+# -- passwords ---------------------------------------------------------------------------------------
 
 
 def hash_password(password: str) -> str:
@@ -59,39 +91,68 @@ _dummy_hash: list[str] = []
 
 def verify_or_pretend(password: str, hashed: str | None) -> bool:
     """Verify; with no hash to compare with take as long and say no."""
-    if hashed is not None:
-        return verify_password(password, hashed)
     if not _dummy_hash:
         _dummy_hash.append(hash_password(uuid.uuid4().hex))
-    verify_password(password, _dummy_hash[0])
-    return False
+    return verify_password(password, hashed or _dummy_hash[0]) and hashed is not None
+
+
+def verify_and_renew(password: str, hashed: str | None) -> tuple[bool, str | None]:
+    """`verify_or_pretend`, and a new hash where the old one was made at another cost or by an older scheme."""
+    matches = verify_or_pretend(password, hashed)
+    outdated = matches and passwords.needs_update(hashed or "")
+    return matches, hash_password(password) if outdated else None
+
+
+_hashing_places = threading.BoundedSemaphore(LONGEST_HASHING_QUEUE)
+
+
+@contextmanager
+def _hashing_place() -> Iterator[None]:
+    """A place in the queue for the hashing thread; raises ServiceUnavailable where all are taken."""
+    if not _hashing_places.acquire(blocking=False):
+        raise ServiceUnavailable(
+            "Too many people are logging in at once: try again shortly", retry_after=5, code="hashing_busy"
+        )
+    try:
+        yield
+    finally:
+        _hashing_places.release()
+
+
+def refuse_when_busy() -> None:
+    """Raise ServiceUnavailable where no place is left to hash a password, before anything is done for it."""
+    with _hashing_place():
+        return
 
 
 async def hash_password_async(password: str) -> str:
     """`hash_password` in the hashing thread."""
-    _refuse_when_busy()
-    return await hashing.run(lambda: hash_password(password))
+    with _hashing_place():
+        return await hashing.run(lambda: hash_password(password))
 
 
 async def verify_password_async(password: str, hashed: str | None) -> bool:
     """`verify_or_pretend` in the hashing thread."""
-    _refuse_when_busy()
-    return await hashing.run(lambda: verify_or_pretend(password, hashed))
+    with _hashing_place():
+        return await hashing.run(lambda: verify_or_pretend(password, hashed))
 
 
-def _refuse_when_busy() -> None:
-    if hashing.waiting() >= LONGEST_HASHING_QUEUE:
-        raise ServiceUnavailable("Too many people are logging in at once: try again shortly", retry_after=5)
+async def verify_and_renew_async(password: str, hashed: str | None) -> tuple[bool, str | None]:
+    """`verify_and_renew` in the hashing thread."""
+    with _hashing_place():
+        return await hashing.run(lambda: verify_and_renew(password, hashed))
+
+
+# -- tokens ------------------------------------------------------------------------------------------
 
 
 def create_access_token(data: dict[str, Any], expires_delta: timedelta | None = None) -> str:
-    """Sign an access token; `data["sub"]` is the account's id as text."""
+    """Sign an access token; `data["sub"]` is the account's id as text, `data["sid"]` its session's where it has one."""
     now = datetime.now(UTC)
     lifetime = expires_delta or timedelta(minutes=settings.access_token_expire_minutes)
     claims = {"jti": uuid.uuid4().hex, **data, "kind": ACCESS_TOKEN, "iat": now, "exp": now + lifetime}
     claims["sub"] = str(claims["sub"])
-    token: str = jwt.encode(claims, settings.signing_key(), algorithm=ALGORITHM)
-    return token
+    return signing.sign(claims)
 
 
 def verify_token(token: str) -> dict[str, Any]:
@@ -99,19 +160,9 @@ def verify_token(token: str) -> dict[str, Any]:
     return _verified.get(token)
 
 
-def _decode(token: str) -> dict[str, Any]:
-    try:
-        claims: dict[str, Any] = jwt.decode(
-            token,
-            settings.signing_key(),
-            algorithms=[ALGORITHM],
-            options={"require_exp": True, "require_sub": True, "leeway": 0},
-        )
-    except JWTError:
-        raise NotAuthenticated from None
-    if claims.get("kind") != ACCESS_TOKEN:
-        raise NotAuthenticated
-    return claims
+def token_hash(token: str) -> str:
+    """What is stored of a token that is random enough to need no salt."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 class _VerifiedTokens:
@@ -125,7 +176,10 @@ class _VerifiedTokens:
     def get(self, token: str) -> dict[str, Any]:
         claims = self._claims.get(token)
         if claims is None:
-            claims = _decode(token)
+            try:
+                claims = signing.verify(token, ACCESS_TOKEN)
+            except signing.InvalidTokenError:
+                raise NotAuthenticated from None
             with self._lock:
                 self._claims[token] = claims
                 if len(self._claims) > self._size:
@@ -161,23 +215,66 @@ def claims_of(request: Request) -> dict[str, Any]:
 
 
 def _claims(token: str | None) -> dict[str, Any]:
+    """A token's claims; of a program's token its hash, by which the transaction finds it."""
     if not token:
         raise NotAuthenticated(
             "Not authenticated: send a token as `Authorization: Bearer ...`", code="not_authenticated"
         )
+    if token.startswith(PROGRAM_TOKEN_PREFIX):
+        return {"program": token_hash(token)}
     return verify_token(token)
+
+
+Claims = Annotated[dict[str, Any], Depends(token_claims)]
+
+# -- callers -----------------------------------------------------------------------------------------
 
 
 def load_caller(db: Session, claims: dict[str, Any]) -> Caller:
     """The account that a token was issued to, as it is now; raises NotAuthenticated."""
-    subject = claims["sub"]
-    row = db.execute(CALLER_BY_ID, {"user_id": int(subject)}).first() if subject.isdecimal() else None
-    if row is None:
-        raise NotAuthenticated("User not found", code="user_not_found")
-    caller = Caller._make(row)
+    if "program" in claims:
+        caller = _caller_of_program(db, claims["program"])
+    else:
+        subject, session_id = claims["sub"], claims.get("sid")
+        # No account has a number of more digits, and no database takes one.
+        user_id = int(subject) if subject.isdecimal() and len(subject) < 19 else -1
+        if session_id is None:
+            row = db.execute(CALLER_BY_ID, {"user_id": user_id}).first()
+        else:
+            row = db.execute(CALLER_BY_SESSION, {"user_id": user_id, "session_id": session_id}).first()
+        if row is None:
+            raise NotAuthenticated("User not found", code="user_not_found")
+        caller = Caller(*row)
+        if session_id != caller.session_id:
+            raise NotAuthenticated(code="session_ended")
     if not caller.is_active:
-        raise NotAuthenticated("Invalid token", code="account_inactive")
+        raise NotAuthenticated(code="account_inactive")
     return caller
+
+
+def _caller_of_program(db: Session, hashed: str) -> Caller:
+    row = db.execute(CALLER_BY_PROGRAM_TOKEN, {"token_hash": hashed}).first()
+    if row is None or (row.expires_at is not None and row.expires_at <= datetime.now(UTC)):
+        raise NotAuthenticated
+    caller = Caller(*row[: len(_ACCOUNT)])._replace(scopes=tuple(row.scopes))
+    # Without the scope for it even an admin's program does no more than a member's.
+    return caller if ADMIN_SCOPE in row.scopes else caller._replace(role="member")
+
+
+def authorize(db: Session, claims: dict[str, Any], *, admin: bool, scope: str | None) -> Caller:
+    """The caller of an endpoint, who may call it; raises NotAuthenticated, Forbidden.
+
+    A program's token needs the endpoint's scope, for an admin's endpoint that of admins; where there is
+    none, only somebody who logged in may call it.
+    """
+    caller = load_caller(db, claims)
+    if caller.scopes is not None:
+        needed = ADMIN_SCOPE if admin else scope
+        if needed is None:
+            raise Forbidden("A program's token does not do here: log in", code="session_required")
+        if needed not in caller.scopes:
+            raise Forbidden(f"The token lacks the scope `{needed}`", code="missing_scope")
+    return require_admin(caller) if admin else caller
 
 
 def require_admin(caller: Caller) -> Caller:
@@ -187,12 +284,30 @@ def require_admin(caller: Caller) -> Caller:
     return caller
 
 
-def get_current_user(
-    claims: Annotated[dict[str, Any], Depends(token_claims)],
-    db: Annotated[Session, Depends(get_db, scope="function")],
-) -> Caller:
+_uses_written: OrderedDict[str, float] = OrderedDict()
+
+
+async def note_use(claims: dict[str, Any]) -> None:
+    """Write down that a program's token was used, unless that was done a moment ago, here or by another process."""
+    hashed, now = claims["program"], time.monotonic()
+    if now - _uses_written.get(hashed, -USE_WRITTEN_SECONDS) < USE_WRITTEN_SECONDS:
+        return
+    _uses_written[hashed] = now
+    if len(_uses_written) > REMEMBERED_TOKENS:
+        _uses_written.popitem(last=False)
+    used = datetime.now(UTC)
+    values = {"of_token": hashed, "a_while_ago": used - timedelta(seconds=USE_WRITTEN_SECONDS)}
+    await database.write_async(lambda db: db.execute(_USE_TOKEN.values(last_used_at=used), values))
+
+
+async def signed_in(claims: Claims) -> Caller:
+    """The caller, who must have logged in, as the dependency of an endpoint with transactions of its own."""
+    return await database.read_async(lambda db: authorize(db, claims, admin=False, scope=None), short=True)
+
+
+def get_current_user(claims: Claims, db: Annotated[Session, Depends(get_db, scope="function")]) -> Caller:
     """The caller as a FastAPI dependency, for programs that bring their own endpoints."""
-    return load_caller(db, claims)
+    return authorize(db, claims, admin=False, scope=None)
 
 
 def get_admin_user(user: Annotated[Caller, Depends(get_current_user)]) -> Caller:
@@ -202,3 +317,4 @@ def get_admin_user(user: Annotated[Caller, Depends(get_current_user)]) -> Caller
 
 CurrentUser = Annotated[Caller, Depends(get_current_user)]
 AdminUser = Annotated[Caller, Depends(get_admin_user)]
+SignedIn = Annotated[Caller, Depends(signed_in)]

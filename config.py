@@ -5,12 +5,16 @@ a secret may also be given as `NAME_FILE`, the path of a file that holds it. The
 lists them all, and a test compares the two.
 """
 
+import base64
+import binascii
 import contextlib
 import ipaddress
 import os
+import re
 import secrets
 import sys
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +23,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-SECRET_SETTINGS = ("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "SMTP_PASSWORD", "FIRST_ADMIN_PASSWORD")
+SECRET_SETTINGS = (
+    "SECRET_KEY",
+    "SECRET_KEY_PREVIOUS",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "SMTP_PASSWORD",
+    "FIRST_ADMIN_PASSWORD",
+)
+MINIMUM_KEY_BYTES = 16
 MINIMUM_PRODUCTION_KEY_BYTES = 32
 WELL_KNOWN_KEYS = frozenset(
     {
@@ -58,8 +70,14 @@ class Settings(BaseSettings):
     sqlite_busy_timeout_ms: int = Field(5000, ge=0, le=600_000)
 
     secret_key: SecretStr | None = None
+    secret_key_previous: SecretStr | None = None
     access_token_expire_minutes: int = Field(30, ge=1, le=1440)
+    refresh_token_expire_days: int = Field(30, ge=1, le=365)
     bcrypt_rounds: int = Field(12, ge=4, le=18)
+    registration_open: bool = True
+    require_verified_email: bool = False
+    refuse_common_passwords: bool = False
+    public_url: str = "http://localhost:8000"
     first_admin_username: str | None = None
     first_admin_email: EmailStr | None = None
     first_admin_password: SecretStr | None = None
@@ -86,6 +104,10 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
 
     trusted_proxies: Annotated[list[str], NoDecode] = []
+    allowed_hosts: Annotated[list[str], NoDecode] = []
+    cors_origins: Annotated[list[str], NoDecode] = []
+    request_timeout_seconds: float = Field(60, ge=0, le=3600)
+    rate_limit_per_minute: int = Field(0, ge=0, le=1_000_000)
 
     @field_validator("log_level", "sqlite_synchronous", mode="before")
     @classmethod
@@ -104,7 +126,7 @@ class Settings(BaseSettings):
             raise ValueError("must begin with redis://, rediss:// or unix://")
         return value
 
-    @field_validator("trusted_proxies", mode="before")
+    @field_validator("trusted_proxies", "allowed_hosts", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return (
@@ -116,6 +138,38 @@ class Settings(BaseSettings):
     def _networks(cls, value: list[str]) -> list[str]:
         for part in value:
             ipaddress.ip_network(part, strict=False)
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: list[str]) -> list[str]:
+        for part in value:
+            if not re.fullmatch(r"https?://[^/\s*]+", part):
+                raise ValueError("must be origins such as https://app.example.com, separated by commas")
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts(cls, value: list[str]) -> list[str]:
+        for part in value:
+            if not re.fullmatch(r"(\*\.)?[A-Za-z0-9_.\[\]:-]+", part):
+                raise ValueError(
+                    "must be names such as api.example.com or *.example.com, separated by commas"
+                )
+        return [part.lower() for part in value]
+
+    @field_validator("public_url")
+    @classmethod
+    def _public(cls, value: str) -> str:
+        if not re.fullmatch(r"https?://[^\s?#]+", value):
+            raise ValueError("must be an address such as https://tasks.example.com")
+        return value.rstrip("/")
+
+    @field_validator("secret_key", "secret_key_previous")
+    @classmethod
+    def _fit_to_sign(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and (problem := key_problem(value.get_secret_value())):
+            raise ValueError(f"{problem}; make one with `openssl rand -hex 32`")
         return value
 
     @model_validator(mode="after")
@@ -137,6 +191,11 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def trusted_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """The networks of the proxies whose word on a caller's address counts."""
+        return _networks(tuple(self.trusted_proxies))
+
+    @property
     def is_production(self) -> bool:
         return self.environment == "production"
 
@@ -145,6 +204,37 @@ class Settings(BaseSettings):
         if self.secret_key is not None:
             return self.secret_key.get_secret_value()
         return _kept_key(self.data_dir)
+
+
+@lru_cache(maxsize=4)
+def _networks(names: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(ipaddress.ip_network(name, strict=False) for name in names)
+
+
+def key_problem(key: str) -> str | None:
+    """Why a key is not one to sign tokens with, if it is not."""
+    if len(key.encode()) < MINIMUM_KEY_BYTES:
+        return f"must have at least {MINIMUM_KEY_BYTES} bytes"
+    # A public key is known to everybody: as a shared secret it would let anybody sign.
+    if key.lstrip().startswith(("-----BEGIN", "ssh-", "ecdsa-")):
+        return "must be a secret of its own, not a key or certificate in PEM or SSH form"
+    binary = [key.encode("latin-1", "ignore")]
+    with contextlib.suppress(binascii.Error, ValueError):
+        binary.append(base64.b64decode("".join(key.split()), validate=True))
+    if any(_is_der(each) for each in binary):
+        return "must be a secret of its own, not a key or certificate in DER form"
+    return None
+
+
+def _is_der(value: bytes) -> bool:
+    """Whether this is one ASN.1 sequence from its first byte to its last, as keys and certificates are."""
+    if len(value) < 4 or value[0] != 0x30:
+        return False
+    length, size = value[1], 0
+    if length & 0x80:
+        size = length & 0x7F
+        length = int.from_bytes(value[2 : 2 + size], "big")
+    return 0 <= size <= 4 and length == len(value) - 2 - size
 
 
 def database_url(value: str) -> URL:

@@ -4,19 +4,33 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from config import settings
 from create_tables import check_schema
 from database import database
 from dispatch import RouteIndex
 from errors import Problem, install_error_handlers
+from limits import HostCheck, RateLimit
 from logging_config import setup_logging
 from middleware import RequestMiddleware
 from openapi import DESCRIPTION, TAGS, install_openapi
-from routers import analytics, auth, notifications, system, tasks, users
+from routers import account, analytics, audit, auth, notifications, program_tokens, system, tasks, users
 from routers.docs import add_docs_pages
 from routing import StrictRoute
 from services import background_tasks
+
+# What a page of another origin, where a setting lets it in, may send and read.
+REQUEST_HEADERS = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "X-Request-ID"]
+RESPONSE_HEADERS = [
+    "ETag",
+    "Link",
+    "Location",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "X-Request-ID",
+]
 
 
 @asynccontextmanager
@@ -44,6 +58,19 @@ def create_app() -> FastAPI:
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    # From the inside out: each is added around those before it.
+    if settings.rate_limit_per_minute:
+        app.add_middleware(RateLimit, per_minute=settings.rate_limit_per_minute)
+    if settings.allowed_hosts:
+        app.add_middleware(HostCheck, hosts=settings.allowed_hosts)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=REQUEST_HEADERS,
+            expose_headers=RESPONSE_HEADERS,
+        )
     app.add_middleware(RequestMiddleware)
     install_error_handlers(app)
     for router in (
@@ -51,7 +78,10 @@ def create_app() -> FastAPI:
         analytics.router,
         notifications.router,
         auth.router,
+        account.router,
+        program_tokens.router,
         users.router,
+        audit.router,
         system.router(settings),
     ):
         # As they are: what include_router adds for prefixes of prefixes is not needed, and not free.

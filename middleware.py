@@ -1,16 +1,34 @@
-"""What every request passes through: its id, its path, and what is said when the program itself fails."""
+"""What every request passes through: its id, its path, where it comes from, its time limit, the headers of its answer."""
 
+import asyncio
 import re
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from errors import error_response
+from config import settings
+from errors import ServiceUnavailable, error_response
 from logging_config import request_id_var
+from origin import Origin, caller_address, origin_var
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+# What a browser is to make of an answer: no page, no script, no frame, nothing to keep or to guess about.
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+# Those that an answer may have of its own, as the pages of the documentation do.
+DEFAULT_HEADERS = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
+ONLY_BY_HTTPS = (b"strict-transport-security", b"max-age=31536000")
 
 
 class RequestMiddleware:
@@ -21,13 +39,14 @@ class RequestMiddleware:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        over_https = settings.public_url.startswith("https://")
+        self._always = (*SECURITY_HEADERS, ONLY_BY_HTTPS) if over_https else SECURITY_HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = _request_id(scope)
-        request_id_var.set(request_id)
+        request_id = _enter(scope)
         path: str = scope["path"]
         if path.endswith("/") and path != "/":
             scope["path"] = path.removesuffix("/")
@@ -36,28 +55,65 @@ class RequestMiddleware:
             scope["method"] = "GET"
         header = (b"x-request-id", request_id.encode())
         started = False
+        limit = asyncio.timeout(settings.request_timeout_seconds or None)
 
-        async def send_with_id(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message["headers"], header]
+                # Streams and what comes after the response take the time they take.
+                limit.reschedule(None)
+                message["headers"] = self._with_headers(message["headers"], header)
             elif without_body and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
 
+        failure: Exception
         try:
-            await self.app(scope, receive, send_with_id)
+            async with limit:
+                await self.app(scope, receive, send_with_headers)
+            return
         except Exception as error:  # the last place where it can be answered and logged
-            response = error_response(Request(scope), error)
+            failure = _took_too_long() if limit.expired() else error
+            response = error_response(Request(scope), failure)
             if started:
                 raise
-            await response(scope, receive, send_with_id)
+        await response(scope, receive, send_with_headers)
+
+    def _with_headers(
+        self, headers: Iterable[tuple[bytes, bytes]], request_id: tuple[bytes, bytes]
+    ) -> list[tuple[bytes, bytes]]:
+        names = {name for name, _ in headers}
+        defaults = [default for default in DEFAULT_HEADERS if default[0] not in names]
+        always = [each for each in self._always if each[0] not in names]
+        return [*headers, request_id, *always, *defaults]
 
 
-def _request_id(scope: dict[str, Any] | Scope) -> str:
-    """The id that the caller sent, if it is fit for a log line, or a new one."""
+def _took_too_long() -> ServiceUnavailable:
+    return ServiceUnavailable(
+        f"The request took longer than {settings.request_timeout_seconds:g} seconds",
+        retry_after=5,
+        code="request_timeout",
+    )
+
+
+def _enter(scope: dict[str, Any] | Scope) -> str:
+    """Note the request's id, the caller's own if it is fit for a log line, and where it comes from; the id."""
+    request_id, client, forwarded = "", b"", []
     for name, value in scope["headers"]:
-        if name == b"x-request-id" and _SANE_ID.fullmatch(value):
-            return str(value, "ascii")
-    return uuid.uuid4().hex
+        if name == b"x-request-id":
+            if not request_id and _SANE_ID.fullmatch(value):
+                request_id = str(value, "ascii")
+        elif name == b"user-agent":
+            client = value
+        elif name == b"x-forwarded-for":
+            forwarded.append(value)
+    request_id = request_id or uuid.uuid4().hex
+    request_id_var.set(request_id)
+    peer = scope.get("client")
+    if forwarded:
+        address = caller_address(peer, b",".join(forwarded).decode("latin-1"), settings.trusted_networks)
+    else:
+        address = peer[0] if peer else "-"
+    origin_var.set(Origin(address, client.decode("latin-1")))
+    return request_id

@@ -255,7 +255,11 @@ Short = bool | Callable[[Mapping[str, Any]], bool]
 
 
 def in_transaction(
-    endpoint: Callable[..., Any], response_model: Any, status_code: int | None, short: Short
+    endpoint: Callable[..., Any],
+    response_model: Any,
+    status_code: int | None,
+    short: Short,
+    scope: str | None = None,
 ) -> Callable[..., Any]:
     """The endpoint as FastAPI is to see it: without its session and caller, async, answering with bytes."""
     signature = inspect.signature(endpoint, eval_str=True)
@@ -283,8 +287,8 @@ def in_transaction(
 
         def work(db: Session) -> bytes | Response:
             if caller is not None:
-                user = auth.load_caller(db, request.scope[CLAIMS])
-                values[caller[0]] = auth.require_admin(user) if caller[1] else user
+                claims = request.scope[CLAIMS]
+                values[caller[0]] = auth.authorize(db, claims, admin=caller[1], scope=scope)
             result = endpoint(**{db_name: db}, **values)
             return result if isinstance(result, Response) else write_json(result)
 
@@ -292,6 +296,8 @@ def in_transaction(
             content = await database.write_async(work)
         else:
             content = await database.read_async(work, short=short(values) if callable(short) else short)
+        if caller is not None and "program" in request.scope[CLAIMS]:
+            await auth.note_use(request.scope[CLAIMS])
         if isinstance(content, Response):
             return content
         headers = {key: value for key, value in response.headers.items() if key != "content-length"}
@@ -325,10 +331,9 @@ def _usual_errors(signature: inspect.Signature, options: Mapping[str, Any]) -> s
         for note in getattr(parameter.annotation, "__metadata__", ())
         if isinstance(note, params.Depends)
     ]
-    if caller is not None or any(note.dependency is auth.token_claims for note in notes):
-        statuses.add(401)
-    if caller is not None and caller[1]:
-        statuses.add(403)
+    if caller is not None or any(note.dependency is auth.signed_in for note in notes):
+        # 403: a program's token may lack the scope, and a member is no admin.
+        statuses |= {401, 403}
     if session := _session_parameter(signature):
         statuses |= {503, 507} if session[1].writes else {503}
     if "GET" not in options["methods"]:
@@ -342,9 +347,14 @@ class Router(APIRouter):
     `errors` are the statuses an endpoint gives besides the usual ones. `short` says that it reads by an
     index and no more than a page, always or for certain parameters; on SQLite it is then called on the
     event loop. Left out, it is called in a thread, which is never wrong.
+
+    `reads` and `writes` are the scopes that a program's token needs for the endpoints that get something and
+    for the others; an endpoint may name its own by `scope`. Where none is named no such token is taken, and
+    what is for admins takes the scope for that.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, reads: str | None = None, writes: str | None = None, **options: Any) -> None:
+        self._reads, self._writes = reads, writes
         super().__init__(route_class=StrictRoute, redirect_slashes=False, **options)
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
@@ -352,6 +362,7 @@ class Router(APIRouter):
         errors: Sequence[int] = options.pop("errors", ())
         short: Short = options.pop("short", False)
         body_limit: int = options.pop("body_limit", SMALL_BODY)
+        scope = options.pop("scope", self._reads if options["methods"] == ["GET"] else self._writes)
         signature = inspect.signature(endpoint, eval_str=True)
         options["responses"] = {
             **responses(*errors, *_usual_errors(signature, options)),
@@ -362,7 +373,9 @@ class Router(APIRouter):
             closed: dict[str, Any] = {"security": [{auth.bearer.scheme_name: []}]}
             options["openapi_extra"] = closed | (options.get("openapi_extra") or {})
         options.setdefault("response_model", None)
-        wrapped = in_transaction(endpoint, options["response_model"], options.get("status_code"), short)
+        wrapped = in_transaction(
+            endpoint, options["response_model"], options.get("status_code"), short, scope
+        )
         super().add_api_route(path, wrapped, **options)
         route = self.routes[-1]
         assert isinstance(route, StrictRoute)

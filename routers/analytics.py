@@ -11,7 +11,7 @@ from schemas.analytics import CompletionTimeStats, ProjectStats, SystemSummary, 
 from schemas.common import Page
 from services import analytics_service
 
-router = Router(prefix="/analytics", tags=["analytics"])
+router = Router(prefix="/analytics", tags=["analytics"], reads="analytics:read")
 
 
 @router.get("/user-completion-stats", response_model=UserStats, short=True)

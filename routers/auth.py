@@ -1,57 +1,148 @@
-"""Registering, logging in, and who the caller is."""
+"""Registering, logging in and out, and the sessions that this makes."""
 
 from typing import Annotated, Any
 
-from fastapi import Depends
+from fastapi import BackgroundTasks, Depends, Path
 from fastapi.security import OAuth2PasswordRequestForm
 
 import auth
 from auth import CurrentUser
 from config import settings
-from database import database
-from errors import Forbidden, NotAuthenticated
-from models import Caller
-from routing import ReadSession, Router
-from schemas.accounts import RegisterRequest, Token, UserRead
-from services import user_service
+from database import AnyRow, database
+from errors import AppError, BadRequest, Conflict, Forbidden, NotAuthenticated, ServiceUnavailable
+from models import LARGEST_ID
+from routing import ReadSession, Router, WriteSession
+from schemas.accounts import RefreshRequest, RegisterRequest, SessionRead, Token, UserRead
+from schemas.common import Message
+from services import (
+    account_mail,
+    attempt_service,
+    login_service,
+    password_rules,
+    session_service,
+    user_service,
+)
 
 router = Router(prefix="/auth", tags=["auth"])
 
 
-@router.post("/register", response_model=UserRead, errors=[400, 503, 507])
-async def register(body: RegisterRequest) -> dict[str, Any]:
+@router.post("/register", response_model=UserRead, errors=[400, 403, 429, 503, 507])
+async def register(body: RegisterRequest, background: BackgroundTasks) -> dict[str, Any]:
     """Make an account.
 
     Usernames and emails are unique in any letter case.
     """
-    await database.read_async(lambda db: user_service.check_free(db, body.username, body.email), short=True)
-    hashed = await auth.hash_password_async(body.password)
-    row = await database.write_async(
-        lambda db: user_service.create_user(db, body.username, body.email, hashed)
-    )
+    if not settings.registration_open:
+        raise Forbidden("Registration is closed: ask an admin for an account", code="registration_closed")
+    password_rules.check(body.password, body.username, body.email)
+    # Counted first, and kept though the answer may be 400: the answer tells that somebody has an account.
+    keys = attempt_service.address_keys("register")
+    if wait := await database.write_async(lambda db: attempt_service.count(db, keys)):
+        raise attempt_service.too_many(wait)
+
+    def make(db: Any, hashed: str) -> AnyRow:
+        row = user_service.create_user(db, body.username, body.email, hashed)
+        attempt_service.take_back(db, keys)
+        attempt_service.know_address(db, row.id)
+        return row
+
+    try:
+        await database.read_async(
+            lambda db: user_service.check_free(db, body.username, body.email), short=True
+        )
+        hashed = await auth.hash_password_async(body.password)
+        row = await database.write_async(lambda db: make(db, hashed))
+    except BadRequest:
+        raise
+    except AppError:
+        await database.write_async(lambda db: attempt_service.take_back(db, keys))
+        raise
+    if settings.require_verified_email:
+        background.add_task(account_mail.send_link_for_email, body.email, "verify")
     return row._asdict()
 
 
-@router.post("/login", response_model=Token, errors=[401, 403, 503])
+@router.post("/login", response_model=Token, errors=[401, 403, 429, 503, 507])
 async def login(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[str, Any]:
     """Log in with a username, or the email, and the password.
 
     The token goes into the header `Authorization: Bearer <access_token>` of the calls that follow.
     """
-    account = await database.read_async(lambda db: user_service.find_for_login(db, form.username), short=True)
-    matches = await auth.verify_password_async(form.password, account.password_hash if account else None)
-    if account is None or not matches:
-        raise NotAuthenticated("Invalid credentials", code="invalid_credentials")
-    if not account.is_active:
-        raise Forbidden("This account is not active", code="account_inactive")
-    return {
-        "access_token": auth.create_access_token({"sub": str(account.id)}),
-        "token_type": "bearer",
-        "expires_in": settings.access_token_expire_minutes * 60,
-    }
+    auth.refuse_when_busy()
+    # Counted in a transaction of its own before the password is checked: the count is kept whatever the answer.
+    attempt = await database.write_async(lambda db: login_service.begin(db, form.username))
+    if attempt.wait:
+        raise attempt_service.too_many(attempt.wait)
+    try:
+        matches, renewed = await auth.verify_and_renew_async(form.password, attempt.password_hash)
+    except ServiceUnavailable:
+        await database.write_async(lambda db: login_service.forgive(db, attempt))
+        raise
+    if not matches:
+        # A transaction of its own too: the 401 must not undo what it writes.
+        await database.write_async(lambda db: login_service.fail(db, attempt))
+        raise _invalid_credentials()
+    outcome = await database.write_async(lambda db: login_service.succeed(db, attempt, renewed))
+    if isinstance(outcome, str):
+        raise _refusal(outcome)
+    return session_service.as_tokens(outcome)
 
 
-@router.get("/me", response_model=UserRead, short=True)
-def read_me(db: ReadSession, user: CurrentUser) -> Caller:  # reading the caller is all it does
-    """The caller's account."""
-    return user
+def _invalid_credentials() -> AppError:
+    return NotAuthenticated("Invalid credentials", code="invalid_credentials")
+
+
+def _refusal(code: str) -> AppError:
+    """Why somebody with the right password can't log in nevertheless."""
+    if code == "account_inactive":
+        return Forbidden("This account is not active", code=code)
+    if code == "email_not_verified":
+        return Forbidden("Confirm your email first, by the link that was mailed to you", code=code)
+    return _invalid_credentials()
+
+
+@router.post("/refresh", response_model=Token, errors=[401, 429, 503, 507])
+async def refresh(body: RefreshRequest) -> dict[str, Any]:
+    """Exchange a refresh token for new tokens.
+
+    It is used up by that. One that comes back later than ten seconds after it was used ends its session, for
+    somebody else must have it.
+    """
+    # Committed before the answer, which may be a 401: the session of a stolen token is to stay ended.
+    outcome = await database.write_async(lambda db: session_service.refresh(db, body.refresh_token))
+    if isinstance(outcome, int):
+        if outcome:
+            raise attempt_service.too_many(outcome)
+        raise NotAuthenticated("Invalid refresh token", code="invalid_refresh_token")
+    return session_service.as_tokens(outcome)
+
+
+@router.post("/logout", response_model=Message, errors=[409])
+def logout(db: WriteSession, user: CurrentUser) -> dict[str, str]:
+    """End the session that the token belongs to."""
+    if user.session_id is None:
+        raise Conflict("This token belongs to no session: it ends when it expires", code="no_session")
+    session_service.end(db, user, user.session_id)
+    return {"message": "Logged out"}
+
+
+@router.post("/logout-all", response_model=Message)
+def logout_all(db: WriteSession, user: CurrentUser) -> dict[str, str]:
+    """End all of the caller's sessions, this one too."""
+    ended = session_service.end_all_of(db, user)
+    return {"message": f"Logged out of {ended} sessions"}
+
+
+@router.get("/sessions", response_model=list[SessionRead], short=True)
+def list_sessions(db: ReadSession, user: CurrentUser) -> list[dict[str, Any]]:
+    """List where the caller is logged in, newest first."""
+    return session_service.list_sessions(db, user)
+
+
+@router.delete("/sessions/{session_id}", response_model=Message, errors=[404])
+def end_session(
+    db: WriteSession, user: CurrentUser, session_id: Annotated[int, Path(ge=0, le=LARGEST_ID)]
+) -> dict[str, str]:
+    """End one of the caller's sessions."""
+    session_service.end(db, user, session_id)
+    return {"message": "Session ended"}

@@ -20,7 +20,7 @@ from schemas.notifications import (
 )
 from services import background_tasks, notification_service
 
-router = Router(prefix="/notifications", tags=["notifications"])
+router = Router(prefix="/notifications", tags=["notifications"], reads="tasks:read", writes="tasks:write")
 
 NotificationId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 

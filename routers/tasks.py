@@ -27,7 +27,7 @@ from schemas.tasks import (
 from services import background_tasks, task_service, transfer_service
 from services.task_query import reads_little
 
-router = Router(prefix="/tasks", tags=["tasks"])
+router = Router(prefix="/tasks", tags=["tasks"], reads="tasks:read", writes="tasks:write")
 
 TaskId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 IfMatch = Annotated[str | None, Header(description="Change the task only if it still has this `ETag`")]

@@ -1,16 +1,21 @@
-"""Finding the people to assign tasks to."""
+"""Finding the people to assign tasks to and, for admins, looking after accounts."""
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import BackgroundTasks, Path, Query, Request, Response
 
-from auth import CurrentUser
+from auth import AdminUser, CurrentUser
 from database import AnyRow
-from routing import ReadSession, Router
-from schemas.accounts import UserReference
-from services import user_service
+from errors import invalid_input
+from models import LARGEST_ID
+from routing import ReadSession, Router, WriteSession, link_next
+from schemas.accounts import UserDetails, UserFilters, UserReference, UserUpdate
+from schemas.common import Id, Message
+from services import background_tasks, removal_service, user_admin_service, user_service
 
-router = Router(prefix="/users", tags=["users"])
+router = Router(prefix="/users", tags=["users"], reads="tasks:read")
+
+UserId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 
 
 @router.get("/lookup", response_model=UserReference, errors=[404], short=True)
@@ -19,3 +24,61 @@ def lookup_user(
 ) -> AnyRow:
     """The id of exactly the user with this name, in any letter case."""
     return user_service.look_up(db, username)
+
+
+@router.get("", response_model=list[UserDetails])
+def list_users(
+    db: ReadSession,
+    user: AdminUser,
+    filters: Annotated[UserFilters, Query()],
+    request: Request,
+    response: Response,
+) -> list[AnyRow]:
+    """List the accounts, newest first (admins)."""
+    return link_next(request, response, user_admin_service.list_users(db, filters))
+
+
+@router.get("/{user_id}", response_model=UserDetails, errors=[404], short=True)
+def read_user(db: ReadSession, user: AdminUser, user_id: UserId) -> AnyRow:
+    """Get an account (admins)."""
+    return user_admin_service.get_user(db, user_id)
+
+
+@router.patch("/{user_id}", response_model=UserDetails, errors=[404, 409])
+def update_user(db: WriteSession, user: AdminUser, user_id: UserId, body: UserUpdate) -> AnyRow:
+    """Change an account's role, or switch it off or on (admins).
+
+    Switching it off ends its sessions. The last active admin stays one.
+    """
+    return user_admin_service.update_user(db, user, user_id, body.model_dump(exclude_unset=True))
+
+
+@router.delete("/{user_id}", response_model=Message, errors=[404, 409])
+def delete_user(
+    db: WriteSession,
+    user: AdminUser,
+    user_id: UserId,
+    background: BackgroundTasks,
+    transfer_to: Annotated[Id | None, Query(description="Who gets the tasks", examples=[2])] = None,
+    delete_tasks: Annotated[bool, Query(description="The tasks are deleted too")] = False,  # noqa: FBT002
+) -> dict[str, str]:
+    """Delete an account, and say what becomes of its tasks (admins).
+
+    History keeps the ids, and loses what the person wrote.
+    """
+    if (transfer_to is None) == (not delete_tasks):
+        detail = "Say either `transfer_to` or `delete_tasks=true`: the tasks need somebody, or go too"
+        raise invalid_input([{"pointer": "?transfer_to", "detail": detail}])
+    account = user_admin_service.get_user(db, user_id)
+    removal_service.delete_account(db, user, account, transfer_to)
+    background.add_task(removal_service.forget_cache, user_id)
+    if transfer_to is not None:
+        background.add_task(background_tasks.after_change, transfer_to)
+    return {"message": "User deleted"}
+
+
+@router.delete("/{user_id}/sessions", response_model=Message, errors=[404])
+def end_user_sessions(db: WriteSession, user: AdminUser, user_id: UserId) -> dict[str, str]:
+    """End all sessions of an account (admins)."""
+    ended = user_admin_service.end_sessions(db, user, user_id)
+    return {"message": f"Ended {ended} sessions"}

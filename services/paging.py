@@ -2,10 +2,16 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from sqlalchemy import ColumnElement, Select
+from sqlalchemy.orm import Session
+
+from database import AnyRow
 from errors import InvalidInput
+from schemas.common import Page
 
 T = TypeVar("T")
 
@@ -51,3 +57,19 @@ def invalid_cursor(
 ) -> InvalidInput:
     """What is said of a cursor that is not ours, or was made for another order."""
     return InvalidInput(f"?cursor: {detail}", errors=[{"pointer": "?cursor", "detail": detail}])
+
+
+def keyset_by_id(
+    db: Session, statement: Select[Any], row_id: ColumnElement[int], page: Page, values: Mapping[str, Any]
+) -> PageOf[AnyRow]:
+    """A page of what the statement selects, newest first; its columns begin with the id."""
+    if page.cursor is not None and page.skip:
+        raise invalid_cursor("It goes on where a page ended, and can't be combined with `skip`")
+    if page.cursor is not None:
+        statement = statement.where(row_id < decode_cursor(page.cursor, int)[0])
+    if page.skip:
+        statement = statement.offset(page.skip)
+    rows = list(db.execute(statement.order_by(row_id.desc()).limit(page.limit + 1), values).all())
+    if len(rows) <= page.limit:
+        return PageOf(rows, None)
+    return PageOf(rows[: page.limit], encode_cursor(rows[page.limit - 1].id))

@@ -1,16 +1,19 @@
 """Accounts: making them, finding them."""
 
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import bindparam, func, insert, or_, select
+from sqlalchemy import bindparam, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 import auth
 from database import AnyRow, Database
-from errors import BadRequest, NotFound
+from errors import BadRequest, NotFound, invalid_input
 from models import users
 from schemas.accounts import RegisterRequest, UserRead
+from services import audit_service, password_rules
 from text import fold
 
 USER_COLUMNS = tuple(users.c[name] for name in UserRead.model_fields)
@@ -18,22 +21,33 @@ USER_COLUMNS = tuple(users.c[name] for name in UserRead.model_fields)
 _BY_NAME = select(users.c.id).where(func.lower(users.c.username) == bindparam("name"))
 _BY_EMAIL = select(users.c.id).where(users.c.email_folded == bindparam("email"))
 _REFERENCE = select(users.c.id, users.c.username).where(func.lower(users.c.username) == bindparam("name"))
-_FOR_LOGIN = select(users.c.id, users.c.username, users.c.password_hash, users.c.is_active).where(
-    or_(func.lower(users.c.username) == bindparam("name"), users.c.email_folded == bindparam("email"))
-)
+
+
+def check_username_free(db: Session, username: str) -> None:
+    """Raise BadRequest where the username is taken, in any letter case."""
+    if db.execute(_BY_NAME, {"name": username.lower()}).first() is not None:
+        raise BadRequest("Username already registered", code="username_taken")
 
 
 def check_free(db: Session, username: str, email: str) -> None:
     """Raise BadRequest where the username or the email is taken, in any letter case."""
-    if db.execute(_BY_NAME, {"name": username.lower()}).first() is not None:
-        raise BadRequest("Username already registered", code="username_taken")
+    check_username_free(db, username)
     if db.execute(_BY_EMAIL, {"email": fold(email)}).first() is not None:
         raise BadRequest("Email already registered", code="email_taken")
 
 
-def create_user(db: Session, username: str, email: str, password_hash: str, role: str = "member") -> AnyRow:
+def create_user(
+    db: Session,
+    username: str,
+    email: str,
+    password_hash: str,
+    role: str = "member",
+    *,
+    verified: bool = False,
+) -> AnyRow:
     """Make an account; raises BadRequest where its name or email is taken."""
     check_free(db, username, email)
+    now = datetime.now(UTC)
     values = {
         "username": username,
         "email": email,
@@ -41,22 +55,27 @@ def create_user(db: Session, username: str, email: str, password_hash: str, role
         "password_hash": password_hash,
         "is_active": True,
         "role": role,
-        "created_at": datetime.now(UTC),
+        "created_at": now,
+        "email_verified_at": now if verified else None,
     }
     try:
         with db.begin_nested():
-            return db.execute(insert(users).values(values).returning(*USER_COLUMNS)).one()
+            row = db.execute(insert(users).values(values).returning(*USER_COLUMNS)).one()
     except IntegrityError:
         # Somebody else registered it between the look and the insert.
         check_free(db, username, email)
         raise
+    audit_service.record(db, "user_created", user_id=row.id, role=role)
+    return row
 
 
-def find_for_login(db: Session, username: str) -> AnyRow | None:
-    """The account with this username, or else this email, in any letter case."""
-    found = db.execute(_FOR_LOGIN, {"name": username.lower(), "email": fold(username)}).all()
-    # A username may not hold an "@", so that no name is another's email.
-    return found[0] if found else None
+def changes(account: Any, values: Mapping[str, Any], writable: Collection[str]) -> dict[str, Any]:
+    """What the values change of an account; raises InvalidInput for a read-only field that is sent with another value."""
+    differing = {name: value for name, value in values.items() if value != getattr(account, name)}
+    if refused := [name for name in differing if name not in writable]:
+        detail = "Read-only: leave it out, or send the value it has"
+        raise invalid_input([{"pointer": f"#/{name}", "detail": detail} for name in refused])
+    return {name: value for name, value in differing.items() if value is not None}
 
 
 def look_up(db: Session, username: str) -> AnyRow:
@@ -73,12 +92,13 @@ def create_first_admin(db: Database, username: str, email: str, password: str) -
     wanted = RegisterRequest(username=username, email=email, password=password)
     if db.read(lambda session: session.execute(_BY_NAME, {"name": username.lower()}).first()) is not None:
         return False
+    password_rules.check(password, username, email)
     password_hash = auth.hash_password(password)
 
     def work(session: Session) -> bool:
         if session.execute(_BY_NAME, {"name": username.lower()}).first() is not None:
             return False
-        create_user(session, wanted.username, wanted.email, password_hash, role="admin")
+        create_user(session, wanted.username, wanted.email, password_hash, role="admin", verified=True)
         return True
 
     return db.write(work)

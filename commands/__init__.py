@@ -1,0 +1,1 @@
+"""The commands of `python manage.py`, a module each."""

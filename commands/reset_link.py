@@ -1,0 +1,18 @@
+"""Print a link that resets a user's password, for where no mail can be sent."""
+
+import argparse
+
+from database import database
+from services import account_service
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say whose password."""
+    parser.add_argument("user", help="the username or the email")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the link, and nothing else, on standard output."""
+    link = database.write(lambda db: account_service.link_for_operator(db, arguments.user))
+    print(link)
+    return 0

@@ -1,0 +1,41 @@
+"""What an operator does with the program on its machine: `python manage.py COMMAND`; `--help` lists the commands.
+
+Each command is a module of the folder `commands`, named like it, with `add_arguments(parser)` and
+`run(arguments)`, which returns the exit code; its docstring is what `--help` says of it.
+"""
+
+import argparse
+import importlib
+import pkgutil
+import sys
+
+import commands
+from errors import AppError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the command line, with a subcommand for each module of `commands`."""
+    parser = argparse.ArgumentParser(prog="python manage.py", description=(__doc__ or "").partition(":")[0])
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for found in pkgutil.iter_modules(commands.__path__):
+        command = importlib.import_module(f"commands.{found.name}")
+        about = (command.__doc__ or "").partition("\n")[0]
+        subparser = subparsers.add_parser(found.name.replace("_", "-"), help=about, description=about)
+        command.add_arguments(subparser)
+        subparser.set_defaults(run=command.run)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; the exit code."""
+    parsed = build_parser().parse_args(arguments)
+    try:
+        code: int = parsed.run(parsed)
+    except AppError as error:
+        print(error.detail, file=sys.stderr)
+        return 1
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

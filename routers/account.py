@@ -1,0 +1,199 @@
+"""The caller's own account: its name, password and email, what is kept about it, and its end."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+
+from fastapi import BackgroundTasks, Response
+from fastapi.responses import StreamingResponse
+
+import auth
+from auth import CurrentUser, SignedIn
+from database import AnyRow, database
+from errors import Forbidden, ServiceUnavailable
+from models import Caller
+from routing import ReadSession, Router, WriteSession
+from schemas.account_export import AccountExport
+from schemas.accounts import (
+    AccountUpdate,
+    EmailAddress,
+    EmailChange,
+    LinkToken,
+    PasswordChange,
+    PasswordConfirmation,
+    PasswordReset,
+    UserRead,
+)
+from schemas.common import Message
+from services import (
+    account_export,
+    account_mail,
+    account_service,
+    attempt_service,
+    login_service,
+    password_rules,
+    removal_service,
+    user_service,
+)
+
+router = Router(prefix="/auth", tags=["auth"])
+
+MAILED = {"message": "If there is an account with this email, a link is on its way there"}
+
+
+@router.get("/me", response_model=UserRead, short=True)
+def read_me(db: ReadSession, user: CurrentUser) -> Caller:  # reading the caller is all it does
+    """The caller's account."""
+    return user
+
+
+@router.patch("/me", response_model=UserRead, errors=[400])
+def update_me(db: WriteSession, user: CurrentUser, body: AccountUpdate) -> AnyRow | Caller:
+    """Change the caller's username.
+
+    The email is changed by `POST /auth/email`, the password by `POST /auth/password`.
+    """
+    changes = user_service.changes(user, body.model_dump(exclude_unset=True), ("username",))
+    return account_service.rename(db, user, changes["username"]) if changes else user
+
+
+async def _confirm_password(user: Caller, password: str) -> None:
+    """Check the caller's password once more, counted like a login: a session left open is not to guess it.
+
+    Each step is a transaction of its own, kept though the answer is an error.
+    """
+    auth.refuse_when_busy()
+    attempt = await database.write_async(lambda db: login_service.begin_for(db, user))
+    if attempt.wait:
+        raise attempt_service.too_many(attempt.wait)
+    try:
+        matches = await auth.verify_password_async(password, attempt.password_hash)
+    except ServiceUnavailable:
+        await database.write_async(lambda db: login_service.forgive(db, attempt))
+        raise
+    if not matches:
+        await database.write_async(lambda db: login_service.fail(db, attempt, "password_refused"))
+        raise Forbidden("The password is wrong", code="wrong_password")
+    await database.write_async(lambda db: login_service.forgive(db, attempt))
+
+
+@router.delete("/me", response_model=Message, errors=[403, 409, 429, 503, 507])
+async def delete_me(
+    user: SignedIn, body: PasswordConfirmation, background: BackgroundTasks
+) -> dict[str, str]:
+    """Delete the caller's account with all of its tasks, for good."""
+    await _confirm_password(user, body.password)
+    await database.write_async(lambda db: removal_service.delete_account(db, user, user, None))
+    background.add_task(removal_service.forget_cache, user.id)
+    return {"message": "Account deleted"}
+
+
+@router.get("/me/export", response_model=AccountExport)
+def export_me(db: ReadSession, user: CurrentUser) -> Response:
+    """Export all that is kept about the caller, as JSON.
+
+    Passwords and tokens are not part of it: of them only hashes are kept.
+    """
+    beginning = account_export.begin(db, user)
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield beginning
+        place: account_export.Place | None = account_export.BEGINNING
+        while place is not None:
+            # A read of its own for each part: a client that is slow to take them holds up nothing.
+            content, place = await database.read_async(partial(account_export.go_on, user=user, place=place))
+            yield content
+
+    return StreamingResponse(
+        stream(),
+        media_type="application/json",
+        headers={"Content-Disposition": 'attachment; filename="account.json"'},
+    )
+
+
+@router.post("/password", response_model=Message, errors=[403, 429, 503, 507])
+async def change_password(
+    user: SignedIn, body: PasswordChange, background: BackgroundTasks
+) -> dict[str, str]:
+    """Change the password, and end the other sessions.
+
+    Tokens for programs stay.
+    """
+    password_rules.check(body.new_password, user.username, user.email, "new_password")
+    await _confirm_password(user, body.current_password)
+    hashed = await auth.hash_password_async(body.new_password)
+    await database.write_async(lambda db: account_service.change_password(db, user, hashed))
+    background.add_task(account_mail.tell_password_changed, user.email, user.username)
+    return {"message": "Password changed"}
+
+
+async def _count_asking(email: str) -> None:
+    # A transaction of its own: the count is kept though the answer may be 429.
+    if wait := await database.write_async(lambda db: account_service.ask(db, email)):
+        raise attempt_service.too_many(wait)
+
+
+@router.post("/password/forgot", response_model=Message, errors=[429, 503, 507])
+async def forgot_password(body: EmailAddress, background: BackgroundTasks) -> dict[str, str]:
+    """Have a link mailed that resets the password.
+
+    The answer is the same whether or not there is such an account.
+    """
+    await _count_asking(body.email)
+    background.add_task(account_mail.send_link_for_email, body.email, "reset")
+    return MAILED
+
+
+async def _link(token: str, purposes: tuple[str, ...]) -> AnyRow:
+    link = await database.read_async(lambda db: account_service.find_link(db, token, purposes), short=True)
+    if link is None:
+        # A transaction of its own: the count is kept though the answer is an error.
+        if wait := await database.write_async(account_service.refuse_link):
+            raise attempt_service.too_many(wait)
+        raise account_service.invalid_link()
+    return link
+
+
+@router.post("/password/reset", response_model=Message, errors=[400, 429, 503, 507])
+async def reset_password(body: PasswordReset, background: BackgroundTasks) -> dict[str, str]:
+    """Set a new password by a link that was mailed, and end all sessions."""
+    link = await _link(body.token, ("reset",))
+    password_rules.check(body.new_password, link.username, link.email, "new_password")
+    hashed = await auth.hash_password_async(body.new_password)
+    await database.write_async(lambda db: account_service.reset_password(db, body.token, hashed))
+    background.add_task(account_mail.tell_password_changed, link.email, link.username)
+    return {"message": "Password changed: log in with the new one"}
+
+
+@router.post("/email", response_model=Message, errors=[403, 429, 503, 507])
+async def change_email(user: SignedIn, body: EmailChange, background: BackgroundTasks) -> dict[str, str]:
+    """Have a link mailed to a new address that makes it the account's email.
+
+    Until the link is used nothing changes.
+    """
+    await _confirm_password(user, body.password)
+    await _count_asking(body.email)
+    link = await database.write_async(lambda db: account_service.ask_for_email(db, user, body.email))
+    if link is not None:
+        background.add_task(account_mail.send_change_link, body.email, user.username, link)
+    return {"message": "A link is on its way to the new address, if nobody has it yet"}
+
+
+@router.post("/email/verify", response_model=Message, errors=[400, 429, 503, 507])
+async def verify_email(body: LinkToken, background: BackgroundTasks) -> dict[str, str]:
+    """Confirm an email by the link that was sent there."""
+    await _link(body.token, ("verify", "change"))
+    link = await database.write_async(lambda db: account_service.confirm_email(db, body.token))
+    if link.purpose == "change":
+        background.add_task(account_mail.tell_old_address, link.email, link.username)
+    return {"message": "Email confirmed"}
+
+
+@router.post("/email/resend", response_model=Message, errors=[429, 503, 507])
+async def resend_verification(body: EmailAddress, background: BackgroundTasks) -> dict[str, str]:
+    """Have the link that confirms an account's email mailed again.
+
+    The answer is the same whether or not there is such an account.
+    """
+    await _count_asking(body.email)
+    background.add_task(account_mail.send_link_for_email, body.email, "verify")
+    return MAILED

@@ -1,0 +1,25 @@
+"""The audit trail."""
+
+from typing import Annotated
+
+from fastapi import Query, Request, Response
+
+from auth import AdminUser
+from database import AnyRow
+from routing import ReadSession, Router, link_next
+from schemas.audit import AuditEventRead, AuditFilters
+from services import audit_service
+
+router = Router(tags=["users"])
+
+
+@router.get("/audit", response_model=list[AuditEventRead])
+def list_audit_events(
+    db: ReadSession,
+    user: AdminUser,
+    filters: Annotated[AuditFilters, Query()],
+    request: Request,
+    response: Response,
+) -> list[AnyRow]:
+    """List who logged in, failed to, and changed what about accounts, newest first (admins)."""
+    return link_next(request, response, audit_service.list_events(db, filters))

@@ -1,0 +1,25 @@
+"""All that is kept about an account."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from schemas.accounts import UserDetails
+from schemas.common import Answer
+
+Rows = list[dict[str, Any]]
+
+
+class AccountExport(Answer):
+    """All that is kept about an account, passwords and tokens left out."""
+
+    account: UserDetails
+    sessions: Rows
+    program_tokens: Rows
+    account_links: Annotated[Rows, Field(description="Links that were mailed and are still good")]
+    known_addresses: Rows
+    notification_preferences: Rows
+    tasks: Rows
+    task_history: Annotated[Rows, Field(description="What the caller did, and what was done to their tasks")]
+    notifications: Rows
+    audit_events: Annotated[Rows, Field(description="What the caller did, and what was done to the account")]

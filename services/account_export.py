@@ -1,0 +1,106 @@
+"""All that is kept about an account, for its owner: read and written in parts, however much it is."""
+
+from typing import Any, NamedTuple
+
+from pydantic_core import to_json
+from sqlalchemy import ColumnElement, Select, Table, bindparam, or_, select
+from sqlalchemy.orm import Session
+
+from models import (
+    Caller,
+    account_links,
+    audit_events,
+    known_addresses,
+    notification_preferences,
+    notifications,
+    program_tokens,
+    sessions,
+    task_history,
+    tasks,
+    users,
+)
+
+PART = 1000
+# What lets somebody in, or is derived from what is there anyway.
+LEFT_OUT = ("password_hash", "email_folded", "token_hash", "title_folded")
+_ME: Any = bindparam("user_id")
+
+
+def _select(table: Table, condition: ColumnElement[bool]) -> Select[Any]:
+    return select(*(column for column in table.c if column.name not in LEFT_OUT)).where(condition)
+
+
+def _in_parts(table: Table, condition: ColumnElement[bool]) -> Select[Any]:
+    return (
+        _select(table, condition).where(table.c.id > bindparam("after_id")).order_by(table.c.id).limit(PART)
+    )
+
+
+ACCOUNT = _select(users, users.c.id == _ME)
+SHORT = {
+    "sessions": _select(sessions, sessions.c.user_id == _ME).order_by(sessions.c.id),
+    "program_tokens": _select(program_tokens, program_tokens.c.user_id == _ME).order_by(program_tokens.c.id),
+    "account_links": _select(account_links, account_links.c.user_id == _ME).order_by(
+        account_links.c.created_at
+    ),
+    "known_addresses": _select(known_addresses, known_addresses.c.user_id == _ME).order_by(
+        known_addresses.c.address
+    ),
+    "notification_preferences": _select(
+        notification_preferences, notification_preferences.c.user_id == _ME
+    ).order_by(notification_preferences.c.kind),
+}
+LONG = {
+    "tasks": _in_parts(tasks, tasks.c.user_id == _ME),
+    "task_history": _in_parts(
+        task_history,
+        or_(
+            task_history.c.actor_id == _ME,
+            task_history.c.owner_id == _ME,
+            task_history.c.previous_owner_id == _ME,
+        ),
+    ),
+    "notifications": _in_parts(notifications, notifications.c.user_id == _ME),
+    "audit_events": _in_parts(
+        audit_events, or_(audit_events.c.actor_id == _ME, audit_events.c.user_id == _ME)
+    ),
+}
+# What says nothing of a person that the tables above do not say.
+DERIVED = ("attempts", "owner_counts", "project_counts", "refresh_tokens", "system_counts", "task_tags")
+_NAMES = tuple(LONG)
+
+
+class Place(NamedTuple):
+    """Where to go on: in which of the long lists, behind which row."""
+
+    section: int
+    after_id: int
+
+
+def begin(db: Session, user: Caller) -> bytes:
+    """The account and the short lists, up to the first of the long ones."""
+    account = db.execute(ACCOUNT, {"user_id": user.id}).one()
+    short = {
+        name: [row._asdict() for row in db.execute(statement, {"user_id": user.id})]
+        for name, statement in SHORT.items()
+    }
+    return to_json({"account": account._asdict(), **short})[:-1]
+
+
+def go_on(db: Session, user: Caller, place: Place) -> tuple[bytes, Place | None]:
+    """The next part, and where the one after it begins."""
+    name = _NAMES[place.section]
+    rows = db.execute(LONG[name], {"user_id": user.id, "after_id": place.after_id}).all()
+    content = to_json([row._asdict() for row in rows])[1:-1]
+    if place.after_id < 0:
+        content = b"," + to_json(name) + b":[" + content
+    elif rows:
+        content = b"," + content
+    if len(rows) == PART:
+        return content, Place(place.section, rows[-1].id)
+    if place.section + 1 < len(_NAMES):
+        return content + b"]", Place(place.section + 1, -1)
+    return content + b"]}", None
+
+
+BEGINNING = Place(0, -1)

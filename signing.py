@@ -1,0 +1,53 @@
+"""Signing tokens, and checking what comes back: HS256 only, by keys that are fit for it.
+
+python-jose takes an empty key, a public key as a shared secret, and any algorithm if none is named; nothing
+else in the program calls it.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+from jose import JWTError, jwt
+
+from config import key_problem, settings
+
+ALGORITHM = "HS256"
+
+
+class InvalidTokenError(Exception):
+    """A token that was not signed by us, is expired, or lacks what every token has."""
+
+
+@lru_cache(maxsize=8)
+def _fit(key: str) -> str:
+    """The key, if it is one to sign with; raises ValueError."""
+    if problem := key_problem(key):
+        raise ValueError(f"The key for signing tokens {problem}")
+    return key
+
+
+def sign(claims: dict[str, Any]) -> str:
+    """A token with these claims, signed by the current key."""
+    token: str = jwt.encode(claims, _fit(settings.signing_key()), algorithm=ALGORITHM)
+    return token
+
+
+def verify(token: str, kind: str) -> dict[str, Any]:
+    """The claims of a token of this kind, signed by the current key or the one before; raises InvalidTokenError."""
+    keys = [settings.signing_key()]
+    if settings.secret_key_previous is not None:
+        keys.append(settings.secret_key_previous.get_secret_value())
+    for key in map(_fit, keys):
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=[ALGORITHM],
+                options={"require_exp": True, "require_sub": True, "leeway": 0},
+            )
+        except JWTError:
+            continue
+        if claims.get("kind") != kind:
+            break
+        return claims
+    raise InvalidTokenError

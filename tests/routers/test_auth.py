@@ -1,0 +1,142 @@
+"""Logging in and out, refreshing, and the sessions that this makes."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+
+import auth
+from database import database
+from models import refresh_tokens
+from services import session_service
+from tests.api import PASSWORD, Api
+
+
+def log_in(client: TestClient, username: str = "ada") -> Any:
+    answer = client.post("/auth/login", data={"username": username, "password": PASSWORD})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def me(client: TestClient, token: str) -> Any:
+    return client.get("/auth/me", headers={"Authorization": f"Bearer {token}"})
+
+
+def refresh(client: TestClient, token: str) -> Any:
+    return client.post("/auth/refresh", json={"refresh_token": token})
+
+
+def test_login_answers_both_tokens_and_how_long_they_last(client: TestClient, api: Api) -> None:
+    api.person()
+    tokens = log_in(client)
+    assert (tokens["token_type"], tokens["expires_in"]) == ("bearer", 1800)
+    assert 0 <= 30 * 86400 - tokens["refresh_expires_in"] < 60
+    assert tokens["refresh_token"].startswith("tr_")
+
+
+def test_refreshing_answers_new_tokens_of_the_same_session(client: TestClient, api: Api) -> None:
+    api.person()
+    old = log_in(client)
+    new = refresh(client, old["refresh_token"]).json()
+    assert new["refresh_token"] != old["refresh_token"]
+    assert me(client, new["access_token"]).json()["username"] == "ada"
+    assert me(client, old["access_token"]).status_code == 200
+    assert refresh(client, new["refresh_token"]).status_code == 200
+
+
+def test_two_tabs_may_refresh_with_the_same_token_at_once(client: TestClient, api: Api) -> None:
+    api.person()
+    tokens = log_in(client)
+    tabs = [refresh(client, tokens["refresh_token"]) for _ in range(2)]
+    assert [tab.status_code for tab in tabs] == [200, 200]
+    assert all(refresh(client, tab.json()["refresh_token"]).status_code == 200 for tab in tabs)
+
+
+def test_a_replayed_refresh_token_ends_its_session_although_the_answer_is_401(
+    client: TestClient, api: Api
+) -> None:
+    api.person()
+    stolen = log_in(client)
+    other = log_in(client)
+    renewed = refresh(client, stolen["refresh_token"]).json()
+    age_used_tokens()
+    answer = refresh(client, stolen["refresh_token"])
+    assert (answer.status_code, answer.json()["code"]) == (401, "invalid_refresh_token")
+    # Both of the two who have tokens of the session are out; other sessions go on.
+    assert refresh(client, renewed["refresh_token"]).status_code == 401
+    assert me(client, renewed["access_token"]).status_code == 401
+    assert me(client, other["access_token"]).status_code == 200
+
+
+def age_used_tokens() -> None:
+    """Have the grace of the tokens that were used be over."""
+    used = refresh_tokens.c.used_at
+    aged = refresh_tokens.update().where(used.is_not(None))
+
+    def work(db: Any) -> None:
+        moment = db.execute(select(used).where(used.is_not(None))).scalars().first()
+        db.execute(aged.values(used_at=moment - 2 * session_service.GRACE))
+
+    database.write(work)
+
+
+@pytest.mark.parametrize("token", ["", "tr_", "tr_" + "x" * 43, "x" * 200])
+def test_a_refresh_token_that_is_none_is_refused(client: TestClient, api: Api, token: str) -> None:
+    assert refresh(client, token).status_code in (401, 422)
+
+
+def test_an_ended_session_ends_its_access_token_at_the_next_request(client: TestClient, api: Api) -> None:
+    api.person()
+    first, second = log_in(client), log_in(client)
+    bearer = {"Authorization": f"Bearer {first['access_token']}"}
+    assert client.post("/auth/logout", headers=bearer).status_code == 200
+    answer = me(client, first["access_token"])
+    assert (answer.status_code, answer.json()["detail"]) == (401, "Invalid token")
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert refresh(client, first["refresh_token"]).status_code == 401
+    assert me(client, second["access_token"]).status_code == 200
+
+
+def test_logging_out_everywhere_ends_every_session(client: TestClient, api: Api) -> None:
+    ada = api.person()
+    tokens = [log_in(client) for _ in range(2)]
+    assert ada.post("/auth/logout-all").json() == {"message": "Logged out of 3 sessions"}
+    assert ada.get("/auth/me").status_code == 401
+    assert all(me(client, each["access_token"]).status_code == 401 for each in tokens)
+
+
+def test_sessions_are_listed_and_ended_one_by_one(client: TestClient, api: Api) -> None:
+    ada, bob = api.person(), api.person("bob")
+    elsewhere = client.post(
+        "/auth/login", data={"username": "ada", "password": PASSWORD}, headers={"User-Agent": "Elsewhere/1.0"}
+    ).json()
+    sessions = ada.get("/auth/sessions").json()
+    assert [(each["client"], each["current"]) for each in sessions] == [
+        ("Elsewhere/1.0", False),
+        ("testclient", True),
+    ]
+    session = sessions[0]["id"]
+    assert bob.delete(f"/auth/sessions/{session}").status_code == 404
+    assert me(client, elsewhere["access_token"]).status_code == 200
+    assert ada.delete(f"/auth/sessions/{session}").status_code == 200
+    assert me(client, elsewhere["access_token"]).status_code == 401
+    assert [each["current"] for each in ada.get("/auth/sessions").json()] == [True]
+
+
+def test_a_token_made_without_a_session_works_and_can_not_be_logged_out(client: TestClient, api: Api) -> None:
+    ada = api.person()
+    token = auth.create_access_token({"sub": str(ada.id)}, timedelta(minutes=5))
+    assert me(client, token).json()["username"] == "ada"
+    answer = client.post("/auth/logout", headers={"Authorization": f"Bearer {token}"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "no_session")
+
+
+def test_a_disabled_account_is_out_at_once_and_can_not_log_in(client: TestClient, api: Api) -> None:
+    admin, bob = api.person("boss", admin=True), api.person("bob")
+    assert admin.patch(f"/users/{bob.id}", json={"is_active": False}).status_code == 200
+    assert bob.get("/auth/me").status_code == 401
+    right = {"username": "bob", "password": PASSWORD}
+    assert client.post("/auth/login", data=right).status_code == 403
+    assert client.post("/auth/login", data=right | {"password": "wrong"}).status_code == 401
