@@ -82,7 +82,11 @@ def hash_password(password: str) -> str:
 
 def verify_password(password: str, hashed: str) -> bool:
     """Whether the password is the one that was hashed."""
-    matches: bool = passwords.verify(unicodedata.normalize("NFC", password), hashed)
+    try:
+        matches: bool = passwords.verify(unicodedata.normalize("NFC", password), hashed)
+    except ValueError:
+        # What no password may be: thousands of characters, or such as bcrypt can't hash.
+        return False
     return matches
 
 

@@ -137,6 +137,14 @@ class Problem(BaseModel):
     errors: list[InputProblem] = Field(default=[], description="For bad input: each thing that is wrong")
 
 
+# As RFC 9110 has them: older versions of Python know older names.
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+
+
+def _title(status: int) -> str:
+    return _TITLES.get(status) or HTTPStatus(status).phrase
+
+
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 CODES_BY_STATUS = {
     400: BadRequest.code,
@@ -161,7 +169,7 @@ def problem_response(
     """An error as it goes out."""
     body: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": _title(status),
         "status": status,
         "detail": detail,
         "code": code,
@@ -175,10 +183,7 @@ def problem_response(
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI entries of the errors with these statuses."""
     content = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {
-        status: {"description": HTTPStatus(status).phrase, "content": content}
-        for status in sorted(set(statuses))
-    }
+    return {status: {"description": _title(status), "content": content} for status in sorted(set(statuses))}
 
 
 def _pointer(location: Sequence[str | int]) -> str:

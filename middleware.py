@@ -55,20 +55,21 @@ class RequestMiddleware:
             scope["method"] = "GET"
         header = (b"x-request-id", request_id.encode())
         started = False
+        failure: Exception | None = None
         limit = asyncio.timeout(settings.request_timeout_seconds or None)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                # Streams and what comes after the response take the time they take.
-                limit.reschedule(None)
+                if failure is None:
+                    # Streams and what comes after the response take the time they take.
+                    limit.reschedule(None)
                 message["headers"] = self._with_headers(message["headers"], header)
             elif without_body and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
 
-        failure: Exception
         try:
             async with limit:
                 await self.app(scope, receive, send_with_headers)

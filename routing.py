@@ -22,12 +22,13 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
+from starlette.exceptions import HTTPException
 from starlette.types import Message
 from typing_extensions import TypedDict
 
 import auth
 from database import database, get_db
-from errors import ContentTooLarge, UnsupportedMediaType, invalid_input, responses
+from errors import AppError, ContentTooLarge, UnsupportedMediaType, invalid_input, responses
 from models import Caller
 from services.paging import PageOf
 
@@ -123,7 +124,13 @@ class StrictRoute(APIRoute):
                 _check_media_type(request, media_types)
             if request.method != "GET":
                 request = _with_body_limit(request, self.body_limit)
-            return await handle(request)
+            try:
+                return await handle(request)
+            except HTTPException as error:
+                # FastAPI makes a 400 of whatever ends the reading of a body.
+                if isinstance(error.__cause__, AppError):
+                    raise error.__cause__ from None
+                raise
 
         return strict
 
@@ -206,7 +213,7 @@ def _with_body_limit(request: Request, limit: int) -> Request:
     length = request.headers.get("content-length", "")
     too_large = ContentTooLarge(f"The body may have at most {limit:,} bytes here")
     if length.isdecimal():
-        if int(length) > limit:
+        if len(length) > 15 or int(length) > limit:
             raise too_large
         return request
     if "transfer-encoding" not in request.headers:

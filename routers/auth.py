@@ -9,7 +9,15 @@ import auth
 from auth import CurrentUser
 from config import settings
 from database import AnyRow, database
-from errors import AppError, BadRequest, Conflict, Forbidden, NotAuthenticated, ServiceUnavailable
+from errors import (
+    AppError,
+    BadRequest,
+    Conflict,
+    Forbidden,
+    NotAuthenticated,
+    ServiceUnavailable,
+    invalid_input,
+)
 from models import LARGEST_ID
 from routing import ReadSession, Router, WriteSession
 from schemas.accounts import RefreshRequest, RegisterRequest, SessionRead, Token, UserRead
@@ -68,6 +76,10 @@ async def login(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[s
 
     The token goes into the header `Authorization: Bearer <access_token>` of the calls that follow.
     """
+    if "\0" in form.username:
+        raise invalid_input(
+            [{"pointer": "#/username", "detail": "Input should be text without NUL characters"}]
+        )
     auth.refuse_when_busy()
     # Counted in a transaction of its own before the password is checked: the count is kept whatever the answer.
     attempt = await database.write_async(lambda db: login_service.begin(db, form.username))

@@ -10,7 +10,7 @@ from errors import invalid_input
 from models import LARGEST_ID
 from routing import ReadSession, Router, WriteSession, link_next
 from schemas.accounts import UserDetails, UserFilters, UserReference, UserUpdate
-from schemas.common import Id, Message
+from schemas.common import Id, Message, Text
 from services import background_tasks, removal_service, user_admin_service, user_service
 
 router = Router(prefix="/users", tags=["users"], reads="tasks:read")
@@ -20,7 +20,7 @@ UserId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 
 @router.get("/lookup", response_model=UserReference, errors=[404], short=True)
 def lookup_user(
-    db: ReadSession, user: CurrentUser, username: Annotated[str, Query(max_length=254)]
+    db: ReadSession, user: CurrentUser, username: Annotated[Text, Query(max_length=254)]
 ) -> AnyRow:
     """The id of exactly the user with this name, in any letter case."""
     return user_service.look_up(db, username)

@@ -11,9 +11,9 @@ Username = Annotated[
     str,
     Field(min_length=3, max_length=50, pattern=r"^[A-Za-z0-9._-]+$", examples=["ada"]),
 ]
-Password = Annotated[str, Field(min_length=8, max_length=256, examples=["correct horse battery staple"])]
+Password = Annotated[Text, Field(min_length=8, max_length=256, examples=["correct horse battery staple"])]
 # One that is given to be checked: whatever it is, it is right or wrong.
-GivenPassword = Annotated[str, Field(max_length=256, examples=["correct horse battery staple"])]
+GivenPassword = Annotated[Text, Field(max_length=256, examples=["correct horse battery staple"])]
 Email = Annotated[EmailStr, Field(examples=["ada@example.com"])]
 SecretText = Annotated[Text, Field(min_length=1, max_length=200)]
 Scope = Literal["tasks:read", "tasks:write", "analytics:read", "admin"]

@@ -31,9 +31,15 @@ def _parse_time(value: Any) -> Any:
         raise ValueError("Input should be a time between the years 1 and 9999 in UTC") from None
 
 
-def _without_nul(value: str) -> str:
+def _storable(value: str) -> str:
+    """Text that a database and UTF-8 can hold; raises ValueError."""
     if "\0" in value:
         raise ValueError("Input should be text without NUL characters")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("Input should be text without lone surrogates") from None
     return value
 
 
@@ -48,7 +54,7 @@ Time = Annotated[
     BeforeValidator(_parse_time),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-22T09:30:00Z"]}),
 ]
-Text = Annotated[str, AfterValidator(_without_nul)]
+Text = Annotated[str, AfterValidator(_storable)]
 Title = Annotated[
     Text,
     Field(min_length=1, max_length=TITLE_LENGTH, examples=["Write the report"]),

@@ -1,6 +1,8 @@
 """The calls that most tests begin with: people who are logged in, and their tasks."""
 
+import re
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from fastapi.testclient import TestClient
@@ -69,3 +71,25 @@ class Api:
         assert answer.status_code == 200, answer.text
         token: str = answer.json()["access_token"]
         return token
+
+
+def assert_problem(answer: Any, status: int, code: str | None = None, pointer: str | None = None) -> Any:
+    """Check that an answer is an error in the API's one shape, and return it."""
+    assert answer.status_code == status, f"{answer.status_code}: {answer.text}"
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["type"] == "about:blank"
+    old_names = {413: "Content Too Large", 422: "Unprocessable Content"}
+    assert problem["title"] == old_names.get(status, HTTPStatus(status).phrase)
+    assert problem["status"] == status
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert problem["detail"]
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", problem["code"])
+    assert set(problem) - {"errors"} == {"type", "title", "status", "detail", "code", "request_id"}
+    if code is not None:
+        assert problem["code"] == code
+    if status == 422:
+        assert problem["errors"]
+    if pointer is not None:
+        assert pointer in [each["pointer"] for each in problem["errors"]], problem
+    return problem

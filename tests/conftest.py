@@ -1,5 +1,6 @@
 """Every test that asks for `client` runs on SQLite and on Postgres, each time on a fresh, migrated database."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -71,25 +72,38 @@ def migrated_postgres(postgres: PostgresServer) -> str:
     return postgres.url
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[str]:
+@contextlib.contextmanager
+def database_in_use(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
     """The URL of an empty database at the newest schema, which the program now uses; and folders of the test's own."""
     if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "tasks.db")
-        url = f"sqlite:///{tmp_path}/tasks.db"
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), folder / "tasks.db")
+        url = f"sqlite:///{folder}/tasks.db"
     else:
         url = request.getfixturevalue("migrated_postgres")
         empty(url)
-    monkeypatch.setattr(settings, "cache_dir", tmp_path)
-    monkeypatch.setattr(settings, "data_dir", tmp_path)
-    database.switch(url)
-    forget_verified_tokens()
-    analytics_service.completion_times.clear()
-    yield url
-    background_tasks.stop()
-    database.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "cache_dir", folder)
+        patch.setattr(settings, "data_dir", folder)
+        database.switch(url)
+        forget_verified_tokens()
+        analytics_service.completion_times.clear()
+        yield url
+        background_tasks.stop()
+        database.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """See `database_in_use`."""
+    with database_in_use(request, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def shared_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """Like `api`, on a database that all tests of a module share; not to be used beside `api` in one module."""
+    with database_in_use(request, tmp_path_factory.mktemp("shared")):
+        yield Api(CheckedClient(app))
 
 
 def empty(url: str) -> None:
