@@ -30,6 +30,7 @@ SECRET_SETTINGS = (
     "REDIS_URL",
     "SMTP_PASSWORD",
     "FIRST_ADMIN_PASSWORD",
+    "METRICS_TOKEN",
 )
 MINIMUM_KEY_BYTES = 16
 MINIMUM_PRODUCTION_KEY_BYTES = 32
@@ -103,6 +104,10 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 
+    metrics_token: SecretStr | None = None
+    metrics_allowed: Annotated[list[str], NoDecode] = ["127.0.0.0/8", "::1/128"]
+    delivery_behind_seconds: float = Field(300, gt=0)
+
     trusted_proxies: Annotated[list[str], NoDecode] = []
     allowed_hosts: Annotated[list[str], NoDecode] = []
     cors_origins: Annotated[list[str], NoDecode] = []
@@ -126,14 +131,14 @@ class Settings(BaseSettings):
             raise ValueError("must begin with redis://, rediss:// or unix://")
         return value
 
-    @field_validator("trusted_proxies", "allowed_hosts", "cors_origins", mode="before")
+    @field_validator("trusted_proxies", "metrics_allowed", "allowed_hosts", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return (
             [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         )
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "metrics_allowed")
     @classmethod
     def _networks(cls, value: list[str]) -> list[str]:
         for part in value:

@@ -4,6 +4,7 @@ Safe to run again, and several at once: the second waits for the first and finds
 """
 
 import sys
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -11,6 +12,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
+from sqlalchemy.orm import Session
 
 from config import settings
 from database import Database, database
@@ -31,6 +33,7 @@ def _configuration() -> Config:
     return configuration
 
 
+@cache
 def newest_revision() -> str:
     """The revision that this program's code needs."""
     revision = ScriptDirectory.from_config(_configuration()).get_current_head()
@@ -38,9 +41,9 @@ def newest_revision() -> str:
     return revision
 
 
-def current_revision(db: Database = database) -> str | None:
+def revision_of(session: Session) -> str | None:
     """The revision the database is at; none for an empty one."""
-    return db.read(lambda session: MigrationContext.configure(session.connection()).get_current_revision())
+    return MigrationContext.configure(session.connection()).get_current_revision()
 
 
 def migrate(db: Database = database, revision: str = "head") -> None:
@@ -73,7 +76,7 @@ def _is_newer(configuration: Config, revision: str, at: str) -> bool:
 
 def check_schema(db: Database = database) -> None:
     """Raise SchemaError unless the database is at the newest revision; an empty SQLite file is brought there."""
-    at, newest = current_revision(db), newest_revision()
+    at, newest = db.read(revision_of), newest_revision()
     if at is None and db.is_sqlite:
         migrate(db)
     elif at != newest:

@@ -18,6 +18,7 @@ request_id_var: ContextVar[str] = ContextVar("request_id", default="-")
 
 logger = logging.getLogger("task_platform")
 
+PROBES = ("/health", "/ready", "/metrics")
 TEXT_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 # All that ends a line or steers a terminal: C0, DEL, C1, the Unicode separators, and what is not a character.
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
@@ -104,6 +105,18 @@ class AppendingHandler(logging.Handler):
         super().close()
 
 
+class NoProbes(logging.Filter):
+    """Keeps out of the server's access log what only asks how the program is."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        # The client, the method, the path with its query, the version of HTTP, and the status.
+        path = record.args[2] if isinstance(record.args, tuple) and len(record.args) > 2 else ""
+        return str(path).partition("?")[0].rstrip("/") not in PROBES
+
+
+_no_probes = NoProbes()
+
+
 def setup_logging() -> logging.Logger:
     """Send the logger `task_platform` to the console and to `LOG_FILE`; calling it again starts anew."""
     formatter = JsonFormatter() if settings.log_format == "json" else TextFormatter()
@@ -117,4 +130,5 @@ def setup_logging() -> logging.Logger:
         handler.setFormatter(formatter)
         logger.addHandler(handler)
     logger.setLevel(settings.log_level)
+    logging.getLogger("uvicorn.access").addFilter(_no_probes)
     return logger

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
+import stopping
 from config import settings
 from create_tables import check_schema
 from database import database
@@ -37,10 +38,11 @@ RESPONSE_HEADERS = [
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     """Refuse an outdated schema; deliver what an earlier process left; at the end finish what is begun."""
     check_schema()
-    background_tasks.start()
-    yield
-    background_tasks.stop()
-    database.close()
+    with stopping.in_time():
+        background_tasks.start()
+        yield
+        background_tasks.stop()
+        database.close()
 
 
 def create_app() -> FastAPI:

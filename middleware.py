@@ -2,18 +2,24 @@
 
 import asyncio
 import re
+import sys
 import uuid
 from collections.abc import Iterable
+from time import perf_counter
 from typing import Any
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config import settings
-from errors import ServiceUnavailable, error_response
+from create_tables import SchemaError
+from errors import AppError, ServiceUnavailable, error_response
 from logging_config import request_id_var
+from metrics import requests
 from origin import Origin, caller_address, origin_var
 
+# What a request is counted under that reached no endpoint: its path could be anything.
+NO_ROUTE = "none"
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 # What a browser is to make of an answer: no page, no script, no frame, nothing to keep or to guess about.
 SECURITY_HEADERS = (
@@ -44,30 +50,34 @@ class RequestMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, _in_one_line(send))
             return
+        began = perf_counter()
         request_id = _enter(scope)
-        path: str = scope["path"]
-        if path.endswith("/") and path != "/":
+        if (path := scope["path"]).endswith("/") and path != "/":
             scope["path"] = path.removesuffix("/")
-        without_body = scope["method"] == "HEAD"
-        if without_body:
-            scope["method"] = "GET"
+        without_body = _as_get(scope)
         header = (b"x-request-id", request_id.encode())
-        started = False
+        status = 0
         failure: Exception | None = None
         limit = asyncio.timeout(settings.request_timeout_seconds or None)
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
+                status = message["status"]
                 if failure is None:
                     # Streams and what comes after the response take the time they take.
                     limit.reschedule(None)
                 message["headers"] = self._with_headers(message["headers"], header)
-            elif without_body and message["type"] == "http.response.body":
-                message = {**message, "body": b""}
+            elif message["type"] == "http.response.body":
+                if without_body:
+                    message = {**message, "body": b""}
+                if not message.get("more_body"):
+                    # Before it is sent, for what comes after the answer is no part of it.
+                    route = scope.get("route")
+                    template = getattr(route, "path", NO_ROUTE)
+                    requests.add(scope["method"], template, status, perf_counter() - began)
             await send(message)
 
         try:
@@ -77,7 +87,7 @@ class RequestMiddleware:
         except Exception as error:  # the last place where it can be answered and logged
             failure = _took_too_long() if limit.expired() else error
             response = error_response(Request(scope), failure)
-            if started:
+            if status:
                 raise
         await response(scope, receive, send_with_headers)
 
@@ -96,6 +106,26 @@ def _took_too_long() -> ServiceUnavailable:
         retry_after=5,
         code="request_timeout",
     )
+
+
+def _as_get(scope: Scope) -> bool:
+    """Whether it is a HEAD, which from now on is a GET whose answer loses its body."""
+    if scope["method"] != "HEAD":
+        return False
+    scope["method"] = "GET"
+    return True
+
+
+def _in_one_line(send: Send) -> Send:
+    """Have the server say in one line why the program does not start; Starlette would show where in its code."""
+
+    async def send_shortly(message: Message) -> None:
+        error = sys.exception()
+        if message["type"] == "lifespan.startup.failed" and isinstance(error, SchemaError | AppError):
+            message = {**message, "message": f"The program can't start. {error}"}
+        await send(message)
+
+    return send_shortly
 
 
 def _enter(scope: dict[str, Any] | Scope) -> str:

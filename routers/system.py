@@ -1,15 +1,21 @@
 """That the program runs, and what to try it with."""
 
 import asyncio
+import hmac
+import ipaddress
 from typing import Any
 
-from fastapi import BackgroundTasks
+from fastapi import BackgroundTasks, Request, Response
+from fastapi.responses import PlainTextResponse
 
 from config import Settings
+from errors import Forbidden, NotAuthenticated
 from logging_config import logger
+from metrics import CONTENT_TYPE
 from routing import Router
-from schemas.common import Message
+from schemas.common import Message, Ready
 from schemas.tasks import SampleTask
+from services import health_service
 
 
 async def _slow_task(message: str) -> None:
@@ -17,6 +23,27 @@ async def _slow_task(message: str) -> None:
     logger.info("Background task started: %s", message)
     await asyncio.sleep(5)
     logger.info("Background task completed: %s", message)
+
+
+def _check_may_read_metrics(request: Request, settings: Settings) -> None:
+    """Raise NotAuthenticated or Forbidden for those whom the metrics are no business of."""
+    if settings.metrics_token is not None:
+        expected = f"Bearer {settings.metrics_token.get_secret_value()}"
+        if not hmac.compare_digest(request.headers.get("authorization", "").encode(), expected.encode()):
+            raise NotAuthenticated("Send the token of METRICS_TOKEN as `Authorization: Bearer ...`")
+        return
+    # What a proxy hands on comes from anywhere, whatever address the proxy has.
+    forwarded = "x-forwarded-for" in request.headers or "forwarded" in request.headers
+    if forwarded or not _is_in(request.client.host if request.client else "", settings.metrics_allowed):
+        raise Forbidden("Metrics are closed to this address: see METRICS_TOKEN and METRICS_ALLOWED")
+
+
+def _is_in(host: str, networks: list[str]) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return any(address in ipaddress.ip_network(network, strict=False) for network in networks)
 
 
 def router(settings: Settings) -> Router:
@@ -37,6 +64,20 @@ def router(settings: Settings) -> Router:
     async def read_health() -> dict[str, str]:
         """Tell that the process is alive."""
         return {"message": "ok"}
+
+    @system.get("/ready", response_model=Ready, errors=[503])
+    async def read_ready() -> dict[str, Any]:
+        """Tell whether the program can do its work: 503 says which part can't, and why."""
+        return {"parts": await health_service.check_ready()}
+
+    @system.get("/metrics", response_class=PlainTextResponse, errors=[401, 403])
+    async def read_metrics(request: Request) -> Response:
+        """Give figures in Prometheus' text format.
+
+        With the bearer token that `METRICS_TOKEN` sets; where none is set, to the addresses of `METRICS_ALLOWED`.
+        """
+        _check_may_read_metrics(request, settings)
+        return Response(await health_service.metrics_page(), media_type=CONTENT_TYPE)
 
     if not settings.is_production:
 

@@ -86,6 +86,12 @@ class Message(Answer):
     message: str
 
 
+class Ready(Answer):
+    """That every part works which the program needs."""
+
+    parts: dict[str, str] = Field(examples=[{"database": "ok", "schema": "ok", "delivery": "ok"}])
+
+
 class Page(BaseModel):
     """How much of a list is asked for, and from where."""
 

@@ -26,6 +26,7 @@ def _sums(table: Any) -> list[Any]:
 
 
 _OWNER = select(*_sums(owner_counts)).where(owner_counts.c.user_id == bindparam("user_id"))
+_TASK_COUNTS = select(*_sums(system_counts))
 _VERSION = select(func.coalesce(func.sum(owner_counts.c.version), 0)).where(
     owner_counts.c.user_id == bindparam("user_id")
 )
@@ -87,6 +88,12 @@ def get_user_stats(db: Session, user_id: int, username: str) -> dict[str, Any]:
     return {"user_id": user_id, "username": username, **_rated(row)}
 
 
+def get_task_counts(db: Session) -> dict[str, int]:
+    """Everybody's tasks by status."""
+    row = db.execute(_TASK_COUNTS).one()
+    return {status: int(getattr(row, status)) for status in STATUSES}
+
+
 def get_version(db: Session, user_id: int) -> int:
     """A number that grows with every change of an account's tasks."""
     return int(db.execute(_VERSION, {"user_id": user_id}).scalar_one())
@@ -133,10 +140,15 @@ class _Kept:
         self._size = size
         self._figures: OrderedDict[int, tuple[int, dict[str, Any]]] = OrderedDict()
         self._lock = Lock()
+        self.hits = self.misses = 0
 
     def get(self, key: int, version: int) -> dict[str, Any] | None:
         kept = self._figures.get(key)
-        return kept[1] if kept is not None and kept[0] == version else None
+        if kept is None or kept[0] != version:
+            self.misses += 1
+            return None
+        self.hits += 1
+        return kept[1]
 
     def put(self, key: int, version: int, figures: dict[str, Any]) -> None:
         with self._lock:

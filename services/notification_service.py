@@ -184,10 +184,12 @@ def retry_failed(db: Session, notification_id: int | None = None) -> int:
     return int(result.rowcount)
 
 
-def backlog(db: Session) -> dict[str, tuple[int, datetime | None]]:
-    """How many notifications wait in each state, and when the first of them is or was due."""
-    waiting: dict[str, tuple[int, datetime | None]] = {
-        row.state: (row.waiting, row.due_at) for row in db.execute(_BACKLOG)
-    }
+# How many notifications wait in a state, and when the first of them is or was due.
+Backlog = dict[str, tuple[int, datetime | None]]
+
+
+def backlog(db: Session) -> Backlog:
+    """What is not delivered, by state; states in which nothing waits are left out."""
+    waiting: Backlog = {row.state: (row.waiting, row.due_at) for row in db.execute(_BACKLOG)}
     waiting["failed"] = (int(db.execute(_FAILED_COUNT).scalar_one()), None)
     return waiting

@@ -1,0 +1,56 @@
+"""Ending in time: a server that is told to stop is gone within ten seconds, whoever holds on to it."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from logging_config import logger
+from services import background_tasks
+
+# Requests, deliveries and connections that have not ended by then are cut off.
+GRACE_SECONDS = 8.0
+
+
+@contextmanager
+def in_time() -> Iterator[None]:
+    """Within this block, the first signal to stop also ends the taking up of mails, and begins the countdown.
+
+    The server's own handlers are called as before.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        # A test client's; nobody sends signals to it.
+        yield
+        return
+    begun = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal begun
+        if not begun:
+            begun = True
+            background_tasks.begin_to_stop()
+            countdown = threading.Timer(GRACE_SECONDS, _end, (number,))
+            countdown.daemon = True
+            countdown.start()
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    for each, handler in before.items():
+        # Where nobody handles it, as with a server that is not run from a shell, it stays so.
+        if callable(handler):
+            signal.signal(each, stop)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            if signal.getsignal(each) is stop:
+                signal.signal(each, handler)
+
+
+def _end(number: int) -> None:
+    logger.warning("Requests that did not end in %d seconds are cut off", GRACE_SECONDS)
+    os._exit(128 + number)

@@ -1,0 +1,130 @@
+"""What operators ask: is it alive, can it work, what are its figures."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from fastapi.testclient import TestClient
+from pydantic import SecretStr
+from sqlalchemy import insert, text
+
+from benchmarks.servers import free_port
+from config import settings
+from create_tables import newest_revision
+from database import database
+from main import app
+from models import notifications
+from tests.api import Api
+from tests.openapi_check import CheckedClient
+
+
+def figures(page: str) -> dict[str, float]:
+    """The lines of a metrics page, without the label that names the process."""
+    found = {}
+    for line in page.splitlines():
+        if not line.startswith("#"):
+            name, _, value = line.rpartition(" ")
+            labels = [
+                part for part in name.partition("{")[2].rstrip("}").split(",") if "process=" not in part
+            ]
+            found[name.partition("{")[0] + "".join(f" {part}" for part in labels if part)] = float(value)
+    return found
+
+
+@pytest.fixture
+def local(client: TestClient) -> TestClient:
+    """A client on this machine, as far as the program can tell."""
+    return CheckedClient(app, client=("127.0.0.1", 50000))
+
+
+def test_ready_names_its_parts(client: TestClient) -> None:
+    assert client.get("/health").status_code == 200
+    answer = client.get("/ready")
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"parts": {"database": "ok", "schema": "ok", "delivery": "ok"}},
+    )
+
+
+def test_not_ready_says_that_the_schema_is_outdated(client: TestClient) -> None:
+    sql = text("UPDATE alembic_version SET version_num = :revision")
+    database.write(lambda db: db.execute(sql, {"revision": "0001"}))
+    answer = client.get("/ready")
+    # On Postgres the database is used again.
+    database.write(lambda db: db.execute(sql, {"revision": newest_revision()}))
+    assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+    assert "schema: at revision 0001" in answer.json()["detail"]
+    assert answer.headers["retry-after"] == "5"
+
+
+def test_not_ready_says_that_redis_is_gone(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "redis_url", f"redis://127.0.0.1:{free_port()}/0")
+    answer = client.get("/ready")
+    assert (answer.status_code, answer.json()["detail"]) == (503, "Not ready. redis: can't be reached")
+
+
+def test_not_ready_says_that_delivery_is_behind(api: Api) -> None:
+    ada = api.person()
+    late = datetime.now(UTC) - timedelta(hours=1)
+    row = {
+        "user_id": ada.id, "kind": "created", "task_id": 1, "task_title": "Write", "actor_id": ada.id,
+        "created_at": late, "state": "waiting", "attempts": 0, "next_attempt_at": late,
+    }  # fmt: skip
+    database.write(lambda db: db.execute(insert(notifications), row))
+    answer = api.client.get("/ready")
+    assert answer.status_code == 503
+    assert "delivery: behind by 3600 seconds" in answer.json()["detail"]
+
+
+def test_metrics_count_requests_by_their_route_and_what_the_database_holds(
+    api: Api, local: TestClient
+) -> None:
+    before = figures(local.get("/metrics").text)
+    ada = api.person()
+    task = ada.task()
+    ada.task(status="completed")
+    for _ in range(3):
+        ada.get(f"/tasks/{task['id']}")
+    ada.get("/tasks/999")
+    ada.get("/analytics/completion-time-stats")
+    ada.get("/analytics/completion-time-stats")
+    api.client.post("/auth/login", data={"username": "ada", "password": "wrong password"})
+    answer = local.get("/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    after = figures(answer.text)
+
+    def more(name: str) -> float:
+        return after[f"task_platform_{name}"] - before.get(f"task_platform_{name}", 0)
+
+    assert more('http_requests_total method="GET" route="/tasks/{task_id}" status="200"') == 3
+    assert more('http_requests_total method="GET" route="/tasks/{task_id}" status="404"') == 1
+    assert more('http_request_duration_seconds_count method="GET" route="/tasks/{task_id}"') == 4
+    bucket = 'http_request_duration_seconds_bucket method="GET" route="/tasks/{task_id}" le='
+    assert more(bucket + '"+Inf"') == 4
+    assert more(bucket + '"0.001"') <= more(bucket + '"10.0"')
+    assert more("failed_logins_total") == 1
+    assert more('cache_reads_total result="hit"') == 1
+    assert after['task_platform_tasks status="completed"'] == 1
+    assert after['task_platform_outbox_notifications state="failed"'] == 0
+    assert 'process="' in answer.text
+
+
+def test_metrics_are_closed_to_the_public(
+    client: TestClient, local: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert client.get("/metrics").status_code == 403
+    assert local.get("/metrics", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 403
+    monkeypatch.setattr(settings, "metrics_token", SecretStr("a token for the scraper"))
+    assert local.get("/metrics").status_code == 401
+    wrong = local.get("/metrics", headers={"Authorization": "Bearer another"})
+    assert wrong.status_code == 401
+    right = client.get("/metrics", headers={"Authorization": "Bearer a token for the scraper"})
+    assert right.status_code == 200
+
+
+def test_metrics_work_while_the_database_does_not(
+    client: TestClient, local: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.switch("postgresql://postgres@127.0.0.1:1/none")
+    assert "task_platform_database_up{process=" in local.get("/metrics").text
+    answer = local.get("/ready")
+    assert (answer.status_code, answer.json()["detail"]) == (503, "Not ready. database: can't be reached")
