@@ -28,7 +28,7 @@ def catcher(monkeypatch: pytest.MonkeyPatch) -> Iterator[MailCatcher]:
         monkeypatch.setattr(settings, "smtp_security", "none")
         monkeypatch.setattr(settings, "smtp_from", "tasks@example.com")
         monkeypatch.setattr(settings, "smtp_timeout_seconds", 5)
-        monkeypatch.setattr(settings, "mail_retry_seconds", 0.01)
+        monkeypatch.setattr(settings, "mail_retry_seconds", 600)
         mail_tasks.mail_pause.end()
         yield server
     background_tasks.stop()
