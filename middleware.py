@@ -54,9 +54,7 @@ class RequestMiddleware:
             return
         began = perf_counter()
         request_id = _enter(scope)
-        if (path := scope["path"]).endswith("/") and path != "/":
-            scope["path"] = path.removesuffix("/")
-        without_body = _as_get(scope)
+        without_body = _normalize(scope)
         header = (b"x-request-id", request_id.encode())
         status = 0
         failure: Exception | None = None
@@ -108,8 +106,10 @@ def _took_too_long() -> ServiceUnavailable:
     )
 
 
-def _as_get(scope: Scope) -> bool:
-    """Whether it is a HEAD, which from now on is a GET whose answer loses its body."""
+def _normalize(scope: Scope) -> bool:
+    """Take the slash off the path's end; and whether it is a HEAD: from now on a GET whose answer loses its body."""
+    if (path := scope["path"]).endswith("/") and path != "/":
+        scope["path"] = path.removesuffix("/")
     if scope["method"] != "HEAD":
         return False
     scope["method"] = "GET"
