@@ -161,7 +161,7 @@ def import_tasks(
     Nobody is notified.
     """
     imported = transfer_service.import_tasks(db, user, rows)
-    background.add_task(background_tasks.after_change, user.id)
+    background.add_task(background_tasks.after_import, user.id)
     return {"imported": imported}
 
 

@@ -114,9 +114,9 @@ class HistoryEntry(Answer):
 class TaskFilters(Page):
     """Which tasks, in which order; filters combine with AND."""
 
-    status: Annotated[
-        list[TaskStatus], Field(default_factory=list, description="May be given several times: any of them")
-    ]
+    status: Annotated[list[TaskStatus], Field(description="May be given several times: any of them")] = Field(
+        default_factory=list
+    )
     title_contains: Annotated[
         Text | None, Field(min_length=1, max_length=TITLE_LENGTH, description="In any letter case")
     ] = None

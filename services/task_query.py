@@ -4,17 +4,31 @@ A list is read by keyset along an index. Where rows without a value come last (`
 `completed_at`), they are a second read of their own, for no index has them in that place.
 """
 
+import operator
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, bindparam, exists, select, tuple_
+from pydantic_core import to_json
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    type_coerce,
+)
 from sqlalchemy.orm import Session
 
 from database import AnyRow
 from models import microseconds, moment, task_tags, tasks
 from schemas.tasks import TaskFilters, TaskRead
+from services import search_index
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from text import fold
 
@@ -27,15 +41,15 @@ SORT_COLUMNS: dict[str, Any] = {
 } | {"title": tasks.c.title_folded}
 
 # Each filter with the condition it stands for; its value is a parameter of the same name.
+# A range is given its column, with or without its index.
+RANGES: dict[str, tuple[Any, Callable[[Any, Any], ColumnElement[bool]]]] = {
+    f"{column}_{side}": (tasks.c[f"{column}_at"], compare)
+    for column in ("created", "due", "completed")
+    for side, compare in (("after", operator.ge), ("before", operator.lt))
+}
 CONDITIONS: dict[str, Callable[[], ColumnElement[bool]]] = {
     "project": lambda: tasks.c.project == bindparam("project"),
     "priority": lambda: tasks.c.priority == bindparam("priority"),
-    "created_after": lambda: tasks.c.created_at >= bindparam("created_after"),
-    "created_before": lambda: tasks.c.created_at < bindparam("created_before"),
-    "due_after": lambda: tasks.c.due_at >= bindparam("due_after"),
-    "due_before": lambda: tasks.c.due_at < bindparam("due_before"),
-    "completed_after": lambda: tasks.c.completed_at >= bindparam("completed_after"),
-    "completed_before": lambda: tasks.c.completed_at < bindparam("completed_before"),
     "title_contains": lambda: tasks.c.title_folded.like(bindparam("title_contains"), escape="\\"),
     "query": lambda: tasks.c.title_folded.like(bindparam("query"), escape="\\"),
     "tag": lambda: exists().where(
@@ -47,10 +61,25 @@ CONDITIONS: dict[str, Callable[[], ColumnElement[bool]]] = {
 }
 
 
-def visible_tasks(*, everybodys: bool = False) -> Select[Any]:
-    """The tasks a caller may see: where every read of tasks starts. Takes `owner_id` unless it is everybody's."""
+FILTERS = (*CONDITIONS, *RANGES)
+
+
+def visible_tasks(*, everybodys: bool = False, by_id: bool = False) -> Select[Any]:
+    """The tasks a caller may see: where every read of tasks starts. Takes `owner_id` unless it is everybody's.
+
+    `by_id` is for a read of certain tasks: it keeps SQLite from going through all of the owner's for them.
+    """
     statement = select(*TASK_COLUMNS)
-    return statement if everybodys else statement.where(tasks.c.user_id == bindparam("owner_id"))
+    if everybodys:
+        return statement
+    return statement.where(
+        (_unindexed(tasks.c.user_id) if by_id else tasks.c.user_id) == bindparam("owner_id")
+    )
+
+
+def _unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The column as SQLite finds no index for it."""
+    return type_coerce(type_coerce(column, BigInteger) + literal_column("0"), column.type)
 
 
 def pattern(text: str) -> str:
@@ -77,13 +106,15 @@ class _Shape(NamedTuple):
     statuses: int
     sort_by: str
     descending: bool
+    by_id: bool
+    walks: tuple[str, ...]
     # Which part of the list, and where in it: see `_statement`.
     part: str
 
 
 def page(db: Session, owner_id: int | None, filters: TaskFilters) -> PageOf[AnyRow]:
     """A page of an owner's tasks, or of everybody's; raises InvalidInput for a bad cursor."""
-    names = tuple(name for name in CONDITIONS if getattr(filters, name, None) is not None)
+    names = tuple(name for name in FILTERS if getattr(filters, name, None) is not None)
     values: dict[str, Any] = {name: getattr(filters, name) for name in names}
     for name in ("title_contains", "query"):
         if name in values:
@@ -91,14 +122,20 @@ def page(db: Session, owner_id: int | None, filters: TaskFilters) -> PageOf[AnyR
     values |= {f"status_{place}": status for place, status in enumerate(filters.status)}
     values |= {"owner_id": owner_id, "limit": filters.limit + 1}
 
+    task_ids, walks = search_index.plan(db, owner_id, filters)
+    if task_ids is not None:
+        values["task_ids"] = to_json(task_ids).decode()
+
     def read(part: str, **more: Any) -> list[AnyRow]:
         shape = _Shape(
-            owner_id is not None,
-            names,
-            len(filters.status),
-            filters.sort_by,
-            filters.sort_order == "desc",
-            part,
+            owned=owner_id is not None,
+            names=names,
+            statuses=len(filters.status),
+            sort_by=filters.sort_by,
+            descending=filters.sort_order == "desc",
+            by_id=task_ids is not None,
+            walks=walks,
+            part=part,
         )
         return list(db.execute(_statement(shape), values | more).all())
 
@@ -157,6 +194,13 @@ def _place(cursor: str, filters: TaskFilters) -> dict[str, Any]:
     return {"after_value": value, "after_id": row_id}
 
 
+def _condition(name: str, *, unindexed: bool) -> ColumnElement[bool]:
+    if name in CONDITIONS:
+        return CONDITIONS[name]()
+    column, compare = RANGES[name]
+    return compare(_unindexed(column) if unindexed else column, bindparam(name, type_=column.type))
+
+
 @lru_cache(maxsize=1024)
 def _statement(shape: _Shape) -> Select[Any]:
     """The statement of a shape.
@@ -164,18 +208,21 @@ def _statement(shape: _Shape) -> Select[Any]:
     Its part is `first` or `after` a row; for an order by what may be missing these leave out the rows
     without a value, which are read by `first without` and `after without`. `skip` reads them all.
     """
-    statement = visible_tasks(everybodys=not shape.owned)
+    statement = visible_tasks(everybodys=not shape.owned, by_id=shape.by_id)
+    if shape.by_id:
+        numbers = func.json_each(bindparam("task_ids")).table_valued("value")
+        statement = statement.where(tasks.c.id.in_(select(numbers.c.value)))
     column: ColumnElement[Any] = SORT_COLUMNS[shape.sort_by]
     row_id: ColumnElement[int] = tasks.c.id
     for name in shape.names:
-        if name == "tag" and shape.owned and shape.sort_by == "created_at":
+        if name == "tag" and shape.owned and shape.sort_by == "created_at" and not shape.by_id:
             # The tags stand in the order of this list: it is read along them.
             statement = statement.join(task_tags, task_tags.c.task_id == tasks.c.id).where(
                 task_tags.c.user_id == bindparam("owner_id"), task_tags.c.tag == bindparam("tag")
             )
             column, row_id = task_tags.c.created_at, task_tags.c.task_id
         else:
-            statement = statement.where(CONDITIONS[name]())
+            statement = statement.where(_condition(name, unindexed=name in shape.walks))
     if shape.statuses:
         statement = statement.where(
             tasks.c.status.in_([bindparam(f"status_{place}") for place in range(shape.statuses)])

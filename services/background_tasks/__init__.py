@@ -8,6 +8,8 @@ process: whoever looks next finds it. Mail has a thread of its own, and so has w
 import asyncio
 
 from config import settings
+from database import database
+from services import search_index
 from services.background_tasks.analytics_tasks import Refresher, update_analytics_cache
 from services.background_tasks.email_tasks import send_task_completion_email
 from services.background_tasks.mail_tasks import deliver_mails
@@ -20,6 +22,7 @@ from services.background_tasks.worker import Worker
 
 __all__ = [
     "after_change",
+    "after_import",
     "begin_to_stop",
     "process_task_assignment",
     "send_mails",
@@ -54,9 +57,17 @@ def _send(_user_ids: set[int]) -> None:
     deliver_mails(_mails.ending)
 
 
+def _index_titles(_user_ids: set[int]) -> None:
+    while database.read(search_index.waits):
+        database.write(search_index.index_titles)
+
+
+_titles = Worker("titles", _index_titles)
 _notices = Worker("notices", _tell_and_refresh)
 _mails = Worker("mails", _send)
-_workers = (_notices, _mails)
+_workers = (_notices, _mails, _titles)
+# New titles are found without the index, as long as they are not very many.
+TITLES_SECONDS = 20.0
 
 
 async def after_change(*user_ids: int) -> None:
@@ -70,6 +81,12 @@ async def after_change(*user_ids: int) -> None:
         await asyncio.wait([asyncio.wrap_future(_mails.wake_and_tell())], timeout=MAIL_PATIENCE_SECONDS)
 
 
+async def after_import(user_id: int) -> None:
+    """What follows an import: as for any change, and the titles are indexed."""
+    _titles.wake()
+    await after_change(user_id)
+
+
 async def send_mails() -> None:
     """Send what mails are due, soon."""
     _mails.wake()
@@ -77,8 +94,9 @@ async def send_mails() -> None:
 
 def start() -> None:
     """Deliver what is due by the clock from now on, beginning with what an earlier process left."""
-    for worker in _workers:
+    for worker in (_notices, _mails):
         worker.reside(settings.delivery_poll_seconds, PAUSE_SECONDS)
+    _titles.reside(TITLES_SECONDS, PAUSE_SECONDS)
 
 
 def begin_to_stop() -> None:
