@@ -1,0 +1,332 @@
+"""Changing tasks: what each change does, who may, what preconditions say, and that the history has it all."""
+
+import itertools
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from database import database
+from services import task_service
+from tests.api import Api, Person, assert_problem
+
+
+def history(person: Person, task_id: int) -> list[tuple[str, dict[str, Any]]]:
+    """The kinds of a task's changes, and what changed."""
+    return [(row["kind"], row["changes"]) for row in person.get(f"/tasks/{task_id}/history").json()]
+
+
+def test_every_field_of_a_new_task_is_kept(api: Api) -> None:
+    ada = api.person()
+    sent: dict[str, Any] = {
+        "title": "Straße 🎉 “quoted”",
+        "description": "line\nbreak\ttab",
+        "status": "in_progress",
+        "priority": 4,
+        "project": "Café",
+        "tags": ["b", "a", "b", "ü,;'"],
+        "due_at": "2031-05-06T07:08:09.123456Z",
+    }
+    task = ada.task(**sent)
+    assert {name: task[name] for name in sent} == sent
+    assert ada.get(f"/tasks/{task['id']}").json() == task
+    assert task["completed_at"] is None
+
+
+def test_the_longest_texts_are_taken(api: Api) -> None:
+    ada = api.person()
+    sent: dict[str, Any] = {
+        "title": "ﬃ" * 200,
+        "description": "😀" * 10_000,
+        "project": "ß" * 100,
+        "tags": [f"{number:02}" + "ü" * 48 for number in range(20)],
+    }
+    task = ada.task(**sent)
+    assert {name: task[name] for name in sent} == sent
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
+        ("2026-01-02T03:04:05", "2026-01-02T03:04:05Z"),
+        ("2026-01-02T03:04:05+05:30", "2026-01-01T21:34:05Z"),
+        ("2026-01-02t03:04:05.1z", "2026-01-02T03:04:05.100000Z"),
+        ("2026-01-02 03:04:05.123456789-00:01", "2026-01-02T03:05:05.123456Z"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+        ("0001-01-01T00:00:00.000001Z", "0001-01-01T00:00:00.000001Z"),
+        ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"),
+        ("1969-12-31T23:59:59.999999Z", "1969-12-31T23:59:59.999999Z"),
+    ],
+)
+def test_times_come_back_in_utc_to_the_microsecond(api: Api, sent: str, kept: str) -> None:
+    ada = api.person()
+    task = ada.task(due_at=sent)
+    assert task["due_at"] == kept
+    assert ada.get(f"/tasks/{task['id']}").json()["due_at"] == kept
+
+
+def test_a_task_created_completed_has_completed_at(api: Api) -> None:
+    task = api.person().task(status="completed")
+    assert task["completed_at"] == task["created_at"] == task["updated_at"]
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_only_the_fields_sent_change(api: Api, method: str) -> None:
+    ada = api.person()
+    task = ada.task(description="old", tags=["x"], due_at="2030-01-01T00:00:00Z")
+    changed = ada.call(method, f"/tasks/{task['id']}", json={"title": "new", "priority": 3}).json()
+    assert changed == task | {"title": "new", "priority": 3, "updated_at": changed["updated_at"]}
+    assert changed["updated_at"] > task["updated_at"]
+
+
+def test_null_clears_description_and_due_at_and_leaves_the_others(api: Api) -> None:
+    ada = api.person()
+    fields: dict[str, Any] = {"description": "old", "due_at": "2030-01-01T00:00:00Z"}
+    others: dict[str, Any] = {
+        "title": "x",
+        "status": "completed",
+        "priority": 2,
+        "project": "p",
+        "tags": ["t"],
+    }
+    task = ada.task(**fields, **others)
+    changed = ada.put(f"/tasks/{task['id']}", json=dict.fromkeys([*fields, *others])).json()
+    assert changed == task | {"description": None, "due_at": None, "updated_at": changed["updated_at"]}
+    assert history(ada, task["id"])[1:] == [
+        (
+            "updated",
+            {
+                "description": {"from": "old", "to": None},
+                "due_at": {"from": "2030-01-01T00:00:00Z", "to": None},
+            },
+        )
+    ]
+
+
+def test_completing_reopening_and_completing_again(api: Api) -> None:
+    ada = api.person()
+    path = f"/tasks/{ada.task()['id']}"
+    completed = ada.put(path, json={"status": "completed"}).json()
+    assert completed["completed_at"] == completed["updated_at"]
+    assert ada.put(path, json={"status": "completed"}).json() == completed
+    still = ada.put(path, json={"status": "completed", "title": "other"}).json()
+    assert still["completed_at"] == completed["completed_at"]
+    reopened = ada.put(path, json={"status": "in_progress"}).json()
+    assert reopened["completed_at"] is None
+    again = ada.put(path, json={"status": "completed"}).json()
+    assert again["completed_at"] > completed["completed_at"]
+
+
+def test_get_edit_put_works_with_the_read_only_fields_sent_back(api: Api) -> None:
+    ada = api.person()
+    task = ada.task(status="completed", due_at="2030-01-01T00:00:00.5Z")
+    answer = ada.put(f"/tasks/{task['id']}", json=task | {"title": "edited"})
+    assert answer.json()["title"] == "edited"
+    for name, value in {
+        "id": 99,
+        "user_id": 99,
+        "created_at": "2020-01-01T00:00:00Z",
+        "updated_at": "2020-01-01T00:00:00Z",
+        "completed_at": None,
+    }.items():
+        answer = ada.put(f"/tasks/{task['id']}", json={"title": "mine", name: value})
+        assert_problem(answer, 422, "invalid_input", f"#/{name}")
+    assert ada.get(f"/tasks/{task['id']}").json()["title"] == "edited"
+
+
+def test_a_change_that_changes_nothing_writes_nothing(api: Api) -> None:
+    ada = api.person()
+    task = ada.task(tags=["a"])
+    path = f"/tasks/{task['id']}"
+    tag = ada.get(path).headers["etag"]
+    answer = ada.put(path, json={"title": task["title"], "tags": ["a"], "status": "pending"})
+    assert (answer.json(), answer.headers["etag"]) == (task, tag)
+    assert ada.put(path, json={}).json() == task
+    assert [kind for kind, _ in history(ada, task["id"])] == ["created"]
+
+
+def test_a_stranger_gets_404_everywhere_but_assign(api: Api) -> None:
+    task = api.person().task()
+    bob, admin = api.person("bob"), api.person("root", admin=True)
+    path = f"/tasks/{task['id']}"
+    for answer in (
+        bob.get(path),
+        bob.get(f"{path}/history"),
+        bob.put(path, json={"title": "x"}),
+        bob.patch(path, json={"title": "x"}),
+        bob.delete(path),
+    ):
+        assert assert_problem(answer, 404, "task_not_found")["detail"] == "Task not found"
+    answer = bob.put(f"{path}/assign?assigned_user_id={bob.id}")
+    assert assert_problem(answer, 403)["detail"] == "Cannot assign this task"
+    assert admin.get(path).json() == task
+    assert len(admin.get(f"{path}/history").json()) == 1
+    assert admin.put(path, json={"title": "by root"}).json()["title"] == "by root"
+    assert admin.put(f"{path}/assign?assigned_user_id={admin.id}").status_code == 200
+    assert admin.delete(path).json() == {"message": "Task deleted successfully"}
+    assert_problem(admin.get(path), 404)
+
+
+def test_assigning(api: Api) -> None:
+    ada, bob = api.person(), api.person("bob")
+    task = ada.task()
+    path = f"/tasks/{task['id']}/assign?assigned_user_id="
+    for wrong in (0, 12345):
+        assert assert_problem(ada.put(f"{path}{wrong}"), 404)["detail"] == "User not found"
+    database.write(lambda db: db.execute(text("UPDATE users SET is_active = false WHERE username = 'bob'")))
+    assert assert_problem(ada.put(f"{path}{bob.id}"), 404)["detail"] == "User not found"
+    database.write(lambda db: db.execute(text("UPDATE users SET is_active = true WHERE username = 'bob'")))
+    answer = ada.put("/tasks/777/assign?assigned_user_id=1")
+    assert assert_problem(answer, 404)["detail"] == "Task not found"
+    assert ada.put(f"{path}{bob.id}").json() == {"message": "Task assigned successfully"}
+    assert_problem(ada.get(f"/tasks/{task['id']}"), 404)
+    assigned = bob.get(f"/tasks/{task['id']}").json()
+    assert assigned == task | {"user_id": bob.id, "updated_at": assigned["updated_at"]}
+    assert history(bob, task["id"])[-1] == ("assigned", {"user_id": {"from": ada.id, "to": bob.id}})
+    assert assert_problem(ada.put(f"{path}{bob.id}"), 403)["detail"] == "Cannot assign this task"
+
+
+# -- preconditions ---------------------------------------------------------------------------------
+
+
+def test_a_task_carries_an_entity_tag_that_changes_with_it(api: Api) -> None:
+    ada, bob = api.person(), api.person("bob")
+    created = ada.post("/tasks", json={"title": "x"})
+    path = f"/tasks/{created.json()['id']}"
+    tags = [created.headers["etag"]]
+    assert ada.get(path).headers["etag"] == tags[0]
+    for change in ({"title": "y"}, {"status": "completed"}, {"status": "pending"}, {"tags": ["z"]}):
+        tags.append(ada.put(path, json=change).headers["etag"])
+        assert ada.get(path).headers["etag"] == tags[-1]
+    ada.put(f"{path}/assign?assigned_user_id={bob.id}")
+    tags.append(bob.get(path).headers["etag"])
+    assert len(set(tags)) == len(tags)
+
+
+def test_if_none_match_gives_304(api: Api) -> None:
+    ada = api.person()
+    path = f"/tasks/{ada.task()['id']}"
+    tag = ada.get(path).headers["etag"]
+    for value in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        answer = ada.get(path, headers={"If-None-Match": value})
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
+        assert answer.headers["x-request-id"]
+    assert ada.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+    ada.put(path, json={"title": "y"})
+    assert ada.get(path, headers={"If-None-Match": tag}).status_code == 200
+
+
+def test_if_match_gives_412_when_somebody_else_was_first(api: Api) -> None:
+    ada, bob = api.person(), api.person("bob")
+    path = f"/tasks/{ada.task()['id']}"
+    old = ada.get(path).headers["etag"]
+    new = ada.put(path, json={"title": "first"}, headers={"If-Match": old}).headers["etag"]
+    for answer in (
+        ada.put(path, json={"title": "second"}, headers={"If-Match": old}),
+        ada.patch(path, json={"title": "second"}, headers={"If-Match": f'{old}, "other"'}),
+        ada.delete(path, headers={"If-Match": old}),
+        ada.put(f"{path}/assign?assigned_user_id={bob.id}", headers={"If-Match": old}),
+        ada.put(path, json={"title": "second"}, headers={"If-Match": f"W/{new}"}),
+    ):
+        assert_problem(answer, 412, "precondition_failed")
+    assert ada.get(path).json()["title"] == "first"
+    assert [kind for kind, _ in history(ada, 1)] == ["created", "updated"]
+    assert ada.patch(path, json={"priority": 1}, headers={"If-Match": f'"other", {new}'}).status_code == 200
+    assert ada.delete(path, headers={"If-Match": "*"}).status_code == 200
+    assert_problem(ada.delete(path, headers={"If-Match": "*"}), 404)
+
+
+# -- history ---------------------------------------------------------------------------------------
+
+
+def test_every_path_that_changes_a_task_is_in_its_history(api: Api) -> None:
+    ada, bob, admin = api.person(), api.person("bob"), api.person("root", admin=True)
+    task = ada.task("a", tags=["x"])
+    path = f"/tasks/{task['id']}"
+    ada.put(path, json={"title": "b", "status": "in_progress"})
+    ada.patch(path, json={"priority": 2})
+    admin.put(path, json={"status": "completed"})
+    ada.put(f"{path}/assign?assigned_user_id={bob.id}")
+    rows = bob.get(f"{path}/history").json()
+    assert [(row["kind"], row["actor_id"], row["task_id"]) for row in rows] == [
+        ("created", ada.id, task["id"]),
+        ("status_changed", ada.id, task["id"]),
+        ("updated", ada.id, task["id"]),
+        ("updated", ada.id, task["id"]),
+        ("status_changed", admin.id, task["id"]),
+        ("assigned", ada.id, task["id"]),
+    ]
+    changes = [row["changes"] for row in rows]
+    assert changes[0]["title"] == {"from": None, "to": "a"}
+    assert changes[0]["tags"] == {"from": None, "to": ["x"]}
+    assert changes[0]["user_id"] == {"from": None, "to": ada.id}
+    assert changes[1:4] == [
+        {"status": {"from": "pending", "to": "in_progress"}},
+        {"title": {"from": "a", "to": "b"}},
+        {"priority": {"from": 0, "to": 2}},
+    ]
+    completed_at = bob.get(path).json()["completed_at"]
+    assert changes[4] == {
+        "status": {"from": "in_progress", "to": "completed"},
+        "completed_at": {"from": None, "to": completed_at},
+    }
+    assert changes[5] == {"user_id": {"from": ada.id, "to": bob.id}}
+    times = [row["created_at"] for row in rows]
+    assert times == sorted(times)
+    bob.delete(path)
+    sql = text("SELECT kind, actor_id FROM task_history WHERE task_id = :id ORDER BY id DESC")
+    last = database.read(lambda db: db.execute(sql, {"id": task["id"]}).first())
+    assert last is not None
+    assert tuple(last) == ("deleted", bob.id)
+
+
+def test_an_id_is_never_given_out_again(api: Api) -> None:
+    ada = api.person()
+    first = ada.task()["id"]
+    ada.delete(f"/tasks/{first}")
+    assert ada.task()["id"] > first
+
+
+def test_a_replay_of_the_history_gives_the_task(api: Api) -> None:
+    ada = api.person()
+    imported = [{"title": "i", "status": "completed", "created_at": "2020-01-01T00:00:00Z", "priority": 1}]
+    assert ada.post("/tasks/import", json=imported).status_code == 201
+    ada.task("c", description="d", due_at="2030-01-01T00:00:00Z")
+    statuses = itertools.cycle(["completed", "pending", "in_progress"])
+    for task in ada.get("/tasks").json():
+        for number in range(7):
+            ada.put(f"/tasks/{task['id']}", json={"status": next(statuses), "title": str(number % 3)})
+    for task in ada.get("/tasks").json():
+        replayed: dict[str, Any] = {}
+        for _, changes in history(ada, task["id"]):
+            for name, change in changes.items():
+                assert replayed.get(name) == change["from"]
+                replayed[name] = change["to"]
+        assert replayed == {name: task[name] for name in replayed}
+        everything = task_service.HISTORY_FIELDS
+        assert all(task[name] == replayed.get(name) for name in everything)
+
+
+def test_when_the_history_can_not_be_written_neither_is_the_change(api: Api) -> None:
+    ada = api.person()
+    task = ada.task()
+
+    def refuse(db: Any) -> None:
+        db.execute(text("ALTER TABLE task_history RENAME TO task_history_away"))
+
+    database.write(refuse)
+    for answer in (
+        ada.post("/tasks", json={"title": "x"}),
+        ada.put("/tasks/1", json={"title": "x"}),
+        ada.put("/tasks/1", json={"status": "completed"}),
+        ada.delete("/tasks/1"),
+        ada.post("/tasks/import", json=[{"title": "x"}]),
+    ):
+        assert_problem(answer, 500)
+    assert ada.get("/tasks").json() == [task]
+    database.write(lambda db: db.execute(text("ALTER TABLE task_history_away RENAME TO task_history")))
+    assert ada.put("/tasks/1", json={"title": "y"}).status_code == 200
+    with pytest.raises(SQLAlchemyError):
+        database.write(lambda db: db.execute(text("INSERT INTO task_history (kind) VALUES ('made up')")))
