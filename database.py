@@ -531,7 +531,7 @@ def _prepare_sqlite(synchronous: str, connection: Any, _record: Any) -> None:
         f"synchronous={synchronous}",
         "foreign_keys=ON",
         "temp_store=MEMORY",
-        "cache_size=-8000",
+        "cache_size=-4000",
     ):
         connection.execute(f"PRAGMA {pragma}")
 
