@@ -24,9 +24,15 @@ class SchemaError(Exception):
 
 
 @cache
+def known_revisions() -> frozenset[str]:
+    """All revisions that this program's migrations lead through: they are numbered by their file's name."""
+    files = (FOLDER / "migrations" / "versions").glob("[0-9]*.py")
+    return frozenset(path.name.partition("_")[0] for path in files)
+
+
 def newest_revision() -> str:
-    """The revision that this program's code needs: migrations are numbered by their file's name."""
-    return max(path.name for path in (FOLDER / "migrations" / "versions").glob("[0-9]*.py")).partition("_")[0]
+    """The revision that this program's code needs."""
+    return max(known_revisions())
 
 
 def revision_of(session: Session) -> str | None:
@@ -49,7 +55,7 @@ def migrate(db: Database = database, revision: str = "head") -> None:
     with db.exclusive_connection() as connection:
         configuration.attributes["connection"] = connection
         at = revision_of(Session(connection))
-        if at is not None and at not in {known.revision for known in script.walk_revisions()}:
+        if at is not None and at not in known_revisions():
             raise SchemaError(
                 f"The database is at revision {at}, which is newer than this program: update the program."
             )
