@@ -91,6 +91,8 @@ GET    /audit                                    401 403 403 200  401 401 401  4
 GET    /                                         200 200 200 200  200 200 200  200 200 200 200
 GET    /sample-task                              200 200 200 200  200 200 200  200 200 200 200
 GET    /health                                   200 200 200 200  200 200 200  200 200 200 200
+GET    /ready                                    200 200 200 200  200 200 200  200 200 200 200
+GET    /metrics                                  403 403 403 403  403 403 403  403 403 403 403
 POST   /test-background                          200 200 200 200  200 200 200  200 200 200 200
 """
 # It takes five seconds, and has nothing to do with who calls it.
