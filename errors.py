@@ -58,6 +58,10 @@ class NotFound(AppError):
     status, code, detail = 404, "not_found", "Not found"
 
 
+class NotAcceptable(AppError):
+    status, code, detail = 406, "not_acceptable", "None of the media types in `Accept` is to be had here"
+
+
 class Conflict(AppError):
     status, code, detail = 409, "conflict", "The request conflicts with the current state"
 
@@ -152,7 +156,7 @@ CODES_BY_STATUS = {
     403: Forbidden.code,
     404: NotFound.code,
     405: "method_not_allowed",
-    406: "not_acceptable",
+    406: NotAcceptable.code,
     413: ContentTooLarge.code,
     415: UnsupportedMediaType.code,
 }

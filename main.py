@@ -16,7 +16,18 @@ from limits import HostCheck, RateLimit
 from logging_config import setup_logging
 from middleware import RequestMiddleware
 from openapi import DESCRIPTION, TAGS, install_openapi
-from routers import account, analytics, audit, auth, notifications, program_tokens, system, tasks, users
+from routers import (
+    account,
+    analytics,
+    audit,
+    auth,
+    flow,
+    notifications,
+    program_tokens,
+    system,
+    tasks,
+    users,
+)
 from routers.docs import add_docs_pages
 from routing import StrictRoute
 from services import background_tasks
@@ -78,6 +89,7 @@ def create_app() -> FastAPI:
     for router in (
         tasks.router,
         analytics.router,
+        flow.router,
         notifications.router,
         auth.router,
         account.router,

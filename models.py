@@ -265,6 +265,9 @@ class TaskHistory(Base):
     status: Mapped[str | None] = mapped_column(String(11))
     previous_owner_id: Mapped[int | None] = mapped_column(BigInteger)
     previous_status: Mapped[str | None] = mapped_column(String(11))
+    # Of a task that is made or imported: when it began and, of one that came in completed, when it was.
+    task_created_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    task_completed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class OwnerCount(Base):

@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 import auth
 from schemas.tasks import TaskImport
+from services.flow import definitions
 
 DESCRIPTION = """
 People and programs keep their work here, and ask how it flows.
@@ -30,6 +31,7 @@ TAGS = [
     {"name": "users", "description": "Finding people to assign tasks to"},
     {"name": "tasks", "description": "Making, finding, changing and moving tasks"},
     {"name": "analytics", "description": "Figures about tasks"},
+    {"name": "flow", "description": definitions.markdown()},
     {"name": "notifications", "description": "What people are told, and how"},
     {"name": "system", "description": "The program itself"},
 ]

@@ -147,8 +147,8 @@ def insert_history(connection: Connection) -> None:
     """The entry that an import leaves for each task that has none yet."""
     connection.cursor().execute(
         "INSERT INTO task_history"
-        " (task_id, actor_id, kind, created_at, changes, owner_id, status)"
-        " SELECT id, user_id, 'imported', created_at, '{}', user_id, status FROM tasks"
+        " (task_id, actor_id, kind, created_at, changes, owner_id, status, task_created_at, task_completed_at)"
+        " SELECT id, user_id, 'imported', created_at, '{}', user_id, status, created_at, completed_at FROM tasks"
         " WHERE NOT EXISTS (SELECT 1 FROM task_history WHERE task_id = tasks.id)"
     )
 

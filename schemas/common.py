@@ -14,7 +14,7 @@ Role = Literal["admin", "member"]
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6}\d*)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 
 
-def _parse_time(value: Any) -> Any:
+def parse_time(value: Any) -> Any:
     """A time as RFC 3339 writes it, a naive one taken as UTC; raises ValueError outside the years 1 to 9999."""
     if isinstance(value, datetime):
         moment = value
@@ -51,7 +51,7 @@ def _not_blank(value: str) -> str:
 
 Time = Annotated[
     datetime,
-    BeforeValidator(_parse_time),
+    BeforeValidator(parse_time),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-22T09:30:00Z"]}),
 ]
 Text = Annotated[str, AfterValidator(_storable)]

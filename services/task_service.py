@@ -252,6 +252,8 @@ def history_values(
         "status": after.status if after is not None else None,
         "previous_owner_id": before.user_id if before is not None else None,
         "previous_status": before.status if before is not None else None,
+        "task_created_at": after.created_at if before is None and after is not None else None,
+        "task_completed_at": after.completed_at if before is None and after is not None else None,
     }
 
 

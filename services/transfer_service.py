@@ -232,6 +232,10 @@ def _to_cell(name: str, value: Any) -> str:
         return value.isoformat().replace("+00:00", "Z")
     if name == "tags":
         return json.dumps(value, ensure_ascii=False)
-    plain = str(value)
     # Numbers and times can't be formulas; an empty text must differ from none.
-    return f"'{plain}" if isinstance(value, str) and _FORMULA.match(plain) else plain
+    return formula_free(value) if isinstance(value, str) else str(value)
+
+
+def formula_free(value: str) -> str:
+    """The text as a cell that no spreadsheet takes for a formula."""
+    return f"'{value}" if _FORMULA.match(value) else value

@@ -1,0 +1,124 @@
+"""How the tasks of the caller flow, and of others for admins; as JSON or as a table."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Query, Response
+
+from auth import CurrentUser
+from errors import invalid_input
+from routers.negotiation import CSV, JSON, accepted
+from routing import ReadSession, Router
+from schemas import flow as shapes
+from schemas.flow import FlowQuery, ForecastQuery, IntervalQuery, ListQuery
+from services import flow
+from services.flow import tables
+from services.flow.definitions import DEFINITIONS
+from services.flow.question import ask
+
+router = Router(prefix="/analytics", tags=["flow"])
+
+Format = Annotated[str, Depends(accepted(JSON, CSV))]
+TABLE: dict[str, Any] = {
+    "responses": {200: {"content": {CSV: {"schema": {"type": "string"}}}}},
+    "errors": [403, 404, 406],
+}
+
+
+def _answer(media_type: str, answer: dict[str, Any], row: Any = None) -> dict[str, Any] | Response:
+    """The answer in the format that is wanted; `row` is the shape of the rows of its table."""
+    if media_type == JSON:
+        return answer
+    columns = list(row.__annotations__) if row is not None else []
+    headers = {"Vary": "Accept", "Link": '</analytics/definitions>; rel="describedby"'}
+    return Response(tables.to_csv(answer, columns), media_type=CSV, headers=headers)
+
+
+@router.get("/definitions", response_model=shapes.Definitions, short=True)
+def definitions(db: ReadSession, user: CurrentUser) -> dict[str, Any]:
+    """Tell what each figure means."""
+    return {"definitions": DEFINITIONS}
+
+
+@router.get("/flow", response_model=shapes.Flow, **TABLE)
+def read_flow(
+    db: ReadSession, user: CurrentUser, query: Annotated[FlowQuery, Query()], media_type: Format
+) -> dict[str, Any] | Response:
+    """Tell throughput, work in progress, lead time and cycle time, beside those of the period before."""
+    return _answer(media_type, flow.answers.flow(db, ask(db, user, query)))
+
+
+@router.get("/throughput", response_model=shapes.Throughput, **TABLE)
+def read_throughput(
+    db: ReadSession, user: CurrentUser, query: Annotated[IntervalQuery, Query()], media_type: Format
+) -> dict[str, Any] | Response:
+    """Count what was created and completed in each interval, empty ones included."""
+    answer = flow.answers.throughput(db, ask(db, user, query), query.interval)
+    return _answer(media_type, answer, shapes.ThroughputInterval)
+
+
+@router.get("/cumulative-flow", response_model=shapes.CumulativeFlow, **TABLE)
+def read_cumulative_flow(
+    db: ReadSession, user: CurrentUser, query: Annotated[IntervalQuery, Query()], media_type: Format
+) -> dict[str, Any] | Response:
+    """Count the tasks in each status at the end of each interval, from the history."""
+    answer = flow.answers.cumulative_flow(db, ask(db, user, query), query.interval)
+    return _answer(media_type, answer, shapes.CumulativeInterval)
+
+
+@router.get("/time-in-status", response_model=shapes.TimeInStatus, **TABLE)
+def read_time_in_status(
+    db: ReadSession, user: CurrentUser, query: Annotated[FlowQuery, Query()], media_type: Format
+) -> dict[str, Any] | Response:
+    """Tell how long completed tasks spent in each status."""
+    return _answer(media_type, flow.answers.time_in_status(db, ask(db, user, query)), shapes.StatusDurations)
+
+
+@router.get("/aging", response_model=shapes.Aging, **TABLE)
+def read_aging(
+    db: ReadSession, user: CurrentUser, query: Annotated[ListQuery, Query()], media_type: Format
+) -> dict[str, Any] | Response:
+    """List the open tasks, oldest first, each with the percentile of past cycle times that it has passed.
+
+    The past is that of the tasks completed in the period.
+    """
+    return _answer(media_type, flow.answers.aging(db, ask(db, user, query), query.limit), shapes.AgingTask)
+
+
+@router.get("/cycle-times", response_model=shapes.CycleTimeList, **TABLE)
+def read_cycle_times(
+    db: ReadSession, user: CurrentUser, query: Annotated[ListQuery, Query()], media_type: Format
+) -> dict[str, Any] | Response:
+    """List the tasks completed last in the period, each with its lead and cycle time."""
+    answer = flow.answers.cycle_times(db, ask(db, user, query), query.limit)
+    return _answer(media_type, answer, shapes.CycleTimeTask)
+
+
+@router.get("/forecast", response_model=shapes.Forecast, **(TABLE | {"errors": [403, 404, 406, 409]}))
+def read_forecast(
+    db: ReadSession, user: CurrentUser, query: Annotated[ForecastQuery, Query()], media_type: Format
+) -> dict[str, Any] | Response:
+    """Tell by when `remaining` tasks will be done, or how many will be `until` a day.
+
+    Monte Carlo from past throughput; the same question about the same history has the same answer. Too little
+    history is a 409 that says so.
+    """
+    if (query.remaining is None) == (query.until is None):
+        pointer = "?remaining" if query.remaining is None else "?until"
+        raise invalid_input([{"pointer": pointer, "detail": "Give one of `remaining` and `until`"}])
+    answer = flow.answers.will_be_done(
+        db,
+        ask(db, user, query),
+        remaining=query.remaining,
+        until=query.until,
+        from_given=query.from_ is not None,
+    )
+    return _answer(media_type, answer)
+
+
+@router.get("/burnup", response_model=shapes.Burnup, **TABLE)
+def read_burnup(
+    db: ReadSession, user: CurrentUser, query: Annotated[IntervalQuery, Query()], media_type: Format
+) -> dict[str, Any] | Response:
+    """Tell scope and completed over time, and when the scope of now will be completed."""
+    answer = flow.answers.burnup(db, ask(db, user, query), query.interval)
+    return _answer(media_type, answer, shapes.BurnupInterval)

@@ -1,0 +1,51 @@
+"""Which of the media types that an endpoint can answer with the caller wants."""
+
+from collections.abc import Callable, Sequence
+
+from fastapi import Request, Response
+
+from errors import NotAcceptable
+
+JSON, CSV, SVG = "application/json", "text/csv", "image/svg+xml"
+
+
+def best(accept: str, offered: Sequence[str]) -> str:
+    """The offered type that the header `Accept` likes best, the first of equals; raises NotAcceptable.
+
+    As RFC 9110 has it: the most specific range that fits a type says how much it is liked.
+    """
+    ranges = [_read(part) for part in accept.split(",") if part.strip()] or [("*/*", 1.0)]
+
+    def liking(media_type: str) -> float:
+        kind = media_type.partition("/")[0]
+        for wanted in (media_type, f"{kind}/*", "*/*"):
+            found = [quality for name, quality in ranges if name == wanted]
+            if found:
+                return max(found)
+        return 0.0
+
+    chosen = max(offered, key=liking)
+    if liking(chosen) <= 0:
+        raise NotAcceptable(f"This answers with {', '.join(offered)}: none of them is in `Accept`")
+    return chosen
+
+
+def _read(part: str) -> tuple[str, float]:
+    name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return name, float(parameter.removeprefix("q="))
+            except ValueError:
+                return name, 0.0
+    return name, 1.0
+
+
+def accepted(*offered: str) -> Callable[[Request, Response], str]:
+    """A dependency that tells which of these types to answer with."""
+
+    def choose(request: Request, response: Response) -> str:
+        response.headers["Vary"] = "Accept"
+        return best(",".join(request.headers.getlist("accept")), offered)
+
+    return choose

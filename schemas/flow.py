@@ -1,0 +1,361 @@
+"""How work flows: what is asked, and what is answered."""
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from typing_extensions import TypedDict
+
+from models import HIGHEST_PRIORITY, LARGEST_ID, PROJECT_LENGTH
+from schemas.analytics import Percentage
+from schemas.common import RFC_3339, Answer, TaskStatus, Text, parse_time
+
+MOST_REMAINING = 100_000
+
+
+def _day_or_time(value: Any) -> Any:
+    if isinstance(value, str) and not RFC_3339.fullmatch(value):
+        return _day(value)
+    return parse_time(value)
+
+
+def _day(value: Any) -> Any:
+    try:
+        return date.fromisoformat(value) if isinstance(value, str) and len(value) == 10 else _refuse()
+    except ValueError:
+        return _refuse()
+
+
+def _refuse() -> date:
+    raise ValueError("Input should be a day such as 2026-11-22")
+
+
+DAY_SCHEMA = {"type": "string", "format": "date", "examples": ["2026-11-22"]}
+TIME_SCHEMA = {"type": "string", "format": "date-time", "examples": ["2026-11-22T09:30:00Z"]}
+Day = Annotated[date, BeforeValidator(_day), WithJsonSchema(DAY_SCHEMA)]
+# A datetime is a date too.
+DayOrTime = Annotated[
+    date, PlainValidator(_day_or_time), WithJsonSchema({"anyOf": [DAY_SCHEMA, TIME_SCHEMA]})
+]
+
+
+# -- questions -------------------------------------------------------------------------------------
+
+
+class FlowQuery(BaseModel):
+    """Which tasks, and when."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    from_: Annotated[
+        DayOrTime | None,
+        Field(alias="from", description="A day, from its beginning, or a time; by default 90 days"),
+    ] = None
+    to: Annotated[
+        DayOrTime | None,
+        Field(description="A day, which is included, or a time, which is not; by default today"),
+    ] = None
+    tz: Annotated[
+        Text, Field(max_length=64, description="The IANA name of the time zone whose days these are")
+    ] = "UTC"
+    project: Annotated[Text | None, Field(max_length=PROJECT_LENGTH)] = None
+    tag: Annotated[Text | None, Field(max_length=50)] = None
+    priority: Annotated[int | None, Field(ge=0, le=HIGHEST_PRIORITY)] = None
+    user_id: Annotated[int | None, Field(ge=0, le=LARGEST_ID, description="Another's tasks (admins)")] = None
+    scope: Annotated[Literal["own", "all"], Field(description="`all`: everybody's tasks (admins)")] = "own"
+
+
+class IntervalQuery(FlowQuery):
+    """The same, interval by interval."""
+
+    interval: Literal["day", "week", "month"] = "week"
+
+
+class ListQuery(FlowQuery):
+    """The same, and how many tasks are listed."""
+
+    limit: Annotated[int, Field(ge=1, le=5000, description="How many tasks at most")] = 500
+
+
+class ForecastQuery(FlowQuery):
+    """How many tasks are to be done, or by when."""
+
+    remaining: Annotated[
+        int | None, Field(ge=1, le=MOST_REMAINING, description="How many tasks are still to be done")
+    ] = None
+    until: Annotated[Day | None, Field(description="By the end of this day")] = None
+
+
+# -- answers ---------------------------------------------------------------------------------------
+# The parts are TypedDicts, for they are written from plain dicts.
+
+Hours = Annotated[float | None, Field(examples=[26.5])]
+Count = Annotated[int, Field(examples=[12])]
+Link = Annotated[
+    str,
+    Field(
+        description="The list of the tasks behind the figure, page by page",
+        examples=["/tasks?status=completed&completed_after=2026-11-01T00%3A00%3A00Z"],
+    ),
+]
+
+
+class PeriodRead(TypedDict):
+    """A stretch of time, its end not included."""
+
+    starts_at: datetime
+    ends_at: datetime
+    tz: str
+
+
+class Durations(TypedDict):
+    """What durations come to; nulls without any."""
+
+    n: Count
+    mean_hours: Hours
+    p50_hours: Hours
+    p70_hours: Hours
+    p85_hours: Hours
+    p95_hours: Hours
+    min_hours: Hours
+    max_hours: Hours
+
+
+class CycleTimes(Durations):
+    """What cycle times come to, and how many tasks were never started."""
+
+    never_started: Count
+
+
+class FlowFigures(TypedDict):
+    """The figures of one period."""
+
+    period: PeriodRead
+    throughput: Count
+    work_in_progress: Annotated[int, Field(description="At the end of the period, or now")]
+    lead_time: Durations
+    cycle_time: CycleTimes
+    links: "CompletedLink"
+
+
+class CompletedLink(TypedDict):
+    """Where the tasks behind an answer are."""
+
+    completed: Link
+
+
+class CreatedAndCompletedLinks(TypedDict):
+    """Where the tasks behind an answer are."""
+
+    created: Link
+    completed: Link
+
+
+class OpenLink(TypedDict):
+    """Where the tasks behind an answer are."""
+
+    open: Link
+    completed: Annotated[str, Field(description="The tasks whose cycle times ages are compared with")]
+
+
+class FlowAnswer(Answer):
+    """What every answer about flow tells of itself."""
+
+    as_of: Annotated[datetime, Field(description="When the figures were right")]
+    n: Annotated[int, Field(description="How many tasks the answer rests on", examples=[12])]
+    period: PeriodRead
+    definitions: dict[str, str]
+
+
+class Flow(FlowAnswer):
+    """The figures of this period beside those of the one before."""
+
+    current: FlowFigures
+    previous: FlowFigures
+
+
+class ThroughputInterval(TypedDict):
+    """What was created and completed in an interval."""
+
+    date: Annotated[date, Field(description="The day it begins")]
+    starts_at: datetime
+    ends_at: datetime
+    created: Count
+    completed: Count
+
+
+class Throughput(FlowAnswer):
+    """What was created and completed in each interval; `n` is how many were completed."""
+
+    n_created: Count
+    intervals: list[ThroughputInterval]
+    links: CreatedAndCompletedLinks
+
+
+class CumulativeInterval(TypedDict):
+    """How many tasks were in each status at the end of an interval."""
+
+    date: Annotated[date, Field(description="The day it begins")]
+    ends_at: Annotated[datetime, Field(description="The moment that is told of, which is not included")]
+    pending: Count
+    in_progress: Count
+    completed: Count
+
+
+class CumulativeFlow(FlowAnswer):
+    """How many tasks were in each status at the end of each interval; `n` is how many there were in all."""
+
+    intervals: list[CumulativeInterval]
+
+
+class StatusDurations(Durations):
+    """What the time in one status comes to."""
+
+    status: TaskStatus
+
+
+class TimeInStatus(FlowAnswer):
+    """How long the tasks completed in the period were in each status."""
+
+    statuses: list[StatusDurations]
+    links: CompletedLink
+
+
+class AgingTask(TypedDict):
+    """An open task."""
+
+    id: Annotated[int, Field(examples=[1])]
+    title: Annotated[str, Field(examples=["Write the report"])]
+    project: Annotated[str, Field(examples=["Research"])]
+    status: TaskStatus
+    since: Annotated[datetime, Field(description="When it was started or, of one that was not, created")]
+    never_started: bool
+    age_hours: Annotated[float, Field(examples=[26.5])]
+    age_percentile: Annotated[
+        Percentage | None, Field(description="Of the past cycle times; null where there are none")
+    ]
+
+
+class Aging(FlowAnswer):
+    """The open tasks, oldest first; `n` is how many there are in all."""
+
+    cycle_time: CycleTimes
+    tasks: list[AgingTask]
+    links: OpenLink
+
+
+class CycleTimeTask(TypedDict):
+    """A completed task."""
+
+    id: Annotated[int, Field(examples=[1])]
+    title: Annotated[str, Field(examples=["Write the report"])]
+    project: Annotated[str, Field(examples=["Research"])]
+    completed_at: datetime
+    never_started: bool
+    lead_time_hours: Annotated[float, Field(examples=[50.25])]
+    cycle_time_hours: Annotated[float, Field(examples=[26.5])]
+
+
+class CycleTimeList(FlowAnswer):
+    """The tasks completed last in the period; `n` is how many were completed in all."""
+
+    cycle_time: CycleTimes
+    tasks: list[CycleTimeTask]
+    links: CompletedLink
+
+
+class DaysByChance(TypedDict):
+    """The day by whose end it is done, with that chance; null where it is more than ten years away."""
+
+    p50: date | None
+    p70: date | None
+    p85: date | None
+    p95: date | None
+
+
+class CountsByChance(TypedDict):
+    """How many are done at least, with that chance."""
+
+    p50: Count
+    p70: Count
+    p85: Count
+    p95: Count
+
+
+class DayChance(TypedDict):
+    """How likely it is to be done by the end of a day."""
+
+    date: date
+    percentage: Percentage
+
+
+class CountChance(TypedDict):
+    """How likely it is that at least so many are done."""
+
+    count: Count
+    percentage: Percentage
+
+
+class ForecastBasis(TypedDict):
+    """The past that a forecast rests on."""
+
+    starts_on: date
+    ends_before: date
+    weeks: Annotated[int, Field(examples=[26])]
+    completed: Annotated[int, Field(description="In these weeks", examples=[120])]
+    trials: Annotated[int, Field(examples=[10_000])]
+
+
+class Forecast(FlowAnswer):
+    """By when, or how many by then; `n` is how many tasks were completed in the past it rests on."""
+
+    starts_on: Annotated[date, Field(description="The first day of the forecast")]
+    basis: ForecastBasis
+    remaining: int | None
+    until: date | None
+    done_by: Annotated[DaysByChance | None, Field(description="With `remaining`")]
+    how_many: Annotated[CountsByChance | None, Field(description="With `until`")]
+    days: Annotated[
+        list[DayChance], Field(description="With `remaining`: the chance day by day, as it grows")
+    ]
+    counts: Annotated[
+        list[CountChance], Field(description="With `until`: the chance of each number, as it falls")
+    ]
+    links: CompletedLink
+
+
+class BurnupInterval(TypedDict):
+    """Scope and what was completed at the end of an interval."""
+
+    date: Annotated[date, Field(description="The day it begins")]
+    ends_at: Annotated[datetime, Field(description="The moment that is told of, which is not included")]
+    scope: Count
+    completed: Count
+
+
+class ConePoint(CountsByChance):
+    """How many will have been completed by the end of a day, at least, with each chance."""
+
+    date: date
+
+
+class BurnupForecast(TypedDict):
+    """When the scope of now will be completed."""
+
+    remaining: Count
+    done_by: DaysByChance | None
+    cone: list[ConePoint]
+    refused: Annotated[str | None, Field(description="Why there is no forecast, where there is none")]
+
+
+class Burnup(FlowAnswer):
+    """Scope and completed over time; `n` is the scope now."""
+
+    intervals: list[BurnupInterval]
+    forecast: BurnupForecast
+
+
+class Definitions(Answer):
+    """What each figure means."""
+
+    definitions: dict[str, str]

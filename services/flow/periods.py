@@ -1,0 +1,117 @@
+"""Days, weeks and months as the asker's calendar has them, as moments in microseconds."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from errors import invalid_input
+from models import microseconds, moment
+
+Interval = Literal["day", "week", "month"]
+
+DAY = timedelta(days=1)
+WEEK = timedelta(days=7)
+DEFAULT_DAYS = 90
+# Where adding a period before the first one can't leave the calendar.
+EARLIEST, LATEST = date(1900, 1, 1), date(2200, 1, 1)
+MOST_INTERVALS = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A stretch of time, the end not included, and the zone whose days it is asked in."""
+
+    start: int
+    end: int
+    zone: ZoneInfo
+
+    def first_day(self) -> date:
+        """The day that the period begins in."""
+        return local_day(self.start, self.zone)
+
+    def before(self) -> "Period":
+        """The period of the same length that ends where this one begins; in days where it is whole days."""
+        first, behind = local_day(self.start, self.zone), local_day(self.end, self.zone)
+        if (midnight(first, self.zone), midnight(behind, self.zone)) == (self.start, self.end):
+            return Period(midnight(first - (behind - first), self.zone), self.start, self.zone)
+        return Period(self.start - (self.end - self.start), self.start, self.zone)
+
+
+@lru_cache(maxsize=256)
+def zone_named(name: str) -> ZoneInfo:
+    """The time zone of an IANA name; raises InvalidInput."""
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        problem = "Is not the IANA name of a time zone, such as Europe/Paris"
+        raise invalid_input([{"pointer": "?tz", "detail": problem}]) from None
+
+
+def midnight(day: date, zone: ZoneInfo) -> int:
+    """When a day begins; where the clocks skip midnight, the first moment after it."""
+    return microseconds(datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC))
+
+
+def local_day(at: int, zone: ZoneInfo) -> date:
+    """The day that a moment falls on."""
+    return moment(at).astimezone(zone).date()
+
+
+def period(start: date | None, end: date | None, zone: ZoneInfo, now: int) -> Period:
+    """The period between two dates or times, the last 90 days where they are left out; raises InvalidInput."""
+    for name, value in (("from", start), ("to", end)):
+        if value is not None and not EARLIEST <= _day(value) <= LATEST:
+            problem = f"Should be between the years {EARLIEST.year} and {LATEST.year}"
+            raise invalid_input([{"pointer": f"?{name}", "detail": problem}])
+    end = local_day(now, zone) if end is None else end
+    until = microseconds(end) if isinstance(end, datetime) else midnight(end + DAY, zone)
+    if start is None:
+        start = local_day(until - 1, zone) - DAY * (DEFAULT_DAYS - 1)
+    since = microseconds(start) if isinstance(start, datetime) else midnight(start, zone)
+    if since >= until:
+        raise invalid_input([{"pointer": "?from", "detail": "Should be before `to`"}])
+    return Period(since, until, zone)
+
+
+def _day(value: date) -> date:
+    return value.date() if isinstance(value, datetime) else value
+
+
+def first_of(day: date, interval: Interval) -> date:
+    """The day on which the interval that holds this day begins."""
+    if interval == "week":
+        return day - DAY * day.weekday()
+    return day.replace(day=1) if interval == "month" else day
+
+
+def following(day: date, interval: Interval) -> date:
+    """The first day of the next interval."""
+    if interval == "month":
+        return (day.replace(day=1) + 31 * DAY).replace(day=1)
+    return day + (WEEK if interval == "week" else DAY)
+
+
+def intervals(asked: Period, interval: Interval) -> list[Period]:
+    """The intervals of a period in order, the first and the last cut to it; raises InvalidInput for too many."""
+    return list(_cut(asked, interval))
+
+
+def _cut(asked: Period, interval: Interval) -> Iterator[Period]:
+    day = first_of(asked.first_day(), interval)
+    start, count = asked.start, 0
+    while start < asked.end:
+        day = following(day, interval)
+        end = min(midnight(day, asked.zone), asked.end)
+        # A zone that has crossed the date line has a day that does not exist.
+        if end > start:
+            count += 1
+            if count > MOST_INTERVALS:
+                problem = (
+                    f"Makes more than {MOST_INTERVALS:,} intervals: ask for longer ones or a shorter period"
+                )
+                raise invalid_input([{"pointer": "?interval", "detail": problem}])
+            yield Period(start, end, asked.zone)
+            start = end

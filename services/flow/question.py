@@ -1,0 +1,77 @@
+"""What is asked: whose tasks, which of them, and when; and the address of the list of them."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.orm import Session
+
+from errors import Forbidden, NotFound, invalid_input
+from models import Caller, microseconds, moment, users
+from schemas.flow import FlowQuery
+from services.flow import periods
+from services.flow.periods import Period
+
+_USER = select(users.c.id).where(users.c.id == bindparam("user_id"))
+
+
+class Selection(NamedTuple):
+    """Whose tasks, and which of them; the owner is None for everybody's."""
+
+    owner_id: int | None
+    project: str | None = None
+    tag: str | None = None
+    priority: int | None = None
+
+    def filters(self) -> dict[str, Any]:
+        """The filters that are given, by the names they have in lists of tasks."""
+        given = {"project": self.project, "tag": self.tag, "priority": self.priority}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question that may be asked by the one who asks it, at the moment it is asked."""
+
+    selection: Selection
+    period: Period
+    as_of: int
+    # The list of tasks that holds those behind the answer, and what chooses the owner in it.
+    path: str
+    owner: dict[str, int]
+
+    @property
+    def now_or_end(self) -> int:
+        """The end of the period, or where it lies ahead the moment after now."""
+        return min(self.period.end, self.as_of + 1)
+
+    def link(self, *statuses: str, **times: int) -> str:
+        """The address of the list of the tasks with any of the statuses, within the times."""
+        query: list[tuple[str, Any]] = [*self.owner.items(), *self.selection.filters().items()]
+        query += [("status", status) for status in statuses]
+        query += [(name, moment(at).isoformat().replace("+00:00", "Z")) for name, at in times.items()]
+        return f"{self.path}?{urlencode(query)}" if query else self.path
+
+
+def ask(db: Session, caller: Caller, query: FlowQuery) -> Question:
+    """The question of a caller; raises Forbidden, NotFound, InvalidInput."""
+    owner_id: int | None = caller.id
+    path, owner = "/tasks", {}
+    if query.scope == "all" or query.user_id not in (None, caller.id):
+        if not caller.is_admin:
+            raise Forbidden("Admin access required", code="admin_required")
+        if query.scope == "all":
+            if query.user_id is not None:
+                problem = "Is one user's: leave it out with `scope=all`"
+                raise invalid_input([{"pointer": "?user_id", "detail": problem}])
+            owner_id, path = None, "/tasks/all"
+        else:
+            if db.execute(_USER, {"user_id": query.user_id}).first() is None:
+                raise NotFound("User not found", code="user_not_found")
+            assert query.user_id is not None
+            owner_id, path, owner = query.user_id, "/tasks/admin/filter", {"user_id": query.user_id}
+    as_of = microseconds(datetime.now(UTC))
+    period = periods.period(query.from_, query.to, periods.zone_named(query.tz), as_of)
+    return Question(Selection(owner_id, query.project, query.tag, query.priority), period, as_of, path, owner)

@@ -1,0 +1,117 @@
+"""History replayed: from changes of tasks to the spells they spent in a status.
+
+A spell begins at `start` and lasts until before `stop`. Whose it was is `mine`: the account's that is
+asked about, or with everybody's tasks anybody's.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.flow.statistics import Integers
+
+PENDING, IN_PROGRESS, COMPLETED, GONE = 0, 1, 2, 3
+STATUSES = ("pending", "in_progress", "completed")
+NEVER = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Changes of status or owner, in any order; `done` is when a task was completed that came in completed."""
+
+    task: Integers
+    row: Integers
+    at: Integers
+    status: Integers
+    mine: NDArray[np.bool_]
+    done: Integers
+
+
+@dataclass(frozen=True, slots=True)
+class Spells:
+    """Sorted by task and start."""
+
+    task: Integers
+    start: Integers
+    stop: Integers
+    status: Integers
+    mine: NDArray[np.bool_]
+
+    def of(self, chosen: NDArray[np.bool_]) -> "Spells":
+        """The chosen ones."""
+        return Spells(
+            self.task[chosen], self.start[chosen], self.stop[chosen], self.status[chosen], self.mine[chosen]
+        )
+
+
+def replay(events: Events) -> Spells:
+    """The spells between the changes of each task; the last one of a task has no end."""
+    # What came in completed was pending until then: its row stands for two changes.
+    came_done = np.flatnonzero(events.done != NEVER)
+    task = np.concatenate((events.task, events.task[came_done]))
+    row = np.concatenate((events.row * 2, events.row[came_done] * 2 + 1))
+    at = np.concatenate((events.at, events.done[came_done]))
+    status = np.concatenate((events.status, events.status[came_done]))
+    status[came_done] = PENDING
+    mine = np.concatenate((events.mine, events.mine[came_done]))
+
+    order = np.lexsort((row, task))
+    task, at, status, mine = task[order], at[order], status[order], mine[order]
+    same_task = task[1:] == task[:-1]
+    _never_backwards(at, same_task)
+    stop = np.full(len(at), NEVER, np.int64)
+    stop[:-1][same_task] = at[1:][same_task]
+    return Spells(task, at, stop, status, mine & (status != GONE))
+
+
+def _never_backwards(at: Integers, same_task: NDArray[np.bool_]) -> None:
+    """Let no change of a task come before the one it followed: clocks are set back, imports lie ahead."""
+    backwards = np.flatnonzero(same_task & (at[1:] < at[:-1]))
+    for first in backwards.tolist():
+        place = first
+        while place < len(same_task) and same_task[place] and at[place + 1] < at[place]:
+            at[place + 1] = at[place]
+            place += 1
+
+
+def first_started(spells: Spells, tasks: Integers) -> Integers:
+    """When each of the tasks, sorted by id, was first in progress; NEVER where it was not."""
+    started = np.flatnonzero(spells.status == IN_PROGRESS)
+    ids = spells.task[started]
+    # Spells are sorted: the first of each task stands where the task changes.
+    firsts = np.flatnonzero(np.diff(ids, prepend=-1))
+    ids = ids[firsts]
+    found = np.full(len(tasks), NEVER, np.int64)
+    if len(ids):
+        place = np.minimum(np.searchsorted(ids, tasks), len(ids) - 1)
+        known = ids[place] == tasks
+        found[known] = spells.start[started[firsts[place[known]]]]
+    return found
+
+
+def counts_at(spells: Spells, moments: Integers) -> Integers:
+    """How many of the account's tasks were in each status just before each moment: a row each."""
+    found = np.empty((len(moments), len(STATUSES)), np.int64)
+    for status in range(len(STATUSES)):
+        chosen = spells.mine & (spells.status == status)
+        begun = np.searchsorted(np.sort(spells.start[chosen]), moments, "left")
+        ended = np.searchsorted(np.sort(spells.stop[chosen]), moments, "left")
+        found[:, status] = begun - ended
+    return found
+
+
+def time_spent(spells: Spells, tasks: Integers, until: Integers) -> list[Integers]:
+    """For each status, how long the tasks, sorted by id, were in it until a moment each: those that were at all."""
+    place = np.minimum(np.searchsorted(tasks, spells.task), max(len(tasks) - 1, 0))
+    ours = tasks[place] == spells.task if len(tasks) else np.zeros(len(spells.task), bool)
+    place, start, status = place[ours], spells.start[ours], spells.status[ours]
+    stop = np.minimum(spells.stop[ours], until[place])
+    found = []
+    for each in range(len(STATUSES)):
+        # A spell without length was not spent there; the last completion is where the time ends.
+        chosen = (status == each) & (stop > start)
+        total = np.zeros(len(tasks), np.int64)
+        np.add.at(total, place[chosen], (stop - start)[chosen])
+        found.append(total[total > 0])
+    return found

@@ -1,0 +1,40 @@
+"""What a sample of durations comes to, from whole microseconds, so that every database gives the same."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+
+HOUR = 3_600_000_000  # microseconds
+PERCENTILES = (50, 70, 85, 95)
+
+
+def hours(value: float) -> float:
+    """Microseconds as hours, to two decimals."""
+    return round(value / HOUR, 2)
+
+
+def percentile(ordered: Integers, percent: int) -> float | None:
+    """By linear interpolation, in microseconds; of sorted values, None without any."""
+    if not len(ordered):
+        return None
+    # Whole numbers as far as possible: a hundredth of a place between two neighbours.
+    below, part = divmod((len(ordered) - 1) * percent, 100)
+    low, high = int(ordered[below]), int(ordered[min(below + 1, len(ordered) - 1)])
+    return low + (high - low) * part / 100
+
+
+def summary(durations: Integers) -> dict[str, Any]:
+    """How many they are and what they come to in hours; nulls without any."""
+    ordered = np.sort(durations)
+    # Summed by Python: a hundred thousand durations of years do not fit into 64 bits.
+    values: list[float | None] = [sum(ordered.tolist()) / len(ordered) if len(ordered) else None]
+    values += [percentile(ordered, percent) for percent in (*PERCENTILES, 0, 100)]
+    names = ("mean", *(f"p{percent}" for percent in PERCENTILES), "min", "max")
+    figures = {
+        f"{name}_hours": None if value is None else hours(value)
+        for name, value in zip(names, values, strict=True)
+    }
+    return {"n": len(ordered), **figures}

@@ -1,0 +1,584 @@
+"""How work flows, over HTTP: each figure of a real tracker computed once more, and histories of our own."""
+
+import csv
+import io
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+import time_machine
+from fastapi.testclient import TestClient
+
+from auth import forget_verified_tokens
+from database import database
+from main import app
+from services.flow import history
+from tests.api import Api, Person
+from tests.conftest import empty
+from tests.tracker import issues, moments, second
+
+HOUR = 3600
+BERLIN = ZoneInfo("Europe/Berlin")
+YEAR = "from=2016-01-01&to=2016-12-31&tz=Europe/Berlin"
+START = round(datetime(2016, 1, 1, tzinfo=BERLIN).timestamp())
+END = round(datetime(2017, 1, 1, tzinfo=BERLIN).timestamp())
+
+
+@pytest.fixture
+def ada(api: Api) -> Person:
+    return api.person()
+
+
+@pytest.fixture
+def tracker(ada: Person) -> Person:
+    """Somebody who has imported the tracker's issues."""
+    assert ada.post("/tasks/import", json=issues()).status_code == 201
+    return ada
+
+
+def figures(person: Person, path: str) -> Any:
+    answer = person.get(f"/analytics/{path}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def rows_behind(person: Person, link: str) -> list[dict[str, Any]]:
+    """All tasks that a link leads to, page by page."""
+    found: list[dict[str, Any]] = []
+    address: str | None = link + ("&" if "?" in link else "?") + "limit=500"
+    while address:
+        answer = person.get(address)
+        assert answer.status_code == 200, answer.text
+        found += answer.json()
+        address = answer.links.get("next", {}).get("url")
+    return found
+
+
+def about(value: float | list[float] | None) -> Any:
+    """Two ways to compute may round to different hundredths."""
+    return pytest.approx(value, abs=0.011)
+
+
+def assert_durations(found: dict[str, Any], seconds: Any) -> None:
+    """The figures of these durations, as NumPy computes them."""
+    expected = np.asarray(seconds) / HOUR
+    assert found["n"] == len(expected)
+    for name, percent in (("min", 0), ("p50", 50), ("p70", 70), ("p85", 85), ("p95", 95), ("max", 100)):
+        assert found[f"{name}_hours"] == about(np.percentile(expected, percent))
+    assert found["mean_hours"] == about(expected.mean())
+
+
+# -- a real tracker's figures, computed once more --------------------------------------------------
+
+
+def test_flow_of_a_year_beside_the_year_before(tracker: Person) -> None:
+    created, completed = moments(issues(), "created_at"), moments(issues(), "completed_at")
+    found = figures(tracker, f"flow?{YEAR}")
+    year_before = round(datetime(2014, 12, 31, tzinfo=BERLIN).timestamp())
+    for name, start, end in (("current", START, END), ("previous", year_before, START)):
+        chosen = (completed >= start) & (completed < end)
+        part = found[name]
+        assert part["throughput"] == chosen.sum() == len(rows_behind(tracker, part["links"]["completed"]))
+        assert_durations(part["lead_time"], (completed - created)[chosen])
+        assert_durations(part["cycle_time"], (completed - created)[chosen])
+        assert part["cycle_time"]["never_started"] == chosen.sum()
+        assert part["work_in_progress"] == 0
+    assert found["n"] == found["current"]["throughput"]
+    assert second(found["as_of"]) > END
+
+
+@pytest.mark.parametrize("interval", ["day", "week", "month"])
+def test_throughput_of_each_interval(tracker: Person, interval: str) -> None:
+    found = figures(tracker, f"throughput?interval={interval}&{YEAR}")
+    days = {
+        name: np.array(
+            [
+                datetime.fromtimestamp(at, BERLIN).date()
+                for at in moments(issues(), f"{name}_at")
+                if START <= at < END
+            ],
+            "datetime64[D]",
+        )
+        for name in ("created", "completed")
+    }
+    first = np.datetime64("2016-01-01")
+    edges = {
+        "day": np.arange("2016-01-01", "2017-01-02", dtype="datetime64[D]"),
+        # The first of January is a Friday: the first week has three days of the year.
+        "week": np.append(first, np.arange("2016-01-04", "2017-01-08", 7, dtype="datetime64[D]")),
+        "month": np.arange("2016-01", "2017-02", dtype="datetime64[M]").astype("datetime64[D]"),
+    }[interval]
+    assert [each["date"] for each in found["intervals"]] == [str(edge) for edge in edges[:-1]]
+    for name, times in days.items():
+        counts = [int(((times >= a) & (times < b)).sum()) for a, b in pairwise(edges)]
+        assert [each[name] for each in found["intervals"]] == counts
+    assert found["n"] == len(days["completed"]) == len(rows_behind(tracker, found["links"]["completed"]))
+    assert found["n_created"] == len(days["created"]) == len(rows_behind(tracker, found["links"]["created"]))
+
+
+@pytest.mark.parametrize("narrowed", [None, "project", "tag"])
+def test_cumulative_flow_and_burnup_of_an_import(tracker: Person, narrowed: str | None) -> None:
+    named = {None: lambda _: True, "project": lambda row: row["project"] == "docs"}
+    rows = list(filter(named.get(narrowed, lambda row: "docs" in row.get("tags", ())), issues()))
+    query = f"interval=month&from=2012-01-01&to=2018-12-31{f'&{narrowed}=docs' if narrowed else ''}"
+    created, completed = moments(rows, "created_at"), moments(rows, "completed_at")
+    found = figures(tracker, f"cumulative-flow?{query}")
+    burnup = figures(tracker, f"burnup?{query}")
+    assert len(found["intervals"]) == 84
+    for each, up in zip(found["intervals"], burnup["intervals"], strict=True):
+        end = second(each["ends_at"])
+        done = int((completed < end).sum())
+        there = int((created < end).sum())
+        assert (each["pending"], each["in_progress"], each["completed"]) == (there - done, 0, done)
+        assert (up["scope"], up["completed"]) == (there, done)
+    assert found["n"] == burnup["n"] == len(rows)
+
+
+def test_time_in_status_of_an_import_is_all_pending(tracker: Person) -> None:
+    created, completed = moments(issues(), "created_at"), moments(issues(), "completed_at")
+    found = figures(tracker, f"time-in-status?{YEAR}")
+    chosen = (completed >= START) & (completed < END)
+    pending, in_progress, done = found["statuses"]
+    assert_durations(pending, (completed - created)[chosen])
+    assert (in_progress["n"], in_progress["mean_hours"], done["n"]) == (0, None, 0)
+    assert found["n"] == chosen.sum() == len(rows_behind(tracker, found["links"]["completed"]))
+
+
+def test_aging_and_the_percentile_that_each_open_task_has_passed(tracker: Person) -> None:
+    created, completed = moments(issues(), "created_at"), moments(issues(), "completed_at")
+    past = (completed - created)[(completed >= START) & (completed < END)]
+    found = figures(tracker, f"aging?{YEAR}")
+    open_ = sorted(created[completed == 2**40].tolist())
+    assert [second(task["since"]) for task in found["tasks"]] == open_
+    for task in found["tasks"]:
+        age = second(found["as_of"]) - second(task["since"])
+        assert task["age_hours"] == pytest.approx(age / HOUR, abs=0.01)
+        assert task["age_percentile"] == pytest.approx(100 * (past <= age).mean(), abs=0.01)
+    assert found["n"] == len(open_) == len(rows_behind(tracker, found["links"]["open"]))
+    assert found["cycle_time"]["n"] == len(past) == len(rows_behind(tracker, found["links"]["completed"]))
+    assert len(figures(tracker, f"aging?limit=3&{YEAR}")["tasks"]) == 3
+
+
+def test_cycle_times_are_those_of_the_tasks_completed_last(tracker: Person) -> None:
+    found = figures(tracker, f"cycle-times?limit=5000&{YEAR}")
+    chosen = [row for row in issues() if START <= second(row.get("completed_at", "2099-01-01")) < END]
+    assert found["n"] == len(found["tasks"]) == len(chosen)
+    expected = sorted(chosen, key=lambda row: row["completed_at"], reverse=True)
+    assert [task["completed_at"] for task in found["tasks"]] == [row["completed_at"] for row in expected]
+    hours = sorted((second(row["completed_at"]) - second(row["created_at"])) / HOUR for row in expected)
+    assert sorted(task["cycle_time_hours"] for task in found["tasks"]) == about(hours)
+
+
+# -- forecasts -------------------------------------------------------------------------------------
+
+
+def past_weeks(today: str, weeks: int = 26) -> Any:
+    """How many issues were completed on each day of the weeks before a day."""
+    completed = moments(issues(), "completed_at")
+    end = second(f"{today}T00:00:00Z")
+    days = [
+        ((completed >= end - k * 86400) & (completed < end - (k - 1) * 86400)).sum()
+        for k in range(weeks * 7, 0, -1)
+    ]
+    return np.array(days).reshape(weeks, 7)
+
+
+def test_how_many_by_a_day_is_near_the_exact_distribution(tracker: Person) -> None:
+    found = figures(tracker, "forecast?to=2016-12-31&until=2017-01-30")
+    weeks = past_weeks("2017-01-01")
+    assert found["n"] == found["basis"]["completed"] == weeks.sum()
+    assert found["n"] == len(rows_behind(tracker, found["links"]["completed"]))
+    # Exactly: the sums of four weeks and two days, each week as likely as any other.
+    one, rest = np.bincount(weeks.sum(axis=1)) / 26, np.bincount(weeks[:, :2].sum(axis=1)) / 26
+    exact = rest
+    for _ in range(4):
+        exact = np.convolve(exact, one)
+    at_least = exact[::-1].cumsum()[::-1]
+    for percent in (50, 70, 85, 95):
+        count = found["how_many"][f"p{percent}"]
+        assert at_least[count] >= percent / 100 - 0.02
+        assert at_least[count + 1] <= percent / 100 + 0.02
+    for point in found["counts"]:
+        assert point["percentage"] / 100 == pytest.approx(at_least[point["count"]], abs=0.02)
+
+
+def test_by_when_so_many_are_done_agrees_with_how_many_by_then(tracker: Person) -> None:
+    by_when = figures(tracker, "forecast?to=2016-12-31&remaining=60")
+    assert by_when["starts_on"] == "2017-01-01"
+    for percent in (50, 70, 85, 95):
+        day = date.fromisoformat(by_when["done_by"][f"p{percent}"])
+        there = figures(tracker, f"forecast?to=2016-12-31&until={day}")["how_many"][f"p{percent}"]
+        before = figures(tracker, f"forecast?to=2016-12-31&until={day - timedelta(2)}")["how_many"]
+        assert before[f"p{percent}"] - 2 <= 60 <= there + 2
+    percentages = [point["percentage"] for point in by_when["days"]]
+    assert percentages == sorted(percentages)
+    assert percentages[-1] == 100
+
+
+def test_how_many_at_85_percent_held_on_most_of_20_dates(tracker: Person) -> None:
+    completed = moments(issues(), "completed_at")
+    held = 0
+    for number in range(20):
+        today = date(2015, 9, 1) + timedelta(56 * number)
+        until = today + timedelta(27)
+        answer = figures(tracker, f"forecast?to={today - timedelta(1)}&until={until}")
+        start = second(f"{today}T00:00:00Z")
+        happened = ((completed >= start) & (completed < start + 28 * 86400)).sum()
+        held += int(happened >= answer["how_many"]["p85"])
+    assert held >= 14
+
+
+def test_the_same_question_has_the_same_answer(tracker: Person) -> None:
+    questions = ("forecast?to=2016-12-31&remaining=60", "forecast?to=2016-12-31&until=2017-03-01")
+    for question in questions:
+        first, second_ = (figures(tracker, question) | {"as_of": None} for _ in range(2))
+        assert first == second_
+
+
+def test_a_forecast_on_too_little_history_is_refused_with_the_reason(ada: Person) -> None:
+    ada.task(status="completed")
+    answer = ada.get("/analytics/forecast?remaining=5")
+    assert (answer.status_code, answer.json()["code"]) == (409, "too_little_history")
+    assert "it takes at least 10 in 4 weeks" in answer.json()["detail"]
+    assert "Too little history" in figures(ada, "burnup")["forecast"]["refused"]
+
+
+def test_a_forecast_needs_one_of_its_two_questions(ada: Person) -> None:
+    for query in ("", "?remaining=5&until=2099-01-01"):
+        answer = ada.get(f"/analytics/forecast{query}")
+        assert answer.status_code == 422
+        assert "Give one of `remaining` and `until`" in answer.json()["detail"]
+
+
+def test_what_lies_beyond_ten_years_has_no_date(tracker: Person) -> None:
+    found = figures(tracker, "forecast?to=2016-12-31&remaining=100000")
+    assert found["done_by"] == {"p50": None, "p70": None, "p85": None, "p95": None}
+    answer = tracker.get("/analytics/forecast?to=2016-12-31&until=2030-01-01")
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "?until")
+
+
+def test_burnups_cone_ends_at_the_scope(tracker: Person) -> None:
+    found = figures(tracker, "burnup?to=2018-07-31&from=2018-01-01")
+    cone = found["forecast"]["cone"]
+    assert found["forecast"]["remaining"] == found["n"] - found["intervals"][-1]["completed"]
+    assert all(point["p50"] >= point["p70"] >= point["p85"] >= point["p95"] for point in cone)
+    assert cone[-1]["p50"] <= found["n"]
+
+
+# -- histories of our own --------------------------------------------------------------------------
+
+
+class Clock:
+    """Somebody whose calls are made at times of the test's choice."""
+
+    def __init__(self, api: Api, start: datetime, travel: Callable[[datetime], None]) -> None:
+        self.api, self.start, self._travel = api, start, travel
+        self.people: dict[str, Person] = {}
+
+    def at(self, hours: float, username: str = "ada", *, admin: bool = False) -> Person:
+        """The person, logged in so many hours after the start."""
+        self._travel(self.start + timedelta(hours=hours))
+        if username not in self.people:
+            self.people[username] = self.api.person(username, admin=admin)
+        else:
+            self.people[username].token = self.api.log_in(username)
+        return self.people[username]
+
+
+@pytest.fixture
+def clock(api: Api) -> Any:
+    start = datetime(2026, 3, 2, 8, tzinfo=UTC)  # a Monday
+    with time_machine.travel(start, tick=False) as traveller:
+        yield Clock(api, start, traveller.move_to)
+
+
+def move(person: Person, task: dict[str, Any], status: str) -> None:
+    assert person.put(f"/tasks/{task['id']}", json={"status": status}).status_code == 200
+
+
+def test_cycle_time_begins_with_the_first_in_progress(clock: Clock) -> None:
+    ada = clock.at(0)
+    worked_on, never_started = ada.task("worked on"), ada.task("never started")
+    move(clock.at(10), worked_on, "in_progress")
+    move(clock.at(20), worked_on, "pending")
+    move(clock.at(25), worked_on, "in_progress")
+    move(clock.at(40), worked_on, "completed")
+    ada = clock.at(44)
+    move(ada, never_started, "completed")
+    found = figures(clock.at(50), "flow")["current"]
+    assert_durations(found["cycle_time"], [30 * HOUR, 44 * HOUR])
+    assert_durations(found["lead_time"], [40 * HOUR, 44 * HOUR])
+    assert found["cycle_time"]["never_started"] == 1
+    pending, in_progress, done = figures(ada, "time-in-status")["statuses"]
+    assert_durations(pending, [15 * HOUR, 44 * HOUR])
+    assert_durations(in_progress, [25 * HOUR])
+    assert done["n"] == 0
+
+
+def test_a_reopened_task_counts_when_it_is_completed_again(clock: Clock) -> None:
+    task = clock.at(0).task()
+    move(clock.at(2), task, "in_progress")
+    move(clock.at(4), task, "completed")
+    assert figures(clock.at(5), "flow")["current"]["throughput"] == 1
+    move(clock.at(30), task, "in_progress")
+    ada = clock.at(31)
+    found = figures(ada, "flow")["current"]
+    assert (found["throughput"], found["work_in_progress"]) == (0, 1)
+    move(clock.at(50), task, "completed")
+    ada = clock.at(51)
+    assert_durations(figures(ada, "flow")["current"]["cycle_time"], [48 * HOUR])
+    pending, in_progress, done = figures(ada, "time-in-status")["statuses"]
+    assert_durations(pending, [2 * HOUR])
+    assert_durations(in_progress, [22 * HOUR])
+    assert_durations(done, [26 * HOUR])
+    days = figures(ada, "cumulative-flow?interval=day&from=2026-03-02")["intervals"]
+    # It was completed at the first midnight, in progress at the second, and is completed now.
+    assert [(day["in_progress"], day["completed"]) for day in days] == [(0, 1), (1, 0), (0, 1)]
+
+
+def test_a_deleted_task_counts_until_then(clock: Clock) -> None:
+    task = clock.at(0).task(project="Research")
+    clock.at(20).delete(f"/tasks/{task['id']}")
+    ada = clock.at(50)
+    for narrowed, count in (("", 1), ("&project=Research", 1), ("&project=Other", 0)):
+        days = figures(ada, f"cumulative-flow?interval=day&from=2026-03-02{narrowed}")
+        assert [day["pending"] for day in days["intervals"]] == [count, 0, 0]
+        day = figures(ada, f"cumulative-flow?from=2026-03-02&to=2026-03-03T03:00:00Z{narrowed}")
+        assert [each["pending"] for each in day["intervals"]] == [count]
+        assert day["n"] == count
+    assert figures(ada, "throughput")["n_created"] == 0
+
+
+def test_an_assigned_task_counts_for_each_while_it_is_theirs(clock: Clock) -> None:
+    bob = clock.at(0, "bob")
+    task = clock.at(0).task(project="Research", tags=["mine"])
+    move(clock.at(10), task, "in_progress")
+    ada = clock.at(20)
+    assert ada.put(f"/tasks/{task['id']}/assign?assigned_user_id={bob.id}").status_code == 200
+    bob = clock.at(30, "bob")
+    bob.put(f"/tasks/{task['id']}", json={"project": "Elsewhere", "tags": []})
+    move(clock.at(39, "bob"), task, "completed")
+    ada, bob = clock.at(50), clock.at(50, "bob")
+
+    def days(person: Person, narrowed: str = "") -> list[tuple[int, int]]:
+        found = figures(person, f"cumulative-flow?interval=day&from=2026-03-02{narrowed}")
+        return [(each["in_progress"], each["completed"]) for each in found["intervals"]]
+
+    # At the first midnight, 16 hours after the start, it is still hers.
+    assert days(ada) == [(1, 0), (0, 0), (0, 0)]
+    assert days(bob) == [(0, 0), (0, 1), (0, 1)]
+    # For her it goes by what it was when it left her.
+    assert days(ada, "&project=Research&tag=mine") == days(ada)
+    assert days(ada, "&project=Elsewhere") == [(0, 0)] * 3
+    assert days(bob, "&project=Elsewhere") == days(bob)
+    # It was started while it was hers, and it is his throughput.
+    assert_durations(figures(bob, "flow")["current"]["cycle_time"], [29 * HOUR])
+    assert figures(ada, "flow")["n"] == 0
+
+
+def test_an_import_that_is_reopened_keeps_its_past(clock: Clock) -> None:
+    ada = clock.at(0)
+    row = {"title": "old", "status": "completed"}
+    row |= {"created_at": "2026-02-01T00:00:00Z", "completed_at": "2026-02-10T00:00:00Z"}
+    ada.post("/tasks/import", json=[row])
+    move(ada, {"id": 1}, "in_progress")
+    found = figures(ada, "cumulative-flow?from=2026-01-31&to=2026-03-02&interval=day")["intervals"]
+    by_day = {each["date"]: (each["pending"], each["in_progress"], each["completed"]) for each in found}
+    assert by_day["2026-01-31"] == (0, 0, 0)
+    assert by_day["2026-02-01"] == by_day["2026-02-09"] == (1, 0, 0)
+    assert by_day["2026-02-10"] == by_day["2026-03-01"] == (0, 0, 1)
+    assert by_day["2026-03-02"] == (0, 1, 0)
+
+
+def test_the_oldest_open_task_comes_first_by_its_work_item_age(clock: Clock) -> None:
+    ada = clock.at(0)
+    started, waiting, past = ada.task("started late"), ada.task("waiting"), ada.task("past")
+    move(clock.at(10), past, "completed")
+    ada = clock.at(20)
+    move(ada, started, "in_progress")
+    found = figures(clock.at(26), "aging")
+    assert [(task["title"], task["age_hours"], task["never_started"]) for task in found["tasks"]] == [
+        ("waiting", 26.0, True),
+        ("started late", 6.0, False),
+    ]
+    assert [task["age_percentile"] for task in found["tasks"]] == [100.0, 0.0]
+    assert waiting["id"] == found["tasks"][0]["id"]
+
+
+# -- days ------------------------------------------------------------------------------------------
+
+
+def test_a_day_is_the_askers_day(ada: Person) -> None:
+    for zone, day, hours in (
+        ("Europe/Berlin", "2026-03-29", 23),
+        ("Europe/Berlin", "2026-10-25", 25),
+        ("America/Havana", "2026-03-08", 23),  # The clocks skip midnight itself.
+        ("Asia/Kathmandu", "2026-03-29", 24),
+        ("UTC", "2026-03-29", 24),
+    ):
+        found = figures(ada, f"throughput?interval=day&from={day}&to={day}&tz={zone}")
+        (only,) = found["intervals"]
+        assert second(only["ends_at"]) - second(only["starts_at"]) == hours * HOUR
+        start = datetime.fromtimestamp(second(only["starts_at"]), ZoneInfo(zone))
+        assert str(start.date()) == day
+        assert start.hour in (0, 1)
+
+
+def test_a_time_is_exact_and_its_end_not_included(ada: Person) -> None:
+    times = ("2026-01-01T10:00:00Z", "2026-01-01T11:00:00Z", "2026-01-01T11:00:01Z")
+    ada.post("/tasks/import", json=[{"title": time, "created_at": time} for time in times])
+    found = figures(ada, "throughput?from=2026-01-01T10:00:00Z&to=2026-01-01T11:00:01Z")
+    assert found["n_created"] == 2 == len(rows_behind(ada, found["links"]["created"]))
+
+
+def test_a_day_that_a_zone_has_skipped_is_left_out(ada: Person) -> None:
+    found = figures(ada, "throughput?interval=day&from=2011-12-29&to=2011-12-31&tz=Pacific/Apia")
+    assert [each["date"] for each in found["intervals"]] == ["2011-12-29", "2011-12-31"]
+
+
+def test_a_bad_parameter_is_named(ada: Person) -> None:
+    for query, pointer in (
+        ("from=2026-02-01&to=2026-01-01", "?from"),
+        ("from=2026-02-30", "?from"),
+        ("to=20260101", "?to"),
+        ("from=0001-01-01", "?from"),
+        ("tz=Mars/Olympus", "?tz"),
+        ("tz=../etc/passwd", "?tz"),
+        ("tz=Europe", "?tz"),
+        ("scope=mine", "?scope"),
+        ("interval=year", "?interval"),
+        ("interval=day&from=1950-01-01", "?interval"),
+        ("since=2026-01-01", "?since"),
+    ):
+        answer = ada.get(f"/analytics/throughput?{query}")
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
+
+
+# -- whose -----------------------------------------------------------------------------------------
+
+
+def test_an_admin_asks_about_anybody_and_everybody(api: Api, ada: Person) -> None:
+    root, bob = api.person("root", admin=True), api.person("bob")
+    for person in (ada, ada, bob):
+        person.task(status="completed")
+    deleted = bob.task()
+    bob.delete(f"/tasks/{deleted['id']}")
+    for query, n in (("", 0), (f"?user_id={ada.id}", 2), (f"?user_id={bob.id}", 1), ("?scope=all", 3)):
+        found = figures(root, f"flow{query}")
+        assert found["n"] == n == len(rows_behind(root, found["current"]["links"]["completed"]))
+        assert figures(root, f"cumulative-flow{query}")["intervals"][-1]["completed"] == n
+        assert figures(root, f"aging{query}")["n"] == 0
+    assert figures(root, "cumulative-flow?scope=all&project=General")["n"] == 4
+    assert root.get("/analytics/flow?user_id=4711").status_code == 404
+    assert root.get(f"/analytics/flow?scope=all&user_id={ada.id}").status_code == 422
+
+
+def test_a_member_asks_about_nobody_else(api: Api, ada: Person) -> None:
+    bob = api.person("bob")
+    assert ada.get(f"/analytics/flow?user_id={ada.id}").status_code == 200
+    for query in (f"user_id={bob.id}", "user_id=4711", "scope=all"):
+        for name in (
+            "flow",
+            "throughput",
+            "cumulative-flow",
+            "time-in-status",
+            "aging",
+            "cycle-times",
+            "burnup",
+        ):
+            answer = ada.get(f"/analytics/{name}?{query}")
+            assert (answer.status_code, answer.json()["detail"]) == (403, "Admin access required")
+
+
+def test_another_task_is_counted_at_once(ada: Person) -> None:
+    for number in range(3):
+        assert figures(ada, "throughput")["n_created"] == number
+        assert figures(ada, "cumulative-flow?project=General")["n"] == number
+        ada.task()
+
+
+# -- formats ---------------------------------------------------------------------------------------
+
+
+ANSWERS = (
+    "flow?from=2016-01-01",
+    "throughput?from=2016-01-01",
+    "cumulative-flow?from=2016-01-01",
+    "time-in-status?from=2016-01-01",
+    "aging?from=2016-01-01",
+    "cycle-times?from=2016-01-01",
+    "forecast?remaining=20&to=2016-12-31",
+    "forecast?until=2017-03-01&to=2016-12-31",
+    "burnup?from=2016-01-01",
+)
+
+
+def test_every_answer_is_a_table_too(tracker: Person) -> None:
+    for path in ANSWERS:
+        whole = figures(tracker, path)
+        answer = tracker.get(f"/analytics/{path}", headers={"Accept": "text/csv"})
+        assert answer.headers["content-type"].startswith("text/csv")
+        assert answer.headers["vary"] == "Accept"
+        rows = list(csv.DictReader(io.StringIO(answer.text)))
+        assert rows
+        assert {int(row["n"]) for row in rows} == {whole["n"]}
+        assert all(row["as_of"].startswith("20") for row in rows)
+        assert whole["definitions"]
+
+
+def test_an_empty_table_names_its_columns_and_no_cell_is_a_formula(ada: Person) -> None:
+    csv_please = {"Accept": "text/csv"}
+    assert ada.get("/analytics/aging", headers=csv_please).text.startswith("id,title,project,status,since,")
+    ada.task("=1+1")
+    assert ",'=1+1,General," in ada.get("/analytics/aging", headers=csv_please).text
+
+
+def test_the_format_is_the_one_the_caller_likes_best(ada: Person) -> None:
+    for accept, status, kind in (
+        ("*/*", 200, "application/json"),
+        ("text/*", 200, "text/csv"),
+        ("text/csv;q=0.5, application/json", 200, "application/json"),
+        ("text/csv, application/json;q=0.9", 200, "text/csv"),
+        ("application/json;q=0, */*", 200, "text/csv"),
+        ("application/xml", 406, "application/problem+json"),
+    ):
+        answer = ada.get("/analytics/throughput", headers={"Accept": accept})
+        assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (status, kind)
+
+
+def test_both_databases_answer_the_same_bytes(
+    migrated_sqlite: Path, migrated_postgres: str, tmp_path: Path
+) -> None:
+    paths = (
+        f"flow?{YEAR}",
+        f"throughput?interval=week&{YEAR}",
+        f"cumulative-flow?interval=week&{YEAR}&project=docs",
+        f"time-in-status?{YEAR}&tag=docs",
+        f"aging?{YEAR}",
+        f"cycle-times?{YEAR}",
+        "forecast?remaining=100&to=2017-06-30",
+        "forecast?until=2017-12-31&to=2017-06-30&tz=Asia/Tokyo",
+        "burnup?from=2018-01-01&to=2018-08-01",
+    )
+    copy = tmp_path / "tasks.db"
+    copy.write_bytes(migrated_sqlite.read_bytes())
+    empty(migrated_postgres)
+    answers = []
+    with time_machine.travel(datetime(2018, 9, 1, tzinfo=UTC), tick=False):
+        for url in (f"sqlite:///{copy}", migrated_postgres):
+            database.switch(url)
+            forget_verified_tokens()
+            history.kept.clear()
+            ada = Api(TestClient(app)).person()
+            assert ada.post("/tasks/import", json=issues()).status_code == 201
+            ada.put("/tasks/1", json={"status": "in_progress"})
+            ada.put("/tasks/7", json={"status": "pending"})
+            ada.delete("/tasks/20")
+            answers.append([ada.get(f"/analytics/{path}").content for path in paths])
+    database.close()
+    assert answers[0] == answers[1]
