@@ -99,6 +99,10 @@ class Settings(BaseSettings):
     digest_hour: int = Field(7, ge=0, le=23)
     reminder_hours: int = Field(24, ge=0, le=24 * 30)
     delivery_poll_seconds: float = Field(5, gt=0, le=60)
+    retention_history_days: int | None = Field(None, ge=1)
+    retention_notifications_days: int | None = Field(None, ge=1)
+    # Triggers keep the last month of it, whatever is set.
+    retention_audit_days: int | None = Field(None, ge=31)
 
     log_file: Path = Path("app.log")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"

@@ -223,6 +223,11 @@ class Database:
         else:
             arguments = {
                 "connect_timeout": 5,
+                # A server that has vanished without a word is given up as soon.
+                "tcp_user_timeout": 8000,
+                "keepalives_idle": 5,
+                "keepalives_interval": 2,
+                "keepalives_count": 2,
                 "application_name": "task_platform",
                 "options": "-c timezone=UTC -c lock_timeout=10s",
             }
@@ -526,7 +531,7 @@ def _prepare_sqlite(synchronous: str, connection: Any, _record: Any) -> None:
         f"synchronous={synchronous}",
         "foreign_keys=ON",
         "temp_store=MEMORY",
-        "cache_size=-8000",
+        "cache_size=-4000",
     ):
         connection.execute(f"PRAGMA {pragma}")
 

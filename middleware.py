@@ -1,9 +1,9 @@
 """What every request passes through: its id, its path, where it comes from, its time limit, the headers of its answer."""
 
 import asyncio
+import random
 import re
 import sys
-import uuid
 from collections.abc import Iterable
 from time import perf_counter
 from typing import Any
@@ -139,7 +139,7 @@ def _enter(scope: dict[str, Any] | Scope) -> str:
             client = value
         elif name == b"x-forwarded-for":
             forwarded.append(value)
-    request_id = request_id or uuid.uuid4().hex
+    request_id = request_id or f"{random.getrandbits(128):032x}"
     request_id_var.set(request_id)
     peer = scope.get("client")
     if forwarded:

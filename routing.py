@@ -27,6 +27,7 @@ from starlette.types import Message
 from typing_extensions import TypedDict
 
 import auth
+from config import settings
 from database import database, get_db
 from errors import AppError, ContentTooLarge, UnsupportedMediaType, invalid_input, responses
 from models import Caller
@@ -37,6 +38,17 @@ SMALL_BODY = 1024 * 1024
 NEEDS_TOKEN = "needs_token"  # noqa: S105  # a name
 CLAIMS = "token_claims"
 QUERY = "query_models"
+
+# What the limits answer that the settings turn on, for every endpoint alike.
+LIMITS = {
+    status
+    for status, limit in (
+        (400, settings.allowed_hosts),
+        (429, settings.rate_limit_per_minute),
+        (503, settings.request_timeout_seconds),
+    )
+    if limit
+}
 
 T = TypeVar("T")
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -330,7 +342,7 @@ def _injected(parameters: dict[str, inspect.Parameter], kind: type[T]) -> Callab
 
 def _usual_errors(signature: inspect.Signature, options: Mapping[str, Any]) -> set[int]:
     """The errors that follow from an endpoint's parameters, whatever it does."""
-    statuses = {422, 500}
+    statuses = {422, 500, *LIMITS}
     caller = _caller_parameter(signature)
     notes = [
         note

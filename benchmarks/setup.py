@@ -90,15 +90,15 @@ class Place:
             **self.extra,
         }
 
-    def ours(self, name: str, url: str, **more: str) -> Server:
-        """The program as it ships, on a migrated database with its first admin."""
+    def ours(self, name: str, url: str, app: str = "main:app", **more: str) -> Server:
+        """The program as it ships (or `app`, made of it), on a migrated database with its first admin."""
         if not (self.root / "main.py").exists():
             raise NotStartedError("there is no main.py here: --root says where the program is")
         settings = self.settings(name, url, **more)
         run_script(self.root / "create_tables.py", self.directory, settings | ADMIN)
         server = Server(
             name,
-            "main:app",
+            app,
             self.directory,
             settings=settings,
             chosen=self.cores,

@@ -6,6 +6,7 @@ process: whoever looks next finds it. Mail has a thread of its own, and so has w
 """
 
 import asyncio
+import time
 
 from config import settings
 from database import database
@@ -18,6 +19,8 @@ from services.background_tasks.notification_tasks import (
     process_task_assignment,
     send_task_notification,
 )
+from services.background_tasks.reminder_tasks import remind
+from services.background_tasks.retention_tasks import delete_old
 from services.background_tasks.worker import Worker
 
 __all__ = [
@@ -38,6 +41,10 @@ PAUSE_SECONDS = 0.1
 # How long a request of a program without a lifespan waits for what comes after it, and then for the mail.
 PATIENCE_SECONDS = 5.0
 MAIL_PATIENCE_SECONDS = 1.0
+REMIND_SECONDS = 30.0
+TIDY_SECONDS = 3600.0
+# New titles are found without the index, as long as they are not very many.
+TITLES_SECONDS = 20.0
 
 _refresher = Refresher()
 
@@ -62,12 +69,21 @@ def _index_titles(_user_ids: set[int]) -> None:
         database.write(search_index.index_titles)
 
 
+def _by_the_clock(_user_ids: set[int]) -> None:
+    global _tidied_at  # noqa: PLW0603  # there is one clock
+    if remind():
+        _notices.wake()
+    if time.monotonic() - _tidied_at >= TIDY_SECONDS:
+        _tidied_at = time.monotonic()
+        delete_old()
+
+
+_tidied_at = -TIDY_SECONDS
 _titles = Worker("titles", _index_titles)
 _notices = Worker("notices", _tell_and_refresh)
 _mails = Worker("mails", _send)
-_workers = (_notices, _mails, _titles)
-# New titles are found without the index, as long as they are not very many.
-TITLES_SECONDS = 20.0
+_clock = Worker("clock", _by_the_clock)
+_workers = (_clock, _notices, _mails, _titles)
 
 
 async def after_change(*user_ids: int) -> None:
@@ -97,6 +113,7 @@ def start() -> None:
     for worker in (_notices, _mails):
         worker.reside(settings.delivery_poll_seconds, PAUSE_SECONDS)
     _titles.reside(TITLES_SECONDS, PAUSE_SECONDS)
+    _clock.reside(REMIND_SECONDS)
 
 
 def begin_to_stop() -> None:

@@ -185,7 +185,7 @@ def claim_mails() -> list[AnyRow]:
 def _claim(statement: Any) -> list[AnyRow]:
     """Rows that nobody else sends before the claim ends; longer than any mail can take."""
     now = datetime.now(UTC)
-    lease = timedelta(seconds=60 + 2 * email_service.COMMANDS * settings.smtp_timeout_seconds)
+    lease = timedelta(seconds=10 + 2 * email_service.COMMANDS * settings.smtp_timeout_seconds)
     rows: list[AnyRow] = database.write(
         lambda db: list(db.execute(statement, {"now": now, "until": now + lease}))
     )

@@ -138,7 +138,7 @@ def _deliver(claimed: list[AnyRow]) -> _Outcome:
     )
     mailed = []
     for row in claimed:
-        send_task_notification(row.user_id, row.task_title, row.kind)
+        send_task_notification(row.user_id, row.task_title, row.kind.replace("_", " "))
         delivery = wanted.get((row.user_id, row.kind), notification_service.USUAL[row.kind])
         if delivery == "daily":
             outcome.digest.append(row.id)

@@ -1,0 +1,33 @@
+"""Make an account that is an admin's; the password is asked for, or read from standard input."""
+
+import argparse
+import getpass
+import sys
+
+from pydantic import ValidationError
+
+from database import database
+from errors import input_problems
+from services import user_service
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say who."""
+    parser.add_argument("username")
+    parser.add_argument("email")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the account, unless there is one of that name."""
+    password = getpass.getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    try:
+        made = user_service.create_first_admin(database, arguments.username, arguments.email, password)
+    except ValidationError as error:
+        for problem in input_problems(error.errors()):
+            print(f"{problem['pointer']}: {problem['detail']}", file=sys.stderr)
+        return 1
+    if not made:
+        print(f"There is an account of the name {arguments.username} already", file=sys.stderr)
+        return 1
+    print(f"{arguments.username} is an admin")
+    return 0

@@ -1,0 +1,98 @@
+"""Check settings, database, schema, mail and cache, each with its verdict; the exit code is 0 or 1."""
+
+import argparse
+import asyncio
+import os
+import tempfile
+from collections.abc import Callable
+
+import aiosmtplib
+import redis
+from sqlalchemy import text
+
+from config import settings
+from create_tables import newest_revision, revision_of
+from database import database
+from errors import AppError
+from services import email_service
+from services.background_tasks.analytics_tasks import redis_client
+
+
+class Ailing(Exception):
+    """What is wrong, in one line."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take none."""
+
+
+def run(_arguments: argparse.Namespace) -> int:
+    """Check one after the other, whatever the ones before it say."""
+    ailing = False
+    for name, check in CHECKS.items():
+        try:
+            verdict = f"ok      {name}: {check()}"
+        except (Ailing, AppError, aiosmtplib.SMTPException, redis.RedisError, OSError) as error:
+            ailing = True
+            verdict = f"FAILED  {name}: {' '.join(str(error).split()) or type(error).__name__}"
+        print(verdict)
+    return 1 if ailing else 0
+
+
+def _settings() -> str:
+    """That they can be read is proven by this program running."""
+    settings.signing_key()
+    with tempfile.NamedTemporaryFile(dir=settings.log_file.absolute().parent):
+        pass
+    return f"ENVIRONMENT={settings.environment}, the key is there, the log can be written"
+
+
+def _database() -> str:
+    version = "SELECT sqlite_version()" if database.is_sqlite else "SHOW server_version"
+    found = database.read(lambda db: db.execute(text(version)).scalar_one())
+    if not database.is_sqlite:
+        return f"Postgres {found}"
+    file = database.url.database
+    assert file is not None
+    if not os.access(file, os.W_OK):
+        raise Ailing(f"{file} can't be written")
+    return f"SQLite {found}, {file}"
+
+
+def _schema() -> str:
+    found = database.read(revision_of)
+    if found != newest_revision():
+        raise Ailing(f"{found or 'empty'}, and {newest_revision()} is needed: run `python create_tables.py`")
+    return f"{found}, the newest"
+
+
+def _mail() -> str:
+    if not settings.smtp_server:
+        return "SMTP_SERVER is not set: mails are only logged"
+
+    async def greet() -> None:
+        async with email_service.mail_server():
+            pass
+
+    asyncio.run(greet())
+    return f"{settings.smtp_server}:{settings.smtp_port} answers" + (
+        " and knows us" if settings.smtp_username else ""
+    )
+
+
+def _cache() -> str:
+    if settings.redis_url:
+        redis_client(settings.redis_url).ping()
+        return "Redis answers"
+    with tempfile.NamedTemporaryFile(dir=settings.cache_dir):
+        pass
+    return f"{settings.cache_dir.absolute()} can be written"
+
+
+CHECKS: dict[str, Callable[[], str]] = {
+    "settings": _settings,
+    "database": _database,
+    "schema": _schema,
+    "mail": _mail,
+    "cache": _cache,
+}

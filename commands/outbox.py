@@ -1,0 +1,33 @@
+"""Show what is not delivered, or have what was given up sent again.
+
+`outbox` counts what waits, and shows the last failures; `outbox retry` sends again what failed, all or one.
+"""
+
+import argparse
+from datetime import UTC, datetime
+
+from database import database
+from services import notification_service
+
+SHOWN = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what to do with it."""
+    parser.add_argument("action", nargs="?", choices=["show", "retry"], default="show")
+    parser.add_argument("--id", type=int, help="only this notification")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it; the mails are sent by the servers, soon."""
+    if arguments.action == "retry":
+        retried = database.write(lambda db: notification_service.retry_failed(db, arguments.id))
+        print(f"{retried} are sent again")
+        return 0 if retried or arguments.id is None else 1
+    waiting = database.read(notification_service.backlog)
+    for state, (count, due) in sorted(waiting.items()):
+        late = f", due for {(datetime.now(UTC) - due).total_seconds():.0f} s" if due else ""
+        print(f"{state}: {count}{late}")
+    for row in database.read(lambda db: notification_service.get_failed(db, limit=SHOWN)).rows:
+        print(f"failed {row.id} ({row.kind}, user {row.user_id}, {row.attempts} attempts): {row.last_error}")
+    return 0

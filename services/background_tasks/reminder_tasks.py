@@ -1,0 +1,100 @@
+"""Reminding owners of tasks that are due soon or overdue: once each, whichever process comes first."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, and_, bindparam, exists, literal, literal_column, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from config import settings
+from database import database
+from models import notifications, task_history, tasks
+
+BATCH = 500
+# What has been overdue for longer, as after a migration from elsewhere, is no news to anybody.
+LONGEST_OVERDUE = timedelta(days=7)
+
+_COLUMNS = (
+    "user_id",
+    "kind",
+    "task_id",
+    "task_title",
+    "actor_id",
+    "created_at",
+    "due_at",
+    "state",
+    "attempts",
+    "next_attempt_at",
+)
+
+
+def _due(kind: str) -> Select[Any]:
+    """The open tasks due in a span of time of which their owners have not been reminded."""
+    reminded = exists().where(
+        notifications.c.task_id == tasks.c.id,
+        notifications.c.user_id == tasks.c.user_id,
+        notifications.c.kind == kind,
+        notifications.c.due_at == tasks.c.due_at,
+    )
+    # Import tells nobody anything, and so not either of what was overdue when it came.
+    came_overdue = exists().where(
+        task_history.c.task_id == tasks.c.id,
+        task_history.c.kind == "imported",
+        task_history.c.created_at >= tasks.c.due_at,
+    )
+    return select(
+        tasks.c.user_id,
+        literal(kind),
+        tasks.c.id,
+        tasks.c.title,
+        tasks.c.user_id,
+        bindparam("now", type_=notifications.c.created_at.type),
+        tasks.c.due_at,
+        literal("waiting"),
+        literal(0),
+        bindparam("now", type_=notifications.c.created_at.type),
+    ).where(
+        tasks.c.status != literal_column("'completed'"),
+        and_(tasks.c.due_at > bindparam("after"), tasks.c.due_at <= bindparam("until")),
+        ~reminded,
+        ~came_overdue,
+    )
+
+
+_KINDS = ("due_soon", "overdue")
+_FIND = {
+    kind: _due(kind).with_only_columns(tasks.c.id).order_by(tasks.c.due_at).limit(BATCH) for kind in _KINDS
+}
+_THESE = tasks.c.id.in_(bindparam("ids", expanding=True))
+_INSERT: dict[tuple[str, str], Any] = {
+    (dialect.dialect.name, kind): dialect.insert(notifications)
+    .from_select(_COLUMNS, _due(kind).where(_THESE))
+    .on_conflict_do_nothing()
+    .returning(notifications.c.id)
+    for dialect in (postgresql, sqlite)
+    for kind in _KINDS
+}
+
+
+def remind() -> int:
+    """Write reminders for the tasks that have come to be due soon or overdue; of how many."""
+    now = datetime.now(UTC)
+    spans = {
+        "due_soon": (now, now + timedelta(hours=settings.reminder_hours)),
+        "overdue": (now - LONGEST_OVERDUE, now),
+    }
+    return sum(
+        _remind(kind, {"now": now, "after": after, "until": until}) for kind, (after, until) in spans.items()
+    )
+
+
+def _remind(kind: str, values: dict[str, datetime]) -> int:
+    """Read first, which holds up nobody, and then write only what was found, looking at it again."""
+    reminded = 0
+    while ids := database.read(lambda db: list(db.execute(_FIND[kind], values).scalars())):
+        statement = _INSERT["sqlite" if database.is_sqlite else "postgresql", kind]
+        written = database.write(lambda db: db.execute(statement, {**values, "ids": ids}).all())  # noqa: B023
+        if not written:
+            break
+        reminded += len(written)
+    return reminded

@@ -1,0 +1,86 @@
+"""Deleting what is older than the settings say it is to be kept; without a setting everything is kept."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, bindparam, delete, select, true
+from sqlalchemy.orm import Session
+
+from config import settings
+from database import AnyRow, database
+from logging_config import logger
+from models import audit_events, notifications, task_history
+from services.background_tasks.reminder_tasks import LONGEST_OVERDUE
+
+BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Rows of a table whose `created_at` is so many days past are deleted, if they meet the condition."""
+
+    table: Table
+    setting: str
+    condition: ColumnElement[bool]
+
+
+RULES = (
+    Rule(task_history, "retention_history_days", true()),
+    # What is still to be delivered stays, and so does a reminder that would be written anew.
+    Rule(
+        notifications,
+        "retention_notifications_days",
+        notifications.c.state.in_(("delivered", "failed"))
+        & (notifications.c.due_at.is_(None) | (notifications.c.due_at < bindparam("long_overdue"))),
+    ),
+    Rule(audit_events, "retention_audit_days", true()),
+)
+
+
+def delete_old() -> dict[str, int]:
+    """Apply every rule that is set; how many rows of which table were deleted."""
+    deleted = {}
+    for rule in RULES:
+        days: int | None = getattr(settings, rule.setting)
+        if days is not None and (count := _apply(rule, datetime.now(UTC) - timedelta(days=days))):
+            deleted[rule.table.name] = count
+            logger.info("Deleted %d rows of %s that were older than %d days", count, rule.table.name, days)
+    return deleted
+
+
+def _apply(rule: Rule, before: datetime) -> int:
+    """Go through the table in the order in which it was written, as far as it is old, a short transaction each."""
+    table, after, deleted = rule.table, -1, 0
+    page = (
+        select(table.c.id)
+        .where(table.c.id > bindparam("after"), table.c.created_at < bindparam("before"))
+        .order_by(table.c.id)
+        .limit(BATCH)
+    )
+    # The first row that is young ends it: what was written later is younger still.
+    first_young = (
+        select(table.c.id).where(table.c.created_at >= bindparam("before")).order_by(table.c.id).limit(1)
+    )
+    young = database.read(lambda db: db.execute(first_young, {"before": before}).scalar())
+    if young is not None:
+        page = page.where(table.c.id < young)
+    drop = delete(table).where(table.c.id.in_(bindparam("ids", expanding=True)), rule.condition)
+    while ids := database.read(partial(_ids, page, {"after": after, "before": before})):
+        values: dict[str, Any] = {"ids": ids}
+        if table is notifications:
+            values["long_overdue"] = datetime.now(UTC) - LONGEST_OVERDUE
+        deleted += database.write(partial(_count, drop, values))
+        after = ids[-1]
+    return deleted
+
+
+def _ids(page: Any, values: dict[str, Any], db: Session) -> list[int]:
+    rows: list[AnyRow] = list(db.execute(page, values))
+    return [row.id for row in rows]
+
+
+def _count(statement: Any, values: dict[str, Any], db: Session) -> int:
+    result: Any = db.execute(statement, values)
+    return int(result.rowcount)

@@ -1,0 +1,310 @@
+"""What people do with their own accounts: passwords, emails, what is kept about them, and the end."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select, update
+
+from config import settings
+from database import Base, database
+from models import account_links, task_history
+from services import account_export, password_rules
+from tests.api import PASSWORD, Api
+from tests.mail import MailCatcher, mail_catcher
+
+NEW = "another long battery"
+
+
+@pytest.fixture
+def mail(monkeypatch: pytest.MonkeyPatch) -> Iterator[MailCatcher]:
+    with mail_catcher() as catcher:
+        monkeypatch.setattr(settings, "smtp_server", "127.0.0.1")
+        monkeypatch.setattr(settings, "smtp_port", catcher.port)
+        monkeypatch.setattr(settings, "smtp_security", "none")
+        monkeypatch.setattr(settings, "smtp_from", "platform@example.com")
+        monkeypatch.setattr(settings, "public_url", "https://tasks.example.com")
+        yield catcher
+
+
+def text_of(message: EmailMessage) -> str:
+    part = message.get_body(("plain",))
+    assert part is not None
+    return str(part.get_content())
+
+
+def link_in(message: EmailMessage) -> tuple[str, str]:
+    """The address without its token, and the token."""
+    found = re.search(r"(https://\S+)#token=(\S+)", text_of(message))
+    assert found is not None
+    return found[1], found[2]
+
+
+def log_in(client: TestClient, password: str, username: str = "ada") -> int:
+    answer = client.post("/auth/login", data={"username": username, "password": password})
+    return int(answer.status_code)
+
+
+def test_changing_the_password_needs_the_old_one_and_ends_the_other_sessions(
+    client: TestClient, api: Api
+) -> None:
+    ada = api.person()
+    elsewhere = api.log_in("ada")
+    wrong = ada.post("/auth/password", json={"current_password": "not it", "new_password": NEW})
+    assert (wrong.status_code, wrong.json()["code"]) == (403, "wrong_password")
+    right = ada.post("/auth/password", json={"current_password": PASSWORD, "new_password": NEW})
+    assert right.status_code == 200
+    assert ada.get("/auth/me").status_code == 200
+    assert client.get("/auth/me", headers={"Authorization": f"Bearer {elsewhere}"}).status_code == 401
+    assert (log_in(client, PASSWORD), log_in(client, NEW)) == (401, 200)
+
+
+def test_a_session_left_open_is_not_for_guessing_the_password(api: Api) -> None:
+    ada = api.person()
+    body = {"current_password": "a guess", "new_password": NEW}
+    statuses = [ada.post("/auth/password", json=body).status_code for _ in range(12)]
+    assert statuses[0] == 403
+    assert statuses[-1] == 429
+
+
+def test_a_forgotten_password_is_reset_by_a_link_that_was_mailed(
+    client: TestClient, api: Api, mail: MailCatcher
+) -> None:
+    ada = api.person()
+    ada.post("/auth/password/forgot", json={"email": "ADA@example.com"})
+    message = mail.wait_for(1)[0]
+    assert (message["To"], message["Subject"]) == ("ada@example.com", "Reset your password")
+    page, token = link_in(message)
+    assert page == "https://tasks.example.com/reset-password"
+    short = client.post("/auth/password/reset", json={"token": token, "new_password": "ada's password"})
+    assert (short.status_code, short.json()["errors"][0]["pointer"]) == (422, "#/new_password")
+    assert client.post("/auth/password/reset", json={"token": token, "new_password": NEW}).status_code == 200
+    assert ada.get("/auth/me").status_code == 401
+    assert log_in(client, NEW) == 200
+    assert mail.wait_for(2)[1]["Subject"] == "Your password was changed"
+
+
+def test_nobody_is_told_whether_there_is_an_account(client: TestClient, api: Api, mail: MailCatcher) -> None:
+    api.person()
+    answers = [
+        client.post("/auth/password/forgot", json={"email": f"{name}@example.com"}) for name in ("ada", "bob")
+    ]
+    assert answers[0].json() == answers[1].json()
+    assert [message["To"] for message in mail.wait_for(1)] == ["ada@example.com"]
+
+
+def test_an_expired_link_is_refused(client: TestClient, api: Api, mail: MailCatcher) -> None:
+    api.person()
+    client.post("/auth/password/forgot", json={"email": "ada@example.com"})
+    _, token = link_in(mail.wait_for(1)[0])
+    past = update(account_links).values(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    database.write(lambda db: db.execute(past))
+    answer = client.post("/auth/password/reset", json={"token": token, "new_password": NEW})
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_link")
+
+
+def test_an_email_is_changed_from_the_new_address_and_told_to_the_old(
+    client: TestClient, api: Api, mail: MailCatcher
+) -> None:
+    ada = api.person()
+    ada.post("/auth/password/forgot", json={"email": "ada@example.com"})
+    _, reset = link_in(mail.wait_for(1)[0])
+    change = {"email": "lovelace@example.com", "password": PASSWORD}
+    assert ada.post("/auth/email", json=change | {"password": "not it"}).status_code == 403
+    assert ada.post("/auth/email", json=change).status_code == 200
+    assert ada.get("/auth/me").json()["email"] == "ada@example.com"
+    message = mail.wait_for(2)[1]
+    assert message["To"] == "lovelace@example.com"
+    page, token = link_in(message)
+    assert page == "https://tasks.example.com/verify-email"
+    assert client.post("/auth/email/verify", json={"token": token}).status_code == 200
+    assert ada.get("/auth/me").json()["email"] == "lovelace@example.com"
+    told = mail.wait_for(3)[2]
+    assert (told["To"], told["Subject"]) == ("ada@example.com", "Your email address was changed")
+    # The link that was sent to the old address went with it.
+    answer = client.post("/auth/password/reset", json={"token": reset, "new_password": NEW})
+    assert answer.status_code == 400
+    assert client.post("/auth/email/verify", json={"token": token}).status_code == 400
+    # And a token for one purpose does nothing for another.
+    ada.post("/auth/password/forgot", json={"email": "lovelace@example.com"})
+    _, reset = link_in(mail.wait_for(4)[3])
+    assert client.post("/auth/email/verify", json={"token": reset}).status_code == 400
+
+
+def test_an_email_that_somebody_has_already_is_not_mailed_and_not_told(api: Api, mail: MailCatcher) -> None:
+    ada, _ = api.person(), api.person("bob")
+    free = ada.post("/auth/email", json={"email": "free@example.com", "password": PASSWORD})
+    taken = ada.post("/auth/email", json={"email": "BOB@example.com", "password": PASSWORD})
+    assert free.json() == taken.json()
+    assert [message["To"] for message in mail.wait_for(1)] == ["free@example.com"]
+
+
+def test_an_email_that_was_taken_while_the_link_was_on_its_way(
+    client: TestClient, api: Api, mail: MailCatcher
+) -> None:
+    ada = api.person()
+    ada.post("/auth/email", json={"email": "bob@example.com", "password": PASSWORD})
+    _, token = link_in(mail.wait_for(1)[0])
+    api.person("bob")
+    answer = client.post("/auth/email/verify", json={"token": token})
+    assert (answer.status_code, answer.json()["detail"]) == (400, "Email already registered")
+    assert ada.get("/auth/me").json()["email"] == "ada@example.com"
+
+
+def test_logging_in_can_require_a_confirmed_email(
+    client: TestClient, mail: MailCatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "require_verified_email", True)
+    account = {"username": "ada", "email": "ada@example.com", "password": PASSWORD}
+    assert client.post("/auth/register", json=account).status_code == 200
+    _, first = link_in(mail.wait_for(1)[0])
+    refused = client.post("/auth/login", data={"username": "ada", "password": PASSWORD})
+    assert (refused.status_code, refused.json()["code"]) == (403, "email_not_verified")
+    assert log_in(client, "wrong") == 401
+    client.post("/auth/email/resend", json={"email": "ada@example.com"})
+    _, second = link_in(mail.wait_for(2)[1])
+    assert client.post("/auth/email/verify", json={"token": second}).status_code == 200
+    assert log_in(client, PASSWORD) == 200
+    assert client.post("/auth/email/verify", json={"token": first}).status_code == 200
+    client.post("/auth/email/resend", json={"email": "ada@example.com"})
+    assert len(mail.mails) == 2
+
+
+def test_registration_can_be_closed(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "registration_open", False)
+    account = {"username": "ada", "email": "ada@example.com", "password": PASSWORD}
+    answer = client.post("/auth/register", json=account)
+    assert (answer.status_code, answer.json()["code"]) == (403, "registration_closed")
+
+
+def test_an_address_can_not_carry_another_header_into_a_mail(
+    client: TestClient, api: Api, mail: MailCatcher
+) -> None:
+    ada = api.person()
+    evil = [
+        "x@example.com\r\nBcc: all@example.com",
+        "x@example.com\nBcc: all@example.com",
+        "x@example.com\r\n",
+    ]
+    for email in evil:
+        body = {"email": email, "password": PASSWORD}
+        answer = ada.post("/auth/email", json=body)
+        assert answer.status_code == 422 or "\n" not in email.strip()
+        account = {"username": "eve", "email": email, "password": PASSWORD}
+        registered = client.post("/auth/register", json=account)
+        assert registered.status_code in (200, 422)
+        if registered.status_code == 200:
+            assert registered.json()["email"] == email.strip()
+    for message in mail.mails:
+        assert message["Bcc"] is None
+        assert message.keys().count("To") == 1
+
+
+@pytest.mark.parametrize(
+    ("password", "refused"),
+    [
+        ("ada-lovelace-1815", True),
+        ("my name is ADA indeed", True),
+        ("mail me at ada@example.com", True),
+        ("correct horse battery", False),
+    ],
+)
+def test_a_password_may_not_contain_the_username_or_email(
+    client: TestClient,
+    password: str,
+    refused: bool,  # noqa: FBT001
+) -> None:
+    account = {"username": "ada", "email": "ada@example.com", "password": password}
+    answer = client.post("/auth/register", json=account)
+    assert answer.status_code == (422 if refused else 200)
+    if refused:
+        assert answer.json()["errors"][0]["pointer"] == "#/password"
+        assert password not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("password", "common"),
+    [
+        ("password", True),
+        ("P@ssw0rd2024!", True),
+        ("qwertyuiop", True),
+        ("87654321", True),
+        ("abababab", True),
+        ("12-05-1987", True),
+        ("iloveyou1", True),
+        ("correct horse battery", False),
+        ("gT7-vvrk_21x", False),
+        ("Müllers Esel", False),
+    ],
+)
+def test_common_passwords_are_recognised_however_they_are_dressed_up(password: str, common: bool) -> None:  # noqa: FBT001
+    assert password_rules.is_common(password) is common
+
+
+def test_common_passwords_are_refused_where_that_is_set(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = {"username": "ada", "email": "ada@example.com", "password": "P@ssw0rd2024!"}
+    monkeypatch.setattr(settings, "refuse_common_passwords", True)
+    assert client.post("/auth/register", json=account).status_code == 422
+    monkeypatch.setattr(settings, "refuse_common_passwords", False)
+    assert client.post("/auth/register", json=account).status_code == 200
+
+
+def test_a_username_is_changed_and_stays_unique_in_any_letter_case(api: Api) -> None:
+    ada, _ = api.person(), api.person("bob")
+    assert ada.patch("/auth/me", json={"username": "Ada"}).json()["username"] == "Ada"
+    answer = ada.patch("/auth/me", json={"username": "BOB"})
+    assert (answer.status_code, answer.json()["detail"]) == (400, "Username already registered")
+    assert ada.patch("/auth/me", json={}).json()["username"] == "Ada"
+
+
+def test_deleting_the_account_needs_the_password_and_takes_all_with_it(client: TestClient, api: Api) -> None:
+    ada, bob = api.person(), api.person("bob")
+    ada.task("A private plan")
+    given = bob.task("Bob's own words")
+    bob.put(f"/tasks/{given['id']}/assign", params={"assigned_user_id": ada.id})
+    handed_on = ada.task("Ada's words, now Bob's task")
+    ada.put(f"/tasks/{handed_on['id']}/assign", params={"assigned_user_id": bob.id})
+    assert ada.delete("/auth/me", json={"password": "wrong"}).status_code == 403
+    assert ada.delete("/auth/me", json={"password": PASSWORD}).status_code == 200
+    answer = ada.get("/auth/me")
+    assert (answer.status_code, answer.json()["detail"]) == (401, "User not found")
+    assert log_in(client, PASSWORD) == 401
+    assert [task["title"] for task in bob.get("/tasks").json()] == ["Ada's words, now Bob's task"]
+    kept = database.read(lambda db: db.execute(select(task_history)).all())
+    assert "private plan" not in str(kept)
+    assert "Ada's words" not in str(kept)
+    assert {row.task_id for row in kept} == {1, 2, 3}
+    assert [row.kind for row in kept if row.task_id == 1] == ["created", "deleted"]
+    assert not Path(settings.cache_dir / f"cache_user_{ada.id}.json").exists()
+
+
+def test_everything_kept_about_me_is_in_my_export(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account_export, "PART", 2)
+    ada, bob = api.person(), api.person("bob")
+    titles = [f"Task {number}" for number in range(5)]
+    for title in titles:
+        ada.task(title)
+    bob.task("None of hers")
+    ada.post("/auth/tokens", json={"name": "nightly", "scopes": ["tasks:read"]})
+    answer = ada.get("/auth/me/export")
+    assert "attachment" in answer.headers["content-disposition"]
+    export = answer.json()
+    assert export["account"]["username"] == "ada"
+    assert [task["title"] for task in export["tasks"]] == titles
+    assert len(export["task_history"]) == 5
+    assert [token["name"] for token in export["program_tokens"]] == ["nightly"]
+    assert {event["kind"] for event in export["audit_events"]} >= {"login", "token_created"}
+    assert "None of hers" not in answer.text
+
+
+def test_no_table_is_forgotten_in_the_export() -> None:
+    exported = {"users", *account_export.SHORT, *account_export.LONG}
+    tables = set(Base.metadata.tables)
+    assert exported | set(account_export.DERIVED) == tables
+    assert not exported & set(account_export.DERIVED)

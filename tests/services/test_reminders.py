@@ -1,0 +1,114 @@
+"""Reminders, once each; and what is deleted when it is old."""
+
+import logging
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from config import settings
+from database import database
+from models import notifications, task_history, tasks
+from services.background_tasks.reminder_tasks import remind
+from services.background_tasks.retention_tasks import delete_old
+from tests.api import Api, Person
+
+
+def at(**span: float) -> str:
+    return (datetime.now(UTC) + timedelta(**span)).isoformat()
+
+
+def reminders(person: Person) -> list[tuple[str, str]]:
+    found = person.get("/notifications").json()
+    return [(each["kind"], each["task_title"]) for each in found if each["due_at"] is not None]
+
+
+def age(table: Any, **span: float) -> None:
+    """Let the rows of a table be that old."""
+    then = datetime.now(UTC) - timedelta(**span)
+    database.write(lambda db: db.execute(update(table).values(created_at=then)))
+
+
+def test_owner_is_reminded_once_of_what_is_due_soon_and_once_when_it_is_overdue(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    ada = api.person()
+    soon = ada.task("Soon", due_at=at(hours=3))
+    ada.task("Later", due_at=at(days=3))
+    ada.task("Done", due_at=at(hours=3), status="completed")
+    ada.task("Overdue", due_at=at(hours=-3))
+    ada.task("Long overdue", due_at=at(days=-30))
+    assert remind() == 2
+    assert remind() == 0
+    assert sorted(reminders(ada)) == [("due_soon", "Soon"), ("overdue", "Overdue")]
+    moved = datetime.now(UTC) - timedelta(minutes=1)
+    database.write(lambda db: db.execute(update(tasks).where(tasks.c.id == soon["id"]).values(due_at=moved)))
+    assert remind() == 1
+    assert reminders(ada)[0] == ("overdue", "Soon")
+    with caplog.at_level(logging.INFO, "task_platform"):
+        ada.task("Anything")
+    assert f"Notification sent to user {ada.id}: Task 'Soon' was due soon" in caplog.messages
+    assert any("ada@example.com" in line and "Task Due Soon: Soon" in line for line in caplog.messages)
+
+
+def test_several_processes_remind_once(api: Api) -> None:
+    ada = api.person()
+    for number in range(30):
+        ada.task(f"Task {number}", due_at=at(hours=1))
+    threads = [threading.Thread(target=remind) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(reminders(ada)) == 30
+
+
+def test_nobody_is_reminded_of_what_was_overdue_when_it_was_imported(api: Api) -> None:
+    ada = api.person()
+    rows = [{"title": "Old", "due_at": at(hours=-5)}, {"title": "New", "due_at": at(hours=5)}]
+    assert ada.post("/tasks/import", json=rows).status_code == 201
+    remind()
+    assert reminders(ada) == [("due_soon", "New")]
+
+
+def test_new_owner_is_reminded_too(api: Api) -> None:
+    ada, bob = api.person(), api.person("bob")
+    task = ada.task("Soon", due_at=at(hours=3))
+    remind()
+    ada.put(f"/tasks/{task['id']}/assign", params={"assigned_user_id": bob.id})
+    remind()
+    assert reminders(ada) == reminders(bob) == [("due_soon", "Soon")]
+
+
+def test_nothing_is_deleted_unless_it_is_set(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.person().task()
+    for table in (notifications, task_history):
+        age(table, days=1000)
+    assert delete_old() == {}
+    monkeypatch.setattr(settings, "retention_history_days", 2000)
+    monkeypatch.setattr(settings, "retention_notifications_days", 2000)
+    monkeypatch.setattr(settings, "retention_audit_days", 2000)
+    assert delete_old() == {}
+
+
+def test_what_is_old_is_deleted_and_what_is_young_or_not_delivered_stays(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = api.person()
+    ada.task("Old")
+    ada.task("Waiting", due_at=at(hours=1))
+    remind()
+    for table in (notifications, task_history):
+        age(table, days=40)
+    ada.task("Young")
+    waiting = update(notifications).where(notifications.c.task_title == "Waiting")
+    database.write(lambda db: db.execute(waiting.values(state="mail", next_attempt_at=datetime.now(UTC))))
+    monkeypatch.setattr(settings, "retention_history_days", 30)
+    monkeypatch.setattr(settings, "retention_notifications_days", 30)
+    assert delete_old() == {"task_history": 2, "notifications": 1}
+    titles = select(notifications.c.task_title).order_by(notifications.c.id)
+    left = database.read(lambda db: list(db.execute(titles).scalars()))
+    assert sorted(left) == ["Waiting", "Waiting", "Young"]
+    assert delete_old() == {}
