@@ -6,9 +6,9 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import JSON, Table, bindparam, insert, text
 from sqlalchemy.orm import Session
 
@@ -16,6 +16,7 @@ from database import AnyRow
 from errors import AppError, input_problems, invalid_input
 from models import Caller, task_history, tasks
 from schemas.tasks import TaskImport, TaskRead
+from services.json_stream import NotJson, array_elements
 from services.task_query import visible_tasks
 from services.task_service import history_values
 from text import fold
@@ -23,10 +24,13 @@ from text import fold
 MOST_IMPORTED = 10_000
 MOST_PROBLEMS_TOLD = 100
 EXPORT_CHUNK = 1000
+# More than any task needs, however it is written; what is longer is not even read.
+LONGEST_ROW = 1024 * 1024
+IMPORTED_FIELDS = tuple(TaskImport.model_fields)
 CSV_COLUMNS = tuple(TaskRead.model_fields)
 NUMBERS = ("id", "priority", "user_id")
 
-_TASKS = TypeAdapter(Annotated[list[TaskImport], Field(max_length=MOST_IMPORTED)])
+_TASK = TypeAdapter(TaskImport)
 _EXPORTED = TypeAdapter(list[dict[str, Any]])
 
 # A spreadsheet takes a cell that begins so for a formula; the full-width signs too.
@@ -40,37 +44,47 @@ _ESCAPED = re.compile(r"'+(?:[=+\-@\t\r\n＝＋－＠]|$)")
 def parse_json(body: bytes) -> list[TaskImport]:
     """The tasks in a JSON array; raises InvalidInput that names each bad row by its index."""
     try:
-        return _checked(_TASKS.validate_json(body))
-    except ValidationError as error:
-        raise _refused(error.errors(include_input=False)) from None
+        return _checked(array_elements(body, LONGEST_ROW))
+    except NotJson as error:
+        raise _problem("#", f"Not valid JSON {error}") from None
 
 
 def parse_csv(body: bytes) -> list[TaskImport]:
     """The tasks in a CSV file whose first line names the columns; raises InvalidInput."""
     try:
-        lines = io.StringIO(body.decode("utf-8-sig"), newline="")
-        rows = list(_read_rows(csv.reader(lines, strict=True)))
+        return _checked(_read_rows(_Lines(body)))
     except UnicodeDecodeError:
         raise _problem("#", "CSV must be UTF-8") from None
     except csv.Error as error:
         raise _problem("#", f"Not valid CSV: {error}") from None
-    try:
-        return _checked(_TASKS.validate_python(rows))
-    except ValidationError as error:
-        raise _refused(error.errors(include_input=False)) from None
 
 
-def _read_rows(lines: Iterator[list[str]]) -> Iterator[dict[str, Any]]:
-    header = next(lines, None)
+class _Lines:
+    """The lines of a CSV file, none of whose rows may be endless: a cell may go on over many lines."""
+
+    def __init__(self, body: bytes) -> None:
+        self._stream = io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")
+        self.of_this_row = 0
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._stream.readline(LONGEST_ROW + 1):
+            self.of_this_row += len(line)
+            if self.of_this_row > LONGEST_ROW:
+                raise csv.Error(f"a row is longer than {LONGEST_ROW:,} characters")
+            yield line
+
+
+def _read_rows(lines: _Lines) -> Iterator[dict[str, Any]]:
+    rows = csv.reader(lines, strict=True)
+    header = next(rows, None)
     if header is None:
         raise _problem("#", "The first line must name the columns: an empty file has none")
-    unknown = [name for name in header if name not in TaskImport.model_fields]
+    unknown = [name for name in header if name not in IMPORTED_FIELDS]
     if unknown or "title" not in header or len(set(header)) != len(header):
         what = f"Unknown column {unknown[0]!r}" if unknown else "Each column once, and `title` among them"
-        raise _problem("#", f"{what}; allowed: {', '.join(TaskImport.model_fields)}")
-    for index, line in enumerate(line for line in lines if line):
-        if index > MOST_IMPORTED:
-            break  # One too many is enough to refuse them all.
+        raise _problem("#", f"{what}; allowed: {', '.join(IMPORTED_FIELDS)}")
+    for index, line in enumerate(line for line in rows if line):
+        lines.of_this_row = 0
         if len(line) != len(header):
             raise _problem(f"#/{index}", f"Has {len(line)} cells where the first line has {len(header)}")
         yield {name: _from_cell(name, cell) for name, cell in zip(header, line, strict=True) if cell != ""}
@@ -91,32 +105,42 @@ def _from_cell(name: str, cell: str) -> Any:
     return cell
 
 
-def _checked(rows: list[TaskImport]) -> list[TaskImport]:
-    """The rows, after what no single field can tell."""
-    problems = []
+def _checked(rows: Iterable[Any]) -> list[TaskImport]:
+    """The rows as tasks; raises InvalidInput for those that are none, and no later than it knows enough."""
+    taken: list[TaskImport] = []
+    problems: list[dict[str, str]] = []
     for index, row in enumerate(rows):
-        if row.completed_at is not None and row.status != "completed":
-            problems.append(
-                {
-                    "pointer": f"#/{index}/completed_at",
-                    "detail": f"The task is {row.status}: only completed ones have it",
-                }
-            )
-        elif (
-            row.completed_at is not None and row.created_at is not None and row.completed_at < row.created_at
-        ):
-            problems.append({"pointer": f"#/{index}/completed_at", "detail": "Is earlier than created_at"})
+        if index == MOST_IMPORTED:
+            raise _problem("#", f"More than {MOST_IMPORTED:,} tasks: import them in several calls")
+        try:
+            task = _TASK.validate_python(row)
+        except ValidationError as error:
+            found = [
+                {**each, "loc": ("body", index, *each["loc"])}
+                for each in error.errors(include_input=False, include_url=False)
+            ]
+            problems += input_problems(found[:MOST_PROBLEMS_TOLD], IMPORTED_FIELDS)
+        else:
+            problems += _contradictions(index, task)
+            taken.append(task)
+        if len(problems) >= MOST_PROBLEMS_TOLD:
+            break
     if problems:
         raise invalid_input(problems[:MOST_PROBLEMS_TOLD])
-    return rows
+    return taken
 
 
-def _refused(errors: Sequence[Any]) -> AppError:
-    problems = [{**error, "loc": ("body", *error["loc"])} for error in errors[:MOST_PROBLEMS_TOLD]]
-    for problem in problems:
-        if problem["type"] == "json_invalid":
-            problem["type"], problem["msg"] = "json", f"Not valid JSON: {problem['ctx']['error']}"
-    return invalid_input(input_problems(problems, list(TaskImport.model_fields)))
+def _contradictions(index: int, task: TaskImport) -> Iterator[dict[str, str]]:
+    """What no single field can tell."""
+    if task.completed_at is None:
+        return
+    if task.status != "completed":
+        detail = f"The task is {task.status}: only completed ones have it"
+    elif task.created_at is not None and task.completed_at < task.created_at:
+        detail = "Is earlier than created_at"
+    else:
+        return
+    yield {"pointer": f"#/{index}/completed_at", "detail": detail}
 
 
 def _problem(pointer: str, detail: str) -> AppError:

@@ -1,0 +1,100 @@
+"""A JSON array read element by element, so that no body makes more of itself in memory than its elements may be."""
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+CHUNK = 256 * 1024
+
+_DECODER = json.JSONDecoder()
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+class NotJson(ValueError):
+    """The text is not a JSON array, or an element is too long; the message says where and why."""
+
+
+class _Text:
+    """A JSON text of which only a part is in memory."""
+
+    def __init__(self, body: bytes, longest_element: int) -> None:
+        self._stream = io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")
+        self._longest = longest_element
+        self._part, self._place, self._before = "", 0, 0
+
+    def _more(self) -> bool:
+        """Go on to the next part, behind what is still to be read; False at the end."""
+        try:
+            following = self._stream.read(CHUNK)
+        except UnicodeDecodeError:
+            raise self.error("not UTF-8") from None
+        if not following:
+            return False
+        self._before += self._place
+        self._part, self._place = self._part[self._place :] + following, 0
+        return True
+
+    def symbol(self) -> str:
+        """The next character that is no white space; none at the end."""
+        while True:
+            space = _SPACE.match(self._part, self._place)
+            assert space is not None
+            self._place = space.end()
+            if self._place < len(self._part):
+                return self._part[self._place]
+            if not self._more():
+                return ""
+
+    def skip(self) -> None:
+        """Leave the next character behind."""
+        self._place += 1
+
+    def value(self) -> Any:
+        """The value that begins here."""
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._part, self._place)
+            except (ValueError, RecursionError) as error:
+                if len(self._part) - self._place > self._longest or not self._more():
+                    raise self._refusal(error) from None
+                continue
+            # A number may go on behind this part.
+            if end < len(self._part) or not self._more():
+                self._place = end
+                return value
+
+    def _refusal(self, error: Exception) -> NotJson:
+        if not isinstance(error, json.JSONDecodeError):
+            return self.error("a number is too long, or brackets are nested too deep")
+        why = error.msg
+        if len(self._part) - self._place > self._longest:
+            why = f"{why}, or an element is longer than {self._longest:,} characters"
+        return self.error(why, error.pos)
+
+    def error(self, why: str, place: int | None = None) -> NotJson:
+        """What is wrong, and at which character."""
+        return NotJson(f"at character {self._before + (self._place if place is None else place)}: {why}")
+
+
+def array_elements(body: bytes, longest_element: int) -> Iterator[Any]:
+    """The elements of a JSON array; raises NotJson at the first that can't be read."""
+    text = _Text(body, longest_element)
+    if text.symbol() != "[":
+        raise text.error("a JSON array is expected")
+    text.skip()
+    if text.symbol() == "]":
+        text.skip()
+    else:
+        while True:
+            yield text.value()
+            symbol = text.symbol()
+            if symbol not in (",", "]") or not symbol:
+                raise text.error("`,` or `]` is expected")
+            text.skip()
+            if symbol == "]":
+                break
+            text.symbol()
+    if text.symbol():
+        raise text.error("nothing is expected behind the array")

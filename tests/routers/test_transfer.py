@@ -1,0 +1,308 @@
+"""Import and export: what goes out comes in again unchanged, all of it or nothing."""
+
+import csv
+import gzip
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from database import database
+from services import transfer_service
+from tests.api import Api, Person, assert_problem
+
+TRACKER = Path(__file__).parents[1] / "data" / "issue_tracker.json.gz"
+CSV = {"Content-Type": "text/csv"}
+JSON = {"Content-Type": "application/json"}
+OWN = ("id", "user_id")
+
+ODD = [
+    {"title": title, "description": description, "tags": tags, "project": title[:100]}
+    for title, description, tags in [
+        ("=1+1", "=cmd|' /C calc'!A0", ["=1", "+1", "-1", "@x"]),
+        ("+1", "", []),
+        ("-1", None, ["a,b", 'c"d', "e'f", "[g]", " h "]),
+        ("@SUM(A1)", "'", ["'=1"]),
+        ("\tTab", "''", ["x"]),
+        ("'=quoted", "'='", ["x"]),
+        ("＝wide", "\r", ["ü", "日本", "🎉"]),
+        ("two\nlines", "a\r\nb\rc\nd", ["\\", "%", "_"]),
+        ('say "hi", ok; |', ",,,", ['"']),
+        ("null", "null", ["null"]),
+        (" leading and trailing ", " ", ["[]"]),
+        ("0001", "1e5", ["0"]),
+        ("\ufeffbom", "\u2028", ["\u00a0x"]),
+    ]
+]
+
+
+def without_owner(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The tasks but for ids and owner."""
+    return [{name: value for name, value in task.items() if name not in OWN} for task in tasks]
+
+
+def past() -> list[dict[str, Any]]:
+    """Tasks with every field of their own."""
+    return [
+        {
+            **each,
+            "status": status,
+            "priority": number % 5,
+            "due_at": "9999-12-31T23:59:59.999999Z" if number % 2 else None,
+            "created_at": f"20{number + 10}-01-02T03:04:05.000006Z",
+            "updated_at": "2030-01-01T00:00:00Z",
+            "completed_at": "2029-12-31T23:59:59.999999Z" if status == "completed" else None,
+        }
+        for number, each in enumerate(ODD)
+        for status in ("pending", "completed")
+    ]
+
+
+@pytest.mark.parametrize("kind", ["json", "csv"])
+def test_export_import_export_again_is_the_same_but_for_ids_and_owner(api: Api, kind: str) -> None:
+    ada, bob = api.person(), api.person("bob")
+    assert ada.post("/tasks/import", json=past()).json() == {"imported": 26}
+    exported = ada.get(f"/tasks/export?format={kind}")
+    media_type = {"json": "application/json", "csv": "text/csv"}[kind]
+    assert exported.headers["content-type"].partition(";")[0] == media_type
+    assert exported.headers["content-disposition"] == f'attachment; filename="tasks.{kind}"'
+    imported = bob.post("/tasks/import", content=exported.content, headers={"Content-Type": media_type})
+    assert (imported.status_code, imported.json()) == (201, {"imported": 26})
+    first, second = ada.get("/tasks/export").json(), bob.get("/tasks/export").json()
+    assert (
+        without_owner(first)
+        == without_owner(second)
+        == [{name: each[name] for name in first[0] if name not in OWN} for each in past()]
+    )
+    assert {task["user_id"] for task in second} == {bob.id}
+    again = bob.get(f"/tasks/export?format={kind}").content
+    if kind == "csv":
+        rows, others = (
+            list(csv.DictReader(io.StringIO(each.decode()))) for each in (exported.content, again)
+        )
+        assert without_owner(rows) == without_owner(others)
+
+
+def test_no_cell_begins_a_formula(api: Api) -> None:
+    ada = api.person()
+    ada.post("/tasks/import", json=past())
+    cells = [
+        cell
+        for row in csv.reader(io.StringIO(ada.get("/tasks/export?format=csv").text, newline=""))
+        for cell in row
+    ]
+    assert len(cells) == 27 * 12
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝"))]
+
+
+def test_an_export_has_every_task_in_the_order_they_were_made(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = api.person()
+    api.person("bob").task("not hers")
+    assert ada.get("/tasks/export").json() == []
+    assert ada.get("/tasks/export?format=csv").text.splitlines() == [",".join(transfer_service.CSV_COLUMNS)]
+    ada.post("/tasks/import", json=[{"title": str(number)} for number in range(2500)])
+    for kind in ("json", "csv"):
+        answer = ada.get(f"/tasks/export?format={kind}")
+        rows = answer.json() if kind == "json" else list(csv.DictReader(io.StringIO(answer.text)))
+        assert [row["title"] for row in rows] == [str(number) for number in range(2500)]
+    assert_problem(ada.get("/tasks/export?format=xml"), 422, None, "?format")
+
+
+def test_the_roadmaps_file_and_little_more(api: Api) -> None:
+    ada = api.person()
+    rows: list[dict[str, Any]] = [
+        {"title": "Learn", "status": "completed"},
+        {"title": "Build", "status": "pending"},
+        {"title": "Mine", "id": 1, "user_id": 999, "created_at": "2020-01-01T00:00:00"},
+        {"title": "Old", "status": "completed", "completed_at": "2020-01-01T00:00:00Z"},
+        {"title": "Older", "status": "completed", "updated_at": "2019-01-01T00:00:00Z"},
+    ]
+    assert ada.post("/tasks/import", json=rows).json() == {"imported": 5}
+    learned, built, mine, old, older = ada.get("/tasks/export").json()
+    assert learned["created_at"] == learned["completed_at"] == learned["updated_at"]
+    assert (built["status"], built["project"], built["completed_at"]) == ("pending", "General", None)
+    assert (mine["user_id"], mine["created_at"]) == (ada.id, "2020-01-01T00:00:00Z")
+    assert old["created_at"] == old["completed_at"] == old["updated_at"] == "2020-01-01T00:00:00Z"
+    assert older["completed_at"] == older["created_at"] == "2019-01-01T00:00:00Z"
+    assert ada.post("/tasks/import", json=[]).json() == {"imported": 0}
+    history = ada.get(f"/tasks/{learned['id']}/history").json()
+    assert [row["kind"] for row in history] == ["imported"]
+    assert history[0]["changes"]["title"] == {"from": None, "to": "Learn"}
+    told = text("SELECT count(*) FROM notifications")
+    assert database.read(lambda db: db.execute(told).scalar()) == 0
+
+
+@pytest.mark.parametrize(
+    ("place", "row", "pointer"),
+    [
+        (17, {"title": ""}, "#/17/title"),
+        (0, {}, "#/0/title"),
+        (999, {"title": "x" * 201}, "#/999/title"),
+        (3, {"title": "x", "status": "done"}, "#/3/status"),
+        (3, {"title": "x", "tags": ["a", ""]}, "#/3/tags/1"),
+        (3, {"title": "x", "colour": 1}, "#/3/colour"),
+        (3, {"title": "\0"}, "#/3/title"),
+        (3, {"title": "\ud800"}, "#/3/title"),
+        (3, {"title": "x", "created_at": "0001-01-01T00:00:00+01:00"}, "#/3/created_at"),
+        (3, {"title": "x", "status": "pending", "completed_at": "2020-01-01T00:00:00Z"}, "#/3/completed_at"),
+        (
+            3,
+            {
+                "title": "x",
+                "status": "completed",
+                "created_at": "2020-01-02T00:00:00Z",
+                "completed_at": "2020-01-01T00:00:00Z",
+            },
+            "#/3/completed_at",
+        ),
+        (3, "a string", "#/3"),
+        (3, None, "#/3"),
+        (3, ["x"], "#/3"),
+    ],
+)
+def test_one_bad_row_is_named_and_nothing_is_imported(api: Api, place: int, row: Any, pointer: str) -> None:
+    ada = api.person()
+    rows: list[Any] = [{"title": str(number)} for number in range(1000)]
+    rows[place] = row
+    answer = ada.post("/tasks/import", content=json.dumps(rows), headers=JSON)
+    problem = assert_problem(answer, 422, "invalid_input", pointer)
+    assert pointer in problem["detail"]
+    assert ada.get("/tasks").json() == []
+    assert ada.get("/analytics/user-completion-stats").json()["total_tasks"] == 0
+
+
+@pytest.fixture(scope="module")
+def refused() -> list[tuple[bytes, dict[str, str], str]]:
+    """Bodies that are no tasks, and what is said of them."""
+    return [
+        (b"", JSON, "JSON"),
+        (b"{}", JSON, "array"),
+        (b"null", JSON, "array"),
+        (b"[", JSON, "JSON"),
+        (b"[,]", JSON, "JSON"),
+        (b'[{"title": "x"},]', JSON, "JSON"),
+        (b'[{"title": "x"}]]', JSON, "behind"),
+        (b'[{"title": "x"} {"title": "y"}]', JSON, "`,`"),
+        (b'[{"title": "x"}', JSON, "`,`"),
+        (b'[{"title": "\xff"}]', JSON, "UTF-8"),
+        (b"[" * 100_000, JSON, "deep"),
+        (b"[" + b"9" * 5000 + b"]", JSON, "number"),
+        (b"[" + b"1," * 500_000 + b"1]", JSON, "and 99 more"),
+        (b'[{"title": "' + b"x" * 2_000_000 + b'"}]', JSON, "longer than"),
+        (json.dumps([{"title": "x"}] * 10_001).encode(), JSON, "10,000"),
+        (b"title\n" + b"x\n" * 10_001, CSV, "10,000"),
+        (b"", CSV, "name the columns"),
+        (b"status\npending\n", CSV, "title"),
+        (b"title,colour\nx,red\n", CSV, "colour"),
+        (b"title,title\nx,y\n", CSV, "title"),
+        (b"title,status\nx\n", CSV, "#/0"),
+        (b"title\nx\n\ny,z\n", CSV, "#/1"),
+        (b'title\n"x\n', CSV, "CSV"),
+        (b'title\n"x"y\n', CSV, "CSV"),
+        (b"title\n\xff\n", CSV, "UTF-8"),
+        (b"title\n\0\n", CSV, "NUL"),
+        (b"title\n" + b"x" * 2_000_000, CSV, "longer than"),
+        (b'title\n"' + b"x\n" * 1_000_000 + b'"', CSV, "limit"),
+        (b'title\n"' + b'\n","' * 500_000, CSV, "longer than"),
+        (b"title,priority\nx,high\n", CSV, "#/0/priority"),
+        (b"title,priority\nx,9223372036854775808\n", CSV, "#/0/priority"),
+        (b"title,tags\nx,[1]\n", CSV, "#/0/tags/0"),
+        (b"title,tags\nx,[\n", CSV, "#/0/tags"),
+        (b"title,due_at\nx,soon\n", CSV, "#/0/due_at"),
+        (b"title,status\nx,\ny,done\n", CSV, "#/1/status"),
+    ]
+
+
+def test_what_is_no_list_of_tasks_is_refused_with_the_reason(
+    api: Api, refused: list[tuple[bytes, dict[str, str], str]]
+) -> None:
+    ada = api.person()
+    for body, headers, reason in refused:
+        answer = ada.post("/tasks/import", content=body, headers=headers)
+        assert reason in assert_problem(answer, 422, "invalid_input")["detail"], body[:60]
+    assert ada.get("/tasks").json() == []
+
+
+def test_csv_is_read_as_people_write_it(api: Api) -> None:
+    ada = api.person()
+    body = (
+        "\ufeffpriority,title,tags,description,status,due_at\r\n"
+        '2,"Write, then read","a, b",,completed,2030-01-01T00:00:00Z\r\n'
+        "\r\n"
+        ',\'tis,,"many\nlines",,\r\n'
+        ',\'=1+1,"[""a,b""]",\',in_progress,2030-01-01 00:00:00\r\n'
+    )
+    assert ada.post("/tasks/import", content=body.encode(), headers=CSV).json() == {"imported": 3}
+    first, second, third = ada.get("/tasks/export").json()
+    assert (first["title"], first["tags"], first["priority"]) == ("Write, then read", ["a", "b"], 2)
+    assert (first["description"], first["status"]) == (None, "completed")
+    assert (second["title"], second["description"], second["status"]) == ("'tis", "many\nlines", "pending")
+    assert (third["title"], third["tags"], third["description"]) == ("=1+1", ["a,b"], "")
+    assert third["due_at"] == "2030-01-01T00:00:00Z"
+
+
+def test_ten_thousand_tasks_go_in_and_out_in_one_call_each(api: Api) -> None:
+    ada = api.person()
+    rows = [
+        {
+            "title": f"Task {number} ü",
+            "status": ("pending", "in_progress", "completed")[number % 3],
+            "tags": [f"t{number % 7}", "all"],
+            "project": f"p{number % 11}",
+        }
+        for number in range(10_000)
+    ]
+    assert ada.post("/tasks/import", json=rows).json() == {"imported": 10_000}
+    exported = ada.get("/tasks/export").json()
+    assert [{name: task[name] for name in rows[0]} for task in exported] == rows
+    assert ada.get("/analytics/user-completion-stats").json()["completed_tasks"] == 3333
+    assert len(ada.get("/tasks?tag=t3&limit=500&project=p1").json()) == len(
+        [row for row in rows if row["tags"][0] == "t3" and row["project"] == "p1"]
+    )
+    count = text("SELECT count(*) FROM task_history WHERE kind = 'imported'")
+    assert database.read(lambda db: db.execute(count).scalar()) == 10_000
+
+
+@pytest.fixture
+def tracker() -> list[dict[str, Any]]:
+    """The tasks of a real issue tracker, 2012 to 2018."""
+    tasks: list[dict[str, Any]] = json.loads(gzip.decompress(TRACKER.read_bytes()))
+    return tasks
+
+
+def test_a_real_tracker_goes_in_and_is_found_again(api: Api, tracker: list[dict[str, Any]]) -> None:
+    ada = api.person()
+    assert ada.post("/tasks/import", json=tracker).json() == {"imported": len(tracker)}
+
+    def titles(person: Person, path: str) -> list[str]:
+        found = []
+        while path:
+            answer = person.get(path)
+            found += [task["title"] for task in answer.json()]
+            path = answer.links.get("next", {}).get("url", "")
+        return sorted(found)
+
+    def expected(wanted: Any) -> list[str]:
+        return sorted(task["title"] for task in tracker if wanted(task))
+
+    assert titles(ada, "/tasks?limit=500") == expected(lambda _: True)
+    assert titles(ada, "/tasks/search?query=PERL&limit=200") == expected(
+        lambda task: "perl" in task["title"].casefold()
+    )
+    for status in ("pending", "completed"):
+        assert titles(ada, f"/tasks?status={status}&limit=300") == expected(
+            lambda task, status=status: task["status"] == status
+        )
+    year = "created_after=2015-01-01T00:00:00Z&created_before=2016-01-01T00:00:00Z"
+    assert titles(ada, f"/tasks?{year}&project=build") == expected(
+        lambda task: task["created_at"].startswith("2015") and task["project"] == "build"
+    )
+    assert titles(ada, "/tasks?tag=build&limit=500") == expected(lambda task: "build" in task.get("tags", []))
+    assert titles(ada, "/tasks?completed_after=2018-01-01T00:00:00Z") == expected(
+        lambda task: task.get("completed_at", "") >= "2018"
+    )
