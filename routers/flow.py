@@ -15,7 +15,7 @@ from services.flow import tables
 from services.flow.definitions import DEFINITIONS
 from services.flow.question import ask
 
-router = Router(prefix="/analytics", tags=["flow"])
+router = Router(prefix="/analytics", tags=["flow"], reads="analytics:read")
 
 Format = Annotated[str, Depends(accepted(JSON, CSV))]
 TABLE: dict[str, Any] = {

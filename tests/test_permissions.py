@@ -49,6 +49,15 @@ GET    /analytics/all-users-stats                401 403 403 200  401 401 401  4
 GET    /analytics/project-stats                  401 200 200 200  401 401 401  403 403 200 403
 GET    /analytics/completion-time-stats          401 200 200 200  401 401 401  403 403 200 403
 GET    /analytics/system-summary                 401 403 403 200  401 401 401  403 403 403 200
+GET    /analytics/definitions                    401 200 200 200  401 401 401  403 403 200 403
+GET    /analytics/flow                           401 200 200 200  401 401 401  403 403 200 403
+GET    /analytics/throughput                     401 200 200 200  401 401 401  403 403 200 403
+GET    /analytics/cumulative-flow                401 200 200 200  401 401 401  403 403 200 403
+GET    /analytics/time-in-status                 401 200 200 200  401 401 401  403 403 200 403
+GET    /analytics/aging                          401 200 200 200  401 401 401  403 403 200 403
+GET    /analytics/cycle-times                    401 200 200 200  401 401 401  403 403 200 403
+GET    /analytics/forecast                       401 409 409 409  401 401 401  403 403 409 403
+GET    /analytics/burnup                         401 200 200 200  401 401 401  403 403 200 403
 
 GET    /notifications                            401 200 200 200  401 401 401  200 403 403 403
 GET    /notifications/preferences                401 200 200 200  401 401 401  200 403 403 403
@@ -192,6 +201,7 @@ CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
     "POST /auth/email/verify": lambda world: {"json": {"token": world.links["verify"]}},
     "POST /auth/email/resend": lambda world: {"json": {"email": world.owner.email}},
     "POST /auth/tokens": lambda _: {"json": {"name": "nightly import", "scopes": ["tasks:read"]}},
+    "GET /analytics/forecast": lambda _: {"params": {"remaining": 1}},
     "GET /users/lookup": lambda world: {"params": {"username": world.member.username}},
     "PATCH /users/{user_id}": lambda _: {"json": {"role": "admin"}},
     "DELETE /users/{user_id}": lambda _: {"params": {"delete_tasks": "true"}},
