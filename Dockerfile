@@ -5,14 +5,25 @@
 
 FROM python:3.13-slim-trixie AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
-RUN python -m venv --without-pip /opt/venv
+RUN apt-get update && apt-get install -y --no-install-recommends binutils && python -m venv --without-pip /opt/venv
 COPY requirements.txt constraints.txt /build/
-# The packages' own tests are of no use where they run.
+# The packages' own tests and the debugging symbols of their libraries are of no use where they run.
 RUN pip --python /opt/venv/bin/python install --only-binary :all: -r /build/requirements.txt \
-    && find /opt/venv -type d -name tests -prune -exec rm -rf {} +
+    && find /opt/venv -type d -name tests -prune -exec rm -rf {} + \
+    && find /opt/venv -name '*.so' -not -path '*.libs/*' -exec strip --strip-debug {} +
 COPY . /app
 # Compiled here, since where it runs nothing may be written beside the code.
 RUN /opt/venv/bin/python -m compileall -q /app
+
+
+# What makes the secrets of a compose deployment: an image of its own, which a new version of the program does not
+# change, for when it changes compose starts the database anew as well.
+FROM python:3.13-slim-trixie AS secrets
+RUN install --directory --owner 10001 --group 0 /secrets
+COPY deploy/make_secrets.py deploy/once.sh /app/deploy/
+USER 10001:0
+ENTRYPOINT ["/app/deploy/once.sh"]
+CMD ["python", "/app/deploy/make_secrets.py", "/secrets"]
 
 
 # What catches mail for the compose profile `mail`; not in the program's image.

@@ -16,7 +16,7 @@ from create_tables import SchemaError
 from errors import AppError, ServiceUnavailable, error_response
 from logging_config import request_id_var
 from metrics import requests
-from origin import Origin, caller_address, origin_var
+from origin import Origin, caller_address, is_trusted, origin_var
 
 # What a request is counted under that reached no endpoint: its path could be anything.
 NO_ROUTE = "none"
@@ -130,7 +130,7 @@ def _in_one_line(send: Send) -> Send:
 
 def _enter(scope: dict[str, Any] | Scope) -> str:
     """Note the request's id, the caller's own if it is fit for a log line, and where it comes from; the id."""
-    request_id, client, forwarded = "", b"", []
+    request_id, client, forwarded, by_https = "", b"", [], False
     for name, value in scope["headers"]:
         if name == b"x-request-id":
             if not request_id and _SANE_ID.fullmatch(value):
@@ -139,6 +139,8 @@ def _enter(scope: dict[str, Any] | Scope) -> str:
             client = value
         elif name == b"x-forwarded-for":
             forwarded.append(value)
+        elif name == b"x-forwarded-proto":
+            by_https = value == b"https"
     request_id = request_id or f"{random.getrandbits(128):032x}"
     request_id_var.set(request_id)
     peer = scope.get("client")
@@ -146,5 +148,8 @@ def _enter(scope: dict[str, Any] | Scope) -> str:
         address = caller_address(peer, b",".join(forwarded).decode("latin-1"), settings.trusted_networks)
     else:
         address = peer[0] if peer else "-"
+    if by_https and peer and is_trusted(peer[0], settings.trusted_networks):
+        # What addresses of this program begin with, in a `Link` as well.
+        scope["scheme"] = "https"
     origin_var.set(Origin(address, client.decode("latin-1")))
     return request_id

@@ -33,7 +33,7 @@ def caller_address(peer: tuple[str, int] | None, forwarded_for: str, trusted: Se
     if any(_with_port(hop) == tuple(peer) for hop in hops):
         # uvicorn has already believed the header, which it does for whoever calls from this machine.
         address = "127.0.0.1"
-    while hops and _is_trusted(address, trusted):
+    while hops and is_trusted(address, trusted):
         hop = _with_port(hops.pop())[0]
         if _parsed(hop) is None:
             break
@@ -70,6 +70,6 @@ def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
         return None
 
 
-def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
     parsed = _parsed(address)
     return parsed is not None and any(parsed in network for network in trusted)
