@@ -5,7 +5,6 @@ at once. What is to be told was written in the request's own transaction, so tha
 process: whoever looks next finds it. Mail has a thread of its own, and so has what comes by the clock.
 """
 
-import asyncio
 import time
 
 from config import settings
@@ -38,9 +37,11 @@ __all__ = [
 
 # More requests come together in that time; nobody waits for a line in the log.
 PAUSE_SECONDS = 0.1
-# How long a request of a program without a lifespan waits for what comes after it, and then for the mail.
+# How long the background task of a request stays for what it began, and then for the mail.
 PATIENCE_SECONDS = 5.0
 MAIL_PATIENCE_SECONDS = 1.0
+# So few are not worth putting off.
+FEW_ACCOUNTS = 3
 REMIND_SECONDS = 30.0
 TIDY_SECONDS = 3600.0
 # New titles are found without the index, as long as they are not very many.
@@ -57,7 +58,7 @@ def _tell_and_refresh(user_ids: set[int]) -> float | None:
         _mails.wake()
     # Those whom a process that died left untold: their entries were not refreshed either.
     _refresher.add(told)
-    return _refresher.refresh(at_once=not _notices.is_resident)
+    return _refresher.refresh(at_once=not _notices.is_resident or len(user_ids) <= FEW_ACCOUNTS)
 
 
 def _send(_user_ids: set[int]) -> None:
@@ -88,13 +89,10 @@ _workers = (_clock, _notices, _mails, _titles)
 
 async def after_change(*user_ids: int) -> None:
     """What follows a change of these accounts' tasks: notifications are delivered, their caches refreshed."""
-    if _notices.is_resident:
-        _notices.wake(*user_ids)
-        return
-    # Nobody else comes by, and who started no lifespan looks at what was done as soon as the answer is there.
-    await asyncio.wait([asyncio.wrap_future(_notices.wake_and_tell(*user_ids))], timeout=PATIENCE_SECONDS)
+    # Waited for, though nobody waits for us: a test client does, and looks at what was done.
+    await _notices.work(*user_ids, patience=PATIENCE_SECONDS)
     if settings.smtp_server:
-        await asyncio.wait([asyncio.wrap_future(_mails.wake_and_tell())], timeout=MAIL_PATIENCE_SECONDS)
+        await _mails.work(patience=MAIL_PATIENCE_SECONDS)
 
 
 async def after_import(user_id: int) -> None:
