@@ -58,13 +58,18 @@ class Writers:
     """Threads that create tasks as fast as they are answered, until they are told to stop."""
 
     def __init__(
-        self, ports: Sequence[int], tokens: Sequence[str], clients: int = 32, status: str = "pending"
+        self,
+        ports: Sequence[int],
+        tokens: Sequence[str],
+        clients: int = 32,
+        status: str = "pending",
+        pause: float = 0.0,
     ) -> None:
         self.acknowledged: dict[int, str] = {}
         self.answers: Counter[int] = Counter()
         # When each answer came and how long it took.
         self.times: list[tuple[float, int, float]] = []
-        self._ports, self._tokens, self._status = ports, tokens, status
+        self._ports, self._tokens, self._status, self._pause = ports, tokens, status, pause
         self._ending = threading.Event()
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._write, args=(number,)) for number in range(clients)]
@@ -102,15 +107,14 @@ class Writers:
                 self.times.append((now, status, now - began))
                 if status == 201:
                     self.acknowledged[task["id"]] = title
-            if status != 201:
-                time.sleep(0.05)
+            time.sleep(self._pause if status == 201 else 0.05)
         connection.close()
 
     def slowest(self) -> float:
         """The longest that an answer took."""
         return max(took for _, _, took in self.times)
 
-    def p99(self, since: float, until: float) -> float:
-        """What 99 of 100 answers in this time did not exceed."""
-        took = sorted(seconds for at, _, seconds in self.times if since <= at <= until)
-        return took[len(took) * 99 // 100] if took else float("nan")
+    def percentiles(self, since: float, until: float) -> tuple[float, float]:
+        """What half of the answers in this time took at most, and 99 of 100, in milliseconds."""
+        took = sorted(1000 * seconds for at, _, seconds in self.times if since <= at <= until)
+        return took[len(took) // 2], took[len(took) * 99 // 100]

@@ -123,3 +123,4 @@ def stop() -> None:
     """Finish what is being delivered, and end; the rest is left for the next process."""
     for worker in _workers:
         worker.stop()
+    _refresher.forget()

@@ -60,6 +60,12 @@ class Refresher:
         self._refreshed: dict[int, float] = {}
         self._paused_until = 0.0
 
+    def forget(self) -> None:
+        """Begin anew, as a new process would."""
+        self._changed.clear()
+        self._refreshed.clear()
+        self._paused_until = 0.0
+
     def add(self, user_ids: set[int]) -> None:
         """Remember that these accounts' entries are out of date."""
         self._changed |= user_ids

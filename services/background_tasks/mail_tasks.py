@@ -108,18 +108,18 @@ mail_pause = _Pause()
 def deliver_mails(ending: threading.Event) -> None:
     """Send what is due, until there is no more or the program ends."""
     if not settings.smtp_server:
-        _go_without_server()
+        asyncio.run(_go_without_server())
     elif mail_pause.is_over():
         asyncio.run(_deliver(ending))
 
 
-def _go_without_server() -> None:
+async def _go_without_server() -> None:
     """What waits for a mail server that is not set any more, and digests: into the log."""
-    while rows := claim_mails():
-        for mail, _ in _mails(rows):
+    while rows := await claim_mails():
+        for mail, _ in await _mails(rows):
             if mail is not None:
                 email_service.log_unsent(mail.to, mail.subject)
-        _write([_delivered(row) for row in rows])
+        await _write([_delivered(row) for row in rows])
 
 
 async def _deliver(ending: threading.Event) -> None:
@@ -133,7 +133,7 @@ async def _deliver(ending: threading.Event) -> None:
 async def _serve(ending: threading.Event, rounds: int | None = None) -> bool:
     """Send one batch after another over one connection; whether any mail was sent."""
     sent = 0
-    rows = claim_mails()
+    rows = await claim_mails()
     if not rows:
         return False
     try:
@@ -144,11 +144,11 @@ async def _serve(ending: threading.Event, rounds: int | None = None) -> bool:
                 rounds = None if rounds is None else rounds - 1
                 if ending.is_set() or not server.is_open or rounds == 0:
                     break
-                rows = claim_mails()
+                rows = await claim_mails()
     except (aiosmtplib.SMTPException, OSError) as error:
         mail_pause.begin()
         logger.warning("The mail server can't be reached; mails are sent later: %s", _said(error))
-        _write([_retried(row, error) for row in rows])
+        await _write([_retried(row, error) for row in rows])
         return False
     return sent > 0
 
@@ -156,9 +156,9 @@ async def _serve(ending: threading.Event, rounds: int | None = None) -> bool:
 async def _send(server: MailServer, rows: Sequence[AnyRow], ending: threading.Event) -> int:
     """Send the mails of the claimed rows, and write down what became of each; how many were sent."""
     sent = 0
-    for mail, about in _mails(rows):
+    for mail, about in await _mails(rows):
         if ending.is_set() or not server.is_open or _ends_soon(about[0]):
-            _write([_released(row) for row in about])
+            await _write([_released(row) for row in about])
             continue
         try:
             if mail is not None:
@@ -170,23 +170,23 @@ async def _send(server: MailServer, rows: Sequence[AnyRow], ending: threading.Ev
                 about[0].attempts,
                 _said(error),
             )
-            _write([_retried(row, error) for row in about])
+            await _write([_retried(row, error) for row in about])
         else:
             sent += 1
-            _write([_delivered(row) for row in about])
+            await _write([_delivered(row) for row in about])
     return sent
 
 
-def claim_mails() -> list[AnyRow]:
+async def claim_mails() -> list[AnyRow]:
     """Rows that are due, single ones or else one person's digest, which are then ours to send for a while."""
-    return _claim(_CLAIM) or _claim(_CLAIM_DIGEST)
+    return await _claim(_CLAIM) or await _claim(_CLAIM_DIGEST)
 
 
-def _claim(statement: Any) -> list[AnyRow]:
+async def _claim(statement: Any) -> list[AnyRow]:
     """Rows that nobody else sends before the claim ends; longer than any mail can take."""
     now = datetime.now(UTC)
     lease = timedelta(seconds=10 + 2 * email_service.COMMANDS * settings.smtp_timeout_seconds)
-    rows: list[AnyRow] = database.write(
+    rows: list[AnyRow] = await database.write_async(
         lambda db: list(db.execute(statement, {"now": now, "until": now + lease}))
     )
     return sorted(rows, key=lambda row: row.id)
@@ -199,10 +199,10 @@ def _ends_soon(row: AnyRow) -> bool:
     return ends - datetime.now(UTC) < longest
 
 
-def _mails(rows: Sequence[AnyRow]) -> list[tuple[Mail | None, Sequence[AnyRow]]]:
+async def _mails(rows: Sequence[AnyRow]) -> list[tuple[Mail | None, Sequence[AnyRow]]]:
     """Each mail with the rows it is about; none for somebody who is gone or disabled."""
     ids = {row.user_id for row in rows} | {row.actor_id for row in rows}
-    people: dict[int, Any] = database.read(lambda db: people_of(db, ids))
+    people: dict[int, Any] = await database.read_async(lambda db: people_of(db, ids))
     grouped = groupby(rows, key=lambda row: (row.user_id, row.state) if row.state == "digest" else row.id)
     found: list[tuple[Mail | None, Sequence[AnyRow]]] = []
     for _, group in grouped:
@@ -220,9 +220,9 @@ def _mails(rows: Sequence[AnyRow]) -> list[tuple[Mail | None, Sequence[AnyRow]]]
 # -- what becomes of a row -----------------------------------------------------------------------------
 
 
-def _write(results: list[dict[str, Any]]) -> None:
+async def _write(results: list[dict[str, Any]]) -> None:
     if results:
-        database.write(lambda db: db.execute(_RESULT, results))
+        await database.write_async(lambda db: db.execute(_RESULT, results))
 
 
 def _result(row: AnyRow, **values: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Notifications on their way: into the log, to the mail server, and again when that did not take them."""
 
+import asyncio
 import logging
 import re
 import threading
@@ -161,7 +162,7 @@ def test_mail_that_a_dead_process_had_claimed_is_sent_when_its_claim_ends(
     catcher.refusal = "451 Not now"
     api.person().task(status="completed")
     make_due()
-    assert len(mail_tasks.claim_mails()) == 1  # And then it dies.
+    assert len(asyncio.run(mail_tasks.claim_mails())) == 1  # And then it dies.
     catcher.refusal = None
     send()
     assert catcher.mails == []

@@ -1,0 +1,45 @@
+"""Run the drills: `python -m benchmarks.faults [NAME ...]`; the exit code is 1 where one failed."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+
+from benchmarks.faults import database_drills, delivery_drills
+
+DRILLS: dict[str, Callable[[], str]] = {
+    "killed-sqlite": lambda: database_drills.killed("sqlite"),
+    "killed-postgres": lambda: database_drills.killed("postgres"),
+    "mail-sqlite": lambda: delivery_drills.mail_server_fails("sqlite"),
+    "mail-postgres": lambda: delivery_drills.mail_server_fails("postgres"),
+    "killed-before-mail-sqlite": lambda: delivery_drills.killed_before_mail("sqlite"),
+    "killed-before-mail-postgres": lambda: delivery_drills.killed_before_mail("postgres"),
+    "postgres-gone": database_drills.postgres_gone,
+    "redis": delivery_drills.redis_fails,
+    "three-processes": delivery_drills.three_processes,
+    "disk-full": database_drills.disk_full,
+    "slow-client": database_drills.slow_client,
+}
+
+
+def main() -> int:
+    """Run those that are named, or all."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(DRILLS))
+    names = parser.parse_args().names or list(DRILLS)
+    if unknown := [name for name in names if name not in DRILLS]:
+        parser.error(f"no such drill: {', '.join(unknown)}")
+    failed = False
+    for name in names:
+        began = time.monotonic()
+        try:
+            verdict = f"ok      {name}: {DRILLS[name]()}"
+        except Exception as error:  # noqa: BLE001  # the others are run all the same
+            failed = True
+            verdict = f"FAILED  {name}: {type(error).__name__}: {error}"
+        print(f"{verdict} ({time.monotonic() - began:.0f} s)", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""The analytics cache: there for other programs to read, and never in the way."""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from benchmarks.servers import free_port
+from config import settings
+from services.background_tasks.analytics_tasks import Refresher
+from tests.api import Api, Person
+
+
+def entry(person: Person) -> Any:
+    path = settings.cache_dir / f"cache_user_{person.id}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def figures(person: Person) -> Any:
+    answer = person.get("/analytics/user-completion-stats")
+    assert answer.status_code == 200
+    return answer.json()
+
+
+def test_entry_is_refreshed_after_the_response(api: Api) -> None:
+    ada = api.person()
+    task = ada.task()
+    first = entry(ada)
+    assert first["stats"] == figures(ada)
+    assert (first["user_id"], first["updated_at"][-1]) == (ada.id, "Z")
+    ada.put(f"/tasks/{task['id']}", json={"status": "completed"})
+    assert (
+        entry(ada)["stats"]
+        == figures(ada)
+        == first["stats"]
+        | {
+            "completed_tasks": 1,
+            "pending_tasks": 0,
+            "completion_rate": 100.0,
+        }
+    )
+    assert entry(ada)["version"] > first["version"]
+
+
+def test_damaged_entry_changes_no_figure_and_is_written_anew(api: Api) -> None:
+    ada = api.person()
+    path = settings.cache_dir / f"cache_user_{ada.id}.json"
+    for content in (b"", b'{"user_id": 1, "sta', b"\xff\0", b'{"user_id": 99, "stats": {}}'):
+        before = figures(ada)["total_tasks"]
+        path.write_bytes(content)
+        path.chmod(0o000)
+        assert figures(ada)["total_tasks"] == before
+        ada.task()
+        assert entry(ada)["stats"] == figures(ada)
+
+
+def test_cache_that_can_not_be_written_is_left_alone_and_then_caught_up(
+    api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ada = api.person()
+    missing = tmp_path / "missing"
+    monkeypatch.setattr(settings, "cache_dir", missing)
+    with caplog.at_level("WARNING", "task_platform"):
+        for _ in range(3):
+            ada.task()
+    assert len([line for line in caplog.messages if "can't be written" in line]) <= 1
+    assert figures(ada)["total_tasks"] == 3
+    refresher = Refresher()
+    refresher.add({ada.id})
+    assert (refresher.refresh(at_once=True) or 0) > 0
+    missing.mkdir()
+    monkeypatch.setattr("services.background_tasks.analytics_tasks.PAUSE", 0.0)
+    refresher = Refresher()
+    refresher.add({ada.id})
+    assert refresher.refresh(at_once=True) is None
+    assert entry(ada)["stats"]["total_tasks"] == 3
+
+
+def test_account_that_changes_all_the_time_is_refreshed_now_and_then(api: Api) -> None:
+    ada = api.person()
+    ada.task()
+    refresher = Refresher()
+    refresher.add({ada.id})
+    assert refresher.refresh(at_once=False) is None
+    refresher.add({ada.id})
+    again = refresher.refresh(at_once=False)
+    assert again is not None
+    assert 0 < again <= 1
+
+
+@pytest.fixture
+def redis_port(tmp_path: Path) -> Iterator[int]:
+    """A real Redis on a free port."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed")
+    port = free_port()
+    server = subprocess.Popen(
+        [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path), "--save", ""],
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 10
+    with redis.Redis("127.0.0.1", port) as probe:
+        while True:
+            try:
+                probe.ping()
+                break
+            except redis.ConnectionError:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+    yield port
+    server.kill()
+    server.wait()
+
+
+def test_with_redis_the_entry_is_there_in_place_of_the_file(
+    api: Api, redis_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "redis_url", f"redis://127.0.0.1:{redis_port}/0")
+    ada = api.person()
+    ada.task()
+    with redis.Redis("127.0.0.1", redis_port) as client:
+        kept = json.loads(str(client.get(f"cache_user_{ada.id}"), "utf-8"))
+    assert kept["stats"] == figures(ada)
+    assert entry(ada) is None
+    assert api.client.get("/ready").json()["parts"]["redis"] == "ok"
+
+
+def test_dead_redis_costs_no_request_a_second(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "redis_url", f"redis://127.0.0.1:{free_port()}/0")
+    ada = api.person()
+    began = time.monotonic()
+    for _ in range(10):
+        ada.task()
+    assert time.monotonic() - began < 9
+    assert figures(ada)["total_tasks"] == 10
