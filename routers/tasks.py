@@ -112,10 +112,11 @@ def filter_all_tasks(
     return link_next(request, response, page)
 
 
-async def _import_rows(
-    request: Request, _claims: Annotated[dict[str, Any], Depends(auth.token_claims)]
-) -> list[TaskImport]:
-    """The body's tasks, read in a thread: there may be ten thousand."""
+async def _import_rows(request: Request, claims: auth.Claims) -> list[TaskImport]:
+    """The body's tasks, read in a thread: there may be ten thousand; whoever may not import sends them in vain."""
+    await database.read_async(
+        lambda db: auth.authorize(db, claims, admin=False, scope="tasks:write"), short=True
+    )
     body = await request.body()
     is_csv = request.headers.get("content-type", "").startswith("text/csv")
     parse = transfer_service.parse_csv if is_csv else transfer_service.parse_json

@@ -1,0 +1,100 @@
+"""Tokens for programs."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fastapi.testclient import TestClient
+from sqlalchemy import select, update
+
+import auth
+from database import database
+from models import program_tokens
+from tests.api import Api, Person
+
+
+def make(person: Person, *scopes: str, **fields: Any) -> Any:
+    answer = person.post("/auth/tokens", json={"name": "nightly import", "scopes": scopes, **fields})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def bearer(made: Any) -> dict[str, str]:
+    return {"Authorization": f"Bearer {made['token']}"}
+
+
+def test_a_token_is_shown_once_and_stored_as_a_hash(api: Api) -> None:
+    ada = api.person()
+    made = make(ada, "tasks:write", "tasks:read")
+    assert made["token"].startswith("tp_")
+    assert made["scopes"] == ["tasks:read", "tasks:write"]
+    (listed,) = ada.get("/auth/tokens").json()
+    assert listed == {name: value for name, value in made.items() if name != "token"}
+    assert listed["last_four"] == made["token"][-4:]
+    stored = database.read(lambda db: db.execute(select(program_tokens)).one())
+    assert made["token"] not in str(stored)
+
+
+def test_a_program_works_with_its_token(client: TestClient, api: Api) -> None:
+    ada = api.person()
+    made = make(ada, "tasks:read", "tasks:write")
+    created = client.post("/tasks", json={"title": "By a program"}, headers=bearer(made))
+    assert created.json()["user_id"] == ada.id
+    assert client.get("/tasks", headers=bearer(made)).json() == [created.json()]
+
+
+def test_a_revoked_or_expired_token_is_refused(client: TestClient, api: Api) -> None:
+    ada, bob = api.person(), api.person("bob")
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    made = [make(ada, "tasks:read"), make(ada, "tasks:read", expires_at=soon)]
+    assert [client.get("/tasks", headers=bearer(each)).status_code for each in made] == [200, 200]
+    assert bob.delete(f"/auth/tokens/{made[0]['id']}").status_code == 404
+    assert ada.delete(f"/auth/tokens/{made[0]['id']}").status_code == 200
+    past = update(program_tokens).values(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    database.write(lambda db: db.execute(past))
+    for each in made:
+        answer = client.get("/tasks", headers=bearer(each))
+        assert (answer.status_code, answer.json()["detail"]) == (401, "Invalid token")
+    assert client.post("/tasks/import", json=[], headers=bearer(made[0])).status_code == 401
+
+
+def test_a_token_that_would_have_expired_already_is_not_made(api: Api) -> None:
+    past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
+    body = {"name": "late", "scopes": ["tasks:read"], "expires_at": past}
+    assert api.person().post("/auth/tokens", json=body).status_code == 422
+
+
+def test_a_token_of_somebody_who_is_no_admin_any_more_opens_nothing_for_admins(
+    client: TestClient, api: Api
+) -> None:
+    boss, second = api.person("boss", admin=True), api.person("second", admin=True)
+    made = make(second, "admin")
+    assert client.get("/users", headers=bearer(made)).status_code == 200
+    boss.patch(f"/users/{second.id}", json={"role": "member"})
+    answer = client.get("/users", headers=bearer(made))
+    assert (answer.status_code, answer.json()["detail"]) == (403, "Admin access required")
+    boss.patch(f"/users/{second.id}", json={"is_active": False})
+    assert client.get("/users", headers=bearer(made)).status_code == 401
+
+
+def test_the_last_use_is_written_once_a_minute(client: TestClient, api: Api) -> None:
+    ada = api.person()
+    made = make(ada, "tasks:read")
+
+    def last_used() -> str | None:
+        used: str | None = ada.get("/auth/tokens").json()[0]["last_used_at"]
+        return used
+
+    assert last_used() is None
+    client.get("/tasks", headers=bearer(made))
+    first = last_used()
+    assert first is not None
+    client.get("/tasks", headers=bearer(made))
+    # Another worker, which has not written it itself, looks into the database.
+    auth._uses_written.clear()  # noqa: SLF001
+    client.get("/tasks", headers=bearer(made))
+    assert last_used() == first
+    auth._uses_written.clear()  # noqa: SLF001
+    earlier = update(program_tokens).values(last_used_at=datetime.now(UTC) - timedelta(seconds=61))
+    database.write(lambda db: db.execute(earlier))
+    client.get("/tasks", headers=bearer(made))
+    assert (last_used() or "") > first
