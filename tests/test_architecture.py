@@ -1,0 +1,105 @@
+"""The house rules that a machine can check."""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import auth
+import database
+import logging_config
+import models
+from services import analytics_service, background_tasks, email_service, task_service
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = sorted(
+    path
+    for path in ROOT.rglob("*.py")
+    if not {"tests", "benchmarks", ".venv", "venv", "migrations"} & set(path.relative_to(ROOT).parts)
+)
+
+
+def imports(path: Path) -> Iterator[tuple[str, str]]:
+    """Each module that a file imports, with the name that it takes from it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.module or "", alias.name) for alias in node.names)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "services").rglob("*.py")), ids=lambda path: path.name)
+def test_services_know_no_http(path: Path) -> None:
+    assert not {module for module, _ in imports(path) if module.partition(".")[0] in {"fastapi", "starlette"}}
+    assert not {module for module, _ in imports(path) if module.partition(".")[0] in {"routers", "routing"}}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "routers").glob("*.py")), ids=lambda path: path.name)
+def test_routers_know_no_sql(path: Path) -> None:
+    assert not {module for module, _ in imports(path) if module.partition(".")[0] == "sqlalchemy"}
+
+
+def test_only_the_database_module_commits() -> None:
+    committing = set()
+    for path in OURS:
+        for node in ast.walk(ast.parse(path.read_text())):
+            is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+            if is_call and node.func.attr in {"commit", "begin_twophase"}:  # type: ignore[attr-defined]
+                committing.add(path.name)
+            if isinstance(node, ast.Constant) and node.value == "COMMIT":
+                committing.add(path.name)
+    assert committing <= {"database.py"}
+
+
+def test_no_file_needs_a_tour() -> None:
+    long = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in OURS}
+    assert {name: lines for name, lines in long.items() if lines > 650} == {}
+
+
+@pytest.mark.parametrize(
+    ("function", "parameters"),
+    [
+        (auth.hash_password, ["password"]),
+        (auth.verify_password, ["password", "hashed"]),
+        (auth.create_access_token, ["data"]),
+        (auth.verify_token, ["token"]),
+        (auth.get_current_user, []),
+        (auth.get_admin_user, []),
+        (database.get_db, []),
+        (task_service.get_task, []),
+        (task_service.get_tasks_with_filters, []),
+        (task_service.create_task, []),
+        (task_service.update_task, []),
+        (task_service.delete_task, []),
+        (analytics_service.get_user_stats, []),
+        (analytics_service.get_all_users_stats, []),
+        (analytics_service.get_project_stats, []),
+        (analytics_service.get_system_summary, []),
+        (analytics_service.get_completion_time_stats, []),
+        (email_service.send_email_async, ["to_email", "subject", "body"]),
+        (background_tasks.update_analytics_cache, ["user_id"]),
+        (background_tasks.send_task_notification, ["user_id", "task_title", "action"]),
+        (background_tasks.process_task_assignment, ["task_id", "assigned_user_id", "assigner_user_id"]),
+        (background_tasks.send_task_completion_email, ["user_email", "task_title"]),
+        (logging_config.setup_logging, []),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_others_import_keeps_its_name_and_parameters(function: object, parameters: list[str]) -> None:
+    assert callable(function)
+    taken = list(inspect.signature(function).parameters.values())
+    assert [each.name for each in taken[: len(parameters)]] == parameters
+    if parameters:
+        assert all(each.default is not inspect.Parameter.empty for each in taken[len(parameters) :])
+
+
+def test_the_names_of_the_database_and_its_tables_are_kept() -> None:
+    assert models.User.__tablename__ == "users"
+    assert models.Task.__tablename__ == "tasks"
+    assert issubclass(models.Task, database.Base)
+    assert database.engine.dialect.name == "sqlite"
+    assert logging_config.logger.name == "task_platform"
+    with database.SessionLocal() as session:
+        assert session.get_bind() is not None
