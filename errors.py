@@ -197,7 +197,7 @@ def _pointer(location: Sequence[str | int]) -> str:
         escaped = (str(part).replace("~", "~0").replace("/", "~1") for part in path)
         return "#" + "".join(f"/{part}" for part in escaped)
     if place == "query":
-        return "?" + ".".join(str(part) for part in path)
+        return f"?{path[0]}" if path else "?"  # Without the place in a repeated parameter.
     if place == "path":
         return "/{" + ".".join(str(part) for part in path) + "}"
     return ".".join(str(part) for part in location)
@@ -206,6 +206,9 @@ def _pointer(location: Sequence[str | int]) -> str:
 def _printable(text: str) -> str:
     """Text that can be sent as UTF-8, whatever a client put into a name that is quoted back."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+LENGTHS = {"too_short": ("least", "min_length"), "too_long": ("most", "max_length")}
 
 
 def input_problems(problems: Iterable[Any], allowed: Sequence[str] = ()) -> list[dict[str, str]]:
@@ -220,6 +223,11 @@ def input_problems(problems: Iterable[Any], allowed: Sequence[str] = ()) -> list
             )
         elif problem["type"] == "extra_forbidden":
             message = "Unknown field" + (f"; allowed: {', '.join(allowed)}" if allowed else "")
+        elif problem["type"] in LENGTHS and problem["ctx"]["field_type"] == "Value":
+            # A text whose characters were checked first is measured as if it were a list.
+            bound, length = LENGTHS[problem["type"]]
+            length = problem["ctx"][length]
+            message = f"String should have at {bound} {length} character{'' if length == 1 else 's'}"
         elif problem["type"] == "string_unicode":
             message = "Input should be text without lone surrogates"
         found.append({"pointer": _printable(_pointer(location)), "detail": _printable(message)})
