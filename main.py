@@ -1,5 +1,6 @@
 """The program: `uvicorn main:app`."""
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -50,7 +51,9 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     """Refuse an outdated schema; deliver what an earlier process left; at the end finish what is begun."""
     check_schema()
     with stopping.in_time():
-        background_tasks.start()
+        # A server runs this in the main thread, a test's client in one of its own.
+        is_test = threading.current_thread() is not threading.main_thread()
+        background_tasks.start(is_waited_for=is_test)
         yield
         background_tasks.stop()
         database.close()

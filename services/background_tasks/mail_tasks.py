@@ -163,7 +163,7 @@ async def _send(server: MailServer, rows: Sequence[AnyRow], ending: threading.Ev
         try:
             if mail is not None:
                 await server.send(mail)
-        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001  # a mail that can't be sent must not keep the others from it
             logger.warning(
                 "Mail for notification %s was not sent (attempt %s): %s",
                 about[0].id,

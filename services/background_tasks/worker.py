@@ -35,11 +35,6 @@ class Worker:
         self._pause = 0.0
         self.ending = threading.Event()
 
-    @property
-    def is_resident(self) -> bool:
-        """Whether it wakes by itself."""
-        return self._interval is not None
-
     def reside(self, interval: float, pause: float = 0.0) -> None:
         """Wake by itself every so many seconds from now on, beginning at once."""
         self._interval, self._pause = interval, pause

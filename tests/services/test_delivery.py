@@ -1,6 +1,7 @@
 """Notifications on their way: into the log, to the mail server, and again when that did not take them."""
 
 import asyncio
+import json
 import logging
 import re
 import threading
@@ -9,10 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
 from config import settings
 from database import Database, database
+from main import app
 from models import notifications
 from services import background_tasks
 from services.background_tasks import mail_tasks, notification_tasks
@@ -231,3 +234,24 @@ def test_who_wants_no_mail_gets_none(api: Api, catcher: MailCatcher) -> None:
     ada.put("/notifications/preferences", json={"completed": None})
     ada.task("Again", status="completed")
     assert [mail["subject"] for mail in catcher.wait_for(1)] == ["Task Completed: Again"]
+
+
+def test_with_a_lifespan_what_was_left_is_delivered_and_what_comes_is_there_with_the_answer(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    ada = api.person()
+    ada.task("Left behind")
+    waiting = update(notifications).values(state="waiting", next_attempt_at=datetime.now(UTC))
+    database.write(lambda db: db.execute(waiting))
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "task_platform"), TestClient(app) as client:
+        answer = client.post(
+            "/tasks", json={"title": "New"}, headers={"Authorization": f"Bearer {ada.token}"}
+        )
+        assert answer.status_code == 201
+        for title in ("Left behind", "New"):
+            assert (
+                caplog.messages.count(f"Notification sent to user {ada.id}: Task '{title}' was created") == 1
+            )
+        entry = json.loads((settings.cache_dir / f"cache_user_{ada.id}.json").read_text())
+        assert entry["stats"]["total_tasks"] == 2
