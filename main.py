@@ -29,6 +29,7 @@ from routers import (
     tasks,
     users,
 )
+from routers.account_pages import add_account_pages
 from routers.docs import add_docs_pages
 from routing import StrictRoute
 from services import background_tasks
@@ -104,6 +105,7 @@ def create_app() -> FastAPI:
         # As they are: what include_router adds for prefixes of prefixes is not needed, and not free.
         app.router.routes.extend(router.routes)
     add_docs_pages(app)
+    add_account_pages(app)
     strict = [route for route in app.routes if isinstance(route, StrictRoute)]
     app.router.middleware_stack = RouteIndex(strict, otherwise=app.router.middleware_stack)
     install_openapi(app, Problem)

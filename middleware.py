@@ -26,7 +26,6 @@ SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 # Those that an answer may have of its own, as the pages of the documentation do.
@@ -34,7 +33,11 @@ DEFAULT_HEADERS = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 )
-ONLY_BY_HTTPS = (b"strict-transport-security", b"max-age=31536000")
+# Browsers make nothing of these, or complain, where the page came by plain HTTP.
+ONLY_BY_HTTPS = (
+    (b"strict-transport-security", b"max-age=31536000"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
 
 
 class RequestMiddleware:
@@ -46,7 +49,7 @@ class RequestMiddleware:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         over_https = settings.public_url.startswith("https://")
-        self._always = (*SECURITY_HEADERS, ONLY_BY_HTTPS) if over_https else SECURITY_HEADERS
+        self._always = (*SECURITY_HEADERS, *ONLY_BY_HTTPS) if over_https else SECURITY_HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -27,8 +27,8 @@ page in the header `Link`. Errors are `application/problem+json`: `detail` is fo
 """
 
 TAGS = [
-    {"name": "auth", "description": "Accounts and logging in"},
-    {"name": "users", "description": "Finding people to assign tasks to"},
+    {"name": "auth", "description": "Accounts, logging in, and tokens for programs"},
+    {"name": "users", "description": "Finding people to assign tasks to; for admins, looking after accounts"},
     {"name": "tasks", "description": "Making, finding, changing and moving tasks"},
     {"name": "analytics", "description": "Figures about tasks"},
     {"name": "flow", "description": definitions.markdown()},

@@ -1,0 +1,47 @@
+"""The pages that links in mails lead to."""
+
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+
+from config import settings
+from database import database
+from main import app
+from services import account_service
+from tests.api import Api
+from tests.chromium import BrowserPage, ChromiumUnavailable, browser_page
+from tests.serving import served
+
+
+@pytest.fixture
+def browser(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[BrowserPage]:
+    try:
+        with served(app) as url, browser_page(url) as page:
+            monkeypatch.setattr(settings, "public_url", page.base_url)
+            yield page
+    except ChromiumUnavailable as unavailable:
+        pytest.skip(str(unavailable))
+
+
+def test_the_pages_load_nothing_from_elsewhere(client: TestClient) -> None:
+    for path in ("/reset-password", "/verify-email", "/account/account.js", "/account/account.css"):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        assert "default-src 'none'; script-src 'self'" in answer.headers["content-security-policy"]
+        assert "//" not in answer.text.replace("// ", "")
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_link_resets_the_password_in_a_browser(api: Api, browser: BrowserPage) -> None:
+    api.person()
+    link = database.write(lambda db: account_service.link_for_operator(db, "ada"))
+    page = browser.page
+    page.goto(link)
+    page.get_by_label("New password").fill("another long battery")
+    page.get_by_role("button").click()
+    page.get_by_text("Password changed: log in with the new one").wait_for()
+    assert "token" not in page.url
+    assert not browser.foreign_requests
+    assert not browser.console_errors
+    assert api.log_in("ada", "another long battery")
