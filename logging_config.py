@@ -7,6 +7,7 @@ has the request's id too. Several processes may write the same file.
 import json
 import logging
 import os
+import re
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -114,7 +115,20 @@ class NoProbes(logging.Filter):
         return str(path).partition("?")[0].rstrip("/") not in PROBES
 
 
+class NoSignatures(logging.Filter):
+    """Keeps out of the server's access log the signature of a link, with which anybody could use it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                _SIGNATURE.sub(r"\1...", each) if isinstance(each, str) else each for each in record.args
+            )
+        return True
+
+
+_SIGNATURE = re.compile(r"(signature=)[^&\s]+")
 _no_probes = NoProbes()
+_no_signatures = NoSignatures()
 
 
 def setup_logging() -> logging.Logger:
@@ -130,5 +144,6 @@ def setup_logging() -> logging.Logger:
         handler.setFormatter(formatter)
         logger.addHandler(handler)
     logger.setLevel(settings.log_level)
-    logging.getLogger("uvicorn.access").addFilter(_no_probes)
+    for each in (_no_probes, _no_signatures):
+        logging.getLogger("uvicorn.access").addFilter(each)
     return logger

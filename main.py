@@ -30,6 +30,7 @@ from routers import (
     users,
 )
 from routers.account_pages import add_account_pages
+from routers.dashboard import add_dashboard
 from routers.docs import add_docs_pages
 from routing import StrictRoute
 from services import background_tasks
@@ -106,6 +107,7 @@ def create_app() -> FastAPI:
         app.router.routes.extend(router.routes)
     add_docs_pages(app)
     add_account_pages(app)
+    add_dashboard(app)
     strict = [route for route in app.routes if isinstance(route, StrictRoute)]
     app.router.middleware_stack = RouteIndex(strict, otherwise=app.router.middleware_stack)
     install_openapi(app, Problem)

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Query, Response
+from fastapi import Depends, Path, Query, Response
 
 from auth import CurrentUser
 from errors import invalid_input
-from routers.negotiation import CSV, JSON, accepted
+from routers.negotiation import CSV, JSON, SVG, accepted
 from routing import ReadSession, Router
 from schemas import flow as shapes
 from schemas.flow import FlowQuery, ForecastQuery, IntervalQuery, ListQuery
@@ -18,16 +18,20 @@ from services.flow.question import ask
 router = Router(prefix="/analytics", tags=["flow"], reads="analytics:read")
 
 Format = Annotated[str, Depends(accepted(JSON, CSV))]
-TABLE: dict[str, Any] = {
-    "responses": {200: {"content": {CSV: {"schema": {"type": "string"}}}}},
-    "errors": [403, 404, 406],
-}
+PictureFormat = Annotated[str, Depends(accepted(JSON, CSV, SVG))]
+TEXT: dict[str, Any] = {"schema": {"type": "string"}}
+TABLE: dict[str, Any] = {"responses": {200: {"content": {CSV: TEXT}}}, "errors": [403, 404, 406]}
+PICTURE: dict[str, Any] = TABLE | {"responses": {200: {"content": {CSV: TEXT, SVG: TEXT}}}}
 
 
-def _answer(media_type: str, answer: dict[str, Any], row: Any = None) -> dict[str, Any] | Response:
+def _answer(
+    media_type: str, answer: dict[str, Any], row: Any = None, chart: str = ""
+) -> dict[str, Any] | Response:
     """The answer in the format that is wanted; `row` is the shape of the rows of its table."""
     if media_type == JSON:
         return answer
+    if media_type == SVG:
+        return Response(flow.pictures.draw(chart, answer), media_type=SVG, headers={"Vary": "Accept"})
     columns = list(row.__annotations__) if row is not None else []
     headers = {"Vary": "Accept", "Link": '</analytics/definitions>; rel="describedby"'}
     return Response(tables.to_csv(answer, columns), media_type=CSV, headers=headers)
@@ -47,55 +51,62 @@ def read_flow(
     return _answer(media_type, flow.answers.flow(db, ask(db, user, query)))
 
 
-@router.get("/throughput", response_model=shapes.Throughput, **TABLE)
+@router.get("/throughput", response_model=shapes.Throughput, **PICTURE)
 def read_throughput(
-    db: ReadSession, user: CurrentUser, query: Annotated[IntervalQuery, Query()], media_type: Format
+    db: ReadSession, user: CurrentUser, query: Annotated[IntervalQuery, Query()], media_type: PictureFormat
 ) -> dict[str, Any] | Response:
     """Count what was created and completed in each interval, empty ones included."""
     answer = flow.answers.throughput(db, ask(db, user, query), query.interval)
-    return _answer(media_type, answer, shapes.ThroughputInterval)
+    return _answer(media_type, answer, shapes.ThroughputInterval, "throughput")
 
 
-@router.get("/cumulative-flow", response_model=shapes.CumulativeFlow, **TABLE)
+@router.get("/cumulative-flow", response_model=shapes.CumulativeFlow, **PICTURE)
 def read_cumulative_flow(
-    db: ReadSession, user: CurrentUser, query: Annotated[IntervalQuery, Query()], media_type: Format
+    db: ReadSession, user: CurrentUser, query: Annotated[IntervalQuery, Query()], media_type: PictureFormat
 ) -> dict[str, Any] | Response:
     """Count the tasks in each status at the end of each interval, from the history."""
     answer = flow.answers.cumulative_flow(db, ask(db, user, query), query.interval)
-    return _answer(media_type, answer, shapes.CumulativeInterval)
+    return _answer(media_type, answer, shapes.CumulativeInterval, "cumulative-flow")
 
 
-@router.get("/time-in-status", response_model=shapes.TimeInStatus, **TABLE)
+@router.get("/time-in-status", response_model=shapes.TimeInStatus, **PICTURE)
 def read_time_in_status(
-    db: ReadSession, user: CurrentUser, query: Annotated[FlowQuery, Query()], media_type: Format
+    db: ReadSession, user: CurrentUser, query: Annotated[FlowQuery, Query()], media_type: PictureFormat
 ) -> dict[str, Any] | Response:
     """Tell how long completed tasks spent in each status."""
-    return _answer(media_type, flow.answers.time_in_status(db, ask(db, user, query)), shapes.StatusDurations)
+    return _answer(
+        media_type,
+        flow.answers.time_in_status(db, ask(db, user, query)),
+        shapes.StatusDurations,
+        "time-in-status",
+    )
 
 
-@router.get("/aging", response_model=shapes.Aging, **TABLE)
+@router.get("/aging", response_model=shapes.Aging, **PICTURE)
 def read_aging(
-    db: ReadSession, user: CurrentUser, query: Annotated[ListQuery, Query()], media_type: Format
+    db: ReadSession, user: CurrentUser, query: Annotated[ListQuery, Query()], media_type: PictureFormat
 ) -> dict[str, Any] | Response:
     """List the open tasks, oldest first, each with the percentile of past cycle times that it has passed.
 
     The past is that of the tasks completed in the period.
     """
-    return _answer(media_type, flow.answers.aging(db, ask(db, user, query), query.limit), shapes.AgingTask)
+    return _answer(
+        media_type, flow.answers.aging(db, ask(db, user, query), query.limit), shapes.AgingTask, "aging"
+    )
 
 
-@router.get("/cycle-times", response_model=shapes.CycleTimeList, **TABLE)
+@router.get("/cycle-times", response_model=shapes.CycleTimeList, **PICTURE)
 def read_cycle_times(
-    db: ReadSession, user: CurrentUser, query: Annotated[ListQuery, Query()], media_type: Format
+    db: ReadSession, user: CurrentUser, query: Annotated[ListQuery, Query()], media_type: PictureFormat
 ) -> dict[str, Any] | Response:
     """List the tasks completed last in the period, each with its lead and cycle time."""
     answer = flow.answers.cycle_times(db, ask(db, user, query), query.limit)
-    return _answer(media_type, answer, shapes.CycleTimeTask)
+    return _answer(media_type, answer, shapes.CycleTimeTask, "cycle-times")
 
 
-@router.get("/forecast", response_model=shapes.Forecast, **(TABLE | {"errors": [403, 404, 406, 409]}))
+@router.get("/forecast", response_model=shapes.Forecast, **(PICTURE | {"errors": [403, 404, 406, 409]}))
 def read_forecast(
-    db: ReadSession, user: CurrentUser, query: Annotated[ForecastQuery, Query()], media_type: Format
+    db: ReadSession, user: CurrentUser, query: Annotated[ForecastQuery, Query()], media_type: PictureFormat
 ) -> dict[str, Any] | Response:
     """Tell by when `remaining` tasks will be done, or how many will be `until` a day.
 
@@ -112,13 +123,45 @@ def read_forecast(
         until=query.until,
         from_given=query.from_ is not None,
     )
-    return _answer(media_type, answer)
+    return _answer(media_type, answer, chart="forecast")
 
 
-@router.get("/burnup", response_model=shapes.Burnup, **TABLE)
+@router.get("/burnup", response_model=shapes.Burnup, **PICTURE)
 def read_burnup(
-    db: ReadSession, user: CurrentUser, query: Annotated[IntervalQuery, Query()], media_type: Format
+    db: ReadSession, user: CurrentUser, query: Annotated[IntervalQuery, Query()], media_type: PictureFormat
 ) -> dict[str, Any] | Response:
     """Tell scope and completed over time, and when the scope of now will be completed."""
     answer = flow.answers.burnup(db, ask(db, user, query), query.interval)
-    return _answer(media_type, answer, shapes.BurnupInterval)
+    return _answer(media_type, answer, shapes.BurnupInterval, "burnup")
+
+
+@router.post(
+    "/pictures",
+    response_model=shapes.PictureLink,
+    status_code=201,
+    errors=[403, 404, 409],
+    scope="analytics:read",
+)
+def make_picture_link(db: ReadSession, user: CurrentUser, body: shapes.PictureLinkCreate) -> dict[str, Any]:
+    """Make a link that shows a chart to anybody who has it, and nothing else, until it expires.
+
+    The picture is always of the day on which it is looked at, unless the query names days. It is gone when the
+    account is.
+    """
+    return flow.pictures.make_link(db, user, body.chart, body.query, body.expires_in_days)
+
+
+@router.get(
+    "/pictures/{chart}",
+    responses={200: {"content": {SVG: TEXT}}},
+    errors=[403, 404, 409],
+)
+def read_picture(
+    db: ReadSession,
+    chart: Annotated[shapes.ChartName, Path()],
+    signature: Annotated[str, Query(max_length=8000)],
+) -> Response:
+    """Show the chart that a link was made for, as SVG."""
+    # Pages of other origins are what it was made for.
+    headers = {"Cross-Origin-Resource-Policy": "cross-origin", "Cache-Control": "private, max-age=300"}
+    return Response(flow.pictures.open_link(db, chart, signature), media_type=SVG, headers=headers)

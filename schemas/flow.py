@@ -8,9 +8,13 @@ from typing_extensions import TypedDict
 
 from models import HIGHEST_PRIORITY, LARGEST_ID, PROJECT_LENGTH
 from schemas.analytics import Percentage
-from schemas.common import RFC_3339, Answer, TaskStatus, Text, parse_time
+from schemas.common import RFC_3339, Answer, Body, TaskStatus, Text, parse_time
 
 MOST_REMAINING = 100_000
+
+ChartName = Literal[
+    "throughput", "cumulative-flow", "cycle-times", "time-in-status", "aging", "forecast", "burnup"
+]
 
 
 def _day_or_time(value: Any) -> Any:
@@ -84,6 +88,21 @@ class ForecastQuery(FlowQuery):
         int | None, Field(ge=1, le=MOST_REMAINING, description="How many tasks are still to be done")
     ] = None
     until: Annotated[Day | None, Field(description="By the end of this day")] = None
+
+
+class PictureLinkCreate(Body):
+    """A chart, what it is asked with, and how long anybody who has the link may see it."""
+
+    chart: ChartName
+    query: Annotated[
+        dict[str, Any],
+        Field(
+            default_factory=dict,
+            description="The parameters of the chart's own call",
+            examples=[{"interval": "month"}],
+        ),
+    ]
+    expires_in_days: Annotated[int, Field(ge=1, le=365, examples=[30])] = 30
 
 
 # -- answers ---------------------------------------------------------------------------------------
@@ -359,3 +378,10 @@ class Definitions(Answer):
     """What each figure means."""
 
     definitions: dict[str, str]
+
+
+class PictureLink(Answer):
+    """A link that shows one picture to anybody who has it."""
+
+    url: Annotated[str, Field(examples=["/analytics/pictures/throughput?signature=eyJhbGciOi..."])]
+    expires_at: datetime

@@ -20,6 +20,7 @@ from models import Caller, notifications, sessions, users
 from schemas.accounts import ProgramTokenCreate
 from schemas.tasks import TaskCreate
 from services import account_service, session_service, task_service, token_service, user_service
+from services.flow import pictures
 from tests.api import PASSWORD
 
 # `owner` owns the task, session, token or notification that the path names, `member` is somebody else.
@@ -58,6 +59,8 @@ GET    /analytics/aging                          401 200 200 200  401 401 401  4
 GET    /analytics/cycle-times                    401 200 200 200  401 401 401  403 403 200 403
 GET    /analytics/forecast                       401 409 409 409  401 401 401  403 403 409 403
 GET    /analytics/burnup                         401 200 200 200  401 401 401  403 403 200 403
+POST   /analytics/pictures                       401 201 201 201  401 401 401  403 403 201 403
+GET    /analytics/pictures/{chart}               200 200 200 200  403 200 200  200 200 200 200
 
 GET    /notifications                            401 200 200 200  401 401 401  200 403 403 403
 GET    /notifications/preferences                401 200 200 200  401 401 401  200 403 403 403
@@ -149,6 +152,8 @@ class World:
             ]
             for purpose in ("reset", "verify")
         }
+        made = pictures.make_link(db, owner, "throughput", {}, 1)
+        self.picture = made["url"].partition("signature=")[2]
         for actor, account in (("owner", self.owner), ("member", self.member), ("admin", self.admin)):
             claims = self._session(db, account)
             self.tokens[actor] = auth.create_access_token(claims)
@@ -202,6 +207,8 @@ CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
     "POST /auth/email/resend": lambda world: {"json": {"email": world.owner.email}},
     "POST /auth/tokens": lambda _: {"json": {"name": "nightly import", "scopes": ["tasks:read"]}},
     "GET /analytics/forecast": lambda _: {"params": {"remaining": 1}},
+    "POST /analytics/pictures": lambda _: {"json": {"chart": "throughput"}},
+    "GET /analytics/pictures/{chart}": lambda world: {"params": {"signature": world.picture}},
     "GET /users/lookup": lambda world: {"params": {"username": world.member.username}},
     "PATCH /users/{user_id}": lambda _: {"json": {"role": "admin"}},
     "DELETE /users/{user_id}": lambda _: {"params": {"delete_tasks": "true"}},
@@ -252,6 +259,7 @@ def call(client: TestClient, endpoint: str, world: World, actor: str) -> int:
         notification_id=world.notification,
         session_id=world.session,
         token_id=world.program_token,
+        chart="throughput",
         user_id=world.owner.id,
     )
     options = CALLS[endpoint](world) if endpoint in CALLS else {}

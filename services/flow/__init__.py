@@ -1,6 +1,6 @@
 """How work flows: throughput, cycle times, what is stuck, and when it will be done.
 
-`answers` and `charts` are imported when they are first used: they take NumPy along, and with it memory that a
+`answers` and `pictures` are imported when they are first used: they take NumPy along, and with it memory that a
 worker without such questions has no use for.
 """
 
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from services.flow import answers as answers
+    from services.flow import pictures as pictures
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name == "answers":
+    if name in ("answers", "pictures"):
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(name)

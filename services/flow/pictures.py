@@ -1,0 +1,85 @@
+"""Charts by name, and links to them that show one picture to anybody who has them, until they expire."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy.orm import Session
+
+import auth
+import signing
+from errors import Forbidden, input_problems, invalid_input
+from models import Caller
+from schemas.flow import FlowQuery, ForecastQuery, IntervalQuery, ListQuery
+from services.flow import answers
+from services.flow.charts import CHARTS
+from services.flow.question import Question, ask
+
+KIND = "picture"
+
+
+def _forecast(db: Session, question: Question, query: Any) -> dict[str, Any]:
+    given = query.from_ is not None
+    return answers.will_be_done(db, question, remaining=query.remaining, until=query.until, from_given=given)
+
+
+_Answer = Callable[[Session, Question, Any], dict[str, Any]]
+# What each chart is asked with, and what answers.
+ASKED: Mapping[str, tuple[type[FlowQuery], _Answer]] = {
+    "throughput": (IntervalQuery, lambda db, asked, query: answers.throughput(db, asked, query.interval)),
+    "cumulative-flow": (
+        IntervalQuery,
+        lambda db, asked, query: answers.cumulative_flow(db, asked, query.interval),
+    ),
+    "cycle-times": (ListQuery, lambda db, asked, query: answers.cycle_times(db, asked, query.limit)),
+    "time-in-status": (FlowQuery, lambda db, asked, _: answers.time_in_status(db, asked)),
+    "aging": (ListQuery, lambda db, asked, query: answers.aging(db, asked, query.limit)),
+    "forecast": (ForecastQuery, _forecast),
+    "burnup": (IntervalQuery, lambda db, asked, query: answers.burnup(db, asked, query.interval)),
+}
+
+
+def draw(chart: str, answer: Mapping[str, Any]) -> bytes:
+    """An answer as SVG."""
+    return CHARTS[chart](answer).render()
+
+
+def _picture(db: Session, caller: Caller, chart: str, values: Mapping[str, Any]) -> bytes:
+    model, answer = ASKED[chart]
+    try:
+        query = model.model_validate(values)
+    except ValidationError as error:
+        names = [field.alias or name for name, field in model.model_fields.items()]
+        problems = [
+            {**each, "loc": ("body", "query", *each["loc"])} for each in error.errors(include_input=False)
+        ]
+        raise invalid_input(input_problems(problems, names)) from None
+    return draw(chart, answer(db, ask(db, caller, query), query))
+
+
+def make_link(
+    db: Session, caller: Caller, chart: str, values: Mapping[str, Any], days: int
+) -> dict[str, Any]:
+    """The address of a picture that the caller may see, for anybody, until it expires; raises what asking raises."""
+    # Drawn once, so that no link is made to what can't be shown.
+    _picture(db, caller, chart, values)
+    expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
+    claims = {"sub": str(caller.id), "kind": KIND, "chart": chart, "query": dict(values), "exp": expires_at}
+    return {"url": f"/analytics/pictures/{chart}?signature={signing.sign(claims)}", "expires_at": expires_at}
+
+
+def open_link(db: Session, chart: str, signature: str) -> bytes:
+    """The picture that a link was made for, as it is now; raises Forbidden."""
+    refused = Forbidden("This link has expired, or is not one of ours", code="invalid_link")
+    try:
+        claims = signing.verify(signature, KIND)
+    except signing.InvalidTokenError:
+        raise refused from None
+    if claims.get("chart") != chart:
+        raise refused
+    row = db.execute(auth.CALLER_BY_ID, {"user_id": int(claims["sub"])}).first()
+    # Who made it must still be here, and may still see what it shows.
+    if row is None or not row.is_active:
+        raise refused
+    return _picture(db, Caller(*row), chart, claims["query"])

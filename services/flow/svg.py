@@ -1,0 +1,126 @@
+"""Charts as SVG: axes, lines, areas, bars and dots, with nothing but text."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+WIDTH, HEIGHT = 900, 420
+LEFT, RIGHT, TOP, BOTTOM = 72, 20, 64, 64
+
+Point = tuple[float, float]
+Mark = tuple[float, str]
+
+INK, MUTED, LINE, PAPER = "#1b2430", "#5a6675", "#dfe3e8", "#ffffff"
+BLUE, RED, GREEN, AMBER, GREY = "#2563a8", "#b4451f", "#6aa684", "#e0a63c", "#9fb4d0"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def steps(highest: float) -> list[Mark]:
+    """About five round numbers from nothing to the highest."""
+    step = 10 ** math.floor(math.log10(max(highest, 1) / 4))
+    step *= next((factor for factor in (1, 2, 5) if highest / (step * factor) <= 6), 10)
+    step = max(step, 1)
+    return [(at * step, f"{round(at * step):,}") for at in range(math.ceil(highest / step) + 1)]
+
+
+@dataclass
+class Chart:
+    """A picture of a width and a height, its axes from `x` to `y`; what is drawn last lies on top."""
+
+    title: str
+    subtitle: str
+    x: tuple[float, float]
+    y: tuple[float, float]
+    scale: Callable[[float], float] = float
+    _parts: list[str] = field(default_factory=list)
+    _legend: list[tuple[str, str]] = field(default_factory=list)
+
+    def place(self, point: Point) -> Point:
+        """Where a point lies in the picture."""
+        (x0, x1), (y0, y1) = self.x, (self.scale(self.y[0]), self.scale(self.y[1]))
+        return (
+            LEFT + (point[0] - x0) / ((x1 - x0) or 1) * (WIDTH - LEFT - RIGHT),
+            HEIGHT - BOTTOM - (self.scale(point[1]) - y0) / ((y1 - y0) or 1) * (HEIGHT - TOP - BOTTOM),
+        )
+
+    def _path(self, points: Sequence[Point]) -> str:
+        return "M" + "L".join(f"{_number(x)} {_number(y)}" for x, y in map(self.place, points))
+
+    def grid(self, x_marks: Sequence[Mark], y_marks: Sequence[Mark]) -> None:
+        """Lines and numbers behind what is drawn."""
+        for value, text in y_marks:
+            _, y = self.place((self.x[0], value))
+            self._parts.append(f'<path d="M{LEFT} {_number(y)}H{WIDTH - RIGHT}" stroke="{LINE}"/>')
+            self._text(LEFT - 8, y + 4, text, "end", MUTED)
+        for value, text in x_marks:
+            x, _ = self.place((value, self.y[0]))
+            # What stands at an edge must not be cut off.
+            anchor = "start" if x < LEFT + 1 else "end" if x > WIDTH - RIGHT - 1 else "middle"
+            self._text(x, HEIGHT - BOTTOM + 20, text, anchor, MUTED)
+
+    def _text(self, x: float, y: float, text: str, anchor: str, colour: str, size: int = 12) -> None:
+        self._parts.append(
+            f'<text x="{_number(x)}" y="{_number(y)}" text-anchor="{anchor}" fill="{colour}" font-size="{size}">'
+            f"{escape(text)}</text>"
+        )
+
+    def line(self, points: Sequence[Point], colour: str, name: str = "", dash: str = "") -> None:
+        """A line through points."""
+        if points:
+            dashed = f' stroke-dasharray="{dash}"' if dash else ""
+            self._parts.append(
+                f'<path d="{self._path(points)}" fill="none" stroke="{colour}" stroke-width="2"{dashed}/>'
+            )
+        if name:
+            self._legend.append((colour, name))
+
+    def area(self, points: Sequence[Point], colour: str, name: str) -> None:
+        """What lies below a line."""
+        if points:
+            floor = [(points[-1][0], self.y[0]), (points[0][0], self.y[0])]
+            self._parts.append(f'<path d="{self._path([*points, *floor])}Z" fill="{colour}"/>')
+        self._legend.append((colour, name))
+
+    def bar(self, start: float, end: float, height: float, colour: str) -> None:
+        """A bar from the floor."""
+        (left, top), (right, floor) = self.place((start, height)), self.place((end, self.y[0]))
+        self._parts.append(
+            f'<rect x="{_number(left)}" y="{_number(top)}" width="{_number(max(right - left, 0.5))}"'
+            f' height="{_number(max(floor - top, 0))}" fill="{colour}"/>'
+        )
+
+    def dot(self, point: Point, colour: str, about: str) -> None:
+        """A dot that says what it is."""
+        x, y = self.place(point)
+        self._parts.append(
+            f'<circle cx="{_number(x)}" cy="{_number(y)}" r="3" fill="{colour}" fill-opacity="0.6">'
+            f"<title>{escape(about)}</title></circle>"
+        )
+
+    def name(self, colour: str, name: str) -> None:
+        """Name a colour in the legend."""
+        self._legend.append((colour, name))
+
+    def render(self) -> bytes:
+        """The picture."""
+        drawn, self._parts = self._parts, []
+        self._text(LEFT, 26, self.title, "start", INK, 17)
+        self._text(LEFT, 46, self.subtitle, "start", MUTED)
+        x = float(LEFT)
+        for colour, name in self._legend:
+            self._parts.append(
+                f'<rect x="{_number(x)}" y="{HEIGHT - 24}" width="12" height="12" fill="{colour}"/>'
+            )
+            self._text(x + 17, HEIGHT - 14, name, "start", INK)
+            x += 40 + 7 * len(name)
+        head, self._parts = self._parts, drawn
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
+            f' role="img" font-family="system-ui, Liberation Sans, sans-serif">'
+            f"<title>{escape(self.title)}</title><desc>{escape(self.subtitle)}</desc>"
+            f'<rect width="{WIDTH}" height="{HEIGHT}" fill="{PAPER}"/>{"".join(drawn)}{"".join(head)}</svg>\n'
+        ).encode()

@@ -1,0 +1,32 @@
+// What is looked at, kept in the address bar, so that a view can be sent to somebody.
+const NAMES = ["from", "to", "tz", "interval", "project", "tag", "priority", "user_id", "scope", "remaining", "until"];
+const FILTERS = ["from", "to", "tz", "project", "tag", "priority", "user_id", "scope"];
+
+export function view() {
+  const query = new URLSearchParams(location.search);
+  const found = {};
+  for (const name of NAMES) if (query.get(name)) found[name] = query.get(name);
+  return found;
+}
+
+export function show(changes) {
+  const next = { ...view(), ...changes };
+  const query = new URLSearchParams();
+  for (const name of NAMES) if (next[name]) query.set(name, next[name]);
+  const text = query.toString();
+  history.pushState(null, "", text ? `?${text}` : location.pathname);
+}
+
+export function zone() {
+  return view().tz || Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+}
+
+// The query of a call: the filters, and what the call takes besides.
+export function query(more = {}) {
+  const now = view();
+  const found = new URLSearchParams();
+  for (const name of FILTERS) if (now[name]) found.set(name, now[name]);
+  found.set("tz", zone());
+  for (const [name, value] of Object.entries(more)) if (value) found.set(name, value);
+  return found.toString();
+}

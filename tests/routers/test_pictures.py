@@ -1,0 +1,136 @@
+"""Charts as SVG, for who asks and by signed links."""
+
+import logging
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import httpx
+import pytest
+import time_machine
+from sqlalchemy import text
+
+from database import database
+from main import app
+from tests.api import Api, Person
+from tests.serving import served
+from tests.tracker import issues
+
+SVG = "image/svg+xml"
+QUESTIONS = {
+    "throughput": {"from": "2017-08-01", "to": "2018-07-31", "interval": "month"},
+    "cumulative-flow": {"from": "2015-08-01", "to": "2018-07-31"},
+    "cycle-times": {"from": "2017-08-01", "to": "2018-07-31", "limit": "1000"},
+    "time-in-status": {"from": "2017-08-01", "to": "2018-07-31"},
+    "aging": {"from": "2017-08-01", "to": "2018-07-31"},
+    "forecast": {"remaining": "50", "to": "2018-07-31"},
+    "burnup": {"from": "2017-08-01", "to": "2018-07-31", "project": "docs"},
+}
+sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def elements(picture: bytes) -> list[str]:
+    """The names of what is drawn; it must be well-formed."""
+    return [each.tag.rpartition("}")[2] for each in ET.fromstring(picture).iter()]  # noqa: S314  # our own
+
+
+def share(person: Person, chart: str = "throughput", **query: Any) -> str:
+    answer = person.post("/analytics/pictures", json={"chart": chart, "query": query})
+    assert answer.status_code == 201, answer.text
+    url: str = answer.json()["url"]
+    return url
+
+
+@sqlite_only
+def test_every_chart_is_a_picture_too(api: Api, tmp_path: Path) -> None:
+    ada = api.person()
+    folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
+    assert ada.post("/tasks/import", json=issues()).status_code == 201
+    ada.task("<script>alert(1)</script> & more")
+    for chart, query in QUESTIONS.items():
+        answer = ada.get(f"/analytics/{chart}", params=query, headers={"Accept": SVG})
+        assert (answer.status_code, answer.headers["content-type"]) == (200, SVG)
+        drawn = elements(answer.content)
+        assert {"path", "text", "title", "desc"} <= set(drawn)
+        assert "script" not in drawn
+        (folder / f"{chart}.svg").write_bytes(answer.content)
+        shared = api.client.get(share(ada, chart, **query))
+        assert (shared.status_code, elements(shared.content)) == (200, drawn)
+    assert ada.get("/analytics/flow", headers={"Accept": SVG}).status_code == 406
+
+
+def test_empty_charts_are_pictures(api: Api) -> None:
+    ada = api.person()
+    for chart in QUESTIONS.keys() - {"forecast"}:
+        assert "text" in elements(ada.get(f"/analytics/{chart}", headers={"Accept": SVG}).content)
+
+
+def test_a_link_shows_its_picture_to_strangers_until_it_expires(api: Api) -> None:
+    ada = api.person()
+    ada.task()
+    url = share(ada)
+    answer = api.client.get(url)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, SVG)
+    assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+    assert b"1 tasks created" in answer.content
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=31)):
+        answer = api.client.get(url)
+        assert (answer.status_code, answer.json()["code"]) == (403, "invalid_link")
+
+
+def test_a_link_shows_nothing_else(api: Api) -> None:
+    ada = api.person()
+    signature = share(ada).partition("signature=")[2]
+    for path in (
+        f"/analytics/pictures/aging?signature={signature}",
+        f"/analytics/pictures/throughput?signature={signature[:-4]}AAAA",
+        f"/analytics/pictures/throughput?signature={ada.token}",
+    ):
+        assert api.client.get(path).status_code == 403
+    assert (
+        api.client.get(f"/analytics/pictures/throughput?signature={signature}&project=x").status_code == 422
+    )
+    headers = {"Authorization": f"Bearer {signature}"}
+    assert api.client.get("/tasks", headers=headers).status_code == 401
+
+
+def test_a_link_ends_with_the_account_and_its_rights(api: Api) -> None:
+    root = api.person("root", admin=True)
+    url = share(root, scope="all")
+    assert api.client.get(url).status_code == 200
+    for change in ("role = 'member'", "is_active = FALSE"):
+        sql = text(f"UPDATE users SET {change}")
+        database.write(lambda db, sql=sql: db.execute(sql))  # type: ignore[misc]
+        assert api.client.get(url).status_code == 403
+
+
+def test_a_link_is_made_only_to_what_the_caller_may_see(api: Api) -> None:
+    ada, bob = api.person(), api.person("bob")
+    for query, status in (
+        ({"user_id": bob.id}, 403),
+        ({"scope": "all"}, 403),
+        ({"interval": "year"}, 422),
+        ({"from": "yesterday"}, 422),
+        ({"colour": "red"}, 422),
+    ):
+        answer = ada.post("/analytics/pictures", json={"chart": "throughput", "query": query})
+        assert answer.status_code == status
+        if status == 422:
+            assert answer.json()["errors"][0]["pointer"] == f"#/query/{next(iter(query))}"
+    body = {"chart": "forecast", "query": {"remaining": 5}}
+    assert ada.post("/analytics/pictures", json=body).status_code == 409
+
+
+@sqlite_only
+def test_no_log_has_the_signature(
+    api: Api, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    url = share(api.person())
+    with served(app) as base_url, caplog.at_level(logging.DEBUG, "uvicorn.access"):
+        assert httpx.get(base_url + url).status_code == 200
+    signature = url.partition("signature=")[2]
+    assert any("signature=..." in record.getMessage() for record in caplog.records)
+    assert all(signature not in record.getMessage() for record in caplog.records if record.name != "httpx")
+    assert signature not in "".join(capfd.readouterr())
