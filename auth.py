@@ -23,10 +23,11 @@ from sqlalchemy import and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 import signing
+from account_models import program_tokens, sessions
 from config import settings
 from database import Threads, database, get_db
 from errors import Forbidden, NotAuthenticated, ServiceUnavailable
-from models import Caller, program_tokens, sessions, users
+from models import Caller, users
 
 ACCESS_TOKEN = "access"  # noqa: S105  # the name of a kind, not a secret
 PROGRAM_TOKEN_PREFIX = "tp_"  # noqa: S105  # by which a leaked one is recognised

@@ -43,10 +43,6 @@ HIGHEST_PRIORITY = 4
 TITLE_LENGTH = 200
 DESCRIPTION_LENGTH = 10_000
 PROJECT_LENGTH = 100
-TOKEN_NAME_LENGTH = 100
-ADDRESS_LENGTH = 64
-CLIENT_LENGTH = 200
-LINK_PURPOSES = ("reset", "verify", "change")
 LARGEST_ID = 2**63 - 1
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -126,7 +122,8 @@ JsonText = JSON().with_variant(JSONB(), "postgresql")
 RowId = BigInteger().with_variant(Integer(), "sqlite")
 
 
-def _one_of(column: str, values: tuple[str, ...]) -> str:
+def one_of(column: str, values: tuple[str, ...]) -> str:
+    """The condition that a column has one of these values."""
     return f"{column} IN ({', '.join(repr(value) for value in values)})"
 
 
@@ -148,7 +145,7 @@ class User(Base):
             dialect="postgresql"
         ),
         CheckConstraint("length(email) BETWEEN 3 AND 254", name="email_length"),
-        CheckConstraint(_one_of("role", ROLES), name="role"),
+        CheckConstraint(one_of("role", ROLES), name="role"),
         UniqueConstraint("email_folded"),
         {"sqlite_autoincrement": True},
     )
@@ -177,7 +174,7 @@ class Task(Base):
     __table_args__ = (
         CheckConstraint(f"length(title) BETWEEN 1 AND {TITLE_LENGTH} AND trim(title) <> ''", name="title"),
         CheckConstraint(f"length(description) <= {DESCRIPTION_LENGTH}", name="description_length"),
-        CheckConstraint(_one_of("status", STATUSES), name="status"),
+        CheckConstraint(one_of("status", STATUSES), name="status"),
         CheckConstraint(f"priority BETWEEN 0 AND {HIGHEST_PRIORITY}", name="priority"),
         CheckConstraint(f"length(project) BETWEEN 1 AND {PROJECT_LENGTH}", name="project_length"),
         CheckConstraint("(status = 'completed') = (completed_at IS NOT NULL)", name="completed_at"),
@@ -327,8 +324,8 @@ class Notification(Base):
 
     __tablename__ = "notifications"
     __table_args__ = (
-        CheckConstraint(_one_of("kind", NOTIFICATION_KINDS), name="kind"),
-        CheckConstraint(_one_of("state", NOTIFICATION_STATES), name="state"),
+        CheckConstraint(one_of("kind", NOTIFICATION_KINDS), name="kind"),
+        CheckConstraint(one_of("state", NOTIFICATION_STATES), name="state"),
         Index(
             "ix_notifications_due",
             "state",
@@ -376,8 +373,8 @@ class NotificationPreference(Base):
 
     __tablename__ = "notification_preferences"
     __table_args__ = (
-        CheckConstraint(_one_of("kind", NOTIFICATION_KINDS), name="kind"),
-        CheckConstraint(_one_of("delivery", DELIVERIES), name="delivery"),
+        CheckConstraint(one_of("kind", NOTIFICATION_KINDS), name="kind"),
+        CheckConstraint(one_of("delivery", DELIVERIES), name="delivery"),
     )
 
     user_id: Mapped[int] = mapped_column(
@@ -387,141 +384,21 @@ class NotificationPreference(Base):
     delivery: Mapped[str] = mapped_column(String(10))
 
 
-class UserSession(Base):
-    """Somebody logged in somewhere; its row goes when it ends, and what was issued for it is worth nothing then."""
-
-    __tablename__ = "sessions"
-    __table_args__ = (Index("ix_sessions_user_id", "user_id", "id"), {"sqlite_autoincrement": True})
-
-    id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    last_used_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    address: Mapped[str] = mapped_column(String(ADDRESS_LENGTH))
-    client: Mapped[str] = mapped_column(String(CLIENT_LENGTH))
-
-
-class RefreshToken(Base):
-    """A refresh token by its hash; used ones stay as long as their session, so that a replayed one is known."""
-
-    __tablename__ = "refresh_tokens"
-    __table_args__ = (Index("ix_refresh_tokens_session_id", "session_id"),)
-
-    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
-    session_id: Mapped[int] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), type_=BigInteger)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-
-
-class ProgramToken(Base):
-    """What a program acts for somebody with, within its scopes; by its hash."""
-
-    __tablename__ = "program_tokens"
-    __table_args__ = (
-        UniqueConstraint("token_hash"),
-        Index("ix_program_tokens_user_id", "user_id", "id"),
-        {"sqlite_autoincrement": True},
-    )
-
-    id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger)
-    name: Mapped[str] = mapped_column(String(TOKEN_NAME_LENGTH))
-    token_hash: Mapped[str] = mapped_column(String(64))
-    last_four: Mapped[str] = mapped_column(String(4))
-    scopes: Mapped[list[str]] = mapped_column(JsonText)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-
-
-class AccountLink(Base):
-    """A link that was mailed, by the hash of its token; it goes when it is used, or the password or email changes."""
-
-    __tablename__ = "account_links"
-    __table_args__ = (
-        CheckConstraint(_one_of("purpose", LINK_PURPOSES), name="purpose"),
-        Index("ix_account_links_user_id", "user_id"),
-    )
-
-    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger)
-    purpose: Mapped[str] = mapped_column(String(10))
-    # The address it was sent to, and so the one that it confirms.
-    email: Mapped[str] = mapped_column(String(254))
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
-
-
-class Attempt(Base):
-    """How often something was tried in vain of late, and until when it is not to be tried again."""
-
-    __tablename__ = "attempts"
-    __table_args__ = (Index("ix_attempts_last_at", "last_at"),)
-
-    key: Mapped[str] = mapped_column(String(200), primary_key=True)
-    failures: Mapped[int]
-    last_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    blocked_until: Mapped[datetime] = mapped_column(UtcDateTime)
-
-
-class KnownAddress(Base):
-    """An address that its owner has used an account from: a stranger's guessing does not count against it."""
-
-    __tablename__ = "known_addresses"
-
-    user_id: Mapped[int] = mapped_column(
-        ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger, primary_key=True
-    )
-    address: Mapped[str] = mapped_column(String(ADDRESS_LENGTH), primary_key=True)
-    last_seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
-
-
-class AuditEvent(Base):
-    """Something that matters for security; triggers refuse to change it, or to delete it before its time."""
-
-    __tablename__ = "audit_events"
-    __table_args__ = (
-        Index("ix_audit_events_kind", "kind", "id"),
-        Index("ix_audit_events_actor_id", "actor_id", "id"),
-        Index("ix_audit_events_user_id", "user_id", "id"),
-        Index("ix_audit_events_created_at", "created_at"),
-        {"sqlite_autoincrement": True},
-    )
-
-    id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    kind: Mapped[str] = mapped_column(String(40))
-    # Who did it and whose account it was done to, where they are known; no foreign keys: it outlives both.
-    actor_id: Mapped[int | None] = mapped_column(BigInteger)
-    user_id: Mapped[int | None] = mapped_column(BigInteger)
-    address: Mapped[str] = mapped_column(String(ADDRESS_LENGTH))
-    request_id: Mapped[str] = mapped_column(String(128))
-    details: Mapped[dict[str, Any]] = mapped_column(JSON)
-
-
-def _table(model: type[Base]) -> Table:
+def table_of(model: type[Base]) -> Table:
+    """The table as SQLAlchemy Core sees it: services select columns, which costs half of loading objects."""
     assert isinstance(model.__table__, Table)
     return model.__table__
 
 
-# The tables as SQLAlchemy Core sees them: services select columns, which costs half of loading objects.
-users = _table(User)
-tasks = _table(Task)
-task_tags = _table(TaskTag)
-task_history = _table(TaskHistory)
-owner_counts = _table(OwnerCount)
-project_counts = _table(ProjectCount)
-system_counts = _table(SystemCount)
-notifications = _table(Notification)
-notification_preferences = _table(NotificationPreference)
-sessions = _table(UserSession)
-refresh_tokens = _table(RefreshToken)
-program_tokens = _table(ProgramToken)
-account_links = _table(AccountLink)
-attempts = _table(Attempt)
-known_addresses = _table(KnownAddress)
-audit_events = _table(AuditEvent)
+users = table_of(User)
+tasks = table_of(Task)
+task_tags = table_of(TaskTag)
+task_history = table_of(TaskHistory)
+owner_counts = table_of(OwnerCount)
+project_counts = table_of(ProjectCount)
+system_counts = table_of(SystemCount)
+notifications = table_of(Notification)
+notification_preferences = table_of(NotificationPreference)
 
 
 class Caller(NamedTuple):

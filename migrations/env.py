@@ -5,6 +5,7 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection
 
+import account_models
 import models
 from database import Base, database
 
@@ -29,7 +30,7 @@ def run(connection: Connection) -> None:
     context.run_migrations()
 
 
-assert models.Task.metadata is Base.metadata
+assert account_models.UserSession.metadata is models.Task.metadata is Base.metadata
 if context.is_offline_mode():
     raise SystemExit("Migrations look at the database as they go: they can't be written out as a script.")
 if (given := context.config.attributes.get("connection")) is not None:

@@ -6,19 +6,8 @@ from pydantic_core import to_json
 from sqlalchemy import ColumnElement, Select, Table, bindparam, or_, select
 from sqlalchemy.orm import Session
 
-from models import (
-    Caller,
-    account_links,
-    audit_events,
-    known_addresses,
-    notification_preferences,
-    notifications,
-    program_tokens,
-    sessions,
-    task_history,
-    tasks,
-    users,
-)
+from account_models import account_links, audit_events, known_addresses, program_tokens, sessions
+from models import Caller, notification_preferences, notifications, task_history, tasks, users
 
 PART = 1000
 # What lets somebody in, or is derived from what is there anyway.

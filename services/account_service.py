@@ -13,10 +13,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 import auth
+from account_models import account_links
 from config import settings
 from database import AnyRow
 from errors import BadRequest, NotFound
-from models import Caller, account_links, users
+from models import Caller, users
 from services import attempt_service, audit_service, session_service, user_service
 from services.user_service import USER_COLUMNS
 from text import fold

@@ -14,8 +14,8 @@ from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from account_models import attempts, known_addresses
 from errors import TooManyRequests
-from models import attempts, known_addresses
 from origin import address_group, origin_var
 from text import fold
 

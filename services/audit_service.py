@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import Select, bindparam, insert, select
 from sqlalchemy.orm import Session
 
+from account_models import audit_events
 from database import AnyRow
 from logging_config import request_id_var
-from models import audit_events
 from origin import origin_var
 from schemas.audit import AuditEventRead, AuditFilters
 from services.paging import PageOf, keyset_by_id

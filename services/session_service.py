@@ -8,9 +8,10 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 import auth
+from account_models import CLIENT_LENGTH, refresh_tokens, sessions
 from config import settings
 from errors import NotFound
-from models import CLIENT_LENGTH, Caller, refresh_tokens, sessions, users
+from models import Caller, users
 from origin import origin_var
 from services import attempt_service, audit_service
 

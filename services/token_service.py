@@ -8,9 +8,10 @@ from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.orm import Session
 
 import auth
+from account_models import program_tokens
 from database import AnyRow
 from errors import NotFound, invalid_input
-from models import Caller, program_tokens
+from models import Caller
 from schemas.accounts import ProgramTokenCreate, ProgramTokenRead
 from services import audit_service
 

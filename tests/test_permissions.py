@@ -14,9 +14,10 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 import auth
+from account_models import sessions
 from database import AnyRow, database
 from main import app
-from models import Caller, notifications, sessions, users
+from models import Caller, notifications, users
 from schemas.accounts import ProgramTokenCreate
 from schemas.tasks import TaskCreate
 from services import account_service, session_service, task_service, token_service, user_service

@@ -8,10 +8,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, bindparam, delete, select, true
 from sqlalchemy.orm import Session
 
+from account_models import audit_events
 from config import settings
 from database import AnyRow, database
 from logging_config import logger
-from models import audit_events, notifications, task_history
+from models import notifications, task_history
 from services.background_tasks.reminder_tasks import LONGEST_OVERDUE
 
 BATCH = 1000

@@ -10,9 +10,10 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
+from account_models import account_links
 from config import settings
 from database import Base, database
-from models import account_links, task_history
+from models import task_history
 from services import account_export, password_rules
 from tests.api import PASSWORD, Api
 from tests.mail import MailCatcher, mail_catcher

@@ -8,8 +8,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 import auth
+from account_models import refresh_tokens
 from database import database
-from models import refresh_tokens
 from services import session_service
 from tests.api import PASSWORD, Api
 

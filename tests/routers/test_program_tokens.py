@@ -7,8 +7,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
 import auth
+from account_models import program_tokens
 from database import database
-from models import program_tokens
 from tests.api import Api, Person
 
 

@@ -9,8 +9,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
+from account_models import audit_events
 from database import database
-from models import audit_events, task_history, users
+from models import task_history, users
 from tests.api import Api, Person
 
 
