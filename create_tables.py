@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from config import settings
@@ -105,6 +106,10 @@ def main() -> int:
             logger.info("First admin created: %s", settings.first_admin_username)
     except (AppError, SchemaError, ValueError) as error:
         print(f"Tables not created: {error}", file=sys.stderr)
+        return 1
+    except OperationalError as error:
+        reason = str(error.orig).strip().partition("\n")[0]
+        print(f"Tables not created: the database can't be used: {reason}", file=sys.stderr)
         return 1
     print("Tables created successfully!")
     return 0

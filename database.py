@@ -162,6 +162,11 @@ class _DirectSession(Session):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection, expire_on_commit=False)
         self._execute_directly = connection.execute
+        self._savepoint = connection.begin_nested
+
+    def begin_nested(self) -> Any:
+        """A savepoint, sent at once: the session's own would be sent with its next statement, which goes past it."""
+        return self._savepoint()
 
     def execute(self, statement: Any, params: Any = None, **options: Any) -> Any:
         """Execute a statement; one that loads objects goes the session's way."""

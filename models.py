@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    collate,
     func,
     text,
 )
@@ -164,7 +165,9 @@ class User(Base):
 
 # Usernames and emails are unique in any letter case, for writers past the API too.
 Index("uq_users_username", func.lower(User.username), unique=True)
-Index("uq_users_email", func.lower(User.email), unique=True)
+Index("uq_users_email", func.lower(User.email), unique=True).ddl_if(dialect="sqlite")
+# As on SQLite, whose lower() knows ASCII only; email_folded sees to the other letters.
+Index("uq_users_email", func.lower(collate(User.email, "C")), unique=True).ddl_if(dialect="postgresql")
 
 
 class Task(Base):

@@ -97,6 +97,8 @@ def count(db: Session, keys: Sequence[str]) -> int:
     fresh = [{"key": key, "failures": 0, "last_at": now, "blocked_until": now} for key in keys]
     db.execute(_INSERT_MISSING[db.get_bind().dialect.name], fresh)
     rows = db.execute(_LOCKED, {"keys": keys}).all()
+    # The time after the wait for the rows: what somebody wrote in the meantime is not to be in the future.
+    now = datetime.now(UTC)
     wait: float = max((row.blocked_until - now).total_seconds() for row in rows)
     if wait > 0:
         return math.ceil(wait)
