@@ -26,7 +26,8 @@ import signing
 from account_models import program_tokens, sessions
 from config import settings
 from database import Threads, database, get_db
-from errors import Forbidden, NotAuthenticated, ServiceUnavailable
+from errors import AppError, Forbidden, NotAuthenticated, ServiceUnavailable
+from logging_config import logger
 from models import Caller, users
 
 ACCESS_TOKEN = "access"  # noqa: S105  # the name of a kind, not a secret
@@ -302,7 +303,11 @@ async def note_use(claims: dict[str, Any]) -> None:
         _uses_written.popitem(last=False)
     used = datetime.now(UTC)
     values = {"of_token": hashed, "a_while_ago": used - timedelta(seconds=USE_WRITTEN_SECONDS)}
-    await database.write_async(lambda db: db.execute(_USE_TOKEN.values(last_used_at=used), values))
+    try:
+        await database.write_async(lambda db: db.execute(_USE_TOKEN.values(last_used_at=used), values))
+    except AppError as error:
+        # What was asked for is done: that its use is not written must not fail it.
+        logger.warning("The use of a program's token was not written: %s", error)
 
 
 async def signed_in(claims: Claims) -> Caller:

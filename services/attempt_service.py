@@ -20,8 +20,9 @@ from origin import address_group, origin_var
 from text import fold
 
 LONGEST_DELAY = 15 * 60
-# How many failures go free: for an account from one address, for an account, for an address.
-FREE = {"both": 10, "account": 20, "address": 50}
+# How many failures go free: for an account from one address, for an account, for an address. Attempts that
+# are still being checked count too, so that these are also how many may log in at the same moment.
+FREE = {"both": 20, "account": 30, "address": 50}
 # Without a failure for this long a count begins anew.
 FORGOTTEN_AFTER = timedelta(days=1)
 KNOWN_FOR = timedelta(days=90)
