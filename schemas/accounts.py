@@ -15,7 +15,9 @@ Password = Annotated[Text, Field(min_length=8, max_length=256, examples=["correc
 # One that is given to be checked: whatever it is, it is right or wrong.
 GivenPassword = Annotated[Text, Field(max_length=256, examples=["correct horse battery staple"])]
 Email = Annotated[EmailStr, Field(examples=["ada@example.com"])]
-SecretText = Annotated[Text, Field(min_length=1, max_length=200)]
+SecretText = Annotated[
+    Text, Field(min_length=1, max_length=200, examples=["q4XnH0mE2cJtY7wLr8uKpB1sVdZ5aG3f"])
+]
 Scope = Literal["tasks:read", "tasks:write", "analytics:read", "admin"]
 
 

@@ -83,7 +83,7 @@ class Answer(BaseModel):
 class Message(Answer):
     """That something was done."""
 
-    message: str
+    message: Annotated[str, Field(examples=["Task deleted successfully"])]
 
 
 class Ready(Answer):

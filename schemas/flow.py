@@ -377,7 +377,9 @@ class Burnup(FlowAnswer):
 class Definitions(Answer):
     """What each figure means."""
 
-    definitions: dict[str, str]
+    definitions: Annotated[
+        dict[str, str], Field(examples=[{"throughput": "How many tasks were completed in a period"}])
+    ]
 
 
 class PictureLink(Answer):

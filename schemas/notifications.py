@@ -45,7 +45,7 @@ class NotificationPage(CursorPage):
 class MarkedRead(Answer):
     """How many were marked as read."""
 
-    read: int
+    read: Annotated[int, Field(examples=[3])]
 
 
 class Preferences(Answer):
@@ -83,4 +83,4 @@ class FailedNotification(Answer):
 class Retried(Answer):
     """How many are sent again."""
 
-    retried: int
+    retried: Annotated[int, Field(examples=[1])]
