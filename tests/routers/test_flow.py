@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -20,9 +19,9 @@ from main import app
 from services.flow import history
 from tests.api import Api, Person
 from tests.conftest import empty
+from tests.flow import HOUR, about, assert_durations, figures
 from tests.tracker import issues, moments, second
 
-HOUR = 3600
 BERLIN = ZoneInfo("Europe/Berlin")
 YEAR = "from=2016-01-01&to=2016-12-31&tz=Europe/Berlin"
 START = round(datetime(2016, 1, 1, tzinfo=BERLIN).timestamp())
@@ -45,12 +44,6 @@ def tracker(ada: Person) -> Person:
     return ada
 
 
-def figures(person: Person, path: str) -> Any:
-    answer = person.get(f"/analytics/{path}")
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
 def rows_behind(person: Person, link: str) -> list[dict[str, Any]]:
     """All tasks that a link leads to, page by page."""
     found: list[dict[str, Any]] = []
@@ -61,20 +54,6 @@ def rows_behind(person: Person, link: str) -> list[dict[str, Any]]:
         found += answer.json()
         address = answer.links.get("next", {}).get("url")
     return found
-
-
-def about(value: float | list[float] | None) -> Any:
-    """Two ways to compute may round to different hundredths."""
-    return pytest.approx(value, abs=0.011)
-
-
-def assert_durations(found: dict[str, Any], seconds: Any) -> None:
-    """The figures of these durations, as NumPy computes them."""
-    expected = np.asarray(seconds) / HOUR
-    assert found["n"] == len(expected)
-    for name, percent in (("min", 0), ("p50", 50), ("p70", 70), ("p85", 85), ("p95", 95), ("max", 100)):
-        assert found[f"{name}_hours"] == about(np.percentile(expected, percent))
-    assert found["mean_hours"] == about(expected.mean())
 
 
 # -- a real tracker's figures, computed once more --------------------------------------------------
@@ -285,146 +264,6 @@ def test_burnups_cone_ends_at_the_scope(tracker: Person) -> None:
     assert found["forecast"]["remaining"] == found["n"] - found["intervals"][-1]["completed"]
     assert all(point["p50"] >= point["p70"] >= point["p85"] >= point["p95"] for point in cone)
     assert cone[-1]["p50"] <= found["n"]
-
-
-# -- histories of our own --------------------------------------------------------------------------
-
-
-class Clock:
-    """Somebody whose calls are made at times of the test's choice."""
-
-    def __init__(self, api: Api, start: datetime, travel: Callable[[datetime], None]) -> None:
-        self.api, self.start, self._travel = api, start, travel
-        self.people: dict[str, Person] = {}
-
-    def at(self, hours: float, username: str = "ada", *, admin: bool = False) -> Person:
-        """The person, logged in so many hours after the start."""
-        self._travel(self.start + timedelta(hours=hours))
-        if username not in self.people:
-            self.people[username] = self.api.person(username, admin=admin)
-        else:
-            self.people[username].token = self.api.log_in(username)
-        return self.people[username]
-
-
-@pytest.fixture
-def clock(api: Api) -> Any:
-    start = datetime(2026, 3, 2, 8, tzinfo=UTC)  # a Monday
-    with time_machine.travel(start, tick=False) as traveller:
-        yield Clock(api, start, traveller.move_to)
-
-
-def move(person: Person, task: dict[str, Any], status: str) -> None:
-    assert person.put(f"/tasks/{task['id']}", json={"status": status}).status_code == 200
-
-
-def test_cycle_time_begins_with_the_first_in_progress(clock: Clock) -> None:
-    ada = clock.at(0)
-    worked_on, never_started = ada.task("worked on"), ada.task("never started")
-    move(clock.at(10), worked_on, "in_progress")
-    move(clock.at(20), worked_on, "pending")
-    move(clock.at(25), worked_on, "in_progress")
-    move(clock.at(40), worked_on, "completed")
-    ada = clock.at(44)
-    move(ada, never_started, "completed")
-    found = figures(clock.at(50), "flow")["current"]
-    assert_durations(found["cycle_time"], [30 * HOUR, 44 * HOUR])
-    assert_durations(found["lead_time"], [40 * HOUR, 44 * HOUR])
-    assert found["cycle_time"]["never_started"] == 1
-    pending, in_progress, done = figures(ada, "time-in-status")["statuses"]
-    assert_durations(pending, [15 * HOUR, 44 * HOUR])
-    assert_durations(in_progress, [25 * HOUR])
-    assert done["n"] == 0
-
-
-def test_a_reopened_task_counts_when_it_is_completed_again(clock: Clock) -> None:
-    task = clock.at(0).task()
-    move(clock.at(2), task, "in_progress")
-    move(clock.at(4), task, "completed")
-    assert figures(clock.at(5), "flow")["current"]["throughput"] == 1
-    move(clock.at(30), task, "in_progress")
-    ada = clock.at(31)
-    found = figures(ada, "flow")["current"]
-    assert (found["throughput"], found["work_in_progress"]) == (0, 1)
-    move(clock.at(50), task, "completed")
-    ada = clock.at(51)
-    assert_durations(figures(ada, "flow")["current"]["cycle_time"], [48 * HOUR])
-    pending, in_progress, done = figures(ada, "time-in-status")["statuses"]
-    assert_durations(pending, [2 * HOUR])
-    assert_durations(in_progress, [22 * HOUR])
-    assert_durations(done, [26 * HOUR])
-    days = figures(ada, "cumulative-flow?interval=day&from=2026-03-02")["intervals"]
-    # It was completed at the first midnight, in progress at the second, and is completed now.
-    assert [(day["in_progress"], day["completed"]) for day in days] == [(0, 1), (1, 0), (0, 1)]
-
-
-def test_a_deleted_task_counts_until_then(clock: Clock) -> None:
-    task = clock.at(0).task(project="Research")
-    clock.at(20).delete(f"/tasks/{task['id']}")
-    ada = clock.at(50)
-    for narrowed, count in (("", 1), ("&project=Research", 1), ("&project=Other", 0)):
-        days = figures(ada, f"cumulative-flow?interval=day&from=2026-03-02{narrowed}")
-        assert [day["pending"] for day in days["intervals"]] == [count, 0, 0]
-        day = figures(ada, f"cumulative-flow?from=2026-03-02&to=2026-03-03T03:00:00Z{narrowed}")
-        assert [each["pending"] for each in day["intervals"]] == [count]
-        assert day["n"] == count
-    assert figures(ada, "throughput")["n_created"] == 0
-
-
-def test_an_assigned_task_counts_for_each_while_it_is_theirs(clock: Clock) -> None:
-    bob = clock.at(0, "bob")
-    task = clock.at(0).task(project="Research", tags=["mine"])
-    move(clock.at(10), task, "in_progress")
-    ada = clock.at(20)
-    assert ada.put(f"/tasks/{task['id']}/assign?assigned_user_id={bob.id}").status_code == 200
-    bob = clock.at(30, "bob")
-    bob.put(f"/tasks/{task['id']}", json={"project": "Elsewhere", "tags": []})
-    move(clock.at(39, "bob"), task, "completed")
-    ada, bob = clock.at(50), clock.at(50, "bob")
-
-    def days(person: Person, narrowed: str = "") -> list[tuple[int, int]]:
-        found = figures(person, f"cumulative-flow?interval=day&from=2026-03-02{narrowed}")
-        return [(each["in_progress"], each["completed"]) for each in found["intervals"]]
-
-    # At the first midnight, 16 hours after the start, it is still hers.
-    assert days(ada) == [(1, 0), (0, 0), (0, 0)]
-    assert days(bob) == [(0, 0), (0, 1), (0, 1)]
-    # For her it goes by what it was when it left her.
-    assert days(ada, "&project=Research&tag=mine") == days(ada)
-    assert days(ada, "&project=Elsewhere") == [(0, 0)] * 3
-    assert days(bob, "&project=Elsewhere") == days(bob)
-    # It was started while it was hers, and it is his throughput.
-    assert_durations(figures(bob, "flow")["current"]["cycle_time"], [29 * HOUR])
-    assert figures(ada, "flow")["n"] == 0
-
-
-def test_an_import_that_is_reopened_keeps_its_past(clock: Clock) -> None:
-    ada = clock.at(0)
-    row = {"title": "old", "status": "completed"}
-    row |= {"created_at": "2026-02-01T00:00:00Z", "completed_at": "2026-02-10T00:00:00Z"}
-    ada.post("/tasks/import", json=[row])
-    move(ada, {"id": 1}, "in_progress")
-    found = figures(ada, "cumulative-flow?from=2026-01-31&to=2026-03-02&interval=day")["intervals"]
-    by_day = {each["date"]: (each["pending"], each["in_progress"], each["completed"]) for each in found}
-    assert by_day["2026-01-31"] == (0, 0, 0)
-    assert by_day["2026-02-01"] == by_day["2026-02-09"] == (1, 0, 0)
-    assert by_day["2026-02-10"] == by_day["2026-03-01"] == (0, 0, 1)
-    assert by_day["2026-03-02"] == (0, 1, 0)
-
-
-def test_the_oldest_open_task_comes_first_by_its_work_item_age(clock: Clock) -> None:
-    ada = clock.at(0)
-    started, waiting, past = ada.task("started late"), ada.task("waiting"), ada.task("past")
-    move(clock.at(10), past, "completed")
-    ada = clock.at(20)
-    move(ada, started, "in_progress")
-    found = figures(clock.at(26), "aging")
-    assert [(task["title"], task["age_hours"], task["never_started"]) for task in found["tasks"]] == [
-        ("waiting", 26.0, True),
-        ("started late", 6.0, False),
-    ]
-    assert [task["age_percentile"] for task in found["tasks"]] == [100.0, 0.0]
-    assert waiting["id"] == found["tasks"][0]["id"]
 
 
 # -- days ------------------------------------------------------------------------------------------
