@@ -10,7 +10,9 @@ from fastapi import Depends, FastAPI, HTTPException
 from fastapi.security import OAuth2PasswordBearer, OAuth2PasswordRequestForm
 from fastapi.testclient import TestClient
 
+from main import app as program
 from routers.docs import DOCS_CSP, STATIC, add_docs_pages
+from tests.api import PASSWORD, Api
 from tests.chromium import BrowserPage, ChromiumUnavailable, browser_page
 from tests.serving import served
 
@@ -149,3 +151,33 @@ def test_redoc_renders_and_searches_in_a_browser(browser: BrowserPage, tmp_path:
     page.locator("[data-role='search:results'] li").first.wait_for()
     browser.screenshot(tmp_path / "redoc.png")
     assert_content_and_alone(browser)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_task_is_created_through_the_programs_own_docs(database_url: str, tmp_path: Path) -> None:
+    ada = Api(TestClient(program)).person()
+    with served(program) as base_url:
+        try:
+            with browser_page(base_url) as browser:
+                page = browser.page
+                browser.open("/docs")
+                page.get_by_role("button", name="Authorize").click()
+                page.locator("#oauth_username").fill("ada")
+                page.locator("#oauth_password").fill(PASSWORD)
+                page.get_by_label("Apply given OAuth2 credentials").click()
+                page.get_by_text("Logout").first.wait_for()
+                page.locator(".btn-done").first.click()
+
+                operation = page.locator("#operations-tasks-create_task")
+                operation.locator(".opblock-summary").click()
+                operation.locator("textarea").first.fill('{"title": "Typed into the docs", "tags": ["ü"]}')
+                operation.get_by_role("button", name="Execute").click()
+                operation.locator(".responses-table.live-responses-table").get_by_text("201").wait_for()
+                browser.screenshot(tmp_path / "docs.png")
+                assert_content_and_alone(browser)
+                browser.open("/redoc")
+                page.get_by_role("heading", name="Task Platform").first.wait_for()
+                assert_content_and_alone(browser)
+        except ChromiumUnavailable as error:
+            pytest.skip(error.reason)
+    assert [task["title"] for task in ada.get("/tasks").json()] == ["Typed into the docs"]

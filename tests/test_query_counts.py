@@ -1,0 +1,51 @@
+"""How many statements a request takes: the same for one row as for a hundred."""
+
+import pytest
+from sqlalchemy import Engine, event
+
+from tests.api import Api, Person
+
+
+@pytest.fixture
+def statements() -> list[str]:
+    """Every statement that is sent from now on."""
+    return []
+
+
+def sent_by(person: Person, path: str, statements: list[str]) -> int:
+    """How many statements a request sends."""
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    person.get(path)
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        del statements[:]
+        assert person.get(path).status_code == 200
+        return len(statements)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+def test_a_list_takes_two_statements_however_long_it_is(api: Api, statements: list[str]) -> None:
+    ada, admin = api.person(), api.person("root", admin=True)
+    ada.post("/tasks/import", json=[{"title": str(number), "tags": ["a"]} for number in range(100)])
+    bob = api.person("bob")
+    # The caller with the session, then the list; an order by what may be missing reads its two parts.
+    for path, most in (
+        ("/tasks", 2),
+        ("/tasks?tag=a&status=pending", 2),
+        ("/tasks?sort_by=due_at", 3),
+        ("/tasks/search?query=1", 3),
+        ("/analytics/user-completion-stats", 2),
+        ("/analytics/project-stats", 2),
+    ):
+        assert sent_by(ada, path, statements) == sent_by(bob, path, statements) <= most, statements
+    for path in (
+        "/tasks/all?limit=1",
+        "/tasks/all?limit=100",
+        "/analytics/all-users-stats",
+        "/analytics/system-summary",
+    ):
+        assert sent_by(admin, path, statements) <= 2, statements
