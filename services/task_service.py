@@ -130,7 +130,7 @@ def update_task(
     changes = _differences(before, values)
     if not changes:
         return before
-    now = max(datetime.now(UTC), before.updated_at)
+    now = datetime.now(UTC)
     completes = changes.get("status") == "completed"
     if "status" in changes:
         changes["completed_at"] = max(now, before.created_at) if completes else None
@@ -169,7 +169,9 @@ def _read_only(name: str) -> InvalidInput:
 
 def _write(db: Session, before: AnyRow, changes: Mapping[str, Any], now: datetime) -> AnyRow:
     """Write the changed columns of a task."""
-    columns = {**changes, "updated_at": now, "version": before.version + 1}
+    # An imported task may have been changed in what is still to come.
+    updated_at = max(now, before.updated_at)
+    columns = {**changes, "updated_at": updated_at, "version": before.version + 1}
     values = {f"new_{name}": value for name, value in columns.items()}
     row: AnyRow = db.execute(_update(tuple(columns)), {**values, "task_id": before.id}).one()
     return row
@@ -208,7 +210,7 @@ def assign_task(
         raise NotFound("User not found", code="user_not_found")
     if assigned_user_id == before.user_id:
         return before, before
-    now = max(datetime.now(UTC), before.updated_at)
+    now = datetime.now(UTC)
     after = _write(db, before, {"user_id": assigned_user_id}, now)
     add_history(db, user, now, "assigned", before, after, only=("user_id",))
     notify(db, user, now, "assigned", after)

@@ -1,13 +1,15 @@
 """Changing tasks: what each change does, who may, what preconditions say, and that the history has it all."""
 
 import itertools
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import bindparam, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from database import database
+from models import UtcDateTime
 from services import task_service
 from tests.api import Api, Person, assert_problem
 
@@ -330,3 +332,19 @@ def test_when_the_history_can_not_be_written_neither_is_the_change(api: Api) -> 
     assert ada.put("/tasks/1", json={"title": "y"}).status_code == 200
     with pytest.raises(SQLAlchemyError):
         database.write(lambda db: db.execute(text("INSERT INTO task_history (kind) VALUES ('made up')")))
+
+
+def test_a_task_from_the_future_is_completed_and_told_now(api: Api) -> None:
+    ada = api.person()
+    future = "9999-12-31T00:00:00Z"
+    ada.post(
+        "/tasks/import", json=[{"title": "x", "created_at": "2020-01-01T00:00:00Z", "updated_at": future}]
+    )
+    done = ada.put("/tasks/1", json={"status": "completed"}).json()
+    assert done["updated_at"] == future
+    assert done["completed_at"] < future
+    assert ada.get("/tasks/1/history").json()[-1]["created_at"] == done["completed_at"]
+    due = text("SELECT count(*) FROM notifications WHERE next_attempt_at >= :then")
+    then = datetime(9000, 1, 1, tzinfo=UTC)
+    statement = due.bindparams(bindparam("then", then, type_=UtcDateTime))
+    assert database.read(lambda db: db.execute(statement).scalar()) == 0
