@@ -17,6 +17,8 @@ os.environ.update(
         "SECRET_KEY": "a-key-for-the-tests-that-is-long-enough",
         "BCRYPT_ROUNDS": "4",
         "DATABASE_POOL_SIZE": "4",
+        # What survives a power cut is not for these tests to show.
+        "SQLITE_SYNCHRONOUS": "OFF",
     }
 )
 
