@@ -24,6 +24,7 @@ os.environ.update(
 
 # The settings are read when the program is imported: its imports come after them.
 import pytest  # noqa: E402
+from anyio.from_thread import BlockingPortal, start_blocking_portal  # noqa: E402
 from fastapi.testclient import TestClient  # noqa: E402
 from sqlalchemy import text  # noqa: E402
 
@@ -54,6 +55,13 @@ def postgres() -> Iterator[PostgresServer]:
             yield server
     except PostgresUnavailable as unavailable:
         pytest.skip(unavailable.reason)
+
+
+@pytest.fixture(scope="session")
+def event_loop_portal() -> Iterator[BlockingPortal]:
+    """One event loop for all requests: making one takes longer than most of them. `test_as_a_reader` makes one each."""
+    with start_blocking_portal() as portal:
+        yield portal
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +115,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 def shared_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """Like `api`, on a database that all tests of a module share; not to be used beside `api` in one module."""
     with database_in_use(request, tmp_path_factory.mktemp("shared")):
-        yield Api(CheckedClient(app))
+        checked = CheckedClient(app)
+        checked.portal = request.getfixturevalue("event_loop_portal")
+        yield Api(checked)
 
 
 def empty(url: str) -> None:
@@ -120,9 +130,11 @@ def empty(url: str) -> None:
 
 
 @pytest.fixture
-def client(database_url: str) -> TestClient:
+def client(database_url: str, event_loop_portal: BlockingPortal) -> TestClient:
     """A client whose every answer is checked against the OpenAPI document; it starts no lifespan."""
-    return CheckedClient(app)
+    checked = CheckedClient(app)
+    checked.portal = event_loop_portal
+    return checked
 
 
 @pytest.fixture
