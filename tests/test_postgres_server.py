@@ -99,7 +99,7 @@ with postgres_server() as server:
 
 
 @pytest.mark.skipif(not find_installations(), reason="no Postgres programs on this machine")
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_behind_by_a_test_run_that_is_ended(how: signal.Signals) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "TEST_DATABASE_URL"}
     with subprocess.Popen(

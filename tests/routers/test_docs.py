@@ -109,7 +109,7 @@ def assert_content_and_alone(browser: BrowserPage) -> None:
     assert browser.console_errors == []
 
 
-@pytest.mark.parametrize("browser", ["/behind/a/proxy"], indirect=True, ids=["below a path"])
+@pytest.mark.parametrize("browser", ["", "/behind/a/proxy"], indirect=True, ids=["root", "below a path"])
 def test_docs_logs_in_and_calls_in_a_browser(browser: BrowserPage, tmp_path: Path) -> None:
     page = browser.page
     browser.open("/docs")
@@ -174,6 +174,9 @@ def test_a_task_is_created_through_the_programs_own_docs(database_url: str, tmp_
                 operation.get_by_role("button", name="Execute").click()
                 operation.locator(".responses-table.live-responses-table").get_by_text("201").wait_for()
                 browser.screenshot(tmp_path / "docs.png")
+                assert_content_and_alone(browser)
+                browser.open("/redoc")
+                page.get_by_role("heading", name="Task Platform").first.wait_for()
                 assert_content_and_alone(browser)
         except ChromiumUnavailable as error:
             pytest.skip(error.reason)
