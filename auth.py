@@ -29,6 +29,7 @@ from database import Threads, database, get_db
 from errors import AppError, Forbidden, NotAuthenticated, ServiceUnavailable
 from logging_config import logger
 from models import Caller, users
+from statements import prepared
 
 ACCESS_TOKEN = "access"  # noqa: S105  # the name of a kind, not a secret
 PROGRAM_TOKEN_PREFIX = "tp_"  # noqa: S105  # by which a leaked one is recognised
@@ -52,8 +53,8 @@ bearer = OAuth2PasswordBearer(tokenUrl="auth/login", auto_error=False)
 
 _ACCOUNT = tuple(users.c[name] for name in ("id", "username", "email", "is_active", "role", "created_at"))
 # One statement each, for every request makes one of them.
-CALLER_BY_ID = select(*_ACCOUNT).where(users.c.id == bindparam("user_id"))
-CALLER_BY_SESSION = (
+CALLER_BY_ID = prepared(select(*_ACCOUNT).where(users.c.id == bindparam("user_id")))
+CALLER_BY_SESSION = prepared(
     select(*_ACCOUNT, sessions.c.id.label("session_id"))
     .join_from(
         users,
@@ -63,7 +64,7 @@ CALLER_BY_SESSION = (
     )
     .where(users.c.id == bindparam("user_id"))
 )
-CALLER_BY_PROGRAM_TOKEN = (
+CALLER_BY_PROGRAM_TOKEN = prepared(
     select(*_ACCOUNT, program_tokens.c.scopes, program_tokens.c.expires_at)
     .join_from(program_tokens, users, users.c.id == program_tokens.c.user_id)
     .where(program_tokens.c.token_hash == bindparam("token_hash"))

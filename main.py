@@ -1,5 +1,6 @@
 """The program: `uvicorn main:app`."""
 
+import gc
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -52,6 +53,7 @@ RESPONSE_HEADERS = [
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     """Refuse an outdated schema; deliver what an earlier process left; at the end finish what is begun."""
     check_schema()
+    _collect_garbage_less()
     with stopping.in_time():
         # A server runs this in the main thread, a test's client in one of its own.
         is_test = threading.current_thread() is not threading.main_thread()
@@ -59,6 +61,17 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         background_tasks.stop()
         database.close()
+
+
+def _collect_garbage_less() -> None:
+    """Keep the garbage collector from what stays for good, which it would go through all the time.
+
+    That, and running at every 700th object, was a tenth of the time of a request.
+    """
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(5000, 20, 20)
 
 
 def create_app() -> FastAPI:

@@ -30,6 +30,7 @@ from models import microseconds, moment, task_tags, tasks
 from schemas.tasks import TaskFilters, TaskRead
 from services import search_index
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
+from statements import prepared
 from text import fold
 
 # The fields of a task as it is read, then its version.
@@ -242,4 +243,4 @@ def _statement(shape: _Shape) -> Select[Any]:
     statement = statement.order_by(*(each.desc() if shape.descending else each.asc() for each in key))
     if shape.part == "skip":
         statement = statement.offset(bindparam("skip"))
-    return statement.limit(bindparam("limit"))
+    return prepared(statement.limit(bindparam("limit")))

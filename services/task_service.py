@@ -19,6 +19,7 @@ from schemas.tasks import TaskFilters
 from services import task_query
 from services.paging import PageOf
 from services.task_query import TASK_COLUMNS, visible_tasks
+from statements import prepared
 from text import fold
 
 READ_ONLY_FIELDS = ("id", "created_at", "updated_at", "completed_at", "user_id")
@@ -44,7 +45,7 @@ def task_not_found() -> NotFound:
 @cache
 def _one_task(*, everybodys: bool, locked: bool) -> Select[Any]:
     statement = visible_tasks(everybodys=everybodys).where(tasks.c.id == bindparam("task_id"))
-    return statement.with_for_update() if locked else statement
+    return prepared(statement.with_for_update() if locked else statement)
 
 
 def get_task(db: Session, user: Caller, task_id: int) -> AnyRow:
@@ -78,7 +79,7 @@ def get_task_history(db: Session, user: Caller, task_id: int) -> list[AnyRow]:
     return list(db.execute(_HISTORY, {"task_id": task_id}).all())
 
 
-_HISTORY = (
+_HISTORY = prepared(
     select(
         task_history.c.id,
         task_history.c.task_id,
@@ -90,9 +91,9 @@ _HISTORY = (
     .where(task_history.c.task_id == bindparam("task_id"))
     .order_by(task_history.c.id)
 )
-_INSERT = insert(tasks).returning(*TASK_COLUMNS)
-_DELETE = delete(tasks).where(tasks.c.id == bindparam("task_id"))
-_ACTIVE_USER = select(users.c.id).where(users.c.id == bindparam("user_id"), users.c.is_active)
+_INSERT = prepared(insert(tasks).returning(*TASK_COLUMNS))
+_DELETE = prepared(delete(tasks).where(tasks.c.id == bindparam("task_id")))
+_ACTIVE_USER = prepared(select(users.c.id).where(users.c.id == bindparam("user_id"), users.c.is_active))
 
 
 def create_task(db: Session, user: Caller, values: Mapping[str, Any]) -> AnyRow:
@@ -182,7 +183,7 @@ def _update(columns: tuple[str, ...]) -> Executable:
     """The statement that changes these columns, built once: that takes longer than to execute it."""
     statement = update(tasks).where(tasks.c.id == bindparam("task_id"))
     new = {name: bindparam(f"new_{name}", type_=tasks.c[name].type) for name in columns}
-    return statement.values(new).returning(*TASK_COLUMNS)
+    return prepared(statement.values(new).returning(*TASK_COLUMNS))
 
 
 def delete_task(db: Session, user: Caller, task_id: int, if_match: str | None = None) -> AnyRow:
@@ -259,8 +260,8 @@ def history_values(
     }
 
 
-_INSERT_HISTORY = insert(task_history)
-_INSERT_NOTIFICATION = insert(notifications)
+_INSERT_HISTORY = prepared(insert(task_history))
+_INSERT_NOTIFICATION = prepared(insert(notifications))
 
 
 def add_history(

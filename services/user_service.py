@@ -101,4 +101,10 @@ def create_first_admin(db: Database, username: str, email: str, password: str) -
         create_user(session, wanted.username, wanted.email, password_hash, role="admin", verified=True)
         return True
 
-    return db.write(work)
+    try:
+        return db.write(work)
+    except BadRequest as error:
+        # Somebody else made it between the look and the insert.
+        if error.code == "username_taken":
+            return False
+        raise

@@ -1,4 +1,4 @@
-"""A peer for writes on SQLite: every request its own thread with its own durable transaction.
+"""A peer for writes on SQLite that writes the task alone: every request its own thread and durable transaction.
 
 The design at its best: one hop to the thread pool, a connection for every thread, WAL with
 `synchronous=FULL`, `BEGIN IMMEDIATE` so that no transaction fails halfway, and a busy timeout.
