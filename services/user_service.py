@@ -90,21 +90,25 @@ def create_first_admin(db: Database, username: str, email: str, password: str) -
     """Make an admin's account unless one of that name is there already; whether it was made."""
     # The same rules as for everybody; raises ValueError.
     wanted = RegisterRequest(username=username, email=email, password=password)
-    if db.read(lambda session: session.execute(_BY_NAME, {"name": username.lower()}).first()) is not None:
+
+    def is_there(session: Session) -> bool:
+        return session.execute(_BY_NAME, {"name": username.lower()}).first() is not None
+
+    if db.read(is_there):
         return False
     password_rules.check(password, username, email)
     password_hash = auth.hash_password(password)
 
     def work(session: Session) -> bool:
-        if session.execute(_BY_NAME, {"name": username.lower()}).first() is not None:
+        if is_there(session):
             return False
         create_user(session, wanted.username, wanted.email, password_hash, role="admin", verified=True)
         return True
 
     try:
         return db.write(work)
-    except BadRequest as error:
-        # Somebody else made it between the look and the insert.
-        if error.code == "username_taken":
+    except BadRequest:
+        # Another process may have made it between the look and the insert.
+        if db.read(is_there):
             return False
         raise

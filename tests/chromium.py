@@ -1,13 +1,26 @@
 """A page in headless Chromium, cut off from every host but the one under test."""
 
+import asyncio
+import atexit
 import contextlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import ConsoleMessage, Page, Request, Route, WebSocket, sync_playwright
+from playwright.sync_api import (
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Route,
+    WebSocket,
+    sync_playwright,
+)
+
+_mark_running = asyncio._set_running_loop  # noqa: SLF001  # the only way to tell
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -65,6 +78,48 @@ def find_chromium() -> str:
     raise ChromiumUnavailable(f"no Chromium: none of {', '.join(PROGRAMS)} is on the PATH")
 
 
+class _Browser:
+    """One Chromium for all tests of a process: starting it takes longer than most of them.
+
+    Playwright leaves its event loop marked as running in the thread that started it; outside of
+    `browser_page` the mark is taken off, so that other tests may run loops of their own.
+    """
+
+    def __init__(self) -> None:
+        self._playwright = sync_playwright().start()
+        self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        self._browser = self._playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
+
+    @contextlib.contextmanager
+    def new_context(self) -> Iterator[BrowserContext]:
+        """A profile of its own, gone at the end."""
+        _mark_running(self._loop)
+        try:
+            if not self._browser.is_connected():
+                self._browser = self._playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
+            with self._browser.new_context(
+                viewport={"width": 1280, "height": 900}, service_workers="block", accept_downloads=False
+            ) as context:
+                yield context
+        finally:
+            _mark_running(None)
+
+    def close(self) -> None:
+        _mark_running(self._loop)
+        self._browser.close()
+        self._playwright.stop()
+        _mark_running(None)
+
+
+@lru_cache(maxsize=1)
+def _browser() -> _Browser:
+    find_chromium()
+    browser = _Browser()
+    _mark_running(None)
+    atexit.register(browser.close)
+    return browser
+
+
 @contextlib.contextmanager
 def browser_page(base_url: str, *, timeout_seconds: float = 15) -> Iterator[BrowserPage]:
     """A new page with a profile of its own, for a server on 127.0.0.1 at `base_url`.
@@ -75,44 +130,36 @@ def browser_page(base_url: str, *, timeout_seconds: float = 15) -> Iterator[Brow
     """
     port = urlsplit(base_url).port
     own_host = f"{SERVED_NAME}:{port}"
-    executable = find_chromium()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-        try:
-            context = browser.new_context(
-                viewport={"width": 1280, "height": 900}, service_workers="block", accept_downloads=False
-            )
-            context.set_default_timeout(timeout_seconds * 1000)
-            page = context.new_page()
-            result = BrowserPage(page, f"http://{own_host}")
+    with _browser().new_context() as context:
+        context.set_default_timeout(timeout_seconds * 1000)
+        page = context.new_page()
+        result = BrowserPage(page, f"http://{own_host}")
 
-            def is_own(url: str) -> bool:
-                parts = urlsplit(url)
-                return parts.scheme in {"data", "blob", "about"} or parts.netloc == own_host
+        def is_own(url: str) -> bool:
+            parts = urlsplit(url)
+            return parts.scheme in {"data", "blob", "about"} or parts.netloc == own_host
 
-            def note(request: Request) -> None:
-                if not is_own(request.url):
-                    result.foreign_requests.append(request.url)
+        def note(request: Request) -> None:
+            if not is_own(request.url):
+                result.foreign_requests.append(request.url)
 
-            def let_through(route: Route) -> None:
-                if is_own(route.request.url):
-                    route.continue_()
-                else:
-                    route.abort()
+        def let_through(route: Route) -> None:
+            if is_own(route.request.url):
+                route.continue_()
+            else:
+                route.abort()
 
-            def note_websocket(websocket: WebSocket) -> None:
-                if not is_own(websocket.url):
-                    result.foreign_requests.append(websocket.url)
+        def note_websocket(websocket: WebSocket) -> None:
+            if not is_own(websocket.url):
+                result.foreign_requests.append(websocket.url)
 
-            def note_console(message: ConsoleMessage) -> None:
-                if message.type == "error":
-                    result.console_errors.append(f"{message.text} ({message.location['url']})")
+        def note_console(message: ConsoleMessage) -> None:
+            if message.type == "error":
+                result.console_errors.append(f"{message.text} ({message.location['url']})")
 
-            context.on("request", note)
-            context.on("console", note_console)
-            context.on("weberror", lambda error: result.console_errors.append(str(error.error)))
-            page.on("websocket", note_websocket)
-            context.route("**/*", let_through)
-            yield result
-        finally:
-            browser.close()
+        context.on("request", note)
+        context.on("console", note_console)
+        context.on("weberror", lambda error: result.console_errors.append(str(error.error)))
+        page.on("websocket", note_websocket)
+        context.route("**/*", let_through)
+        yield result

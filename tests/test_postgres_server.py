@@ -90,8 +90,10 @@ def test_the_reason_is_clear_where_there_is_none(monkeypatch: pytest.MonkeyPatch
 
 
 ANNOUNCE_AND_WAIT = """
-import sys, time
+import signal, time
 from tests.postgres import postgres_server
+# A shell has what it starts in the background ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with postgres_server() as server:
     print(server.url, flush=True)
     time.sleep(60)

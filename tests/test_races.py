@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from database import database
 from main import app
+from services import user_service
 from tests.api import PASSWORD, Api
 from tests.serving import served
 
@@ -149,3 +150,12 @@ def test_a_write_that_fails_in_the_database_fails_alone(api: Api) -> None:
         results = list(pool.map(work, range(AT_ONCE)))
     assert results == ["done", "IntegrityError"] * (AT_ONCE // 2)
     assert ada.get("/tasks/1").json() == task | {"priority": 1}
+
+
+def test_first_admins_made_at_once_are_one(database_url: str) -> None:
+    def make(_number: int) -> bool:
+        return user_service.create_first_admin(database, "root", "root@example.com", PASSWORD)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(make, range(8))) == 1
+    assert count("SELECT count(*) FROM users WHERE role = 'admin'") == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from fastapi.testclient import TestClient
 
 from auth import forget_verified_tokens
@@ -112,8 +113,11 @@ def requests(ada: Person, bob: Person, root: Person) -> Iterator[Any]:
 
 
 def answers(url: str, folder: Path) -> list[tuple[Any, ...]]:
-    """What each request gets from this database."""
-    with pytest.MonkeyPatch.context() as patch:
+    """What each request gets from this database, beginning at the same time on the clock.
+
+    What is completed now has taken so many hours, of which two decimals are told: another half minute shows.
+    """
+    with pytest.MonkeyPatch.context() as patch, time_machine.travel("2026-03-01T00:00:00Z"):
         patch.setattr(settings, "cache_dir", folder)
         patch.setattr(settings, "data_dir", folder)
         database.switch(url)
