@@ -188,7 +188,8 @@ class Task(Base):
         Index("ix_tasks_user_id_title", "user_id", "title_folded", "id"),
         Index("ix_tasks_user_id_priority", "user_id", "priority", "id"),
         Index("ix_tasks_user_id_id", "user_id", "id"),
-        Index("ix_tasks_user_id_status", "user_id", "status", "created_at", "id"),
+        # With the end, flow figures are read from this index alone.
+        Index("ix_tasks_user_id_status", "user_id", "status", "created_at", "id", "completed_at"),
         Index("ix_tasks_user_id_project", "user_id", "project", "created_at", "id"),
         Index("ix_tasks_created_at", "created_at", "id"),
         # What reminders look for.
@@ -238,6 +239,10 @@ class TaskTag(Base):
     )
 
 
+# Of a row of the history: the task leaves its owner, who may be the last.
+LEFT_OWNER = "previous_owner_id IS NOT NULL AND (owner_id IS NULL OR owner_id <> previous_owner_id)"
+
+
 class TaskHistory(Base):
     """One change of one task; only ever added to, in the transaction that made the change."""
 
@@ -247,8 +252,13 @@ class TaskHistory(Base):
             "kind IN ('created', 'updated', 'status_changed', 'assigned', 'deleted', 'imported')", name="kind"
         ),
         Index("ix_task_history_task_id", "task_id", "id"),
-        Index("ix_task_history_owner_id", "owner_id", "created_at", "id"),
-        Index("ix_task_history_previous_owner_id", "previous_owner_id", "created_at", "id"),
+        # All that flow figures are made of: they are read from this index alone.
+        Index(
+            "ix_task_history_owner_id",
+            *("owner_id", "created_at", "id", "task_id", "status", "previous_status", "previous_owner_id"),
+            *("task_created_at", "task_completed_at"),
+        ),
+        Index("ix_task_history_previous_owner_id", "previous_owner_id", "task_id", **_where(LEFT_OWNER)),
         {"sqlite_autoincrement": True},
     )
 

@@ -24,7 +24,6 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    union_all,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
@@ -127,6 +126,11 @@ _AT = func.coalesce(_Microseconds(task_history.c.task_created_at), _Microseconds
 _OWNER_ID = bindparam("owner_id", type_=BigInteger)
 
 
+def _changes_hands(row: Any) -> ColumnElement[bool]:
+    """In the words of the index of the tasks that left an owner, which is found by them."""
+    return or_(row.owner_id.is_(None), row.owner_id != row.previous_owner_id)
+
+
 def _changes(mine: Any, *conditions: Any) -> Select[Any]:
     flags = mine * 2 + case((_previous.is_(None), 1), else_=0)
     return select(
@@ -139,13 +143,9 @@ def _changes(mine: Any, *conditions: Any) -> Select[Any]:
 
 
 _EVERY_CHANGE = _as_text(_changes(case((_owner.is_(None), 0), else_=1)))
-# In two parts, along an index each: while the account has the task, and when the task leaves it.
-_OWN_CHANGES = _as_text(
-    union_all(
-        _changes(literal(1, BigInteger), _owner == _OWNER_ID),
-        _changes(literal(0, BigInteger), _previous == _OWNER_ID, _owner.is_distinct_from(_OWNER_ID)),
-    )
-)
+# Along an index each: while the account has the task, and when the task leaves it.
+_OWN_CHANGES = _as_text(_changes(literal(1, BigInteger), _owner == _OWNER_ID))
+_LEAVING = _as_text(_changes(literal(0, BigInteger), _previous == _OWNER_ID, _changes_hands(task_history.c)))
 # What happened to tasks that others had before.
 _OTHERS_CHANGES = _as_text(
     _changes(
@@ -173,9 +173,7 @@ def _left(condition: Any) -> Select[Any]:
     )
 
 
-_LEFT_OWNER = _left(
-    lambda each: and_(each.previous_owner_id == _OWNER_ID, each.owner_id.is_distinct_from(_OWNER_ID))
-)
+_LEFT_OWNER = _left(lambda each: and_(each.previous_owner_id == _OWNER_ID, _changes_hands(each)))
 _DELETED = _left(lambda each: each.owner_id.is_(None))
 
 _VERSION = select(func.coalesce(func.sum(owner_counts.c.version), 0))
@@ -195,10 +193,10 @@ def _read_changes(db: Session, selection: Selection) -> Integers:
     if selection.owner_id is None:
         return _numbers(db, _EVERY_CHANGE, {}, 4)
     owner = {"owner_id": selection.owner_id}
-    own = _numbers(db, _OWN_CHANGES, owner, 4)
+    parts = [_numbers(db, statement, owner, 4) for statement in (_OWN_CHANGES, _LEAVING)]
+    own = np.concatenate(parts, axis=1)
     began_here = own[0][own[1] & 1 == 1]
     came = sorted(set(own[0][~np.isin(own[0], began_here)].tolist()))
-    parts = [own]
     for place in range(0, len(came), IDS_AT_ONCE):
         some = owner | {"ids": came[place : place + IDS_AT_ONCE]}
         parts.append(_numbers(db, _OTHERS_CHANGES, some, 4))
