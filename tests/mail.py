@@ -16,8 +16,9 @@ from benchmarks.servers import free_port
 class MailCatcher:
     """The server: `mails` are the ones it took; a `refusal` is what it says in place of taking one."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, **options: Any) -> None:
         self.port = port
+        self._options = options
         self.mails: list[EmailMessage] = []
         self.connections = 0
         self.refusal: str | None = None
@@ -45,7 +46,7 @@ class MailCatcher:
 
     def start(self) -> None:
         """Listen; again after `stop` at the same port."""
-        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port, **self._options)
         self._controller.start()
 
     def stop(self) -> None:
@@ -63,9 +64,9 @@ class MailCatcher:
 
 
 @contextmanager
-def mail_catcher() -> Iterator[MailCatcher]:
-    """A mail server that listens, on a free port."""
-    catcher = MailCatcher(free_port())
+def mail_catcher(**options: Any) -> Iterator[MailCatcher]:
+    """A mail server that listens, on a free port; `options` are those of aiosmtpd's controller."""
+    catcher = MailCatcher(free_port(), **options)
     catcher.start()
     try:
         yield catcher

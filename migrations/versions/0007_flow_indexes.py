@@ -3,6 +3,8 @@
 A task's leaving an owner is rare, and so gets an index of its own instead of a place in one of every change.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -22,7 +24,7 @@ READ_WITH_THE_OWNER = (
 LEFT = "previous_owner_id IS NOT NULL AND (owner_id IS NULL OR owner_id <> previous_owner_id)"
 
 
-def _replace(name: str, table: str, columns: list[str], **options: sa.TextClause) -> None:
+def _replace(name: str, table: str, columns: list[str], **options: Any) -> None:
     op.drop_index(name, table)
     op.create_index(name, table, columns, **options)
 
