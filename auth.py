@@ -25,11 +25,12 @@ from sqlalchemy.orm import Session
 import signing
 from account_models import program_tokens, sessions
 from config import settings
-from database import Threads, database, get_db
+from database import database, get_db
 from errors import AppError, Forbidden, NotAuthenticated, ServiceUnavailable
 from logging_config import logger
 from models import Caller, users
 from statements import prepared
+from threads import Threads
 
 ACCESS_TOKEN = "access"  # noqa: S105  # the name of a kind, not a secret
 PROGRAM_TOKEN_PREFIX = "tp_"  # noqa: S105  # by which a leaked one is recognised

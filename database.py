@@ -17,9 +17,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
-from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
@@ -31,7 +29,8 @@ from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 from config import Settings, database_url, settings
 from errors import DatabaseUnavailable, InsufficientStorage
-from statements import prepared_form
+from open_session import OpenSession
+from threads import Job, Threads, settle
 
 T = TypeVar("T")
 Work = Callable[[Session], T]
@@ -55,169 +54,6 @@ Base.metadata.naming_convention = {
 }
 
 
-class _Job:
-    """One piece of work for another thread, and whoever waits for it."""
-
-    __slots__ = ("context", "error", "future", "loop", "result", "work")
-
-    def __init__(self, work: Callable[..., Any], loop: asyncio.AbstractEventLoop | None) -> None:
-        self.work = work
-        self.context: Context = copy_context()
-        self.loop = loop
-        self.future: Any = Future() if loop is None else loop.create_future()
-        self.result: Any = None
-        self.error: BaseException | None = None
-
-    def run(self, session: Session | None = None) -> None:
-        """Do the work and keep its result or its error; a second run replaces what the first one left."""
-        try:
-            if session is None:
-                self.result = self.context.run(self.work)
-            else:
-                self.result = self.context.run(self.work, session)
-                session.flush()
-            self.error = None
-        except BaseException as error:  # noqa: BLE001  # handed to the one who waits
-            self.result, self.error = None, error
-
-    def settle(self) -> None:
-        """Tell the one who waits; on an event loop, from that loop only."""
-        if self.future.done():
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)
-
-
-def _settle(jobs: list[_Job]) -> None:
-    """Answer a batch, waking each event loop once."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
-    for job in jobs:
-        if job.loop is None:
-            job.settle()
-        else:
-            by_loop.setdefault(job.loop, []).append(job)
-    for loop, ours in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_settle_all, ours)
-        except RuntimeError:
-            continue  # The loop has closed: nobody waits any more.
-
-
-def _settle_all(jobs: list[_Job]) -> None:
-    for job in jobs:
-        job.settle()
-
-
-class Threads:
-    """A few threads that work for any event loop, started when they are first needed.
-
-    Cheaper a hop than `run_in_threadpool`, and not shared with it: what waits here holds up nothing else.
-    """
-
-    def __init__(self, size: int, name: str) -> None:
-        self._size, self._name = size, name
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._started = 0
-        self._lock = threading.Lock()
-
-    async def run(self, work: Callable[[], T]) -> T:
-        """Do `work` in one of the threads, with the caller's context."""
-        job = _Job(work, asyncio.get_running_loop())
-        if self._started < self._size:
-            self._start_one()
-        self._jobs.put(job)
-        result: T = await job.future
-        return result
-
-    def waiting(self) -> int:
-        """How many pieces of work no thread has taken yet."""
-        return self._jobs.qsize()
-
-    def _start_one(self) -> None:
-        with self._lock:
-            if self._started < self._size:
-                self._started += 1
-                threading.Thread(
-                    target=self._serve, name=f"{self._name}-{self._started}", daemon=True
-                ).start()
-
-    def _serve(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            if not job.future.cancelled():
-                job.run()
-                _settle([job])
-
-    def stop(self) -> None:
-        """Let the threads end after what they are doing."""
-        with self._lock:
-            for _ in range(self._started):
-                self._jobs.put(None)
-            self._started = 0
-
-
-class _DirectSession(Session):
-    """A session that hands Core's statements straight to its connection, for two thirds of the cost."""
-
-    def __init__(self, connection: Connection, cursor: Any) -> None:
-        super().__init__(connection, expire_on_commit=False)
-        self._connection, self._cursor = connection, cursor
-        self._execute_directly = connection.execute
-        self._savepoint = connection.begin_nested
-
-    def begin_nested(self) -> Any:
-        """A savepoint, sent at once: the session's own would be sent with its next statement, which goes past it."""
-        return self._savepoint()
-
-    def execute(self, statement: Any, params: Any = None, **options: Any) -> Any:
-        """Execute a statement; one that loads objects goes the session's way."""
-        form = prepared_form(statement)
-        if (
-            form is not None
-            and not (options or isinstance(params, list))
-            # Who listens to the engine is to hear of every statement.
-            and not self._connection.engine._has_events  # noqa: SLF001
-        ):
-            return form.execute(self._connection, self._cursor, params or {})
-        if options or statement._propagate_attrs:  # noqa: SLF001  # how SQLAlchemy tells the two apart
-            return super().execute(statement, params, **options)
-        return self._execute_directly(statement, params)
-
-
-class _OpenSession:
-    """A session on a connection of its own that stays open, for taking one from a pool costs as much as a query.
-
-    The driver is in autocommit mode: a transaction begins and ends where this module says so.
-    """
-
-    __slots__ = ("cursor", "driver", "session")
-
-    def __init__(self, engine: Engine) -> None:
-        connection = engine.connect()
-        driver: Any = connection.connection.dbapi_connection
-        self.driver = driver
-        # Making a cursor for each statement costs as much as executing one.
-        self.cursor = driver.cursor()
-        self.session = _DirectSession(connection, self.cursor)
-
-    def is_dead(self) -> bool:
-        """Whether the connection has been lost; what SQLite has open can't be."""
-        return getattr(self.driver, "closed", False) is True
-
-    def forget(self) -> None:
-        """Make the session as good as new for the next one; few load objects, and forgetting none takes time too."""
-        if len(self.session.identity_map) or self.session.new:
-            self.session.expunge_all()
-
-    def close(self) -> None:
-        bind = self.session.bind
-        assert isinstance(bind, Connection)
-        bind.invalidate()
-        self.session.close()
-        bind.close()
-
-
 class Database:
     """One database: its engine, its threads and its transactions."""
 
@@ -230,8 +66,8 @@ class Database:
         self.threads = Threads(options.database_pool_size, "database")
         self.engine, self._autocommit = self._create_engines(options)
         self.session_factory = sessionmaker(self.engine, expire_on_commit=False)
-        self._readers: deque[_OpenSession] = deque()
-        self._writers: deque[_OpenSession] = deque()
+        self._readers: deque[OpenSession] = deque()
+        self._writers: deque[OpenSession] = deque()
         self._writer = _GroupCommitWriter(self._open) if self.is_sqlite else None
 
     def _create_engines(self, options: Settings) -> tuple[Engine, Engine]:
@@ -269,10 +105,10 @@ class Database:
             event.listen(engine, "begin", _begin_immediately)
         return engine, autocommit
 
-    def _open(self) -> _OpenSession:
-        return _OpenSession(self._autocommit)
+    def _open(self) -> OpenSession:
+        return OpenSession(self._autocommit)
 
-    def _open_reader(self) -> _OpenSession:
+    def _open_reader(self) -> OpenSession:
         opened = self._open()
         if self.is_sqlite:
             opened.driver.execute("PRAGMA query_only=ON")
@@ -306,7 +142,7 @@ class Database:
         """
         if self._writer is None:
             return self._transaction(work)
-        job = _Job(work, None)
+        job = Job(work, None)
         self._writer.submit(job)
         result: T = job.future.result()
         return result
@@ -321,7 +157,7 @@ class Database:
         """`write`, holding up neither the event loop nor a thread that others need."""
         if self._writer is None:
             return await self.threads.run(lambda: self._transaction(work))
-        job = _Job(work, asyncio.get_running_loop())
+        job = Job(work, asyncio.get_running_loop())
         self._writer.submit(job)
         result: T = await job.future
         return result
@@ -351,7 +187,7 @@ class Database:
             return result
         raise DatabaseUnavailable
 
-    def _roll_back(self, opened: _OpenSession) -> bool:
+    def _roll_back(self, opened: OpenSession) -> bool:
         """Undo the transaction; False where the connection is lost, and the transaction with it."""
         try:
             opened.session.rollback()
@@ -362,7 +198,7 @@ class Database:
         return self._put_back(opened, self._writers)
 
     @staticmethod
-    def _put_back(opened: _OpenSession, idle: deque[_OpenSession]) -> bool:
+    def _put_back(opened: OpenSession, idle: deque[OpenSession]) -> bool:
         if opened.is_dead():
             opened.close()
             return False
@@ -414,14 +250,14 @@ class Database:
         self.engine.dispose()
 
 
-def _take(idle: deque[_OpenSession]) -> _OpenSession | None:
+def _take(idle: deque[OpenSession]) -> OpenSession | None:
     try:
         return idle.pop()
     except IndexError:
         return None
 
 
-def _close_all(idle: deque[_OpenSession]) -> None:
+def _close_all(idle: deque[OpenSession]) -> None:
     while (opened := _take(idle)) is not None:
         opened.close()
 
@@ -429,13 +265,13 @@ def _close_all(idle: deque[_OpenSession]) -> None:
 class _GroupCommitWriter:
     """SQLite's one writer: a thread that commits what is waiting in one transaction."""
 
-    def __init__(self, open_session: Callable[[], _OpenSession]) -> None:
+    def __init__(self, open_session: Callable[[], OpenSession]) -> None:
         self._open_session = open_session
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
-    def submit(self, job: _Job) -> None:
+    def submit(self, job: Job) -> None:
         """Queue the job; the thread starts with the first."""
         if self._thread is threading.current_thread():
             raise RuntimeError("a write can't wait for another write: hand the session on instead")
@@ -455,7 +291,7 @@ class _GroupCommitWriter:
                 self._thread = None
 
     def _serve(self) -> None:
-        opened: _OpenSession | None = None
+        opened: OpenSession | None = None
         while batch := self._next_batch():
             try:
                 opened = opened or self._open_session()
@@ -471,11 +307,11 @@ class _GroupCommitWriter:
             for job in batch:
                 if job.error is not None:
                     job.error = _translated(job.error)
-            _settle(batch)
+            settle(batch)
         if opened is not None:
             opened.close()
 
-    def _next_batch(self) -> list[_Job]:
+    def _next_batch(self) -> list[Job]:
         """What is waiting, at least one job; nothing when the thread is to end."""
         while True:
             batch = []
@@ -495,7 +331,7 @@ class _GroupCommitWriter:
                 return batch
 
 
-def _commit_together(opened: _OpenSession, batch: list[_Job], *, savepoints: bool = False) -> bool:
+def _commit_together(opened: OpenSession, batch: list[Job], *, savepoints: bool = False) -> bool:
     """Run the jobs in one transaction; False where nothing of it could be kept.
 
     Without savepoints, which cost a fifth of a short write, a job may fail before it has changed anything.
@@ -528,7 +364,7 @@ def _commit_together(opened: _OpenSession, batch: list[_Job], *, savepoints: boo
     return True
 
 
-def _commit_alone(opened: _OpenSession, job: _Job) -> None:
+def _commit_alone(opened: OpenSession, job: Job) -> None:
     """Run one job in a transaction of its own."""
     execute = opened.cursor.execute
     try:
@@ -542,7 +378,7 @@ def _commit_alone(opened: _OpenSession, job: _Job) -> None:
         execute("ROLLBACK")
 
 
-def _run(opened: _OpenSession, job: _Job) -> None:
+def _run(opened: OpenSession, job: Job) -> None:
     job.run(opened.session)
     opened.forget()
     if job.error is not None:

@@ -16,7 +16,7 @@ from statistics import median
 from urllib.parse import urlencode
 
 from benchmarks import people as scenes
-from benchmarks.people import Api
+from benchmarks.people import PASSWORD, Api
 from benchmarks.report import Report, number, progress, table
 from benchmarks.servers import HOST, NotStartedError, Server
 from benchmarks.setup import databases, finish, options, place, with_database
@@ -32,7 +32,10 @@ CALLS: dict[str, Body] = {
     "/auth/login": lambda name: (FORM, urlencode({"username": name, "password": "a guess"}).encode()),
     "/auth/password/forgot": lambda name: (JSON, json.dumps({"email": f"{name}@example.com"}).encode()),
     "/auth/email/resend": lambda name: (JSON, json.dumps({"email": f"{name}@example.com"}).encode()),
+    "/auth/refresh": lambda name: (JSON, json.dumps({"refresh_token": refresh_tokens[name]}).encode()),
 }
+# Of those who have an account: of a session that they ended. Of the others: made up.
+refresh_tokens: dict[str, str] = {}
 
 
 def addresses() -> Iterator[str]:
@@ -74,6 +77,7 @@ def measure(server: Server, path: str, tries: int) -> tuple[float, float, set[tu
 
 
 def main() -> int:
+    """Run it and print the table; the exit status."""
     parser = options(str(__doc__).partition("\n")[0], "benchmarks.enumeration")
     with_database(parser, "both")
     parser.add_argument("--tries", type=int, default=200)
@@ -93,6 +97,12 @@ def main() -> int:
             api = Api(server.port)
             for account in range(ACCOUNTS):
                 api.register(f"known{account}")
+                fields = {"username": f"known{account}", "password": PASSWORD}
+                session = api.must(200, "POST", "/auth/login", fields=fields).json()
+                api.must(200, "POST", "/auth/logout", token=session["access_token"])
+                token: str = session["refresh_token"]
+                refresh_tokens[f"known{account}"] = token
+                refresh_tokens[f"nobody{account}"] = "".join(random.sample(token, len(token)))
             for path in CALLS:
                 progress(f"{path} on {database}")
                 known, unknown, answers = measure(server, path, tries)

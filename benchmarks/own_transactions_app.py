@@ -4,12 +4,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from database import _OpenSession, database
+from database import database
 from main import app
+from open_session import OpenSession
 
 __all__ = ["app"]
 
-_idle: deque[_OpenSession] = deque()
+_idle: deque[OpenSession] = deque()
 
 
 def transaction(work: Callable[[Any], Any]) -> Any:

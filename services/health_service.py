@@ -9,11 +9,12 @@ from sqlalchemy.orm import Session
 import metrics
 from config import settings
 from create_tables import newest_revision, revision_of
-from database import Threads, database
+from database import database
 from errors import AppError, ServiceUnavailable
 from services import analytics_service, notification_service
 from services.background_tasks.analytics_tasks import redis_client
 from services.background_tasks.mail_tasks import mail_pause
+from threads import Threads
 
 # Longer than the pool's threads may take for a connection that is refused, shorter than a probe waits.
 PATIENCE_SECONDS = 4.0

@@ -1,0 +1,115 @@
+"""Threads that work for any event loop, and the pieces of work they are handed."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import Context, copy_context
+from typing import Any, TypeVar
+
+from sqlalchemy.orm import Session
+
+T = TypeVar("T")
+
+
+class Job:
+    """One piece of work for another thread, and whoever waits for it."""
+
+    __slots__ = ("context", "error", "future", "loop", "result", "work")
+
+    def __init__(self, work: Callable[..., Any], loop: asyncio.AbstractEventLoop | None) -> None:
+        self.work = work
+        self.context: Context = copy_context()
+        self.loop = loop
+        self.future: Any = Future() if loop is None else loop.create_future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def run(self, session: Session | None = None) -> None:
+        """Do the work and keep its result or its error; a second run replaces what the first one left."""
+        try:
+            if session is None:
+                self.result = self.context.run(self.work)
+            else:
+                self.result = self.context.run(self.work, session)
+                session.flush()
+            self.error = None
+        except BaseException as error:  # noqa: BLE001  # handed to the one who waits
+            self.result, self.error = None, error
+
+    def settle(self) -> None:
+        """Tell the one who waits; on an event loop, from that loop only."""
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+def settle(jobs: list[Job]) -> None:
+    """Answer a batch, waking each event loop once."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Job]] = {}
+    for job in jobs:
+        if job.loop is None:
+            job.settle()
+        else:
+            by_loop.setdefault(job.loop, []).append(job)
+    for loop, ours in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_settle_all, ours)
+        except RuntimeError:
+            continue  # The loop has closed: nobody waits any more.
+
+
+def _settle_all(jobs: list[Job]) -> None:
+    for job in jobs:
+        job.settle()
+
+
+class Threads:
+    """A few threads that work for any event loop, started when they are first needed.
+
+    Cheaper a hop than `run_in_threadpool`, and not shared with it: what waits here holds up nothing else.
+    """
+
+    def __init__(self, size: int, name: str) -> None:
+        self._size, self._name = size, name
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._started = 0
+        self._lock = threading.Lock()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do `work` in one of the threads, with the caller's context."""
+        job = Job(work, asyncio.get_running_loop())
+        if self._started < self._size:
+            self._start_one()
+        self._jobs.put(job)
+        result: T = await job.future
+        return result
+
+    def waiting(self) -> int:
+        """How many pieces of work no thread has taken yet."""
+        return self._jobs.qsize()
+
+    def _start_one(self) -> None:
+        with self._lock:
+            if self._started < self._size:
+                self._started += 1
+                threading.Thread(
+                    target=self._serve, name=f"{self._name}-{self._started}", daemon=True
+                ).start()
+
+    def _serve(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            if not job.future.cancelled():
+                job.run()
+                settle([job])
+
+    def stop(self) -> None:
+        """Let the threads end after what they are doing."""
+        with self._lock:
+            for _ in range(self._started):
+                self._jobs.put(None)
+            self._started = 0
