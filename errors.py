@@ -186,8 +186,32 @@ def problem_response(
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI entries of the errors with these statuses."""
-    content = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": _title(status), "content": content} for status in sorted(set(statuses))}
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {
+            "description": _title(status),
+            "content": {PROBLEM_MEDIA_TYPE: {"schema": schema, "example": _example(status)}},
+        }
+        for status in sorted(set(statuses))
+    }
+
+
+def _example(status: int) -> dict[str, Any]:
+    """An error of this status as it usually is."""
+    kinds: list[type[AppError]] = [AppError, *AppError.__subclasses__()]
+    kind = next(kind for kind in kinds if kind.status == status)
+    example: dict[str, Any] = {
+        "type": "about:blank",
+        "title": _title(status),
+        "status": status,
+        "detail": kind.detail,
+        "code": kind.code,
+        "request_id": "5f0c6a0de1f44c4c9f43d35f0f4c2d5b",
+    }
+    if kind is InvalidInput:
+        wrong = {"pointer": "#/title", "detail": "String should have at least 1 character"}
+        example |= {"detail": f"{wrong['pointer']}: {wrong['detail']}", "errors": [wrong]}
+    return example
 
 
 def _pointer(location: Sequence[str | int]) -> str:

@@ -181,7 +181,11 @@ class Task(Base):
         CheckConstraint(f"priority BETWEEN 0 AND {HIGHEST_PRIORITY}", name="priority"),
         CheckConstraint(f"length(project) BETWEEN 1 AND {PROJECT_LENGTH}", name="project_length"),
         CheckConstraint("(status = 'completed') = (completed_at IS NOT NULL)", name="completed_at"),
-        Index("ix_tasks_user_id_created_at", "user_id", "created_at", "id"),
+        # With what lists are filtered by, so that whoever walks along it need not look at every task.
+        Index(
+            "ix_tasks_user_id_created_at",
+            *("user_id", "created_at", "id", "due_at", "completed_at", "priority"),
+        ),
         Index("ix_tasks_user_id_updated_at", "user_id", "updated_at", "id"),
         Index("ix_tasks_user_id_due_at", "user_id", "due_at", "id"),
         Index("ix_tasks_user_id_completed_at", "user_id", "completed_at", "id"),
@@ -192,13 +196,8 @@ class Task(Base):
         Index("ix_tasks_user_id_status", "user_id", "status", "created_at", "id", "completed_at"),
         Index("ix_tasks_user_id_project", "user_id", "project", "created_at", "id"),
         Index("ix_tasks_created_at", "created_at", "id"),
-        # What reminders look for.
-        Index(
-            "ix_tasks_open_due_at",
-            "due_at",
-            "id",
-            **_where("status <> 'completed' AND due_at IS NOT NULL"),
-        ),
+        # Reminders look here, and so do lists of everybody's tasks by the time they are due.
+        Index("ix_tasks_due_at", "due_at", "id", **_where("due_at IS NOT NULL")),
         {"sqlite_autoincrement": True},
     )
 

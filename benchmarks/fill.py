@@ -15,6 +15,9 @@ from typing import Any, TypeAlias
 import psycopg
 from psycopg.types.json import Jsonb
 
+from database import Database
+from services import search_index
+
 Connection: TypeAlias = sqlite3.Connection | psycopg.Connection[Any]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -290,9 +293,18 @@ def fill(url: str, owners: Sequence[tuple[int, int]], bystanders: int, others: i
     insert_history(connection)
     connection.commit()
     if isinstance(connection, sqlite3.Connection):
+        _index_titles(url)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     else:
         # What autovacuum does by itself a minute later.
         connection.autocommit = True
         connection.execute("VACUUM ANALYZE")
     connection.close()
+
+
+def _index_titles(url: str) -> None:
+    """Do at once what the program does by and by, as titles come in."""
+    database = Database(url)
+    while database.read(search_index.waits):
+        database.write(search_index.index_titles)
+    database.close()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from errors import Problem
 from main import app
 
 DOCUMENT: dict[str, Any] = app.openapi()
@@ -104,3 +105,18 @@ def test_the_document_teaches_the_first_three_calls() -> None:
     assert flow["tokenUrl"] == "auth/login"
     tags = {tag["name"] for tag in DOCUMENT["tags"]}
     assert {tag for operation in OPERATIONS.values() for tag in operation["tags"]} <= tags
+
+
+def test_the_example_of_an_error_is_one_of_its_status() -> None:
+    seen = set()
+    for path, operations in DOCUMENT["paths"].items():
+        for method, operation in operations.items():
+            for status, declared in operation["responses"].items():
+                content = declared.get("content", {}).get("application/problem+json")
+                if content is None:
+                    continue
+                example = Problem.model_validate(content["example"])
+                assert str(example.status) == status, (method, path)
+                assert example.title == declared["description"]
+                seen.add(status)
+    assert {"401", "404", "422", "503"} <= seen
