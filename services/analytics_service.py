@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import bindparam, func, select
+import numpy as np
+from sqlalchemy import bindparam, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from database import AnyRow
 from models import MicrosecondsBetween, owner_counts, project_counts, system_counts, tasks, users
+from services.bulk_numbers import as_text, read_numbers
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 
 STATUSES = ("pending", "in_progress", "completed")
@@ -48,8 +50,11 @@ _PROJECTS = (
     )
     .order_by(project_counts.c.project)
 )
-_TIMES = select(MicrosecondsBetween(tasks.c.created_at, tasks.c.completed_at)).where(
-    tasks.c.user_id == bindparam("user_id"), tasks.c.completed_at.is_not(None)
+# By the status, whose index has both times.
+_TIMES = as_text(
+    select(MicrosecondsBetween(tasks.c.created_at, tasks.c.completed_at).label("took")).where(
+        tasks.c.user_id == bindparam("user_id"), tasks.c.status == literal_column("'completed'")
+    )
 )
 _SYSTEM = select(
     *_sums(system_counts),
@@ -171,7 +176,8 @@ def get_completion_time_stats(db: Session, user_id: int) -> dict[str, Any]:
     version = get_version(db, user_id)
     figures = completion_times.get(user_id, version)
     if figures is None:
-        figures = _summarize(sorted(db.execute(_TIMES, {"user_id": user_id}).scalars()))
+        (durations,) = read_numbers(db, _TIMES, {"user_id": user_id}, 1)
+        figures = _summarize(np.sort(durations).tolist())
         completion_times.put(user_id, version, figures)
     return figures
 

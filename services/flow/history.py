@@ -6,7 +6,7 @@ Kept in memory for the accounts asked about last, until any of their tasks chang
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache
 from threading import Lock
 from typing import Any
 
@@ -15,11 +15,9 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Select,
-    Text,
     and_,
     bindparam,
     case,
-    cast,
     func,
     literal,
     or_,
@@ -31,6 +29,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from models import owner_counts, task_history, tasks
+from services.bulk_numbers import as_text, read_numbers
 from services.flow import replay
 from services.flow.question import Selection
 from services.flow.replay import NEVER, Events, Spells
@@ -82,23 +81,6 @@ def _code(column: Any) -> ColumnElement[int]:
     return case(*whens, else_=replay.GONE)
 
 
-def _as_text(statement: Any) -> Select[Any]:
-    """The rows of whole numbers that a statement finds as one text, numbers and rows separated by commas.
-
-    Making a row in Python costs more than all the rest: one text is five times as fast.
-    """
-    rows = statement.subquery()
-    numbers: list[ColumnElement[str]] = [cast(column, Text) for column in rows.c]
-    line = reduce(lambda left, right: left.concat(",").concat(right), numbers)
-    return select(func.aggregate_strings(line, ","))
-
-
-def _numbers(db: Session, statement: Select[Any], values: Mapping[str, Any], columns: int) -> Integers:
-    """What a statement made by `_as_text` finds, as an array with a row for each column."""
-    text = db.execute(statement, values).scalar_one()
-    return np.fromstring(text or "", np.int64, sep=",").reshape(-1, columns).T
-
-
 # -- tasks as they are -----------------------------------------------------------------------------
 
 
@@ -112,7 +94,7 @@ def _tasks(owned: bool, names: tuple[str, ...]) -> Select[Any]:  # noqa: FBT001 
     )
     if owned:
         statement = statement.where(tasks.c.user_id == bindparam("owner_id"))
-    return _as_text(statement.where(*(CONDITIONS[name]() for name in names)))
+    return as_text(statement.where(*(CONDITIONS[name]() for name in names)))
 
 
 # -- changes ---------------------------------------------------------------------------------------
@@ -142,12 +124,12 @@ def _changes(mine: Any, *conditions: Any) -> Select[Any]:
     ).where(_IS_CHANGE, *conditions)
 
 
-_EVERY_CHANGE = _as_text(_changes(case((_owner.is_(None), 0), else_=1)))
+_EVERY_CHANGE = as_text(_changes(case((_owner.is_(None), 0), else_=1)))
 # Along an index each: while the account has the task, and when the task leaves it.
-_OWN_CHANGES = _as_text(_changes(literal(1, BigInteger), _owner == _OWNER_ID))
-_LEAVING = _as_text(_changes(literal(0, BigInteger), _previous == _OWNER_ID, _changes_hands(task_history.c)))
+_OWN_CHANGES = as_text(_changes(literal(1, BigInteger), _owner == _OWNER_ID))
+_LEAVING = as_text(_changes(literal(0, BigInteger), _previous == _OWNER_ID, _changes_hands(task_history.c)))
 # What happened to tasks that others had before.
-_OTHERS_CHANGES = _as_text(
+_OTHERS_CHANGES = as_text(
     _changes(
         literal(0, BigInteger),
         _owner.is_distinct_from(_OWNER_ID),
@@ -184,22 +166,22 @@ _LAST_CHANGE = select(func.coalesce(func.max(task_history.c.id), 0))
 def _read_tasks(db: Session, selection: Selection) -> Integers:
     filters = selection.filters()
     statement = _tasks(selection.owner_id is not None, tuple(filters))
-    found = _numbers(db, statement, {**filters, "owner_id": selection.owner_id}, 4)
+    found = read_numbers(db, statement, {**filters, "owner_id": selection.owner_id}, 4)
     found[2][found[2] == NONE] = NEVER
     return found[:, np.argsort(found[0])]
 
 
 def _read_changes(db: Session, selection: Selection) -> Integers:
     if selection.owner_id is None:
-        return _numbers(db, _EVERY_CHANGE, {}, 4)
+        return read_numbers(db, _EVERY_CHANGE, {}, 4)
     owner = {"owner_id": selection.owner_id}
-    parts = [_numbers(db, statement, owner, 4) for statement in (_OWN_CHANGES, _LEAVING)]
+    parts = [read_numbers(db, statement, owner, 4) for statement in (_OWN_CHANGES, _LEAVING)]
     own = np.concatenate(parts, axis=1)
     began_here = own[0][own[1] & 1 == 1]
     came = sorted(set(own[0][~np.isin(own[0], began_here)].tolist()))
     for place in range(0, len(came), IDS_AT_ONCE):
         some = owner | {"ids": came[place : place + IDS_AT_ONCE]}
-        parts.append(_numbers(db, _OTHERS_CHANGES, some, 4))
+        parts.append(read_numbers(db, _OTHERS_CHANGES, some, 4))
     return np.concatenate(parts, axis=1)
 
 
