@@ -15,7 +15,7 @@ from models import owner_counts, system_counts, tasks
 from schemas.tasks import TaskFilters
 from text import fold
 
-# Below this an owner's tasks are gone through faster than an index is asked.
+# Below this an owner's titles are gone through faster than the index of trigrams is asked.
 MANY_TASKS = 3000
 FEW_FOUND = 5000
 FEW_SCANNED = 200
@@ -79,15 +79,16 @@ def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
     if not (needles or ranges) or db.get_bind().dialect.name != "sqlite":
         return Plan()
     total = _SYSTEM_TOTAL if owner_id is None else _OWNER_TOTAL
-    if db.execute(total, {"owner_id": owner_id}).scalar_one() < MANY_TASKS:
-        return Plan()
-    found = _containing(db, owner_id, max(needles, key=len)) if needles else None
-    return Plan(found) if found is not None else Plan(walks=_wide(db, owner_id, ranges))
+    many = db.execute(total, {"owner_id": owner_id}).scalar_one() >= MANY_TASKS
+    found = _containing(db, owner_id, max(needles, key=len), indexed=many) if needles else None
+    if found is not None:
+        return Plan(found)
+    return Plan(walks=_wide(db, owner_id, ranges) if many else ())
 
 
-def _containing(db: Session, owner_id: int | None, needle: str) -> list[int] | None:
+def _containing(db: Session, owner_id: int | None, needle: str, *, indexed: bool) -> list[int] | None:
     """The tasks that may contain the text, if they are few: all that do are among them."""
-    if len(needle) >= 3:
+    if indexed and len(needle) >= 3:
         new = db.execute(_NEW, {"limit": FEW_FOUND + 1}).scalars().all()
         trigrams = {needle[place : place + 3].replace('"', '""') for place in range(len(needle) - 2)}
         match = " AND ".join(f'"{trigram}"' for trigram in sorted(trigrams))
