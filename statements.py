@@ -18,13 +18,16 @@ Processor = Callable[[Any], Any]
 _KEPT_AT = "prepared_form"
 
 
-def prepared(statement: S) -> S:
+def prepared(statement: S, *, plan_anew: bool = False) -> S:
     """The statement, to be compiled once for all its executions.
 
     For one that is kept and executed often. Lists of any length (`IN` with `expanding`) and several rows at
     once are not for it.
+
+    Postgres plans a statement once for all values, after a few executions; `plan_anew` has it look at the values
+    each time: how to find a word depends on how frequent it is.
     """
-    setattr(statement, _KEPT_AT, Prepared(statement))
+    setattr(statement, _KEPT_AT, Prepared(statement, plan_anew=plan_anew))
     return statement
 
 
@@ -38,10 +41,10 @@ def prepared_form(statement: Any) -> "Prepared | None":
 class Prepared:
     """A statement with what it was compiled to, for each database and each set of parameters."""
 
-    __slots__ = ("_compiled", "statement")
+    __slots__ = ("_compiled", "_plan_anew", "statement")
 
-    def __init__(self, statement: Any) -> None:
-        self.statement = statement
+    def __init__(self, statement: Any, *, plan_anew: bool) -> None:
+        self.statement, self._plan_anew = statement, plan_anew
         self._compiled: dict[tuple[str, ...], _Compiled] = {}
 
     def execute(self, connection: Connection, cursor: Any, values: Mapping[str, Any]) -> Result[Any]:
@@ -52,6 +55,8 @@ class Prepared:
         if compiled is None:
             # Which columns an INSERT fills depends on the names of its values.
             compiled = self._compiled[names] = _Compiled(self.statement, dialect, list(values))
+            if self._plan_anew and dialect.name == "postgresql":
+                compiled.options["prepare"] = False
         return compiled.execute(dialect, cursor, values)
 
 
@@ -64,6 +69,8 @@ class _Compiled:
         if compiled.post_compile_params or compiled.literal_execute_params:
             raise TypeError(f"its text depends on its values, so it can't be prepared: {compiled}")
         self.text = compiled.string
+        # Of the driver's own `execute`.
+        self.options: dict[str, Any] = {}
         # A name, its processor, and whether the caller gives the value; else the statement has it.
         self._given: list[tuple[str, Processor | None]] = []
         self._fixed: dict[str, Any] = {}
@@ -84,7 +91,7 @@ class _Compiled:
             values[name] if process is None else process(values[name]) for name, process in self._given
         ]
         try:
-            cursor.execute(self.text, parameters)
+            cursor.execute(self.text, parameters, **self.options)
             rows = cursor.fetchall() if self._columns else ()
         except dialect.loaded_dbapi.Error as error:
             # No parameters: what they hold belongs into no log.

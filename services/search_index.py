@@ -1,4 +1,4 @@
-"""How SQLite is helped to find a few tasks among very many; Postgres plans this by itself.
+"""How SQLite is helped to find a few tasks among very many; Postgres plans this by itself, but for short texts.
 
 A text is looked up in an index of trigrams, a range of times in the index of its column. Both are tried
 first, up to a limit: where they find more than that, going through the list in its order soon has a
@@ -17,6 +17,7 @@ from text import fold
 
 # Below this an owner's titles are gone through faster than the index of trigrams is asked.
 MANY_TASKS = 3000
+TRIGRAM = 3
 FEW_FOUND = 5000
 FEW_SCANNED = 200
 FEW_IN_RANGE = 1000
@@ -70,14 +71,18 @@ _IN_RANGE = {name: _in_range(name, column) for name, column in RANGE_COLUMNS.ite
 
 def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
     """How to read this list of an owner's tasks, or of everybody's."""
-    needles = [fold(needle) for needle in (filters.title_contains, getattr(filters, "query", None)) if needle]
+    texts = {name: fold(getattr(filters, name, None) or "") for name in ("title_contains", "query")}
+    needles = [needle for needle in texts.values() if needle]
     ranges = {
         name: getattr(filters, name)
         for name, column in RANGE_COLUMNS.items()
         if getattr(filters, name) is not None and column != filters.sort_by and owner_id is not None
     }
-    if not (needles or ranges) or db.get_bind().dialect.name != "sqlite":
+    if not (needles or ranges):
         return Plan()
+    if db.get_bind().dialect.name != "sqlite":
+        # Postgres would go through its whole index of trigrams for a text that has none.
+        return Plan(walks=tuple(name for name, needle in texts.items() if 0 < len(needle) < TRIGRAM))
     total = _SYSTEM_TOTAL if owner_id is None else _OWNER_TOTAL
     many = db.execute(total, {"owner_id": owner_id}).scalar_one() >= MANY_TASKS
     found = _containing(db, owner_id, max(needles, key=len), indexed=many) if needles else None
@@ -88,9 +93,11 @@ def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
 
 def _containing(db: Session, owner_id: int | None, needle: str, *, indexed: bool) -> list[int] | None:
     """The tasks that may contain the text, if they are few: all that do are among them."""
-    if indexed and len(needle) >= 3:
+    if indexed and len(needle) >= TRIGRAM:
         new = db.execute(_NEW, {"limit": FEW_FOUND + 1}).scalars().all()
-        trigrams = {needle[place : place + 3].replace('"', '""') for place in range(len(needle) - 2)}
+        trigrams = {
+            needle[place : place + TRIGRAM].replace('"', '""') for place in range(len(needle) - TRIGRAM + 1)
+        }
         match = " AND ".join(f'"{trigram}"' for trigram in sorted(trigrams))
         found = db.execute(_MATCHING, {"trigrams": match, "limit": FEW_FOUND + 1}).scalars().all()
         if len(new) + len(found) <= FEW_FOUND:

@@ -63,6 +63,7 @@ CONDITIONS: dict[str, Callable[[], ColumnElement[bool]]] = {
 
 
 FILTERS = (*CONDITIONS, *RANGES)
+TEXTS = ("title_contains", "query")
 
 
 def visible_tasks(*, everybodys: bool = False, by_id: bool = False) -> Select[Any]:
@@ -117,7 +118,7 @@ def page(db: Session, owner_id: int | None, filters: TaskFilters) -> PageOf[AnyR
     """A page of an owner's tasks, or of everybody's; raises InvalidInput for a bad cursor."""
     names = tuple(name for name in FILTERS if getattr(filters, name, None) is not None)
     values: dict[str, Any] = {name: getattr(filters, name) for name in names}
-    for name in ("title_contains", "query"):
+    for name in TEXTS:
         if name in values:
             values[name] = pattern(values[name])
     values |= {f"status_{place}": status for place, status in enumerate(filters.status)}
@@ -196,6 +197,8 @@ def _place(cursor: str, filters: TaskFilters) -> dict[str, Any]:
 
 
 def _condition(name: str, *, unindexed: bool) -> ColumnElement[bool]:
+    if name in TEXTS and unindexed:
+        return tasks.c.title_folded.concat("").like(bindparam(name), escape="\\")
     if name in CONDITIONS:
         return CONDITIONS[name]()
     column, compare = RANGES[name]
@@ -243,4 +246,4 @@ def _statement(shape: _Shape) -> Select[Any]:
     statement = statement.order_by(*(each.desc() if shape.descending else each.asc() for each in key))
     if shape.part == "skip":
         statement = statement.offset(bindparam("skip"))
-    return prepared(statement.limit(bindparam("limit")))
+    return prepared(statement.limit(bindparam("limit")), plan_anew=bool(shape.names))
