@@ -39,7 +39,7 @@ class DirectSession(Session):
 class OpenSession:
     """A session on a connection of its own that stays open, for taking one from a pool costs as much as a query.
 
-    The driver is in autocommit mode: a transaction begins and ends where this module says so.
+    The driver is in autocommit mode: a transaction begins and ends where `database` says so.
     """
 
     __slots__ = ("cursor", "driver", "session")

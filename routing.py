@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Request, Response, params
+from fastapi import APIRouter, BackgroundTasks, Depends, Request, Response, params
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -299,12 +299,18 @@ def in_transaction(
     }
     take_request = _injected(parameters, Request)
     take_response = _injected(parameters, Response)
+    background = next(
+        (name for name, parameter in parameters.items() if parameter.annotation is BackgroundTasks), None
+    )
 
     async def transaction(**values: Any) -> Response:
         request, response = take_request(values), take_response(values)
         values |= request.scope.get(QUERY, {})
 
         def work(db: Session) -> bytes | Response:
+            if background is not None:
+                # The work may be done again: what is put off until after the answer is so once.
+                values[background].tasks.clear()
             if caller is not None:
                 claims = request.scope[CLAIMS]
                 values[caller[0]] = auth.authorize(db, claims, admin=caller[1], scope=scope)

@@ -54,29 +54,28 @@ class Prepared:
         compiled = self._compiled.get(names)
         if compiled is None:
             # Which columns an INSERT fills depends on the names of its values.
-            compiled = self._compiled[names] = _Compiled(self.statement, dialect, list(values))
-            if self._plan_anew and dialect.name == "postgresql":
-                compiled.options["prepare"] = False
+            compiled = _Compiled(self.statement, dialect, list(values), plan_anew=self._plan_anew)
+            self._compiled[names] = compiled
         return compiled.execute(dialect, cursor, values)
 
 
 class _Compiled:
     """A statement's text for one database, with how its parameters get in and its rows out."""
 
-    def __init__(self, statement: Any, dialect: Dialect, names: list[str]) -> None:
+    def __init__(self, statement: Any, dialect: Dialect, names: list[str], *, plan_anew: bool) -> None:
         compiled = statement.compile(dialect=dialect, column_keys=names)
         assert isinstance(compiled, SQLCompiler)
         if compiled.post_compile_params or compiled.literal_execute_params:
             raise TypeError(f"its text depends on its values, so it can't be prepared: {compiled}")
-        self.text = compiled.string
-        # Of the driver's own `execute`.
-        self.options: dict[str, Any] = {}
-        # A name, its processor, and whether the caller gives the value; else the statement has it.
-        self._given: list[tuple[str, Processor | None]] = []
+        self._text = compiled.string
+        # psycopg prepares on the server, and so plans for all values, unless told not to.
+        self._options = {"prepare": False} if plan_anew and dialect.name == "postgresql" else {}
+        self._parameters: list[tuple[str, Processor | None]] = []
+        # The values that the statement itself has.
         self._fixed: dict[str, Any] = {}
         for name in compiled.positiontup or ():
             bind = compiled.binds[name]
-            self._given.append((name, _processor(bind, dialect)))
+            self._parameters.append((name, _processor(bind, dialect)))
             if name not in names:
                 if bind.required:
                     raise InvalidRequestError(f"A value is required for bind parameter {name!r}")
@@ -88,15 +87,15 @@ class _Compiled:
         if self._fixed:
             values = {**self._fixed, **values}
         parameters = [
-            values[name] if process is None else process(values[name]) for name, process in self._given
+            values[name] if process is None else process(values[name]) for name, process in self._parameters
         ]
         try:
-            cursor.execute(self.text, parameters, **self.options)
+            cursor.execute(self._text, parameters, **self._options)
             rows = cursor.fetchall() if self._columns else ()
         except dialect.loaded_dbapi.Error as error:
             # No parameters: what they hold belongs into no log.
             raise DBAPIError.instance(
-                self.text, None, error, dialect.loaded_dbapi.Error, hide_parameters=True, dialect=dialect
+                self._text, None, error, dialect.loaded_dbapi.Error, hide_parameters=True, dialect=dialect
             ) from error
         if self._rows is None:
             self._rows = self._describe(dialect, cursor)

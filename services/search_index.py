@@ -25,6 +25,8 @@ FEW_IN_RANGE = 1000
 ROUND = 5000
 WORTHWHILE = 500
 
+# The filters that look for a text in the title.
+TEXTS = ("title_contains", "query")
 RANGE_COLUMNS = {
     "due_after": "due_at",
     "due_before": "due_at",
@@ -71,7 +73,7 @@ _IN_RANGE = {name: _in_range(name, column) for name, column in RANGE_COLUMNS.ite
 
 def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
     """How to read this list of an owner's tasks, or of everybody's."""
-    texts = {name: fold(getattr(filters, name, None) or "") for name in ("title_contains", "query")}
+    texts = {name: fold(getattr(filters, name, None) or "") for name in TEXTS}
     needles = [needle for needle in texts.values() if needle]
     ranges = {
         name: getattr(filters, name)

@@ -63,7 +63,6 @@ CONDITIONS: dict[str, Callable[[], ColumnElement[bool]]] = {
 
 
 FILTERS = (*CONDITIONS, *RANGES)
-TEXTS = ("title_contains", "query")
 
 
 def visible_tasks(*, everybodys: bool = False, by_id: bool = False) -> Select[Any]:
@@ -118,7 +117,7 @@ def page(db: Session, owner_id: int | None, filters: TaskFilters) -> PageOf[AnyR
     """A page of an owner's tasks, or of everybody's; raises InvalidInput for a bad cursor."""
     names = tuple(name for name in FILTERS if getattr(filters, name, None) is not None)
     values: dict[str, Any] = {name: getattr(filters, name) for name in names}
-    for name in TEXTS:
+    for name in search_index.TEXTS:
         if name in values:
             values[name] = pattern(values[name])
     values |= {f"status_{place}": status for place, status in enumerate(filters.status)}
@@ -197,7 +196,7 @@ def _place(cursor: str, filters: TaskFilters) -> dict[str, Any]:
 
 
 def _condition(name: str, *, unindexed: bool) -> ColumnElement[bool]:
-    if name in TEXTS and unindexed:
+    if name in search_index.TEXTS and unindexed:
         return tasks.c.title_folded.concat("").like(bindparam(name), escape="\\")
     if name in CONDITIONS:
         return CONDITIONS[name]()
