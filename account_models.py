@@ -11,6 +11,7 @@ from sqlalchemy import (
     Identity,
     Index,
     String,
+    Text,
     UniqueConstraint,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -22,6 +23,7 @@ TOKEN_NAME_LENGTH = 100
 ADDRESS_LENGTH = 64
 CLIENT_LENGTH = 200
 LINK_PURPOSES = ("reset", "verify", "change")
+ACCOUNT_MAIL_KINDS = (*LINK_PURPOSES, "password_changed", "email_changed")
 
 
 class UserSession(Base):
@@ -90,6 +92,31 @@ class AccountLink(Base):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class AccountMail(Base):
+    """A mail about an account, written in the transaction that caused it; it goes when it is sent.
+
+    No token stands in it: a link is made as its mail goes out.
+    """
+
+    __tablename__ = "account_mails"
+    __table_args__ = (
+        CheckConstraint(one_of("kind", ACCOUNT_MAIL_KINDS), name="kind"),
+        Index("ix_account_mails_next_attempt_at", "next_attempt_at", "id"),
+        Index("ix_account_mails_user_id", "user_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger)
+    kind: Mapped[str] = mapped_column(String(20))
+    email: Mapped[str] = mapped_column(String(254))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    attempts: Mapped[int] = mapped_column(default=0)
+    # When it is due; while somebody sends it, when their claim on it ends; none when it was given up.
+    next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_error: Mapped[str | None] = mapped_column(Text)
+
+
 class Attempt(Base):
     """How often something was tried in vain of late, and until when it is not to be tried again."""
 
@@ -141,6 +168,7 @@ sessions = table_of(UserSession)
 refresh_tokens = table_of(RefreshToken)
 program_tokens = table_of(ProgramToken)
 account_links = table_of(AccountLink)
+account_mails = table_of(AccountMail)
 attempts = table_of(Attempt)
 known_addresses = table_of(KnownAddress)
 audit_events = table_of(AuditEvent)

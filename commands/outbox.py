@@ -7,7 +7,7 @@ import argparse
 from datetime import UTC, datetime
 
 from database import database
-from services import notification_service
+from services import account_mail, notification_service
 
 SHOWN = 10
 
@@ -22,12 +22,20 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it; the mails are sent by the servers, soon."""
     if arguments.action == "retry":
         retried = database.write(lambda db: notification_service.retry_failed(db, arguments.id))
+        if arguments.id is None:
+            retried += database.write(account_mail.retry_failed)
         print(f"{retried} are sent again")
         return 0 if retried or arguments.id is None else 1
     waiting = database.read(notification_service.backlog)
     for state, (count, due) in sorted(waiting.items()):
         late = f", due for {(datetime.now(UTC) - due).total_seconds():.0f} s" if due else ""
         print(f"{state}: {count}{late}")
+    about_accounts = database.read(account_mail.backlog)
+    print(f"about accounts: {about_accounts.waiting}, failed: {about_accounts.failed}")
     for row in database.read(lambda db: notification_service.get_failed(db, limit=SHOWN)).rows:
         print(f"failed {row.id} ({row.kind}, user {row.user_id}, {row.attempts} attempts): {row.last_error}")
+    for row in database.read(lambda db: account_mail.get_failed(db, limit=SHOWN)):
+        print(
+            f"failed about account ({row.kind}, user {row.user_id}, {row.attempts} attempts): {row.last_error}"
+        )
     return 0

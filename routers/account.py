@@ -26,9 +26,10 @@ from schemas.accounts import (
 from schemas.common import Message
 from services import (
     account_export,
-    account_mail,
     account_service,
     attempt_service,
+    background_tasks,
+    link_service,
     login_service,
     password_rules,
     removal_service,
@@ -122,13 +123,13 @@ async def change_password(
     await _confirm_password(user, body.current_password)
     hashed = await auth.hash_password_async(body.new_password)
     await database.write_async(lambda db: account_service.change_password(db, user, hashed))
-    background.add_task(account_mail.tell_password_changed, user.email, user.username)
+    background.add_task(background_tasks.send_mails)
     return {"message": "Password changed"}
 
 
-async def _count_asking(email: str) -> None:
-    # A transaction of its own: the count is kept though the answer may be 429.
-    if wait := await database.write_async(lambda db: account_service.ask(db, email)):
+async def _ask_for_link(email: str, purpose: str) -> None:
+    # Committed before the answer, which may be a 429: the count is to be kept.
+    if wait := await database.write_async(lambda db: account_service.ask_for_link(db, email, purpose)):
         raise attempt_service.too_many(wait)
 
 
@@ -138,18 +139,18 @@ async def forgot_password(body: EmailAddress, background: BackgroundTasks) -> di
 
     The answer is the same whether or not there is such an account.
     """
-    await _count_asking(body.email)
-    background.add_task(account_mail.send_link_for_email, body.email, "reset")
+    await _ask_for_link(body.email, "reset")
+    background.add_task(background_tasks.send_mails)
     return MAILED
 
 
 async def _link(token: str, purposes: tuple[str, ...]) -> AnyRow:
-    link = await database.read_async(lambda db: account_service.find_link(db, token, purposes), short=True)
+    link = await database.read_async(lambda db: link_service.find(db, token, purposes), short=True)
     if link is None:
         # A transaction of its own: the count is kept though the answer is an error.
-        if wait := await database.write_async(account_service.refuse_link):
+        if wait := await database.write_async(link_service.refuse):
             raise attempt_service.too_many(wait)
-        raise account_service.invalid_link()
+        raise link_service.invalid()
     return link
 
 
@@ -160,7 +161,7 @@ async def reset_password(body: PasswordReset, background: BackgroundTasks) -> di
     password_rules.check(body.new_password, link.username, link.email, "new_password")
     hashed = await auth.hash_password_async(body.new_password)
     await database.write_async(lambda db: account_service.reset_password(db, body.token, hashed))
-    background.add_task(account_mail.tell_password_changed, link.email, link.username)
+    background.add_task(background_tasks.send_mails)
     return {"message": "Password changed: log in with the new one"}
 
 
@@ -171,10 +172,11 @@ async def change_email(user: SignedIn, body: EmailChange, background: Background
     Until the link is used nothing changes.
     """
     await _confirm_password(user, body.password)
-    await _count_asking(body.email)
-    link = await database.write_async(lambda db: account_service.ask_for_email(db, user, body.email))
-    if link is not None:
-        background.add_task(account_mail.send_change_link, body.email, user.username, link)
+    # A transaction of its own: the count is kept though the answer may be 429.
+    if wait := await database.write_async(lambda db: account_service.count_asking(db, body.email)):
+        raise attempt_service.too_many(wait)
+    await database.write_async(lambda db: account_service.ask_for_email(db, user, body.email))
+    background.add_task(background_tasks.send_mails)
     return {"message": "A link is on its way to the new address, if nobody has it yet"}
 
 
@@ -182,9 +184,8 @@ async def change_email(user: SignedIn, body: EmailChange, background: Background
 async def verify_email(body: LinkToken, background: BackgroundTasks) -> dict[str, str]:
     """Confirm an email by the link that was sent there."""
     await _link(body.token, ("verify", "change"))
-    link = await database.write_async(lambda db: account_service.confirm_email(db, body.token))
-    if link.purpose == "change":
-        background.add_task(account_mail.tell_old_address, link.email, link.username)
+    await database.write_async(lambda db: account_service.confirm_email(db, body.token))
+    background.add_task(background_tasks.send_mails)
     return {"message": "Email confirmed"}
 
 
@@ -194,6 +195,6 @@ async def resend_verification(body: EmailAddress, background: BackgroundTasks) -
 
     The answer is the same whether or not there is such an account.
     """
-    await _count_asking(body.email)
-    background.add_task(account_mail.send_link_for_email, body.email, "verify")
+    await _ask_for_link(body.email, "verify")
+    background.add_task(background_tasks.send_mails)
     return MAILED

@@ -23,8 +23,9 @@ from routing import ReadSession, Router, WriteSession
 from schemas.accounts import RefreshRequest, RegisterRequest, SessionRead, Token, UserRead
 from schemas.common import Message
 from services import (
-    account_mail,
+    account_service,
     attempt_service,
+    background_tasks,
     login_service,
     password_rules,
     session_service,
@@ -52,6 +53,8 @@ async def register(body: RegisterRequest, background: BackgroundTasks) -> dict[s
         row = user_service.create_user(db, body.username, body.email, hashed)
         attempt_service.take_back(db, keys)
         attempt_service.know_address(db, row.id)
+        if settings.require_verified_email:
+            account_service.ask_to_verify(db, row)
         return row
 
     try:
@@ -66,7 +69,7 @@ async def register(body: RegisterRequest, background: BackgroundTasks) -> dict[s
         await database.write_async(lambda db: attempt_service.take_back(db, keys))
         raise
     if settings.require_verified_email:
-        background.add_task(account_mail.send_link_for_email, body.email, "verify")
+        background.add_task(background_tasks.send_mails)
     return row._asdict()
 
 

@@ -17,6 +17,7 @@ class AccountExport(Answer):
     sessions: Rows
     program_tokens: Rows
     account_links: Annotated[Rows, Field(description="Links that were mailed and are still good")]
+    account_mails: Annotated[Rows, Field(description="Mails about the account that are not sent yet")]
     known_addresses: Rows
     notification_preferences: Rows
     tasks: Rows

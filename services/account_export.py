@@ -6,7 +6,14 @@ from pydantic_core import to_json
 from sqlalchemy import ColumnElement, Select, Table, bindparam, or_, select
 from sqlalchemy.orm import Session
 
-from account_models import account_links, audit_events, known_addresses, program_tokens, sessions
+from account_models import (
+    account_links,
+    account_mails,
+    audit_events,
+    known_addresses,
+    program_tokens,
+    sessions,
+)
 from models import Caller, notification_preferences, notifications, task_history, tasks, users
 
 PART = 1000
@@ -32,6 +39,7 @@ SHORT = {
     "account_links": _select(account_links, account_links.c.user_id == _ME).order_by(
         account_links.c.created_at
     ),
+    "account_mails": _select(account_mails, account_mails.c.user_id == _ME).order_by(account_mails.c.id),
     "known_addresses": _select(known_addresses, known_addresses.c.user_id == _ME).order_by(
         known_addresses.c.address
     ),

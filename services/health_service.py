@@ -11,7 +11,7 @@ from config import settings
 from create_tables import newest_revision, revision_of
 from database import database
 from errors import AppError, ServiceUnavailable
-from services import analytics_service, notification_service
+from services import account_mail, analytics_service, notification_service
 from services.background_tasks.analytics_tasks import redis_client
 from services.background_tasks.mail_tasks import mail_pause
 from threads import Threads
@@ -39,17 +39,27 @@ async def _database_parts() -> dict[str, str]:
                 found = "empty" if revision is None else f"at revision {revision}"
                 wanted = f"{found}, and {newest_revision()} is needed: run `python create_tables.py`"
                 return {"database": "ok", "schema": wanted}
-            waiting = await database.read_async(notification_service.backlog)
+            waiting = await database.read_async(_backlog)
     except (AppError, TimeoutError):
         return {"database": "can't be reached"}
     return {"database": "ok", "schema": "ok", "delivery": _delivery(waiting)}
 
 
+def _backlog(db: Session) -> notification_service.Backlog:
+    """What is not delivered: notifications by state, mails about accounts as `account_mail`."""
+    about_accounts = account_mail.backlog(db)
+    waiting = notification_service.backlog(db)
+    waiting["account_mail"] = (about_accounts.waiting, about_accounts.due_at)
+    failed, _ = waiting["failed"]
+    waiting["failed"] = (failed + about_accounts.failed, None)
+    return waiting
+
+
 def _delivery(waiting: notification_service.Backlog) -> str:
     """Whether what is due is delivered soon; that a mail server is down is no fault of this process."""
-    for state in ("waiting", "mail"):
+    for state in ("waiting", "mail", "account_mail"):
         late = _seconds_late(waiting, state)
-        if late > settings.delivery_behind_seconds and not (state == "mail" and mail_pause.failures):
+        if late > settings.delivery_behind_seconds and not (state != "waiting" and mail_pause.failures):
             return f"behind by {late:.0f} seconds"
     return "ok"
 
@@ -109,11 +119,11 @@ async def metrics_page() -> str:
         "Everybody's tasks, by status.",
         [({"status": status}, count) for status, count in counts.items()],
     )
-    states = ("waiting", "mail", "digest", "failed")
+    states = ("waiting", "mail", "digest", "account_mail", "failed")
     page.add(
         "outbox_notifications",
         "gauge",
-        "Notifications that are not delivered, by what they wait for.",
+        "Notifications and mails about accounts that are not delivered, by what they wait for.",
         [({"state": state}, waiting[state][0] if state in waiting else 0) for state in states],
     )
     page.add(
@@ -126,4 +136,4 @@ async def metrics_page() -> str:
 
 
 def _stored(db: Session) -> tuple[dict[str, int], notification_service.Backlog]:
-    return analytics_service.get_task_counts(db), notification_service.backlog(db)
+    return analytics_service.get_task_counts(db), _backlog(db)

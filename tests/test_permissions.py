@@ -20,7 +20,7 @@ from main import app
 from models import Caller, notifications, users
 from schemas.accounts import ProgramTokenCreate
 from schemas.tasks import TaskCreate
-from services import account_service, session_service, task_service, token_service, user_service
+from services import link_service, session_service, task_service, token_service, user_service
 from services.flow import pictures
 from tests.api import PASSWORD
 
@@ -148,9 +148,7 @@ class World:
         issued = session_service.start(db, owner.id)
         self.session, self.refresh_token = issued.session_id, issued.refresh_token
         self.links = {
-            purpose: account_service.make_link(db, self.owner, purpose, self.owner.email).partition("token=")[
-                2
-            ]
+            purpose: link_service.make(db, self.owner.id, purpose, self.owner.email).partition("token=")[2]
             for purpose in ("reset", "verify")
         }
         made = pictures.make_link(db, owner, "throughput", {}, 1)

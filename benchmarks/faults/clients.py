@@ -49,9 +49,14 @@ def account(port: int, name: str) -> tuple[int, str]:
     form = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
     status, made = call(port, "POST", "/auth/register", form)
     assert status == 200, made
-    status, token = call(port, "POST", "/auth/login", urlencode({"username": name, "password": PASSWORD}))
+    return made["id"], log_in(port, name)
+
+
+def log_in(port: int, name: str, password: str = PASSWORD) -> str:
+    """A token for somebody."""
+    status, token = call(port, "POST", "/auth/login", urlencode({"username": name, "password": password}))
     assert status == 200, token
-    return made["id"], token["access_token"]
+    return str(token["access_token"])
 
 
 class Writers:

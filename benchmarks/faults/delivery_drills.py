@@ -12,7 +12,7 @@ from pathlib import Path
 import redis
 from sqlalchemy import create_engine, insert
 
-from benchmarks.faults.clients import Writers, account, call
+from benchmarks.faults.clients import Writers, account, call, log_in
 from benchmarks.faults.space import Space, must, space, wait_until
 from benchmarks.servers import HOST, free_port
 from models import notifications
@@ -79,8 +79,14 @@ def mail_server_fails(kind: str) -> str:
         return f"{created} mails, each once, the last {took:.1f} s after the load; POST p50/p99 ms: {', '.join(said)}"
 
 
+def _token_in(catcher: MailCatcher) -> str:
+    texts = [str(mail.get_body(("plain",)).get_content()) for mail in catcher.mails]  # type: ignore[union-attr]
+    (link,) = (text for text in texts if "#token=" in text)
+    return link.partition("#token=")[2].split()[0]
+
+
 def killed_before_mail(kind: str) -> str:
-    """Killed when the commit was answered, and when the mail was on its way: it arrives after the restart."""
+    """Killed when the commits were answered, and when a mail was on its way: mails and links arrive after the restart."""
     waits = []
     with space(kind) as home, mail_catcher() as catcher:
         server = home.server(**_mail_settings(catcher, SMTP_TIMEOUT_SECONDS="1")).start()
@@ -91,15 +97,24 @@ def killed_before_mail(kind: str) -> str:
             connections = catcher.connections
             status, _ = call(server.port, "POST", "/tasks", {"title": "Write", "status": "completed"}, token)
             must(status == 201, "not created")
+            forgot = {"email": "ada@example.com"}
+            status, _ = call(server.port, "POST", "/auth/password/forgot", forgot)
+            must(status == 200, "no link asked for")
             if on_its_way:
                 wait_until(lambda: catcher.connections > connections, 10, "the mail is on its way")  # noqa: B023
             server.end(signal.SIGKILL)
             must(not catcher.mails, "the mail came before")
             catcher.delay = 0.0
             server.start()
-            waits.append(wait_until(lambda: catcher.mails, 100, "the mail arrives after the restart"))
+            both = wait_until(lambda: len(catcher.mails) == 2, 100, "the mails arrive after the restart")
+            waits.append(both)
             time.sleep(1)
-            _must_be_once(catcher, 1)
+            _must_be_once(catcher, 2)
+            new_password = {"token": _token_in(catcher), "new_password": f"another long battery {on_its_way}"}
+            status, _ = call(server.port, "POST", "/auth/password/reset", new_password)
+            must(status == 200, "the link that came sets a password")
+            wait_until(lambda: len(catcher.mails) == 3, 10, "the mail that it was changed")
+            token = log_in(server.port, "ada", new_password["new_password"])
     return f"arrived {waits[0]:.1f} s after the restart, and {waits[1]:.1f} s where it had been on its way"
 
 

@@ -12,7 +12,7 @@ from database import database
 from services import search_index
 from services.background_tasks.analytics_tasks import Refresher, update_analytics_cache
 from services.background_tasks.email_tasks import send_task_completion_email
-from services.background_tasks.mail_tasks import deliver_mails
+from services.background_tasks.mail_tasks import deliver_mails, mail_pause
 from services.background_tasks.notification_tasks import (
     deliver_notices,
     process_task_assignment,
@@ -104,8 +104,8 @@ async def after_import(user_id: int) -> None:
 
 
 async def send_mails() -> None:
-    """Send what mails are due, soon."""
-    _mails.wake()
+    """Send what mails are due."""
+    await _mails.work(patience=MAIL_PATIENCE_SECONDS)
 
 
 def start(*, is_waited_for: bool) -> None:
@@ -132,4 +132,5 @@ def stop() -> None:
     for worker in _workers:
         worker.stop()
     _refresher.forget()
+    mail_pause.end()
     _is_waited_for = True

@@ -1,4 +1,4 @@
-"""Sending the mails of notifications: in batches over a few connections, in a thread of their own.
+"""Sending mails: in batches over a few connections, in a thread of their own.
 
 Nothing else waits for the mail server. A row is sent by whoever has the claim on it and has time enough left;
 what fails is tried again, later each time, and in the end kept as failed with what the server said.
@@ -9,26 +9,62 @@ import random
 import threading
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import groupby
 from typing import Any
 
 import aiosmtplib
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, case, delete, select, update
 
+from account_models import account_mails
 from config import settings
 from database import AnyRow, database
 from logging_config import logger
 from models import notifications
-from services import email_service
+from services import account_mail, email_service
 from services.background_tasks import email_tasks
-from services.background_tasks.notification_tasks import claim_statement, people_of
+from services.background_tasks.notification_tasks import people_of
+from services.background_tasks.outbox import (
+    DUE_NEXT,
+    Letter,
+    Outbox,
+    claim_statement,
+    ends_soon,
+    is_claimed,
+    later_statement,
+    said,
+)
 from services.email_service import Mail, MailServer
 
 BATCH = 20
-LONGEST_DELAY = 3600.0
 # How long the mail server is left alone, at most, after it could not be reached.
 LONGEST_PAUSE = 60.0
+
+# -- mails about accounts ------------------------------------------------------------------------------
+
+_CLAIM_ABOUT_ACCOUNTS = (
+    claim_statement(account_mails, batch=BATCH)
+    .values(attempts=account_mails.c.attempts + 1)
+    .returning(*(account_mails.c[name] for name in ("id", "attempts", "next_attempt_at")))
+)
+
+
+async def _letters_about_accounts(rows: Sequence[AnyRow]) -> list[Letter]:
+    def compose(row: AnyRow) -> Any:
+        return database.write_async(lambda db: account_mail.compose(db, row))
+
+    return [Letter([row], partial(compose, row)) for row in rows]
+
+
+_ABOUT_ACCOUNTS = Outbox(
+    "Account mail",
+    (_CLAIM_ABOUT_ACCOUNTS,),
+    _letters_about_accounts,
+    later_statement(account_mails),
+    delete(account_mails).where(is_claimed(account_mails)),
+)
+
+# -- mails of notifications ----------------------------------------------------------------------------
 
 _COLUMNS = tuple(
     notifications.c[name]
@@ -47,7 +83,7 @@ _COLUMNS = tuple(
     )
 )
 _CLAIM = (
-    claim_statement(notifications.c.state == "mail", batch=BATCH)
+    claim_statement(notifications, notifications.c.state == "mail", batch=BATCH)
     .values(attempts=notifications.c.attempts + 1)
     .returning(*_COLUMNS)
 )
@@ -67,20 +103,50 @@ _CLAIM_DIGEST = (
     .values(next_attempt_at=bindparam("until"), attempts=notifications.c.attempts + 1)
     .returning(*_COLUMNS)
 )
-# Only by whoever still has the claim.
-_RESULT = (
+
+
+async def _letters_of_notifications(rows: Sequence[AnyRow]) -> list[Letter]:
+    """A mail for each row, or for all of a digest; none for somebody who is gone or disabled."""
+    ids = {row.user_id for row in rows} | {row.actor_id for row in rows}
+    people: dict[int, Any] = await database.read_async(lambda db: people_of(db, ids))
+
+    async def compose(about: Sequence[AnyRow]) -> Mail | None:
+        person = people.get(about[0].user_id)
+        if person is None or not person.is_active:
+            return None
+        is_digest = about[0].state == "digest"
+        return email_tasks.digest_of(about, people) if is_digest else email_tasks.mail_of(about[0], people)
+
+    grouped = groupby(rows, key=lambda row: (row.user_id, row.state) if row.state == "digest" else row.id)
+    return [Letter(about, partial(compose, about)) for about in (list(group) for _, group in grouped)]
+
+
+_OF_NOTIFICATIONS = Outbox(
+    "Mail for notification",
+    (_CLAIM, _CLAIM_DIGEST),
+    _letters_of_notifications,
+    later_statement(notifications).values(
+        state=case((DUE_NEXT.is_(None), "failed"), else_=notifications.c.state)
+    ),
     update(notifications)
-    .where(
-        notifications.c.id == bindparam("row_id"),
-        notifications.c.next_attempt_at == bindparam("claimed_until"),
-    )
-    .values(
-        {
-            name: bindparam(name)
-            for name in ("state", "attempts", "next_attempt_at", "delivered_at", "last_error")
-        }
-    )
+    .where(is_claimed(notifications))
+    .values(state="delivered", next_attempt_at=None, delivered_at=bindparam("sent_at"), last_error=None),
 )
+
+# In this order: somebody waits for the link to log in with.
+OUTBOXES = (_ABOUT_ACCOUNTS, _OF_NOTIFICATIONS)
+
+
+async def claim_mails() -> tuple[Outbox, list[AnyRow]] | None:
+    """Rows of one outbox that are due and then ours to send for a while; None if there are none."""
+    return await database.write_async(_claim)
+
+
+def _claim(db: Any) -> tuple[Outbox, list[AnyRow]] | None:
+    return next(((outbox, rows) for outbox in OUTBOXES if (rows := outbox.claim(db))), None)
+
+
+# -- sending -------------------------------------------------------------------------------------------
 
 
 class _Pause:
@@ -114,12 +180,13 @@ def deliver_mails(ending: threading.Event) -> None:
 
 
 async def _go_without_server() -> None:
-    """What waits for a mail server that is not set any more, and digests: into the log."""
-    while rows := await claim_mails():
-        for mail, _ in await _mails(rows):
-            if mail is not None:
+    """What waits for a mail server that is not set any more, digests and mails about accounts: into the log."""
+    while claimed := await claim_mails():
+        outbox, rows = claimed
+        for letter in await outbox.letters(rows):
+            if (mail := await letter.compose()) is not None:
                 email_service.log_unsent(mail.to, mail.subject)
-        await _write([_delivered(row) for row in rows])
+        await outbox.delivered(rows)
 
 
 async def _deliver(ending: threading.Event) -> None:
@@ -133,127 +200,49 @@ async def _deliver(ending: threading.Event) -> None:
 async def _serve(ending: threading.Event, rounds: int | None = None) -> bool:
     """Send one batch after another over one connection; whether any mail was sent."""
     sent = 0
-    rows = await claim_mails()
-    if not rows:
+    claimed = await claim_mails()
+    if claimed is None:
         return False
     try:
         async with email_service.mail_server() as server:
             mail_pause.end()
-            while rows:
-                sent += await _send(server, rows, ending)
+            while claimed:
+                sent += await _send(server, *claimed, ending)
                 rounds = None if rounds is None else rounds - 1
                 if ending.is_set() or not server.is_open or rounds == 0:
                     break
-                rows = await claim_mails()
+                claimed = await claim_mails()
     except (aiosmtplib.SMTPException, OSError) as error:
         mail_pause.begin()
-        logger.warning("The mail server can't be reached; mails are sent later: %s", _said(error))
-        await _write([_retried(row, error) for row in rows])
+        logger.warning("The mail server can't be reached; mails are sent later: %s", said(error))
+        if claimed is not None:
+            outbox, rows = claimed
+            await outbox.failed(rows, error)
         return False
     return sent > 0
 
 
-async def _send(server: MailServer, rows: Sequence[AnyRow], ending: threading.Event) -> int:
+async def _send(server: MailServer, outbox: Outbox, rows: Sequence[AnyRow], ending: threading.Event) -> int:
     """Send the mails of the claimed rows, and write down what became of each; how many were sent."""
     sent = 0
-    for mail, about in await _mails(rows):
-        if ending.is_set() or not server.is_open or _ends_soon(about[0]):
-            await _write([_released(row) for row in about])
+    for letter in await outbox.letters(rows):
+        first = letter.rows[0]
+        if ending.is_set() or not server.is_open or ends_soon(first):
+            await outbox.released(letter.rows)
             continue
         try:
-            if mail is not None:
+            if (mail := await letter.compose()) is not None:
                 await server.send(mail)
         except Exception as error:  # noqa: BLE001  # a mail that can't be sent must not keep the others from it
             logger.warning(
-                "Mail for notification %s was not sent (attempt %s): %s",
-                about[0].id,
-                about[0].attempts,
-                _said(error),
+                "%s %s was not sent (attempt %s): %s",
+                outbox.name,
+                first.id,
+                first.attempts,
+                said(error),
             )
-            await _write([_retried(row, error) for row in about])
+            await outbox.failed(letter.rows, error)
         else:
             sent += 1
-            await _write([_delivered(row) for row in about])
+            await outbox.delivered(letter.rows)
     return sent
-
-
-async def claim_mails() -> list[AnyRow]:
-    """Rows that are due, single ones or else one person's digest, which are then ours to send for a while."""
-    return await _claim(_CLAIM) or await _claim(_CLAIM_DIGEST)
-
-
-async def _claim(statement: Any) -> list[AnyRow]:
-    """Rows that nobody else sends before the claim ends; longer than any mail can take."""
-    now = datetime.now(UTC)
-    lease = timedelta(seconds=10 + 2 * email_service.COMMANDS * settings.smtp_timeout_seconds)
-    rows: list[AnyRow] = await database.write_async(
-        lambda db: list(db.execute(statement, {"now": now, "until": now + lease}))
-    )
-    return sorted(rows, key=lambda row: row.id)
-
-
-def _ends_soon(row: AnyRow) -> bool:
-    """Whether the claim could end while the mail is being sent, so that somebody else would send it too."""
-    longest = timedelta(seconds=email_service.COMMANDS * settings.smtp_timeout_seconds)
-    ends: datetime = row.next_attempt_at
-    return ends - datetime.now(UTC) < longest
-
-
-async def _mails(rows: Sequence[AnyRow]) -> list[tuple[Mail | None, Sequence[AnyRow]]]:
-    """Each mail with the rows it is about; none for somebody who is gone or disabled."""
-    ids = {row.user_id for row in rows} | {row.actor_id for row in rows}
-    people: dict[int, Any] = await database.read_async(lambda db: people_of(db, ids))
-    grouped = groupby(rows, key=lambda row: (row.user_id, row.state) if row.state == "digest" else row.id)
-    found: list[tuple[Mail | None, Sequence[AnyRow]]] = []
-    for _, group in grouped:
-        about = list(group)
-        person = people.get(about[0].user_id)
-        if person is None or not person.is_active:
-            found.append((None, about))
-        elif about[0].state == "digest":
-            found.append((email_tasks.digest_of(about, people), about))
-        else:
-            found.append((email_tasks.mail_of(about[0], people), about))
-    return found
-
-
-# -- what becomes of a row -----------------------------------------------------------------------------
-
-
-async def _write(results: list[dict[str, Any]]) -> None:
-    if results:
-        await database.write_async(lambda db: db.execute(_RESULT, results))
-
-
-def _result(row: AnyRow, **values: Any) -> dict[str, Any]:
-    return {
-        "row_id": row.id,
-        "claimed_until": row.next_attempt_at,
-        "attempts": row.attempts,
-        "delivered_at": None,
-        "last_error": None,
-        **values,
-    }
-
-
-def _delivered(row: AnyRow) -> dict[str, Any]:
-    return _result(row, state="delivered", next_attempt_at=None, delivered_at=datetime.now(UTC))
-
-
-def _released(row: AnyRow) -> dict[str, Any]:
-    """Not tried: somebody else's turn."""
-    return _result(row, state=row.state, attempts=row.attempts - 1, next_attempt_at=datetime.now(UTC))
-
-
-def _retried(row: AnyRow, error: Exception) -> dict[str, Any]:
-    """Tried in vain: later again, or, after too many times, never."""
-    said = _said(error)
-    if row.attempts >= settings.mail_attempts:
-        return _result(row, state="failed", next_attempt_at=None, last_error=said)
-    delay = min(LONGEST_DELAY, settings.mail_retry_seconds * 2 ** min(row.attempts - 1, 20))
-    later = datetime.now(UTC) + timedelta(seconds=delay * random.uniform(0.5, 1.5))  # noqa: S311  # spreads a crowd
-    return _result(row, state=row.state, next_attempt_at=later, last_error=said)
-
-
-def _said(error: Exception) -> str:
-    return (str(error) or type(error).__name__)[:1000]

@@ -1,15 +1,13 @@
 """Telling owners what happened to their tasks, from the rows that the changes wrote.
 
-A row is claimed by moving the time when it is due into the future, so that nobody else takes it; whoever
-dies with a claim leaves a row that is due again when the claim ends. First comes the line in the log; a row
-that is to be mailed is then left to `mail_tasks`.
+First comes the line in the log; a row that is to be mailed is then left to `mail_tasks`.
 """
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Update, bindparam, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from config import settings
@@ -18,31 +16,14 @@ from logging_config import logger
 from models import notifications, tasks, users
 from services import notification_service
 from services.background_tasks import email_tasks
+from services.background_tasks.outbox import claim_statement
 from services.email_service import log_unsent, send_email_async
 
 BATCH = 500
 LEASE = timedelta(minutes=1)
 
 
-def claim_statement(*conditions: ColumnElement[bool], batch: int) -> Update:
-    """Take the oldest rows that are due; on Postgres without waiting for those that another one is taking."""
-    due = (
-        select(notifications.c.id)
-        .where(*conditions, notifications.c.next_attempt_at <= bindparam("now"))
-        .order_by(notifications.c.next_attempt_at, notifications.c.id)
-        .limit(batch)
-        .with_for_update(skip_locked=True)
-        # Not a subquery: Postgres may run one of those more than once, and then takes more rows.
-        .cte("due")
-    )
-    return (
-        update(notifications)
-        .where(notifications.c.id.in_(select(due.c.id)))
-        .values(next_attempt_at=bindparam("until"))
-    )
-
-
-_CLAIM = claim_statement(notifications.c.state == "waiting", batch=BATCH).returning(
+_CLAIM = claim_statement(notifications, notifications.c.state == "waiting", batch=BATCH).returning(
     *(notifications.c[name] for name in ("id", "user_id", "kind", "task_id", "task_title", "actor_id")),
     notifications.c.created_at,
     notifications.c.due_at,

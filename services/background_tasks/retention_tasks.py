@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, bindparam, delete, select, true
 from sqlalchemy.orm import Session
 
-from account_models import audit_events
+from account_models import account_mails, audit_events
 from config import settings
 from database import AnyRow, database
 from logging_config import logger
@@ -36,6 +36,8 @@ RULES = (
         notifications.c.state.in_(("delivered", "failed"))
         & (notifications.c.due_at.is_(None) | (notifications.c.due_at < bindparam("long_overdue"))),
     ),
+    # One that was sent is gone already.
+    Rule(account_mails, "retention_notifications_days", account_mails.c.next_attempt_at.is_(None)),
     Rule(audit_events, "retention_audit_days", true()),
 )
 

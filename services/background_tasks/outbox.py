@@ -1,0 +1,137 @@
+"""Tables whose rows are mails to send: taking rows for a while, and writing down what became of them.
+
+A row is claimed by moving the time when it is due into the future, so that nobody else takes it; whoever
+dies with a claim leaves a row that is due again when the claim ends.
+"""
+
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, Update, bindparam, select, update
+from sqlalchemy.orm import Session
+
+from config import settings
+from database import AnyRow, database
+from models import UtcDateTime
+from services.email_service import COMMANDS, Mail
+
+LONGEST_DELAY = 3600.0
+
+
+def claim_statement(table: Table, *conditions: ColumnElement[bool], batch: int) -> Update:
+    """Take the oldest rows that are due; on Postgres without waiting for those that another one is taking."""
+    due = (
+        select(table.c.id)
+        .where(*conditions, table.c.next_attempt_at <= bindparam("now"))
+        .order_by(table.c.next_attempt_at, table.c.id)
+        .limit(batch)
+        .with_for_update(skip_locked=True)
+        # Not a subquery: Postgres may run one of those more than once, and then takes more rows.
+        .cte("due")
+    )
+    return update(table).where(table.c.id.in_(select(due.c.id))).values(next_attempt_at=bindparam("until"))
+
+
+@dataclass(frozen=True)
+class Letter:
+    """Rows that go out as one mail, which is composed as it goes; None is for somebody who is to get none."""
+
+    rows: Sequence[AnyRow]
+    compose: Callable[[], Awaitable[Mail | None]]
+
+
+@dataclass(frozen=True)
+class Outbox:
+    """A table of mails: how its rows are claimed, put into letters, and what becomes of them.
+
+    The claims are tried one after the other, with `now` and `until`. The other statements are for rows by
+    `row_id` that are still claimed until `claimed_until`: `later` writes how often they were `tried`, when they are
+    `due_next`, never if None, and the `error`; `sent` says that they went out, at `sent_at`.
+    """
+
+    name: str
+    claims: tuple[Any, ...]
+    letters: Callable[[Sequence[AnyRow]], Awaitable[list[Letter]]]
+    later: Any
+    sent: Any
+
+    def claim(self, db: Session) -> list[AnyRow]:
+        """Rows that are due, oldest first, which are then ours to send for longer than any mail can take."""
+        now = datetime.now(UTC)
+        lease = timedelta(seconds=10 + 2 * COMMANDS * settings.smtp_timeout_seconds)
+        for statement in self.claims:
+            if rows := list(db.execute(statement, {"now": now, "until": now + lease})):
+                return sorted(rows, key=lambda row: row.id)
+        return []
+
+    async def delivered(self, rows: Sequence[AnyRow]) -> None:
+        """They were sent."""
+        now = datetime.now(UTC)
+        await self._write(self.sent, [{**_claim_of(row), "sent_at": now} for row in rows])
+
+    async def released(self, rows: Sequence[AnyRow]) -> None:
+        """They were not tried: somebody else's turn."""
+        now = datetime.now(UTC)
+        await self._write(
+            self.later,
+            [_result(row, row.attempts - 1, now, None) for row in rows],
+        )
+
+    async def failed(self, rows: Sequence[AnyRow], error: Exception) -> None:
+        """They were tried in vain: later again, or, after too many times, never."""
+        await self._write(
+            self.later,
+            [_result(row, row.attempts, _next(row), said(error)) for row in rows],
+        )
+
+    async def _write(self, statement: Any, values: list[dict[str, Any]]) -> None:
+        if values:
+            await database.write_async(lambda db: db.execute(statement, values))
+
+
+DUE_NEXT: Any = bindparam("due_next", type_=UtcDateTime())
+
+
+def is_claimed(table: Table) -> ColumnElement[bool]:
+    """The condition that a row is still claimed by whoever says until when."""
+    return (table.c.id == bindparam("row_id")) & (table.c.next_attempt_at == bindparam("claimed_until"))
+
+
+def later_statement(table: Table) -> Update:
+    """What `Outbox.later` is, for a table with the usual columns."""
+    return (
+        update(table)
+        .where(is_claimed(table))
+        .values(attempts=bindparam("tried"), next_attempt_at=DUE_NEXT, last_error=bindparam("error"))
+    )
+
+
+def _claim_of(row: AnyRow) -> dict[str, Any]:
+    return {"row_id": row.id, "claimed_until": row.next_attempt_at}
+
+
+def _result(row: AnyRow, attempts: int, due_next: datetime | None, error: str | None) -> dict[str, Any]:
+    return {**_claim_of(row), "tried": attempts, "due_next": due_next, "error": error}
+
+
+def _next(row: AnyRow) -> datetime | None:
+    """When to try a row again that was tried in vain; None when it is given up."""
+    if row.attempts >= settings.mail_attempts:
+        return None
+    delay = min(LONGEST_DELAY, settings.mail_retry_seconds * 2 ** min(row.attempts - 1, 20))
+    return datetime.now(UTC) + timedelta(seconds=delay * random.uniform(0.5, 1.5))  # noqa: S311  # spreads a crowd
+
+
+def ends_soon(row: AnyRow) -> bool:
+    """Whether the claim could end while the mail is being sent, so that somebody else would send it too."""
+    longest = timedelta(seconds=COMMANDS * settings.smtp_timeout_seconds)
+    ends: datetime = row.next_attempt_at
+    return ends - datetime.now(UTC) < longest
+
+
+def said(error: Exception) -> str:
+    """What went wrong, in a line that is not too long."""
+    return (str(error) or type(error).__name__)[:1000]
