@@ -1,6 +1,7 @@
 """Every test that asks for `client` runs on SQLite and on Postgres, each time on a fresh, migrated database."""
 
 import contextlib
+import gc
 import os
 import shutil
 import tempfile
@@ -38,6 +39,13 @@ from services.flow.history import kept as flow_records  # noqa: E402
 from tests.api import Api  # noqa: E402
 from tests.openapi_check import CheckedClient  # noqa: E402
 from tests.postgres import PostgresServer, PostgresUnavailable, postgres_server  # noqa: E402
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from what stays for the whole run: going through it took a tenth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def pytest_unconfigure() -> None:

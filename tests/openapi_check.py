@@ -13,11 +13,13 @@ from fastapi.testclient import TestClient
 ROUTING_STATUSES = {404, 405}  # Where no endpoint is reached, no endpoint can declare it.
 
 
-class _OneHop(httpx2.BaseTransport):
+class OneHop(httpx2.BaseTransport):
     """Hands a whole request to the event loop at once: the usual transport goes there eight times for each."""
 
-    def __init__(self, app: Any, portal: BlockingPortal) -> None:
-        self._transport = httpx2.ASGITransport(app, client=("testclient", 50000))
+    def __init__(
+        self, app: Any, portal: BlockingPortal, client: tuple[str, int] = ("testclient", 50000)
+    ) -> None:
+        self._transport = httpx2.ASGITransport(app, client=client)
         self._portal = portal
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -40,11 +42,13 @@ class _OneHop(httpx2.BaseTransport):
 class CheckedClient(TestClient):
     """Checks status, media type and body of every answer against the OpenAPI document."""
 
-    def __init__(self, app: Any, portal: BlockingPortal | None = None, **options: Any) -> None:
-        super().__init__(app, **options)
+    def __init__(
+        self, app: Any, portal: BlockingPortal | None = None, client: tuple[str, int] = ("testclient", 50000)
+    ) -> None:
+        super().__init__(app, client=client)
         if portal is not None:
             self.portal = portal
-            self._transport = _OneHop(app, portal)
+            self._transport = OneHop(app, portal, client)
 
     def request(self, method: str, url: Any, **options: Any) -> Any:
         """Make the request and check its answer."""

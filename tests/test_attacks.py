@@ -24,6 +24,7 @@ from main import app
 from models import users
 from services import account_service, attempt_service
 from tests.api import PASSWORD, Api
+from tests.openapi_check import CheckedClient
 
 PROXY = ("127.0.0.1", 50000)
 
@@ -205,10 +206,10 @@ def test_nobody_reaches_anothers_task_through_any_parameter(api: Api) -> None:
 # -- guessing ----------------------------------------------------------------------------------------
 
 
-def through_proxy(monkeypatch: pytest.MonkeyPatch) -> TestClient:
+def through_proxy(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     """A client whose requests say by X-Forwarded-For where they come from, and are believed."""
     monkeypatch.setattr(settings, "trusted_proxies", ["127.0.0.1"])
-    return TestClient(app, client=PROXY)
+    return CheckedClient(app, client.portal, PROXY)
 
 
 def guess(client: TestClient, address: str, username: str = "ada", password: str = "a guess") -> Any:
@@ -226,7 +227,7 @@ def test_of_a_thousand_guesses_a_few_are_heard(
     client: TestClient, api: Api, monkeypatch: pytest.MonkeyPatch, addresses: int
 ) -> None:
     api.person()
-    attacker = through_proxy(monkeypatch)
+    attacker = through_proxy(api.client, monkeypatch)
 
     def guesses(part: int) -> Counter[int]:
         return Counter(
@@ -251,7 +252,7 @@ def test_guessing_goes_on_where_it_was_after_a_restart_and_in_another_worker(
     api: Api, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api.person()
-    attacker = through_proxy(monkeypatch)
+    attacker = through_proxy(api.client, monkeypatch)
     while guess(attacker, "198.51.100.1").status_code == 401:
         pass
     database.switch(database_url)
@@ -259,7 +260,7 @@ def test_guessing_goes_on_where_it_was_after_a_restart_and_in_another_worker(
 
 
 def test_one_address_can_not_go_through_many_accounts(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    attacker = through_proxy(monkeypatch)
+    attacker = through_proxy(api.client, monkeypatch)
     statuses = [guess(attacker, "198.51.100.1", f"user{number}").status_code for number in range(70)]
     free = attempt_service.FREE["address"]
     assert statuses[:free] == [401] * free
@@ -269,7 +270,7 @@ def test_one_address_can_not_go_through_many_accounts(api: Api, monkeypatch: pyt
 
 def test_a_forwarded_address_counts_only_from_a_trusted_proxy(api: Api) -> None:
     api.person()
-    stranger = TestClient(app, client=("203.0.113.9", 40000))
+    stranger = CheckedClient(app, api.client.portal, ("203.0.113.9", 40000))
     statuses = [guess(stranger, f"198.51.100.{number}", "nobody").status_code for number in range(25)]
     assert statuses[-1] == 429
 
@@ -278,7 +279,7 @@ def test_the_names_of_the_registered_are_not_for_the_asking(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api.person()
-    attacker = through_proxy(monkeypatch)
+    attacker = through_proxy(api.client, monkeypatch)
     taken = {"username": "ada", "email": "other@example.com", "password": PASSWORD}
     headers = {"X-Forwarded-For": "198.51.100.1"}
     statuses = [attacker.post("/auth/register", json=taken, headers=headers).status_code for _ in range(70)]
@@ -302,7 +303,7 @@ def test_a_stranger_is_answered_alike_about_the_known_and_the_unknown(
     client: TestClient, api: Api, monkeypatch: pytest.MonkeyPatch, path: str, body: Any
 ) -> None:
     api.person()
-    stranger = through_proxy(monkeypatch)
+    stranger = through_proxy(api.client, monkeypatch)
 
     def ask(name: str) -> Any:
         return stranger.post(path, headers={"X-Forwarded-For": "198.51.100.1"}, **body(name))

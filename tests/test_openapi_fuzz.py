@@ -13,6 +13,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.python import asgi
+from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -31,9 +32,14 @@ CHECKS = [
     response_schema_conformance,
 ]
 numbers = count()
-document = schemathesis.openapi.from_asgi("/openapi.json", app)
-# It takes its five seconds whatever it is sent.
-fuzzed = document.exclude(path="/test-background")
+
+
+def operations(*, boundaries: bool) -> BaseSchema:
+    """What is to be fuzzed, also with each value at and beyond each of its boundaries where asked to."""
+    document = schemathesis.openapi.from_asgi("/openapi.json", app)
+    document.config.phases.coverage.enabled = boundaries
+    # It takes its five seconds whatever it is sent.
+    return document.exclude(path="/test-background")
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +66,7 @@ def session(people: Api) -> Iterator[Any]:
         yield client
 
 
-@fuzzed.parametrize()
-@settings(
+fuzzing = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "3")),
     deadline=None,
     derandomize=True,
@@ -69,7 +74,24 @@ def session(people: Api) -> Iterator[Any]:
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
+
+
+@pytest.mark.parametrize("shared_api", ["sqlite"], indirect=True)
+@operations(boundaries=True).parametrize()
+@fuzzing
 def test_no_5xx_no_undocumented_status_no_schema_violation(case: Any, admin: Person, session: Any) -> None:
+    check(case, admin, session)
+
+
+@pytest.mark.parametrize("shared_api", ["postgres"], indirect=True)
+@operations(boundaries=False).parametrize()
+@fuzzing
+def test_the_same_on_postgres(case: Any, admin: Person, session: Any) -> None:
+    check(case, admin, session)
+
+
+def check(case: Any, admin: Person, session: Any) -> None:
+    """Make the call, and look at the answer."""
     case.call_and_validate(
         session=session,
         headers={"Authorization": f"Bearer {admin.token}"},

@@ -109,8 +109,8 @@ def assert_content_and_alone(browser: BrowserPage) -> None:
     assert browser.console_errors == []
 
 
-@pytest.mark.parametrize("browser", ["", "/behind/a/proxy"], indirect=True, ids=["root", "below a path"])
-def test_docs_logs_in_and_calls_in_a_browser(browser: BrowserPage, tmp_path: Path) -> None:
+@pytest.mark.parametrize("browser", ["/behind/a/proxy"], indirect=True)
+def test_docs_below_a_path_logs_in_and_calls_in_a_browser(browser: BrowserPage, tmp_path: Path) -> None:
     page = browser.page
     browser.open("/docs")
     page.locator(".opblock").first.wait_for()
@@ -143,16 +143,6 @@ def test_docs_says_so_when_the_password_is_wrong(browser: BrowserPage) -> None:
     assert browser.foreign_requests == []
 
 
-def test_redoc_renders_and_searches_in_a_browser(browser: BrowserPage, tmp_path: Path) -> None:
-    page = browser.page
-    browser.open("/redoc")
-    page.get_by_role("heading", name="Read Me").wait_for()
-    page.get_by_role("textbox").fill("log")
-    page.locator("[data-role='search:results'] li").first.wait_for()
-    browser.screenshot(tmp_path / "redoc.png")
-    assert_content_and_alone(browser)
-
-
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_task_is_created_through_the_programs_own_docs(database_url: str, tmp_path: Path) -> None:
     ada = Api(TestClient(program)).person()
@@ -161,7 +151,7 @@ def test_a_task_is_created_through_the_programs_own_docs(database_url: str, tmp_
             with browser_page(base_url) as browser:
                 page = browser.page
                 browser.open("/docs")
-                page.get_by_role("button", name="Authorize").click()
+                page.locator(".auth-wrapper .authorize").click()
                 page.locator("#oauth_username").fill("ada")
                 page.locator("#oauth_password").fill(PASSWORD)
                 page.get_by_label("Apply given OAuth2 credentials").click()
@@ -178,6 +168,8 @@ def test_a_task_is_created_through_the_programs_own_docs(database_url: str, tmp_
                 assert_content_and_alone(browser)
                 browser.open("/redoc")
                 page.get_by_role("heading", name="Task Platform").first.wait_for()
+                page.get_by_role("textbox").fill("throughput")
+                page.locator("[data-role='search:results'] li").first.wait_for()
                 assert_content_and_alone(browser)
         except ChromiumUnavailable as error:
             pytest.skip(error.reason)

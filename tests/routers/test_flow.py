@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -16,10 +17,12 @@ from fastapi.testclient import TestClient
 from auth import forget_verified_tokens
 from database import database
 from main import app
+from services import background_tasks
 from services.flow import history
 from tests.api import Api, Person
 from tests.conftest import empty
 from tests.flow import HOUR, about, assert_durations, figures
+from tests.openapi_check import CheckedClient
 from tests.tracker import issues, moments, second
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -37,11 +40,25 @@ def ada(api: Api) -> Person:
     return api.person()
 
 
-@pytest.fixture
-def tracker(ada: Person) -> Person:
-    """Somebody who has imported the tracker's issues."""
+@pytest.fixture(scope="module")
+def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A database with somebody who has imported the tracker's issues, and their token."""
+    folder = tmp_path_factory.mktemp("imported")
+    shutil.copy(request.getfixturevalue("migrated_sqlite"), folder / "tasks.db")
+    database.switch(f"sqlite:///{folder}/tasks.db")
+    ada = Api(CheckedClient(app, request.getfixturevalue("event_loop_portal"))).person()
     assert ada.post("/tasks/import", json=issues()).status_code == 201
-    return ada
+    background_tasks.stop()
+    database.close()
+    return folder / "tasks.db", ada.token
+
+
+@pytest.fixture
+def tracker(imported: tuple[Path, str], client: TestClient, tmp_path: Path) -> Person:
+    """Somebody who has imported the tracker's issues."""
+    path, token = imported
+    shutil.copy(path, tmp_path / "tasks.db")
+    return Person(client, 1, "ada", token)
 
 
 def rows_behind(person: Person, link: str) -> list[dict[str, Any]]:

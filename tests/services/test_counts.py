@@ -17,7 +17,7 @@ from tests.api import Api
 STATUSES = ("pending", "in_progress", "completed")
 PROJECTS = ("General", "b", "ç")
 TAGS = ("x", "y", "ü")
-CHANGES = 5000  # On each of the two databases.
+CHANGES = {"sqlite": 7500, "postgresql": 2500}
 
 
 def random_task(random: Random) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def test_thousands_of_random_changes_are_counted_right(api: Api) -> None:
         for row in database.read(lambda db: db.execute(sql).all())
     ]
     changes = Changes(callers)
-    for _ in range(CHANGES // 250):
+    for _ in range(CHANGES[database.engine.dialect.name] // 250):
         database.write(lambda db: changes.make(db, 250))
 
     def check(db: Any) -> None:
