@@ -4,11 +4,15 @@ Text lines are `time - name - level - message`; with `LOG_FORMAT=json` each line
 has the request's id too. Several processes may write the same file.
 """
 
+import contextlib
 import json
 import logging
 import os
 import re
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,18 +63,98 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry)
 
 
-class AppendingHandler(logging.Handler):
-    """Appends each entry to a file with one system call, so that processes never mix their lines.
+class _Block(threading.local):
+    """What the entries of a thread's `together` block have come to, for each handler; None outside of one."""
 
-    The file is opened again when it was moved away, as logrotate does. A log that can't be written
-    must not stop the program: it is said once on standard error, and the next entry tries again.
+    waiting: "dict[LineHandler, list[str]] | None" = None
+
+
+_block = _Block()
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Write this thread's entries at the end of the block, with one call for all: for a loop that says much."""
+    if _block.waiting is not None:
+        yield
+        return
+    waiting: dict[LineHandler, list[str]] = {}
+    _block.waiting = waiting
+    try:
+        yield
+    finally:
+        _block.waiting = None
+        for handler, lines in waiting.items():
+            handler.write("".join(lines))
+
+
+class LineHandler(logging.Handler):
+    """Writes each entry as a line.
+
+    A log that can't be written must not stop the program: it is said once on standard error, and the next
+    entry tries again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._failed = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line: str | None = record.__dict__.get("line")
+        if line is None:
+            # For all of these handlers, which have the same formatter.
+            line = record.__dict__["line"] = self.format(record) + "\n"
+        if _block.waiting is None:
+            self.write(line)
+        else:
+            _block.waiting.setdefault(self, []).append(line)
+
+    def write(self, lines: str) -> None:
+        """Write whole lines."""
+        self.acquire()
+        try:
+            self._write(lines)
+            self._failed = False
+        except (OSError, ValueError) as error:
+            if not self._failed:
+                self._failed = True
+                with contextlib.suppress(OSError, ValueError):
+                    sys.stderr.write(f"The log can't be written to {self._place()}: {error}\n")
+        finally:
+            self.release()
+
+    def _write(self, lines: str) -> None:
+        raise NotImplementedError
+
+    def _place(self) -> str:
+        raise NotImplementedError
+
+
+class ConsoleHandler(LineHandler):
+    """Writes to standard output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stream = sys.stdout
+
+    def _write(self, lines: str) -> None:
+        self._stream.write(lines)
+        self._stream.flush()
+
+    def _place(self) -> str:
+        return "the console"
+
+
+class AppendingHandler(LineHandler):
+    """Appends to a file with one system call, so that processes never mix their lines.
+
+    The file is opened again when it was moved away, as logrotate does.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
         self._descriptor: int | None = None
-        self._failed = False
 
     def _open(self) -> int:
         if self._descriptor is not None:
@@ -86,14 +170,11 @@ class AppendingHandler(logging.Handler):
         self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         return self._descriptor
 
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            os.write(self._open(), (self.format(record) + "\n").encode("utf-8", "backslashreplace"))
-            self._failed = False
-        except OSError as error:
-            if not self._failed:
-                self._failed = True
-                sys.stderr.write(f"The log file {self._path} can't be written: {error}\n")
+    def _write(self, lines: str) -> None:
+        os.write(self._open(), lines.encode("utf-8", "backslashreplace"))
+
+    def _place(self) -> str:
+        return str(self._path)
 
     def close(self) -> None:
         self.acquire()
@@ -135,12 +216,10 @@ def setup_logging() -> logging.Logger:
     """Send the logger `task_platform` to the console and to `LOG_FILE`; calling it again starts anew."""
     formatter = JsonFormatter() if settings.log_format == "json" else TextFormatter()
     for handler in list(logger.handlers):
-        if isinstance(handler, AppendingHandler) or handler.get_name() == "task_platform.console":
+        if isinstance(handler, LineHandler):
             logger.removeHandler(handler)
             handler.close()
-    console = logging.StreamHandler(sys.stdout)
-    console.set_name("task_platform.console")
-    for handler in (console, AppendingHandler(settings.log_file)):
+    for handler in (ConsoleHandler(), AppendingHandler(settings.log_file)):
         handler.setFormatter(formatter)
         logger.addHandler(handler)
     logger.setLevel(settings.log_level)

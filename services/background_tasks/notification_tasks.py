@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from config import settings
 from database import AnyRow, database
-from logging_config import logger
+from logging_config import logger, together
 from models import notifications, tasks, users
 from services import notification_service
 from services.background_tasks import email_tasks
@@ -118,8 +118,10 @@ def _deliver(claimed: list[AnyRow]) -> _Outcome:
         lambda db: notification_service.deliveries(db, {row.user_id for row in claimed})
     )
     mailed = []
+    with together():
+        for row in claimed:
+            send_task_notification(row.user_id, row.task_title, row.kind.replace("_", " "))
     for row in claimed:
-        send_task_notification(row.user_id, row.task_title, row.kind.replace("_", " "))
         delivery = wanted.get((row.user_id, row.kind), notification_service.USUAL[row.kind])
         if delivery == "daily":
             outcome.digest.append(row.id)
@@ -139,7 +141,8 @@ def _log_mails(rows: list[AnyRow]) -> None:
     """Without a mail server, say in the log what would have been sent to whom."""
     ids = {row.user_id for row in rows} | {row.actor_id for row in rows}
     people: dict[int, Any] = database.read(lambda db: people_of(db, ids))
-    for row in rows:
-        if row.user_id in people and people[row.user_id].is_active:
-            mail = email_tasks.mail_of(row, people)
-            log_unsent(mail.to, mail.subject)
+    with together():
+        for row in rows:
+            if row.user_id in people and people[row.user_id].is_active:
+                mail = email_tasks.mail_of(row, people)
+                log_unsent(mail.to, mail.subject)
