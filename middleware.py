@@ -49,7 +49,9 @@ class RequestMiddleware:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         over_https = settings.public_url.startswith("https://")
-        self._always = (*SECURITY_HEADERS, *ONLY_BY_HTTPS) if over_https else SECURITY_HEADERS
+        always = (*SECURITY_HEADERS, *ONLY_BY_HTTPS) if over_https else SECURITY_HEADERS
+        self._added = (*always, *DEFAULT_HEADERS)
+        self._names = {name for name, _ in self._added}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -96,9 +98,10 @@ class RequestMiddleware:
         self, headers: Iterable[tuple[bytes, bytes]], request_id: tuple[bytes, bytes]
     ) -> list[tuple[bytes, bytes]]:
         names = {name for name, _ in headers}
-        defaults = [default for default in DEFAULT_HEADERS if default[0] not in names]
-        always = [each for each in self._always if each[0] not in names]
-        return [*headers, request_id, *always, *defaults]
+        added: Iterable[tuple[bytes, bytes]] = self._added
+        if not names.isdisjoint(self._names):
+            added = [each for each in added if each[0] not in names]
+        return [*headers, request_id, *added]
 
 
 def _took_too_long() -> ServiceUnavailable:

@@ -223,10 +223,9 @@ def _check_media_type(request: Request, taken: Sequence[str]) -> None:
 def _with_body_limit(request: Request, limit: int) -> Request:
     """The request, whose body raises ContentTooLarge beyond the limit, before it is read where its length is told."""
     length = request.headers.get("content-length", "")
-    too_large = ContentTooLarge(f"The body may have at most {limit:,} bytes here")
     if length.isdecimal():
         if len(length) > 15 or int(length) > limit:
-            raise too_large
+            raise _too_large(limit)
         return request
     if "transfer-encoding" not in request.headers:
         return request
@@ -237,10 +236,14 @@ def _with_body_limit(request: Request, limit: int) -> Request:
         message = await receive()
         received += len(message.get("body", b""))
         if received > limit:
-            raise too_large
+            raise _too_large(limit)
         return message
 
     return Request(request.scope, receive_within_limit)
+
+
+def _too_large(limit: int) -> ContentTooLarge:
+    return ContentTooLarge(f"The body may have at most {limit:,} bytes here")
 
 
 def _session_parameter(signature: inspect.Signature) -> tuple[str, _Access] | None:
