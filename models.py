@@ -195,7 +195,9 @@ class Task(Base):
         # With the end, flow figures are read from this index alone.
         Index("ix_tasks_user_id_status", "user_id", "status", "created_at", "id", "completed_at"),
         Index("ix_tasks_user_id_project", "user_id", "project", "created_at", "id"),
+        # For lists of everybody's tasks.
         Index("ix_tasks_created_at", "created_at", "id"),
+        Index("ix_tasks_title_folded", "title_folded", "id"),
         # Reminders look here, and so do lists of everybody's tasks by the time they are due.
         Index("ix_tasks_due_at", "due_at", "id", **_where("due_at IS NOT NULL")),
         {"sqlite_autoincrement": True},
@@ -226,7 +228,11 @@ class TaskTag(Base):
     """Each tag of each task once more, in the order a list by tag is read; kept by triggers on `tasks`."""
 
     __tablename__ = "task_tags"
-    __table_args__ = (Index("ix_task_tags_task_id", "task_id"), {"sqlite_with_rowid": False})
+    __table_args__ = (
+        Index("ix_task_tags_task_id", "task_id"),
+        Index("ix_task_tags_tag", "tag", "created_at", "task_id"),
+        {"sqlite_with_rowid": False},
+    )
 
     user_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     tag: Mapped[str] = mapped_column(

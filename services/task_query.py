@@ -218,11 +218,13 @@ def _statement(shape: _Shape) -> Select[Any]:
     column: ColumnElement[Any] = SORT_COLUMNS[shape.sort_by]
     row_id: ColumnElement[int] = tasks.c.id
     for name in shape.names:
-        if name == "tag" and shape.owned and shape.sort_by == "created_at" and not shape.by_id:
+        if name == "tag" and shape.sort_by == "created_at" and not shape.by_id:
             # The tags stand in the order of this list: it is read along them.
             statement = statement.join(task_tags, task_tags.c.task_id == tasks.c.id).where(
-                task_tags.c.user_id == bindparam("owner_id"), task_tags.c.tag == bindparam("tag")
+                task_tags.c.tag == bindparam("tag")
             )
+            if shape.owned:
+                statement = statement.where(task_tags.c.user_id == bindparam("owner_id"))
             column, row_id = task_tags.c.created_at, task_tags.c.task_id
         else:
             statement = statement.where(_condition(name, unindexed=name in shape.walks))
