@@ -77,7 +77,8 @@ def test_the_figures_of_a_view_that_was_sent(tracker: Person, browser: BrowserPa
     # A table behind every chart, and words for who can't see it.
     for name in CHARTS:
         page.locator(f"#{name} summary", has_text="Table").click()
-        assert page.locator(f"#{name} tbody tr").count() > 3
+        # It is made when it is opened, a moment after the click.
+        page.locator(f"#{name} tbody tr").nth(3).wait_for()
         assert page.locator(f"#{name} [role=img]").get_attribute("aria-label")
 
     # A filter goes into the address, and back.
