@@ -12,3 +12,9 @@ def fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+
+
+def pattern(text: str) -> str:
+    r"""The LIKE pattern of titles that contain the text, its `%`, `_` and `\` ordinary characters."""
+    folded = fold(text).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{folded}%"

@@ -1,19 +1,22 @@
-"""How SQLite is helped to find a few tasks among very many; Postgres plans this by itself, but for short texts.
+"""How the databases are helped to find a few tasks among very many.
 
-A text is looked up in an index of trigrams, a range of times in the index of its column. Both are tried
-first, up to a limit: where they find more than that, going through the list in its order soon has a
-page full. Whichever way, the list's own conditions decide what is in it.
+On SQLite a text is looked up in an index of trigrams, a range of times in the index of its column. Both are
+tried first, up to a limit: where they find more than that, going through the list in its order soon has a
+page full. Postgres has indexes for both and plans by itself, but it can't know that what is frequent with
+everybody is rare with one: so the owner's newest tasks say how frequent a text is. Whichever way, the list's
+own conditions decide what is in it.
 """
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Executable, bindparam, func, select, text
+from sqlalchemy import ColumnElement, Executable, String, bindparam, func, select, text
 from sqlalchemy.orm import Session
 
 from models import owner_counts, system_counts, tasks
 from schemas.tasks import TaskFilters
-from text import fold
+from statements import prepared
+from text import fold, pattern
 
 # Below this an owner's titles are gone through faster than the index of trigrams is asked.
 MANY_TASKS = 3000
@@ -21,6 +24,9 @@ TRIGRAM = 3
 FEW_FOUND = 5000
 FEW_SCANNED = 200
 FEW_IN_RANGE = 1000
+# Of an owner's newest tasks so many say how frequent a text is, and so many with it that a page is soon full.
+NEWEST = 1000
+FREQUENT = 10
 # How many titles are indexed in one transaction, and for how many the index is touched at all.
 ROUND = 5000
 WORTHWHILE = 500
@@ -59,6 +65,34 @@ _CONTAINING = (
 )
 
 
+_CONTAINING_ON_POSTGRES = (
+    select(tasks.c.id)
+    .where(
+        tasks.c.user_id == bindparam("owner_id"),
+        func.strpos(tasks.c.title_folded, bindparam("needle", type_=String())) > 0,
+    )
+    .limit(bindparam("limit"))
+)
+_newest = (
+    select(tasks.c.title_folded)
+    .where(tasks.c.user_id == bindparam("owner_id"))
+    .order_by(tasks.c.created_at.desc(), tasks.c.id.desc())
+    .limit(NEWEST)
+    .subquery()
+)
+_AMONG_NEWEST = select(func.count()).where(
+    func.strpos(_newest.c.title_folded, bindparam("needle", type_=String())) > 0
+)
+# All of them, so that no limit makes the planner hope for a few at the beginning.
+_MATCHING_ON_POSTGRES = prepared(
+    select(tasks.c.id).where(
+        tasks.c.user_id == bindparam("owner_id"),
+        tasks.c.title_folded.like(bindparam("pattern"), escape="\\"),
+    ),
+    plan_anew=True,
+)
+
+
 def _in_range(name: str, column: str) -> Executable:
     bound = bindparam(name, type_=tasks.c[column].type)
     condition = tasks.c[column] >= bound if name.endswith("after") else tasks.c[column] < bound
@@ -82,15 +116,34 @@ def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
     }
     if not (needles or ranges):
         return Plan()
-    if db.get_bind().dialect.name != "sqlite":
-        # Postgres would go through its whole index of trigrams for a text that has none.
-        return Plan(walks=tuple(name for name, needle in texts.items() if 0 < len(needle) < TRIGRAM))
+    is_sqlite = db.get_bind().dialect.name == "sqlite"
+    # Postgres would go through its whole index of trigrams for a text that has none.
+    short = tuple(name for name, needle in texts.items() if 0 < len(needle) < TRIGRAM)
+    if not is_sqlite and (owner_id is None or not needles):
+        return Plan(walks=short)
     total = _SYSTEM_TOTAL if owner_id is None else _OWNER_TOTAL
     many = db.execute(total, {"owner_id": owner_id}).scalar_one() >= MANY_TASKS
+    if not is_sqlite:
+        return _plan_on_postgres(db, owner_id, texts) if many else Plan(walks=short)
     found = _containing(db, owner_id, max(needles, key=len), indexed=many) if needles else None
     if found is not None:
         return Plan(found)
     return Plan(walks=_wide(db, owner_id, ranges) if many else ())
+
+
+def _plan_on_postgres(db: Session, owner_id: int | None, texts: Mapping[str, str]) -> Plan:
+    needle, walks = max(texts.values(), key=len), tuple(name for name, each in texts.items() if each)
+    if len(needle) < TRIGRAM:
+        scanned = {"owner_id": owner_id, "needle": needle, "limit": FEW_SCANNED + 1}
+        contained = db.execute(_CONTAINING_ON_POSTGRES, scanned).scalars().all()
+        return Plan(list(contained) if len(contained) <= FEW_SCANNED else None, walks)
+    asked = {"owner_id": owner_id, "needle": needle}
+    if db.execute(_AMONG_NEWEST, asked).scalar_one() >= FREQUENT:
+        return Plan(walks=walks)
+    found = (
+        db.execute(_MATCHING_ON_POSTGRES, {"owner_id": owner_id, "pattern": pattern(needle)}).scalars().all()
+    )
+    return Plan(list(found) if len(found) <= FEW_FOUND else None, walks)
 
 
 def _containing(db: Session, owner_id: int | None, needle: str, *, indexed: bool) -> list[int] | None:

@@ -15,15 +15,17 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Select,
+    String,
     bindparam,
     exists,
-    func,
     literal_column,
     select,
     tuple_,
     type_coerce,
 )
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.functions import FunctionElement
 
 from database import AnyRow
 from models import microseconds, moment, task_tags, tasks
@@ -31,7 +33,7 @@ from schemas.tasks import TaskFilters, TaskRead
 from services import search_index
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from statements import prepared
-from text import fold
+from text import fold, pattern
 
 # The fields of a task as it is read, then its version.
 TASK_COLUMNS = (*(tasks.c[name] for name in TaskRead.model_fields), tasks.c.version)
@@ -83,10 +85,22 @@ def _unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return type_coerce(type_coerce(column, BigInteger) + literal_column("0"), column.type)
 
 
-def pattern(text: str) -> str:
-    r"""The LIKE pattern of titles that contain the text, its `%`, `_` and `\` ordinary characters."""
-    folded = fold(text).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{folded}%"
+class _NumbersOf(FunctionElement[int]):
+    """SQL: the whole numbers of a list that is written as JSON."""
+
+    inherit_cache = True
+    name = "numbers_of"
+
+
+@compiles(_NumbersOf, "sqlite")
+def _numbers_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"(SELECT value FROM json_each({compiler.process(element.clauses, **options)}))"
+
+
+@compiles(_NumbersOf, "postgresql")
+def _numbers_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    text = compiler.process(element.clauses, **options)
+    return f"(SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST({text} AS json)))"
 
 
 def reads_little(filters: TaskFilters) -> bool:
@@ -213,8 +227,8 @@ def _statement(shape: _Shape) -> Select[Any]:
     """
     statement = visible_tasks(everybodys=not shape.owned, by_id=shape.by_id)
     if shape.by_id:
-        numbers = func.json_each(bindparam("task_ids")).table_valued("value")
-        statement = statement.where(tasks.c.id.in_(select(numbers.c.value)))
+        listed = _NumbersOf(bindparam("task_ids", type_=String()))
+        statement = statement.where(tasks.c.id.bool_op("IN")(listed))
     column: ColumnElement[Any] = SORT_COLUMNS[shape.sort_by]
     row_id: ColumnElement[int] = tasks.c.id
     for name in shape.names:

@@ -11,7 +11,7 @@ from models import Caller, users
 from schemas.accounts import UserDetails, UserFilters
 from services import audit_service, removal_service, session_service, user_service
 from services.paging import PageOf, keyset_by_id
-from services.task_query import pattern
+from text import pattern
 
 _COLUMNS = tuple(users.c[name] for name in UserDetails.model_fields)
 _ONE = select(*_COLUMNS).where(users.c.id == bindparam("user_id"))
