@@ -142,11 +142,12 @@ def _plan_on_postgres(db: Session, owner_id: int | None, texts: Mapping[str, str
         return Plan(list(contained) if len(contained) <= FEW_SCANNED else None, walks)
     asked = {"owner_id": owner_id, "needle": needle}
     if db.execute(_AMONG_NEWEST, asked).scalar_one() >= FREQUENT:
-        return Plan(walks=walks)
+        # By the text's own frequency the planner goes through the list.
+        return Plan()
     found = (
         db.execute(_MATCHING_ON_POSTGRES, {"owner_id": owner_id, "pattern": pattern(needle)}).scalars().all()
     )
-    return Plan(list(found) if len(found) <= FEW_FOUND else None, walks)
+    return Plan(list(found), walks) if len(found) <= FEW_FOUND else Plan()
 
 
 def _containing(db: Session, owner_id: int | None, needle: str, *, indexed: bool) -> list[int] | None:
