@@ -136,6 +136,7 @@ def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
 
 def _plan_on_postgres(db: Session, owner_id: int | None, texts: Mapping[str, str]) -> Plan:
     needle, walks = max(texts.values(), key=len), tuple(name for name, each in texts.items() if each)
+    short = tuple(name for name in walks if len(texts[name]) < TRIGRAM)
     if len(needle) < TRIGRAM:
         scanned = {"owner_id": owner_id, "needle": needle, "limit": FEW_SCANNED + 1}
         contained = db.execute(_CONTAINING_ON_POSTGRES, scanned).scalars().all()
@@ -143,11 +144,11 @@ def _plan_on_postgres(db: Session, owner_id: int | None, texts: Mapping[str, str
     asked = {"owner_id": owner_id, "needle": needle}
     if db.execute(_AMONG_NEWEST, asked).scalar_one() >= FREQUENT:
         # By the text's own frequency the planner goes through the list.
-        return Plan()
+        return Plan(walks=short)
     found = (
         db.execute(_MATCHING_ON_POSTGRES, {"owner_id": owner_id, "pattern": pattern(needle)}).scalars().all()
     )
-    return Plan(list(found), walks) if len(found) <= FEW_FOUND else Plan()
+    return Plan(list(found), walks) if len(found) <= FEW_FOUND else Plan(walks=short)
 
 
 def _containing(db: Session, owner_id: int | None, needle: str, *, indexed: bool) -> list[int] | None:
