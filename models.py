@@ -117,6 +117,29 @@ def _between_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
     return f"CAST(extract(epoch FROM {second} - {first}) * 1000000 AS bigint)"
 
 
+PERIOD = timedelta(days=30)
+
+
+class Period(FunctionElement[int]):
+    """SQL: the number of the 30 days that a time lies in, counted from 1970; before then one more on SQLite."""
+
+    type = BigInteger()
+    inherit_cache = True
+    name = "period"
+
+
+@compiles(Period, "sqlite")
+def _period_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"{compiler.process(element.clauses, **options)} / {PERIOD // _MICROSECOND}"
+
+
+@compiles(Period, "postgresql")
+def _period_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    # The one form of it that depends on no setting, and may so be indexed.
+    seconds = f"extract(epoch FROM {compiler.process(element.clauses, **options)} AT TIME ZONE 'UTC')"
+    return f"CAST(floor({seconds} / {PERIOD // timedelta(seconds=1)}) AS bigint)"
+
+
 # JSON as jsonb on Postgres; as text on SQLite, which has functions for it too.
 JsonText = JSON().with_variant(JSONB(), "postgresql")
 # SQLite gives out numbers only to a primary key that is INTEGER.
@@ -195,8 +218,8 @@ class Task(Base):
         # With the end, flow figures are read from this index alone.
         Index("ix_tasks_user_id_status", "user_id", "status", "created_at", "id", "completed_at"),
         Index("ix_tasks_user_id_project", "user_id", "project", "created_at", "id"),
-        # For lists of everybody's tasks.
-        Index("ix_tasks_created_at", "created_at", "id"),
+        # For lists of everybody's tasks; with the title, for an admin's search.
+        Index("ix_tasks_created_at", "created_at", "id", "title_folded"),
         Index("ix_tasks_title_folded", "title_folded", "id"),
         # Reminders look here, and so do lists of everybody's tasks by the time they are due.
         Index("ix_tasks_due_at", "due_at", "id", **_where("due_at IS NOT NULL")),
@@ -400,6 +423,15 @@ class NotificationPreference(Base):
     )
     kind: Mapped[str] = mapped_column(String(20), primary_key=True)
     delivery: Mapped[str] = mapped_column(String(10))
+
+
+# Where in the order of creation an owner's tasks are that were due, or completed, at some time.
+for _column in (Task.due_at, Task.completed_at):
+    Index(
+        f"ix_tasks_user_id_period_{_column.key}",
+        *(Task.user_id, Period(Task.created_at), _column),
+        **_where(f"{_column.key} IS NOT NULL"),
+    )
 
 
 def table_of(model: type[Base]) -> Table:

@@ -17,7 +17,6 @@ from sqlalchemy import (
     Select,
     String,
     bindparam,
-    exists,
     literal_column,
     select,
     tuple_,
@@ -30,7 +29,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from database import AnyRow
 from models import microseconds, moment, task_tags, tasks
 from schemas.tasks import TaskFilters, TaskRead
-from services import search_index
+from services import list_plan
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from statements import prepared
 from text import fold, pattern
@@ -42,6 +41,17 @@ TIMES = ("created_at", "updated_at", "due_at", "completed_at")
 SORT_COLUMNS: dict[str, Any] = {
     name: tasks.c[name] for name in ("created_at", "updated_at", "due_at", "completed_at", "priority", "id")
 } | {"title": tasks.c.title_folded}
+
+
+def _tagged() -> Select[Any]:
+    """The row of the tag that a task has."""
+    return select(task_tags.c.task_id).where(
+        task_tags.c.user_id == tasks.c.user_id,
+        task_tags.c.tag == bindparam("tag"),
+        task_tags.c.created_at == tasks.c.created_at,
+        task_tags.c.task_id == tasks.c.id,
+    )
+
 
 # Each filter with the condition it stands for; its value is a parameter of the same name.
 # A range is given its column, with or without its index.
@@ -55,16 +65,16 @@ CONDITIONS: dict[str, Callable[[], ColumnElement[bool]]] = {
     "priority": lambda: tasks.c.priority == bindparam("priority"),
     "title_contains": lambda: tasks.c.title_folded.like(bindparam("title_contains"), escape="\\"),
     "query": lambda: tasks.c.title_folded.like(bindparam("query"), escape="\\"),
-    "tag": lambda: exists().where(
-        task_tags.c.user_id == tasks.c.user_id,
-        task_tags.c.tag == bindparam("tag"),
-        task_tags.c.created_at == tasks.c.created_at,
-        task_tags.c.task_id == tasks.c.id,
-    ),
+    "tag": lambda: _tagged().exists(),
 }
 
 
 FILTERS = (*CONDITIONS, *RANGES)
+# What a plan may add to the filters: where in the order of creation the list can begin.
+BOUNDS: dict[str, tuple[Any, Callable[[Any, Any], ColumnElement[bool]]]] = {
+    "made_after": (tasks.c.created_at, operator.ge),
+    "made_before": (tasks.c.created_at, operator.lt),
+}
 
 
 def visible_tasks(*, everybodys: bool = False, by_id: bool = False) -> Select[Any]:
@@ -131,13 +141,14 @@ def page(db: Session, owner_id: int | None, filters: TaskFilters) -> PageOf[AnyR
     """A page of an owner's tasks, or of everybody's; raises InvalidInput for a bad cursor."""
     names = tuple(name for name in FILTERS if getattr(filters, name, None) is not None)
     values: dict[str, Any] = {name: getattr(filters, name) for name in names}
-    for name in search_index.TEXTS:
+    for name in list_plan.TEXTS:
         if name in values:
             values[name] = pattern(values[name])
     values |= {f"status_{place}": status for place, status in enumerate(filters.status)}
     values |= {"owner_id": owner_id, "limit": filters.limit + 1}
 
-    task_ids, walks = search_index.plan(db, owner_id, filters)
+    task_ids, walks, bounds = list_plan.plan(db, owner_id, filters)
+    names, values = (*names, *bounds), {**values, **bounds}
     if task_ids is not None:
         values["task_ids"] = to_json(task_ids).decode()
 
@@ -210,11 +221,14 @@ def _place(cursor: str, filters: TaskFilters) -> dict[str, Any]:
 
 
 def _condition(name: str, *, unindexed: bool) -> ColumnElement[bool]:
-    if name in search_index.TEXTS and unindexed:
+    if name in list_plan.TEXTS and unindexed:
         return tasks.c.title_folded.concat("").like(bindparam(name), escape="\\")
+    if name == "tag" and unindexed:
+        # A subquery with a limit stays one: it is asked of each task that is passed.
+        return _tagged().limit(1).scalar_subquery().is_not(None)
     if name in CONDITIONS:
         return CONDITIONS[name]()
-    column, compare = RANGES[name]
+    column, compare = (RANGES | BOUNDS)[name]
     return compare(_unindexed(column) if unindexed else column, bindparam(name, type_=column.type))
 
 

@@ -1,16 +1,19 @@
 """Searching among many tasks finds what going through all of them finds, whatever the index knows already."""
 
 import random
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from pydantic_core import to_json
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
-from database import database
+from database import AnyRow, database
 from models import Caller, tasks
 from schemas.tasks import TaskFilters, TaskSearch
-from services import search_index, task_service, transfer_service
+from services import list_plan, search_index, task_query, task_service, transfer_service
 from tests.api import Api
 from text import fold
 
@@ -34,7 +37,9 @@ WORDS = [
 SMALLER = {
     "MANY_TASKS": 100,
     "FEW_FOUND": 60,
+    "FEW_OF_ALL": 60,
     "FEW_SCANNED": 20,
+    "FEW_TAGGED": 30,
     "FEW_IN_RANGE": 50,
     "WORTHWHILE": 50,
     "ROUND": 150,
@@ -45,7 +50,7 @@ SMALLER = {
 def owner(api: Api, monkeypatch: pytest.MonkeyPatch) -> Caller:
     """Somebody with so many tasks that the index is asked, some titles rare and some frequent."""
     for name, value in SMALLER.items():
-        monkeypatch.setattr(search_index, name, value)
+        monkeypatch.setattr(search_index if hasattr(search_index, name) else list_plan, name, value)
     ada = api.person()
     choice = random.Random(7)  # noqa: S311  # the same titles every time
     titles = [f"{choice.choice(WORDS)} task {number} {choice.choice(WORDS)}" for number in range(400)]
@@ -60,11 +65,11 @@ def owner(api: Api, monkeypatch: pytest.MonkeyPatch) -> Caller:
     return me
 
 
-def found(owner: Caller, filters: TaskFilters) -> list[int]:
-    """The ids on all pages, by keyset."""
+def found(owner: Caller | None, filters: TaskFilters) -> list[int]:
+    """The ids on all pages of an owner's list, or of everybody's, by keyset."""
     ids: list[int] = []
     while True:
-        page = database.read(partial(task_service.get_tasks_with_filters, user=owner, filters=filters))
+        page = database.read(partial(task_query.page, owner_id=owner and owner.id, filters=filters))
         ids += [row.id for row in page.rows]
         if page.next_cursor is None:
             return ids
@@ -101,10 +106,6 @@ def test_search_among_many_tasks_is_exact(owner: Caller) -> None:
 
 
 def test_search_is_exact_after_titles_were_indexed_changed_and_deleted(owner: Caller) -> None:
-    def index_all() -> None:
-        while database.read(search_index.waits):
-            database.write(search_index.index_titles)
-
     index_all()
     database.write(lambda db: task_service.update_task(db, owner, 18, {"title": "now without"}))
     database.write(lambda db: task_service.update_task(db, owner, 30, {"title": "now with Zanzibar"}))
@@ -118,6 +119,100 @@ def test_search_is_exact_after_titles_were_indexed_changed_and_deleted(owner: Ca
         )
     for needle in NEEDLES:
         assert found(owner, TaskSearch(query=needle, limit=40)) == expected(owner, needle), needle
+
+
+def index_all() -> None:
+    while database.read(search_index.waits):
+        database.write(search_index.index_titles)
+
+
+def test_search_follows_a_task_to_its_new_owner(api: Api, owner: Caller) -> None:
+    bob = api.person("bob")
+    his = Caller(bob.id, "bob", "bob@example.com", is_active=True, role="member", created_at=owner.created_at)
+    rows = transfer_service.parse_json(to_json([{"title": f"filler {number}"} for number in range(200)]))
+    database.write(lambda db: transfer_service.import_tasks(db, his, rows))
+    index_all()
+    database.write(lambda db: task_service.assign_task(db, owner, 18, his.id))
+    for indexed in (False, True):
+        if indexed and database.is_sqlite:
+            database.write(search_index.index_titles)
+        assert found(his, TaskSearch(query="zanzibar")) == [18], indexed
+        assert found(owner, TaskSearch(query="zanzibar")) == [171], indexed
+    if database.is_sqlite:
+        for one, wanted in ((owner.id, [171]), (his.id, [18]), (None, [18, 171])):
+            asked = partial(search_index.find, owner_id=one, needle="zanzibar", limit=9)
+            assert database.read(asked) == wanted
+
+
+def test_an_admin_finds_everybodys(owner: Caller) -> None:
+    index_all()
+    for needle in NEEDLES:
+        assert found(None, TaskSearch(query=needle, limit=40)) == expected(owner, needle), needle
+
+
+def test_tags_rare_and_frequent_are_listed_by_title(owner: Caller) -> None:
+    def tag(db: Session) -> None:
+        for number in range(1, 101):
+            tags = ["frequent"] + ["rare"] * (number % 25 == 0)
+            task_service.update_task(db, owner, number, {"tags": tags})
+
+    database.write(tag)
+    rows = database.read(lambda db: db.execute(tasks.select()).all())
+    by_title = sorted(rows, key=lambda row: (row.title_folded, row.id))
+    for wanted, number in (("rare", 4), ("frequent", 100), ("none such", 0)):
+        ids = found(owner, TaskFilters(tag=wanted, sort_by="title", sort_order="asc", limit=30))
+        assert ids == [row.id for row in by_title if wanted in row.tags], wanted
+        assert len(ids) == number
+
+
+@pytest.fixture
+def years(owner: Caller) -> list[AnyRow]:
+    """His tasks, made over many years around 1970, due and completed soon after or long before or never."""
+    choice = random.Random(8)  # noqa: S311  # the same times every time
+    first = datetime(1960, 1, 1, tzinfo=UTC)
+
+    def spread(db: Session) -> None:
+        for number in range(1, 401):
+            made = first + timedelta(days=number * 20, hours=choice.randrange(400))
+            strays = number % 50 == 0
+            due = made + timedelta(days=choice.randrange(60) - 7000 * strays)
+            values: dict[str, Any] = {"created_at": made, "due_at": due if number % 3 else None}
+            if number % 4:
+                values |= {"status": "completed", "completed_at": made + timedelta(days=choice.randrange(90))}
+            db.execute(tasks.update().where(tasks.c.id == number).values(values))
+
+    database.write(spread)
+    return list(database.read(lambda db: db.execute(tasks.select()).all()))
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("column", ["due", "completed"])
+def test_ranges_find_all_that_lie_in_them_wherever_the_list_begins(
+    owner: Caller, years: list[AnyRow], column: str, order: str
+) -> None:
+    in_order = sorted(years, key=lambda row: (row.created_at, row.id), reverse=order == "desc")
+    for year in (1940, 1959, 1961, 1969, 1970, 1971, 1981, 1990):
+        bound = datetime(year, 1, 1, tzinfo=UTC)
+        for side in ("after", "before"):
+            name = f"{column}_{side}"
+            ids = found(owner, TaskFilters.model_validate({name: bound, "sort_order": order, "limit": 50}))
+            times = {row.id: row.due_at if column == "due" else row.completed_at for row in years}
+            within = [
+                row.id for row in in_order if (at := times[row.id]) and (at >= bound) == (side == "after")
+            ]
+            assert ids == within, (name, year)
+
+
+def test_ranges_at_the_ends_of_time_are_no_error(owner: Caller) -> None:
+    last = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+    first = datetime(1, 1, 1, tzinfo=UTC)
+    values = {"created_at": last, "due_at": last}
+    database.write(lambda db: db.execute(tasks.update().where(tasks.c.id == 400).values(values)))
+    values = {"created_at": first, "due_at": first}
+    database.write(lambda db: db.execute(tasks.update().where(tasks.c.id == 1).values(values)))
+    assert len(found(owner, TaskFilters(due_after=first, limit=50))) == 400
+    assert found(owner, TaskFilters(due_after=last)) == [400]
+    assert found(owner, TaskFilters(due_before=last, sort_order="asc"))[0] == 1
 
 
 def test_ranges_wide_and_narrow_give_the_same_rows(owner: Caller) -> None:
