@@ -7,7 +7,7 @@ import argparse
 from datetime import UTC, datetime
 
 from database import database
-from services import account_mail, notification_service
+from services import account_mail, notification_service, outbox_service
 
 SHOWN = 10
 
@@ -21,9 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do it; the mails are sent by the servers, soon."""
     if arguments.action == "retry":
-        retried = database.write(lambda db: notification_service.retry_failed(db, arguments.id))
-        if arguments.id is None:
-            retried += database.write(account_mail.retry_failed)
+        retried = database.write(lambda db: outbox_service.retry_failed(db, arguments.id))
         print(f"{retried} are sent again")
         return 0 if retried or arguments.id is None else 1
     waiting = database.read(notification_service.backlog)

@@ -18,7 +18,7 @@ from schemas.notifications import (
     PreferencesUpdate,
     Retried,
 )
-from services import background_tasks, notification_service
+from services import background_tasks, notification_service, outbox_service
 
 router = Router(prefix="/notifications", tags=["notifications"], reads="tasks:read", writes="tasks:write")
 
@@ -84,12 +84,15 @@ def retry_failed_notifications(
     user: AdminUser,
     background: BackgroundTasks,
     notification_id: Annotated[
-        int | None, Query(ge=0, le=LARGEST_ID, description="Only this one", examples=[1])
+        int | None, Query(ge=0, le=LARGEST_ID, description="Only this notification", examples=[1])
     ] = None,
 ) -> dict[str, int]:
-    """Send again what was given up, all or one (admins)."""
+    """Send again what was given up, all or one (admins).
+
+    All means mails about accounts too, which the list of failed notifications does not show.
+    """
     background.add_task(background_tasks.send_mails)
-    return {"retried": notification_service.retry_failed(db, notification_id)}
+    return {"retried": outbox_service.retry_failed(db, notification_id)}
 
 
 @router.get("/{notification_id}", response_model=NotificationRead, errors=[404], short=True)

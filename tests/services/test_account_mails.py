@@ -139,6 +139,26 @@ def test_what_was_given_up_is_kept_with_its_error_and_can_be_sent_again(
     assert waiting() == []
 
 
+def test_an_admin_sends_again_what_was_given_up_mails_about_accounts_included(
+    client: TestClient, api: Api, catcher: MailCatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "mail_attempts", 1)
+    admin = api.person("ada", admin=True)
+    client.post("/auth/password/forgot", json=FORGOTTEN)
+    admin.task("Write", status="completed")
+    (listed,) = admin.get("/notifications/failed").json()
+    (row,) = waiting()
+    assert row.next_attempt_at is None
+    catcher.refusal = None
+    one = {"notification_id": listed["id"]}
+    assert admin.post("/notifications/failed/retry", params=one).json() == {"retried": 1}
+    assert [message["Subject"] for message in catcher.wait_for(1)] == ["Task Completed: Write"]
+    assert waiting() == [row]
+    assert admin.post("/notifications/failed/retry").json() == {"retried": 1}
+    assert catcher.wait_for(2)[1]["Subject"] == "Reset your password"
+    assert admin.post("/notifications/failed/retry").json() == {"retried": 0}
+
+
 @pytest.mark.parametrize("how", ["password", "email", "disabled", "deleted"])
 def test_a_link_that_waits_dies_with_what_it_is_for(
     client: TestClient, api: Api, catcher: MailCatcher, how: str
