@@ -24,12 +24,10 @@ def run(arguments: argparse.Namespace) -> int:
         retried = database.write(lambda db: outbox_service.retry_failed(db, arguments.id))
         print(f"{retried} are sent again")
         return 0 if retried or arguments.id is None else 1
-    waiting = database.read(notification_service.backlog)
+    waiting = database.read(outbox_service.backlog)
     for state, (count, due) in sorted(waiting.items()):
         late = f", due for {(datetime.now(UTC) - due).total_seconds():.0f} s" if due else ""
         print(f"{state}: {count}{late}")
-    about_accounts = database.read(account_mail.backlog)
-    print(f"about accounts: {about_accounts.waiting}, failed: {about_accounts.failed}")
     for row in database.read(lambda db: notification_service.get_failed(db, limit=SHOWN)).rows:
         print(f"failed {row.id} ({row.kind}, user {row.user_id}, {row.attempts} attempts): {row.last_error}")
     for row in database.read(lambda db: account_mail.get_failed(db, limit=SHOWN)):

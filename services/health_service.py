@@ -11,9 +11,10 @@ from config import settings
 from create_tables import newest_revision, revision_of
 from database import database
 from errors import AppError, ServiceUnavailable
-from services import account_mail, analytics_service, notification_service
+from services import analytics_service, outbox_service
 from services.background_tasks.analytics_tasks import redis_client
 from services.background_tasks.mail_tasks import mail_pause
+from services.notification_service import Backlog
 from threads import Threads
 
 # Longer than the pool's threads may take for a connection that is refused, shorter than a probe waits.
@@ -39,23 +40,13 @@ async def _database_parts() -> dict[str, str]:
                 found = "empty" if revision is None else f"at revision {revision}"
                 wanted = f"{found}, and {newest_revision()} is needed: run `python create_tables.py`"
                 return {"database": "ok", "schema": wanted}
-            waiting = await database.read_async(_backlog)
+            waiting = await database.read_async(outbox_service.backlog)
     except (AppError, TimeoutError):
         return {"database": "can't be reached"}
     return {"database": "ok", "schema": "ok", "delivery": _delivery(waiting)}
 
 
-def _backlog(db: Session) -> notification_service.Backlog:
-    """What is not delivered: notifications by state, mails about accounts as `account_mail`."""
-    about_accounts = account_mail.backlog(db)
-    waiting = notification_service.backlog(db)
-    waiting["account_mail"] = (about_accounts.waiting, about_accounts.due_at)
-    failed, _ = waiting["failed"]
-    waiting["failed"] = (failed + about_accounts.failed, None)
-    return waiting
-
-
-def _delivery(waiting: notification_service.Backlog) -> str:
+def _delivery(waiting: Backlog) -> str:
     """Whether what is due is delivered soon; that a mail server is down is no fault of this process."""
     for state in ("waiting", "mail", "account_mail"):
         late = _seconds_late(waiting, state)
@@ -64,7 +55,7 @@ def _delivery(waiting: notification_service.Backlog) -> str:
     return "ok"
 
 
-def _seconds_late(waiting: notification_service.Backlog, state: str) -> float:
+def _seconds_late(waiting: Backlog, state: str) -> float:
     due = waiting[state][1] if state in waiting else None
     return max(0.0, (datetime.now(UTC) - due).total_seconds()) if due is not None else 0.0
 
@@ -135,5 +126,5 @@ async def metrics_page() -> str:
     return page.text()
 
 
-def _stored(db: Session) -> tuple[dict[str, int], notification_service.Backlog]:
-    return analytics_service.get_task_counts(db), _backlog(db)
+def _stored(db: Session) -> tuple[dict[str, int], Backlog]:
+    return analytics_service.get_task_counts(db), outbox_service.backlog(db)

@@ -3,6 +3,17 @@
 from sqlalchemy.orm import Session
 
 from services import account_mail, notification_service
+from services.notification_service import Backlog
+
+
+def backlog(db: Session) -> Backlog:
+    """What is not delivered: notifications by state, mails about accounts as `account_mail` or `failed`."""
+    about_accounts = account_mail.backlog(db)
+    waiting = notification_service.backlog(db)
+    waiting["account_mail"] = (about_accounts.waiting, about_accounts.due_at)
+    failed, _ = waiting["failed"]
+    waiting["failed"] = (failed + about_accounts.failed, None)
+    return waiting
 
 
 def retry_failed(db: Session, notification_id: int | None = None) -> int:
