@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -88,15 +89,16 @@ def together() -> Iterator[None]:
             handler.write("".join(lines))
 
 
-class LineHandler(logging.Handler):
+class LineHandler(logging.Handler, ABC):
     """Writes each entry as a line.
 
-    A log that can't be written must not stop the program: it is said once on standard error, and the next
-    entry tries again.
+    A log that can't be written must not stop the program: it is said once on standard error, with the place,
+    and the next entry tries again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, place: str) -> None:
         super().__init__()
+        self._place = place
         self._failed = False
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -119,30 +121,25 @@ class LineHandler(logging.Handler):
             if not self._failed:
                 self._failed = True
                 with contextlib.suppress(OSError, ValueError):
-                    sys.stderr.write(f"The log can't be written to {self._place()}: {error}\n")
+                    sys.stderr.write(f"The log can't be written to {self._place}: {error}\n")
         finally:
             self.release()
 
+    @abstractmethod
     def _write(self, lines: str) -> None:
-        raise NotImplementedError
-
-    def _place(self) -> str:
-        raise NotImplementedError
+        """Write whole lines; raises OSError or ValueError where they can't be written."""
 
 
 class ConsoleHandler(LineHandler):
     """Writes to standard output."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__("the console")
         self._stream = sys.stdout
 
     def _write(self, lines: str) -> None:
         self._stream.write(lines)
         self._stream.flush()
-
-    def _place(self) -> str:
-        return "the console"
 
 
 class AppendingHandler(LineHandler):
@@ -152,7 +149,7 @@ class AppendingHandler(LineHandler):
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
+        super().__init__(str(path))
         self._path = path
         self._descriptor: int | None = None
 
@@ -172,9 +169,6 @@ class AppendingHandler(LineHandler):
 
     def _write(self, lines: str) -> None:
         os.write(self._open(), lines.encode("utf-8", "backslashreplace"))
-
-    def _place(self) -> str:
-        return str(self._path)
 
     def close(self) -> None:
         self.acquire()
