@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
+from account_models import account_mails
 from config import settings
 from database import database
 from models import notifications, task_history, tasks
@@ -112,3 +113,22 @@ def test_what_is_old_is_deleted_and_what_is_young_or_not_delivered_stays(
     left = database.read(lambda db: list(db.execute(titles).scalars()))
     assert sorted(left) == ["Waiting", "Waiting", "Young"]
     assert delete_old() == {}
+
+
+def test_a_mail_about_an_account_that_failed_is_deleted_when_it_is_old(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, now = api.person(), datetime.now(UTC)
+    about = {"user_id": ada.id, "email": "ada@example.com", "attempts": 20}
+    # Kinds to tell them apart by: one that failed long ago, one that still waits, one that failed of late.
+    mails = [
+        {"kind": "reset", "created_at": now - timedelta(days=31), "next_attempt_at": None},
+        {"kind": "verify", "created_at": now - timedelta(days=31), "next_attempt_at": now},
+        {"kind": "change", "created_at": now - timedelta(days=29), "next_attempt_at": None},
+    ]
+    database.write(lambda db: db.execute(insert(account_mails), [about | mail for mail in mails]))
+    assert delete_old() == {}
+    monkeypatch.setattr(settings, "retention_notifications_days", 30)
+    assert delete_old() == {"account_mails": 1}
+    kinds = select(account_mails.c.kind).order_by(account_mails.c.id)
+    assert database.read(lambda db: list(db.execute(kinds).scalars())) == ["verify", "change"]
