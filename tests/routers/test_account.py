@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
 from account_models import account_links
+from auth import token_hash
 from config import settings
 from database import Base, database
 from models import task_history
@@ -108,6 +109,24 @@ def test_an_expired_link_is_refused(client: TestClient, api: Api, mail: MailCatc
     database.write(lambda db: db.execute(past))
     answer = client.post("/auth/password/reset", json={"token": token, "new_password": NEW})
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_link")
+
+
+def test_an_expired_link_is_deleted_when_a_new_one_is_made_and_one_that_is_good_stays(
+    client: TestClient, api: Api, mail: MailCatcher
+) -> None:
+    api.person()
+    forgotten = {"email": "ada@example.com"}
+    client.post("/auth/password/forgot", json=forgotten)
+    mail.wait_for(1)
+    past = update(account_links).values(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    database.write(lambda db: db.execute(past))
+    tokens = []
+    for number in (2, 3):
+        client.post("/auth/password/forgot", json=forgotten)
+        _, token = link_in(mail.wait_for(number)[-1])
+        tokens.append(token)
+    kept = database.read(lambda db: set(db.execute(select(account_links.c.token_hash)).scalars()))
+    assert kept == {token_hash(token) for token in tokens}
 
 
 def test_an_email_is_changed_from_the_new_address_and_told_to_the_old(
