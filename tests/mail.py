@@ -14,12 +14,13 @@ from benchmarks.servers import free_port
 
 
 class MailCatcher:
-    """The server: `mails` are the ones it took; a `refusal` is what it says in place of taking one."""
+    """The server: `mails` are the ones it took; a `refusal` is what it says of those that it `refused`."""
 
     def __init__(self, port: int, **options: Any) -> None:
         self.port = port
         self._options = options
         self.mails: list[EmailMessage] = []
+        self.refused: list[EmailMessage] = []
         self.connections = 0
         self.refusal: str | None = None
         self.delay = 0.0
@@ -36,9 +37,10 @@ class MailCatcher:
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
         await asyncio.sleep(self.delay)
-        if self.refusal is not None:
-            return self.refusal
         message = message_from_bytes(envelope.content, policy=policy.default)
+        if self.refusal is not None:
+            self.refused.append(message)
+            return self.refusal
         with self._arrived:
             self.mails.append(message)
             self._arrived.notify_all()

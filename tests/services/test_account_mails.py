@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -137,6 +138,22 @@ def test_what_was_given_up_is_kept_with_its_error_and_can_be_sent_again(
     send_later()
     assert len(catcher.mails) == 1
     assert waiting() == []
+
+
+def test_each_try_of_a_mail_has_the_same_message_id_and_no_other_mail_has_it(
+    client: TestClient, api: Api, catcher: MailCatcher
+) -> None:
+    api.person("ada")
+    # Two of the same kind to the same address: only what is sent again is the same mail.
+    for _ in range(2):
+        client.post("/auth/password/forgot", json=FORGOTTEN)
+    send_later()
+    catcher.refusal = None
+    send_later()
+    assert (len(catcher.refused), len(catcher.mails)) == (4, 2)
+    tries = Counter(message["Message-ID"] for message in catcher.refused + catcher.mails)
+    assert sorted(tries.values()) == [3, 3]
+    assert len({message["Message-ID"] for message in catcher.mails}) == 2
 
 
 def test_an_admin_sends_again_what_was_given_up_mails_about_accounts_included(
