@@ -1,4 +1,4 @@
-"""Folding text, so that letter case does not matter the same way on every database."""
+"""Folding text, and LIKE patterns of it, so that every database ignores letter case the same way."""
 
 import unicodedata
 
@@ -15,6 +15,6 @@ def fold(text: str) -> str:
 
 
 def pattern(text: str) -> str:
-    r"""The LIKE pattern of titles that contain the text, its `%`, `_` and `\` ordinary characters."""
+    r"""The LIKE pattern of folded text that contains this one, its `%`, `_` and `\` ordinary characters."""
     folded = fold(text).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{folded}%"
