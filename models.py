@@ -345,6 +345,25 @@ class ProjectCount(Base):
     completed: Mapped[int] = mapped_column(BigInteger)
 
 
+class DurationCount(Base):
+    """How many of an owner's completed tasks took about how long, and how long together.
+
+    A bucket holds the durations that have as many digits, in microseconds, and begin with the same two.
+    """
+
+    __tablename__ = "duration_counts"
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger, primary_key=True
+    )
+    bucket: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    slot: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    count: Mapped[int] = mapped_column(BigInteger)
+    # The sum of the durations in two parts, for a century of ten thousand tasks is too much for one number.
+    seconds: Mapped[int] = mapped_column(BigInteger)
+    microseconds: Mapped[int] = mapped_column(BigInteger)
+
+
 class SystemCount(Base):
     """The same for everybody's tasks together."""
 
@@ -432,6 +451,12 @@ for _column in (Task.due_at, Task.completed_at):
         *(Task.user_id, Period(Task.created_at), _column),
         **_where(f"{_column.key} IS NOT NULL"),
     )
+# How long each took, for finding the median.
+Index(
+    "ix_tasks_user_id_duration",
+    *(Task.user_id, MicrosecondsBetween(Task.created_at, Task.completed_at)),
+    **_where("completed_at IS NOT NULL"),
+)
 
 
 def table_of(model: type[Base]) -> Table:
@@ -446,6 +471,7 @@ task_tags = table_of(TaskTag)
 task_history = table_of(TaskHistory)
 owner_counts = table_of(OwnerCount)
 project_counts = table_of(ProjectCount)
+duration_counts = table_of(DurationCount)
 system_counts = table_of(SystemCount)
 notifications = table_of(Notification)
 notification_preferences = table_of(NotificationPreference)

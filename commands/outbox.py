@@ -26,7 +26,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0 if retried or arguments.id is None else 1
     waiting = database.read(outbox_service.backlog)
     for state, (count, due) in sorted(waiting.items()):
-        late = f", due for {(datetime.now(UTC) - due).total_seconds():.0f} s" if due else ""
+        seconds = (datetime.now(UTC) - due).total_seconds() if due else 0
+        late = f", due for {seconds:.0f} s" if seconds > 0 else ""
         print(f"{state}: {count}{late}")
     for row in database.read(lambda db: notification_service.get_failed(db, limit=SHOWN)).rows:
         print(f"failed {row.id} ({row.kind}, user {row.user_id}, {row.attempts} attempts): {row.last_error}")

@@ -63,7 +63,15 @@ LONG = {
     ),
 }
 # What says nothing of a person that the tables above do not say.
-DERIVED = ("attempts", "owner_counts", "project_counts", "refresh_tokens", "system_counts", "task_tags")
+DERIVED = (
+    "attempts",
+    "duration_counts",
+    "owner_counts",
+    "project_counts",
+    "refresh_tokens",
+    "system_counts",
+    "task_tags",
+)
 _NAMES = tuple(LONG)
 
 

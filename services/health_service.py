@@ -11,7 +11,7 @@ from config import settings
 from create_tables import newest_revision, revision_of
 from database import database
 from errors import AppError, ServiceUnavailable
-from services import analytics_service, outbox_service
+from services import analytics_service, completion_times, outbox_service
 from services.background_tasks.analytics_tasks import redis_client
 from services.background_tasks.mail_tasks import mail_pause
 from services.notification_service import Backlog
@@ -83,7 +83,7 @@ async def metrics_page() -> str:
         "Logins with a wrong name or password.",
         [(own, metrics.requests.answered.get(("POST", "/auth/login", 401), 0))],
     )
-    kept = analytics_service.completion_times
+    kept = completion_times.kept
     page.add(
         "cache_reads_total",
         "counter",

@@ -34,7 +34,7 @@ from config import settings  # noqa: E402
 from create_tables import migrate  # noqa: E402
 from database import Base, Database, database  # noqa: E402
 from main import app  # noqa: E402
-from services import analytics_service, background_tasks  # noqa: E402
+from services import background_tasks, completion_times  # noqa: E402
 from services.flow.history import kept as flow_records  # noqa: E402
 from tests.api import Api  # noqa: E402
 from tests.openapi_check import CheckedClient  # noqa: E402
@@ -105,7 +105,7 @@ def database_in_use(request: pytest.FixtureRequest, folder: Path) -> Iterator[st
         patch.setattr(settings, "data_dir", folder)
         database.switch(url)
         forget_verified_tokens()
-        analytics_service.completion_times.clear()
+        completion_times.kept.clear()
         flow_records.clear()
         yield url
         background_tasks.stop()

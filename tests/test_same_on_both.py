@@ -14,7 +14,7 @@ from auth import forget_verified_tokens
 from config import settings
 from database import database
 from main import app
-from services import analytics_service, background_tasks
+from services import background_tasks, completion_times
 from tests.api import Api, Person
 from tests.conftest import empty
 
@@ -122,7 +122,7 @@ def answers(url: str, folder: Path) -> list[tuple[Any, ...]]:
         patch.setattr(settings, "data_dir", folder)
         database.switch(url)
         forget_verified_tokens()
-        analytics_service.completion_times.clear()
+        completion_times.kept.clear()
         api = Api(TestClient(app, headers={"X-Request-ID": "the-same"}))
         people = api.person("ada"), api.person("bob"), api.person("root", admin=True)
         found = [

@@ -1,0 +1,176 @@
+"""How long an account's completed tasks took: figures that cost the same for a hundred tasks and for a hundred thousand.
+
+The tasks are counted by buckets of about equal durations, in the transaction of each change. Which bucket a place
+in the order of durations lies in is known from the counts; the rest of the way there is a few steps along an index.
+"""
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable
+from itertools import accumulate
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from sqlalchemy import BigInteger, bindparam, func, literal_column, select, union_all
+from sqlalchemy.orm import Session
+
+from models import MicrosecondsBetween, duration_counts, owner_counts, tasks
+from services.bulk_numbers import as_text, read_numbers
+from statements import prepared
+
+HOUR = 3_600_000_000  # microseconds
+PERCENTS = (50, 85, 95)
+
+_owner = bindparam("user_id", type_=BigInteger())
+VERSION = select(func.coalesce(func.sum(owner_counts.c.version), 0)).where(owner_counts.c.user_id == _owner)
+_took = MicrosecondsBetween(tasks.c.created_at, tasks.c.completed_at)
+_is_completed = (tasks.c.user_id == _owner, tasks.c.completed_at.is_not(None))
+_ALL = as_text(select(_took.label("took")).where(*_is_completed))
+_sums = [func.sum(duration_counts.c[name]).label(name) for name in ("count", "seconds", "microseconds")]
+_BUCKETS = prepared(
+    select(duration_counts.c.bucket, *_sums, VERSION.scalar_subquery().label("version"))
+    .where(duration_counts.c.user_id == _owner)
+    .group_by(duration_counts.c.bucket)
+    .having(func.sum(duration_counts.c.count) > 0)
+    .order_by(duration_counts.c.bucket)
+)
+
+
+def _from(number: int) -> Any:
+    """Two durations that follow one another in their order, so many after the first of a bucket."""
+    here = (
+        select(_took.label("took"))
+        .where(*_is_completed, _took >= bindparam(f"least_{number}", type_=BigInteger()))
+        .order_by(_took)
+        .limit(literal_column("2"))
+        .offset(bindparam(f"skip_{number}"))
+        .subquery()
+    )
+    return select(literal_column(str(number)).label("number"), here.c.took)
+
+
+# The shortest, the percentiles and the longest; and, as number -1, which version of the tasks they are of.
+_PLACES = prepared(
+    union_all(
+        *(_from(number) for number in range(len(PERCENTS) + 2)),
+        select(literal_column("-1"), VERSION.scalar_subquery()),
+    ),
+    plan_anew=True,
+)
+
+
+class _Kept:
+    """Figures that were computed, with the version of what they were computed from."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._figures: OrderedDict[int, tuple[int, dict[str, Any]]] = OrderedDict()
+        self._lock = Lock()
+        self.hits = self.misses = 0
+
+    def get(self, key: int, version: int) -> dict[str, Any] | None:
+        kept = self._figures.get(key)
+        if kept is None or kept[0] != version:
+            self.misses += 1
+            return None
+        self.hits += 1
+        return kept[1]
+
+    def put(self, key: int, version: int, figures: dict[str, Any]) -> None:
+        with self._lock:
+            self._figures[key] = (version, figures)
+            self._figures.move_to_end(key)
+            if len(self._figures) > self._size:
+                self._figures.popitem(last=False)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._figures.clear()
+
+
+kept = _Kept(1000)
+
+
+def get_stats(db: Session, user_id: int) -> dict[str, Any]:
+    """In hours, percentiles by linear interpolation; kept until the account's tasks change."""
+    # The version is read first: what changes in between makes the figures newer than it, never older.
+    version = int(db.execute(VERSION, {"user_id": user_id}).scalar_one())
+    figures = kept.get(user_id, version)
+    if figures is None:
+        figures = from_counts(db, user_id) or from_all(db, user_id)
+        kept.put(user_id, version, figures)
+    return figures
+
+
+def from_all(db: Session, user_id: int) -> dict[str, Any]:
+    """The figures by reading every duration, in one statement: right also while tasks change."""
+    (durations,) = read_numbers(db, _ALL, {"user_id": user_id}, 1)
+    took: list[int] = np.sort(durations).tolist()
+    return _summarize(len(took), sum(took), took.__getitem__)
+
+
+def from_counts(db: Session, user_id: int) -> dict[str, Any] | None:
+    """The figures by the counts, in two statements; None where tasks changed between the two."""
+    rows = db.execute(_BUCKETS, {"user_id": user_id}).all()
+    if not rows:
+        return _summarize(0, 0, [].__getitem__)
+    buckets, counts, seconds, microseconds, versions = zip(*rows, strict=True)
+    # Up to and with each bucket.
+    upto = list(accumulate(map(int, counts)))
+    together = int(sum(seconds)) * 1_000_000 + int(sum(microseconds))
+    places = [0, *(_place(upto[-1], percent)[0] for percent in PERCENTS), upto[-1] - 1]
+    values: dict[str, int] = {"user_id": user_id}
+    for number, place in enumerate(places):
+        at = bisect_right(upto, place)
+        values[f"least_{number}"] = _least(buckets[at])
+        values[f"skip_{number}"] = place - (upto[at - 1] if at else 0)
+    found: dict[int, list[int]] = {}
+    for number, took in db.execute(_PLACES, values).all():
+        found.setdefault(number, []).append(int(took))
+    if found.pop(-1) != [int(versions[0])]:
+        return None
+    durations: dict[int, int] = {}
+    for number, place in enumerate(places):
+        durations |= {place + beyond: took for beyond, took in enumerate(sorted(found[number]))}
+    return _summarize(upto[-1], together, durations.__getitem__)
+
+
+def _least(bucket: int) -> int:
+    """The shortest duration that a bucket may hold; the lowest one holds what was completed before it was begun."""
+    if bucket < 0:
+        return -(2**63)
+    digits, leading = divmod(bucket, 100)
+    return leading * int(10**digits)
+
+
+def _place(total: int, percent: int) -> tuple[int, int]:
+    """Where in the order a percentile lies: behind which place, and by how many hundredths of the way to the next."""
+    return divmod((total - 1) * percent, 100)
+
+
+def _summarize(total: int, together: int, at: Callable[[int], int]) -> dict[str, Any]:
+    """What so many durations, in microseconds, come to in hours; `at` knows the one at a place in their order."""
+
+    def hours(value: float) -> float:
+        return round(value / HOUR, 2)
+
+    def percentile(percent: int) -> float | None:
+        if not total:
+            return None
+        # Whole numbers as far as possible: a hundredth of a place between two neighbours.
+        below, part = _place(total, percent)
+        shorter = at(below)
+        return hours(shorter + (at(below + 1) - shorter) * part / 100 if part else shorter)
+
+    median, p85, p95 = map(percentile, PERCENTS)
+    return {
+        "total_completed_tasks": total,
+        "average_completion_time_hours": hours(together / total) if total else None,
+        "fastest_completion_hours": hours(at(0)) if total else None,
+        "slowest_completion_hours": hours(at(total - 1)) if total else None,
+        "median_completion_time_hours": median,
+        "p85_completion_time_hours": p85,
+        "p95_completion_time_hours": p95,
+        "message": None if total else "No completed tasks found",
+    }
