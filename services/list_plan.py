@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, String, bindparam, exists, func, select
+from sqlalchemy import ColumnElement, Select, String, bindparam, case, exists, func, select
 from sqlalchemy.orm import Session
 
 from models import PERIOD, Period, moment, owner_counts, system_counts, task_tags, tasks
@@ -60,8 +60,8 @@ def _total(counts: Any) -> ColumnElement[int]:
     return func.coalesce(func.sum(counts.c.pending + counts.c.in_progress + counts.c.completed), 0)
 
 
-_OWNER_TOTAL = select(_total(owner_counts)).where(owner_counts.c.user_id == bindparam("owner_id"))
-_SYSTEM_TOTAL = select(_total(system_counts))
+_OWNER_TOTAL = prepared(select(_total(owner_counts)).where(owner_counts.c.user_id == bindparam("owner_id")))
+_SYSTEM_TOTAL = prepared(select(_total(system_counts)))
 
 
 def _containing(position: Any) -> Select[Any]:
@@ -80,8 +80,19 @@ _newest = (
     .limit(NEWEST)
     .subquery()
 )
+# Of an owner of many tasks only, and none of any other.
+_total_here = _OWNER_TOTAL.with_only_columns(_total(owner_counts).label("total")).subquery()
 _AMONG_NEWEST = prepared(
-    select(func.count()).where(func.strpos(_newest.c.title_folded, bindparam("needle", type_=String())) > 0),
+    select(
+        case(
+            (
+                _total_here.c.total >= bindparam("many"),
+                select(func.count())
+                .where(func.strpos(_newest.c.title_folded, bindparam("needle", type_=String())) > 0)
+                .scalar_subquery(),
+            )
+        )
+    ),
     plan_anew=True,
 )
 # All of them, so that no limit makes the planner hope for a few at the beginning.
@@ -154,15 +165,11 @@ def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
     }
     # By the time they were created a tag's tasks stand in order.
     tag = filters.tag if filters.sort_by != "created_at" else None
-    if not (any(texts.values()) or ranges or tag):
-        return Plan()
     is_sqlite = db.get_bind().dialect.name == "sqlite"
-    total = _SYSTEM_TOTAL if owner_id is None else _OWNER_TOTAL
-    many = db.execute(total, {"owner_id": owner_id}).scalar_one() >= MANY_TASKS
     walks: tuple[str, ...] = ()
     if any(texts.values()):
         by_text = _on_sqlite if is_sqlite else _on_postgres
-        found = by_text(db, owner_id, texts, many=many)
+        found = by_text(db, owner_id, texts)
         if found.task_ids is not None:
             return found
         walks = found.walks
@@ -171,7 +178,7 @@ def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
         if len(tagged) <= FEW_TAGGED:
             return Plan(list(tagged), walks)
         walks += ("tag",)
-    if not (ranges and many):
+    if not (ranges and _has_many(db, owner_id)):
         return Plan(None, walks)
     if is_sqlite:
         wide = _wide(db, owner_id, ranges)
@@ -180,9 +187,15 @@ def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
     return Plan(None, walks, _bounds(db, owner_id, ranges, filters))
 
 
-def _on_sqlite(db: Session, owner_id: int | None, texts: Mapping[str, str], *, many: bool) -> Plan:
+def _has_many(db: Session, owner_id: int | None) -> bool:
+    """Whether there are so many tasks that it matters how they are gone through."""
+    total = _SYSTEM_TOTAL if owner_id is None else _OWNER_TOTAL
+    return bool(db.execute(total, {"owner_id": owner_id}).scalar_one() >= MANY_TASKS)
+
+
+def _on_sqlite(db: Session, owner_id: int | None, texts: Mapping[str, str]) -> Plan:
     needle = max(texts.values(), key=len)
-    if many and len(needle) >= search_index.TRIGRAM:
+    if len(needle) >= search_index.TRIGRAM and _has_many(db, owner_id):
         few = FEW_OF_ALL if owner_id is None else FEW_FOUND
         found = search_index.find(db, owner_id, needle, few)
         if found is not None:
@@ -197,21 +210,23 @@ def _scanned(db: Session, containing: Any, owner_id: int, needle: str) -> list[i
     return list(found) if len(found) <= FEW_SCANNED else None
 
 
-def _on_postgres(db: Session, owner_id: int | None, texts: Mapping[str, str], *, many: bool) -> Plan:
+def _on_postgres(db: Session, owner_id: int | None, texts: Mapping[str, str]) -> Plan:
     needle, walks = max(texts.values(), key=len), tuple(name for name, each in texts.items() if each)
     # Postgres would go through its whole index of trigrams for a text that has none.
     short = tuple(name for name in walks if len(texts[name]) < search_index.TRIGRAM)
-    if owner_id is None or not many:
+    if owner_id is None:
         return Plan(walks=short)
     if len(needle) < search_index.TRIGRAM:
+        if not _has_many(db, owner_id):
+            return Plan(walks=short)
         return Plan(_scanned(db, _CONTAINING_ON_POSTGRES, owner_id, needle), walks)
-    asked = {"owner_id": owner_id, "needle": needle}
-    if db.execute(_AMONG_NEWEST, asked).scalar_one() >= FREQUENT:
-        # By the text's own frequency the planner goes through the list.
+    asked = {"owner_id": owner_id, "needle": needle, "many": MANY_TASKS}
+    among_newest = db.execute(_AMONG_NEWEST, asked).scalar_one()
+    if among_newest is None or among_newest >= FREQUENT:
+        # By the text's own frequency the planner goes through the list, and through few tasks in any case.
         return Plan(walks=short)
-    found = (
-        db.execute(_MATCHING_ON_POSTGRES, {"owner_id": owner_id, "pattern": pattern(needle)}).scalars().all()
-    )
+    matching = {"owner_id": owner_id, "pattern": pattern(needle)}
+    found = db.execute(_MATCHING_ON_POSTGRES, matching).scalars().all()
     return Plan(list(found), walks) if len(found) <= FEW_FOUND else Plan(walks=short)
 
 
