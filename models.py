@@ -346,9 +346,10 @@ class ProjectCount(Base):
 
 
 class DurationCount(Base):
-    """How many of an owner's completed tasks took about how long, and how long together.
+    """How many of an owner's completed tasks took about how long, and how long together; kept by triggers on `tasks`.
 
-    A bucket holds the durations that have as many digits, in microseconds, and begin with the same two.
+    A bucket holds the durations that have as many digits, in microseconds, and begin with the same two; the lowest
+    one, -1, those of what was completed before it was begun. As of the other counts, what counts is the sum.
     """
 
     __tablename__ = "duration_counts"
@@ -455,6 +456,7 @@ for _column in (Task.due_at, Task.completed_at):
 Index(
     "ix_tasks_user_id_duration",
     *(Task.user_id, MicrosecondsBetween(Task.created_at, Task.completed_at)),
+    *(Task.completed_at, Task.created_at),
     **_where("completed_at IS NOT NULL"),
 )
 

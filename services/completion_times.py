@@ -1,7 +1,8 @@
-"""How long an account's completed tasks took: figures that cost the same for a hundred tasks and for a hundred thousand.
+"""How long an account's completed tasks took, without reading every duration.
 
 The tasks are counted by buckets of about equal durations, in the transaction of each change. Which bucket a place
-in the order of durations lies in is known from the counts; the rest of the way there is a few steps along an index.
+in the order of durations lies in is known from the counts; the rest of the way there is a few steps along an index,
+as long as the durations differ. Where very many are alike, all of them are read.
 """
 
 from bisect import bisect_right
@@ -21,6 +22,11 @@ from statements import prepared
 
 HOUR = 3_600_000_000  # microseconds
 PERCENTS = (50, 85, 95)
+# Below this a bucket holds one duration only.
+EXACT = 100
+# So many steps along the index take no time to speak of; beyond that half as many as there are tasks take as long as
+# reading all.
+FEW_STEPS = 1000
 
 _owner = bindparam("user_id", type_=BigInteger())
 VERSION = select(func.coalesce(func.sum(owner_counts.c.version), 0)).where(owner_counts.c.user_id == _owner)
@@ -111,7 +117,7 @@ def from_all(db: Session, user_id: int) -> dict[str, Any]:
 
 
 def from_counts(db: Session, user_id: int) -> dict[str, Any] | None:
-    """The figures by the counts, in two statements; None where tasks changed between the two."""
+    """The figures by the counts, in two statements; None where tasks changed in between, or too many are alike."""
     rows = db.execute(_BUCKETS, {"user_id": user_id}).all()
     if not rows:
         return _summarize(0, 0, [].__getitem__)
@@ -119,12 +125,20 @@ def from_counts(db: Session, user_id: int) -> dict[str, Any] | None:
     # Up to and with each bucket.
     upto = list(accumulate(map(int, counts)))
     together = int(sum(seconds)) * 1_000_000 + int(sum(microseconds))
-    places = [0, *(_place(upto[-1], percent)[0] for percent in PERCENTS), upto[-1] - 1]
+    total = upto[-1]
+    places = [0, *(_place(total, percent)[0] for percent in PERCENTS), total - 1]
     values: dict[str, int] = {"user_id": user_id}
+    steps = 0
     for number, place in enumerate(places):
         at = bisect_right(upto, place)
-        values[f"least_{number}"] = _least(buckets[at])
-        values[f"skip_{number}"] = place - (upto[at - 1] if at else 0)
+        skip = place - (upto[at - 1] if at else 0)
+        if 0 <= buckets[at] < EXACT and (place + 1 < upto[at] or place + 1 == total):
+            # It and the next, if there is one, are what all in the bucket are.
+            skip = 0
+        values[f"least_{number}"], values[f"skip_{number}"] = _least(buckets[at]), skip
+        steps += skip
+    if steps > FEW_STEPS and steps > total / 2:
+        return None
     found: dict[int, list[int]] = {}
     for number, took in db.execute(_PLACES, values).all():
         found.setdefault(number, []).append(int(took))
@@ -133,7 +147,7 @@ def from_counts(db: Session, user_id: int) -> dict[str, Any] | None:
     durations: dict[int, int] = {}
     for number, place in enumerate(places):
         durations |= {place + beyond: took for beyond, took in enumerate(sorted(found[number]))}
-    return _summarize(upto[-1], together, durations.__getitem__)
+    return _summarize(total, together, durations.__getitem__)
 
 
 def _least(bucket: int) -> int:

@@ -25,7 +25,7 @@ from text import fold, pattern
 MANY_TASKS = 3000
 # More than so many are not sorted: of an owner's tasks with a text, of everybody's, of those that only reading all
 # the titles finds, of a tag's, and of a range's.
-FEW_FOUND = 1000
+FEW_FOUND = 600
 FEW_OF_ALL = 2000
 FEW_SCANNED = 200
 FEW_TAGGED = 500
@@ -95,14 +95,17 @@ _AMONG_NEWEST = prepared(
     ),
     plan_anew=True,
 )
-# All of them, so that no limit makes the planner hope for a few at the beginning.
-_MATCHING_ON_POSTGRES = prepared(
-    select(tasks.c.id).where(
+# Planned for all of them, so that no limit makes the planner hope for a few at the beginning; read up to the limit.
+_matching = (
+    select(tasks.c.id)
+    .where(
         tasks.c.user_id == bindparam("owner_id"),
         tasks.c.title_folded.like(bindparam("pattern"), escape="\\"),
-    ),
-    plan_anew=True,
+    )
+    .cte("matching")
+    .prefix_with("MATERIALIZED", dialect="postgresql")
 )
+_MATCHING_ON_POSTGRES = prepared(select(_matching.c.id).limit(FEW_FOUND + 1), plan_anew=True)
 
 
 def _within(name: str) -> ColumnElement[bool]:
@@ -243,7 +246,8 @@ def _bounds(
     db: Session, owner_id: int | None, ranges: Mapping[str, datetime], filters: TaskFilters
 ) -> dict[str, datetime]:
     """Before, or after, which time of creation all tasks of these ranges lie, in a list of that order."""
-    if filters.sort_by != "created_at":
+    if filters.sort_by != "created_at" or filters.tag:
+        # A tag's list is read along its tag.
         return {}
     descending = filters.sort_order == "desc"
     found = [

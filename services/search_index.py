@@ -14,9 +14,9 @@ HIGHEST_OWNER = 2**31 - 1
 ROUND = 5000
 WORTHWHILE = 500
 
-_NEW = text("SELECT task_id FROM task_search_pending LIMIT :limit")
+_NEW = text("SELECT task_id FROM task_search_changes LIMIT :limit")
 _MATCHING = text(
-    "SELECT rowid & 4294967295 FROM task_search WHERE task_search MATCH :trigrams"
+    "SELECT rowid & 4294967295 FROM task_search_index WHERE task_search_index MATCH :trigrams"
     " AND rowid BETWEEN :first_owner << 32 AND (:last_owner << 32 | 4294967295) LIMIT :limit"
 )
 
@@ -29,9 +29,9 @@ def find(db: Session, owner_id: int | None, needle: str, limit: int) -> list[int
     new = db.execute(_NEW, {"limit": limit + 1}).scalars().all()
     if len(new) > limit:
         return None
-    trigrams = {
-        needle[place : place + TRIGRAM].replace('"', '""') for place in range(len(needle) - TRIGRAM + 1)
-    }
+    # As many as cover it: each that is asked for takes time, and who lacks one of these is out.
+    places = {*range(0, len(needle) - TRIGRAM, TRIGRAM), len(needle) - TRIGRAM}
+    trigrams = {needle[place : place + TRIGRAM].replace('"', '""') for place in places}
     first, last = (0, HIGHEST_OWNER) if owner_id is None else (owner_id, owner_id)
     asked = {
         "trigrams": " AND ".join(f'"{trigram}"' for trigram in sorted(trigrams)),
@@ -42,22 +42,23 @@ def find(db: Session, owner_id: int | None, needle: str, limit: int) -> list[int
     return sorted({*new, *db.execute(_MATCHING, asked).scalars()})
 
 
-_PENDING = text("SELECT count(*) FROM (SELECT 1 FROM task_search_pending LIMIT :limit)")
+_PENDING = text("SELECT count(*) FROM (SELECT 1 FROM task_search_changes LIMIT :limit)")
 _LAST = text(
-    "SELECT max(task_id) FROM (SELECT task_id FROM task_search_pending ORDER BY task_id LIMIT :round)"
+    "SELECT max(task_id) FROM (SELECT task_id FROM task_search_changes ORDER BY task_id LIMIT :round)"
 )
 _INDEX = (
     text(
-        "INSERT INTO task_search (task_search, rowid, title) SELECT 'delete', owner_id << 32 | task_id, indexed"
-        " FROM task_search_pending WHERE task_id <= :last AND indexed IS NOT NULL ORDER BY owner_id, task_id"
+        "INSERT INTO task_search_index (task_search_index, rowid, title) SELECT 'delete', owner_id << 32 | task_id, indexed"
+        " FROM task_search_changes WHERE task_id <= :last AND indexed IS NOT NULL ORDER BY owner_id, task_id"
     ),
-    # In the order of the index, which otherwise writes a piece of its own for each.
+    # In the order of the index, which otherwise writes a piece of its own for each. SQLite takes a CROSS JOIN in the
+    # order in which it is written: otherwise it would go through all tasks, for they have that order already.
     text(
-        "INSERT INTO task_search (rowid, title) SELECT tasks.user_id << 32 | tasks.id, tasks.title_folded"
-        " FROM task_search_pending JOIN tasks ON tasks.id = task_search_pending.task_id"
-        " WHERE task_search_pending.task_id <= :last ORDER BY tasks.user_id, tasks.id"
+        "INSERT INTO task_search_index (rowid, title) SELECT tasks.user_id << 32 | tasks.id, tasks.title_folded"
+        " FROM task_search_changes CROSS JOIN tasks ON tasks.id = task_search_changes.task_id"
+        " WHERE task_search_changes.task_id <= :last ORDER BY tasks.user_id, tasks.id"
     ),
-    text("DELETE FROM task_search_pending WHERE task_id <= :last"),
+    text("DELETE FROM task_search_changes WHERE task_id <= :last"),
 )
 
 

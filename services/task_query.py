@@ -91,7 +91,7 @@ def visible_tasks(*, everybodys: bool = False, by_id: bool = False) -> Select[An
 
 
 def _unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The column as SQLite finds no index for it."""
+    """The column as SQLite finds no index of it."""
     return type_coerce(type_coerce(column, BigInteger) + literal_column("0"), column.type)
 
 

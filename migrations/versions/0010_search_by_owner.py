@@ -12,35 +12,31 @@ branch_labels: str | None = None
 depends_on: str | None = None
 
 TRIGGERS = ("tasks_search_insert", "tasks_search_update", "tasks_search_delete")
-INDEX = (
-    "CREATE VIRTUAL TABLE task_search USING fts5("
-    "title, content='', tokenize='trigram case_sensitive 1', detail=none, columnsize=0)"
-)
-NEW = (
-    "CREATE TRIGGER tasks_search_insert AFTER INSERT ON tasks BEGIN"
-    " INSERT OR IGNORE INTO task_search_pending (task_id) VALUES (NEW.id); END"
-)
+OPTIONS = "content='', tokenize='trigram case_sensitive 1', detail=none, columnsize=0"
+# Other names than before: a program of the version before would spoil what it takes for its own index.
 BY_OWNER = (
-    INDEX,
+    f"CREATE VIRTUAL TABLE task_search_index USING fts5(title, {OPTIONS})",
     # Half of a row's number is its owner, the other the task.
-    "INSERT INTO task_search (rowid, title)"
+    "INSERT INTO task_search_index (rowid, title)"
     " SELECT (user_id << 32) | id, title_folded FROM tasks ORDER BY user_id, id",
     # `owner_id` and `indexed` are what the index has, and has to be told to forget it; none of a task that is new.
-    "CREATE TABLE task_search_pending (task_id INTEGER PRIMARY KEY, owner_id INTEGER, indexed TEXT)",
-    NEW,
+    "CREATE TABLE task_search_changes (task_id INTEGER PRIMARY KEY, owner_id INTEGER, indexed TEXT)",
+    "CREATE TRIGGER tasks_search_insert AFTER INSERT ON tasks BEGIN"
+    " INSERT OR IGNORE INTO task_search_changes (task_id) VALUES (NEW.id); END",
     "CREATE TRIGGER tasks_search_update AFTER UPDATE OF title_folded, user_id ON tasks"
     " WHEN OLD.title_folded <> NEW.title_folded OR OLD.user_id <> NEW.user_id BEGIN"
-    " INSERT OR IGNORE INTO task_search_pending (task_id, owner_id, indexed)"
+    " INSERT OR IGNORE INTO task_search_changes (task_id, owner_id, indexed)"
     " VALUES (OLD.id, OLD.user_id, OLD.title_folded); END",
     "CREATE TRIGGER tasks_search_delete AFTER DELETE ON tasks BEGIN"
-    " INSERT OR IGNORE INTO task_search_pending (task_id, owner_id, indexed)"
+    " INSERT OR IGNORE INTO task_search_changes (task_id, owner_id, indexed)"
     " VALUES (OLD.id, OLD.user_id, OLD.title_folded); END",
 )
 BY_TASK = (
-    INDEX,
+    f"CREATE VIRTUAL TABLE task_search USING fts5(title, {OPTIONS})",
     "INSERT INTO task_search (rowid, title) SELECT id, title_folded FROM tasks",
     "CREATE TABLE task_search_pending (task_id INTEGER PRIMARY KEY, indexed TEXT)",
-    NEW,
+    "CREATE TRIGGER tasks_search_insert AFTER INSERT ON tasks BEGIN"
+    " INSERT OR IGNORE INTO task_search_pending (task_id) VALUES (NEW.id); END",
     "CREATE TRIGGER tasks_search_update AFTER UPDATE OF title_folded ON tasks"
     " WHEN OLD.title_folded <> NEW.title_folded BEGIN"
     " INSERT OR IGNORE INTO task_search_pending (task_id, indexed) VALUES (OLD.id, OLD.title_folded); END",
@@ -49,12 +45,12 @@ BY_TASK = (
 )
 
 
-def _replace(statements: tuple[str, ...], *newest: str) -> None:
+def _replace(tables: tuple[str, ...], statements: tuple[str, ...], newest: list[str]) -> None:
     connection = op.get_bind()
     if connection.dialect.name == "sqlite":
         for trigger in TRIGGERS:
             connection.exec_driver_sql(f"DROP TRIGGER {trigger}")
-        for table in ("task_search_pending", "task_search"):
+        for table in tables:
             connection.exec_driver_sql(f"DROP TABLE {table}")
         for statement in statements:
             connection.exec_driver_sql(statement)
@@ -64,9 +60,9 @@ def _replace(statements: tuple[str, ...], *newest: str) -> None:
 
 def upgrade() -> None:
     """Index the titles anew."""
-    _replace(BY_OWNER, "created_at", "id", "title_folded")
+    _replace(("task_search_pending", "task_search"), BY_OWNER, ["created_at", "id", "title_folded"])
 
 
 def downgrade() -> None:
     """Index them as before."""
-    _replace(BY_TASK, "created_at", "id")
+    _replace(("task_search_changes", "task_search_index"), BY_TASK, ["created_at", "id"])
