@@ -31,8 +31,8 @@ FEW_SCANNED = 200
 FEW_TAGGED = 500
 FEW_IN_RANGE = 1000
 # Of an owner's newest tasks so many say how frequent a text is, and so many with it that a page is soon full.
-NEWEST = 300
-FREQUENT = 3
+NEWEST = 200
+FREQUENT = 2
 _PERIOD = PERIOD // timedelta(microseconds=1)
 
 # The filters that look for a text in the title.
@@ -198,7 +198,7 @@ def _has_many(db: Session, owner_id: int | None) -> bool:
 
 def _on_sqlite(db: Session, owner_id: int | None, texts: Mapping[str, str]) -> Plan:
     needle = max(texts.values(), key=len)
-    if len(needle) >= search_index.TRIGRAM and _has_many(db, owner_id):
+    if len(needle) >= search_index.SHORTEST and _has_many(db, owner_id):
         few = FEW_OF_ALL if owner_id is None else FEW_FOUND
         found = search_index.find(db, owner_id, needle, few)
         if found is not None:
@@ -207,7 +207,7 @@ def _on_sqlite(db: Session, owner_id: int | None, texts: Mapping[str, str]) -> P
 
 
 def _scanned(db: Session, containing: Any, owner_id: int, needle: str) -> list[int] | None:
-    """The tasks with a text that is too short for a trigram, or not indexed yet, if they are very few."""
+    """The tasks with a text that is too short for the index, or not indexed yet, if they are very few."""
     asked = {"owner_id": owner_id, "needle": needle, "limit": FEW_SCANNED + 1}
     found = db.execute(containing, asked).scalars().all()
     return list(found) if len(found) <= FEW_SCANNED else None

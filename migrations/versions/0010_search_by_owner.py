@@ -17,8 +17,14 @@ OPTIONS = "content='', tokenize='trigram case_sensitive 1', detail=none, columns
 BY_OWNER = (
     f"CREATE VIRTUAL TABLE task_search_index USING fts5(title, {OPTIONS})",
     # Half of a row's number is its owner, the other the task.
+    # A mark ends each title, so that every pair of letters begins a trigram.
     "INSERT INTO task_search_index (rowid, title)"
-    " SELECT (user_id << 32) | id, title_folded FROM tasks ORDER BY user_id, id",
+    " SELECT (user_id << 32) | id, title_folded || char(3) FROM tasks ORDER BY user_id, id",
+    # All trigrams that there are, for finding those that begin with two letters.
+    "CREATE TABLE task_search_trigrams (trigram TEXT PRIMARY KEY) WITHOUT ROWID",
+    "CREATE VIRTUAL TABLE temp.task_search_terms USING fts5vocab(main, task_search_index, row)",
+    "INSERT INTO task_search_trigrams (trigram) SELECT term FROM temp.task_search_terms",
+    "DROP TABLE temp.task_search_terms",
     # `owner_id` and `indexed` are what the index has, and has to be told to forget it; none of a task that is new.
     "CREATE TABLE task_search_changes (task_id INTEGER PRIMARY KEY, owner_id INTEGER, indexed TEXT)",
     "CREATE TRIGGER tasks_search_insert AFTER INSERT ON tasks BEGIN"
@@ -65,4 +71,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Index them as before."""
-    _replace(("task_search_changes", "task_search_index"), BY_TASK, ["created_at", "id"])
+    _replace(
+        ("task_search_changes", "task_search_trigrams", "task_search_index"), BY_TASK, ["created_at", "id"]
+    )
