@@ -168,6 +168,8 @@ def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
     }
     # By the time they were created a tag's tasks stand in order.
     tag = filters.tag if filters.sort_by != "created_at" else None
+    if not (any(texts.values()) or ranges or tag):
+        return Plan()
     is_sqlite = db.get_bind().dialect.name == "sqlite"
     walks: tuple[str, ...] = ()
     if any(texts.values()):

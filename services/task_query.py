@@ -148,7 +148,8 @@ def page(db: Session, owner_id: int | None, filters: TaskFilters) -> PageOf[AnyR
     values |= {"owner_id": owner_id, "limit": filters.limit + 1}
 
     task_ids, walks, bounds = list_plan.plan(db, owner_id, filters)
-    names, values = (*names, *bounds), {**values, **bounds}
+    if bounds:
+        names, values = (*names, *bounds), {**values, **bounds}
     if task_ids is not None:
         values["task_ids"] = to_json(task_ids).decode()
 

@@ -20,7 +20,7 @@ from services import completion_times, task_service, transfer_service
 from tests.api import Api, Person
 
 NOW = datetime(2026, 5, 17, tzinfo=UTC)
-# Microseconds: by the digit, by the second, by the day, before it was begun, and over a century.
+# How long a task took, in microseconds.
 SPREADS: dict[str, Callable[[Random], int]] = {
     "at once": lambda _random: 0,
     "few alike": lambda random: random.choice((0, 0, 0, 5, 99, 3_600_000_000)),
@@ -164,7 +164,8 @@ def test_figures_are_of_one_moment_while_tasks_change(api: Api) -> None:
     assert seen == {(1.0,) * 6, (2.0,) * 6}
 
 
-def test_on_postgres_the_counts_by_owner_are_locked_first(api: Api) -> None:  # for its database
+@pytest.mark.usefixtures("api")
+def test_on_postgres_the_counts_by_owner_are_locked_first() -> None:
     """Triggers fire in the order of their names: in another one for each statement, writers would lock each other out."""
     if database.is_sqlite:
         pytest.skip("SQLite has one writer at a time")

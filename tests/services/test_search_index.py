@@ -156,6 +156,36 @@ def test_an_admin_finds_everybodys(api: Api, owner: Caller) -> None:
         assert found(None, TaskSearch(query=needle, limit=40)) == expected(None, needle), needle
 
 
+def test_a_text_that_only_older_tasks_have_often_is_found(owner: Caller) -> None:
+    def rename(db: Session) -> None:
+        for number in range(1, 151):
+            task_service.update_task(db, owner, number, {"title": f"An old habit {number}"})
+
+    database.write(rename)
+    index_all()
+    for needle in ("old habit", "ha", "habit 150"):
+        assert found(owner, TaskSearch(query=needle, limit=100)) == expected(owner, needle), needle
+
+
+def test_two_letters_are_looked_up_wherever_they_stand(
+    owner: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not database.is_sqlite:
+        pytest.skip("the index is SQLite's")
+    titles = {5: "qx first", 6: "in the middleqxmiddle", 7: "at the end qx", 8: "qx", 9: "q x"}
+    for number, title in titles.items():
+        values = {"title": title}
+        database.write(partial(task_service.update_task, user=owner, task_id=number, values=values))
+    index_all()
+    database.write(search_index.index_titles)
+    asked = partial(search_index.find, owner_id=owner.id, needle="qx", limit=50)
+    assert database.read(asked) == [5, 6, 7, 8]
+    # Two letters with very many others behind them are looked for in the titles.
+    monkeypatch.setattr(search_index, "MOST_TRIGRAMS", 1)
+    assert database.read(asked) is None
+    assert found(owner, TaskSearch(query="qx")) == [8, 7, 6, 5] == expected(owner, "qx")
+
+
 def test_tags_rare_and_frequent_are_listed_by_title(owner: Caller) -> None:
     def tag(db: Session) -> None:
         for number in range(1, 101):
