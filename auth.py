@@ -22,15 +22,15 @@ from passlib.context import CryptContext
 from sqlalchemy import and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
-import signing
 from account_models import program_tokens, sessions
 from config import settings
 from database import database, get_db
 from errors import AppError, Forbidden, NotAuthenticated, ServiceUnavailable
 from logging_config import logger
 from models import Caller, users
-from statements import prepared
-from threads import Threads
+from security import signing
+from storage.prepared import prepared
+from storage.threads import Threads
 
 ACCESS_TOKEN = "access"  # noqa: S105  # the name of a kind, not a secret
 PROGRAM_TOKEN_PREFIX = "tp_"  # noqa: S105  # by which a leaked one is recognised

@@ -15,7 +15,7 @@ from config import settings
 from database import Database, database
 from errors import AppError
 from logging_config import logger, setup_logging
-from services import user_service
+from services.accounts import user as user_service
 
 FOLDER = Path(__file__).resolve().parent
 

@@ -29,8 +29,8 @@ from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 from config import Settings, database_url, settings
 from errors import DatabaseUnavailable, InsufficientStorage
-from open_session import OpenSession
-from threads import Job, Threads, settle
+from storage.direct_session import OpenSession
+from storage.threads import Job, Threads, settle
 
 T = TypeVar("T")
 Work = Callable[[Session], T]

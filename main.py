@@ -8,16 +8,11 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-import stopping
 from config import settings
 from create_tables import check_schema
 from database import database
-from dispatch import RouteIndex
 from errors import Problem, install_error_handlers
-from limits import HostCheck, RateLimit
 from logging_config import setup_logging
-from middleware import RequestMiddleware
-from openapi import DESCRIPTION, TAGS, install_openapi
 from routers import (
     account,
     analytics,
@@ -33,8 +28,13 @@ from routers import (
 from routers.account_pages import add_account_pages
 from routers.dashboard import add_dashboard
 from routers.docs import add_docs_pages
-from routing import StrictRoute
 from services import background_tasks
+from web import shutdown
+from web.limits import HostCheck, RateLimit
+from web.middleware import RequestMiddleware
+from web.openapi import DESCRIPTION, TAGS, install_openapi
+from web.route_index import RouteIndex
+from web.routing import StrictRoute
 
 # What a page of another origin, where a setting lets it in, may send and read.
 REQUEST_HEADERS = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "X-Request-ID"]
@@ -54,7 +54,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     """Refuse an outdated schema; deliver what an earlier process left; at the end finish what is begun."""
     check_schema()
     _collect_garbage_less()
-    with stopping.in_time():
+    with shutdown.in_time():
         # A server runs this in the main thread, a test's client in one of its own.
         is_test = threading.current_thread() is not threading.main_thread()
         background_tasks.start(is_waited_for=is_test)

@@ -18,9 +18,10 @@ from create_tables import migrate
 from database import Database
 from models import Caller, task_history, tasks
 from schemas.flow import ForecastQuery, IntervalQuery
-from services import transfer_service, user_service
+from services.accounts import user as user_service
 from services.flow import answers, history
 from services.flow.question import ask
+from services.tasks import transfer as transfer_service
 
 ISSUES = Path(__file__).parents[1] / "tests" / "data" / "issue_tracker.json.gz"
 ROUNDS = 5

@@ -6,7 +6,7 @@ from typing import Any
 
 from database import database
 from main import app
-from open_session import OpenSession
+from storage.direct_session import OpenSession
 
 __all__ = ["app"]
 

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from database import database
-from services import backup_service
+from services.operations import backup as backup_service
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from database import database
 from errors import input_problems
-from services import user_service
+from services.accounts import user as user_service
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,9 @@ import argparse
 from datetime import UTC, datetime
 
 from database import database
-from services import account_mail, notification_service, outbox_service
+from services import notification_service
+from services.accounts import account_mail
+from services.delivery import backlog as outbox_service
 
 SHOWN = 10
 

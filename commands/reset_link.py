@@ -3,7 +3,7 @@
 import argparse
 
 from database import database
-from services import account_service
+from services.accounts import account as account_service
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from create_tables import migrate
 from database import database
-from services import backup_service
+from services.operations import backup as backup_service
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

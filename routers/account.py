@@ -11,7 +11,6 @@ from auth import CurrentUser, SignedIn
 from database import AnyRow, database
 from errors import Forbidden, ServiceUnavailable
 from models import Caller
-from routing import ReadSession, Router, WriteSession
 from schemas.account_export import AccountExport
 from schemas.accounts import (
     AccountUpdate,
@@ -24,17 +23,16 @@ from schemas.accounts import (
     UserRead,
 )
 from schemas.common import Message
-from services import (
-    account_export,
-    account_service,
-    attempt_service,
-    background_tasks,
-    link_service,
-    login_service,
-    password_rules,
-    removal_service,
-    user_service,
-)
+from services import background_tasks
+from services.accounts import account as account_service
+from services.accounts import attempt as attempt_service
+from services.accounts import export as account_export
+from services.accounts import link as link_service
+from services.accounts import login as login_service
+from services.accounts import password_rules
+from services.accounts import removal as removal_service
+from services.accounts import user as user_service
+from web.routing import ReadSession, Router, WriteSession
 
 router = Router(prefix="/auth", tags=["auth"])
 

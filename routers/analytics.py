@@ -6,10 +6,10 @@ from fastapi import Query, Request, Response
 
 from auth import AdminUser, CurrentUser
 from logging_config import logger
-from routing import ReadSession, Router, link_next
 from schemas.analytics import CompletionTimeStats, ProjectStats, SystemSummary, UserStats
 from schemas.common import Page
 from services import analytics_service
+from web.routing import ReadSession, Router, link_next
 
 router = Router(prefix="/analytics", tags=["analytics"], reads="analytics:read")
 

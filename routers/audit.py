@@ -6,9 +6,9 @@ from fastapi import Query, Request, Response
 
 from auth import AdminUser
 from database import AnyRow
-from routing import ReadSession, Router, link_next
 from schemas.audit import AuditEventRead, AuditFilters
-from services import audit_service
+from services.accounts import audit as audit_service
+from web.routing import ReadSession, Router, link_next
 
 router = Router(tags=["users"])
 

@@ -19,18 +19,16 @@ from errors import (
     invalid_input,
 )
 from models import LARGEST_ID
-from routing import ReadSession, Router, WriteSession
 from schemas.accounts import RefreshRequest, RegisterRequest, SessionRead, Token, UserRead
 from schemas.common import Message
-from services import (
-    account_service,
-    attempt_service,
-    background_tasks,
-    login_service,
-    password_rules,
-    session_service,
-    user_service,
-)
+from services import background_tasks
+from services.accounts import account as account_service
+from services.accounts import attempt as attempt_service
+from services.accounts import login as login_service
+from services.accounts import password_rules
+from services.accounts import session as session_service
+from services.accounts import user as user_service
+from web.routing import ReadSession, Router, WriteSession
 
 router = Router(prefix="/auth", tags=["auth"])
 

@@ -6,14 +6,14 @@ from fastapi import Depends, Path, Query, Response
 
 from auth import CurrentUser
 from errors import invalid_input
-from routers.negotiation import CSV, JSON, SVG, accepted
-from routing import ReadSession, Router
 from schemas import flow as shapes
 from schemas.flow import FlowQuery, ForecastQuery, IntervalQuery, ListQuery
 from services import flow
 from services.flow import tables
 from services.flow.definitions import DEFINITIONS
 from services.flow.question import ask
+from web.negotiation import CSV, JSON, SVG, accepted
+from web.routing import ReadSession, Router
 
 router = Router(prefix="/analytics", tags=["flow"], reads="analytics:read")
 

@@ -7,7 +7,6 @@ from fastapi import BackgroundTasks, Path, Query, Request, Response
 from auth import AdminUser, CurrentUser
 from database import AnyRow
 from models import LARGEST_ID
-from routing import ReadSession, Router, WriteSession, link_next
 from schemas.notifications import (
     CursorPage,
     FailedNotification,
@@ -18,7 +17,9 @@ from schemas.notifications import (
     PreferencesUpdate,
     Retried,
 )
-from services import background_tasks, notification_service, outbox_service
+from services import background_tasks, notification_service
+from services.delivery import backlog as outbox_service
+from web.routing import ReadSession, Router, WriteSession, link_next
 
 router = Router(prefix="/notifications", tags=["notifications"], reads="tasks:read", writes="tasks:write")
 

@@ -7,10 +7,10 @@ from fastapi import Path
 from auth import CurrentUser
 from database import AnyRow
 from models import LARGEST_ID
-from routing import ReadSession, Router, WriteSession
 from schemas.accounts import ProgramTokenCreate, ProgramTokenMade, ProgramTokenRead
 from schemas.common import Message
-from services import token_service
+from services.accounts import program_token as token_service
+from web.routing import ReadSession, Router, WriteSession
 
 router = Router(prefix="/auth/tokens", tags=["auth"])
 

@@ -11,11 +11,11 @@ from fastapi.responses import PlainTextResponse
 from config import Settings
 from errors import Forbidden, NotAuthenticated
 from logging_config import logger
-from metrics import CONTENT_TYPE
-from routing import Router
 from schemas.common import Message, Ready
 from schemas.tasks import SampleTask
-from services import health_service
+from services.operations import health as health_service
+from services.operations.metrics import CONTENT_TYPE
+from web.routing import Router
 
 
 async def _slow_task(message: str) -> None:

@@ -11,7 +11,6 @@ import auth
 from auth import AdminUser, CurrentUser
 from database import AnyRow, database
 from models import LARGEST_ID
-from routing import ReadSession, Router, WriteSession, link_next
 from schemas.common import Message
 from schemas.tasks import (
     HistoryEntry,
@@ -24,8 +23,10 @@ from schemas.tasks import (
     TaskSearch,
     TaskUpdate,
 )
-from services import background_tasks, task_service, transfer_service
-from services.task_query import reads_little
+from services import background_tasks, task_service
+from services.tasks import transfer as transfer_service
+from services.tasks.task_query import reads_little
+from web.routing import ReadSession, Router, WriteSession, link_next
 
 router = Router(prefix="/tasks", tags=["tasks"], reads="tasks:read", writes="tasks:write")
 

@@ -8,10 +8,13 @@ from auth import AdminUser, CurrentUser
 from database import AnyRow
 from errors import invalid_input
 from models import LARGEST_ID
-from routing import ReadSession, Router, WriteSession, link_next
 from schemas.accounts import UserDetails, UserFilters, UserReference, UserUpdate
 from schemas.common import Id, Message, Text
-from services import background_tasks, removal_service, user_admin_service, user_service
+from services import background_tasks
+from services.accounts import removal as removal_service
+from services.accounts import user as user_service
+from services.accounts import user_admin as user_admin_service
+from web.routing import ReadSession, Router, WriteSession, link_next
 
 router = Router(prefix="/users", tags=["users"], reads="tasks:read")
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from models import MicrosecondsBetween, duration_counts, owner_counts, tasks
 from services.bulk_numbers import as_text, read_numbers
-from statements import prepared
+from storage.prepared import prepared
 
 HOUR = 3_600_000_000  # microseconds
 PERCENTS = (50, 85, 95)

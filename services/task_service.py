@@ -16,11 +16,11 @@ from database import AnyRow
 from errors import Forbidden, InvalidInput, NotFound, PreconditionFailed
 from models import Caller, notifications, task_history, tasks, users
 from schemas.tasks import TaskFilters
-from services import task_query
 from services.paging import PageOf
-from services.task_query import TASK_COLUMNS, visible_tasks
-from statements import prepared
-from text import fold
+from services.tasks import task_query
+from services.tasks.task_query import TASK_COLUMNS, visible_tasks
+from storage.folding import fold
+from storage.prepared import prepared
 
 READ_ONLY_FIELDS = ("id", "created_at", "updated_at", "completed_at", "user_id")
 CLEARABLE_FIELDS = ("description", "due_at")

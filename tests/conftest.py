@@ -36,9 +36,9 @@ from database import Base, Database, database  # noqa: E402
 from main import app  # noqa: E402
 from services import background_tasks, completion_times  # noqa: E402
 from services.flow.history import kept as flow_records  # noqa: E402
-from tests.api import Api  # noqa: E402
-from tests.openapi_check import CheckedClient  # noqa: E402
-from tests.postgres import PostgresServer, PostgresUnavailable, postgres_server  # noqa: E402
+from tests.support.api import Api  # noqa: E402
+from tests.support.openapi_check import CheckedClient  # noqa: E402
+from tests.support.postgres import PostgresServer, PostgresUnavailable, postgres_server  # noqa: E402
 
 
 def pytest_collection_finish() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import create_engine, text
 
 from benchmarks.servers import Postgres
-from tests.server import ROOT, ServerProcess
+from tests.support.server import ROOT, ServerProcess
 
 
 class DrillFailed(AssertionError):

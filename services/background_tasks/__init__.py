@@ -9,18 +9,18 @@ import time
 
 from config import settings
 from database import database
-from services import search_index
 from services.background_tasks.analytics_tasks import Refresher, update_analytics_cache
-from services.background_tasks.email_tasks import send_task_completion_email
-from services.background_tasks.mail_tasks import deliver_mails, mail_pause
-from services.background_tasks.notification_tasks import (
+from services.background_tasks.retention_tasks import delete_old
+from services.delivery.mail_tasks import deliver_mails, mail_pause
+from services.delivery.notification_mails import send_task_completion_email
+from services.delivery.notification_tasks import (
     deliver_notices,
     process_task_assignment,
     send_task_notification,
 )
-from services.background_tasks.reminder_tasks import remind
-from services.background_tasks.retention_tasks import delete_old
-from services.background_tasks.worker import Worker
+from services.delivery.reminder_tasks import remind
+from services.delivery.worker import Worker
+from services.tasks import search_index
 
 __all__ = [
     "after_change",

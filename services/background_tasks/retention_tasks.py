@@ -13,7 +13,7 @@ from config import settings
 from database import AnyRow, database
 from logging_config import logger
 from models import notifications, task_history
-from services.background_tasks.reminder_tasks import LONGEST_OVERDUE
+from services.delivery.reminder_tasks import LONGEST_OVERDUE
 
 BATCH = 1000
 

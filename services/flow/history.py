@@ -34,7 +34,7 @@ from services.flow import replay
 from services.flow.question import Selection
 from services.flow.replay import NEVER, Events, Spells
 from services.flow.statistics import Integers
-from services.task_query import CONDITIONS
+from services.tasks.task_query import CONDITIONS
 
 # How many spells are kept for all accounts together: about 40 bytes each.
 MOST_KEPT = 1_000_000

@@ -8,10 +8,10 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 import auth
-import signing
 from errors import Forbidden, input_problems, invalid_input
 from models import Caller
 from schemas.flow import FlowQuery, ForecastQuery, IntervalQuery, ListQuery
+from security import signing
 from services.flow import answers
 from services.flow.charts import CHARTS
 from services.flow.question import Question, ask

@@ -15,9 +15,11 @@ from auth import token_hash
 from config import settings
 from database import Base, database
 from models import task_history
-from services import account_export, attempt_service, password_rules
-from tests.api import PASSWORD, Api
-from tests.mail import MailCatcher, mail_catcher
+from services.accounts import attempt as attempt_service
+from services.accounts import export as account_export
+from services.accounts import password_rules
+from tests.support.api import PASSWORD, Api
+from tests.support.mail import MailCatcher, mail_catcher
 
 NEW = "another long battery"
 

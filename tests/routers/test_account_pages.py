@@ -8,10 +8,10 @@ from fastapi.testclient import TestClient
 from config import settings
 from database import database
 from main import app
-from services import account_service
-from tests.api import Api
-from tests.chromium import BrowserPage, ChromiumUnavailable, browser_page
-from tests.serving import served
+from services.accounts import account as account_service
+from tests.support.api import Api
+from tests.support.chromium import BrowserPage, ChromiumUnavailable, browser_page
+from tests.support.serving import served
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from database import database
-from tests.api import Api, Person, assert_problem
 from tests.routers.test_transfer import tracker  # noqa: F401  # a fixture
+from tests.support.api import Api, Person, assert_problem
 
 STATUSES = ("pending", "in_progress", "completed")
 

@@ -10,8 +10,8 @@ from sqlalchemy import select
 import auth
 from account_models import refresh_tokens
 from database import database
-from services import session_service
-from tests.api import PASSWORD, Api
+from services.accounts import session as session_service
+from tests.support.api import PASSWORD, Api
 
 
 def log_in(client: TestClient, username: str = "ada") -> Any:

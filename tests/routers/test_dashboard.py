@@ -11,10 +11,10 @@ from fastapi.testclient import TestClient
 from main import app
 from routers.dashboard import DASHBOARD_CSP
 from routers.docs import STATIC
-from tests.api import PASSWORD, Api, Person
-from tests.chromium import BrowserPage, ChromiumUnavailable, browser_page
-from tests.serving import served
-from tests.tracker import issues
+from tests.support.api import PASSWORD, Api, Person
+from tests.support.chromium import BrowserPage, ChromiumUnavailable, browser_page
+from tests.support.serving import served
+from tests.support.tracker import issues
 
 YEAR = "from=2017-08-01&to=2018-07-31&interval=month&tz=Europe/Berlin"
 CHARTS = ("throughput", "cumulative-flow", "cycle-times", "aging", "forecast")

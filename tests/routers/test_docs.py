@@ -12,9 +12,9 @@ from fastapi.testclient import TestClient
 
 from main import app as program
 from routers.docs import DOCS_CSP, STATIC, add_docs_pages
-from tests.api import PASSWORD, Api
-from tests.chromium import BrowserPage, ChromiumUnavailable, browser_page
-from tests.serving import served
+from tests.support.api import PASSWORD, Api
+from tests.support.chromium import BrowserPage, ChromiumUnavailable, browser_page
+from tests.support.serving import served
 
 PAGES = ("/docs", "/redoc")
 

@@ -19,11 +19,11 @@ from database import database
 from main import app
 from services import background_tasks
 from services.flow import history
-from tests.api import Api, Person
 from tests.conftest import empty
-from tests.flow import HOUR, about, assert_durations, figures
-from tests.openapi_check import CheckedClient
-from tests.tracker import issues, moments, second
+from tests.support.api import Api, Person
+from tests.support.flow import HOUR, about, assert_durations, figures
+from tests.support.openapi_check import CheckedClient
+from tests.support.tracker import issues, moments, second
 
 BERLIN = ZoneInfo("Europe/Berlin")
 YEAR = "from=2016-01-01&to=2016-12-31&tz=Europe/Berlin"

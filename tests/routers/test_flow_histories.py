@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import time_machine
 
-from tests.api import Api, Person
-from tests.flow import HOUR, assert_durations, figures
+from tests.support.api import Api, Person
+from tests.support.flow import HOUR, assert_durations, figures
 
 
 class Clock:

@@ -13,8 +13,8 @@ from create_tables import newest_revision
 from database import database
 from main import app
 from models import notifications
-from tests.api import Api
-from tests.openapi_check import CheckedClient
+from tests.support.api import Api
+from tests.support.openapi_check import CheckedClient
 
 
 def figures(page: str) -> dict[str, float]:

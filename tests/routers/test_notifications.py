@@ -1,6 +1,6 @@
 """Notifications over HTTP: reading them, and choosing how they come."""
 
-from tests.api import Api
+from tests.support.api import Api
 
 
 def test_unread_come_first_and_then_the_newest(api: Api) -> None:

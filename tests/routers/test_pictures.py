@@ -14,9 +14,9 @@ from sqlalchemy import text
 
 from database import database
 from main import app
-from tests.api import Api, Person
-from tests.serving import served
-from tests.tracker import issues
+from tests.support.api import Api, Person
+from tests.support.serving import served
+from tests.support.tracker import issues
 
 SVG = "image/svg+xml"
 QUESTIONS = {

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 import auth
 from account_models import program_tokens
 from database import database
-from tests.api import Api, Person
+from tests.support.api import Api, Person
 
 
 def make(person: Person, *scopes: str, **fields: Any) -> Any:

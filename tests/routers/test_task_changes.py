@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from database import database
 from models import UtcDateTime
 from services import task_service
-from tests.api import Api, Person, assert_problem
+from tests.support.api import Api, Person, assert_problem
 
 
 def history(person: Person, task_id: int) -> list[tuple[str, dict[str, Any]]]:

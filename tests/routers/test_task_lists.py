@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.api import Api, Person, assert_problem
+from tests.support.api import Api, Person, assert_problem
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 SORTS = ("created_at", "updated_at", "due_at", "completed_at", "title", "priority", "id")

@@ -1,6 +1,6 @@
 """Tasks over HTTP."""
 
-from tests.api import Api
+from tests.support.api import Api
 
 
 def test_a_created_task_comes_back_with_its_defaults(api: Api) -> None:

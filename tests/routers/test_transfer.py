@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from database import database
-from services import transfer_service
-from tests.api import Api, Person, assert_problem
+from services.tasks import transfer as transfer_service
+from tests.support.api import Api, Person, assert_problem
 
 TRACKER = Path(__file__).parents[1] / "data" / "issue_tracker.json.gz"
 CSV = {"Content-Type": "text/csv"}

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from account_models import audit_events
 from database import database
 from models import task_history, users
-from tests.api import Api, Person
+from tests.support.api import Api, Person
 
 
 def names(answer: Any) -> list[str]:

@@ -18,9 +18,9 @@ from config import settings
 from database import database
 from manage import main as manage
 from models import users
-from services.background_tasks import mail_tasks
-from tests.api import PASSWORD, Api
-from tests.mail import MailCatcher, mail_catcher
+from services.delivery import mail_tasks
+from tests.support.api import PASSWORD, Api
+from tests.support.mail import MailCatcher, mail_catcher
 
 FORGOTTEN = {"email": "ada@example.com"}
 NEW = "another long battery"

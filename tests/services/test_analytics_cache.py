@@ -14,7 +14,7 @@ import redis
 from benchmarks.servers import free_port
 from config import settings
 from services.background_tasks.analytics_tasks import Refresher
-from tests.api import Api, Person
+from tests.support.api import Api, Person
 
 
 def entry(person: Person) -> Any:

@@ -16,8 +16,9 @@ from sqlalchemy.orm import Session
 
 from database import database
 from models import Caller, duration_counts, tasks
-from services import completion_times, task_service, transfer_service
-from tests.api import Api, Person
+from services import completion_times, task_service
+from services.tasks import transfer as transfer_service
+from tests.support.api import Api, Person
 
 NOW = datetime(2026, 5, 17, tzinfo=UTC)
 # How long a task took, in microseconds.

@@ -11,8 +11,9 @@ from sqlalchemy import text
 from database import database
 from models import Caller
 from schemas.tasks import TaskImport
-from services import task_service, transfer_service
-from tests.api import Api
+from services import task_service
+from services.tasks import transfer as transfer_service
+from tests.support.api import Api
 
 STATUSES = ("pending", "in_progress", "completed")
 PROJECTS = ("General", "b", "ç")

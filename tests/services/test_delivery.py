@@ -18,9 +18,9 @@ from database import Database, database
 from main import app
 from models import notifications
 from services import background_tasks
-from services.background_tasks import mail_tasks, outbox
-from tests.api import Api
-from tests.mail import MailCatcher, mail_catcher
+from services.delivery import mail_tasks, outbox
+from tests.support.api import Api
+from tests.support.mail import MailCatcher, mail_catcher
 
 
 @pytest.fixture

@@ -12,9 +12,11 @@ from database import database
 from models import Caller
 from schemas.flow import IntervalQuery
 from schemas.tasks import TaskImport
-from services import task_service, transfer_service, user_service
+from services import task_service
+from services.accounts import user as user_service
 from services.flow import answers
 from services.flow.question import ask
+from services.tasks import transfer as transfer_service
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 DAYS = 12

@@ -12,9 +12,9 @@ from account_models import account_mails
 from config import settings
 from database import database
 from models import notifications, task_history, tasks
-from services.background_tasks.reminder_tasks import remind
 from services.background_tasks.retention_tasks import delete_old
-from tests.api import Api, Person
+from services.delivery.reminder_tasks import remind
+from tests.support.api import Api, Person
 
 
 def at(**span: float) -> str:

@@ -14,9 +14,11 @@ from sqlalchemy.orm import Session
 from database import AnyRow, database
 from models import Caller, tasks
 from schemas.tasks import TaskFilters, TaskSearch
-from services import list_plan, search_index, task_query, task_service, transfer_service
-from tests.api import Api
-from text import fold
+from services import task_service
+from services.tasks import list_plan, search_index, task_query
+from services.tasks import transfer as transfer_service
+from storage.folding import fold
+from tests.support.api import Api
 
 WORDS = [
     "alpha",

@@ -1,0 +1,1 @@
+"""Accounts: logging in, sessions, tokens, links, removal."""

@@ -1,0 +1,140 @@
+"""Counting what was tried in vain, so that guessing gets slower and slower; the README says how slow.
+
+The counts are rows, shared by all workers and kept over a restart. An attempt is counted before it is
+checked and taken back when it succeeds: a thousand at once are a thousand attempts.
+"""
+
+import hashlib
+import math
+import secrets
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from account_models import attempts, known_addresses
+from errors import TooManyRequests
+from request_context import address_group, origin_var
+from storage.folding import fold
+
+LONGEST_DELAY = 15 * 60
+# How many failures go free: for an account from one address, for an account, for an address. Attempts that
+# are still being checked count too, so that these are also how many may log in at the same moment.
+FREE = {"both": 20, "account": 30, "address": 50}
+# Without a failure for this long a count begins anew.
+FORGOTTEN_AFTER = timedelta(days=1)
+KNOWN_FOR = timedelta(days=90)
+
+_LOCKED = (
+    select(attempts)
+    .where(attempts.c.key.in_(bindparam("keys", expanding=True)))
+    .order_by(attempts.c.key)
+    .with_for_update()
+)
+_UPDATE = update(attempts).where(attempts.c.key == bindparam("of_key"))
+_COUNT = _UPDATE.values(
+    failures=bindparam("count"), last_at=bindparam("at"), blocked_until=bindparam("until")
+)
+_TAKE_BACK = _UPDATE.where(attempts.c.failures > 0).values(
+    failures=attempts.c.failures - 1, blocked_until=bindparam("until")
+)
+_CLEAR = delete(attempts).where(attempts.c.key.in_(bindparam("keys", expanding=True)))
+_FORGET = delete(attempts).where(attempts.c.last_at < bindparam("before"))
+_KNOWN = select(known_addresses.c.last_seen_at).where(
+    known_addresses.c.user_id == bindparam("user_id"), known_addresses.c.address == bindparam("address")
+)
+
+
+# Both databases have ON CONFLICT, and SQLAlchemy a statement of its own for each.
+_INSERT_MISSING = {
+    "sqlite": sqlite.insert(attempts).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(attempts).on_conflict_do_nothing(),
+}
+_KNOW = {
+    "sqlite": sqlite.insert(known_addresses).on_conflict_do_update(
+        index_elements=["user_id", "address"], set_={"last_seen_at": bindparam("now")}
+    ),
+    "postgresql": postgresql.insert(known_addresses).on_conflict_do_update(
+        index_elements=["user_id", "address"], set_={"last_seen_at": bindparam("now")}
+    ),
+}
+
+
+def delay(failures: int, free: int) -> int:
+    """For how many seconds nothing is taken after so many failures."""
+    return 0 if failures < free else min(LONGEST_DELAY, 2 ** min(failures - free, 20))
+
+
+def keys_for(db: Session, what: str, user_id: int | None, name: str) -> list[str]:
+    """What an attempt on an account is counted under: the account, the caller's address, both together.
+
+    From an address that its owner has used the account from, under both together alone: what strangers try
+    elsewhere does not count there. An account that does not exist is counted like any other, by its name.
+    """
+    address = address_group(origin_var.get().address)
+    # Of a name nobody has only the hash is kept: people type passwords into the wrong field.
+    digest = hashlib.sha256(fold(name).encode("utf-8", "replace")).hexdigest()[:32]
+    account = digest if user_id is None else str(user_id)
+    both = f"{what}:both:{account}:{address}"
+    seen = db.execute(_KNOWN, {"user_id": -1 if user_id is None else user_id, "address": address}).scalar()
+    if seen is not None and seen > datetime.now(UTC) - KNOWN_FOR:
+        return [both]
+    return [f"{what}:account:{account}", f"{what}:address:{address}", both]
+
+
+def address_keys(what: str) -> list[str]:
+    """What an attempt is counted under that concerns no account."""
+    return [f"{what}:address:{address_group(origin_var.get().address)}"]
+
+
+def count(db: Session, keys: Sequence[str]) -> int:
+    """Count an attempt under each key; if one of them is to wait, count nothing and say for how many seconds."""
+    now = datetime.now(UTC)
+    if secrets.randbelow(100) == 0:
+        db.execute(_FORGET, {"before": now - FORGOTTEN_AFTER})
+    keys = sorted(keys)
+    fresh = [{"key": key, "failures": 0, "last_at": now, "blocked_until": now} for key in keys]
+    db.execute(_INSERT_MISSING[db.get_bind().dialect.name], fresh)
+    rows = db.execute(_LOCKED, {"keys": keys}).all()
+    # The time after the wait for the rows: what somebody wrote in the meantime is not to be in the future.
+    now = datetime.now(UTC)
+    wait: float = max((row.blocked_until - now).total_seconds() for row in rows)
+    if wait > 0:
+        return math.ceil(wait)
+    for row in rows:
+        failures = 1 + (row.failures if row.last_at > now - FORGOTTEN_AFTER else 0)
+        until = now + timedelta(seconds=delay(failures, FREE[row.key.split(":")[1]]))
+        db.execute(_COUNT, {"of_key": row.key, "count": failures, "at": now, "until": until})
+    return 0
+
+
+def take_back(db: Session, keys: Iterable[str], *, clear: bool = False) -> None:
+    """Undo what `count` did, for the attempt succeeded, or was none; with `clear` forget what one caller failed at.
+
+    Only under account and address together: else an attacker would guess anew each time the owner comes.
+    """
+    now = datetime.now(UTC)
+    keys = sorted(keys)
+    for key in keys:
+        db.execute(_TAKE_BACK, {"of_key": key, "until": now})
+    if clear:
+        db.execute(_CLEAR, {"keys": [key for key in keys if ":both:" in key]})
+
+
+def too_many(wait: int) -> TooManyRequests:
+    """What is said to somebody who is to wait."""
+    return TooManyRequests(
+        f"Too many attempts: wait {wait} seconds before the next one",
+        retry_after=wait,
+        code="too_many_attempts",
+    )
+
+
+def know_address(db: Session, user_id: int) -> None:
+    """Remember that an account's owner was at the address that the request comes from."""
+    now = datetime.now(UTC)
+    address = address_group(origin_var.get().address)
+    values = {"user_id": user_id, "address": address, "last_seen_at": now, "now": now}
+    db.execute(_KNOW[db.get_bind().dialect.name], values)

@@ -1,0 +1,88 @@
+"""Logging in: a transaction before the password is checked, which counts the attempt, and one after it."""
+
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from config import settings
+from models import Caller, users
+from services.accounts import attempt as attempt_service
+from services.accounts import audit as audit_service
+from services.accounts import session as session_service
+from services.accounts.session import Issued
+from storage.folding import fold
+
+_FOR_LOGIN = select(users.c.id, users.c.password_hash).where(
+    or_(func.lower(users.c.username) == bindparam("name"), users.c.email_folded == bindparam("email"))
+)
+_OF_CALLER = select(users.c.password_hash).where(users.c.id == bindparam("user_id"))
+_STATE = (
+    select(users.c.is_active, users.c.email_verified_at)
+    .where(users.c.id == bindparam("user_id"), users.c.password_hash == bindparam("hashed"))
+    .with_for_update()
+)
+_RENEW = (
+    update(users)
+    .where(users.c.id == bindparam("of_user"), users.c.password_hash == bindparam("hashed"))
+    .values(password_hash=bindparam("renewed"))
+)
+
+
+class Attempt(NamedTuple):
+    """Somebody who says who they are, and is yet to be believed; `wait` says that it is too soon."""
+
+    user_id: int | None
+    password_hash: str | None
+    keys: list[str]
+    wait: int
+
+
+def begin(db: Session, username: str) -> Attempt:
+    """Count an attempt to log in with a username, or else an email, in any letter case."""
+    # A username may not hold an "@", so that no name is another's email.
+    account = db.execute(_FOR_LOGIN, {"name": username.lower(), "email": fold(username)}).first()
+    user_id, hashed = (account.id, account.password_hash) if account is not None else (None, None)
+    keys = attempt_service.keys_for(db, "login", user_id, username)
+    return Attempt(user_id, hashed, keys, attempt_service.count(db, keys))
+
+
+def begin_for(db: Session, user: Caller) -> Attempt:
+    """Count an attempt of a caller to say their password once more."""
+    hashed = db.execute(_OF_CALLER, {"user_id": user.id}).scalar()
+    keys = attempt_service.keys_for(db, "login", user.id, user.username)
+    return Attempt(user.id, hashed, keys, attempt_service.count(db, keys))
+
+
+def fail(db: Session, attempt: Attempt, kind: str = "login_failed") -> None:
+    """Write down that it was the wrong password; it stays counted."""
+    audit_service.record(db, kind, user_id=attempt.user_id)
+
+
+def forgive(db: Session, attempt: Attempt) -> None:
+    """Take the attempt back, for it was the right password, or was never checked."""
+    attempt_service.take_back(db, attempt.keys)
+
+
+def succeed(db: Session, attempt: Attempt, renewed: str | None) -> Issued | str:
+    """Start a session for somebody who gave the right password; or the code of why it is refused nevertheless."""
+    user_id = attempt.user_id
+    attempt_service.take_back(db, attempt.keys, clear=True)
+    state = db.execute(_STATE, {"user_id": user_id, "hashed": attempt.password_hash}).first()
+    if state is None:
+        return "invalid_credentials"  # The password was changed, or the account deleted, in the meantime.
+    refused = None
+    if not state.is_active:
+        refused = "account_inactive"
+    elif settings.require_verified_email and state.email_verified_at is None:
+        refused = "email_not_verified"
+    if refused is not None:
+        audit_service.record(db, "login_refused", user_id=user_id, reason=refused)
+        return refused
+    if renewed is not None:
+        db.execute(_RENEW, {"of_user": user_id, "hashed": attempt.password_hash, "renewed": renewed})
+    assert user_id is not None
+    attempt_service.know_address(db, user_id)
+    issued = session_service.start(db, user_id)
+    audit_service.record(db, "login", actor_id=user_id, user_id=user_id, session_id=issued.session_id)
+    return issued

@@ -1,0 +1,69 @@
+"""Which passwords are refused, besides those that are too short."""
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+from config import settings
+from errors import invalid_input
+from storage.folding import fold
+
+COMMON = Path(__file__).with_name("common_passwords.txt")
+# Letters that are often written as digits and signs.
+_PLAIN = str.maketrans("0134578@$!", "oleastbasi")
+_ROWS = (
+    "abcdefghijklmnopqrstuvwxyz",
+    "01234567890123456789",
+    "qwertyuiop",
+    "asdfghjkl",
+    "zxcvbnm",
+    "qwertzuiop",
+    "azertyuiop",
+)
+
+
+def check(password: str, username: str, email: str, field: str = "password") -> None:
+    """Raise InvalidInput for a password that contains the username or the email, or is a common one where that is asked for."""
+    folded = fold(password)
+    problem = None
+    if fold(username) in folded:
+        problem = "The password may not contain the username"
+    elif fold(email) in folded:
+        problem = "The password may not contain the email address"
+    elif settings.refuse_common_passwords and is_common(password):
+        problem = "The password is one of those that are guessed first: take another"
+    if problem is not None:
+        raise invalid_input([{"pointer": f"#/{field}", "detail": problem}])
+
+
+@lru_cache(maxsize=1)
+def _common_words() -> frozenset[str]:
+    return frozenset(line.strip() for line in COMMON.read_text(encoding="utf-8").splitlines() if line.strip())
+
+
+def is_common(password: str) -> bool:
+    """Whether a password is a common one: a word of the list, or a run of keys, however it is dressed up.
+
+    Digits and signs before and behind do not help, nor digits for letters: `P@ssw0rd2024!` is `password`.
+    """
+    folded = fold(password)
+    bare = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", folded)
+    candidates = {folded, bare, folded.translate(_PLAIN), bare.translate(_PLAIN)}
+    candidates |= {re.sub(r"[^a-z]+$|^[^a-z]+", "", candidate) for candidate in candidates}
+    if not bare and len(folded) < 12:
+        return True  # A date, a telephone number.
+    return any(
+        candidate in _common_words() or _is_run(candidate) or _repeats(candidate)
+        for candidate in candidates
+        if candidate
+    )
+
+
+def _is_run(text: str) -> bool:
+    """Whether the keys stand side by side: `12345678`, `qwertyui`, `abcdefgh`, either way."""
+    return len(text) > 3 and any(text in row or text[::-1] in row for row in _ROWS)
+
+
+def _repeats(text: str) -> bool:
+    """Whether it is one piece again and again: `aaaaaaaa`, `abcabcabc`."""
+    return re.fullmatch(r"(.{1,4})\1+", text) is not None

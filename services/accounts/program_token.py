@@ -1,0 +1,63 @@
+"""Tokens for programs: what they may do is said when they are made, and they are shown only then."""
+
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy.orm import Session
+
+import auth
+from account_models import program_tokens
+from database import AnyRow
+from errors import NotFound, invalid_input
+from models import Caller
+from schemas.accounts import ProgramTokenCreate, ProgramTokenRead
+from services.accounts import audit as audit_service
+
+_COLUMNS = tuple(program_tokens.c[name] for name in ProgramTokenRead.model_fields)
+_INSERT = insert(program_tokens).returning(*_COLUMNS)
+_LIST = (
+    select(*_COLUMNS)
+    .where(program_tokens.c.user_id == bindparam("user_id"))
+    .order_by(program_tokens.c.id.desc())
+)
+_REVOKE = delete(program_tokens).where(
+    program_tokens.c.user_id == bindparam("user_id"), program_tokens.c.id == bindparam("token_id")
+)
+
+
+def create(db: Session, user: Caller, wanted: ProgramTokenCreate) -> dict[str, Any]:
+    """Make a token, which nobody can be shown again; raises Forbidden, InvalidInput."""
+    now = datetime.now(UTC)
+    if auth.ADMIN_SCOPE in wanted.scopes:
+        auth.require_admin(user)
+    if wanted.expires_at is not None and wanted.expires_at <= now:
+        raise invalid_input([{"pointer": "#/expires_at", "detail": "Input should be a time to come"}])
+    token = auth.PROGRAM_TOKEN_PREFIX + secrets.token_urlsafe(32)
+    values = {
+        "user_id": user.id,
+        "name": wanted.name,
+        "token_hash": auth.token_hash(token),
+        "last_four": token[-4:],
+        "scopes": [scope for scope in auth.SCOPES if scope in wanted.scopes],
+        "created_at": now,
+        "expires_at": wanted.expires_at,
+    }
+    row = db.execute(_INSERT, values).one()
+    audit_service.record(
+        db, "token_created", actor_id=user.id, user_id=user.id, token_id=row.id, scopes=row.scopes
+    )
+    return {**row._asdict(), "token": token}
+
+
+def list_tokens(db: Session, user: Caller) -> list[AnyRow]:
+    """The caller's tokens, newest first, without what they are used by."""
+    return list(db.execute(_LIST, {"user_id": user.id}).all())
+
+
+def revoke(db: Session, user: Caller, token_id: int) -> None:
+    """Have a token of the caller's refused from now on; raises NotFound."""
+    if db.execute(_REVOKE, {"user_id": user.id, "token_id": token_id}).rowcount == 0:  # type: ignore[attr-defined]
+        raise NotFound("Token not found", code="token_not_found")
+    audit_service.record(db, "token_revoked", actor_id=user.id, user_id=user.id, token_id=token_id)

@@ -1,0 +1,133 @@
+"""Deleting an account: its tasks go to somebody else or go with it, history keeps ids and loses the texts."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import and_, bindparam, delete, insert, literal, null, or_, select, update
+from sqlalchemy.orm import Session
+
+from config import settings
+from database import AnyRow
+from errors import Conflict, NotFound
+from models import Caller, task_history, tasks, users
+from services.accounts import audit as audit_service
+from services.background_tasks.analytics_tasks import cache_name
+
+# What people wrote, among the fields of a task.
+TEXTS = ("title", "description", "project", "tags")
+CHUNK = 500
+
+_ADMINS = (
+    select(users.c.id)
+    .where(users.c.role == "admin", users.c.is_active)
+    .order_by(users.c.id)
+    .with_for_update()
+)
+_HEIR = select(users.c.id).where(users.c.id == bindparam("user_id"), users.c.is_active)
+_MOVE = (
+    update(tasks)
+    .where(tasks.c.user_id == bindparam("of_user"))
+    .values(user_id=bindparam("heir"), updated_at=bindparam("now"), version=tasks.c.version + 1)
+)
+_DELETE_TASKS = delete(tasks).where(tasks.c.user_id == bindparam("of_user"))
+_DELETE_USER = delete(users).where(users.c.id == bindparam("of_user"))
+_CHUNK = (
+    select(task_history.c.id, task_history.c.changes)
+    .where(task_history.c.id > bindparam("after_id"))
+    .order_by(task_history.c.id)
+    .limit(CHUNK)
+)
+_BY_THEM = or_(
+    task_history.c.actor_id == bindparam("user_id"),
+    # What somebody else deleted of theirs.
+    and_(task_history.c.previous_owner_id == bindparam("user_id"), task_history.c.kind == "deleted"),
+)
+_OF_THEIR_TASKS = task_history.c.task_id.in_(
+    select(tasks.c.id).where(tasks.c.user_id == bindparam("user_id"))
+)
+_WRITTEN_BY_THEM = _CHUNK.where(_BY_THEM)
+_WRITTEN = _CHUNK.where(or_(_BY_THEM, _OF_THEIR_TASKS))
+_SCRUB = update(task_history).where(task_history.c.id == bindparam("row_id"))
+
+
+def keep_an_admin(db: Session, user_id: int) -> None:
+    """Raise Conflict if this is the last active admin; until the commit nobody else becomes less of one.
+
+    All admins are locked, always in the same order: of two who demote one another at once the second waits,
+    and then sees what the first did.
+    """
+    admins = list(db.execute(_ADMINS).scalars())
+    if admins == [user_id]:
+        raise Conflict("This is the last active admin: make somebody else one first", code="last_admin")
+
+
+def delete_account(db: Session, actor: Caller, account: AnyRow | Caller, heir_id: int | None) -> None:
+    """Delete an account, and its tasks unless they go to `heir_id`; raises Conflict, NotFound."""
+    keep_an_admin(db, account.id)
+    user_id, now = account.id, datetime.now(UTC)
+    if heir_id is not None and (
+        heir_id == user_id or db.execute(_HEIR, {"user_id": heir_id}).first() is None
+    ):
+        raise NotFound("User not found", code="user_not_found")
+    _forget_texts(db, user_id, with_tasks=heir_id is None)
+    _write_history(db, actor, user_id, heir_id, now)
+    if heir_id is not None:
+        moved = db.execute(_MOVE, {"of_user": user_id, "heir": heir_id, "now": now})
+    else:
+        moved = db.execute(_DELETE_TASKS, {"of_user": user_id})
+    db.execute(_DELETE_USER, {"of_user": user_id})
+    audit_service.record(
+        db,
+        "user_deleted",
+        actor_id=actor.id,
+        user_id=user_id,
+        tasks=moved.rowcount,  # type: ignore[attr-defined]
+        transfer_to=heir_id,
+    )
+
+
+def _write_history(db: Session, actor: Caller, user_id: int, heir_id: int | None, now: datetime) -> None:
+    """What becomes of each task, in one statement: there may be a hundred thousand."""
+    gone = heir_id is None
+    columns: dict[str, Any] = {
+        "task_id": tasks.c.id,
+        "actor_id": literal(actor.id),
+        "kind": literal("deleted" if gone else "assigned"),
+        "created_at": literal(now, task_history.c.created_at.type),
+        "changes": literal({"user_id": {"from": user_id, "to": heir_id}}, task_history.c.changes.type),
+        "owner_id": null() if gone else literal(heir_id),
+        "status": null() if gone else tasks.c.status,
+        "previous_owner_id": tasks.c.user_id,
+        "previous_status": tasks.c.status,
+    }
+    rows = select(*(column.label(name) for name, column in columns.items())).where(tasks.c.user_id == user_id)
+    db.execute(insert(task_history).from_select(list(columns), rows))
+
+
+def _forget_texts(db: Session, user_id: int, *, with_tasks: bool) -> None:
+    """Take the texts out of the history of what a person did and, if they go too, of the person's tasks."""
+    for rows in _chunks(db, user_id, with_tasks=with_tasks):
+        scrubbed = [
+            {"row_id": row.id, "changes": _without_texts(row.changes)}
+            for row in rows
+            if any(name in row.changes for name in TEXTS)
+        ]
+        if scrubbed:
+            db.execute(_SCRUB, scrubbed)
+
+
+def _chunks(db: Session, user_id: int, *, with_tasks: bool) -> Iterator[list[AnyRow]]:
+    after_id, statement = -1, _WRITTEN if with_tasks else _WRITTEN_BY_THEM
+    while rows := list(db.execute(statement, {"user_id": user_id, "after_id": after_id}).all()):
+        yield rows
+        after_id = rows[-1].id
+
+
+def _without_texts(changes: dict[str, Any]) -> dict[str, Any]:
+    return {name: {"from": None, "to": None} if name in TEXTS else change for name, change in changes.items()}
+
+
+def forget_cache(user_id: int) -> None:
+    """Take away the figures that other programs were given of an account that is gone."""
+    (settings.cache_dir / f"{cache_name(user_id)}.json").unlink(missing_ok=True)

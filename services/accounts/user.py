@@ -1,0 +1,115 @@
+"""Accounts: making them, finding them."""
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+import auth
+from database import AnyRow, Database
+from errors import BadRequest, NotFound, invalid_input
+from models import users
+from schemas.accounts import RegisterRequest, UserRead
+from services.accounts import audit as audit_service
+from services.accounts import password_rules
+from storage.folding import fold
+
+USER_COLUMNS = tuple(users.c[name] for name in UserRead.model_fields)
+
+_BY_NAME = select(users.c.id).where(func.lower(users.c.username) == bindparam("name"))
+_BY_EMAIL = select(users.c.id).where(users.c.email_folded == bindparam("email"))
+_REFERENCE = select(users.c.id, users.c.username).where(func.lower(users.c.username) == bindparam("name"))
+
+
+def check_username_free(db: Session, username: str) -> None:
+    """Raise BadRequest where the username is taken, in any letter case."""
+    if db.execute(_BY_NAME, {"name": username.lower()}).first() is not None:
+        raise BadRequest("Username already registered", code="username_taken")
+
+
+def check_free(db: Session, username: str, email: str) -> None:
+    """Raise BadRequest where the username or the email is taken, in any letter case."""
+    check_username_free(db, username)
+    if db.execute(_BY_EMAIL, {"email": fold(email)}).first() is not None:
+        raise BadRequest("Email already registered", code="email_taken")
+
+
+def create_user(
+    db: Session,
+    username: str,
+    email: str,
+    password_hash: str,
+    role: str = "member",
+    *,
+    verified: bool = False,
+) -> AnyRow:
+    """Make an account; raises BadRequest where its name or email is taken."""
+    check_free(db, username, email)
+    now = datetime.now(UTC)
+    values = {
+        "username": username,
+        "email": email,
+        "email_folded": fold(email),
+        "password_hash": password_hash,
+        "is_active": True,
+        "role": role,
+        "created_at": now,
+        "email_verified_at": now if verified else None,
+    }
+    try:
+        with db.begin_nested():
+            row = db.execute(insert(users).values(values).returning(*USER_COLUMNS)).one()
+    except IntegrityError:
+        # Somebody else registered it between the look and the insert.
+        check_free(db, username, email)
+        raise
+    audit_service.record(db, "user_created", user_id=row.id, role=role)
+    return row
+
+
+def changes(account: Any, values: Mapping[str, Any], writable: Collection[str]) -> dict[str, Any]:
+    """What the values change of an account; raises InvalidInput for a read-only field that is sent with another value."""
+    differing = {name: value for name, value in values.items() if value != getattr(account, name)}
+    if refused := [name for name in differing if name not in writable]:
+        detail = "Read-only: leave it out, or send the value it has"
+        raise invalid_input([{"pointer": f"#/{name}", "detail": detail} for name in refused])
+    return {name: value for name, value in differing.items() if value is not None}
+
+
+def look_up(db: Session, username: str) -> AnyRow:
+    """Id and name of exactly this account, in any letter case; raises NotFound."""
+    row = db.execute(_REFERENCE, {"name": username.lower()}).first()
+    if row is None:
+        raise NotFound("User not found", code="user_not_found")
+    return row
+
+
+def create_first_admin(db: Database, username: str, email: str, password: str) -> bool:
+    """Make an admin's account unless one of that name is there already; whether it was made."""
+    # The same rules as for everybody; raises ValueError.
+    wanted = RegisterRequest(username=username, email=email, password=password)
+
+    def is_there(session: Session) -> bool:
+        return session.execute(_BY_NAME, {"name": username.lower()}).first() is not None
+
+    if db.read(is_there):
+        return False
+    password_rules.check(password, username, email)
+    password_hash = auth.hash_password(password)
+
+    def work(session: Session) -> bool:
+        if is_there(session):
+            return False
+        create_user(session, wanted.username, wanted.email, password_hash, role="admin", verified=True)
+        return True
+
+    try:
+        return db.write(work)
+    except BadRequest:
+        # Another process may have made it between the look and the insert.
+        if db.read(is_there):
+            return False
+        raise

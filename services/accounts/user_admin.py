@@ -1,0 +1,79 @@
+"""What admins do with accounts."""
+
+from typing import Any
+
+from sqlalchemy import Select, bindparam, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from database import AnyRow
+from errors import NotFound
+from models import Caller, users
+from schemas.accounts import UserDetails, UserFilters
+from services.accounts import audit as audit_service
+from services.accounts import removal as removal_service
+from services.accounts import session as session_service
+from services.accounts import user as user_service
+from services.paging import PageOf, keyset_by_id
+from storage.folding import pattern
+
+_COLUMNS = tuple(users.c[name] for name in UserDetails.model_fields)
+_ONE = select(*_COLUMNS).where(users.c.id == bindparam("user_id"))
+_LOCKED = _ONE.with_for_update()
+_UPDATE = update(users).where(users.c.id == bindparam("of_user")).returning(*_COLUMNS)
+_CONDITIONS: dict[str, Any] = {
+    "search": or_(
+        func.lower(users.c.username).like(bindparam("search"), escape="\\"),
+        users.c.email_folded.like(bindparam("search"), escape="\\"),
+    ),
+    "role": users.c.role == bindparam("role"),
+    "is_active": users.c.is_active == bindparam("is_active"),
+}
+
+
+def list_users(db: Session, filters: UserFilters) -> PageOf[AnyRow]:
+    """A page of the accounts, newest first."""
+    values = {name: getattr(filters, name) for name in _CONDITIONS if getattr(filters, name) is not None}
+    statement: Select[Any] = select(*_COLUMNS).where(*(_CONDITIONS[name] for name in values))
+    if "search" in values:
+        values["search"] = pattern(values["search"])
+    return keyset_by_id(db, statement, users.c.id, filters, values)
+
+
+def get_user(db: Session, user_id: int) -> AnyRow:
+    """An account; raises NotFound."""
+    return _found(db.execute(_ONE, {"user_id": user_id}).first())
+
+
+def _found(row: AnyRow | None) -> AnyRow:
+    if row is None:
+        raise NotFound("User not found", code="user_not_found")
+    return row
+
+
+def update_user(db: Session, actor: Caller, user_id: int, values: dict[str, Any]) -> AnyRow:
+    """Change an account's role, or switch it off or on; raises NotFound, Conflict, InvalidInput."""
+    if values.get("role") == "member" or values.get("is_active") is False:
+        removal_service.keep_an_admin(db, user_id)
+    before = _found(db.execute(_LOCKED, {"user_id": user_id}).first())
+    changes = user_service.changes(before, values, ("role", "is_active"))
+    if not changes:
+        return before
+    after = db.execute(_UPDATE.values(changes), {"of_user": user_id}).one()
+    if "role" in changes:
+        audit_service.record(
+            db, "role_changed", actor_id=actor.id, user_id=user_id, before=before.role, after=after.role
+        )
+    if "is_active" in changes:
+        kind = "user_enabled" if after.is_active else "user_disabled"
+        audit_service.record(db, kind, actor_id=actor.id, user_id=user_id)
+        if not after.is_active:
+            session_service.end_all(db, user_id)
+    return after
+
+
+def end_sessions(db: Session, actor: Caller, user_id: int) -> int:
+    """End all sessions of an account; how many; raises NotFound."""
+    get_user(db, user_id)
+    ended = session_service.end_all(db, user_id)
+    audit_service.record(db, "sessions_ended", actor_id=actor.id, user_id=user_id, sessions_ended=ended)
+    return ended

@@ -1,0 +1,1 @@
+"""Delivery: notifications and mails, from their row to the mail."""

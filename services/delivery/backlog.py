@@ -1,0 +1,24 @@
+"""All that goes out by mail: notifications and mails about accounts, which wait in tables of their own."""
+
+from sqlalchemy.orm import Session
+
+from services import notification_service
+from services.accounts import account_mail
+from services.notification_service import Backlog
+
+
+def backlog(db: Session) -> Backlog:
+    """What is not delivered: notifications by state, mails about accounts as `account_mail` or `failed`."""
+    about_accounts = account_mail.backlog(db)
+    waiting = notification_service.backlog(db)
+    waiting["account_mail"] = (about_accounts.waiting, about_accounts.due_at)
+    failed, _ = waiting["failed"]
+    waiting["failed"] = (failed + about_accounts.failed, None)
+    return waiting
+
+
+def retry_failed(db: Session, notification_id: int | None = None) -> int:
+    """Have what was given up sent again, all or one notification; how many."""
+    retried = notification_service.retry_failed(db, notification_id)
+    # The number names a notification; a mail about an account may have the same.
+    return retried if notification_id is not None else retried + account_mail.retry_failed(db)

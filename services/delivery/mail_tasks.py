@@ -1,0 +1,249 @@
+"""Sending mails: in batches over a few connections, in a thread of their own.
+
+Nothing else waits for the mail server. A row is sent by whoever has the claim on it and has time enough left;
+what fails is tried again, later each time, and in the end kept as failed with what the server said.
+"""
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+import aiosmtplib
+from sqlalchemy import bindparam, case, delete, select, update
+
+from account_models import account_mails
+from config import settings
+from database import AnyRow, database
+from logging_config import logger
+from models import notifications
+from services import email_service
+from services.accounts import account_mail
+from services.delivery import notification_mails as email_tasks
+from services.delivery.notification_tasks import people_of
+from services.delivery.outbox import (
+    DUE_NEXT,
+    Letter,
+    Outbox,
+    claim_statement,
+    ends_soon,
+    is_claimed,
+    later_statement,
+    said,
+)
+from services.email_service import Mail, MailServer
+
+BATCH = 20
+# How long the mail server is left alone, at most, after it could not be reached.
+LONGEST_PAUSE = 60.0
+
+# -- mails about accounts ------------------------------------------------------------------------------
+
+_CLAIM_ABOUT_ACCOUNTS = (
+    claim_statement(account_mails, batch=BATCH)
+    .values(attempts=account_mails.c.attempts + 1)
+    .returning(*(account_mails.c[name] for name in ("id", "attempts", "next_attempt_at")))
+)
+
+
+async def _letters_about_accounts(rows: Sequence[AnyRow]) -> list[Letter]:
+    def compose(row: AnyRow) -> Any:
+        return database.write_async(lambda db: account_mail.compose(db, row))
+
+    return [Letter([row], partial(compose, row)) for row in rows]
+
+
+_ABOUT_ACCOUNTS = Outbox(
+    "Account mail",
+    (_CLAIM_ABOUT_ACCOUNTS,),
+    _letters_about_accounts,
+    later_statement(account_mails),
+    delete(account_mails).where(is_claimed(account_mails)),
+)
+
+# -- mails of notifications ----------------------------------------------------------------------------
+
+_COLUMNS = tuple(
+    notifications.c[name]
+    for name in (
+        "id",
+        "user_id",
+        "kind",
+        "task_id",
+        "task_title",
+        "actor_id",
+        "created_at",
+        "due_at",
+        "state",
+        "attempts",
+        "next_attempt_at",
+    )
+)
+_CLAIM = (
+    claim_statement(notifications, notifications.c.state == "mail", batch=BATCH)
+    .values(attempts=notifications.c.attempts + 1)
+    .returning(*_COLUMNS)
+)
+_DIGEST_DUE = (notifications.c.state == "digest", notifications.c.next_attempt_at <= bindparam("now"))
+# All that is in one person's digest, at once: on Postgres a second process waits here and then finds none due.
+_CLAIM_DIGEST = (
+    update(notifications)
+    .where(
+        *_DIGEST_DUE,
+        notifications.c.user_id
+        == select(notifications.c.user_id)
+        .where(*_DIGEST_DUE)
+        .order_by(notifications.c.next_attempt_at, notifications.c.id)
+        .limit(1)
+        .scalar_subquery(),
+    )
+    .values(next_attempt_at=bindparam("until"), attempts=notifications.c.attempts + 1)
+    .returning(*_COLUMNS)
+)
+
+
+async def _letters_of_notifications(rows: Sequence[AnyRow]) -> list[Letter]:
+    """A mail for each row, or for all of a digest; none for somebody who is gone or disabled."""
+    ids = {row.user_id for row in rows} | {row.actor_id for row in rows}
+    people: dict[int, Any] = await database.read_async(lambda db: people_of(db, ids))
+
+    async def compose(about: Sequence[AnyRow]) -> Mail | None:
+        person = people.get(about[0].user_id)
+        if person is None or not person.is_active:
+            return None
+        is_digest = about[0].state == "digest"
+        return email_tasks.digest_of(about, people) if is_digest else email_tasks.mail_of(about[0], people)
+
+    grouped = groupby(rows, key=lambda row: (row.user_id, row.state) if row.state == "digest" else row.id)
+    return [Letter(about, partial(compose, about)) for about in (list(group) for _, group in grouped)]
+
+
+_OF_NOTIFICATIONS = Outbox(
+    "Mail for notification",
+    (_CLAIM, _CLAIM_DIGEST),
+    _letters_of_notifications,
+    later_statement(notifications).values(
+        state=case((DUE_NEXT.is_(None), "failed"), else_=notifications.c.state)
+    ),
+    update(notifications)
+    .where(is_claimed(notifications))
+    .values(state="delivered", next_attempt_at=None, delivered_at=bindparam("sent_at"), last_error=None),
+)
+
+# In this order: somebody waits for the link to log in with.
+OUTBOXES = (_ABOUT_ACCOUNTS, _OF_NOTIFICATIONS)
+
+
+async def claim_mails() -> tuple[Outbox, list[AnyRow]] | None:
+    """Rows of one outbox that are due and then ours to send for a while; None if there are none."""
+    return await database.write_async(_claim)
+
+
+def _claim(db: Any) -> tuple[Outbox, list[AnyRow]] | None:
+    return next(((outbox, rows) for outbox in OUTBOXES if (rows := outbox.claim(db))), None)
+
+
+# -- sending -------------------------------------------------------------------------------------------
+
+
+class _Pause:
+    """How long the mail server is left alone after it could not be reached: longer each time."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self._until = 0.0
+
+    def begin(self) -> None:
+        self.failures += 1
+        longest = min(LONGEST_PAUSE, settings.mail_retry_seconds * 2 ** min(self.failures - 1, 10))
+        self._until = time.monotonic() + longest * random.uniform(0.5, 1)  # noqa: S311  # so that processes spread
+
+    def end(self) -> None:
+        self.failures, self._until = 0, 0.0
+
+    def is_over(self) -> bool:
+        return time.monotonic() >= self._until
+
+
+mail_pause = _Pause()
+
+
+def deliver_mails(ending: threading.Event) -> None:
+    """Send what is due, until there is no more or the program ends."""
+    if not settings.smtp_server:
+        asyncio.run(_go_without_server())
+    elif mail_pause.is_over():
+        asyncio.run(_deliver(ending))
+
+
+async def _go_without_server() -> None:
+    """What waits for a mail server that is not set any more, digests and mails about accounts: into the log."""
+    while claimed := await claim_mails():
+        outbox, rows = claimed
+        for letter in await outbox.letters(rows):
+            if (mail := await letter.compose()) is not None:
+                email_service.log_unsent(mail.to, mail.subject)
+        await outbox.delivered(rows)
+
+
+async def _deliver(ending: threading.Event) -> None:
+    # One goes ahead: while the mail server can't be reached, it is not asked several times at once.
+    goes_on = await _serve(ending, rounds=1)
+    # A server may close a connection after so many mails: then they go on over new ones.
+    while goes_on and not ending.is_set():
+        goes_on = any(await asyncio.gather(*(_serve(ending) for _ in range(settings.smtp_connections))))
+
+
+async def _serve(ending: threading.Event, rounds: int | None = None) -> bool:
+    """Send one batch after another over one connection; whether any mail was sent."""
+    sent = 0
+    claimed = await claim_mails()
+    if claimed is None:
+        return False
+    try:
+        async with email_service.mail_server() as server:
+            mail_pause.end()
+            while claimed:
+                sent += await _send(server, *claimed, ending)
+                rounds = None if rounds is None else rounds - 1
+                if ending.is_set() or not server.is_open or rounds == 0:
+                    break
+                claimed = await claim_mails()
+    except (aiosmtplib.SMTPException, OSError) as error:
+        mail_pause.begin()
+        logger.warning("The mail server can't be reached; mails are sent later: %s", said(error))
+        if claimed is not None:
+            outbox, rows = claimed
+            await outbox.failed(rows, error)
+        return False
+    return sent > 0
+
+
+async def _send(server: MailServer, outbox: Outbox, rows: Sequence[AnyRow], ending: threading.Event) -> int:
+    """Send the mails of the claimed rows, and write down what became of each; how many were sent."""
+    sent = 0
+    for letter in await outbox.letters(rows):
+        first = letter.rows[0]
+        if ending.is_set() or not server.is_open or ends_soon(first):
+            await outbox.released(letter.rows)
+            continue
+        try:
+            if (mail := await letter.compose()) is not None:
+                await server.send(mail)
+        except Exception as error:  # noqa: BLE001  # a mail that can't be sent must not keep the others from it
+            logger.warning(
+                "%s %s was not sent (attempt %s): %s",
+                outbox.name,
+                first.id,
+                first.attempts,
+                said(error),
+            )
+            await outbox.failed(letter.rows, error)
+        else:
+            sent += 1
+            await outbox.delivered(letter.rows)
+    return sent

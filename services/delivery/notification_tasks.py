@@ -1,0 +1,148 @@
+"""Telling owners what happened to their tasks, from the rows that the changes wrote.
+
+First comes the line in the log; a row that is to be mailed is then left to `mail_tasks`.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.orm import Session
+
+from config import settings
+from database import AnyRow, database
+from logging_config import logger, together
+from models import notifications, tasks, users
+from services import notification_service
+from services.delivery import notification_mails as email_tasks
+from services.delivery.outbox import claim_statement
+from services.email_service import log_unsent, send_email_async
+
+BATCH = 500
+LEASE = timedelta(minutes=1)
+
+
+_CLAIM = claim_statement(notifications, notifications.c.state == "waiting", batch=BATCH).returning(
+    *(notifications.c[name] for name in ("id", "user_id", "kind", "task_id", "task_title", "actor_id")),
+    notifications.c.created_at,
+    notifications.c.due_at,
+)
+_SETTLE = update(notifications).where(
+    notifications.c.id.in_(bindparam("ids", expanding=True)), notifications.c.state == "waiting"
+)
+_DELIVERED = _SETTLE.values(state="delivered", delivered_at=bindparam("now"), next_attempt_at=None)
+_MAIL = _SETTLE.values(state="mail", next_attempt_at=bindparam("now"))
+_DIGEST = _SETTLE.values(state="digest", next_attempt_at=bindparam("due"))
+_PEOPLE = select(users.c.id, users.c.username, users.c.email, users.c.is_active).where(
+    users.c.id.in_(bindparam("ids", expanding=True))
+)
+_TITLE = select(tasks.c.title).where(tasks.c.id == bindparam("task_id"))
+
+
+def send_task_notification(user_id: int, task_title: str, action: str) -> None:
+    """Tell an account, in the log, what happened to one of its tasks."""
+    logger.info("Notification sent to user %s: Task '%s' was %s", user_id, task_title, action)
+
+
+async def process_task_assignment(task_id: int, assigned_user_id: int, assigner_user_id: int) -> None:
+    """Tell an account, in the log and by mail, that a task was given to it; what goes wrong is logged."""
+    try:
+        title = database.read(lambda db: db.execute(_TITLE, {"task_id": task_id}).scalar())
+        people = database.read(lambda db: people_of(db, {assigned_user_id, assigner_user_id}))
+        if title is None or assigned_user_id not in people:
+            return
+        send_task_notification(assigned_user_id, title, "assigned")
+        assigner = people[assigner_user_id].username if assigner_user_id in people else "somebody"
+        subject, body = email_tasks.assignment(title, assigner)
+        await send_email_async(people[assigned_user_id].email, subject, body)
+    except Exception as error:  # noqa: BLE001  # one that fails must not stop the next
+        logger.warning("Assignment of task %s was not told to user %s: %s", task_id, assigned_user_id, error)
+
+
+def people_of(db: Session, ids: Iterable[int]) -> dict[int, AnyRow]:
+    """Name, address and whether active, of each of these accounts that is there."""
+    return {row.id: row for row in db.execute(_PEOPLE, {"ids": sorted(ids)})}
+
+
+def next_digest(now: datetime) -> datetime:
+    """When the next daily digest is made up."""
+    today = now.replace(hour=settings.digest_hour, minute=0, second=0, microsecond=0)
+    return today if today > now else today + timedelta(days=1)
+
+
+class _Outcome:
+    """What became of a batch, to be written together with the next claim."""
+
+    def __init__(self) -> None:
+        self.delivered: list[int] = []
+        self.mail: list[int] = []
+        self.digest: list[int] = []
+
+    def write(self, db: Session, now: datetime) -> None:
+        if self.delivered:
+            db.execute(_DELIVERED, {"ids": self.delivered, "now": now})
+        if self.mail:
+            db.execute(_MAIL, {"ids": self.mail, "now": now})
+        if self.digest:
+            db.execute(_DIGEST, {"ids": self.digest, "due": next_digest(now)})
+
+
+def deliver_notices() -> tuple[set[int], bool]:
+    """Deliver the notices that are due; whom they were for, and whether there is mail to send now."""
+    told: set[int] = set()
+    outcome, has_mail = _Outcome(), False
+    while True:
+        claimed = database.write(_settle_and_claim(outcome))
+        has_mail = has_mail or bool(outcome.mail)
+        if not claimed:
+            return told, has_mail
+        claimed.sort(key=lambda row: row.id)
+        told.update(row.user_id for row in claimed)
+        outcome = _deliver(claimed)
+
+
+def _settle_and_claim(outcome: _Outcome) -> Callable[[Session], list[AnyRow]]:
+    def work(db: Session) -> list[AnyRow]:
+        now = datetime.now(UTC)
+        outcome.write(db, now)
+        return list(db.execute(_CLAIM, {"now": now, "until": now + LEASE}))
+
+    return work
+
+
+def _deliver(claimed: list[AnyRow]) -> _Outcome:
+    """Write the lines of a batch into the log, and sort out whom to send a mail."""
+    outcome = _Outcome()
+    wanted: dict[tuple[int, str], str] = database.read(
+        lambda db: notification_service.deliveries(db, {row.user_id for row in claimed})
+    )
+    mailed = []
+    with together():
+        for row in claimed:
+            send_task_notification(row.user_id, row.task_title, row.kind.replace("_", " "))
+    for row in claimed:
+        delivery = wanted.get((row.user_id, row.kind), notification_service.USUAL[row.kind])
+        if delivery == "daily":
+            outcome.digest.append(row.id)
+        elif delivery == "never":
+            outcome.delivered.append(row.id)
+        elif settings.smtp_server:
+            outcome.mail.append(row.id)
+        else:
+            outcome.delivered.append(row.id)
+            mailed.append(row)
+    if mailed:
+        _log_mails(mailed)
+    return outcome
+
+
+def _log_mails(rows: list[AnyRow]) -> None:
+    """Without a mail server, say in the log what would have been sent to whom."""
+    ids = {row.user_id for row in rows} | {row.actor_id for row in rows}
+    people: dict[int, Any] = database.read(lambda db: people_of(db, ids))
+    with together():
+        for row in rows:
+            if row.user_id in people and people[row.user_id].is_active:
+                mail = email_tasks.mail_of(row, people)
+                log_unsent(mail.to, mail.subject)

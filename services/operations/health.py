@@ -1,0 +1,131 @@
+"""Whether the program can do its work, and the figures that operators watch."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import redis
+from sqlalchemy.orm import Session
+
+from config import settings
+from create_tables import newest_revision, revision_of
+from database import database
+from errors import AppError, ServiceUnavailable
+from services import analytics_service, completion_times
+from services.background_tasks.analytics_tasks import redis_client
+from services.delivery import backlog as outbox_service
+from services.delivery.mail_tasks import mail_pause
+from services.notification_service import Backlog
+from services.operations import metrics
+from storage.threads import Threads
+
+# Longer than the pool's threads may take for a connection that is refused, shorter than a probe waits.
+PATIENCE_SECONDS = 4.0
+
+_redis_probe = Threads(1, "redis-probe")
+
+
+async def check_ready() -> dict[str, str]:
+    """The parts that are in order; raises ServiceUnavailable, which says of the others what is wrong."""
+    parts = {**await _database_parts(), **await _redis_part()}
+    broken = [f"{part}: {state}" for part, state in parts.items() if state != "ok"]
+    if broken:
+        raise ServiceUnavailable("Not ready. " + "; ".join(broken), code="not_ready", retry_after=5)
+    return parts
+
+
+async def _database_parts() -> dict[str, str]:
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            revision = await database.read_async(revision_of)
+            if revision != newest_revision():
+                found = "empty" if revision is None else f"at revision {revision}"
+                wanted = f"{found}, and {newest_revision()} is needed: run `python create_tables.py`"
+                return {"database": "ok", "schema": wanted}
+            waiting = await database.read_async(outbox_service.backlog)
+    except (AppError, TimeoutError):
+        return {"database": "can't be reached"}
+    return {"database": "ok", "schema": "ok", "delivery": _delivery(waiting)}
+
+
+def _delivery(waiting: Backlog) -> str:
+    """Whether what is due is delivered soon; that a mail server is down is no fault of this process."""
+    for state in ("waiting", "mail", "account_mail"):
+        late = _seconds_late(waiting, state)
+        if late > settings.delivery_behind_seconds and not (state != "waiting" and mail_pause.failures):
+            return f"behind by {late:.0f} seconds"
+    return "ok"
+
+
+def _seconds_late(waiting: Backlog, state: str) -> float:
+    due = waiting[state][1] if state in waiting else None
+    return max(0.0, (datetime.now(UTC) - due).total_seconds()) if due is not None else 0.0
+
+
+async def _redis_part() -> dict[str, str]:
+    url = settings.redis_url
+    if not url:
+        return {}
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await _redis_probe.run(lambda: redis_client(url).ping())
+    except (redis.RedisError, TimeoutError):
+        return {"redis": "can't be reached"}
+    return {"redis": "ok"}
+
+
+async def metrics_page() -> str:
+    """This process's counts and what the database holds, as Prometheus reads them."""
+    page = metrics.Page()
+    page.add_requests(metrics.requests)
+    own = {"process": metrics.process_name()}
+    page.add(
+        "failed_logins_total",
+        "counter",
+        "Logins with a wrong name or password.",
+        [(own, metrics.requests.answered.get(("POST", "/auth/login", 401), 0))],
+    )
+    kept = completion_times.kept
+    page.add(
+        "cache_reads_total",
+        "counter",
+        "How often figures were found computed already, and how often not.",
+        [({"result": "hit", **own}, kept.hits), ({"result": "miss", **own}, kept.misses)],
+    )
+    page.add(
+        "mail_server_failures",
+        "gauge",
+        "How often in a row the mail server could not be reached.",
+        [(own, mail_pause.failures)],
+    )
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            counts, waiting = await database.read_async(_stored)
+    except (AppError, TimeoutError):
+        page.add("database_up", "gauge", "Whether the database answers.", [(own, 0)])
+        return page.text()
+    page.add("database_up", "gauge", "Whether the database answers.", [(own, 1)])
+    # The same from every process: to be read from one, not summed.
+    page.add(
+        "tasks",
+        "gauge",
+        "Everybody's tasks, by status.",
+        [({"status": status}, count) for status, count in counts.items()],
+    )
+    states = ("waiting", "mail", "digest", "account_mail", "failed")
+    page.add(
+        "outbox_notifications",
+        "gauge",
+        "Notifications and mails about accounts that are not delivered, by what they wait for.",
+        [({"state": state}, waiting[state][0] if state in waiting else 0) for state in states],
+    )
+    page.add(
+        "outbox_oldest_seconds",
+        "gauge",
+        "For how long the first of them has been due.",
+        [({"state": state}, round(_seconds_late(waiting, state), 3)) for state in states[:-1]],
+    )
+    return page.text()
+
+
+def _stored(db: Session) -> tuple[dict[str, int], Backlog]:
+    return analytics_service.get_task_counts(db), outbox_service.backlog(db)

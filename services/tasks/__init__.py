@@ -1,0 +1,1 @@
+"""Tasks: lists, search, import and export."""

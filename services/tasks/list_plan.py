@@ -1,0 +1,268 @@
+"""How the databases are helped to find a few tasks among very many.
+
+What is found by an index is sorted; going through a list in its order takes no sorting. Which is quicker depends on
+how many there are, so a text, a tag or a range is tried first, up to a limit: where more is found than that,
+walking the list soon has a page full. Where what is wanted lies far down the list, an index of periods says where
+to begin. Postgres chooses by itself, but it can't know that what is frequent with everybody is rare with one: so
+the owner's newest tasks say how frequent a text is. Whichever way, the list's own conditions decide what is in it.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, String, bindparam, case, exists, func, select
+from sqlalchemy.orm import Session
+
+from models import PERIOD, Period, moment, owner_counts, system_counts, task_tags, tasks
+from schemas.tasks import TaskFilters
+from services.tasks import search_index
+from storage.folding import fold, pattern
+from storage.prepared import prepared
+
+# Below this an owner's titles are gone through faster than the index of trigrams is asked.
+MANY_TASKS = 3000
+# More than so many are not sorted: of an owner's tasks with a text, of everybody's, of those that only reading all
+# the titles finds, of a tag's, and of a range's.
+FEW_FOUND = 600
+FEW_OF_ALL = 2000
+FEW_SCANNED = 200
+FEW_TAGGED = 500
+FEW_IN_RANGE = 1000
+# Of an owner's newest tasks so many say how frequent a text is, and so many with it that a page is soon full.
+NEWEST = 200
+FREQUENT = 2
+_PERIOD = PERIOD // timedelta(microseconds=1)
+
+# The filters that look for a text in the title.
+TEXTS = ("title_contains", "query")
+RANGE_COLUMNS = {
+    "due_after": "due_at",
+    "due_before": "due_at",
+    "completed_after": "completed_at",
+    "completed_before": "completed_at",
+}
+
+
+class Plan(NamedTuple):
+    """How a list is to be read."""
+
+    # Among these tasks only.
+    task_ids: list[int] | None = None
+    # Without the indexes that these filters suggest.
+    walks: tuple[str, ...] = ()
+    # Where in its order the list can begin: one of `task_query.BOUNDS`.
+    bounds: Mapping[str, datetime] = MappingProxyType({})
+
+
+def _total(counts: Any) -> ColumnElement[int]:
+    return func.coalesce(func.sum(counts.c.pending + counts.c.in_progress + counts.c.completed), 0)
+
+
+_OWNER_TOTAL = prepared(select(_total(owner_counts)).where(owner_counts.c.user_id == bindparam("owner_id")))
+_SYSTEM_TOTAL = prepared(select(_total(system_counts)))
+
+
+def _containing(position: Any) -> Select[Any]:
+    """An owner's tasks whose titles have a text, by a function that says where: the titles alone are read."""
+    found = position(tasks.c.title_folded, bindparam("needle", type_=String())) > 0
+    return select(tasks.c.id).where(tasks.c.user_id == bindparam("owner_id"), found).limit(bindparam("limit"))
+
+
+_CONTAINING = prepared(_containing(func.instr))
+# On Postgres each is planned by its values: an owner may have a hundred times as many tasks as most.
+_CONTAINING_ON_POSTGRES = prepared(_containing(func.strpos), plan_anew=True)
+_newest = (
+    select(tasks.c.title_folded)
+    .where(tasks.c.user_id == bindparam("owner_id"))
+    .order_by(tasks.c.created_at.desc(), tasks.c.id.desc())
+    .limit(NEWEST)
+    .subquery()
+)
+# Of an owner of many tasks only, and none of any other.
+_total_here = _OWNER_TOTAL.with_only_columns(_total(owner_counts).label("total")).subquery()
+_AMONG_NEWEST = prepared(
+    select(
+        case(
+            (
+                _total_here.c.total >= bindparam("many"),
+                select(func.count())
+                .where(func.strpos(_newest.c.title_folded, bindparam("needle", type_=String())) > 0)
+                .scalar_subquery(),
+            )
+        )
+    ),
+    plan_anew=True,
+)
+# Planned for all of them, so that no limit makes the planner hope for a few at the beginning; read up to the limit.
+_matching = (
+    select(tasks.c.id)
+    .where(
+        tasks.c.user_id == bindparam("owner_id"),
+        tasks.c.title_folded.like(bindparam("pattern"), escape="\\"),
+    )
+    .cte("matching")
+    .prefix_with("MATERIALIZED", dialect="postgresql")
+)
+_MATCHING_ON_POSTGRES = prepared(select(_matching.c.id).limit(FEW_FOUND + 1), plan_anew=True)
+
+
+def _within(name: str) -> ColumnElement[bool]:
+    column = tasks.c[RANGE_COLUMNS[name]]
+    bound = bindparam(name, type_=column.type)
+    return column >= bound if name.endswith("after") else column < bound
+
+
+def _in_range(name: str) -> Select[Any]:
+    mine = tasks.c.user_id == bindparam("owner_id")
+    some = select(tasks.c.id).where(mine, _within(name)).limit(FEW_IN_RANGE + 1)
+    return prepared(select(func.count()).select_from(some.subquery()))
+
+
+def _first_period(name: str, *, descending: bool) -> Select[Any]:
+    """The newest, or oldest, of the periods that an owner's tasks were made in which has one within the range.
+
+    Goes from one period to the next until there is one; an index answers for each. Where none has any, the last.
+    """
+    period = Period(tasks.c.created_at)
+    mine = (tasks.c.user_id == bindparam("owner_id"), tasks.c[RANGE_COLUMNS[name]].is_not(None))
+    furthest, last = (func.max, func.min) if descending else (func.min, func.max)
+    periods = select(select(furthest(period)).where(*mine).scalar_subquery().label("period")).cte(
+        "periods", recursive=True
+    )
+    beyond = period < periods.c.period if descending else period > periods.c.period
+    following = select(furthest(period)).where(*mine, beyond).correlate(periods).scalar_subquery()
+    has_one = exists().where(mine[0], period == periods.c.period, _within(name)).correlate(periods)
+    following_rows = select(following).where(periods.c.period.is_not(None), ~has_one)
+    return prepared(select(last(periods.union_all(following_rows).c.period)), plan_anew=True)
+
+
+_IN_RANGE = {name: _in_range(name) for name in RANGE_COLUMNS}
+_FIRST_PERIOD = {
+    (name, descending): _first_period(name, descending=descending)
+    for name in RANGE_COLUMNS
+    for descending in (True, False)
+}
+_TAGGED = {
+    owned: prepared(
+        select(task_tags.c.task_id)
+        .where(
+            task_tags.c.tag == bindparam("tag"),
+            *([task_tags.c.user_id == bindparam("owner_id")] if owned else []),
+        )
+        .limit(FEW_TAGGED + 1),
+        plan_anew=True,
+    )
+    for owned in (True, False)
+}
+
+
+def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
+    """How to read this list of an owner's tasks, or of everybody's."""
+    texts = {name: fold(getattr(filters, name, None) or "") for name in TEXTS}
+    ranges = {
+        name: getattr(filters, name)
+        for name, column in RANGE_COLUMNS.items()
+        if getattr(filters, name) is not None and column != filters.sort_by and owner_id is not None
+    }
+    # By the time they were created a tag's tasks stand in order.
+    tag = filters.tag if filters.sort_by != "created_at" else None
+    if not (any(texts.values()) or ranges or tag):
+        return Plan()
+    is_sqlite = db.get_bind().dialect.name == "sqlite"
+    walks: tuple[str, ...] = ()
+    if any(texts.values()):
+        by_text = _on_sqlite if is_sqlite else _on_postgres
+        found = by_text(db, owner_id, texts)
+        if found.task_ids is not None:
+            return found
+        walks = found.walks
+    if tag:
+        tagged = db.execute(_TAGGED[owner_id is not None], {"owner_id": owner_id, "tag": tag}).scalars().all()
+        if len(tagged) <= FEW_TAGGED:
+            return Plan(list(tagged), walks)
+        walks += ("tag",)
+    if not (ranges and _has_many(db, owner_id)):
+        return Plan(None, walks)
+    if is_sqlite:
+        wide = _wide(db, owner_id, ranges)
+        walks += wide
+        ranges = {name: ranges[name] for name in wide}
+    return Plan(None, walks, _bounds(db, owner_id, ranges, filters))
+
+
+def _has_many(db: Session, owner_id: int | None) -> bool:
+    """Whether there are so many tasks that it matters how they are gone through."""
+    total = _SYSTEM_TOTAL if owner_id is None else _OWNER_TOTAL
+    return bool(db.execute(total, {"owner_id": owner_id}).scalar_one() >= MANY_TASKS)
+
+
+def _on_sqlite(db: Session, owner_id: int | None, texts: Mapping[str, str]) -> Plan:
+    needle = max(texts.values(), key=len)
+    if len(needle) >= search_index.SHORTEST and _has_many(db, owner_id):
+        few = FEW_OF_ALL if owner_id is None else FEW_FOUND
+        found = search_index.find(db, owner_id, needle, few)
+        if found is not None:
+            return Plan(found if len(found) <= few else None)
+    return Plan() if owner_id is None else Plan(_scanned(db, _CONTAINING, owner_id, needle))
+
+
+def _scanned(db: Session, containing: Any, owner_id: int, needle: str) -> list[int] | None:
+    """The tasks with a text that is too short for the index, or not indexed yet, if they are very few."""
+    asked = {"owner_id": owner_id, "needle": needle, "limit": FEW_SCANNED + 1}
+    found = db.execute(containing, asked).scalars().all()
+    return list(found) if len(found) <= FEW_SCANNED else None
+
+
+def _on_postgres(db: Session, owner_id: int | None, texts: Mapping[str, str]) -> Plan:
+    needle, walks = max(texts.values(), key=len), tuple(name for name, each in texts.items() if each)
+    # Postgres would go through its whole index of trigrams for a text that has none.
+    short = tuple(name for name in walks if len(texts[name]) < search_index.TRIGRAM)
+    if owner_id is None:
+        return Plan(walks=short)
+    if len(needle) < search_index.TRIGRAM:
+        if not _has_many(db, owner_id):
+            return Plan(walks=short)
+        return Plan(_scanned(db, _CONTAINING_ON_POSTGRES, owner_id, needle), walks)
+    asked = {"owner_id": owner_id, "needle": needle, "many": MANY_TASKS}
+    among_newest = db.execute(_AMONG_NEWEST, asked).scalar_one()
+    if among_newest is None or among_newest >= FREQUENT:
+        # By the text's own frequency the planner goes through the list, and through few tasks in any case.
+        return Plan(walks=short)
+    matching = {"owner_id": owner_id, "pattern": pattern(needle)}
+    found = db.execute(_MATCHING_ON_POSTGRES, matching).scalars().all()
+    return Plan(list(found), walks) if len(found) <= FEW_FOUND else Plan(walks=short)
+
+
+def _wide(db: Session, owner_id: int | None, ranges: Mapping[str, Any]) -> tuple[str, ...]:
+    """The ranges that hold so many tasks that sorting them would take longer than going through the list."""
+    counted = {
+        name: db.execute(_IN_RANGE[name], {"owner_id": owner_id, name: bound}).scalar_one()
+        for name, bound in ranges.items()
+    }
+    return tuple(name for name, count in counted.items() if count > FEW_IN_RANGE)
+
+
+def _bounds(
+    db: Session, owner_id: int | None, ranges: Mapping[str, datetime], filters: TaskFilters
+) -> dict[str, datetime]:
+    """Before, or after, which time of creation all tasks of these ranges lie, in a list of that order."""
+    if filters.sort_by != "created_at" or filters.tag:
+        # A tag's list is read along its tag.
+        return {}
+    descending = filters.sort_order == "desc"
+    found = [
+        db.execute(_FIRST_PERIOD[name, descending], {"owner_id": owner_id, name: bound}).scalar_one()
+        for name, bound in ranges.items()
+    ]
+    periods = [period for period in found if period is not None]
+    if not periods:
+        return {}
+    # One more to be on the safe side: before 1970 the databases don't count alike.
+    try:
+        if descending:
+            return {"made_before": moment((min(periods) + 1) * _PERIOD)}
+        return {"made_after": moment((max(periods) - 1) * _PERIOD)}
+    except OverflowError:
+        return {}

@@ -1,0 +1,279 @@
+"""Lists of tasks: filters, orders and pages, as statements that are built once a shape.
+
+A list is read by keyset along an index. Where rows without a value come last (`due_at`,
+`completed_at`), they are a second read of their own, for no index has them in that place.
+"""
+
+import operator
+from collections.abc import Callable
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from pydantic_core import to_json
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    String,
+    bindparam,
+    literal_column,
+    select,
+    tuple_,
+    type_coerce,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.functions import FunctionElement
+
+from database import AnyRow
+from models import microseconds, moment, task_tags, tasks
+from schemas.tasks import TaskFilters, TaskRead
+from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
+from services.tasks import list_plan
+from storage.folding import fold, pattern
+from storage.prepared import prepared
+
+# The fields of a task as it is read, then its version.
+TASK_COLUMNS = (*(tasks.c[name] for name in TaskRead.model_fields), tasks.c.version)
+NULLABLE = ("due_at", "completed_at")
+TIMES = ("created_at", "updated_at", "due_at", "completed_at")
+SORT_COLUMNS: dict[str, Any] = {
+    name: tasks.c[name] for name in ("created_at", "updated_at", "due_at", "completed_at", "priority", "id")
+} | {"title": tasks.c.title_folded}
+
+
+def _tagged() -> Select[Any]:
+    """The row of the tag that a task has."""
+    return select(task_tags.c.task_id).where(
+        task_tags.c.user_id == tasks.c.user_id,
+        task_tags.c.tag == bindparam("tag"),
+        task_tags.c.created_at == tasks.c.created_at,
+        task_tags.c.task_id == tasks.c.id,
+    )
+
+
+# Each filter with the condition it stands for; its value is a parameter of the same name.
+# A range is given its column, with or without its index.
+RANGES: dict[str, tuple[Any, Callable[[Any, Any], ColumnElement[bool]]]] = {
+    f"{column}_{side}": (tasks.c[f"{column}_at"], compare)
+    for column in ("created", "due", "completed")
+    for side, compare in (("after", operator.ge), ("before", operator.lt))
+}
+CONDITIONS: dict[str, Callable[[], ColumnElement[bool]]] = {
+    "project": lambda: tasks.c.project == bindparam("project"),
+    "priority": lambda: tasks.c.priority == bindparam("priority"),
+    "title_contains": lambda: tasks.c.title_folded.like(bindparam("title_contains"), escape="\\"),
+    "query": lambda: tasks.c.title_folded.like(bindparam("query"), escape="\\"),
+    "tag": lambda: _tagged().exists(),
+}
+
+
+FILTERS = (*CONDITIONS, *RANGES)
+# What a plan may add to the filters: where in the order of creation the list can begin.
+BOUNDS: dict[str, tuple[Any, Callable[[Any, Any], ColumnElement[bool]]]] = {
+    "made_after": (tasks.c.created_at, operator.ge),
+    "made_before": (tasks.c.created_at, operator.lt),
+}
+
+
+def visible_tasks(*, everybodys: bool = False, by_id: bool = False) -> Select[Any]:
+    """The tasks a caller may see: where every read of tasks starts. Takes `owner_id` unless it is everybody's.
+
+    `by_id` is for a read of certain tasks: it keeps SQLite from going through all of the owner's for them.
+    """
+    statement = select(*TASK_COLUMNS)
+    if everybodys:
+        return statement
+    return statement.where(
+        (_unindexed(tasks.c.user_id) if by_id else tasks.c.user_id) == bindparam("owner_id")
+    )
+
+
+def _unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The column as SQLite finds no index of it."""
+    return type_coerce(type_coerce(column, BigInteger) + literal_column("0"), column.type)
+
+
+class _NumbersOf(FunctionElement[int]):
+    """SQL: the whole numbers of a list that is written as JSON."""
+
+    inherit_cache = True
+    name = "numbers_of"
+
+
+@compiles(_NumbersOf, "sqlite")
+def _numbers_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"(SELECT value FROM json_each({compiler.process(element.clauses, **options)}))"
+
+
+@compiles(_NumbersOf, "postgresql")
+def _numbers_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    text = compiler.process(element.clauses, **options)
+    return f"(SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST({text} AS json)))"
+
+
+def reads_little(filters: TaskFilters) -> bool:
+    """Whether an index alone finds the page: by owner in any order, by status and by project newest first."""
+    narrowed = filters.model_fields_set - {"limit", "cursor", "sort_by", "sort_order"}
+    if not narrowed:
+        return True
+    return (
+        narrowed in ({"status"}, {"project"}) and filters.sort_by == "created_at" and len(filters.status) < 2
+    )
+
+
+class _Shape(NamedTuple):
+    """All that a statement's text depends on."""
+
+    owned: bool
+    names: tuple[str, ...]
+    statuses: int
+    sort_by: str
+    descending: bool
+    by_id: bool
+    walks: tuple[str, ...]
+    # Which part of the list, and where in it: see `_statement`.
+    part: str
+
+
+def page(db: Session, owner_id: int | None, filters: TaskFilters) -> PageOf[AnyRow]:
+    """A page of an owner's tasks, or of everybody's; raises InvalidInput for a bad cursor."""
+    names = tuple(name for name in FILTERS if getattr(filters, name, None) is not None)
+    values: dict[str, Any] = {name: getattr(filters, name) for name in names}
+    for name in list_plan.TEXTS:
+        if name in values:
+            values[name] = pattern(values[name])
+    values |= {f"status_{place}": status for place, status in enumerate(filters.status)}
+    values |= {"owner_id": owner_id, "limit": filters.limit + 1}
+
+    task_ids, walks, bounds = list_plan.plan(db, owner_id, filters)
+    if bounds:
+        names, values = (*names, *bounds), {**values, **bounds}
+    if task_ids is not None:
+        values["task_ids"] = to_json(task_ids).decode()
+
+    def read(part: str, **more: Any) -> list[AnyRow]:
+        shape = _Shape(
+            owned=owner_id is not None,
+            names=names,
+            statuses=len(filters.status),
+            sort_by=filters.sort_by,
+            descending=filters.sort_order == "desc",
+            by_id=task_ids is not None,
+            walks=walks,
+            part=part,
+        )
+        return list(db.execute(_statement(shape), values | more).all())
+
+    rows = _rows(filters, read)
+    if len(rows) <= filters.limit:
+        return PageOf(rows, None)
+    last = rows[filters.limit - 1]
+    return PageOf(rows[: filters.limit], _cursor_behind(last, filters))
+
+
+def _rows(filters: TaskFilters, read: Callable[..., list[AnyRow]]) -> list[AnyRow]:
+    """One row more than a page has, where there are that many."""
+    if filters.cursor is not None and filters.skip:
+        raise invalid_cursor("It goes on where a page ended, and can't be combined with `skip`")
+    if filters.skip:
+        return read("skip", skip=filters.skip)
+    after = None if filters.cursor is None else _place(filters.cursor, filters)
+    if filters.sort_by not in NULLABLE:
+        return read("first") if after is None else read("after", **after)
+    rows = []
+    if after is None:
+        rows = read("first")
+    elif after["after_value"] is not None:
+        rows, after = read("after", **after), None
+    missing = filters.limit + 1 - len(rows)
+    if missing > 0 and after is None:
+        rows += read("first without", limit=missing)
+    elif missing > 0 and after is not None:
+        rows += read("after without", limit=missing, **after)
+    return rows
+
+
+def _cursor_behind(row: AnyRow, filters: TaskFilters) -> str:
+    sort_by = filters.sort_by
+    value = fold(row.title) if sort_by == "title" else getattr(row, sort_by)
+    if isinstance(value, datetime):
+        value = microseconds(value)
+    return encode_cursor(sort_by, filters.sort_order, value, row.id)
+
+
+def _place(cursor: str, filters: TaskFilters) -> dict[str, Any]:
+    """The parameters that say after which row to go on."""
+    kind: tuple[type, ...] = (str,) if filters.sort_by == "title" else (int,)
+    if filters.sort_by in NULLABLE:
+        kind = (*kind, type(None))
+    sort_by, sort_order, value, row_id = decode_cursor(cursor, str, str, kind, int)
+    if (sort_by, sort_order) != (filters.sort_by, filters.sort_order):
+        raise invalid_cursor(
+            "It was made for another order: keep `sort_by` and `sort_order`, or leave it out"
+        )
+    if filters.sort_by in TIMES and value is not None:
+        try:
+            value = moment(value)
+        except OverflowError:
+            raise invalid_cursor() from None
+    return {"after_value": value, "after_id": row_id}
+
+
+def _condition(name: str, *, unindexed: bool) -> ColumnElement[bool]:
+    if name in list_plan.TEXTS and unindexed:
+        return tasks.c.title_folded.concat("").like(bindparam(name), escape="\\")
+    if name == "tag" and unindexed:
+        # A subquery with a limit stays one: it is asked of each task that is passed.
+        return _tagged().limit(1).scalar_subquery().is_not(None)
+    if name in CONDITIONS:
+        return CONDITIONS[name]()
+    column, compare = (RANGES | BOUNDS)[name]
+    return compare(_unindexed(column) if unindexed else column, bindparam(name, type_=column.type))
+
+
+@lru_cache(maxsize=1024)
+def _statement(shape: _Shape) -> Select[Any]:
+    """The statement of a shape.
+
+    Its part is `first` or `after` a row; for an order by what may be missing these leave out the rows
+    without a value, which are read by `first without` and `after without`. `skip` reads them all.
+    """
+    statement = visible_tasks(everybodys=not shape.owned, by_id=shape.by_id)
+    if shape.by_id:
+        listed = _NumbersOf(bindparam("task_ids", type_=String()))
+        statement = statement.where(tasks.c.id.bool_op("IN")(listed))
+    column: ColumnElement[Any] = SORT_COLUMNS[shape.sort_by]
+    row_id: ColumnElement[int] = tasks.c.id
+    for name in shape.names:
+        if name == "tag" and shape.sort_by == "created_at" and not shape.by_id:
+            # The tags stand in the order of this list: it is read along them.
+            statement = statement.join(task_tags, task_tags.c.task_id == tasks.c.id).where(
+                task_tags.c.tag == bindparam("tag")
+            )
+            if shape.owned:
+                statement = statement.where(task_tags.c.user_id == bindparam("owner_id"))
+            column, row_id = task_tags.c.created_at, task_tags.c.task_id
+        else:
+            statement = statement.where(_condition(name, unindexed=name in shape.walks))
+    if shape.statuses:
+        statement = statement.where(
+            tasks.c.status.in_([bindparam(f"status_{place}") for place in range(shape.statuses)])
+        )
+
+    nullable = shape.sort_by in NULLABLE
+    without = shape.part.endswith("without")
+    if nullable and shape.part != "skip":
+        statement = statement.where(column.is_(None) if without else column.is_not(None))
+    key: list[ColumnElement[Any]] = [row_id] if without or shape.sort_by == "id" else [column, row_id]
+    if shape.part.startswith("after"):
+        place = [bindparam("after_value", type_=column.type), bindparam("after_id")][-len(key) :]
+        here, there = tuple_(*key), tuple_(*place)
+        statement = statement.where(here < there if shape.descending else here > there)
+    if nullable and shape.part == "skip":
+        statement = statement.order_by(column.is_(None))
+    statement = statement.order_by(*(each.desc() if shape.descending else each.asc() for each in key))
+    if shape.part == "skip":
+        statement = statement.offset(bindparam("skip"))
+    return prepared(statement.limit(bindparam("limit")), plan_anew=bool(shape.names))

@@ -1,0 +1,1 @@
+"""What SQLAlchemy and the drivers are made to do."""

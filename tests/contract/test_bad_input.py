@@ -1,0 +1,317 @@
+"""What is refused as bad input: each in the one shape, naming the place, and none of it a 500.
+
+Nothing here is stored, so that each database is made once for all of these tests.
+"""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.api import Api, Person, assert_problem
+
+HUGE = 2**63
+
+
+@pytest.fixture(scope="module")
+def ada(shared_api: Api) -> Person:
+    """Somebody with one task."""
+    ada = shared_api.person()
+    ada.task()
+    return ada
+
+
+# -- bodies ----------------------------------------------------------------------------------------
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        (b"", "#"),
+        (b"{", "#"),
+        (b"nonsense", "#"),
+        (b'{"title": "x"', "#"),
+        (b"\xff\xfe", "#"),
+        (b'{"title": "\xff"}', "#"),
+        (b'{"title": "\xed\xa0\x80"}', "#/title"),
+        (b"[" * 100_000, "#"),
+        (b'{"title": "x", "tags": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "#"),
+        (b"[]", "#"),
+        (b"null", "#"),
+        (b'"title"', "#"),
+        (b"1" * 5000, "#"),
+        (b"{}", "#/title"),
+        (b'{"title": null}', "#/title"),
+        (b'{"title": 1}', "#/title"),
+        (b'{"title": ["x"]}', "#/title"),
+        (b'{"title": ""}', "#/title"),
+        (b'{"title": " \\n\\t "}', "#/title"),
+        (b'{"title": "a\\u0000b"}', "#/title"),
+        (b'{"title": "\\ud800"}', "#/title"),
+        (b'{"title": "x", "description": "\\u0000"}', "#/description"),
+        (b'{"title": "x", "description": "\\udfff"}', "#/description"),
+        (b'{"title": "x", "description": 5}', "#/description"),
+        (b'{"title": "x", "project": "\\u0000"}', "#/project"),
+        (b'{"title": "x", "project": ""}', "#/project"),
+        (b'{"title": "x", "project": null}', "#/project"),
+        (b'{"title": "x", "tags": ["\\u0000"]}', "#/tags/0"),
+        (b'{"title": "x", "tags": ["a", "\\ud83d"]}', "#/tags/1"),
+        (b'{"title": "x", "tags": [""]}', "#/tags/0"),
+        (b'{"title": "x", "tags": "a"}', "#/tags"),
+        (b'{"title": "x", "tags": null}', "#/tags"),
+        (b'{"title": "x", "tags": {"a": 1}}', "#/tags"),
+        (b'{"title": "x", "status": "done"}', "#/status"),
+        (b'{"title": "x", "status": "\\u0000"}', "#/status"),
+        (b'{"title": "x", "status": 0}', "#/status"),
+        (b'{"title": "x", "priority": 5}', "#/priority"),
+        (b'{"title": "x", "priority": -1}', "#/priority"),
+        (b'{"title": "x", "priority": "1"}', "#/priority"),
+        (b'{"title": "x", "priority": 1.5}', "#/priority"),
+        (b'{"title": "x", "priority": true}', "#/priority"),
+        (b'{"title": "x", "priority": NaN}', "#/priority"),
+        (b'{"title": "x", "priority": 1e999}', "#/priority"),
+        (b'{"title": "x", "priority": 9223372036854775808}', "#/priority"),
+        (b'{"title": "x", "priority": ' + b"9" * 5000 + b"}", "#"),
+        (b'{"title": "x", "due_at": "tomorrow"}', "#/due_at"),
+        (b'{"title": "x", "due_at": 1700000000}', "#/due_at"),
+        (b'{"title": "x", "due_at": "2026-02-30T00:00:00Z"}', "#/due_at"),
+        (b'{"title": "x", "due_at": "0000-01-01T00:00:00Z"}', "#/due_at"),
+        (b'{"title": "x", "due_at": "0001-01-01T00:00:00+01:00"}', "#/due_at"),
+        (b'{"title": "x", "due_at": "9999-12-31T23:59:59-01:00"}', "#/due_at"),
+        (b'{"title": "x", "due_at": "2026-01-01T00:00:00+99:99"}', "#/due_at"),
+        (b'{"title": "x", "due_at": "2026-01-01T00:00:00Z\\u0000"}', "#/due_at"),
+        (b'{"title": "x", "due_at": "10000-01-01T00:00:00Z"}', "#/due_at"),
+        (b'{"title": "x", "due_at": "2026-01-01T23:59:60Z"}', "#/due_at"),
+        (b'{"title": "x", "nothing": 1}', "#/nothing"),
+        (b'{"title": "x", "a/b~c": 1}', "#/a~1b~0c"),
+        (b'{"title": "x", "\\ud800": 1}', None),
+        (b'{"title": "x", "\\u0000": 1}', None),
+        (b'{"title": "x", "user_id": 1}', "#/user_id"),
+        (b'{"title": "x", "id": 1}', "#/id"),
+    ],
+    ids=lambda value: repr(value[:50]) if isinstance(value, bytes) else "",
+)
+def test_a_body_that_is_not_a_task_is_422_and_says_where(
+    ada: Person, body: bytes, pointer: str | None
+) -> None:
+    answer = ada.post("/tasks", content=body, headers=JSON)
+    problem = assert_problem(answer, 422, "invalid_input", pointer)
+    assert problem["errors"][0]["pointer"] in problem["detail"] or problem["errors"][0]["pointer"] == "#"
+    answer = ada.put("/tasks/1", content=body, headers=JSON)
+    assert answer.status_code in (200, 422)
+
+
+def test_an_unknown_field_is_told_the_known_ones(ada: Person) -> None:
+    problem = assert_problem(ada.post("/tasks", json={"title": "x", "colour": "red"}), 422, None, "#/colour")
+    assert "title, description, status" in problem["errors"][0]["detail"]
+
+
+def test_what_was_sent_is_not_repeated_for_it_may_be_a_secret(ada: Person) -> None:
+    account = {"username": "a b", "email": "nonsense", "password": "hunter2"}
+    answer = ada.client.post("/auth/register", json=account)
+    problem = assert_problem(answer, 422)
+    assert {each["pointer"] for each in problem["errors"]} == {"#/username", "#/email", "#/password"}
+    assert "hunter2" not in answer.text
+
+
+@pytest.mark.parametrize("length", [201, 100_000])
+def test_texts_that_are_too_long_are_422(ada: Person, length: int) -> None:
+    assert_problem(ada.post("/tasks", json={"title": "x" * length}), 422, None, "#/title")
+    assert_problem(ada.post("/tasks", json={"title": "x", "tags": ["a"] * length}), 422, None, "#/tags")
+    assert_problem(
+        ada.put("/tasks/1", json={"description": "x" * (length + 9800)}), 422, None, "#/description"
+    )
+
+
+def test_a_body_over_a_mebibyte_is_413_told_or_found_out(ada: Person) -> None:
+    body = json.dumps({"title": "x", "description": "x" * 1024 * 1024}).encode()
+
+    def pieces() -> Iterator[bytes]:
+        for start in range(0, len(body), 65536):
+            yield body[start : start + 65536]
+
+    assert_problem(ada.post("/tasks", content=body, headers=JSON), 413, "content_too_large")
+    assert_problem(ada.post("/tasks", content=pieces(), headers=JSON), 413, "content_too_large")
+    told = {**JSON, "Content-Length": "9" * 5000}
+    assert_problem(ada.post("/tasks", content=b"{}", headers=told), 413, "content_too_large")
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    login = b"username=ada&password=" + b"x" * 1024 * 1024
+    assert_problem(ada.post("/auth/login", content=login, headers=form), 413, "content_too_large")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "sent", "taken"),
+    [
+        ("POST", "/tasks", "text/plain", "application/json"),
+        ("POST", "/tasks", "application/x-www-form-urlencoded", "application/json"),
+        ("POST", "/tasks", None, "application/json"),
+        ("PUT", "/tasks/1", "application/xml", "application/json"),
+        ("PATCH", "/tasks/1", "multipart/form-data; boundary=x", "application/json"),
+        ("POST", "/auth/register", "text/json", "application/json"),
+        ("POST", "/auth/login", "application/json", "application/x-www-form-urlencoded"),
+        ("POST", "/tasks/import", "application/xml", "text/csv"),
+    ],
+)
+def test_another_media_type_is_415_and_told_the_one_to_use(
+    ada: Person, method: str, path: str, sent: str | None, taken: str
+) -> None:
+    headers = {"Content-Type": sent} if sent else {}
+    answer = ada.call(method, path, content=b'{"title": "x"}', headers=headers)
+    assert taken in assert_problem(answer, 415, "unsupported_media_type")["detail"]
+
+
+# -- logging in is a form --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        b"username=ada%00&password=x",
+        b"username=%00&password=%00",
+        b"username=%ED%A0%80&password=%ED%A0%80",
+        b"username=%FF&password=%FF",
+        b"username=ada&password=" + b"x" * 5000,
+        b"username=" + b"a" * 5000 + b"&password=x",
+        "username=ada&password=\u00fc".encode(),
+    ],
+)
+def test_odd_characters_in_the_login_form_are_wrong_credentials(ada: Person, form: bytes) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = ada.client.post("/auth/login", content=form, headers=headers)
+    assert answer.status_code in (401, 422)
+    assert_problem(answer, answer.status_code)
+
+
+@pytest.mark.parametrize("form", [b"", b"username=ada", b"password=x", b"&&&", b"=", b"a=1&" * 2000])
+def test_a_login_form_without_its_fields_is_422(ada: Person, form: bytes) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert_problem(ada.client.post("/auth/login", content=form, headers=headers), 422)
+
+
+@pytest.mark.parametrize(
+    "content", [b"nonsense", b"--x\r\n", b"--x\r\nContent-Disposition: form-data\r\n\r\n1\r\n--x--\r\n"]
+)
+def test_a_broken_multipart_form_is_422(ada: Person, content: bytes) -> None:
+    for kind in ("multipart/form-data; boundary=x", "multipart/form-data"):
+        answer = ada.client.post("/auth/login", content=content, headers={"Content-Type": kind})
+        assert_problem(answer, 422)
+
+
+# -- paths and queries -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "task_id", [str(HUGE), "9" * 5000, "-1", "x", "%00", "%ED%A0%80", "%FF", "1.5", "1e3", "٣x"]
+)
+def test_an_id_that_is_none_is_422(ada: Person, task_id: str) -> None:
+    for method, path in (
+        ("GET", ""),
+        ("GET", "/history"),
+        ("PUT", "/assign?assigned_user_id=1"),
+        ("DELETE", ""),
+    ):
+        assert_problem(ada.call(method, f"/tasks/{task_id}{path}"), 422, None, "/{task_id}")
+
+
+def test_the_largest_id_is_just_not_there(ada: Person) -> None:
+    assert_problem(ada.get(f"/tasks/{HUGE - 1}"), 404, "task_not_found")
+    assert_problem(ada.get("/tasks/0"), 404, "task_not_found")
+    assert_problem(ada.put(f"/tasks/1/assign?assigned_user_id={HUGE - 1}"), 404, "user_not_found")
+    assert_problem(ada.put(f"/tasks/1/assign?assigned_user_id={HUGE}"), 422, None, "?assigned_user_id")
+    assert_problem(ada.put("/tasks/1/assign"), 422, None, "?assigned_user_id")
+    assert_problem(ada.put("/tasks/1", json={"id": HUGE}), 422, None, "#/id")
+    assert_problem(ada.put("/tasks/1", json={"user_id": HUGE}), 422, None, "#/user_id")
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ("colour=red", "?colour"),
+        ("%00=1", "?\0"),
+        ("%ED%A0%80=1", None),
+        ("limit=0", "?limit"),
+        ("limit=501", "?limit"),
+        ("limit=-1", "?limit"),
+        ("limit=x", "?limit"),
+        ("limit=", "?limit"),
+        ("limit=1&limit=2", "?limit"),
+        (f"limit={HUGE}", "?limit"),
+        ("skip=-1", "?skip"),
+        (f"skip={HUGE}", "?skip"),
+        ("skip=" + "9" * 5000, "?skip"),
+        ("sort_by=colour", "?sort_by"),
+        ("sort_by=user_id", "?sort_by"),
+        ("sort_by=", "?sort_by"),
+        ("sort_order=up", "?sort_order"),
+        ("status=done", None),
+        ("status=%00", None),
+        ("priority=5", "?priority"),
+        ("priority=x", "?priority"),
+        (f"priority={HUGE}", "?priority"),
+        ("title_contains=", "?title_contains"),
+        ("title_contains=%00", "?title_contains"),
+        ("title_contains=" + "x" * 201, "?title_contains"),
+        ("project=%00", "?project"),
+        ("tag=%00", "?tag"),
+        ("created_after=yesterday", "?created_after"),
+        ("created_before=0001-01-01T00:00:00%2B01:00", "?created_before"),
+        ("due_after=9999-12-31T23:59:59-01:00", "?due_after"),
+        ("due_before=2026-13-01T00:00:00Z", "?due_before"),
+        ("completed_after=%00", "?completed_after"),
+        ("completed_before=1", "?completed_before"),
+        ("cursor=", "?cursor"),
+        ("cursor=nonsense", "?cursor"),
+        ("cursor=%00", "?cursor"),
+        ("cursor=%C3%BC", "?cursor"),
+        ("cursor=" + "W" * 1999, "?cursor"),
+        ("cursor=bnVsbA", "?cursor"),
+        ("cursor=WzEsMiwzLDRd", "?cursor"),
+        ("cursor=W251bGwsbnVsbCxudWxsLG51bGxd", "?cursor"),
+    ],
+)
+def test_a_query_that_says_nothing_good_is_422_and_named(
+    ada: Person, query: str, pointer: str | None
+) -> None:
+    assert_problem(ada.get(f"/tasks?{query}"), 422, "invalid_input", pointer)
+    assert_problem(ada.get(f"/tasks/search?query=x&{query}"), 422, "invalid_input", pointer)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/tasks/1",
+        "/auth/me",
+        "/tasks/1/history",
+        "/analytics/user-completion-stats",
+        "/health",
+        "/",
+        "/users/lookup",
+    ],
+)
+def test_an_unknown_query_parameter_is_422_everywhere(ada: Person, path: str) -> None:
+    separator = "?username=ada&" if path == "/users/lookup" else "?"
+    assert_problem(ada.get(f"{path}{separator}colour=red"), 422, None, "?colour")
+
+
+def test_a_limit_over_the_maximum_says_what_is_allowed(ada: Person) -> None:
+    assert "500" in assert_problem(ada.get("/tasks?limit=501"), 422)["detail"]
+    detail = assert_problem(ada.get("/tasks?sort_by=colour"), 422)["detail"]
+    assert "'created_at'" in detail
+    assert "'priority'" in detail
+    detail = assert_problem(ada.get("/tasks?colour=red"), 422)["detail"]
+    assert "title_contains" in detail
+    assert "sort_order" in detail
+
+
+@pytest.mark.parametrize("username", ["%00", "ada%00", "%ED%A0%80", "%FF", "x" * 254, "%F0%9F%98%80"])
+def test_looking_up_odd_names_finds_nobody(ada: Person, username: str) -> None:
+    answer = ada.get(f"/users/lookup?username={username}")
+    assert_problem(answer, 422 if "%00" in username else 404)
+
+
+@pytest.mark.parametrize("value", [b"\xff", b'"\xed\xa0\x80"', b"", b",,,", b'W/"1-1"', b"x" * 5000])
+def test_odd_entity_tags_match_nothing(ada: Person, value: bytes) -> None:
+    assert_problem(ada.put("/tasks/1", json={"title": "y"}, headers={"If-Match": value}), 412)
+    assert ada.get("/tasks/1", headers={"If-None-Match": b"\xff"}).status_code == 200

@@ -1,0 +1,130 @@
+"""`python manage.py doctor`, `backup`, `restore`, `create-admin` and `outbox`, on both databases."""
+
+import io
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text, update
+
+import manage
+from benchmarks.servers import free_port
+from config import settings
+from database import database
+from models import notifications
+from tests.support.api import PASSWORD, Api
+from tests.support.mail import mail_catcher
+
+
+def test_doctor_gives_each_part_its_verdict(
+    database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert manage.main(["doctor"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in said] == [
+        ["ok", f"{part}:"] for part in ("settings", "database", "schema", "mail", "cache")
+    ]
+    monkeypatch.setattr(settings, "cache_dir", tmp_path / "not there")
+    monkeypatch.setattr(settings, "smtp_server", "127.0.0.1")
+    monkeypatch.setattr(settings, "smtp_port", free_port())
+    assert manage.main(["doctor"]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in said] == ["ok", "ok", "ok", "FAILED", "FAILED"]
+    with mail_catcher() as catcher:
+        monkeypatch.setattr(settings, "smtp_port", catcher.port)
+        monkeypatch.setattr(settings, "smtp_security", "none")
+        manage.main(["doctor"])
+    assert f"ok      mail: 127.0.0.1:{catcher.port} answers" in capsys.readouterr().out
+
+
+def test_doctor_finds_a_database_that_is_not_there(
+    database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database.switch(f"postgresql://postgres@127.0.0.1:{free_port()}/none")
+    assert manage.main(["doctor"]) == 1
+    assert "FAILED  database: The database can't be reached" in capsys.readouterr().out
+
+
+def test_backup_brings_back_what_was_there(
+    api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not database.is_sqlite and shutil.which("pg_dump") is None:
+        pytest.skip("pg_dump is not installed")
+    ada = api.person()
+    kept = ada.task("Kept", tags=["a"])
+    file = tmp_path / "backup"
+    assert manage.main(["backup", str(file)]) == 0
+    assert manage.main(["backup", str(file)]) == 1
+    assert "is there already" in capsys.readouterr().err
+    lost = ada.task("Lost")
+    ada.delete(f"/tasks/{kept['id']}")
+    assert manage.main(["restore", str(file)]) == 1
+    assert "say --replace" in capsys.readouterr().err
+    assert manage.main(["restore", "--replace", str(file)]) == 0
+    assert ada.get(f"/tasks/{kept['id']}").json() == kept
+    assert ada.get(f"/tasks/{lost['id']}").status_code == 404
+    assert [each["title"] for each in ada.get("/tasks").json()] == ["Kept"]
+    assert ada.task("New")["id"] > kept["id"]
+    assert ada.get("/analytics/user-completion-stats").json()["total_tasks"] == 2
+
+
+def test_restore_refuses_what_is_no_backup_of_this_program(
+    api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = api.person().task()
+    other = tmp_path / "other.db"
+    with sqlite3.connect(other) as connection:
+        connection.execute("CREATE TABLE t (x)")
+    connection.close()
+    nothing = tmp_path / "nothing"
+    nothing.write_text("no database")
+    for file in (other, nothing, tmp_path / "missing"):
+        assert manage.main(["restore", "--replace", str(file)]) == 1
+        assert len(capsys.readouterr().err.splitlines()) == 1
+    count = database.read(lambda db: db.execute(text("SELECT count(*) FROM tasks")).scalar_one())
+    assert (count, task["id"]) == (1, 1)
+
+
+def test_postgres_without_its_programs_is_a_clear_refusal(
+    api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if database.is_sqlite:
+        assert manage.main(["backup", str(tmp_path / "backup")]) == 0
+    else:
+        assert manage.main(["backup", str(tmp_path / "backup")]) == 1
+        assert "pg_dump is not installed here" in capsys.readouterr().err
+        assert list(tmp_path.glob("*backup*")) == []
+
+
+def test_create_admin_reads_the_password_and_makes_an_admin(
+    api: Api, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
+    assert manage.main(["create-admin", "root", "root@example.com"]) == 0
+    token = api.log_in("root")
+    answer = api.client.get("/tasks/all", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 200
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
+    assert manage.main(["create-admin", "Root", "another@example.com"]) == 1
+    monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
+    assert manage.main(["create-admin", "other", "not an email"]) == 1
+    said = capsys.readouterr().err
+    assert "There is an account of the name Root already" in said
+    assert "email" in said
+    assert "short" not in said
+
+
+def test_outbox_shows_what_failed_and_sends_it_again(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    api.person().task()
+    failed = update(notifications).values(state="failed", attempts=20, last_error="550 No such mailbox")
+    database.write(lambda db: db.execute(failed))
+    assert manage.main(["outbox"]) == 0
+    said = capsys.readouterr().out
+    assert "failed: 1" in said
+    assert "550 No such mailbox" in said
+    assert manage.main(["outbox", "retry", "--id", "999"]) == 1
+    assert manage.main(["outbox", "retry"]) == 0
+    assert "1 are sent again" in capsys.readouterr().out
+    assert database.read(lambda db: db.execute(notifications.select()).one()).state == "mail"

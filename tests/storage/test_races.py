@@ -1,0 +1,161 @@
+"""Many at once, against a real server: each promise holds as if they had come one after the other."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from database import database
+from main import app
+from services.accounts import user as user_service
+from tests.support.api import PASSWORD, Api
+from tests.support.serving import served
+
+AT_ONCE = 20
+
+
+@pytest.fixture
+def server(database_url: str) -> Iterator[httpx.Client]:
+    """A client for a server, over as many connections as there are threads."""
+    with served(app) as url, httpx.Client(base_url=url, timeout=60) as client:
+        yield client
+
+
+def at_once(work: Callable[[int], httpx.Response]) -> list[httpx.Response]:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(work, range(AT_ONCE)))
+
+
+def log_in(client: httpx.Client, username: str) -> tuple[int, dict[str, str]]:
+    account = {"username": username, "email": f"{username}@example.com", "password": PASSWORD}
+    user_id: int = client.post("/auth/register", json=account).json()["id"]
+    token = client.post("/auth/login", data={"username": username, "password": PASSWORD}).json()[
+        "access_token"
+    ]
+    return user_id, {"Authorization": f"Bearer {token}"}
+
+
+def count(sql: str) -> Any:
+    return database.read(lambda db: db.execute(text(sql)).scalar())
+
+
+def test_twenty_registrations_of_one_name_make_one_account(server: httpx.Client) -> None:
+    names = ["ada", "ADA", "Ada"]
+    answers = at_once(
+        lambda number: server.post(
+            "/auth/register",
+            json={"username": names[number % 3], "email": f"{number}@example.com", "password": PASSWORD},
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [200] + [400] * 19
+    assert {answer.json().get("detail") for answer in answers} == {None, "Username already registered"}
+    assert count("SELECT count(*) FROM users") == 1
+
+
+def test_twenty_registrations_of_one_email_make_one_account(server: httpx.Client) -> None:
+    emails = ["a@example.com", "A@EXAMPLE.com"]
+    answers = at_once(
+        lambda number: server.post(
+            "/auth/register",
+            json={"username": f"user{number}", "email": emails[number % 2], "password": PASSWORD},
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [200] + [400] * 19
+    assert {answer.json().get("detail") for answer in answers} == {None, "Email already registered"}
+    assert count("SELECT count(*) FROM users") == 1
+
+
+def test_twenty_completions_of_one_task_complete_it_once(server: httpx.Client) -> None:
+    _, ada = log_in(server, "ada")
+    server.post("/tasks", json={"title": "x"}, headers=ada)
+    answers = at_once(lambda _: server.put("/tasks/1", json={"status": "completed"}, headers=ada))
+    assert [answer.status_code for answer in answers] == [200] * AT_ONCE
+    assert len({answer.content for answer in answers}) == 1
+    history = server.get("/tasks/1/history", headers=ada).json()
+    assert [row["kind"] for row in history] == ["created", "status_changed"]
+    assert count("SELECT count(*) FROM notifications WHERE kind = 'completed'") == 1
+    assert server.get("/analytics/user-completion-stats", headers=ada).json()["completed_tasks"] == 1
+
+
+def test_of_twenty_changes_with_one_entity_tag_one_is_first(server: httpx.Client) -> None:
+    _, ada = log_in(server, "ada")
+    tag = server.post("/tasks", json={"title": "x"}, headers=ada).headers["etag"]
+    answers = at_once(
+        lambda number: server.put("/tasks/1", json={"title": f"{number}"}, headers={**ada, "If-Match": tag})
+    )
+    assert sorted(answer.status_code for answer in answers) == [200] + [412] * 19
+
+
+def test_twenty_assigns_of_one_task_give_it_to_one(server: httpx.Client) -> None:
+    _, ada = log_in(server, "ada")
+    bob, _ = log_in(server, "bob")
+    server.post("/tasks", json={"title": "x"}, headers=ada)
+    answers = at_once(lambda _: server.put(f"/tasks/1/assign?assigned_user_id={bob}", headers=ada))
+    assert sorted(answer.status_code for answer in answers) == [200] + [403] * 19
+    assert count("SELECT count(*) FROM task_history WHERE kind = 'assigned'") == 1
+    assert count("SELECT count(*) FROM notifications WHERE kind = 'assigned'") == 1
+
+
+def test_twenty_deletions_of_one_task_delete_it_once(server: httpx.Client) -> None:
+    _, ada = log_in(server, "ada")
+    server.post("/tasks", json={"title": "x"}, headers=ada)
+    answers = at_once(lambda _: server.delete("/tasks/1", headers=ada))
+    assert sorted(answer.status_code for answer in answers) == [200] + [404] * 19
+    assert count("SELECT count(*) FROM task_history WHERE kind = 'deleted'") == 1
+
+
+def test_one_bad_request_never_spoils_its_neighbours(server: httpx.Client) -> None:
+    _, ada = log_in(server, "ada")
+    server.post("/tasks", json={"title": "shared"}, headers=ada)
+
+    def mixed(number: int) -> httpx.Response:
+        if number % 4 == 1:
+            return server.put("/tasks/1", json={"id": 99, "title": "y"}, headers=ada)
+        if number % 4 == 2:
+            return server.delete("/tasks/777", headers=ada)
+        if number % 4 == 3:
+            return server.post("/tasks/import", json=[{"title": "x"}, {"title": ""}], headers=ada)
+        return server.post("/tasks", json={"title": f"task {number}"}, headers=ada)
+
+    for _ in range(5):
+        answers = at_once(mixed)
+        wanted = {0: 201, 1: 422, 2: 404, 3: 422}
+        assert [each.status_code for each in answers] == [wanted[number % 4] for number in range(AT_ONCE)]
+    tasks = server.get("/tasks?limit=500", headers=ada).json()
+    assert len(tasks) == 1 + 25
+    assert len({task["id"] for task in tasks}) == 26
+    assert count("SELECT count(*) FROM task_history") == 26
+
+
+def test_a_write_that_fails_in_the_database_fails_alone(api: Api) -> None:
+    ada = api.person()
+    task = ada.task()
+
+    def work(number: int) -> Any:
+        sql = (
+            "UPDATE tasks SET title = '' WHERE id = 1"
+            if number % 2
+            else "UPDATE tasks SET priority = 1 WHERE id = 1"
+        )
+        try:
+            database.write(lambda db: db.execute(text(sql)))
+        except Exception as error:  # noqa: BLE001  # which it is depends on the database
+            return type(error).__name__
+        return "done"
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        results = list(pool.map(work, range(AT_ONCE)))
+    assert results == ["done", "IntegrityError"] * (AT_ONCE // 2)
+    assert ada.get("/tasks/1").json() == task | {"priority": 1}
+
+
+def test_first_admins_made_at_once_are_one(database_url: str) -> None:
+    def make(_number: int) -> bool:
+        return user_service.create_first_admin(database, "root", "root@example.com", PASSWORD)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(make, range(8))) == 1
+    assert count("SELECT count(*) FROM users WHERE role = 'admin'") == 1

@@ -1,0 +1,80 @@
+"""The program as a real process: started by uvicorn's command, stopped by signals, killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+from benchmarks.servers import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 60.0
+
+
+class ServerProcess:
+    """One server in a folder of its own, where its log, its cache and its SQLite database are."""
+
+    def __init__(self, home: Path, **settings: str) -> None:
+        self.home = home
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment: Mapping[str, str] = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "SECRET_KEY": "a-key-for-the-tests-that-is-long-enough",
+            "BCRYPT_ROUNDS": "4",
+            **settings,
+        }
+        self._output = home / f"output-{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def run(self, *options: str) -> "subprocess.Popen[bytes]":
+        """Start it without waiting for it."""
+        command = [sys.executable, "-m", "uvicorn", "main:app", "--port", str(self.port), *options]
+        with self._output.open("ab") as output:
+            self.process = subprocess.Popen(
+                command, cwd=self.home, env=self.environment, stdout=output, stderr=subprocess.STDOUT
+            )
+        return self.process
+
+    def start(self, *options: str) -> Self:
+        """Start it and wait until it answers."""
+        process = self.run(*options)
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                httpx.get(f"{self.url}/health", timeout=1)
+                return self
+            except httpx.TransportError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise AssertionError(f"the server did not start:\n{self.output()}") from None
+                time.sleep(0.05)
+
+    def output(self) -> str:
+        """What it wrote to its console."""
+        return self._output.read_text(errors="replace")
+
+    def log(self) -> str:
+        """What it wrote to its log."""
+        path = self.home / "app.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def end(self, how: signal.Signals = signal.SIGTERM, seconds: float = 15.0) -> int:
+        """Send it a signal and wait until it is gone; its exit code, negative for a signal."""
+        assert self.process is not None
+        self.process.send_signal(how)
+        return self.process.wait(seconds)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()

@@ -1,0 +1,44 @@
+"""What an ordinary request costs the database: its own statement, and one to learn who is calling."""
+
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import event
+
+import auth
+from database import database
+from tests.support.api import Api
+
+
+@pytest.fixture
+def statements(database_url: str) -> Iterator[list[str]]:
+    """The statements that are executed from now on, in the order they are."""
+    seen: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        seen.append(statement)
+
+    engine = database._autocommit  # noqa: SLF001  # the engine behind every request
+    event.listen(engine, "before_cursor_execute", note)
+    yield seen
+    event.remove(engine, "before_cursor_execute", note)
+
+
+def test_account_and_session_are_read_by_one_statement(
+    client: TestClient, api: Api, statements: list[str]
+) -> None:
+    ada = api.person()
+    made = ada.post("/auth/tokens", json={"name": "p", "scopes": ["tasks:read"]}).json()
+    tokens = {
+        "of a session": ada.token,
+        "of no session": auth.create_access_token({"sub": str(ada.id)}),
+        "of a program": made["token"],
+    }
+    client.get("/tasks", headers={"Authorization": f"Bearer {made['token']}"})  # Its use is written now.
+    for name, token in tokens.items():
+        statements.clear()
+        client.get("/tasks", headers={"Authorization": f"Bearer {token}"})
+        assert len(statements) == 2, (name, statements)
+        assert "users" in statements[0]
+        assert "FROM tasks" in statements[1]

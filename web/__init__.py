@@ -1,0 +1,1 @@
+"""What FastAPI is made to do."""

@@ -1,0 +1,161 @@
+"""What every request passes through: its id, its path, where it comes from, its time limit, the headers of its answer."""
+
+import asyncio
+import random
+import re
+import sys
+from collections.abc import Iterable
+from time import perf_counter
+from typing import Any
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from config import settings
+from create_tables import SchemaError
+from errors import AppError, ServiceUnavailable, error_response
+from logging_config import request_id_var
+from request_context import Origin, caller_address, is_trusted, origin_var
+from services.operations.metrics import requests
+
+# What a request is counted under that reached no endpoint: its path could be anything.
+NO_ROUTE = "none"
+_SANE_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+# What a browser is to make of an answer: no page, no script, no frame, nothing to keep or to guess about.
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+# Those that an answer may have of its own, as the pages of the documentation do.
+DEFAULT_HEADERS = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
+# Browsers make nothing of these, or complain, where the page came by plain HTTP.
+ONLY_BY_HTTPS = (
+    (b"strict-transport-security", b"max-age=31536000"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+
+
+class RequestMiddleware:
+    """Gives a request its id, takes a path with or without a trailing slash, and answers HEAD like GET.
+
+    An error that nobody expected is logged with the request's id, which is all that the answer tells of it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        over_https = settings.public_url.startswith("https://")
+        always = (*SECURITY_HEADERS, *ONLY_BY_HTTPS) if over_https else SECURITY_HEADERS
+        self._added = (*always, *DEFAULT_HEADERS)
+        self._names = {name for name, _ in self._added}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, _in_one_line(send))
+            return
+        began = perf_counter()
+        request_id = _enter(scope)
+        without_body = _normalize(scope)
+        header = (b"x-request-id", request_id.encode())
+        status = 0
+        failure: Exception | None = None
+        limit = asyncio.timeout(settings.request_timeout_seconds or None)
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if failure is None:
+                    # Streams and what comes after the response take the time they take.
+                    limit.reschedule(None)
+                message["headers"] = self._with_headers(message["headers"], header)
+            elif message["type"] == "http.response.body":
+                if without_body:
+                    message = {**message, "body": b""}
+                if not message.get("more_body"):
+                    # Before it is sent, for what comes after the answer is no part of it.
+                    route = scope.get("route")
+                    template = getattr(route, "path", NO_ROUTE)
+                    requests.add(scope["method"], template, status, perf_counter() - began)
+            await send(message)
+
+        try:
+            async with limit:
+                await self.app(scope, receive, send_with_headers)
+            return
+        except Exception as error:  # the last place where it can be answered and logged
+            failure = _took_too_long() if limit.expired() else error
+            response = error_response(Request(scope), failure)
+            if status:
+                raise
+        await response(scope, receive, send_with_headers)
+
+    def _with_headers(
+        self, headers: Iterable[tuple[bytes, bytes]], request_id: tuple[bytes, bytes]
+    ) -> list[tuple[bytes, bytes]]:
+        names = {name for name, _ in headers}
+        added: Iterable[tuple[bytes, bytes]] = self._added
+        if not names.isdisjoint(self._names):
+            added = [each for each in added if each[0] not in names]
+        return [*headers, request_id, *added]
+
+
+def _took_too_long() -> ServiceUnavailable:
+    return ServiceUnavailable(
+        f"The request took longer than {settings.request_timeout_seconds:g} seconds",
+        retry_after=5,
+        code="request_timeout",
+    )
+
+
+def _normalize(scope: Scope) -> bool:
+    """Take the slash off the path's end; and whether it is a HEAD: from now on a GET whose answer loses its body."""
+    if (path := scope["path"]).endswith("/") and path != "/":
+        scope["path"] = path.removesuffix("/")
+    if scope["method"] != "HEAD":
+        return False
+    scope["method"] = "GET"
+    return True
+
+
+def _in_one_line(send: Send) -> Send:
+    """Have the server say in one line why the program does not start; Starlette would show where in its code."""
+
+    async def send_shortly(message: Message) -> None:
+        error = sys.exception()
+        if message["type"] == "lifespan.startup.failed" and isinstance(error, SchemaError | AppError):
+            message = {**message, "message": f"The program can't start. {error}"}
+        await send(message)
+
+    return send_shortly
+
+
+def _enter(scope: dict[str, Any] | Scope) -> str:
+    """Note the request's id, the caller's own if it is fit for a log line, and where it comes from; the id."""
+    request_id, client, forwarded, by_https = "", b"", [], False
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            if not request_id and _SANE_ID.fullmatch(value):
+                request_id = str(value, "ascii")
+        elif name == b"user-agent":
+            client = value
+        elif name == b"x-forwarded-for":
+            forwarded.append(value)
+        elif name == b"x-forwarded-proto":
+            by_https = value == b"https"
+    request_id = request_id or f"{random.getrandbits(128):032x}"
+    request_id_var.set(request_id)
+    peer = scope.get("client")
+    if forwarded:
+        address = caller_address(peer, b",".join(forwarded).decode("latin-1"), settings.trusted_networks)
+    else:
+        address = peer[0] if peer else "-"
+    if by_https and peer and is_trusted(peer[0], settings.trusted_networks):
+        # What addresses of this program begin with, in a `Link` as well.
+        scope["scheme"] = "https"
+    origin_var.set(Origin(address, client.decode("latin-1")))
+    return request_id
