@@ -17,7 +17,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from database import Base
-from models import JsonText, RowId, UtcDateTime, one_of, table_of
+from models import table_of
+from storage.column_types import JsonText, RowId, UtcDateTime, one_of
 
 TOKEN_NAME_LENGTH = 100
 ADDRESS_LENGTH = 64

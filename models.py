@@ -4,19 +4,16 @@ The schema itself is made by the migrations, triggers included; what stands here
 SQLAlchemy, and a test compares the two.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
-    DateTime,
-    Dialect,
     ForeignKey,
     Identity,
     Index,
-    Integer,
     SmallInteger,
     String,
     Table,
@@ -24,15 +21,11 @@ from sqlalchemy import (
     UniqueConstraint,
     collate,
     func,
-    text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Mapped, mapped_column
-from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from database import Base
+from storage.column_types import JsonText, MicrosecondsBetween, Period, RowId, UtcDateTime, one_of, where
 
 STATUSES = ("pending", "in_progress", "completed")
 ROLES = ("admin", "member")
@@ -45,115 +38,6 @@ TITLE_LENGTH = 200
 DESCRIPTION_LENGTH = 10_000
 PROJECT_LENGTH = 100
 LARGEST_ID = 2**63 - 1
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def microseconds(value: datetime) -> int:
-    """A time as microseconds since 1970."""
-    return (value - _EPOCH) // _MICROSECOND
-
-
-def moment(value: int) -> datetime:
-    """The time that `microseconds` gives this number for; raises OverflowError beyond the years 1 to 9999."""
-    return _EPOCH + timedelta(microseconds=value)
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A time in UTC to the microsecond: `timestamptz` on Postgres, microseconds since 1970 on SQLite.
-
-    SQLite has no type for times; as whole numbers they sort, subtract and compare exactly.
-    """
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """The type in this database."""
-        return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else DateTime(timezone=True))
-
-    def bind_processor(self, dialect: Dialect) -> Any:
-        """How a time is sent; a naive one is taken as UTC."""
-
-        def as_utc(value: datetime | None) -> datetime | None:
-            return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
-
-        def as_microseconds(value: datetime | None) -> int | None:
-            value = as_utc(value)
-            return None if value is None else microseconds(value)
-
-        return as_microseconds if dialect.name == "sqlite" else as_utc
-
-    def result_processor(self, dialect: Dialect, coltype: Any) -> Any:  # noqa: ARG002  # as the base class has it
-        """How a time comes back."""
-        if dialect.name != "sqlite":
-            return None
-        epoch, delta = _EPOCH, timedelta
-
-        def as_datetime(value: int | None) -> datetime | None:
-            return None if value is None else epoch + delta(0, 0, value)
-
-        return as_datetime
-
-
-class MicrosecondsBetween(FunctionElement[int]):
-    """SQL: the time between two times, the earlier one first, as a whole number of microseconds."""
-
-    type = BigInteger()
-    inherit_cache = True
-    name = "microseconds_between"
-
-
-@compiles(MicrosecondsBetween, "sqlite")
-def _between_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    first, second = (compiler.process(each, **options) for each in element.clauses)
-    return f"({second} - {first})"
-
-
-@compiles(MicrosecondsBetween, "postgresql")
-def _between_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    first, second = (compiler.process(each, **options) for each in element.clauses)
-    return f"CAST(extract(epoch FROM {second} - {first}) * 1000000 AS bigint)"
-
-
-PERIOD = timedelta(days=30)
-
-
-class Period(FunctionElement[int]):
-    """SQL: the number of the 30 days that a time lies in, counted from 1970; before then one more on SQLite."""
-
-    type = BigInteger()
-    inherit_cache = True
-    name = "period"
-
-
-@compiles(Period, "sqlite")
-def _period_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    return f"{compiler.process(element.clauses, **options)} / {PERIOD // _MICROSECOND}"
-
-
-@compiles(Period, "postgresql")
-def _period_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    # The one form of it that depends on no setting, and may so be indexed.
-    seconds = f"extract(epoch FROM {compiler.process(element.clauses, **options)} AT TIME ZONE 'UTC')"
-    return f"CAST(floor({seconds} / {PERIOD // timedelta(seconds=1)}) AS bigint)"
-
-
-# JSON as jsonb on Postgres; as text on SQLite, which has functions for it too.
-JsonText = JSON().with_variant(JSONB(), "postgresql")
-# SQLite gives out numbers only to a primary key that is INTEGER.
-RowId = BigInteger().with_variant(Integer(), "sqlite")
-
-
-def one_of(column: str, values: tuple[str, ...]) -> str:
-    """The condition that a column has one of these values."""
-    return f"{column} IN ({', '.join(repr(value) for value in values)})"
-
-
-def _where(condition: str) -> dict[str, Any]:
-    """The arguments that make an index one of some rows only."""
-    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 class User(Base):
@@ -222,7 +106,7 @@ class Task(Base):
         Index("ix_tasks_created_at", "created_at", "id", "title_folded"),
         Index("ix_tasks_title_folded", "title_folded", "id"),
         # Reminders look here, and so do lists of everybody's tasks by the time they are due.
-        Index("ix_tasks_due_at", "due_at", "id", **_where("due_at IS NOT NULL")),
+        Index("ix_tasks_due_at", "due_at", "id", **where("due_at IS NOT NULL")),
         {"sqlite_autoincrement": True},
     )
 
@@ -286,7 +170,7 @@ class TaskHistory(Base):
             *("owner_id", "created_at", "id", "task_id", "status", "previous_status", "previous_owner_id"),
             *("task_created_at", "task_completed_at"),
         ),
-        Index("ix_task_history_previous_owner_id", "previous_owner_id", "task_id", **_where(LEFT_OWNER)),
+        Index("ix_task_history_previous_owner_id", "previous_owner_id", "task_id", **where(LEFT_OWNER)),
         {"sqlite_autoincrement": True},
     )
 
@@ -392,11 +276,11 @@ class Notification(Base):
             "state",
             "next_attempt_at",
             "id",
-            **_where("next_attempt_at IS NOT NULL"),
+            **where("next_attempt_at IS NOT NULL"),
         ),
-        Index("ix_notifications_failed", "id", **_where("state = 'failed'")),
-        Index("ix_notifications_unread", "user_id", "id", **_where("read_at IS NULL")),
-        Index("ix_notifications_read", "user_id", "id", **_where("read_at IS NOT NULL")),
+        Index("ix_notifications_failed", "id", **where("state = 'failed'")),
+        Index("ix_notifications_unread", "user_id", "id", **where("read_at IS NULL")),
+        Index("ix_notifications_read", "user_id", "id", **where("read_at IS NOT NULL")),
         # A reminder is sent once, whoever of several processes finds the task first.
         Index(
             "uq_notifications_reminder",
@@ -405,7 +289,7 @@ class Notification(Base):
             "kind",
             "due_at",
             unique=True,
-            **_where("due_at IS NOT NULL"),
+            **where("due_at IS NOT NULL"),
         ),
         {"sqlite_autoincrement": True},
     )
@@ -450,14 +334,14 @@ for _column in (Task.due_at, Task.completed_at):
     Index(
         f"ix_tasks_user_id_period_{_column.key}",
         *(Task.user_id, Period(Task.created_at), _column),
-        **_where(f"{_column.key} IS NOT NULL"),
+        **where(f"{_column.key} IS NOT NULL"),
     )
 # How long each took, for finding the median.
 Index(
     "ix_tasks_user_id_duration",
     *(Task.user_id, MicrosecondsBetween(Task.created_at, Task.completed_at)),
     *(Task.completed_at, Task.created_at),
-    **_where("completed_at IS NOT NULL"),
+    **where("completed_at IS NOT NULL"),
 )
 
 

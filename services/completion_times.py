@@ -16,8 +16,9 @@ import numpy as np
 from sqlalchemy import BigInteger, bindparam, func, literal_column, select, union_all
 from sqlalchemy.orm import Session
 
-from models import MicrosecondsBetween, duration_counts, owner_counts, tasks
+from models import duration_counts, owner_counts, tasks
 from services.bulk_numbers import as_text, read_numbers
+from storage.column_types import MicrosecondsBetween
 from storage.prepared import prepared
 
 HOUR = 3_600_000_000  # microseconds

@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 
 from database import AnyRow
 from errors import NotFound
-from models import LARGEST_ID, Caller, microseconds, moment, notification_preferences, notifications, users
+from models import LARGEST_ID, Caller, notification_preferences, notifications, users
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
+from storage.column_types import microseconds, moment
 
 # How each kind comes by mail unless its owner says otherwise.
 USUAL: dict[str, str] = {

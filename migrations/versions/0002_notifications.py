@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from models import UtcDateTime
+from storage.column_types import UtcDateTime
 
 revision: str = "0002"
 down_revision: str | None = "0001"

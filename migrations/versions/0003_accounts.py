@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from models import JsonText, RowId, UtcDateTime
+from storage.column_types import JsonText, RowId, UtcDateTime
 
 revision: str = "0003"
 down_revision: str | None = "0002"

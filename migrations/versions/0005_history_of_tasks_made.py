@@ -5,7 +5,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from alembic import op
 
-from models import UtcDateTime
+from storage.column_types import UtcDateTime
 
 revision: str = "0005"
 down_revision: str | None = "0004"

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from models import RowId, UtcDateTime
+from storage.column_types import RowId, UtcDateTime
 
 revision: str = "0008"
 down_revision: str | None = "0007"

@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 
 from account_models import LINK_PURPOSES, account_mails
 from database import AnyRow
-from models import UtcDateTime, microseconds, users
+from models import users
 from services.accounts import link as link_service
 from services.email_service import Mail, sender_domain
+from storage.column_types import UtcDateTime, microseconds
 
 TEXTS = {
     "reset": (

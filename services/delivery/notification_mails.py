@@ -5,8 +5,8 @@ from html import escape
 from typing import Any
 
 from logging_config import logger
-from models import microseconds
 from services.email_service import Mail, send_email_async, sender_domain
+from storage.column_types import microseconds
 
 MOST_IN_DIGEST = 200
 FOOTER = "You choose which mails you get at /notifications/preferences."

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from config import settings
 from database import AnyRow, database
-from models import UtcDateTime
 from services.email_service import COMMANDS, Mail
+from storage.column_types import UtcDateTime
 
 LONGEST_DELAY = 3600.0
 

@@ -8,7 +8,7 @@ from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from errors import invalid_input
-from models import moment, tasks
+from models import tasks
 from services.flow import forecast, history, replay
 from services.flow.definitions import chosen
 from services.flow.forecast import TooLittleHistory
@@ -17,6 +17,7 @@ from services.flow.periods import DAY, WEEK, Interval, Period, intervals, midnig
 from services.flow.question import Question
 from services.flow.replay import NEVER, STATUSES
 from services.flow.statistics import PERCENTILES, Integers, hours, summary
+from storage.column_types import moment
 
 _NAMES: Select[Any] = select(tasks.c.id, tasks.c.title, tasks.c.project).where(
     tasks.c.id.in_(bindparam("ids", expanding=True))

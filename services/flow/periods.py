@@ -8,7 +8,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from errors import invalid_input
-from models import microseconds, moment
+from storage.column_types import microseconds, moment
 
 Interval = Literal["day", "week", "month"]
 

@@ -9,10 +9,11 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from errors import Forbidden, NotFound, invalid_input
-from models import Caller, microseconds, moment, users
+from models import Caller, users
 from schemas.flow import FlowQuery
 from services.flow import periods
 from services.flow.periods import Period
+from storage.column_types import microseconds, moment
 
 _USER = select(users.c.id).where(users.c.id == bindparam("user_id"))
 

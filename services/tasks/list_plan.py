@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, String, bindparam, case, exists, func, select
 from sqlalchemy.orm import Session
 
-from models import PERIOD, Period, moment, owner_counts, system_counts, task_tags, tasks
+from models import owner_counts, system_counts, task_tags, tasks
 from schemas.tasks import TaskFilters
 from services.tasks import search_index
+from storage.column_types import PERIOD, Period, moment
 from storage.folding import fold, pattern
 from storage.prepared import prepared
 

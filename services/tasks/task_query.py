@@ -27,10 +27,11 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
 
 from database import AnyRow
-from models import microseconds, moment, task_tags, tasks
+from models import task_tags, tasks
 from schemas.tasks import TaskFilters, TaskRead
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from services.tasks import list_plan
+from storage.column_types import microseconds, moment
 from storage.folding import fold, pattern
 from storage.prepared import prepared
 

@@ -9,8 +9,8 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from database import database
-from models import UtcDateTime
 from services import task_service
+from storage.column_types import UtcDateTime
 from tests.support.api import Api, Person, assert_problem
 
 

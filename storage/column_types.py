@@ -1,0 +1,119 @@
+"""Column types and SQL functions that both databases share."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def microseconds(value: datetime) -> int:
+    """A time as microseconds since 1970."""
+    return (value - _EPOCH) // _MICROSECOND
+
+
+def moment(value: int) -> datetime:
+    """The time that `microseconds` gives this number for; raises OverflowError beyond the years 1 to 9999."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A time in UTC to the microsecond: `timestamptz` on Postgres, microseconds since 1970 on SQLite.
+
+    SQLite has no type for times; as whole numbers they sort, subtract and compare exactly.
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The type in this database."""
+        return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else DateTime(timezone=True))
+
+    def bind_processor(self, dialect: Dialect) -> Any:
+        """How a time is sent; a naive one is taken as UTC."""
+
+        def as_utc(value: datetime | None) -> datetime | None:
+            return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+        def as_microseconds(value: datetime | None) -> int | None:
+            value = as_utc(value)
+            return None if value is None else microseconds(value)
+
+        return as_microseconds if dialect.name == "sqlite" else as_utc
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Any:  # noqa: ARG002  # as the base class has it
+        """How a time comes back."""
+        if dialect.name != "sqlite":
+            return None
+        epoch, delta = _EPOCH, timedelta
+
+        def as_datetime(value: int | None) -> datetime | None:
+            return None if value is None else epoch + delta(0, 0, value)
+
+        return as_datetime
+
+
+class MicrosecondsBetween(FunctionElement[int]):
+    """SQL: the time between two times, the earlier one first, as a whole number of microseconds."""
+
+    type = BigInteger()
+    inherit_cache = True
+    name = "microseconds_between"
+
+
+@compiles(MicrosecondsBetween, "sqlite")
+def _between_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    first, second = (compiler.process(each, **options) for each in element.clauses)
+    return f"({second} - {first})"
+
+
+@compiles(MicrosecondsBetween, "postgresql")
+def _between_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    first, second = (compiler.process(each, **options) for each in element.clauses)
+    return f"CAST(extract(epoch FROM {second} - {first}) * 1000000 AS bigint)"
+
+
+PERIOD = timedelta(days=30)
+
+
+class Period(FunctionElement[int]):
+    """SQL: the number of the 30 days that a time lies in, counted from 1970; before then one more on SQLite."""
+
+    type = BigInteger()
+    inherit_cache = True
+    name = "period"
+
+
+@compiles(Period, "sqlite")
+def _period_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"{compiler.process(element.clauses, **options)} / {PERIOD // _MICROSECOND}"
+
+
+@compiles(Period, "postgresql")
+def _period_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    # The one form of it that depends on no setting, and may so be indexed.
+    seconds = f"extract(epoch FROM {compiler.process(element.clauses, **options)} AT TIME ZONE 'UTC')"
+    return f"CAST(floor({seconds} / {PERIOD // timedelta(seconds=1)}) AS bigint)"
+
+
+# JSON as jsonb on Postgres; as text on SQLite, which has functions for it too.
+JsonText = JSON().with_variant(JSONB(), "postgresql")
+# SQLite gives out numbers only to a primary key that is INTEGER.
+RowId = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def one_of(column: str, values: tuple[str, ...]) -> str:
+    """The condition that a column has one of these values."""
+    return f"{column} IN ({', '.join(repr(value) for value in values)})"
+
+
+def where(condition: str) -> dict[str, Any]:
+    """The arguments that make an index one of some rows only."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
