@@ -1,55 +1,61 @@
-"""Passwords, tokens, and who is calling.
+"""The caller of a request: the dependencies that endpoints declare, and what each of them checks.
 
-Endpoints say `user: CurrentUser` or `user: AdminUser`; `routing.Router` then checks the token before
-it reads anything of the request, and reads the account within the endpoint's transaction. Endpoints of several transactions, which are
-`async`, say `user: SignedIn`.
+Endpoints declare `user: CurrentUser` or `user: AdminUser`. `web.routing.Router` then checks the token before
+it reads anything else of the request, and reads the account within the endpoint's transaction. Endpoints that
+make several transactions are `async` and declare `user: SignedIn`.
+
+Passwords are in `security/passwords.py` and tokens in `security/tokens.py`. This module hands on the names that
+other programs import from it.
 """
 
-import hashlib
-import threading
 import time
-import unicodedata
-import uuid
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
-from passlib.context import CryptContext
 from sqlalchemy import and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from account_models import program_tokens, sessions
-from config import settings
 from database import database, get_db
-from errors import AppError, Forbidden, NotAuthenticated, ServiceUnavailable
+from errors import AppError, Forbidden, NotAuthenticated
 from logging_config import logger
 from models import Caller, users
-from security import signing
+from security.passwords import hash_password, verify_password
+from security.tokens import (
+    PROGRAM_TOKEN_PREFIX,
+    REMEMBERED_TOKENS,
+    create_access_token,
+    token_hash,
+    verify_token,
+)
 from storage.prepared import prepared
-from storage.threads import Threads
 
-ACCESS_TOKEN = "access"  # noqa: S105  # the name of a kind, not a secret
-PROGRAM_TOKEN_PREFIX = "tp_"  # noqa: S105  # by which a leaked one is recognised
+__all__ = [
+    "AdminUser",
+    "Claims",
+    "CurrentUser",
+    "SignedIn",
+    "authorize",
+    "bearer",
+    "claims_of",
+    "create_access_token",
+    "get_admin_user",
+    "get_current_user",
+    "hash_password",
+    "note_use",
+    "require_admin",
+    "verify_password",
+    "verify_token",
+]
+
 ADMIN_SCOPE = "admin"
 SCOPES = ("tasks:read", "tasks:write", "analytics:read", ADMIN_SCOPE)
-REMEMBERED_TOKENS = 4096
-# Eight seconds' work for the hashing thread at the default cost.
-LONGEST_HASHING_QUEUE = 32
 # The use of a program's token is written down once in this time.
 USE_WRITTEN_SECONDS = 60
 
-passwords = CryptContext(
-    schemes=["bcrypt_sha256", "bcrypt"],
-    deprecated=["bcrypt"],
-    bcrypt_sha256__rounds=settings.bcrypt_rounds,
-    bcrypt__rounds=settings.bcrypt_rounds,
-)
-# bcrypt takes a quarter of a second of a core: with a thread of its own it can't take those that others need.
-hashing = Threads(1, "hashing")
 bearer = OAuth2PasswordBearer(tokenUrl="auth/login", auto_error=False)
 
 _ACCOUNT = tuple(users.c[name] for name in ("id", "username", "email", "is_active", "role", "created_at"))
@@ -74,141 +80,6 @@ _USE_TOKEN = update(program_tokens).where(
     program_tokens.c.token_hash == bindparam("of_token"),
     or_(program_tokens.c.last_used_at.is_(None), program_tokens.c.last_used_at <= bindparam("a_while_ago")),
 )
-
-# -- passwords ---------------------------------------------------------------------------------------
-
-
-def hash_password(password: str) -> str:
-    """Hash a password, every character of it significant, with a salt of its own."""
-    hashed: str = passwords.hash(unicodedata.normalize("NFC", password))
-    return hashed
-
-
-def verify_password(password: str, hashed: str) -> bool:
-    """Whether the password is the one that was hashed."""
-    try:
-        matches: bool = passwords.verify(unicodedata.normalize("NFC", password), hashed)
-    except ValueError:
-        # What no password may be: thousands of characters, or such as bcrypt can't hash.
-        return False
-    return matches
-
-
-_dummy_hash: list[str] = []
-
-
-def verify_or_pretend(password: str, hashed: str | None) -> bool:
-    """Verify; with no hash to compare with take as long and say no."""
-    if not _dummy_hash:
-        _dummy_hash.append(hash_password(uuid.uuid4().hex))
-    return verify_password(password, hashed or _dummy_hash[0]) and hashed is not None
-
-
-def verify_and_renew(password: str, hashed: str | None) -> tuple[bool, str | None]:
-    """`verify_or_pretend`, and a new hash where the old one was made at another cost or by an older scheme."""
-    matches = verify_or_pretend(password, hashed)
-    outdated = matches and passwords.needs_update(hashed or "")
-    return matches, hash_password(password) if outdated else None
-
-
-_hashing_places = threading.BoundedSemaphore(LONGEST_HASHING_QUEUE)
-
-
-@contextmanager
-def _hashing_place() -> Iterator[None]:
-    """A place in the queue for the hashing thread; raises ServiceUnavailable where all are taken."""
-    if not _hashing_places.acquire(blocking=False):
-        raise ServiceUnavailable(
-            "Too many people are logging in at once: try again shortly", retry_after=5, code="hashing_busy"
-        )
-    try:
-        yield
-    finally:
-        _hashing_places.release()
-
-
-def refuse_when_busy() -> None:
-    """Raise ServiceUnavailable where no place is left to hash a password, before anything is done for it."""
-    with _hashing_place():
-        return
-
-
-async def hash_password_async(password: str) -> str:
-    """`hash_password` in the hashing thread."""
-    with _hashing_place():
-        return await hashing.run(lambda: hash_password(password))
-
-
-async def verify_password_async(password: str, hashed: str | None) -> bool:
-    """`verify_or_pretend` in the hashing thread."""
-    with _hashing_place():
-        return await hashing.run(lambda: verify_or_pretend(password, hashed))
-
-
-async def verify_and_renew_async(password: str, hashed: str | None) -> tuple[bool, str | None]:
-    """`verify_and_renew` in the hashing thread."""
-    with _hashing_place():
-        return await hashing.run(lambda: verify_and_renew(password, hashed))
-
-
-# -- tokens ------------------------------------------------------------------------------------------
-
-
-def create_access_token(data: dict[str, Any], expires_delta: timedelta | None = None) -> str:
-    """Sign an access token; `data["sub"]` is the account's id as text, `data["sid"]` its session's where it has one."""
-    now = datetime.now(UTC)
-    lifetime = expires_delta or timedelta(minutes=settings.access_token_expire_minutes)
-    claims = {"jti": uuid.uuid4().hex, **data, "kind": ACCESS_TOKEN, "iat": now, "exp": now + lifetime}
-    claims["sub"] = str(claims["sub"])
-    return signing.sign(claims)
-
-
-def verify_token(token: str) -> dict[str, Any]:
-    """The claims of an access token signed by us and not expired; raises NotAuthenticated."""
-    return _verified.get(token)
-
-
-def token_hash(token: str) -> str:
-    """What is stored of a token that is random enough to need no salt."""
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
-class _VerifiedTokens:
-    """The claims of the tokens seen last: checking a signature costs as much as the rest of a short request."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._claims: OrderedDict[str, dict[str, Any]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, token: str) -> dict[str, Any]:
-        claims = self._claims.get(token)
-        if claims is None:
-            try:
-                claims = signing.verify(token, ACCESS_TOKEN)
-            except signing.InvalidTokenError:
-                raise NotAuthenticated from None
-            with self._lock:
-                self._claims[token] = claims
-                if len(self._claims) > self._size:
-                    self._claims.popitem(last=False)
-        elif claims["exp"] <= time.time():
-            with self._lock:
-                self._claims.pop(token, None)
-            raise NotAuthenticated
-        return claims
-
-    def clear(self) -> None:
-        with self._lock:
-            self._claims.clear()
-
-
-_verified = _VerifiedTokens(REMEMBERED_TOKENS)
-
-
-def forget_verified_tokens() -> None:
-    """Check every signature anew, as the tests want it after they changed the key."""
-    _verified.clear()
 
 
 async def token_claims(token: Annotated[str | None, Depends(bearer)]) -> dict[str, Any]:

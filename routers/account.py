@@ -6,7 +6,6 @@ from functools import partial
 from fastapi import BackgroundTasks, Response
 from fastapi.responses import StreamingResponse
 
-import auth
 from auth import CurrentUser, SignedIn
 from database import AnyRow, database
 from errors import Forbidden, ServiceUnavailable
@@ -23,6 +22,7 @@ from schemas.accounts import (
     UserRead,
 )
 from schemas.common import Message
+from security.passwords import hash_password_async, refuse_when_busy, verify_password_async
 from services import background_tasks
 from services.accounts import account as account_service
 from services.accounts import attempt as attempt_service
@@ -60,12 +60,12 @@ async def _confirm_password(user: Caller, password: str) -> None:
 
     Each step is a transaction of its own, kept though the answer is an error.
     """
-    auth.refuse_when_busy()
+    refuse_when_busy()
     attempt = await database.write_async(lambda db: login_service.begin_for(db, user))
     if attempt.wait:
         raise attempt_service.too_many(attempt.wait)
     try:
-        matches = await auth.verify_password_async(password, attempt.password_hash)
+        matches = await verify_password_async(password, attempt.password_hash)
     except ServiceUnavailable:
         await database.write_async(lambda db: login_service.forgive(db, attempt))
         raise
@@ -119,7 +119,7 @@ async def change_password(
     """
     password_rules.check(body.new_password, user.username, user.email, "new_password")
     await _confirm_password(user, body.current_password)
-    hashed = await auth.hash_password_async(body.new_password)
+    hashed = await hash_password_async(body.new_password)
     await database.write_async(lambda db: account_service.change_password(db, user, hashed))
     background.add_task(background_tasks.send_mails)
     return {"message": "Password changed"}
@@ -157,7 +157,7 @@ async def reset_password(body: PasswordReset, background: BackgroundTasks) -> di
     """Set a new password by a link that was mailed, and end all sessions."""
     link = await _link(body.token, ("reset",))
     password_rules.check(body.new_password, link.username, link.email, "new_password")
-    hashed = await auth.hash_password_async(body.new_password)
+    hashed = await hash_password_async(body.new_password)
     await database.write_async(lambda db: account_service.reset_password(db, body.token, hashed))
     background.add_task(background_tasks.send_mails)
     return {"message": "Password changed: log in with the new one"}

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from fastapi import BackgroundTasks, Depends, Path
 from fastapi.security import OAuth2PasswordRequestForm
 
-import auth
 from auth import CurrentUser
 from config import settings
 from database import AnyRow, database
@@ -21,6 +20,7 @@ from errors import (
 from models import LARGEST_ID
 from schemas.accounts import RefreshRequest, RegisterRequest, SessionRead, Token, UserRead
 from schemas.common import Message
+from security.passwords import hash_password_async, refuse_when_busy, verify_and_renew_async
 from services import background_tasks
 from services.accounts import account as account_service
 from services.accounts import attempt as attempt_service
@@ -59,7 +59,7 @@ async def register(body: RegisterRequest, background: BackgroundTasks) -> dict[s
         await database.read_async(
             lambda db: user_service.check_free(db, body.username, body.email), short=True
         )
-        hashed = await auth.hash_password_async(body.password)
+        hashed = await hash_password_async(body.password)
         row = await database.write_async(lambda db: make(db, hashed))
     except BadRequest:
         raise
@@ -81,13 +81,13 @@ async def login(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[s
         raise invalid_input(
             [{"pointer": "#/username", "detail": "Input should be text without NUL characters"}]
         )
-    auth.refuse_when_busy()
+    refuse_when_busy()
     # Counted in a transaction of its own before the password is checked: the count is kept whatever the answer.
     attempt = await database.write_async(lambda db: login_service.begin(db, form.username))
     if attempt.wait:
         raise attempt_service.too_many(attempt.wait)
     try:
-        matches, renewed = await auth.verify_and_renew_async(form.password, attempt.password_hash)
+        matches, renewed = await verify_and_renew_async(form.password, attempt.password_hash)
     except ServiceUnavailable:
         await database.write_async(lambda db: login_service.forgive(db, attempt))
         raise

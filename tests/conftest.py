@@ -29,11 +29,11 @@ import pytest  # noqa: E402
 from anyio.from_thread import BlockingPortal, start_blocking_portal  # noqa: E402
 from fastapi.testclient import TestClient  # noqa: E402
 
-from auth import forget_verified_tokens  # noqa: E402
 from config import settings  # noqa: E402
 from create_tables import migrate  # noqa: E402
 from database import Base, Database, database  # noqa: E402
 from main import app  # noqa: E402
+from security.tokens import forget_verified_tokens  # noqa: E402
 from services import background_tasks, completion_times  # noqa: E402
 from services.flow.history import kept as flow_records  # noqa: E402
 from tests.support.api import Api  # noqa: E402

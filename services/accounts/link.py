@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.orm import Session
 
-import auth
 from account_models import account_links
 from config import settings
 from database import AnyRow
 from errors import BadRequest
 from models import users
+from security.tokens import token_hash
 from services.accounts import attempt as attempt_service
 from services.accounts import audit as audit_service
 
@@ -51,7 +51,7 @@ def make(db: Session, user_id: int, purpose: str, email: str) -> str:
     db.execute(
         _INSERT,
         {
-            "token_hash": auth.token_hash(token),
+            "token_hash": token_hash(token),
             "user_id": user_id,
             "purpose": purpose,
             "email": email,
@@ -64,14 +64,14 @@ def make(db: Session, user_id: int, purpose: str, email: str) -> str:
 
 def find(db: Session, token: str, purposes: tuple[str, ...]) -> AnyRow | None:
     """The link with this token, and its account; none where it is none of ours, used or expired."""
-    row = db.execute(_FIND, {"hashed": auth.token_hash(token), "now": datetime.now(UTC)}).first()
+    row = db.execute(_FIND, {"hashed": token_hash(token), "now": datetime.now(UTC)}).first()
     return row if row is not None and row.purpose in purposes else None
 
 
 def use(db: Session, token: str, purposes: tuple[str, ...]) -> AnyRow:
     """Use a link up; of two at once one gets it. Raises BadRequest."""
     link = find(db, token, purposes)
-    used = db.execute(_USE, {"hashed": auth.token_hash(token)})
+    used = db.execute(_USE, {"hashed": token_hash(token)})
     if link is None or used.rowcount == 0:  # type: ignore[attr-defined]
         raise invalid()
     return link

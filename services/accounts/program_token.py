@@ -13,6 +13,7 @@ from database import AnyRow
 from errors import NotFound, invalid_input
 from models import Caller
 from schemas.accounts import ProgramTokenCreate, ProgramTokenRead
+from security.tokens import PROGRAM_TOKEN_PREFIX, token_hash
 from services.accounts import audit as audit_service
 
 _COLUMNS = tuple(program_tokens.c[name] for name in ProgramTokenRead.model_fields)
@@ -34,11 +35,11 @@ def create(db: Session, user: Caller, wanted: ProgramTokenCreate) -> dict[str, A
         auth.require_admin(user)
     if wanted.expires_at is not None and wanted.expires_at <= now:
         raise invalid_input([{"pointer": "#/expires_at", "detail": "Input should be a time to come"}])
-    token = auth.PROGRAM_TOKEN_PREFIX + secrets.token_urlsafe(32)
+    token = PROGRAM_TOKEN_PREFIX + secrets.token_urlsafe(32)
     values = {
         "user_id": user.id,
         "name": wanted.name,
-        "token_hash": auth.token_hash(token),
+        "token_hash": token_hash(token),
         "last_four": token[-4:],
         "scopes": [scope for scope in auth.SCOPES if scope in wanted.scopes],
         "created_at": now,

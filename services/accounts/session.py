@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-import auth
 from account_models import CLIENT_LENGTH, refresh_tokens, sessions
 from config import settings
 from errors import NotFound
 from models import Caller, users
 from request_context import origin_var
+from security.tokens import create_access_token, token_hash
 from services.accounts import attempt as attempt_service
 from services.accounts import audit as audit_service
 
@@ -97,7 +97,7 @@ def _issue(db: Session, session_id: int, now: datetime) -> str:
     token = PREFIX + secrets.token_urlsafe(32)
     db.execute(
         _INSERT_TOKEN,
-        {"token_hash": auth.token_hash(token), "session_id": session_id, "created_at": now, "used_at": None},
+        {"token_hash": token_hash(token), "session_id": session_id, "created_at": now, "used_at": None},
     )
     return token
 
@@ -108,7 +108,7 @@ def refresh(db: Session, token: str) -> Issued | int:
     One that was used before, longer ago than the grace, ends the session: one of two who have it is a thief.
     That must be kept although the caller gets an error, so it is not raised here.
     """
-    now, hashed = datetime.now(UTC), auth.token_hash(token)
+    now, hashed = datetime.now(UTC), token_hash(token)
     # Marked first and read after it: of two at once on Postgres the second waits here for the first.
     first = db.execute(_USE, {"hashed": hashed, "now": now}).rowcount == 1  # type: ignore[attr-defined]
     row = db.execute(_TOKEN, {"hashed": hashed}).first()
@@ -156,7 +156,7 @@ def as_tokens(issued: Issued) -> dict[str, Any]:
     """What a login and a refresh answer."""
     left = int((issued.expires_at - datetime.now(UTC)).total_seconds())
     lifetime = min(settings.access_token_expire_minutes * 60, max(left, 1))
-    access = auth.create_access_token(
+    access = create_access_token(
         {"sub": str(issued.user_id), "sid": issued.session_id}, timedelta(seconds=lifetime)
     )
     return {

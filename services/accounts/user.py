@@ -8,11 +8,11 @@ from sqlalchemy import bindparam, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-import auth
 from database import AnyRow, Database
 from errors import BadRequest, NotFound, invalid_input
 from models import users
 from schemas.accounts import RegisterRequest, UserRead
+from security.passwords import hash_password
 from services.accounts import audit as audit_service
 from services.accounts import password_rules
 from storage.folding import fold
@@ -98,7 +98,7 @@ def create_first_admin(db: Database, username: str, email: str, password: str) -
     if db.read(is_there):
         return False
     password_rules.check(password, username, email)
-    password_hash = auth.hash_password(password)
+    password_hash = hash_password(password)
 
     def work(session: Session) -> bool:
         if is_there(session):

@@ -10,10 +10,10 @@ import pytest
 import time_machine
 from fastapi.testclient import TestClient
 
-from auth import forget_verified_tokens
 from config import settings
 from database import database
 from main import app
+from security.tokens import forget_verified_tokens
 from services import background_tasks, completion_times
 from tests.conftest import empty
 from tests.support.api import Api, Person

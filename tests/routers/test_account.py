@@ -11,10 +11,10 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
 from account_models import account_links
-from auth import token_hash
 from config import settings
 from database import Base, database
 from models import task_history
+from security.tokens import token_hash
 from services.accounts import attempt as attempt_service
 from services.accounts import export as account_export
 from services.accounts import password_rules

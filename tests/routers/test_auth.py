@@ -7,9 +7,9 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
-import auth
 from account_models import refresh_tokens
 from database import database
+from security.tokens import create_access_token
 from services.accounts import session as session_service
 from tests.support.api import PASSWORD, Api
 
@@ -127,7 +127,7 @@ def test_sessions_are_listed_and_ended_one_by_one(client: TestClient, api: Api) 
 
 def test_a_token_made_without_a_session_works_and_can_not_be_logged_out(client: TestClient, api: Api) -> None:
     ada = api.person()
-    token = auth.create_access_token({"sub": str(ada.id)}, timedelta(minutes=5))
+    token = create_access_token({"sub": str(ada.id)}, timedelta(minutes=5))
     assert me(client, token).json()["username"] == "ada"
     answer = client.post("/auth/logout", headers={"Authorization": f"Bearer {token}"})
     assert (answer.status_code, answer.json()["code"]) == (409, "no_session")

@@ -14,9 +14,9 @@ import pytest
 import time_machine
 from fastapi.testclient import TestClient
 
-from auth import forget_verified_tokens
 from database import database
 from main import app
+from security.tokens import forget_verified_tokens
 from services import background_tasks
 from services.flow import history
 from tests.conftest import empty

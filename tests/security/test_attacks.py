@@ -16,12 +16,13 @@ from passlib.hash import bcrypt
 from pydantic import SecretStr
 from sqlalchemy import select
 
-import auth
 from config import key_problem, settings
 from database import database
 from main import app
 from models import users
 from security import signing
+from security.passwords import LONGEST_HASHING_QUEUE, _hashing_places, password_context
+from security.tokens import forget_verified_tokens
 from services.accounts import account as account_service
 from services.accounts import attempt as attempt_service
 from tests.support.api import PASSWORD, Api
@@ -132,13 +133,13 @@ def test_the_key_before_still_verifies_and_signs_no_more(
     ada = api.person()
     old = settings.secret_key
     monkeypatch.setattr(settings, "secret_key", SecretStr("the new key, which is long enough"))
-    auth.forget_verified_tokens()
+    forget_verified_tokens()
     assert ada.get("/auth/me").status_code == 401
     monkeypatch.setattr(settings, "secret_key_previous", old)
     assert ada.get("/auth/me").status_code == 200
     new = api.log_in("ada")
     monkeypatch.setattr(settings, "secret_key_previous", None)
-    auth.forget_verified_tokens()
+    forget_verified_tokens()
     assert client.get("/auth/me", headers=bearer(new)).status_code == 200
     assert ada.get("/auth/me").status_code == 401
 
@@ -356,8 +357,8 @@ def test_an_old_hash_is_renewed_at_the_next_login(client: TestClient, api: Api) 
         lambda db: db.execute(select(users.c.password_hash).where(users.c.id == ada.id)).scalar_one()
     )
     assert kept != old
-    assert auth.passwords.identify(kept) == "bcrypt_sha256"
-    assert not auth.passwords.needs_update(kept)
+    assert password_context.identify(kept) == "bcrypt_sha256"
+    assert not password_context.needs_update(kept)
     api.log_in("ada")
 
 
@@ -365,13 +366,13 @@ def test_logins_beyond_the_queue_are_sent_away(
     client: TestClient, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api.person()
-    for _ in range(auth.LONGEST_HASHING_QUEUE):
-        assert auth._hashing_places.acquire(blocking=False)  # noqa: SLF001  # as many who wait
+    for _ in range(LONGEST_HASHING_QUEUE):
+        assert _hashing_places.acquire(blocking=False)  # as many who wait
     try:
         answer = client.post("/auth/login", data={"username": "ada", "password": PASSWORD})
         assert (answer.status_code, answer.json()["code"]) == (503, "hashing_busy")
         assert int(answer.headers["retry-after"]) > 0
         assert client.get("/health").status_code == 200
     finally:
-        auth._hashing_places.release(auth.LONGEST_HASHING_QUEUE)  # noqa: SLF001
+        _hashing_places.release(LONGEST_HASHING_QUEUE)
     assert api.log_in("ada")

@@ -13,13 +13,14 @@ from fastapi.testclient import TestClient
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-import auth
 from account_models import sessions
 from database import AnyRow, database
 from main import app
 from models import Caller, notifications, users
 from schemas.accounts import ProgramTokenCreate
 from schemas.tasks import TaskCreate
+from security.passwords import hash_password
+from security.tokens import create_access_token
 from services import task_service
 from services.accounts import link as link_service
 from services.accounts import program_token as token_service
@@ -118,7 +119,7 @@ NOT_CALLED = {"POST /test-background"}
 
 @cache
 def password_hash() -> str:
-    return auth.hash_password(PASSWORD)
+    return hash_password(PASSWORD)
 
 
 class World:
@@ -159,13 +160,13 @@ class World:
         self.picture = made["url"].partition("signature=")[2]
         for actor, account in (("owner", self.owner), ("member", self.member), ("admin", self.admin)):
             claims = self._session(db, account)
-            self.tokens[actor] = auth.create_access_token(claims)
+            self.tokens[actor] = create_access_token(claims)
         claims = self._session(db, self.owner)
-        self.tokens["disabled"] = auth.create_access_token(claims)
-        self.tokens["expired"] = auth.create_access_token(claims, timedelta(seconds=-1))
+        self.tokens["disabled"] = create_access_token(claims)
+        self.tokens["expired"] = create_access_token(claims, timedelta(seconds=-1))
         ended = self._session(db, self.owner)
         db.execute(delete(sessions).where(sessions.c.id == ended["sid"]))
-        self.tokens["ended"] = auth.create_access_token(ended)
+        self.tokens["ended"] = create_access_token(ended)
         for scope in ("tasks:read", "tasks:write", "analytics:read"):
             made = token_service.create(db, owner, ProgramTokenCreate(name="a program", scopes=[scope]))
             self.tokens[scope], self.program_token = made["token"], made["id"]

@@ -9,9 +9,9 @@ from typing import Any
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 
-from auth import hash_password
 from database import database
 from request_context import Origin, origin_var
+from security.passwords import hash_password
 from services.accounts import attempt as attempt_service
 from services.accounts import audit as audit_service
 from services.accounts import session as session_service

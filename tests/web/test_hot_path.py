@@ -6,8 +6,8 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import event
 
-import auth
 from database import database
+from security.tokens import create_access_token
 from tests.support.api import Api
 
 
@@ -32,7 +32,7 @@ def test_account_and_session_are_read_by_one_statement(
     made = ada.post("/auth/tokens", json={"name": "p", "scopes": ["tasks:read"]}).json()
     tokens = {
         "of a session": ada.token,
-        "of no session": auth.create_access_token({"sub": str(ada.id)}),
+        "of no session": create_access_token({"sub": str(ada.id)}),
         "of a program": made["token"],
     }
     client.get("/tasks", headers={"Authorization": f"Bearer {made['token']}"})  # Its use is written now.
