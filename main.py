@@ -9,10 +9,10 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from config import settings
-from create_tables import check_schema
 from database import database
 from errors import Problem, install_error_handlers
 from logging_config import setup_logging
+from migrations.schema import check_schema
 from routers import (
     account,
     analytics,

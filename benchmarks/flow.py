@@ -14,8 +14,8 @@ from sqlalchemy import insert, literal, select, update
 
 from benchmarks import fill
 from benchmarks.setup import databases, options, place, with_database
-from create_tables import migrate
 from database import Database
+from migrations.schema import migrate
 from models import Caller, task_history, tasks
 from schemas.flow import ForecastQuery, IntervalQuery
 from services.accounts import user as user_service

@@ -11,9 +11,9 @@ import redis
 from sqlalchemy import text
 
 from config import settings
-from create_tables import newest_revision, revision_of
 from database import database
 from errors import AppError
+from migrations.schema import newest_revision, revision_of
 from services import email_service
 from services.background_tasks.analytics_tasks import redis_client
 

@@ -6,8 +6,8 @@ All or nothing; servers may go on meanwhile. A backup of an older version is bro
 import argparse
 from pathlib import Path
 
-from create_tables import migrate
 from database import database
+from migrations.schema import migrate
 from services.operations import backup as backup_service
 
 

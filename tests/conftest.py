@@ -30,9 +30,9 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal  # noqa: E40
 from fastapi.testclient import TestClient  # noqa: E402
 
 from config import settings  # noqa: E402
-from create_tables import migrate  # noqa: E402
 from database import Base, Database, database  # noqa: E402
 from main import app  # noqa: E402
+from migrations.schema import migrate  # noqa: E402
 from security.tokens import forget_verified_tokens  # noqa: E402
 from services import background_tasks, completion_times  # noqa: E402
 from services.flow.history import kept as flow_records  # noqa: E402

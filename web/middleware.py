@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config import settings
-from create_tables import SchemaError
 from errors import AppError, ServiceUnavailable, error_response
 from logging_config import request_id_var
+from migrations.schema import SchemaError
 from request_context import Origin, caller_address, is_trusted, origin_var
 from services.operations.metrics import requests
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from create_tables import known_revisions
 from database import Database
 from errors import AppError
+from migrations.schema import known_revisions
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 POSTGRES_MAGIC = b"PGDMP"

@@ -7,9 +7,9 @@ import redis
 from sqlalchemy.orm import Session
 
 from config import settings
-from create_tables import newest_revision, revision_of
 from database import database
 from errors import AppError, ServiceUnavailable
+from migrations.schema import newest_revision, revision_of
 from services import analytics_service, completion_times
 from services.background_tasks.analytics_tasks import redis_client
 from services.delivery import backlog as outbox_service

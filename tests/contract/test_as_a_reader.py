@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from create_tables import migrate
 from database import Database
+from migrations.schema import migrate
 from tests.support.server import ServerProcess
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import httpx
 
-from create_tables import migrate
 from database import Database
+from migrations.schema import migrate
 from tests.support.mail import mail_catcher
 from tests.support.server import ServerProcess
 

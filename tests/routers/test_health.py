@@ -9,9 +9,9 @@ from sqlalchemy import insert, text
 
 from benchmarks.servers import free_port
 from config import settings
-from create_tables import newest_revision
 from database import database
 from main import app
+from migrations.schema import newest_revision
 from models import notifications
 from tests.support.api import Api
 from tests.support.openapi_check import CheckedClient

@@ -18,8 +18,8 @@ from sqlalchemy import CheckConstraint, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from create_tables import SchemaError, check_schema, migrate, newest_revision
 from database import Base, Database, database
+from migrations.schema import SchemaError, check_schema, migrate, newest_revision
 from security.passwords import verify_password
 from tests.support.api import Api
 from tests.support.postgres import PostgresServer, create_database
