@@ -12,9 +12,6 @@ than handing it to a thread.
 """
 
 import asyncio
-import queue
-import sqlite3
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,21 +20,20 @@ from typing import Any, TypeAlias, TypeVar
 
 from pydantic_core import from_json, to_json
 from sqlalchemy import Connection, Engine, NullPool, Row, create_engine, event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 from config import Settings, database_url, settings
-from errors import DatabaseUnavailable, InsufficientStorage
+from errors import DatabaseUnavailable
 from storage.direct_session import OpenSession
-from storage.threads import Job, Threads, settle
+from storage.faults import REPEATABLE, sqlstate, translated_error
+from storage.group_commit import GroupCommitWriter
+from storage.threads import Job, Threads
 
 T = TypeVar("T")
 Work = Callable[[Session], T]
 # A row of any columns, read by their names.
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
-LARGEST_BATCH = 128
 ATTEMPTS = 4
 
 
@@ -68,7 +64,7 @@ class Database:
         self.session_factory = sessionmaker(self.engine, expire_on_commit=False)
         self._readers: deque[OpenSession] = deque()
         self._writers: deque[OpenSession] = deque()
-        self._writer = _GroupCommitWriter(self._open) if self.is_sqlite else None
+        self._writer = GroupCommitWriter(self._open) if self.is_sqlite else None
 
     def _create_engines(self, options: Settings) -> tuple[Engine, Engine]:
         """The engine for programs that use SessionLocal, and the one behind `read` and `write`."""
@@ -128,7 +124,7 @@ class Database:
                     # It died while it lay idle, and so did its siblings, probably.
                     _close_all(self._readers)
                     continue
-                raise _translated(error)  # noqa: B904  # it is that error, or is caused by it
+                raise translated_error(error)  # noqa: B904  # it is that error, or is caused by it
             opened.forget()
             self._readers.append(opened)
             return result
@@ -179,9 +175,9 @@ class Database:
                 if not alive:
                     _close_all(self._writers)
                 # Before BEGIN was answered nothing can have happened: a connection that died idle is replaced.
-                if not last and ((not alive and not begun) or (alive and _sqlstate(error) in REPEATABLE)):
+                if not last and ((not alive and not begun) or (alive and sqlstate(error) in REPEATABLE)):
                     continue
-                raise _translated(error)  # noqa: B904  # it is that error, or is caused by it
+                raise translated_error(error)  # noqa: B904  # it is that error, or is caused by it
             opened.forget()
             self._writers.append(opened)
             return result
@@ -262,129 +258,6 @@ def _close_all(idle: deque[OpenSession]) -> None:
         opened.close()
 
 
-class _GroupCommitWriter:
-    """SQLite's one writer: a thread that commits what is waiting in one transaction."""
-
-    def __init__(self, open_session: Callable[[], OpenSession]) -> None:
-        self._open_session = open_session
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
-
-    def submit(self, job: Job) -> None:
-        """Queue the job; the thread starts with the first."""
-        if self._thread is threading.current_thread():
-            raise RuntimeError("a write can't wait for another write: hand the session on instead")
-        if self._thread is None:
-            with self._lock:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._serve, name="database-writer", daemon=True)
-                    self._thread.start()
-        self._jobs.put(job)
-
-    def stop(self) -> None:
-        """End the thread once it has done what is queued."""
-        with self._lock:
-            if self._thread is not None:
-                self._jobs.put(None)
-                self._thread.join()
-                self._thread = None
-
-    def _serve(self) -> None:
-        opened: OpenSession | None = None
-        while batch := self._next_batch():
-            try:
-                opened = opened or self._open_session()
-                if not (_commit_together(opened, batch) or _commit_together(opened, batch, savepoints=True)):
-                    for job in batch:
-                        _commit_alone(opened, job)
-            except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it
-                for job in batch:
-                    job.error = job.error or error
-                if opened is not None:
-                    opened.close()
-                opened = None
-            for job in batch:
-                if job.error is not None:
-                    job.error = _translated(job.error)
-            settle(batch)
-        if opened is not None:
-            opened.close()
-
-    def _next_batch(self) -> list[Job]:
-        """What is waiting, at least one job; nothing when the thread is to end."""
-        while True:
-            batch = []
-            job = self._jobs.get()
-            while job is not None:
-                if not job.future.cancelled():
-                    batch.append(job)
-                if len(batch) == LARGEST_BATCH:
-                    return batch
-                try:
-                    job = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-            if job is None and batch:
-                self._jobs.put(None)  # End after this batch.
-            if job is None or batch:
-                return batch
-
-
-def _commit_together(opened: OpenSession, batch: list[Job], *, savepoints: bool = False) -> bool:
-    """Run the jobs in one transaction; False where nothing of it could be kept.
-
-    Without savepoints, which cost a fifth of a short write, a job may fail before it has changed anything.
-    """
-    if len(batch) == 1:
-        return False
-    execute, driver = opened.cursor.execute, opened.driver
-    execute("BEGIN IMMEDIATE")
-    try:
-        for job in batch:
-            if savepoints:
-                execute("SAVEPOINT job")
-            changes = driver.total_changes
-            _run(opened, job)
-            # A full disk ends the whole transaction; so could the work itself.
-            if not driver.in_transaction:
-                return False
-            if savepoints:
-                if job.error is not None:
-                    execute("ROLLBACK TO job")
-                execute("RELEASE job")
-            elif job.error is not None and driver.total_changes != changes:
-                execute("ROLLBACK")
-                return False
-        execute("COMMIT")
-    except sqlite3.Error:
-        if driver.in_transaction:
-            execute("ROLLBACK")
-        return False
-    return True
-
-
-def _commit_alone(opened: OpenSession, job: Job) -> None:
-    """Run one job in a transaction of its own."""
-    execute = opened.cursor.execute
-    try:
-        execute("BEGIN IMMEDIATE")
-        _run(opened, job)
-        if job.error is None:
-            execute("COMMIT")
-    except sqlite3.Error as error:
-        job.error = error
-    if opened.driver.in_transaction:
-        execute("ROLLBACK")
-
-
-def _run(opened: OpenSession, job: Job) -> None:
-    job.run(opened.session)
-    opened.forget()
-    if job.error is not None:
-        opened.session.rollback()  # Of the session only; see skip_autocommit_rollback.
-
-
 def _json_text(value: Any) -> str:
     return to_json(value).decode()
 
@@ -405,46 +278,6 @@ def _prepare_sqlite(synchronous: str, connection: Any, _record: Any) -> None:
 def _begin_immediately(connection: Connection) -> None:
     """Take the write lock at once: a transaction that reads first could not get it any more afterwards."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-# Postgres ended the transaction for the sake of another: serialization failure, deadlock.
-REPEATABLE = ("40001", "40P01")
-_UNAVAILABLE_STATES = ("08", "25006", "53300", "55P03", "57")
-_UNAVAILABLE_NAMES = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_IOERR")
-
-
-_DRIVER_FAULTS = ("OperationalError", "InterfaceError")
-
-
-def _sqlstate(error: BaseException | None) -> str | None:
-    original = error.orig if isinstance(error, DBAPIError) else error
-    return getattr(original, "sqlstate", None)
-
-
-def _translated(error: BaseException) -> BaseException:
-    """The domain's error for what the database could not do just now; any other error as it is."""
-    original = error.orig if isinstance(error, DBAPIError) else error
-    translated: BaseException | None = None
-    if isinstance(original, sqlite3.Error):
-        name = getattr(original, "sqlite_errorname", "")
-        if name == "SQLITE_FULL":
-            translated = InsufficientStorage()
-        elif name.startswith(_UNAVAILABLE_NAMES):
-            translated = DatabaseUnavailable()
-    elif type(original).__name__ in _DRIVER_FAULTS or _sqlstate(original) is not None:
-        # psycopg's errors, told by what they have: it is loaded only where Postgres is used. One without a
-        # state came from the connection, not from the server.
-        state = _sqlstate(original)
-        if state == "53100":
-            translated = InsufficientStorage()
-        elif state is None or state.startswith((*_UNAVAILABLE_STATES, *REPEATABLE)):
-            translated = DatabaseUnavailable()
-    elif isinstance(error, PoolTimeout):
-        translated = DatabaseUnavailable()
-    if translated is None:
-        return error
-    translated.__cause__ = error
-    return translated
 
 
 database = Database(settings.database_url)
