@@ -10,7 +10,6 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from config import settings
 from database import database
-from errors import Problem, install_error_handlers
 from logging_config import setup_logging
 from migrations.schema import check_schema
 from routers import (
@@ -33,6 +32,7 @@ from web import shutdown
 from web.limits import HostCheck, RateLimit
 from web.middleware import RequestMiddleware
 from web.openapi import DESCRIPTION, TAGS, install_openapi
+from web.problems import Problem, install_error_handlers
 from web.route_index import RouteIndex
 from web.routing import StrictRoute
 

@@ -8,8 +8,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import auth
-from errors import AppError, BadRequest, TooManyRequests, error_response
+from errors import AppError, BadRequest, TooManyRequests
 from request_context import address_group, origin_var
+from web.problems import error_response
 
 WINDOW_SECONDS = 60
 

@@ -12,11 +12,12 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config import settings
-from errors import AppError, ServiceUnavailable, error_response
+from errors import AppError, ServiceUnavailable
 from logging_config import request_id_var
 from migrations.schema import SchemaError
 from request_context import Origin, caller_address, is_trusted, origin_var
 from services.operations.metrics import requests
+from web.problems import error_response
 
 # What a request is counted under that reached no endpoint: its path could be anything.
 NO_ROUTE = "none"

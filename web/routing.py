@@ -29,9 +29,10 @@ from typing_extensions import TypedDict
 import auth
 from config import settings
 from database import database, get_db
-from errors import AppError, ContentTooLarge, UnsupportedMediaType, invalid_input, responses
+from errors import AppError, ContentTooLarge, UnsupportedMediaType, invalid_input
 from models import Caller
 from services.paging import PageOf
+from web.problems import responses
 
 SMALL_BODY = 1024 * 1024
 # An attribute of endpoints that are closed to strangers, and where the claims of the token are kept.

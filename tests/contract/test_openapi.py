@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from errors import Problem
 from main import app
+from web.problems import Problem
 
 DOCUMENT: dict[str, Any] = app.openapi()
 OPERATIONS = {

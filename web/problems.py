@@ -1,0 +1,180 @@
+"""Errors as they go out: `application/problem+json` (RFC 9457) for everything that is refused or fails.
+
+`install_error_handlers` answers the domain's errors of `errors.py`, and all that FastAPI and Starlette refuse by
+themselves.
+"""
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from errors import (
+    AppError,
+    BadRequest,
+    ContentTooLarge,
+    Forbidden,
+    InvalidInput,
+    NotAcceptable,
+    NotAuthenticated,
+    NotFound,
+    UnsupportedMediaType,
+    input_problems,
+    invalid_input,
+)
+from logging_config import logger, request_id_var
+
+
+class InputProblem(BaseModel):
+    """Where the input is wrong, and how."""
+
+    pointer: str = Field(examples=["#/title", "?status"])
+    detail: str = Field(examples=["String should have at most 200 characters"])
+
+
+class Problem(BaseModel):
+    """An error as RFC 9457 describes it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "about:blank",
+                    "title": "Not Found",
+                    "status": 404,
+                    "detail": "Task not found",
+                    "code": "task_not_found",
+                    "request_id": "5f0c6a0de1f44c4c9f43d35f0f4c2d5b",
+                }
+            ]
+        }
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: list[InputProblem] = Field(default=[], description="For bad input: each thing that is wrong")
+
+
+# As RFC 9110 has them: older versions of Python know older names.
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+
+
+def _title(status: int) -> str:
+    return _TITLES.get(status) or HTTPStatus(status).phrase
+
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+CODES_BY_STATUS = {
+    400: BadRequest.code,
+    401: NotAuthenticated.code,
+    403: Forbidden.code,
+    404: NotFound.code,
+    405: "method_not_allowed",
+    406: NotAcceptable.code,
+    413: ContentTooLarge.code,
+    415: UnsupportedMediaType.code,
+}
+
+
+def problem_response(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    errors: Iterable[Mapping[str, str]] = (),
+) -> JSONResponse:
+    """An error as it goes out."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": _title(status),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id_var.get(),
+    }
+    if problems := list(errors):
+        body["errors"] = problems
+    return JSONResponse(body, status_code=status, headers=dict(headers or {}), media_type=PROBLEM_MEDIA_TYPE)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI entries of the errors with these statuses."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {
+            "description": _title(status),
+            "content": {PROBLEM_MEDIA_TYPE: {"schema": schema, "example": _example(status)}},
+        }
+        for status in sorted(set(statuses))
+    }
+
+
+def _example(status: int) -> dict[str, Any]:
+    """An error of this status as it usually is."""
+    kinds: list[type[AppError]] = [AppError, *AppError.__subclasses__()]
+    kind = next(kind for kind in kinds if kind.status == status)
+    example: dict[str, Any] = {
+        "type": "about:blank",
+        "title": _title(status),
+        "status": status,
+        "detail": kind.detail,
+        "code": kind.code,
+        "request_id": "5f0c6a0de1f44c4c9f43d35f0f4c2d5b",
+    }
+    if kind is InvalidInput:
+        wrong = {"pointer": "#/title", "detail": "String should have at least 1 character"}
+        example |= {"detail": f"{wrong['pointer']}: {wrong['detail']}", "errors": [wrong]}
+    return example
+
+
+def _allowed_fields(request: Request) -> list[str]:
+    body_field = getattr(request.scope.get("route"), "body_field", None)
+    model = getattr(getattr(body_field, "field_info", None), "annotation", None)
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def error_response(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a request that ended in `error`."""
+    if isinstance(error, RequestValidationError):
+        error = invalid_input(input_problems(error.errors(), _allowed_fields(request)))
+    if isinstance(error, HTTPException) and error.status_code == 400:
+        # What FastAPI and Starlette could not parse: bytes that are no UTF-8, brackets nested too deep.
+        error = invalid_input([{"pointer": "#", "detail": "can't be read as the media type it was sent as"}])
+    if isinstance(error, AppError):
+        return problem_response(
+            error.status, error.code, error.detail, headers=error.headers, errors=error.errors
+        )
+    if isinstance(error, HTTPException):
+        detail = error.detail
+        if error.status_code == 413:
+            detail = ContentTooLarge.detail
+        elif error.status_code == 404 and detail == "Not Found":
+            detail = "There is nothing at this path: see /docs"
+        elif error.status_code == 405:
+            detail = f"This path does not take {request.method}"
+        code = CODES_BY_STATUS.get(error.status_code, "error")
+        return problem_response(error.status_code, code, detail, headers=error.headers)
+    logger.error(
+        "Request %s failed: %s %s", request_id_var.get(), request.method, request.url.path, exc_info=error
+    )
+    return problem_response(AppError.status, AppError.code, AppError.detail)
+
+
+async def _handle(request: Request, error: Exception) -> JSONResponse:
+    return error_response(request, error)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Answer every error of `app` as `application/problem+json`."""
+    for kind in (AppError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, _handle)
