@@ -14,13 +14,11 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 
 from config import settings
-
-request_id_var: ContextVar[str] = ContextVar("request_id", default="-")
+from request_context import request_id_var
 
 logger = logging.getLogger("task_platform")
 

@@ -34,7 +34,7 @@ from web.middleware import RequestMiddleware
 from web.openapi import DESCRIPTION, TAGS, install_openapi
 from web.problems import Problem, install_error_handlers
 from web.route_index import RouteIndex
-from web.routing import StrictRoute
+from web.strict_input import StrictRoute
 
 # What a page of another origin, where a setting lets it in, may send and read.
 REQUEST_HEADERS = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "X-Request-ID"]

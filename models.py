@@ -5,7 +5,7 @@ SQLAlchemy, and a test compares the two.
 """
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from sqlalchemy import (
     JSON,
@@ -27,8 +27,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from database import Base
 from storage.column_types import JsonText, MicrosecondsBetween, Period, RowId, UtcDateTime, one_of, where
 
-STATUSES = ("pending", "in_progress", "completed")
-ROLES = ("admin", "member")
+TaskStatus = Literal["pending", "in_progress", "completed"]
+STATUSES: tuple[TaskStatus, ...] = get_args(TaskStatus)
+Role = Literal["admin", "member"]
+ROLES: tuple[Role, ...] = get_args(Role)
 NOTIFICATION_KINDS = ("created", "completed", "assigned", "due_soon", "overdue")
 NOTIFICATION_STATES = ("waiting", "mail", "digest", "delivered", "failed")
 # How mails come: each by itself, all of a day in one, or not at all.

@@ -1,4 +1,4 @@
-"""Where the request that is being worked on comes from: set by the middleware, read by whoever must know it."""
+"""The request that is being worked on: its id and its origin, set by the middleware."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ class Origin(NamedTuple):
 
 # A command on the machine itself comes from no address.
 NOWHERE = Origin("-", "-")
+request_id_var: ContextVar[str] = ContextVar("request_id", default="-")
 origin_var: ContextVar[Origin] = ContextVar("origin", default=NOWHERE)
 
 

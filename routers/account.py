@@ -32,7 +32,8 @@ from services.accounts import login as login_service
 from services.accounts import password_rules
 from services.accounts import removal as removal_service
 from services.accounts import user as user_service
-from web.routing import ReadSession, Router, WriteSession
+from web.routing import Router
+from web.transaction import ReadSession, WriteSession
 
 router = Router(prefix="/auth", tags=["auth"])
 

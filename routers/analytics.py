@@ -9,7 +9,8 @@ from logging_config import logger
 from schemas.analytics import CompletionTimeStats, ProjectStats, SystemSummary, UserStats
 from schemas.common import Page
 from services import analytics_service
-from web.routing import ReadSession, Router, link_next
+from web.routing import Router, link_next
+from web.transaction import ReadSession
 
 router = Router(prefix="/analytics", tags=["analytics"], reads="analytics:read")
 

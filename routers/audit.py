@@ -8,7 +8,8 @@ from auth import AdminUser
 from database import AnyRow
 from schemas.audit import AuditEventRead, AuditFilters
 from services.accounts import audit as audit_service
-from web.routing import ReadSession, Router, link_next
+from web.routing import Router, link_next
+from web.transaction import ReadSession
 
 router = Router(tags=["users"])
 

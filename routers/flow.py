@@ -13,7 +13,8 @@ from services.flow import tables
 from services.flow.definitions import DEFINITIONS
 from services.flow.question import ask
 from web.negotiation import CSV, JSON, SVG, accepted
-from web.routing import ReadSession, Router
+from web.routing import Router
+from web.transaction import ReadSession
 
 router = Router(prefix="/analytics", tags=["flow"], reads="analytics:read")
 

@@ -19,7 +19,8 @@ from schemas.notifications import (
 )
 from services import background_tasks, notification_service
 from services.delivery import backlog as outbox_service
-from web.routing import ReadSession, Router, WriteSession, link_next
+from web.routing import Router, link_next
+from web.transaction import ReadSession, WriteSession
 
 router = Router(prefix="/notifications", tags=["notifications"], reads="tasks:read", writes="tasks:write")
 

@@ -10,7 +10,8 @@ from models import LARGEST_ID
 from schemas.accounts import ProgramTokenCreate, ProgramTokenMade, ProgramTokenRead
 from schemas.common import Message
 from services.accounts import program_token as token_service
-from web.routing import ReadSession, Router, WriteSession
+from web.routing import Router
+from web.transaction import ReadSession, WriteSession
 
 router = Router(prefix="/auth/tokens", tags=["auth"])
 

@@ -26,7 +26,8 @@ from schemas.tasks import (
 from services import background_tasks, task_service
 from services.tasks import transfer as transfer_service
 from services.tasks.task_query import reads_little
-from web.routing import ReadSession, Router, WriteSession, link_next
+from web.routing import Router, link_next
+from web.transaction import ReadSession, WriteSession
 
 router = Router(prefix="/tasks", tags=["tasks"], reads="tasks:read", writes="tasks:write")
 

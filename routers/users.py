@@ -14,7 +14,8 @@ from services import background_tasks
 from services.accounts import removal as removal_service
 from services.accounts import user as user_service
 from services.accounts import user_admin as user_admin_service
-from web.routing import ReadSession, Router, WriteSession, link_next
+from web.routing import Router, link_next
+from web.transaction import ReadSession, WriteSession
 
 router = Router(prefix="/users", tags=["users"], reads="tasks:read")
 

@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import EmailStr, Field
 
-from schemas.common import Answer, Body, Page, Role, Text, Time
+from models import Role
+from schemas.common import Answer, Body, Page, Text, Time
+from security.callers import Scope
 
 Username = Annotated[
     str,
@@ -18,7 +20,6 @@ Email = Annotated[EmailStr, Field(examples=["ada@example.com"])]
 SecretText = Annotated[
     Text, Field(min_length=1, max_length=200, examples=["q4XnH0mE2cJtY7wLr8uKpB1sVdZ5aG3f"])
 ]
-Scope = Literal["tasks:read", "tasks:write", "analytics:read", "admin"]
 
 
 class RegisterRequest(Body):

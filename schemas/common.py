@@ -2,14 +2,17 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from models import DESCRIPTION_LENGTH, HIGHEST_PRIORITY, LARGEST_ID, PROJECT_LENGTH, TITLE_LENGTH
-
-TaskStatus = Literal["pending", "in_progress", "completed"]
-Role = Literal["admin", "member"]
+from models import (
+    DESCRIPTION_LENGTH,
+    HIGHEST_PRIORITY,
+    LARGEST_ID,
+    PROJECT_LENGTH,
+    TITLE_LENGTH,
+)
 
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6}\d*)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 from typing_extensions import TypedDict
 
-from models import HIGHEST_PRIORITY, LARGEST_ID, PROJECT_LENGTH
+from models import HIGHEST_PRIORITY, LARGEST_ID, PROJECT_LENGTH, TaskStatus
 from schemas.analytics import Percentage
-from schemas.common import RFC_3339, Answer, Body, TaskStatus, Text, parse_time
+from schemas.common import RFC_3339, Answer, Body, Text, parse_time
 
 MOST_REMAINING = 100_000
 

@@ -5,20 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from models import HIGHEST_PRIORITY, LARGEST_ID, PROJECT_LENGTH, TITLE_LENGTH
-from schemas.common import (
-    Answer,
-    Body,
-    Description,
-    Page,
-    Priority,
-    Project,
-    Tags,
-    TaskStatus,
-    Text,
-    Time,
-    Title,
-)
+from models import HIGHEST_PRIORITY, LARGEST_ID, PROJECT_LENGTH, TITLE_LENGTH, TaskStatus
+from schemas.common import Answer, Body, Description, Page, Priority, Project, Tags, Text, Time, Title
 
 
 class TaskCreate(Body):

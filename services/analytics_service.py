@@ -10,11 +10,10 @@ from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from models import owner_counts, project_counts, system_counts, tasks, users
+from models import STATUSES, owner_counts, project_counts, system_counts, tasks, users
 from services import completion_times
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 
-STATUSES = ("pending", "in_progress", "completed")
 RECENT = timedelta(days=7)
 
 

@@ -3,6 +3,7 @@
 import ast
 import inspect
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,63 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
             yield from ((node.module or "", alias.name) for alias in node.names)
 
 
+# The floors of the house, from the ground up. A file imports from its own floor and those below it.
+FLOORS = (
+    {"config", "errors", "request_context", "logging_config"},
+    {"storage", "database"},
+    {"models", "account_models", "security"},
+    {"migrations", "schemas"},
+    {"services"},
+    {"auth"},
+    {"web"},
+    {"routers", "create_tables", "commands"},
+    {"main", "manage"},
+)
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def room_of(path: Path) -> str:
+    """The room that a file lies in: its top folder, or the file itself at the root."""
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def test_no_import_runs_upwards() -> None:
+    upwards = [
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in OURS
+        if (floor := FLOOR_OF.get(room_of(path))) is not None
+        for module, _ in imports(path)
+        if FLOOR_OF.get(module.partition(".")[0], 0) > floor
+    ]
+    assert upwards == []
+
+
+def test_no_imports_run_in_a_circle() -> None:
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in OURS}
+    names |= {name.removesuffix(".__init__"): path for name, path in names.items()}
+    graph = {
+        name: {
+            found
+            for module, taken in imports(path)
+            for found in (f"{module}.{taken}", module)
+            if found in names and names[found] != path and names[found].name != "__init__.py"
+        }
+        for name, path in names.items()
+    }
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as circle:
+        pytest.fail(f"imports run in a circle: {' -> '.join(circle.args[1])}")
+
+
+def test_every_room_has_its_floor() -> None:
+    """A new folder or a new file of the root says where it stands."""
+    assert {room_of(path) for path in OURS} <= {*FLOOR_OF, "deploy"}
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "services").rglob("*.py")), ids=lambda path: path.name)
 def test_services_know_no_http(path: Path) -> None:
     assert not {module for module, _ in imports(path) if module.partition(".")[0] in {"fastapi", "starlette"}}
-    assert not {module for module, _ in imports(path) if module.partition(".")[0] in {"routers", "web"}}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "routers").glob("*.py")), ids=lambda path: path.name)

@@ -13,9 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config import settings
 from errors import AppError, ServiceUnavailable
-from logging_config import request_id_var
 from migrations.schema import SchemaError
-from request_context import Origin, caller_address, is_trusted, origin_var
+from request_context import Origin, caller_address, is_trusted, origin_var, request_id_var
 from services.operations.metrics import requests
 from web.problems import error_response
 

@@ -27,7 +27,8 @@ from errors import (
     input_problems,
     invalid_input,
 )
-from logging_config import logger, request_id_var
+from logging_config import logger
+from request_context import request_id_var
 
 
 class InputProblem(BaseModel):

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from web.routing import StrictRoute
+from web.strict_input import StrictRoute
 
 # The routes of one path, by method.
 Methods = dict[str, StrictRoute]

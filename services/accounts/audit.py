@@ -8,8 +8,7 @@ from sqlalchemy.orm import Session
 
 from account_models import audit_events
 from database import AnyRow
-from logging_config import request_id_var
-from request_context import origin_var
+from request_context import origin_var, request_id_var
 from schemas.audit import AuditEventRead, AuditFilters
 from services.paging import PageOf, keyset_by_id
 

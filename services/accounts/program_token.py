@@ -7,12 +7,12 @@ from typing import Any
 from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.orm import Session
 
-import auth
 from account_models import program_tokens
 from database import AnyRow
 from errors import NotFound, invalid_input
 from models import Caller
 from schemas.accounts import ProgramTokenCreate, ProgramTokenRead
+from security.callers import ADMIN_SCOPE, SCOPES, require_admin
 from security.tokens import PROGRAM_TOKEN_PREFIX, token_hash
 from services.accounts import audit as audit_service
 
@@ -31,8 +31,8 @@ _REVOKE = delete(program_tokens).where(
 def create(db: Session, user: Caller, wanted: ProgramTokenCreate) -> dict[str, Any]:
     """Make a token, which nobody can be shown again; raises Forbidden, InvalidInput."""
     now = datetime.now(UTC)
-    if auth.ADMIN_SCOPE in wanted.scopes:
-        auth.require_admin(user)
+    if ADMIN_SCOPE in wanted.scopes:
+        require_admin(user)
     if wanted.expires_at is not None and wanted.expires_at <= now:
         raise invalid_input([{"pointer": "#/expires_at", "detail": "Input should be a time to come"}])
     token = PROGRAM_TOKEN_PREFIX + secrets.token_urlsafe(32)
@@ -41,7 +41,7 @@ def create(db: Session, user: Caller, wanted: ProgramTokenCreate) -> dict[str, A
         "name": wanted.name,
         "token_hash": token_hash(token),
         "last_four": token[-4:],
-        "scopes": [scope for scope in auth.SCOPES if scope in wanted.scopes],
+        "scopes": [scope for scope in SCOPES if scope in wanted.scopes],
         "created_at": now,
         "expires_at": wanted.expires_at,
     }

@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from models import owner_counts, task_history, tasks
+from models import STATUSES, owner_counts, task_history, tasks
 from services.bulk_numbers import as_text, read_numbers
 from services.flow import replay
 from services.flow.question import Selection
@@ -77,7 +77,7 @@ def _time(column: Any) -> ColumnElement[int]:
 
 
 def _code(column: Any) -> ColumnElement[int]:
-    whens = [(column == name, number) for number, name in enumerate(replay.STATUSES)]
+    whens = [(column == name, number) for number, name in enumerate(STATUSES)]
     return case(*whens, else_=replay.GONE)
 
 

@@ -7,11 +7,11 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-import auth
 from errors import Forbidden, input_problems, invalid_input
 from models import Caller
 from schemas.flow import FlowQuery, ForecastQuery, IntervalQuery, ListQuery
 from security import signing
+from security.callers import CALLER_BY_ID
 from services.flow import answers
 from services.flow.charts import CHARTS
 from services.flow.question import Question, ask
@@ -78,7 +78,7 @@ def open_link(db: Session, chart: str, signature: str) -> bytes:
         raise refused from None
     if claims.get("chart") != chart:
         raise refused
-    row = db.execute(auth.CALLER_BY_ID, {"user_id": int(claims["sub"])}).first()
+    row = db.execute(CALLER_BY_ID, {"user_id": int(claims["sub"])}).first()
     # Who made it must still be here, and may still see what it shows.
     if row is None or not row.is_active:
         raise refused

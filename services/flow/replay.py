@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models import STATUSES
 from services.flow.statistics import Integers
 
 PENDING, IN_PROGRESS, COMPLETED, GONE = 0, 1, 2, 3
-STATUSES = ("pending", "in_progress", "completed")
 NEVER = 2**62
 
 

@@ -20,7 +20,8 @@ from services import task_service
 from services.accounts import user as user_service
 from services.tasks.task_query import TASK_COLUMNS
 from storage.prepared import prepared, prepared_form
-from web.routing import Router, WriteSession
+from web.routing import Router
+from web.transaction import WriteSession
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 ROW = {

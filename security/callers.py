@@ -1,0 +1,88 @@
+"""Callers: the account that a token was issued to, and whether it may call an endpoint."""
+
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+from sqlalchemy import and_, bindparam, select
+from sqlalchemy.orm import Session
+
+from account_models import program_tokens, sessions
+from errors import Forbidden, NotAuthenticated
+from models import Caller, users
+from storage.prepared import prepared
+
+Scope = Literal["tasks:read", "tasks:write", "analytics:read", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+ADMIN_SCOPE = "admin"
+_ACCOUNT = tuple(users.c[name] for name in ("id", "username", "email", "is_active", "role", "created_at"))
+# One statement each, for every request makes one of them.
+CALLER_BY_ID = prepared(select(*_ACCOUNT).where(users.c.id == bindparam("user_id")))
+CALLER_BY_SESSION = prepared(
+    select(*_ACCOUNT, sessions.c.id.label("session_id"))
+    .join_from(
+        users,
+        sessions,
+        and_(sessions.c.id == bindparam("session_id"), sessions.c.user_id == users.c.id),
+        isouter=True,
+    )
+    .where(users.c.id == bindparam("user_id"))
+)
+CALLER_BY_PROGRAM_TOKEN = prepared(
+    select(*_ACCOUNT, program_tokens.c.scopes, program_tokens.c.expires_at)
+    .join_from(program_tokens, users, users.c.id == program_tokens.c.user_id)
+    .where(program_tokens.c.token_hash == bindparam("token_hash"))
+)
+
+
+def load_caller(db: Session, claims: dict[str, Any]) -> Caller:
+    """The account that a token was issued to, as it is now; raises NotAuthenticated."""
+    if "program" in claims:
+        caller = _caller_of_program(db, claims["program"])
+    else:
+        subject, session_id = claims["sub"], claims.get("sid")
+        # No account has a number of more digits, and no database takes one.
+        user_id = int(subject) if subject.isdecimal() and len(subject) < 19 else -1
+        if session_id is None:
+            row = db.execute(CALLER_BY_ID, {"user_id": user_id}).first()
+        else:
+            row = db.execute(CALLER_BY_SESSION, {"user_id": user_id, "session_id": session_id}).first()
+        if row is None:
+            raise NotAuthenticated("User not found", code="user_not_found")
+        caller = Caller(*row)
+        if session_id != caller.session_id:
+            raise NotAuthenticated(code="session_ended")
+    if not caller.is_active:
+        raise NotAuthenticated(code="account_inactive")
+    return caller
+
+
+def _caller_of_program(db: Session, hashed: str) -> Caller:
+    row = db.execute(CALLER_BY_PROGRAM_TOKEN, {"token_hash": hashed}).first()
+    if row is None or (row.expires_at is not None and row.expires_at <= datetime.now(UTC)):
+        raise NotAuthenticated
+    caller = Caller(*row[: len(_ACCOUNT)])._replace(scopes=tuple(row.scopes))
+    # Without the scope for it even an admin's program does no more than a member's.
+    return caller if ADMIN_SCOPE in row.scopes else caller._replace(role="member")
+
+
+def authorize(db: Session, claims: dict[str, Any], *, admin: bool, scope: str | None) -> Caller:
+    """The caller of an endpoint, who may call it; raises NotAuthenticated, Forbidden.
+
+    A program's token needs the endpoint's scope, for an admin's endpoint that of admins; where there is
+    none, only somebody who logged in may call it.
+    """
+    caller = load_caller(db, claims)
+    if caller.scopes is not None:
+        needed = ADMIN_SCOPE if admin else scope
+        if needed is None:
+            raise Forbidden("A program's token does not do here: log in", code="session_required")
+        if needed not in caller.scopes:
+            raise Forbidden(f"The token lacks the scope `{needed}`", code="missing_scope")
+    return require_admin(caller) if admin else caller
+
+
+def require_admin(caller: Caller) -> Caller:
+    """The caller, who must be an admin; raises Forbidden."""
+    if not caller.is_admin:
+        raise Forbidden("Admin access required", code="admin_required")
+    return caller
