@@ -23,7 +23,7 @@ from schemas.tasks import (
     TaskSearch,
     TaskUpdate,
 )
-from services import background_tasks, task_service
+from services import background_tasks, preconditions, task_service
 from services.tasks import transfer as transfer_service
 from services.tasks.task_query import reads_little
 from web.routing import Router, link_next
@@ -215,10 +215,8 @@ def read_task(
     """Get a task of the caller's; an admin gets any."""
     task = task_service.get_task(db, user, task_id)
     tag = response.headers["ETag"] = task_service.etag(task)
-    if if_none_match is not None:
-        known = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
-        if tag in known or "*" in known:
-            return Response(status_code=304, headers={"ETag": tag})
+    if preconditions.is_known(if_none_match, tag):
+        return Response(status_code=304, headers={"ETag": tag})
     return task
 
 

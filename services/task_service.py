@@ -13,9 +13,10 @@ from sqlalchemy import Executable, Select, bindparam, delete, insert, select, up
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import Forbidden, InvalidInput, NotFound, PreconditionFailed
+from errors import Forbidden, InvalidInput, NotFound
 from models import Caller, notifications, task_history, tasks, users
 from schemas.tasks import TaskFilters
+from services import preconditions
 from services.paging import PageOf
 from services.tasks import task_query
 from services.tasks.task_query import TASK_COLUMNS, visible_tasks
@@ -63,7 +64,7 @@ def _find(db: Session, task_id: int, user: Caller, *, everybodys: bool, locked: 
 
 def etag(task: AnyRow) -> str:
     """The entity tag of a task as it is now."""
-    return f'"{task.id}-{task.version}"'
+    return preconditions.entity_tag(task.id, task.version)
 
 
 def get_tasks_with_filters(
@@ -127,7 +128,7 @@ def update_task(
     is not written.
     """
     before = _find(db, task_id, user, everybodys=user.is_admin, locked=True)
-    _check_precondition(before, if_match)
+    preconditions.require(if_match, etag(before))
     changes = _differences(before, values)
     if not changes:
         return before
@@ -189,7 +190,7 @@ def _update(columns: tuple[str, ...]) -> Executable:
 def delete_task(db: Session, user: Caller, task_id: int, if_match: str | None = None) -> AnyRow:
     """Delete a task, and keep its history; raises NotFound, PreconditionFailed."""
     task = _find(db, task_id, user, everybodys=user.is_admin, locked=True)
-    _check_precondition(task, if_match)
+    preconditions.require(if_match, etag(task))
     db.execute(_DELETE, {"task_id": task_id})
     add_history(db, user, datetime.now(UTC), "deleted", before=task, after=None)
     return task
@@ -206,7 +207,7 @@ def assign_task(
     before = _find(db, task_id, user, everybodys=True, locked=True)
     if before.user_id != user.id and not user.is_admin:
         raise Forbidden("Cannot assign this task", code="cannot_assign")
-    _check_precondition(before, if_match)
+    preconditions.require(if_match, etag(before))
     if db.execute(_ACTIVE_USER, {"user_id": assigned_user_id}).first() is None:
         raise NotFound("User not found", code="user_not_found")
     if assigned_user_id == before.user_id:
@@ -216,14 +217,6 @@ def assign_task(
     add_history(db, user, now, "assigned", before, after, only=("user_id",))
     notify(db, user, now, "assigned", after)
     return before, after
-
-
-def _check_precondition(task: AnyRow, if_match: str | None) -> None:
-    """Raise PreconditionFailed unless the task is at one of the entity tags, or none is asked for."""
-    if if_match is None or if_match.strip() == "*":
-        return
-    if etag(task) not in (tag.strip() for tag in if_match.split(",")):
-        raise PreconditionFailed
 
 
 def _jsonable(value: Any) -> Any:

@@ -311,7 +311,7 @@ def test_looking_up_odd_names_finds_nobody(ada: Person, username: str) -> None:
     assert_problem(answer, 422 if "%00" in username else 404)
 
 
-@pytest.mark.parametrize("value", [b"\xff", b'"\xed\xa0\x80"', b"", b",,,", b'W/"1-1"', b"x" * 5000])
+@pytest.mark.parametrize("value", [b"\xff", b'"\xed\xa0\x80"', b"", b",,,", b'"1-1-zip"', b"1-1", b"x" * 5000])
 def test_odd_entity_tags_match_nothing(ada: Person, value: bytes) -> None:
     assert_problem(ada.put("/tasks/1", json={"title": "y"}, headers={"If-Match": value}), 412)
     assert ada.get("/tasks/1", headers={"If-None-Match": b"\xff"}).status_code == 200

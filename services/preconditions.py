@@ -1,0 +1,46 @@
+"""Preconditions: whether a resource is still at a version that a client has seen.
+
+An entity tag is a version here, and names no encoding. A proxy that compresses an answer marks its tag, each in
+a way of its own; such a tag comes back from the client and still stands for the same version.
+"""
+
+import re
+
+from errors import PreconditionFailed
+
+# A list of tags is short; a longer header matches nothing.
+MOST_TAGS = 100
+_LISTED = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)|\s*,')
+# Suffixes that nginx, Apache, Caddy and Jetty put behind a tag within its quotes.
+_ENCODINGS = re.compile(r"(?:-gzip|-br|-zstd|;gzip)+$")
+
+
+def entity_tag(resource_id: int, version: int) -> str:
+    """The entity tag of a resource at a version."""
+    return f'"{resource_id}-{version}"'
+
+
+def names(header: str, tag: str) -> bool:
+    """Whether the header names this entity tag: alone, in a list, or by `*`."""
+    if header == tag or header.strip() == "*":
+        return True
+    wanted, place = tag.strip('"'), 0
+    for _ in range(MOST_TAGS):
+        listed = _LISTED.match(header, place)
+        if listed is None or listed.end() == place:
+            return False
+        if listed[1] is not None and (listed[1] == wanted or _ENCODINGS.sub("", listed[1]) == wanted):
+            return True
+        place = listed.end()
+    return False
+
+
+def require(if_match: str | None, tag: str) -> None:
+    """Raise PreconditionFailed unless `If-Match` is left out or names this entity tag."""
+    if if_match is not None and not names(if_match, tag):
+        raise PreconditionFailed
+
+
+def is_known(if_none_match: str | None, tag: str) -> bool:
+    """Whether the client has this version already, so that 304 is the answer."""
+    return if_none_match is not None and names(if_none_match, tag)
