@@ -27,6 +27,7 @@ from services import background_tasks, preconditions, task_service
 from services.tasks import transfer as transfer_service
 from services.tasks.task_query import reads_little
 from web.routing import Router, link_next
+from web.strict_input import media_type
 from web.transaction import ReadSession, WriteSession
 
 router = Router(prefix="/tasks", tags=["tasks"], reads="tasks:read", writes="tasks:write")
@@ -120,7 +121,7 @@ async def _import_rows(request: Request, claims: auth.Claims) -> list[TaskImport
         lambda db: auth.authorize(db, claims, admin=False, scope="tasks:write"), short=True
     )
     body = await request.body()
-    is_csv = request.headers.get("content-type", "").startswith("text/csv")
+    is_csv = media_type(request) == "text/csv"
     parse = transfer_service.parse_csv if is_csv else transfer_service.parse_json
     return await database.threads.run(lambda: parse(body))
 

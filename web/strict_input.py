@@ -125,11 +125,22 @@ def _check_query(request: Request, allowed: Mapping[str, bool]) -> None:
         raise invalid_input(problems)
 
 
+def media_type(request: Request) -> str:
+    """The media type of a request's body, in lower case and without its parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def _check_media_type(request: Request, taken: Sequence[str]) -> None:
     headers = request.headers
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return
-    sent = headers.get("content-type", "").partition(";")[0].strip().lower()
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", ""):
+        raise UnsupportedMediaType(
+            f"Content-Encoding {encoding[:50]!r} is not taken: send the body as it is",
+            headers={"Accept-Encoding": "identity"},
+        )
+    sent = media_type(request)
     if sent in taken or (
         "application/json" in taken and sent.startswith("application/") and sent.endswith("+json")
     ):

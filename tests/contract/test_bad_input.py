@@ -162,6 +162,44 @@ def test_another_media_type_is_415_and_told_the_one_to_use(
     assert taken in assert_problem(answer, 415, "unsupported_media_type")["detail"]
 
 
+@pytest.mark.parametrize(
+    ("path", "sent", "body"),
+    [
+        ("/tasks", "Application/JSON", b'{"title": "x"}'),
+        ("/tasks", "APPLICATION/JSON; Charset=UTF-8", b'{"title": "x"}'),
+        ("/tasks", "application/Merge-Patch+JSON", b'{"title": "x"}'),
+        ("/tasks/import", "Application/Json", b'[{"title": "x"}]'),
+        ("/tasks/import", "Text/CSV", b"title\nx\n"),
+        ("/tasks/import", "TEXT/CSV;header=present", b"title\nx\n"),
+        ("/auth/login", "Application/X-WWW-Form-URLEncoded", b"username=ada&password=correct%20horse%20battery"),
+        (
+            "/auth/login",
+            "Multipart/Form-Data; Boundary=Mixed",
+            b'--Mixed\r\nContent-Disposition: form-data; name="username"\r\n\r\nada\r\n'
+            b'--Mixed\r\nContent-Disposition: form-data; name="password"\r\n\r\n'
+            b"correct horse battery\r\n--Mixed--\r\n",
+        ),
+    ],
+)
+def test_media_types_have_no_letter_case(ada: Person, path: str, sent: str, body: bytes) -> None:
+    answer = ada.post(path, content=body, headers={"Content-Type": sent})
+    assert answer.status_code in (200, 201), answer.text
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZip", "br", "gzip, br", "x\u00e9" * 500])
+def test_an_encoded_body_is_415_that_names_the_encoding(ada: Person, encoding: str) -> None:
+    headers = {"Content-Encoding": encoding.encode("latin-1")}
+    for path, sent in (("/tasks", "application/json"), ("/tasks/import", "text/csv")):
+        answer = ada.post(path, content=b"\x1f\x8b\x08", headers={"Content-Type": sent, **headers})
+        problem = assert_problem(answer, 415, "unsupported_media_type")
+        assert f"Content-Encoding '{encoding.lower()[:50]}'" in problem["detail"]
+        assert answer.headers["accept-encoding"] == "identity"
+    taken = ada.post("/tasks", json={"title": "x"}, headers={"Content-Encoding": "identity"})
+    assert taken.status_code == 201
+    form = {"Content-Type": "application/x-www-form-urlencoded", **headers}
+    assert_problem(ada.client.post("/auth/login", content=b"x", headers=form), 415)
+
+
 # -- logging in is a form --------------------------------------------------------------------------
 
 
