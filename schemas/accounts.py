@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import EmailStr, Field
 
 from models import Role
-from schemas.common import Answer, Body, Page, Text, Time
+from schemas.common import Answer, Body, Page, Text, Time, Whole
 from security.callers import Scope
 
 Username = Annotated[
@@ -60,7 +60,7 @@ class UserReference(Answer):
 class ReadOnlyAccount(Body):
     """The fields of an account that are not to be changed here; they may be sent back with the values they have."""
 
-    id: Annotated[int | None, Field(description="Read-only")] = None
+    id: Annotated[Whole | None, Field(description="Read-only")] = None
     email: Annotated[str | None, Field(description="Read-only: see `POST /auth/email`")] = None
     created_at: Annotated[Time | None, Field(description="Read-only")] = None
 

@@ -1,6 +1,7 @@
 """The types that the schemas are made of: what they take is the same everywhere."""
 
 import re
+import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -13,6 +14,9 @@ from models import (
     PROJECT_LENGTH,
     TITLE_LENGTH,
 )
+
+MOST_TAGS = 20
+TAG_LENGTH = 50
 
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6}\d*)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 
@@ -52,6 +56,25 @@ def _not_blank(value: str) -> str:
     return value
 
 
+def tidy(value: str) -> str:
+    """A name as it is kept and asked for: in NFC, without white space around it."""
+    value = value.strip()
+    return value if value.isascii() else unicodedata.normalize("NFC", value)
+
+
+def _each_once(tags: list[str]) -> list[str]:
+    """The tags without repetitions, in their order; raises ValueError for too many."""
+    once = list(dict.fromkeys(tags))
+    if len(once) > MOST_TAGS:
+        raise ValueError(f"List should have at most {MOST_TAGS} different tags, not {len(once)}")
+    return once
+
+
+def _whole(value: Any) -> Any:
+    """A whole number that is written with a decimal point, as JSON and many languages have it."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 Time = Annotated[
     datetime,
     BeforeValidator(parse_time),
@@ -64,13 +87,15 @@ Title = Annotated[
     AfterValidator(_not_blank),
 ]
 Description = Annotated[Text, Field(max_length=DESCRIPTION_LENGTH, examples=["Two pages, with figures"])]
-Priority = Annotated[int, Field(ge=0, le=HIGHEST_PRIORITY, examples=[2])]
-Project = Annotated[
-    Text, Field(min_length=1, max_length=PROJECT_LENGTH, examples=["Research"]), AfterValidator(_not_blank)
-]
-Tag = Annotated[Text, Field(min_length=1, max_length=50, examples=["writing"]), AfterValidator(_not_blank)]
-Tags = Annotated[list[Tag], Field(max_length=20)]
-Id = Annotated[int, Field(ge=0, le=LARGEST_ID, examples=[1])]
+# What a client sends as a whole number: every `int` in a body is one.
+Whole = Annotated[int, BeforeValidator(_whole)]
+Priority = Annotated[Whole, Field(ge=0, le=HIGHEST_PRIORITY, examples=[2])]
+# Measured as they are kept.
+Name = Annotated[Text, AfterValidator(tidy)]
+Project = Annotated[Name, Field(min_length=1, max_length=PROJECT_LENGTH, examples=["Research"])]
+Tag = Annotated[Name, Field(min_length=1, max_length=TAG_LENGTH, examples=["writing"])]
+Tags = Annotated[list[Tag], AfterValidator(_each_once), Field(json_schema_extra={"maxItems": MOST_TAGS})]
+Id = Annotated[Whole, Field(ge=0, le=LARGEST_ID, examples=[1])]
 
 
 class Body(BaseModel):

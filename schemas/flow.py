@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from models import HIGHEST_PRIORITY, LARGEST_ID, PROJECT_LENGTH, TaskStatus
 from schemas.analytics import Percentage
-from schemas.common import RFC_3339, Answer, Body, Text, parse_time
+from schemas.common import RFC_3339, TAG_LENGTH, Answer, Body, Name, Text, Whole, parse_time
 
 MOST_REMAINING = 100_000
 
@@ -62,8 +62,8 @@ class FlowQuery(BaseModel):
     tz: Annotated[
         Text, Field(max_length=64, description="The IANA name of the time zone whose days these are")
     ] = "UTC"
-    project: Annotated[Text | None, Field(max_length=PROJECT_LENGTH)] = None
-    tag: Annotated[Text | None, Field(max_length=50)] = None
+    project: Annotated[Name | None, Field(max_length=PROJECT_LENGTH)] = None
+    tag: Annotated[Name | None, Field(max_length=TAG_LENGTH)] = None
     priority: Annotated[int | None, Field(ge=0, le=HIGHEST_PRIORITY)] = None
     user_id: Annotated[int | None, Field(ge=0, le=LARGEST_ID, description="Another's tasks (admins)")] = None
     scope: Annotated[Literal["own", "all"], Field(description="`all`: everybody's tasks (admins)")] = "own"
@@ -102,7 +102,7 @@ class PictureLinkCreate(Body):
             examples=[{"interval": "month"}],
         ),
     ]
-    expires_in_days: Annotated[int, Field(ge=1, le=365, examples=[30])] = 30
+    expires_in_days: Annotated[Whole, Field(ge=1, le=365, examples=[30])] = 30
 
 
 # -- answers ---------------------------------------------------------------------------------------

@@ -6,7 +6,21 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from models import HIGHEST_PRIORITY, LARGEST_ID, PROJECT_LENGTH, TITLE_LENGTH, TaskStatus
-from schemas.common import Answer, Body, Description, Page, Priority, Project, Tags, Text, Time, Title
+from schemas.common import (
+    TAG_LENGTH,
+    Answer,
+    Body,
+    Description,
+    Name,
+    Page,
+    Priority,
+    Project,
+    Tags,
+    Text,
+    Time,
+    Title,
+    Whole,
+)
 
 
 class TaskCreate(Body):
@@ -35,11 +49,11 @@ class TaskUpdate(Body):
     project: Project | None = None
     tags: Tags | None = None
     due_at: Time | None = None
-    id: Annotated[int | None, Field(description="Read-only")] = None
+    id: Annotated[Whole | None, Field(description="Read-only")] = None
     created_at: Annotated[Time | None, Field(description="Read-only")] = None
     updated_at: Annotated[Time | None, Field(description="Read-only")] = None
     completed_at: Annotated[Time | None, Field(description="Read-only")] = None
-    user_id: Annotated[int | None, Field(description="Read-only: see assign")] = None
+    user_id: Annotated[Whole | None, Field(description="Read-only: see assign")] = None
 
 
 class TaskRead(Answer):
@@ -72,8 +86,8 @@ class TaskImport(Body):
     created_at: Time | None = None
     updated_at: Time | None = None
     completed_at: Time | None = None
-    id: Annotated[int | None, Field(description="Not used")] = None
-    user_id: Annotated[int | None, Field(description="Not used")] = None
+    id: Annotated[Whole | None, Field(description="Not used")] = None
+    user_id: Annotated[Whole | None, Field(description="Not used")] = None
 
 
 class Imported(Answer):
@@ -108,8 +122,8 @@ class TaskFilters(Page):
     title_contains: Annotated[
         Text | None, Field(min_length=1, max_length=TITLE_LENGTH, description="In any letter case")
     ] = None
-    project: Annotated[Text | None, Field(max_length=PROJECT_LENGTH)] = None
-    tag: Annotated[Text | None, Field(max_length=50)] = None
+    project: Annotated[Name | None, Field(max_length=PROJECT_LENGTH)] = None
+    tag: Annotated[Name | None, Field(max_length=TAG_LENGTH)] = None
     priority: Annotated[int | None, Field(ge=0, le=HIGHEST_PRIORITY)] = None
     created_after: Annotated[Time | None, Field(description="Then or later")] = None
     created_before: Annotated[Time | None, Field(description="Earlier")] = None

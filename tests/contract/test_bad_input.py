@@ -119,7 +119,8 @@ def test_what_was_sent_is_not_repeated_for_it_may_be_a_secret(ada: Person) -> No
 @pytest.mark.parametrize("length", [201, 100_000])
 def test_texts_that_are_too_long_are_422(ada: Person, length: int) -> None:
     assert_problem(ada.post("/tasks", json={"title": "x" * length}), 422, None, "#/title")
-    assert_problem(ada.post("/tasks", json={"title": "x", "tags": ["a"] * length}), 422, None, "#/tags")
+    tags = [str(number) for number in range(length)]
+    assert_problem(ada.post("/tasks", json={"title": "x", "tags": tags}), 422, None, "#/tags")
     assert_problem(
         ada.put("/tasks/1", json={"description": "x" * (length + 9800)}), 422, None, "#/description"
     )
@@ -171,7 +172,11 @@ def test_another_media_type_is_415_and_told_the_one_to_use(
         ("/tasks/import", "Application/Json", b'[{"title": "x"}]'),
         ("/tasks/import", "Text/CSV", b"title\nx\n"),
         ("/tasks/import", "TEXT/CSV;header=present", b"title\nx\n"),
-        ("/auth/login", "Application/X-WWW-Form-URLEncoded", b"username=ada&password=correct%20horse%20battery"),
+        (
+            "/auth/login",
+            "Application/X-WWW-Form-URLEncoded",
+            b"username=ada&password=correct%20horse%20battery",
+        ),
         (
             "/auth/login",
             "Multipart/Form-Data; Boundary=Mixed",
@@ -188,15 +193,15 @@ def test_media_types_have_no_letter_case(ada: Person, path: str, sent: str, body
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZip", "br", "gzip, br", "x\u00e9" * 500])
 def test_an_encoded_body_is_415_that_names_the_encoding(ada: Person, encoding: str) -> None:
-    headers = {"Content-Encoding": encoding.encode("latin-1")}
+    headers = {b"Content-Encoding": encoding.encode("latin-1")}
     for path, sent in (("/tasks", "application/json"), ("/tasks/import", "text/csv")):
-        answer = ada.post(path, content=b"\x1f\x8b\x08", headers={"Content-Type": sent, **headers})
+        answer = ada.post(path, content=b"\x1f\x8b\x08", headers={b"Content-Type": sent.encode(), **headers})
         problem = assert_problem(answer, 415, "unsupported_media_type")
         assert f"Content-Encoding '{encoding.lower()[:50]}'" in problem["detail"]
         assert answer.headers["accept-encoding"] == "identity"
     taken = ada.post("/tasks", json={"title": "x"}, headers={"Content-Encoding": "identity"})
     assert taken.status_code == 201
-    form = {"Content-Type": "application/x-www-form-urlencoded", **headers}
+    form = {b"Content-Type": b"application/x-www-form-urlencoded", **headers}
     assert_problem(ada.client.post("/auth/login", content=b"x", headers=form), 415)
 
 
@@ -349,7 +354,9 @@ def test_looking_up_odd_names_finds_nobody(ada: Person, username: str) -> None:
     assert_problem(answer, 422 if "%00" in username else 404)
 
 
-@pytest.mark.parametrize("value", [b"\xff", b'"\xed\xa0\x80"', b"", b",,,", b'"1-1-zip"', b"1-1", b"x" * 5000])
+@pytest.mark.parametrize(
+    "value", [b"\xff", b'"\xed\xa0\x80"', b"", b",,,", b'"1-1-zip"', b"1-1", b"x" * 5000]
+)
 def test_odd_entity_tags_match_nothing(ada: Person, value: bytes) -> None:
     assert_problem(ada.put("/tasks/1", json={"title": "y"}, headers={"If-Match": value}), 412)
     assert ada.get("/tasks/1", headers={"If-None-Match": b"\xff"}).status_code == 200

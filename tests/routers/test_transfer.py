@@ -20,11 +20,11 @@ JSON = {"Content-Type": "application/json"}
 OWN = ("id", "user_id")
 
 ODD = [
-    {"title": title, "description": description, "tags": tags, "project": title[:100]}
+    {"title": title, "description": description, "tags": tags, "project": title.strip()[:100]}
     for title, description, tags in [
         ("=1+1", "=cmd|' /C calc'!A0", ["=1", "+1", "-1", "@x"]),
         ("+1", "", []),
-        ("-1", None, ["a,b", 'c"d', "e'f", "[g]", " h "]),
+        ("-1", None, ["a,b", 'c"d', "e'f", "[g]", "h i"]),
         ("@SUM(A1)", "'", ["'=1"]),
         ("\tTab", "''", ["x"]),
         ("'=quoted", "'='", ["x"]),
@@ -34,7 +34,7 @@ ODD = [
         ("null", "null", ["null"]),
         (" leading and trailing ", " ", ["[]"]),
         ("0001", "1e5", ["0"]),
-        ("\ufeffbom", "\u2028", ["\u00a0x"]),
+        ("\ufeffbom", "\u2028", ["x\u00a0y"]),
     ]
 ]
 
