@@ -1,7 +1,7 @@
 """Settings from the environment, checked once when the program starts.
 
 Every setting is an environment variable (or a line of a `.env` file in the working directory);
-a secret may also be given as `NAME_FILE`, the path of a file that holds it. The README's table
+a secret may also be given as `NAME_FILE`, the path of a file that holds it. The table of docs/settings.md
 lists them all, and a test compares the two.
 """
 

@@ -1,4 +1,4 @@
-"""Counting what was tried in vain, so that guessing gets slower and slower; the README says how slow.
+"""Failed attempts are counted, so that guessing gets slower and slower; docs/security.md says how slow.
 
 The counts are rows, shared by all workers and kept over a restart. An attempt is counted before it is
 checked and taken back when it succeeds: a thousand at once are a thousand attempts.

@@ -1,0 +1,43 @@
+# One word for each daily task: `just` lists them.
+
+python := ".venv/bin/python"
+
+_default:
+    @just --list
+
+# Make the virtual environment with all that the tests need.
+setup:
+    python3 -m venv .venv
+    .venv/bin/pip install -q -r requirements-dev.txt
+    .venv/bin/pip install -q pre-commit==4.7.0 && .venv/bin/pre-commit install
+
+# Serve on port 8000 and restart at each change.
+run *options:
+    .venv/bin/uvicorn main:app --reload {{options}}
+
+# Run the whole suite, or the given files: `just test tests/routers/test_tasks.py`.
+test *files:
+    {{python}} -m pytest -q -n 2 {{files}}
+
+# Check style and types.
+lint:
+    .venv/bin/ruff check .
+    .venv/bin/ruff format --check .
+    .venv/bin/mypy .
+
+# Put the code into its usual form.
+format:
+    .venv/bin/ruff check --fix .
+    .venv/bin/ruff format .
+
+# Write a migration from what models.py says and the database lacks.
+migration message:
+    .venv/bin/alembic revision --autogenerate -m "{{message}}"
+
+# Bring the database to the newest schema.
+migrate:
+    {{python}} create_tables.py
+
+# Run all that a change has to pass, in a fresh environment.
+check:
+    bash .ci/run
