@@ -1,0 +1,184 @@
+"""The names and behaviours of libraries that the program relies on and that their authors do not promise.
+
+An upgrade that changes one of them fails here, with a sentence that says which file relies on it.
+"""
+
+import inspect
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+from pydantic import BaseModel
+from sqlalchemy import Row, create_engine, event, select
+from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+from starlette.routing import Match, Route, compile_path
+
+from main import app
+from models import Task, tasks, users
+from web.route_index import RouteIndex
+from web.strict_input import StrictRoute
+
+# -- SQLAlchemy --------------------------------------------------------------------------------------
+
+
+def test_a_compiled_statement_tells_its_columns_and_their_types() -> None:
+    """`storage/prepared.py` makes rows of what the driver returns."""
+    compiled = select(tasks.c.id, tasks.c.created_at).compile()
+    found = [(entry.keyname, entry.type) for entry in compiled._result_columns]  # noqa: SLF001
+    assert found == [("id", tasks.c.id.type), ("created_at", tasks.c.created_at.type)]
+
+
+def test_an_engine_tells_whether_anyone_listens_to_its_statements() -> None:
+    """`storage/direct_session.py` goes past SQLAlchemy only if no one listens."""
+    engine = create_engine("sqlite://")
+    assert not engine._has_events  # noqa: SLF001
+    event.listen(engine, "before_cursor_execute", lambda *_: None)
+    assert engine._has_events  # noqa: SLF001
+
+
+def test_a_statement_tells_whether_it_loads_objects() -> None:
+    """`storage/direct_session.py` sends a statement of objects through the session."""
+    assert select(Task)._propagate_attrs  # noqa: SLF001
+    assert not select(tasks)._propagate_attrs  # noqa: SLF001
+
+
+def test_rows_can_be_made_from_plain_tuples() -> None:
+    """`storage/prepared.py` builds the rows of a prepared statement itself."""
+    rows: Any = IteratorResult(SimpleResultMetaData(["id", "title"]), iter([(1, "one")])).all()
+    assert isinstance(rows[0], Row)
+    assert (rows[0].id, rows[0].title, rows[0]._fields) == (1, "one", ("id", "title"))
+
+
+def test_a_drivers_error_is_wrapped_by_a_class_method() -> None:
+    """`storage/prepared.py` raises what SQLAlchemy would raise, without the values of the parameters."""
+    error = DBAPIError.instance("SELECT ?", None, ValueError("no"), Exception, hide_parameters=True)
+    assert "SELECT ?" in str(error)
+
+
+def test_a_statement_made_from_another_takes_its_attributes_along() -> None:
+    """`storage/prepared.py` compares the statement, so that a changed copy is not executed as the original."""
+    statement = select(users.c.id)
+    statement.marker = 1  # type: ignore[attr-defined]
+    assert statement.where(users.c.id == 1).marker == 1  # type: ignore[attr-defined]
+
+
+def test_a_session_can_be_bound_to_a_connection_that_stays_open() -> None:
+    """`storage/direct_session.py` keeps one connection for each session."""
+    with create_engine("sqlite://").connect() as connection:
+        session = Session(connection)
+        session.execute(select(1))
+        session.rollback()
+        assert not connection.closed
+
+
+# -- FastAPI and Starlette ---------------------------------------------------------------------------
+
+
+def test_a_route_reads_its_handler_once_from_its_own_method() -> None:
+    """`web/strict_input.py` wraps the handler and hides the models of query parameters while it is made."""
+    calls = []
+
+    class Counted(APIRoute):
+        def get_route_handler(self):  # type: ignore[no-untyped-def]  # noqa: ANN202
+            calls.append(self.dependant)
+            return super().get_route_handler()
+
+    client_app = FastAPI()
+    client_app.router.route_class = Counted
+    client_app.get("/")(lambda: {"fine": True})
+    client = TestClient(client_app)
+    assert [client.get("/").status_code for _ in range(3)] == [200, 200, 200]
+    assert len(calls) == 1
+    assert isinstance(calls[0], Dependant)
+    assert {"query_params", "dependencies"} <= set(Dependant.__dataclass_fields__)
+
+
+def test_a_route_can_be_called_without_its_router() -> None:
+    """`web/route_index.py` calls the application of a route with the values of its path."""
+    route = next(each for each in app.routes if isinstance(each, StrictRoute))
+    assert callable(route.app)
+    assert list(inspect.signature(route.app).parameters) == ["scope", "receive", "send"]
+    assert compile_path("/tasks/{task_id}")[0].match("/tasks/7").groupdict() == {"task_id": "7"}  # type: ignore[union-attr]
+
+
+def test_the_routers_stack_can_be_replaced() -> None:
+    """`main.py` puts the route index in front of the router."""
+    assert isinstance(app.router.middleware_stack, RouteIndex)
+
+
+def test_the_error_of_a_models_validation_can_be_raised_as_fastapis() -> None:
+    """`web/strict_input.py` validates the models of query parameters itself."""
+
+    class Query(BaseModel):
+        limit: int
+
+    with pytest.raises(Exception, match="limit") as caught:
+        Query.model_validate({"limit": "many"})
+    problems = caught.value.errors()  # type: ignore[attr-defined]
+    assert RequestValidationError(problems).errors() == problems
+
+
+def test_fastapis_limit_of_a_body_answers_plain_text() -> None:
+    """The program has a limit of its own as long as this is so: see docs/decisions."""
+    limited = FastAPI()
+
+    @limited.exception_handler(413)
+    async def problem(_request: Request, _error: Exception) -> JSONResponse:
+        return JSONResponse({"code": "content_too_large"}, 413)
+
+    @limited.post("/", max_body_size=10)
+    async def take(request: Request) -> int:
+        return len(await request.body())
+
+    answer = TestClient(limited).post("/", content=b"x" * 100)
+    assert (answer.status_code, answer.text) == (413, "Content Too Large")
+
+
+# -- the route index answers like Starlette's routing -----------------------------------------------
+
+
+def _example(path: str) -> str:
+    return path.replace("{", "").replace("}", "").replace(":path", "")
+
+
+def test_the_route_index_finds_the_route_that_starlette_finds() -> None:
+    index = app.router.middleware_stack
+    assert isinstance(index, RouteIndex)
+    routes = [each for each in app.routes if isinstance(each, Route)]
+    paths = {_example(route.path) for route in routes} | {"/tasks/7", "/tasks/7/history", "/nothing", "/"}
+    for path in sorted(paths):
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+            scope: dict[str, Any] = {
+                "type": "http",
+                "path": path,
+                "method": method,
+                "root_path": "",
+                "headers": [],
+            }
+            full = [
+                (route, child)
+                for route in routes
+                for match, child in [route.matches(scope)]
+                if match == Match.FULL
+            ]
+            methods, values = index._find(path)  # noqa: SLF001
+            found = (methods or {}).get(method)
+            if found is not None:
+                assert full, (method, path)
+                # A literal path goes before one with parameters; Starlette takes the first that fits.
+                literal = [route for route, _ in full if not route.param_convertors]
+                assert found is (literal or [route for route, _ in full])[0], (method, path)
+                assert values == (
+                    {} if literal else {name: str(value) for name, value in full[0][1]["path_params"].items()}
+                )
+            else:
+                assert not [route for route, _ in full if isinstance(route, StrictRoute)] or (
+                    methods is not None
+                ), (method, path)
