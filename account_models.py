@@ -1,4 +1,4 @@
-"""The tables that guard accounts: sessions, tokens, links, counts of failures, the audit trail."""
+"""The tables beside an account: sessions, tokens, links, failures, the audit trail, answers kept for retries."""
 
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,8 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Index,
+    LargeBinary,
+    SmallInteger,
     String,
     Text,
     UniqueConstraint,
@@ -165,6 +167,26 @@ class AuditEvent(Base):
     details: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
+class IdempotencyKey(Base):
+    """The answer to a write, kept under the key that the client sent with it.
+
+    The account has no foreign key: its lock would have writes with a key wait for one another.
+    """
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (UniqueConstraint("user_id", "key_hash"),)
+
+    id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
+    user_id: Mapped[int] = mapped_column(BigInteger)
+    # The key with its method and path, and the query with the body.
+    key_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    request_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    status: Mapped[int] = mapped_column(SmallInteger)
+    headers: Mapped[dict[str, str]] = mapped_column(JSON)
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 sessions = table_of(UserSession)
 refresh_tokens = table_of(RefreshToken)
 program_tokens = table_of(ProgramToken)
@@ -173,3 +195,4 @@ account_mails = table_of(AccountMail)
 attempts = table_of(Attempt)
 known_addresses = table_of(KnownAddress)
 audit_events = table_of(AuditEvent)
+idempotency_keys = table_of(IdempotencyKey)

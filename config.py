@@ -99,6 +99,7 @@ class Settings(BaseSettings):
     digest_hour: int = Field(7, ge=0, le=23)
     reminder_hours: int = Field(24, ge=0, le=24 * 30)
     delivery_poll_seconds: float = Field(5, gt=0, le=60)
+    idempotency_hours: int = Field(24, ge=1, le=24 * 365)
     retention_history_days: int | None = Field(None, ge=1)
     retention_notifications_days: int | None = Field(None, ge=1)
     # Triggers keep the last month of it, whatever is set.

@@ -24,3 +24,6 @@ class AccountExport(Answer):
     task_history: Annotated[Rows, Field(description="What the caller did, and what was done to their tasks")]
     notifications: Rows
     audit_events: Annotated[Rows, Field(description="What the caller did, and what was done to the account")]
+    idempotency_keys: Annotated[
+        Rows, Field(description="Answers to writes that came with an `Idempotency-Key`, kept for a day or so")
+    ]

@@ -16,6 +16,7 @@ from errors import AppError, ServiceUnavailable
 from migrations.schema import SchemaError
 from request_context import Origin, caller_address, is_trusted, origin_var, request_id_var
 from services.operations.metrics import requests
+from web.idempotency import SENT_KEYS
 from web.problems import error_response
 
 # What a request is counted under that reached no endpoint: its path could be anything.
@@ -145,6 +146,8 @@ def _enter(scope: dict[str, Any] | Scope) -> str:
             client = value
         elif name == b"x-forwarded-for":
             forwarded.append(value)
+        elif name == b"idempotency-key":
+            scope.setdefault(SENT_KEYS, []).append(value)
         elif name == b"x-forwarded-proto":
             by_https = value == b"https"
     request_id = request_id or f"{random.getrandbits(128):032x}"

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request, Response, params
 import auth
 from config import settings
 from services.paging import PageOf
+from web import idempotency
 from web.problems import responses
 from web.strict_input import SMALL_BODY, StrictRoute
 from web.transaction import Short, caller_parameter, in_transaction, session_parameter
@@ -73,6 +74,8 @@ class Router(APIRouter):
     `reads` and `writes` are the scopes that a program's token needs for the endpoints that get something and
     for the others; an endpoint may name its own by `scope`. Where none is named no such token is taken, and
     what is for admins takes the scope for that.
+
+    `secrets` are the fields of a write's answer that are shown once: a replay by `Idempotency-Key` has null there.
     """
 
     def __init__(self, *, reads: str | None = None, writes: str | None = None, **options: Any) -> None:
@@ -95,13 +98,25 @@ class Router(APIRouter):
             closed: dict[str, Any] = {"security": [{auth.bearer.scheme_name: []}]}
             options["openapi_extra"] = closed | (options.get("openapi_extra") or {})
         options.setdefault("response_model", None)
+        secrets = self._declare_key(path, signature, options)
         wrapped = in_transaction(
-            endpoint, options["response_model"], options.get("status_code"), short, scope
+            endpoint, options["response_model"], options.get("status_code"), short, scope, secrets=secrets
         )
         super().add_api_route(path, wrapped, **options)
         route = self.routes[-1]
         assert isinstance(route, StrictRoute)
         route.body_limit = body_limit
+
+    def _declare_key(
+        self, path: str, signature: inspect.Signature, options: dict[str, Any]
+    ) -> Sequence[str] | None:
+        """Declare the `Idempotency-Key` of a write; its `secrets`, or None where the endpoint takes no key."""
+        secrets: Sequence[str] = options.pop("secrets", ())
+        is_of_auth = (self.prefix + path).startswith("/auth")
+        if options["methods"] == ["GET"] or is_of_auth or caller_parameter(signature) is None:
+            return None
+        idempotency.declare(options)
+        return secrets
 
     def _decorator(self, method: str, path: str, options: dict[str, Any]) -> Callable[[Endpoint], Endpoint]:
         def decorate(endpoint: Endpoint) -> Endpoint:

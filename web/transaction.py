@@ -8,7 +8,7 @@ endpoint returns rows, dicts or models, which are written as JSON by the declare
 import functools
 import inspect
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import BackgroundTasks, Depends, Request, Response
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 import auth
 from database import database, get_db
+from web.idempotency import SENT_KEYS, keyed, respond_once, write_in_turn
 from web.json_writer import JsonWriter
 from web.strict_input import CLAIMS, NEEDS_TOKEN, QUERY
 
@@ -52,66 +53,109 @@ def caller_parameter(signature: inspect.Signature) -> tuple[str, bool] | None:
 Short = bool | Callable[[Mapping[str, Any]], bool]
 
 
+class _Transaction:
+    """An endpoint with all that its calls need."""
+
+    def __init__(
+        self,
+        endpoint: Callable[..., Any],
+        write_json: Callable[[Any], bytes],
+        status_code: int | None,
+        short: Short,
+        scope: str | None,
+        secrets: Sequence[str] | None,
+    ) -> None:
+        signature = inspect.signature(endpoint, eval_str=True)
+        session = session_parameter(signature)
+        assert session is not None
+        self.endpoint, self.write_json, self.status_code = endpoint, write_json, status_code
+        self.short, self.scope, self.secrets = short, scope, secrets
+        self.db_name, self.access = session
+        self.caller = caller_parameter(signature)
+        self.parameters = {
+            name: parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for name, parameter in signature.parameters.items()
+            if name != self.db_name and (self.caller is None or name != self.caller[0])
+        }
+        self.background = next(
+            (name for name, each in self.parameters.items() if each.annotation is BackgroundTasks), None
+        )
+
+    async def run(self, request: Request, response: Response, values: dict[str, Any]) -> Response:
+        """Call the endpoint in its transaction; its response."""
+        values |= request.scope.get(QUERY, {})
+        key = await keyed(request) if self.secrets is not None and SENT_KEYS in request.scope else None
+
+        def work(db: Session) -> bytes | Response:
+            if self.background is not None:
+                # The work may be done again: what is put off until after the answer is so once.
+                values[self.background].tasks.clear()
+            if self.caller is None:
+                return call(db)
+            name, is_for_admins = self.caller
+            user = auth.authorize(db, request.scope[CLAIMS], admin=is_for_admins, scope=self.scope)
+            values[name] = user
+            if key is None:
+                return call(db)
+            return respond_once(
+                db, user.id, key, lambda: self._respond(call(db), response), self.secrets or ()
+            )
+
+        def call(db: Session) -> bytes | Response:
+            result = self.endpoint(**{self.db_name: db}, **values)
+            return result if isinstance(result, Response) else self.write_json(result)
+
+        if key is not None:
+            content = await write_in_turn(request.scope[CLAIMS], key, work)
+        elif self.access.writes:
+            content = await database.write_async(work)
+        else:
+            short = self.short(values) if callable(self.short) else self.short
+            content = await database.read_async(work, short=short)
+        if self.caller is not None and "program" in request.scope[CLAIMS]:
+            await auth.note_use(request.scope[CLAIMS])
+        return self._respond(content, response)
+
+    def _respond(self, content: bytes | Response, given: Response) -> Response:
+        """The response: what the endpoint made, or its JSON with the status and the headers that it set on `given`."""
+        if isinstance(content, Response):
+            return content
+        headers = {name: value for name, value in given.headers.items() if name != "content-length"}
+        status = given.status_code or self.status_code or 200
+        return Response(content, status, headers, "application/json")
+
+
 def in_transaction(
     endpoint: Callable[..., Any],
     response_model: Any,
     status_code: int | None,
     short: Short,
     scope: str | None = None,
+    *,
+    secrets: Sequence[str] | None = None,
 ) -> Callable[..., Any]:
-    """The endpoint as FastAPI is to see it: without its session and caller, async, answering with bytes."""
-    signature = inspect.signature(endpoint, eval_str=True)
-    session = session_parameter(signature)
-    if session is None:
+    """The endpoint as FastAPI is to see it: without its session and caller, async, answering with bytes.
+
+    `secrets` are for an endpoint that takes an `Idempotency-Key`: the fields that are not kept for a replay.
+    """
+    if session_parameter(inspect.signature(endpoint, eval_str=True)) is None:
         return endpoint
     if inspect.iscoroutinefunction(endpoint):
         raise TypeError(
             f"{endpoint.__name__}: a session is for plain functions, which are called in a transaction"
         )
-    db_name, access = session
-    caller = caller_parameter(signature)
-    write_json = JsonWriter(response_model).dump
-    parameters = {
-        name: parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for name, parameter in signature.parameters.items()
-        if name != db_name and (caller is None or name != caller[0])
-    }
+    made = _Transaction(endpoint, JsonWriter(response_model).dump, status_code, short, scope, secrets)
+    parameters = made.parameters
     take_request = _injected(parameters, Request)
     take_response = _injected(parameters, Response)
-    background = next(
-        (name for name, parameter in parameters.items() if parameter.annotation is BackgroundTasks), None
-    )
 
     async def transaction(**values: Any) -> Response:
-        request, response = take_request(values), take_response(values)
-        values |= request.scope.get(QUERY, {})
-
-        def work(db: Session) -> bytes | Response:
-            if background is not None:
-                # The work may be done again: what is put off until after the answer is so once.
-                values[background].tasks.clear()
-            if caller is not None:
-                claims = request.scope[CLAIMS]
-                values[caller[0]] = auth.authorize(db, claims, admin=caller[1], scope=scope)
-            result = endpoint(**{db_name: db}, **values)
-            return result if isinstance(result, Response) else write_json(result)
-
-        if access.writes:
-            content = await database.write_async(work)
-        else:
-            content = await database.read_async(work, short=short(values) if callable(short) else short)
-        if caller is not None and "program" in request.scope[CLAIMS]:
-            await auth.note_use(request.scope[CLAIMS])
-        if isinstance(content, Response):
-            return content
-        headers = {key: value for key, value in response.headers.items() if key != "content-length"}
-        status = response.status_code or status_code or 200
-        return Response(content, status, headers, "application/json")
+        return await made.run(take_request(values), take_response(values), values)
 
     functools.update_wrapper(transaction, endpoint)
     del transaction.__wrapped__  # type: ignore[attr-defined]
     transaction.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
-    setattr(transaction, NEEDS_TOKEN, caller is not None)
+    setattr(transaction, NEEDS_TOKEN, made.caller is not None)
     return transaction
 
 

@@ -10,6 +10,7 @@ from account_models import (
     account_links,
     account_mails,
     audit_events,
+    idempotency_keys,
     known_addresses,
     program_tokens,
     sessions,
@@ -18,7 +19,7 @@ from models import Caller, notification_preferences, notifications, task_history
 
 PART = 1000
 # What lets somebody in, or is derived from what is there anyway.
-LEFT_OUT = ("password_hash", "email_folded", "token_hash", "title_folded")
+LEFT_OUT = ("password_hash", "email_folded", "token_hash", "title_folded", "key_hash", "request_hash")
 _ME: Any = bindparam("user_id")
 
 
@@ -61,6 +62,7 @@ LONG = {
     "audit_events": _in_parts(
         audit_events, or_(audit_events.c.actor_id == _ME, audit_events.c.user_id == _ME)
     ),
+    "idempotency_keys": _in_parts(idempotency_keys, idempotency_keys.c.user_id == _ME),
 }
 # What says nothing of a person that the tables above do not say.
 DERIVED = (

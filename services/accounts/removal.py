@@ -11,6 +11,7 @@ from config import settings
 from database import AnyRow
 from errors import Conflict, NotFound
 from models import Caller, task_history, tasks, users
+from services import idempotency
 from services.accounts import audit as audit_service
 from services.background_tasks.analytics_tasks import cache_name
 
@@ -76,6 +77,7 @@ def delete_account(db: Session, actor: Caller, account: AnyRow | Caller, heir_id
         moved = db.execute(_MOVE, {"of_user": user_id, "heir": heir_id, "now": now})
     else:
         moved = db.execute(_DELETE_TASKS, {"of_user": user_id})
+    idempotency.forget_account(db, user_id)
     db.execute(_DELETE_USER, {"of_user": user_id})
     audit_service.record(
         db,

@@ -1,4 +1,4 @@
-"""Deleting what is older than the settings say it is to be kept; without a setting everything is kept."""
+"""Deleting what is older than the settings allow. Where a setting is empty, everything is kept."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, bindparam, delete, select, true
 from sqlalchemy.orm import Session
 
-from account_models import account_mails, audit_events
+from account_models import account_mails, audit_events, idempotency_keys
 from config import settings
 from database import AnyRow, database
 from logging_config import logger
@@ -20,11 +20,15 @@ BATCH = 1000
 
 @dataclass(frozen=True)
 class Rule:
-    """Rows of a table whose `created_at` is so many days past are deleted, if they meet the condition."""
+    """Rows of a table are deleted once they are as old as a setting says, if they meet the condition.
+
+    The setting counts `unit`s, by the argument of `timedelta`.
+    """
 
     table: Table
     setting: str
     condition: ColumnElement[bool]
+    unit: str = "days"
 
 
 RULES = (
@@ -39,6 +43,7 @@ RULES = (
     # One that was sent is gone already.
     Rule(account_mails, "retention_notifications_days", account_mails.c.next_attempt_at.is_(None)),
     Rule(audit_events, "retention_audit_days", true()),
+    Rule(idempotency_keys, "idempotency_hours", true(), unit="hours"),
 )
 
 
@@ -46,10 +51,12 @@ def delete_old() -> dict[str, int]:
     """Apply every rule that is set; how many rows of which table were deleted."""
     deleted = {}
     for rule in RULES:
-        days: int | None = getattr(settings, rule.setting)
-        if days is not None and (count := _apply(rule, datetime.now(UTC) - timedelta(days=days))):
+        age: int | None = getattr(settings, rule.setting)
+        if age is not None and (count := _apply(rule, datetime.now(UTC) - timedelta(**{rule.unit: age}))):
             deleted[rule.table.name] = count
-            logger.info("Deleted %d rows of %s that were older than %d days", count, rule.table.name, days)
+            logger.info(
+                "Deleted %d rows of %s that were older than %d %s", count, rule.table.name, age, rule.unit
+            )
     return deleted
 
 

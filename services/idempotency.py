@@ -1,0 +1,139 @@
+"""Retries: the answer of a write, kept under the key that the client sent with it.
+
+A key belongs to an account, a method and a path. The answer is written in the transaction of the write itself, so
+that both survive a crash or neither does. A request that comes again with its key gets that answer and changes
+nothing. A write that fails keeps nothing.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from pydantic_core import from_json, to_json
+from sqlalchemy import bindparam, delete, insert, literal_column, select, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
+
+from account_models import idempotency_keys
+from errors import InvalidInput
+from models import users
+from storage.prepared import prepared
+
+KEY_LENGTH = 255
+
+
+class KeyedRequest(NamedTuple):
+    """A request that came with a key: the key with its method and path, and the rest of the request, both hashed."""
+
+    key_hash: bytes
+    request_hash: bytes
+
+
+class Answer(NamedTuple):
+    """What a request is answered with."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def keyed_request(key: str, method: str, path: str, query: bytes, body: bytes) -> KeyedRequest:
+    """What a key stands for. No part can run into the next: only the last one may hold a NUL or a line's end."""
+    return KeyedRequest(
+        hashlib.sha256(f"{key}\n{method} {path}".encode()).digest(),
+        hashlib.sha256(query + b"\0" + body).digest(),
+    )
+
+
+_K = idempotency_keys.c
+_FIND = prepared(
+    select(_K.request_hash, _K.status, _K.headers, _K.body).where(
+        _K.user_id == bindparam("owner_id"), _K.key_hash == bindparam("of_key")
+    )
+)
+# On Postgres the key goes first: a second request with it waits here until the first has ended.
+_CLAIM = prepared(
+    postgresql.insert(idempotency_keys)
+    .on_conflict_do_nothing(index_elements=[_K.user_id, _K.key_hash])
+    .returning(_K.id)
+)
+_FINISH = prepared(
+    update(idempotency_keys)
+    .where(_K.id == bindparam("row_id"))
+    .values({name: bindparam(f"new_{name}", type_=_K[name].type) for name in ("status", "headers", "body")})
+)
+_KEPT = ("user_id", "key_hash", "request_hash", "created_at", "status", "headers", "body")
+# An account that has just deleted itself keeps nothing.
+_KEEP = prepared(
+    insert(idempotency_keys).from_select(
+        _KEPT,
+        select(*(bindparam(name, type_=_K[name].type) for name in _KEPT)).where(
+            select(literal_column("1")).where(users.c.id == bindparam("user_id")).exists()
+        ),
+    )
+)
+_FORGET = delete(idempotency_keys).where(_K.user_id == bindparam("of_user"))
+
+
+def answered_once(
+    db: Session,
+    user_id: int,
+    request: KeyedRequest,
+    answer: Callable[[], Answer],
+    secrets: Sequence[str] = (),
+) -> tuple[Answer, bool]:
+    """The answer to a request with a key, and whether it is a replay; raises InvalidInput for another request.
+
+    `secrets` are the fields of the answer that are shown once: they are kept as null.
+    """
+    on_sqlite = db.get_bind().dialect.name == "sqlite"
+    # A key that was found used may be deleted, for its age, before its answer is read.
+    while (claimed := None if on_sqlite else _claim(db, user_id, request)) is None:
+        row = db.execute(_FIND, {"owner_id": user_id, "of_key": request.key_hash}).first()
+        if row is not None:
+            if row.request_hash != request.request_hash:
+                raise _reused()
+            return Answer(row.status, row.headers, row.body), True
+        if on_sqlite:
+            break
+    made = answer()
+    kept = made._replace(body=_without(made.body, secrets))
+    if claimed is not None:
+        values = {f"new_{name}": value for name, value in kept._asdict().items()}
+        db.execute(_FINISH, {"row_id": claimed, **values})
+    else:
+        # On SQLite the key goes last. A request that fails has then changed nothing, and costs the others that
+        # share its transaction nothing.
+        values = {"user_id": user_id, **request._asdict(), **kept._asdict(), "created_at": datetime.now(UTC)}
+        db.execute(_KEEP, values)
+    return made, False
+
+
+def _claim(db: Session, user_id: int, request: KeyedRequest) -> int | None:
+    """The number of the key's new row; none where the key has been used before."""
+    values: dict[str, Any] = {"user_id": user_id, **request._asdict(), "created_at": datetime.now(UTC)}
+    values |= Answer(0, {}, b"")._asdict()
+    claimed: int | None = db.execute(_CLAIM, values).scalar()
+    return claimed
+
+
+def _without(body: bytes, secrets: Sequence[str]) -> bytes:
+    """The JSON object with null in the place of these fields."""
+    if not secrets:
+        return body
+    return to_json(from_json(body) | dict.fromkeys(secrets))
+
+
+def _reused() -> InvalidInput:
+    detail = "This key was sent before with another body or query: a new request needs a new key"
+    return InvalidInput(
+        detail,
+        code="idempotency_key_reused",
+        errors=[{"pointer": "header.Idempotency-Key", "detail": detail}],
+    )
+
+
+def forget_account(db: Session, user_id: int) -> None:
+    """Delete all that is kept for an account."""
+    db.execute(_FORGET, {"of_user": user_id})
