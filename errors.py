@@ -135,6 +135,8 @@ def input_problems(problems: Iterable[Any], allowed: Sequence[str] = ()) -> list
             bound, length = LENGTHS[problem["type"]]
             length = problem["ctx"][length]
             message = f"String should have at {bound} {length} character{'' if length == 1 else 's'}"
+        elif problem["type"] in ("model_type", "model_attributes_type", "dict_type"):
+            message = "Input should be a JSON object"
         elif problem["type"] == "string_unicode":
             message = "Input should be text without lone surrogates"
         found.append({"pointer": _printable(_pointer(location)), "detail": _printable(message)})

@@ -51,7 +51,7 @@ def measure(space: Place, database: str, rounds: int) -> list[list[str]]:
         body = json.dumps([row.as_json() for row in rows]).encode()
         settle(server.pid)
         answer = api.must(201, "POST", "/tasks/import", token=token, data=body)
-        if answer.json() != {"imported": ROWS}:
+        if answer.json()["imported"] != ROWS:
             raise WrongAnswerError(f"the import answered {answer.body!r}")
         settle(server.pid)
         bare = bare_insert(url, rows)

@@ -24,6 +24,7 @@ from schemas.tasks import (
     TaskUpdate,
 )
 from services import background_tasks, preconditions, task_service
+from services.tasks import import_files
 from services.tasks import transfer as transfer_service
 from services.tasks.task_query import reads_little
 from web.routing import Router, link_next
@@ -36,6 +37,15 @@ TaskId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 IfMatch = Annotated[str | None, Header(description="Change the task only if it still has this `ETag`")]
 IfNoneMatch = Annotated[str | None, Header(description="Answer 304 if the task still has this `ETag`")]
 IMPORT_BODY = 32 * 1024 * 1024
+READERS = {
+    "text/csv": import_files.parse_csv,
+    "application/x-ndjson": import_files.parse_ndjson,
+    "application/jsonl": import_files.parse_ndjson,
+}
+NDJSON_BODY = {
+    "schema": {"type": "string"},
+    "examples": {"lines": {"value": '{"title": "Write the report"}\n{"title": "Send it"}\n'}},
+}
 
 
 def _short_list(values: Any) -> bool:
@@ -121,8 +131,7 @@ async def _import_rows(request: Request, claims: auth.Claims) -> list[TaskImport
         lambda db: auth.authorize(db, claims, admin=False, scope="tasks:write"), short=True
     )
     body = await request.body()
-    is_csv = media_type(request) == "text/csv"
-    parse = transfer_service.parse_csv if is_csv else transfer_service.parse_json
+    parse = READERS.get(media_type(request), import_files.parse_json)
     return await database.threads.run(lambda: parse(body))
 
 
@@ -138,7 +147,7 @@ async def _import_rows(request: Request, claims: auth.Claims) -> list[TaskImport
                 "application/json": {
                     "schema": {
                         "type": "array",
-                        "maxItems": transfer_service.MOST_IMPORTED,
+                        "maxItems": import_files.MOST_IMPORTED,
                         "items": {"$ref": "#/components/schemas/TaskImport"},
                     },
                     "examples": {"a list": {"value": [{"title": "Write the report", "status": "completed"}]}},
@@ -147,6 +156,8 @@ async def _import_rows(request: Request, claims: auth.Claims) -> list[TaskImport
                     "schema": {"type": "string"},
                     "examples": {"a table": {"value": "title,status\r\nWrite the report,completed\r\n"}},
                 },
+                "application/x-ndjson": NDJSON_BODY,
+                "application/jsonl": NDJSON_BODY,
             },
         }
     },
@@ -156,17 +167,17 @@ def import_tasks(
     user: CurrentUser,
     rows: Annotated[list[TaskImport], Depends(_import_rows)],
     background: BackgroundTasks,
-) -> dict[str, int]:
+) -> dict[str, Any]:
     """Import up to 10,000 tasks, all or none.
 
-    A JSON array, or CSV whose first line names the columns; with their own `created_at`, `updated_at` and
-    `completed_at`. `id` and `user_id` are taken and not used, so that an export can be read. In CSV an empty cell
-    is a field left out, and `tags` are a JSON array or separated by commas. A bad row is named by its index.
-    Nobody is notified.
+    The body is a JSON array, NDJSON, or CSV whose first line names the columns. Tasks keep their own
+    `created_at`, `updated_at` and `completed_at`. `id` and `user_id` are taken and not used, so that an export
+    can be imported. In CSV `,`, `;`, TAB or `|` separates the cells, an empty cell is a field left out, and
+    `tags` are a JSON array or separated by commas. A bad row is named by its index. Nobody is notified.
     """
-    imported = transfer_service.import_tasks(db, user, rows)
+    ids = transfer_service.import_tasks(db, user, rows)
     background.add_task(background_tasks.after_import, user.id)
-    return {"imported": imported}
+    return {"imported": len(ids), "ids": list(ids)}
 
 
 @router.get(

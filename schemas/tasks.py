@@ -86,14 +86,15 @@ class TaskImport(Body):
     created_at: Time | None = None
     updated_at: Time | None = None
     completed_at: Time | None = None
-    id: Annotated[Whole | None, Field(description="Not used")] = None
-    user_id: Annotated[Whole | None, Field(description="Not used")] = None
+    id: Annotated[Any, Field(description="Not used", examples=["TASK-1"])] = None
+    user_id: Annotated[Any, Field(description="Not used", examples=[1])] = None
 
 
 class Imported(Answer):
-    """How many tasks were taken."""
+    """How many tasks were taken, and their ids in the order of the file."""
 
-    imported: Annotated[int, Field(examples=[2256])]
+    imported: Annotated[int, Field(examples=[2])]
+    ids: Annotated[list[int], Field(examples=[[17, 18]])]
 
 
 class HistoryEntry(Answer):

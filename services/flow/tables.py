@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from services.tasks.transfer import formula_free
+from services.tasks.csv_cells import formula_free
 
 # The list in an answer that is its table.
 LISTS = ("intervals", "statuses", "tasks")

@@ -1,4 +1,7 @@
-"""A JSON array read element by element, so that no body makes more of itself in memory than its elements may be."""
+"""JSON read element by element, so that no body makes more of itself in memory than its elements may be.
+
+The elements stand in an array, or one behind the other as in NDJSON.
+"""
 
 import io
 import json
@@ -13,16 +16,21 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 
 
 class NotJson(ValueError):
-    """The text is not a JSON array, or an element is too long; the message says where and why."""
+    """The text is no list of JSON elements, or one is too long; the message says where and why."""
 
 
-class _Text:
+class JsonText:
     """A JSON text of which only a part is in memory."""
 
     def __init__(self, body: bytes, longest_element: int) -> None:
         self._stream = io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")
         self._longest = longest_element
         self._part, self._place, self._before = "", 0, 0
+        self._lines_before = 1
+
+    def line(self) -> int:
+        """The number of the line that is read."""
+        return self._lines_before + self._part.count("\n", 0, self._place)
 
     def _more(self) -> bool:
         """Go on to the next part, behind what is still to be read; False at the end."""
@@ -32,6 +40,7 @@ class _Text:
             raise self.error("not UTF-8") from None
         if not following:
             return False
+        self._lines_before += self._part.count("\n", 0, self._place)
         self._before += self._place
         self._part, self._place = self._part[self._place :] + following, 0
         return True
@@ -78,11 +87,26 @@ class _Text:
         return NotJson(f"at character {self._before + (self._place if place is None else place)}: {why}")
 
 
-def array_elements(body: bytes, longest_element: int) -> Iterator[Any]:
-    """The elements of a JSON array; raises NotJson at the first that can't be read."""
-    text = _Text(body, longest_element)
-    if text.symbol() != "[":
-        raise text.error("a JSON array is expected")
+def elements(text: JsonText, *, lines: bool = False) -> Iterator[Any]:
+    """The elements of an array, or objects one behind the other; raises NotJson at the first that can't be read.
+
+    A single object counts only where `lines` are expected: it may be anything else.
+    """
+    begins_with = text.symbol()
+    if begins_with == "[":
+        yield from _array(text)
+    elif begins_with == "{":
+        first = text.value()
+        if not (lines or text.symbol()):
+            raise text.error("a JSON array is expected, not one object")
+        yield first
+        while text.symbol():
+            yield text.value()
+    elif begins_with or not lines:
+        raise text.error("a JSON object on each line is expected" if lines else "a JSON array is expected")
+
+
+def _array(text: JsonText) -> Iterator[Any]:
     text.skip()
     if text.symbol() == "]":
         text.skip()

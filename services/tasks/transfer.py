@@ -1,163 +1,44 @@
-"""Tasks in and out in bulk, as JSON and CSV: what is exported is read back unchanged."""
+"""Tasks in and out in bulk: what is exported as JSON or CSV is imported unchanged."""
 
 import csv
 import io
 import json
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from sqlalchemy import JSON, Table, bindparam, insert, text
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import AppError, input_problems, invalid_input
 from models import Caller, task_history, tasks
-from schemas.tasks import TaskImport, TaskRead
+from schemas.tasks import TaskImport
 from services.task_service import history_values
-from services.tasks.json_stream import NotJson, array_elements
+from services.tasks.csv_cells import formula_free
+from services.tasks.import_files import CSV_COLUMNS
 from services.tasks.task_query import visible_tasks
 from storage.folding import fold
 
-MOST_IMPORTED = 10_000
-MOST_PROBLEMS_TOLD = 100
 EXPORT_CHUNK = 1000
-# More than any task needs, however it is written; what is longer is not even read.
-LONGEST_ROW = 1024 * 1024
-IMPORTED_FIELDS = tuple(TaskImport.model_fields)
-CSV_COLUMNS = tuple(TaskRead.model_fields)
-NUMBERS = ("id", "priority", "user_id")
 
-_TASK = TypeAdapter(TaskImport)
 _EXPORTED = TypeAdapter(list[dict[str, Any]])
 
-# A spreadsheet takes a cell that begins so for a formula; the full-width signs too.
-_FORMULA = re.compile(r"'*(?:[=+\-@\t\r\n＝＋－＠]|$)")
-_ESCAPED = re.compile(r"'+(?:[=+\-@\t\r\n＝＋－＠]|$)")
+
+# -- in --------------------------------------------------------------------------------------------
 
 
-# -- reading ---------------------------------------------------------------------------------------
-
-
-def parse_json(body: bytes) -> list[TaskImport]:
-    """The tasks in a JSON array; raises InvalidInput that names each bad row by its index."""
-    try:
-        return _checked(array_elements(body, LONGEST_ROW))
-    except NotJson as error:
-        raise _problem("#", f"Not valid JSON {error}") from None
-
-
-def parse_csv(body: bytes) -> list[TaskImport]:
-    """The tasks in a CSV file whose first line names the columns; raises InvalidInput."""
-    try:
-        return _checked(_read_rows(_Lines(body)))
-    except UnicodeDecodeError:
-        raise _problem("#", "CSV must be UTF-8") from None
-    except csv.Error as error:
-        raise _problem("#", f"Not valid CSV: {error}") from None
-
-
-class _Lines:
-    """The lines of a CSV file, none of whose rows may be endless: a cell may go on over many lines."""
-
-    def __init__(self, body: bytes) -> None:
-        self._stream = io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")
-        self.of_this_row = 0
-
-    def __iter__(self) -> Iterator[str]:
-        while line := self._stream.readline(LONGEST_ROW + 1):
-            self.of_this_row += len(line)
-            if self.of_this_row > LONGEST_ROW:
-                raise csv.Error(f"a row is longer than {LONGEST_ROW:,} characters")
-            yield line
-
-
-def _read_rows(lines: _Lines) -> Iterator[dict[str, Any]]:
-    rows = csv.reader(lines, strict=True)
-    header = next(rows, None)
-    if header is None:
-        raise _problem("#", "The first line must name the columns: an empty file has none")
-    unknown = [name for name in header if name not in IMPORTED_FIELDS]
-    if unknown or "title" not in header or len(set(header)) != len(header):
-        what = f"Unknown column {unknown[0]!r}" if unknown else "Each column once, and `title` among them"
-        raise _problem("#", f"{what}; allowed: {', '.join(IMPORTED_FIELDS)}")
-    for index, line in enumerate(line for line in rows if line):
-        lines.of_this_row = 0
-        if len(line) != len(header):
-            raise _problem(f"#/{index}", f"Has {len(line)} cells where the first line has {len(header)}")
-        yield {name: _from_cell(name, cell) for name, cell in zip(header, line, strict=True) if cell != ""}
-
-
-def _from_cell(name: str, cell: str) -> Any:
-    if _ESCAPED.match(cell):
-        cell = cell[1:]
-    if name in NUMBERS and re.fullmatch(r"-?\d{1,19}", cell, re.ASCII):
-        return int(cell)
-    if name == "tags":
-        if cell.startswith("["):
-            try:
-                return json.loads(cell)
-            except (ValueError, RecursionError):
-                return cell
-        return [tag.strip() for tag in cell.split(",")]
-    return cell
-
-
-def _checked(rows: Iterable[Any]) -> list[TaskImport]:
-    """The rows as tasks; raises InvalidInput for those that are none, and no later than it knows enough."""
-    taken: list[TaskImport] = []
-    problems: list[dict[str, str]] = []
-    for index, row in enumerate(rows):
-        if index == MOST_IMPORTED:
-            raise _problem("#", f"More than {MOST_IMPORTED:,} tasks: import them in several calls")
-        try:
-            task = _TASK.validate_python(row)
-        except ValidationError as error:
-            found = [
-                {**each, "loc": ("body", index, *each["loc"])}
-                for each in error.errors(include_input=False, include_url=False)
-            ]
-            problems += input_problems(found[:MOST_PROBLEMS_TOLD], IMPORTED_FIELDS)
-        else:
-            problems += _contradictions(index, task)
-            taken.append(task)
-        if len(problems) >= MOST_PROBLEMS_TOLD:
-            break
-    if problems:
-        raise invalid_input(problems[:MOST_PROBLEMS_TOLD])
-    return taken
-
-
-def _contradictions(index: int, task: TaskImport) -> Iterator[dict[str, str]]:
-    """What no single field can tell."""
-    if task.completed_at is None:
-        return
-    if task.status != "completed":
-        detail = f"The task is {task.status}: only completed ones have it"
-    elif task.created_at is not None and task.completed_at < task.created_at:
-        detail = "Is earlier than created_at"
-    else:
-        return
-    yield {"pointer": f"#/{index}/completed_at", "detail": detail}
-
-
-def _problem(pointer: str, detail: str) -> AppError:
-    return invalid_input([{"pointer": pointer, "detail": detail}])
-
-
-def import_tasks(db: Session, user: Caller, rows: Sequence[TaskImport]) -> int:
-    """Put the tasks into the caller's account, in their order, each with a row of history; how many."""
+def import_tasks(db: Session, user: Caller, rows: Sequence[TaskImport]) -> Sequence[int]:
+    """Put the tasks into the caller's account, in their order, each with a row of history; their ids."""
     if not rows:
-        return 0
+        return ()
     now = datetime.now(UTC)
     ids = _take_ids(db, len(rows))
     values = [{"id": task_id, **_columns(row, user, now)} for task_id, row in zip(ids, rows, strict=True)]
     events = [history_values(user, now, "imported", None, _Imported(each)) for each in values]
     _insert_many(db, tasks, values)
     _insert_many(db, task_history, events)
-    return len(ids)
+    return ids
 
 
 def _take_ids(db: Session, count: int) -> Sequence[int]:
@@ -221,7 +102,7 @@ def _columns(row: TaskImport, user: Caller, now: datetime) -> dict[str, Any]:
     }
 
 
-# -- writing ---------------------------------------------------------------------------------------
+# -- out -------------------------------------------------------------------------------------------
 
 _CHUNK = visible_tasks().where(tasks.c.id > bindparam("after_id")).order_by(tasks.c.id).limit(EXPORT_CHUNK)
 
@@ -255,11 +136,6 @@ def _to_cell(name: str, value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     if name == "tags":
-        return json.dumps(value, ensure_ascii=False)
+        value = json.dumps(value, ensure_ascii=False)
     # Numbers and times can't be formulas; an empty text must differ from none.
     return formula_free(value) if isinstance(value, str) else str(value)
-
-
-def formula_free(value: str) -> str:
-    """The text as a cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if _FORMULA.match(value) else value

@@ -158,7 +158,7 @@ def test_import_takes_32_mebibytes_and_no_more(api: Api) -> None:
     rows = [{"title": "x", "description": "ü" * 10_000}] * 100
     body = json.dumps(rows, ensure_ascii=False).encode()
     assert len(body) > 1024 * 1024
-    assert ada.post("/tasks/import", content=body, headers=JSON).json() == {"imported": 100}
+    assert ada.post("/tasks/import", content=body, headers=JSON).json()["imported"] == 100
 
     def pieces() -> Iterator[bytes]:
         for _ in range(33):

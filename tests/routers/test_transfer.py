@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from database import database
-from services.tasks import transfer as transfer_service
+from services.tasks import import_files
 from tests.support.api import Api, Person, assert_problem
 
 TRACKER = Path(__file__).parents[1] / "data" / "issue_tracker.json.gz"
@@ -64,13 +65,13 @@ def past() -> list[dict[str, Any]]:
 @pytest.mark.parametrize("kind", ["json", "csv"])
 def test_export_import_export_again_is_the_same_but_for_ids_and_owner(api: Api, kind: str) -> None:
     ada, bob = api.person(), api.person("bob")
-    assert ada.post("/tasks/import", json=past()).json() == {"imported": 26}
+    assert ada.post("/tasks/import", json=past()).json()["imported"] == 26
     exported = ada.get(f"/tasks/export?format={kind}")
     media_type = {"json": "application/json", "csv": "text/csv"}[kind]
     assert exported.headers["content-type"].partition(";")[0] == media_type
     assert exported.headers["content-disposition"] == f'attachment; filename="tasks.{kind}"'
     imported = bob.post("/tasks/import", content=exported.content, headers={"Content-Type": media_type})
-    assert (imported.status_code, imported.json()) == (201, {"imported": 26})
+    assert (imported.status_code, imported.json()) == (201, {"imported": 26, "ids": list(range(27, 53))})
     first, second = ada.get("/tasks/export").json(), bob.get("/tasks/export").json()
     assert (
         without_owner(first)
@@ -104,7 +105,7 @@ def test_an_export_has_every_task_in_the_order_they_were_made(
     ada = api.person()
     api.person("bob").task("not hers")
     assert ada.get("/tasks/export").json() == []
-    assert ada.get("/tasks/export?format=csv").text.splitlines() == [",".join(transfer_service.CSV_COLUMNS)]
+    assert ada.get("/tasks/export?format=csv").text.splitlines() == [",".join(import_files.CSV_COLUMNS)]
     ada.post("/tasks/import", json=[{"title": str(number)} for number in range(2500)])
     for kind in ("json", "csv"):
         answer = ada.get(f"/tasks/export?format={kind}")
@@ -122,14 +123,14 @@ def test_the_roadmaps_file_and_little_more(api: Api) -> None:
         {"title": "Old", "status": "completed", "completed_at": "2020-01-01T00:00:00Z"},
         {"title": "Older", "status": "completed", "updated_at": "2019-01-01T00:00:00Z"},
     ]
-    assert ada.post("/tasks/import", json=rows).json() == {"imported": 5}
+    assert ada.post("/tasks/import", json=rows).json()["imported"] == 5
     learned, built, mine, old, older = ada.get("/tasks/export").json()
     assert learned["created_at"] == learned["completed_at"] == learned["updated_at"]
     assert (built["status"], built["project"], built["completed_at"]) == ("pending", "General", None)
     assert (mine["user_id"], mine["created_at"]) == (ada.id, "2020-01-01T00:00:00Z")
     assert old["created_at"] == old["completed_at"] == old["updated_at"] == "2020-01-01T00:00:00Z"
     assert older["completed_at"] == older["created_at"] == "2019-01-01T00:00:00Z"
-    assert ada.post("/tasks/import", json=[]).json() == {"imported": 0}
+    assert ada.post("/tasks/import", json=[]).json()["imported"] == 0
     history = ada.get(f"/tasks/{learned['id']}/history").json()
     assert [row["kind"] for row in history] == ["imported"]
     assert history[0]["changes"]["title"] == {"from": None, "to": "Learn"}
@@ -232,18 +233,155 @@ def test_csv_is_read_as_people_write_it(api: Api) -> None:
     ada = api.person()
     body = (
         "\ufeffpriority,title,tags,description,status,due_at\r\n"
-        '2,"Write, then read","a, b",,completed,2030-01-01T00:00:00Z\r\n'
+        '2.0,"Write, then read","a, b,",,completed,2030-01-01T00:00:00Z\r\n'
         "\r\n"
-        ',\'tis,,"many\nlines",,\r\n'
-        ',\'=1+1,"[""a,b""]",\',in_progress,2030-01-01 00:00:00\r\n'
+        ',\'tis,[P1],"many\nlines",,\r\n'
+        ',\'@home first,"[""a,b""]",\',in_progress,2030-01-01 00:00:00\r\n'
     )
-    assert ada.post("/tasks/import", content=body.encode(), headers=CSV).json() == {"imported": 3}
+    assert ada.post("/tasks/import", content=body.encode(), headers=CSV).json()["imported"] == 3
     first, second, third = ada.get("/tasks/export").json()
     assert (first["title"], first["tags"], first["priority"]) == ("Write, then read", ["a", "b"], 2)
     assert (first["description"], first["status"]) == (None, "completed")
     assert (second["title"], second["description"], second["status"]) == ("'tis", "many\nlines", "pending")
-    assert (third["title"], third["tags"], third["description"]) == ("=1+1", ["a,b"], "")
+    assert second["tags"] == ["[P1]"]
+    # Only what an export of ours wrote has apostrophes that are not meant.
+    assert (third["title"], third["tags"], third["description"]) == ("'@home first", ["a,b"], "'")
     assert third["due_at"] == "2030-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("body", "titles"),
+    [
+        ("title;status\r\nA;pending\r\nB;completed", ["A", "B"]),
+        ("title\tstatus\nA;b,c\tpending\n", ["A;b,c"]),
+        ("status|title\npending|A\n", ["A"]),
+        ("title\nA;b\tc|d\n", ["A;b\tc|d"]),
+        ('"title";"status"\n"A;\nb";pending\n', ["A;\nb"]),
+        ("sep=;\r\ntitle;status\r\nA,b;pending\r\n", ["A,b"]),
+        ("\ufefftitle;status\nA;pending\n", ["A"]),
+        (" Title ,STATUS\nA,pending\n", ["A"]),
+        ("title,status\nA,pending\n,\n,,\n\n", ["A"]),
+        ("title,status,,\nA,pending,,\nB,pending,,,,\n,,,\n", ["A", "B"]),
+        (",title,\n,A,\n", ["A"]),
+        ("title,id,user_id\nA,TASK-1,somebody\n", ["A"]),
+    ],
+)
+def test_the_csv_of_spreadsheets_and_other_programs_is_read(api: Api, body: str, titles: list[str]) -> None:
+    ada = api.person()
+    answer = ada.post("/tasks/import", content=body.encode(), headers=CSV)
+    assert answer.status_code == 201, answer.text
+    assert [task["title"] for task in ada.get("/tasks/export").json()] == titles
+    assert answer.json()["ids"] == [task["id"] for task in ada.get("/tasks/export").json()]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "said"),
+    [
+        ("title,title\nx,y\n", "#", "The column `title` is named twice"),
+        ("title;tags;tags\nx;y;z\n", "#", "The column `tags` is named twice"),
+        ("status,tags\npending,x\n", "#", "The column `title` is missing: the first line names status, tags"),
+        ("name;status\nx;pending\n", "#", "Unknown column 'name'; allowed: title"),
+        ("title,status\nA,pending\n,\n\n,done\n", "#/1/title", "(row 5 of the file)"),
+        ("title,status\nA,pending\n,\n\n,done\n", "#/1/status", "(row 5 of the file)"),
+        ('title,status\n"A\nb",pending\nB,done\n', "#/1/status", "(row 3 of the file)"),
+        ("title,\nA,\nB,x\n", "#/1", "names no column for cell 2, which is not empty (row 3"),
+        ("title\nA\nB,,x\n", "#/1", "names no column for cell 3, which is not empty (row 3"),
+        ('title\nA\n"B\n', "#", "(row 3 of the file)"),
+        ("sep=;\ntitle;status\nA;done\n", "#/0/status", "(row 3 of the file)"),
+        ('title,tags\nA,"[""a"",]"\n', "#/0/tags", "list"),
+    ],
+)
+def test_what_is_wrong_with_a_csv_is_named_with_the_row_of_the_file(
+    api: Api, body: str, pointer: str, said: str
+) -> None:
+    ada = api.person()
+    answer = ada.post("/tasks/import", content=body.encode(), headers=CSV)
+    problem = assert_problem(answer, 422, "invalid_input", pointer)
+    assert any(said in each["detail"] for each in problem["errors"] if each["pointer"] == pointer), problem
+    assert ada.get("/tasks").json() == []
+
+
+NDJSON = {"Content-Type": "application/x-ndjson"}
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        ('{"title": "A"}\n{"title": "B"}\n', NDJSON),
+        ('\ufeff{"title": "A"}\r\n\r\n{"title": "B"}', {"Content-Type": "Application/JSONL"}),
+        ('{"title": "A"}\n{"title": "B"}\n', JSON),
+        ('[{"title": "A"}, {"title": "B"}]', NDJSON),
+    ],
+)
+def test_a_json_object_on_each_line_is_taken(api: Api, body: str, headers: dict[str, str]) -> None:
+    ada = api.person()
+    assert ada.post("/tasks/import", content=body.encode(), headers=headers).json()["imported"] == 2
+    assert [task["title"] for task in ada.get("/tasks/export").json()] == ["A", "B"]
+    assert ada.post("/tasks/import", content=b'{"title": "C"}\n', headers=NDJSON).json()["ids"] == [3]
+    bad = ada.post("/tasks/import", content=b'{"title": "D"}\n\n{"titel": "E"}\n', headers=NDJSON)
+    problem = assert_problem(bad, 422, "invalid_input", "#/1/titel")
+    assert all("(line 3 of the file)" in each["detail"] for each in problem["errors"])
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"tasks": [{"title": "x"}]}', "with a list in `tasks`"),
+        (b'\xef\xbb\xbf {"issues":[' + b'{"title": "x"},' * 100_000 + b"1]}", "with a list in `issues`"),
+        (b'{"id": "5f", "name": "Board", "cards": [], "lists": []}', "This is a Trello board"),
+        (b'{"title": "x"}', "a JSON array is expected, not one object"),
+        (b"[1]", "#/0: A JSON object is expected"),
+        (b'["x"]', "#/0: A JSON object is expected"),
+    ],
+)
+def test_another_programs_json_is_told_what_it_is_and_what_is_expected(
+    api: Api, body: bytes, said: str
+) -> None:
+    answer = api.person().post("/tasks/import", content=body, headers=JSON)
+    detail = assert_problem(answer, 422, "invalid_input")["detail"]
+    assert said in detail
+    assert "TaskImport" not in detail
+
+
+FORMULAS = [
+    "x;=1+1;y",
+    'x;"=1+1',
+    "x;'=1",
+    "x\t=1",
+    "x|+1",
+    "x\n-1\n\n@2",
+    ";;=1",
+    "x; =1",
+    '"=1',
+    " =1",
+    ";\t=1;",
+]
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|", ","])
+def test_no_cell_begins_a_formula_whatever_separates_the_cells(api: Api, separator: str) -> None:
+    ada, bob = api.person(), api.person("bob")
+    sent = [
+        {"title": text, "description": text, "tags": [text.replace("\n", ";")], "project": text.strip()}
+        for text in FORMULAS
+    ]
+    assert ada.post("/tasks/import", json=sent).status_code == 201
+    exported = ada.get("/tasks/export?format=csv")
+    rows = csv.reader(io.StringIO(exported.text, newline=""), delimiter=separator)
+    cells = [cell.lstrip(" \"'") if separator != "," else cell for row in rows for cell in row]
+    begun = [cell for cell in cells if cell.startswith(("=", "+", "-", "@")) and separator == ","]
+    raw = [piece for piece in re.split(r"[;\t|\r\n]", exported.text) if re.match(r'[ "]*[=+\-@]', piece)]
+    assert (begun, raw) == ([], [])
+    assert bob.post("/tasks/import", content=exported.content, headers=CSV).status_code == 201
+    # Saved again by a spreadsheet, with its own separator.
+    again = io.StringIO(newline="")
+    plain = csv.reader(io.StringIO(exported.text, newline=""))
+    csv.writer(again, delimiter=separator, quoting=csv.QUOTE_ALL).writerows(plain)
+    assert bob.post("/tasks/import", content=again.getvalue().encode(), headers=CSV).status_code == 201
+    first, both = without_owner(ada.get("/tasks/export").json()), bob.get("/tasks/export").json()
+    assert without_owner(both) == first + first
+    flow = ada.get("/analytics/aging?from=2020-01-01", headers={"Accept": "text/csv"}).text
+    assert not [piece for piece in re.split(r"[;\t|\r\n]", flow) if re.match(r'[ "]*[=+\-@]', piece)]
 
 
 def test_ten_thousand_tasks_go_in_and_out_in_one_call_each(api: Api) -> None:
@@ -257,7 +395,7 @@ def test_ten_thousand_tasks_go_in_and_out_in_one_call_each(api: Api) -> None:
         }
         for number in range(10_000)
     ]
-    assert ada.post("/tasks/import", json=rows).json() == {"imported": 10_000}
+    assert ada.post("/tasks/import", json=rows).json()["imported"] == 10_000
     exported = ada.get("/tasks/export").json()
     assert [{name: task[name] for name in rows[0]} for task in exported] == rows
     assert ada.get("/analytics/user-completion-stats").json()["completed_tasks"] == 3333
@@ -277,7 +415,7 @@ def tracker() -> list[dict[str, Any]]:
 
 def test_a_real_tracker_goes_in_and_is_found_again(api: Api, tracker: list[dict[str, Any]]) -> None:
     ada = api.person()
-    assert ada.post("/tasks/import", json=tracker).json() == {"imported": len(tracker)}
+    assert ada.post("/tasks/import", json=tracker).json()["imported"] == len(tracker)
 
     def titles(person: Person, path: str) -> list[str]:
         found = []

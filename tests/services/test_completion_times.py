@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from database import database
 from models import Caller, duration_counts, tasks
 from services import completion_times, task_service
+from services.tasks import import_files
 from services.tasks import transfer as transfer_service
 from tests.support.api import Api, Person
 
@@ -120,7 +121,7 @@ def test_the_counts_follow_every_change(api: Api) -> None:
         db.execute(tasks.update().values(priority=3))
         db.execute(tasks.delete().where(tasks.c.id > 290))
         rows = [{"title": "x", "status": "completed", "created_at": "2026-01-01T00:00:00Z"}] * 20
-        transfer_service.import_tasks(db, callers[1], transfer_service.parse_json(json.dumps(rows).encode()))
+        transfer_service.import_tasks(db, callers[1], import_files.parse_json(json.dumps(rows).encode()))
 
     database.write(change)
     for each in (ada, bob):

@@ -1,0 +1,258 @@
+"""Files of tasks as people and programs write them: a JSON array, NDJSON, or CSV in its many forms."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from errors import AppError, input_problems, invalid_input
+from schemas.tasks import TaskImport, TaskRead
+from services.tasks import csv_cells
+from services.tasks.json_stream import JsonText, NotJson, elements
+
+MOST_IMPORTED = 10_000
+MOST_PROBLEMS_TOLD = 100
+# More than any task needs, however it is written; what is longer is not even read.
+LONGEST_ROW = 1024 * 1024
+IMPORTED_FIELDS = tuple(TaskImport.model_fields)
+CSV_COLUMNS = tuple(TaskRead.model_fields)
+NUMBERS = ("id", "priority", "user_id")
+SEPARATORS = ",;\t|"
+
+_TASK = TypeAdapter(TaskImport)
+_NUMBER = re.compile(r"(-?\d{1,19})(?:\.0+)?", re.ASCII)
+# Excel writes such a line before the first one.
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
+_WRAPPED_LIST = re.compile(rb'\s*\{\s*"(\w{1,50})"\s*:\s*\[')
+# A file with all these columns was written by our export, of whichever version.
+_EXPORTED = frozenset({"id", "user_id", "created_at", "updated_at", "completed_at", "due_at", "tags"})
+
+# Names the place of a row in the file, as people count it.
+Where = Callable[[], str]
+
+
+def parse_json(body: bytes, *, lines: bool = False) -> list[TaskImport]:
+    """The tasks in a JSON array, or in NDJSON; raises InvalidInput that names each bad row by its index."""
+    text = JsonText(body, LONGEST_ROW)
+    is_array = body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+    try:
+        return _checked(
+            elements(text, lines=lines), lambda: "" if is_array else f" (line {text.line()} of the file)"
+        )
+    except NotJson as error:
+        raise _problem("#", _known_object(body) or f"Not valid JSON {error}") from None
+
+
+def parse_ndjson(body: bytes) -> list[TaskImport]:
+    """The tasks of a file with a JSON object on each line; raises InvalidInput."""
+    return parse_json(body, lines=True)
+
+
+def _known_object(body: bytes) -> str:
+    """What a JSON object is that was sent in place of an array, as far as it is known; else nothing."""
+    if not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        return ""
+    if b'"idBoard"' in body or (b'"cards"' in body and b'"lists"' in body):
+        return (
+            "This is a Trello board. A JSON array of tasks is expected: make a task of each of its `cards`, with "
+            "`title` from `name` and `description` from `desc`"
+        )
+    if wrapped := _WRAPPED_LIST.match(body.removeprefix(b"\xef\xbb\xbf")):
+        name = wrapped[1].decode()
+        return f"This is a JSON object with a list in `{name}`. A JSON array is expected: send the list alone"
+    return ""
+
+
+def parse_csv(body: bytes) -> list[TaskImport]:
+    """The tasks in a CSV file whose first line names the columns; raises InvalidInput."""
+    lines = _Lines(body)
+    try:
+        return _checked(_csv_rows(lines), lambda: f" (row {lines.row} of the file)")
+    except UnicodeDecodeError:
+        raise _problem("#", "CSV must be UTF-8: in a spreadsheet, choose it when saving") from None
+    except csv.Error as error:
+        raise _problem("#", f"Not valid CSV: {error}{lines.where_it_broke()}") from None
+
+
+class _Lines:
+    """The lines of a CSV file, none of whose rows may be endless: a cell may go on over many lines."""
+
+    def __init__(self, body: bytes) -> None:
+        self._stream = io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")
+        self._kept: list[str] = []
+        self.of_this_row = 0
+        # The row that was read last, counted as a spreadsheet does.
+        self.row = 0
+
+    def first(self) -> str:
+        """The first line, which is read again afterwards."""
+        line = self._stream.readline(LONGEST_ROW + 1)
+        self._kept.append(line)
+        return line
+
+    def skip_first(self) -> None:
+        """Leave out the first line."""
+        self._kept.clear()
+        self.row += 1
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._kept.pop() if self._kept else self._stream.readline(LONGEST_ROW + 1):
+            self.of_this_row += len(line)
+            if self.of_this_row > LONGEST_ROW:
+                raise csv.Error(f"a row is longer than {LONGEST_ROW:,} characters")
+            yield line
+
+    def where_it_broke(self) -> str:
+        """Where the row begins that could not be read."""
+        return f" (row {self.row + 1} of the file)"
+
+
+def _csv_rows(lines: _Lines) -> Iterator[dict[str, Any]]:
+    first = lines.first()
+    if named := _SEPARATOR_LINE.fullmatch(first):
+        lines.skip_first()
+        separator = named[1]
+    else:
+        separator = _separator(first)
+    rows = csv.reader(lines, delimiter=separator, strict=True)
+    header = _columns(next(rows, None))
+    lines.row += 1
+    is_ours = _EXPORTED.issubset(header)
+    index = 0
+    for cells in rows:
+        lines.row += 1
+        lines.of_this_row = 0
+        if not any(cells):
+            # A line without anything, or a row that a spreadsheet has filled up.
+            continue
+        yield _row(index, header, cells, lines.row, is_ours=is_ours)
+        index += 1
+
+
+def _separator(line: str) -> str:
+    """The character between the cells of a line that names columns: the one that finds most of the known names."""
+
+    def known(separator: str) -> tuple[int, int]:
+        try:
+            names = next(csv.reader([line], delimiter=separator), [])
+        except csv.Error:
+            return 0, 0
+        return sum(_column(name) in IMPORTED_FIELDS for name in names), len(names)
+
+    return max(SEPARATORS, key=known)
+
+
+def _column(name: str) -> str:
+    return name.strip().lower()
+
+
+def _columns(cells: list[str] | None) -> list[str]:
+    """The names of the columns, empty for those that a spreadsheet has filled up; raises InvalidInput."""
+    header = [_column(cell) for cell in cells or ()]
+    while header and not header[-1]:
+        header.pop()
+    named = [name for name in header if name]
+    allowed = f"allowed: {', '.join(IMPORTED_FIELDS)}"
+    if not named:
+        raise _problem("#", f"The first line must name the columns; {allowed}")
+    for name in named:
+        if name not in IMPORTED_FIELDS:
+            raise _problem("#", f"Unknown column {name[:100]!r}; {allowed}")
+        if named.count(name) > 1:
+            raise _problem("#", f"The column `{name}` is named twice")
+    if "title" not in named:
+        raise _problem("#", f"The column `title` is missing: the first line names {', '.join(named)}")
+    return header
+
+
+def _row(index: int, header: Sequence[str], cells: list[str], row: int, *, is_ours: bool) -> dict[str, Any]:
+    """The fields of a row, without its empty cells; raises InvalidInput for cells too many or too few."""
+    where = f" (row {row} of the file)"
+    if len(cells) < len(header):
+        raise _problem(
+            f"#/{index}", f"Has {len(cells)} cells where the first line names {len(header)} columns{where}"
+        )
+    values: dict[str, Any] = {}
+    for place, cell in enumerate(cells):
+        if cell == "":
+            continue
+        name = header[place] if place < len(header) else ""
+        if not name:
+            detail = f"The first line names no column for cell {place + 1}, which is not empty"
+            raise _problem(f"#/{index}", f"{detail}{where}")
+        values[name] = _value(name, csv_cells.plain(cell) if is_ours else cell)
+    return values
+
+
+def _value(name: str, cell: str) -> Any:
+    if name in NUMBERS and (number := _NUMBER.fullmatch(cell)):
+        return int(number[1])
+    return _tags(cell) if name == "tags" else cell
+
+
+def _tags(cell: str) -> Any:
+    """The tags of a cell: a JSON array, or separated by commas, one of which may end them."""
+    if cell.startswith("["):
+        try:
+            return json.loads(cell)
+        except (ValueError, RecursionError):
+            if cell.startswith('["') or "]" not in cell:
+                # An array that is broken, and no tag that begins with a bracket.
+                return cell
+    return [tag for tag in (each.strip() for each in cell.split(",")) if tag]
+
+
+def _checked(rows: Iterable[Any], where: Where) -> list[TaskImport]:
+    """The rows as tasks; raises InvalidInput for those that are none, and no later than it knows enough."""
+    taken: list[TaskImport] = []
+    problems: list[dict[str, str]] = []
+    for index, row in enumerate(rows):
+        if index == MOST_IMPORTED:
+            raise _problem("#", f"More than {MOST_IMPORTED:,} tasks: import them in several calls")
+        try:
+            task = _TASK.validate_python(row)
+        except ValidationError as error:
+            new = _refused(index, row, error)
+        else:
+            new = list(_contradictions(index, task))
+            taken.append(task)
+        if new:
+            problems += [{**each, "detail": each["detail"] + where()} for each in new]
+            if len(problems) >= MOST_PROBLEMS_TOLD:
+                break
+    if problems:
+        raise invalid_input(problems[:MOST_PROBLEMS_TOLD])
+    return taken
+
+
+def _refused(index: int, row: Any, error: ValidationError) -> list[dict[str, str]]:
+    """What is wrong with the fields of a row, or with a row that has none."""
+    if not isinstance(row, dict):
+        detail = 'A JSON object is expected, such as {"title": "Write the report"}'
+        return [{"pointer": f"#/{index}", "detail": detail}]
+    found = [
+        {**each, "loc": ("body", index, *each["loc"])}
+        for each in error.errors(include_input=False, include_url=False)
+    ]
+    return input_problems(found[:MOST_PROBLEMS_TOLD], IMPORTED_FIELDS)
+
+
+def _contradictions(index: int, task: TaskImport) -> Iterator[dict[str, str]]:
+    """What no single field can tell."""
+    if task.completed_at is None:
+        return
+    if task.status != "completed":
+        detail = f"The task is {task.status}: only completed ones have it"
+    elif task.created_at is not None and task.completed_at < task.created_at:
+        detail = "Is earlier than created_at"
+    else:
+        return
+    yield {"pointer": f"#/{index}/completed_at", "detail": detail}
+
+
+def _problem(pointer: str, detail: str) -> AppError:
+    return invalid_input([{"pointer": pointer, "detail": detail}])
