@@ -31,9 +31,6 @@ def caller_address(peer: tuple[str, int] | None, forwarded_for: str, trusted: Se
         return "-"
     address = peer[0]
     hops = [hop.strip() for hop in forwarded_for.split(",")] if forwarded_for else []
-    if any(_with_port(hop) == tuple(peer) for hop in hops):
-        # uvicorn has already believed the header, which it does for whoever calls from this machine.
-        address = "127.0.0.1"
     while hops and is_trusted(address, trusted):
         hop = _with_port(hops.pop())[0]
         if _parsed(hop) is None:

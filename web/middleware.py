@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Iterable
 from time import perf_counter
-from typing import Any
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -59,8 +58,8 @@ class RequestMiddleware:
             await self.app(scope, receive, _in_one_line(send))
             return
         began = perf_counter()
-        request_id = _enter(scope)
-        without_body = _normalize(scope)
+        request_id = _enter(scope, receive)
+        scope, send = _normalized(scope, send)
         header = (b"x-request-id", request_id.encode())
         status = 0
         failure: Exception | None = None
@@ -74,19 +73,18 @@ class RequestMiddleware:
                     # Streams and what comes after the response take the time they take.
                     limit.reschedule(None)
                 message["headers"] = self._with_headers(message["headers"], header)
-            elif message["type"] == "http.response.body":
-                if without_body:
-                    message = {**message, "body": b""}
-                if not message.get("more_body"):
-                    # Before it is sent, for what comes after the answer is no part of it.
-                    route = scope.get("route")
-                    template = getattr(route, "path", NO_ROUTE)
-                    requests.add(scope["method"], template, status, perf_counter() - began)
+            elif message["type"] == "http.response.body" and not message.get("more_body"):
+                # Before it is sent, for what comes after the answer is no part of it.
+                route = scope.get("route")
+                template = getattr(route, "path", NO_ROUTE)
+                requests.add(scope["method"], template, status, perf_counter() - began)
             await send(message)
 
         try:
             async with limit:
                 await self.app(scope, receive, send_with_headers)
+            return
+        except _HeadAnsweredError:
             return
         except Exception as error:  # the last place where it can be answered and logged
             failure = _took_too_long() if limit.expired() else error
@@ -105,22 +103,35 @@ class RequestMiddleware:
         return [*headers, request_id, *added]
 
 
+class _HeadAnsweredError(Exception):
+    """Ends a stream whose headers are all that was asked for; nobody reads the rest of it."""
+
+
+def _normalized(scope: Scope, send: Send) -> tuple[Scope, Send]:
+    """The request with no slash at its path's end; a HEAD as a GET whose answer loses its body."""
+    if (path := scope["path"]).endswith("/") and path != "/":
+        scope["path"] = path.removesuffix("/")
+    if scope["method"] != "HEAD":
+        return scope, send
+
+    async def send_headers_only(message: Message) -> None:
+        goes_on = message.get("more_body", False)
+        if message["type"] == "http.response.body":
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
+        await send(message)
+        if goes_on:
+            raise _HeadAnsweredError
+
+    # In a copy: the server must go on knowing that this answer has no body, whatever length it tells.
+    return {**scope, "method": "GET"}, send_headers_only
+
+
 def _took_too_long() -> ServiceUnavailable:
     return ServiceUnavailable(
         f"The request took longer than {settings.request_timeout_seconds:g} seconds",
         retry_after=5,
         code="request_timeout",
     )
-
-
-def _normalize(scope: Scope) -> bool:
-    """Take the slash off the path's end; and whether it is a HEAD: from now on a GET whose answer loses its body."""
-    if (path := scope["path"]).endswith("/") and path != "/":
-        scope["path"] = path.removesuffix("/")
-    if scope["method"] != "HEAD":
-        return False
-    scope["method"] = "GET"
-    return True
 
 
 def _in_one_line(send: Send) -> Send:
@@ -135,9 +146,9 @@ def _in_one_line(send: Send) -> Send:
     return send_shortly
 
 
-def _enter(scope: dict[str, Any] | Scope) -> str:
+def _enter(scope: Scope, receive: Receive) -> str:
     """Note the request's id, the caller's own if it is fit for a log line, and where it comes from; the id."""
-    request_id, client, forwarded, by_https = "", b"", [], False
+    request_id, client, forwarded, protocol = "", b"", [], None
     for name, value in scope["headers"]:
         if name == b"x-request-id":
             if not request_id and _SANE_ID.fullmatch(value):
@@ -149,16 +160,34 @@ def _enter(scope: dict[str, Any] | Scope) -> str:
         elif name == b"idempotency-key":
             scope.setdefault(SENT_KEYS, []).append(value)
         elif name == b"x-forwarded-proto":
-            by_https = value == b"https"
+            protocol = value
     request_id = request_id or f"{random.getrandbits(128):032x}"
     request_id_var.set(request_id)
     peer = scope.get("client")
-    if forwarded:
+    address = peer[0] if peer else "-"
+    if forwarded or protocol is not None:
+        peer, scope["scheme"] = _connection(scope, receive)
         address = caller_address(peer, b",".join(forwarded).decode("latin-1"), settings.trusted_networks)
-    else:
-        address = peer[0] if peer else "-"
-    if by_https and peer and is_trusted(peer[0], settings.trusted_networks):
-        # What addresses of this program begin with, in a `Link` as well.
-        scope["scheme"] = "https"
+        if peer is not None:
+            # The server's own log names the same address.
+            scope["client"] = peer if address == peer[0] else (address, 0)
+        if protocol == b"https" and peer is not None and is_trusted(peer[0], settings.trusted_networks):
+            # What addresses of this program begin with, in a `Link` as well.
+            scope["scheme"] = "https"
     origin_var.set(Origin(address, client.decode("latin-1")))
     return request_id
+
+
+def _connection(scope: Scope, receive: Receive) -> tuple[tuple[str, int] | None, str]:
+    """The address at the other end of the connection and the scheme, whatever the server believes of headers.
+
+    uvicorn believes `X-Forwarded-For` and `X-Forwarded-Proto` of whoever its own settings trust, and writes
+    what they say into the scope. Its connection still knows better.
+    """
+    transport = getattr(getattr(receive, "__self__", None), "transport", None)
+    if transport is None:
+        return scope.get("client"), scope["scheme"]
+    name = transport.get_extra_info("peername")
+    # A Unix socket is reached from this machine only.
+    peer = (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) > 1 else ("127.0.0.1", 0)
+    return peer, "https" if transport.get_extra_info("sslcontext") else "http"

@@ -132,8 +132,9 @@ TRUSTED = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1/128")]
         (("10.1.2.3", 4000), "198.51.100.1:1234", "198.51.100.1"),
         (("::1", 4000), "[2001:db8::7]:1234", "2001:db8::7"),
         (("10.1.2.3", 4000), "6.6.6.6, nonsense", "10.1.2.3"),
-        # uvicorn believes the header of whoever calls from this machine, and puts what it says in the peer's place.
-        (("198.51.100.1", 0), "198.51.100.1", "127.0.0.1"),
+        # A stranger who names their own address and port is not the proxy that they name before it.
+        (("203.0.113.9", 4000), "203.0.113.9:4000, 6.6.6.6", "203.0.113.9"),
+        (("203.0.113.9", 0), "203.0.113.9", "203.0.113.9"),
         (("testclient", 50000), "198.51.100.1", "testclient"),
         (None, "", "-"),
     ],

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -13,10 +14,12 @@ START_TIMEOUT_SECONDS = 30.0
 
 
 @contextlib.contextmanager
-def served(app: ASGIApp, *, root_path: str = "") -> Iterator[str]:
-    """Serve on a free loopback port, on a thread of its own; yields the base URL."""
+def served(app: ASGIApp, *, root_path: str = "", **options: Any) -> Iterator[str]:
+    """Serve on a free loopback port, on a thread of its own; yields the base URL. `options` are uvicorn's."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, root_path=root_path, log_config=None, timeout_graceful_shutdown=5)
+        config = uvicorn.Config(
+            app, root_path=root_path, log_config=None, timeout_graceful_shutdown=5, **options
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

@@ -1,0 +1,86 @@
+"""What only a real server shows: HEAD, and whose word on a caller's address counts. With each of uvicorn's parsers."""
+
+import logging
+from typing import Any
+
+import httpx
+import pytest
+
+from config import settings
+from main import app
+from tests.support.api import PASSWORD, Api
+from tests.support.serving import served
+
+PARSERS = ("httptools", "h11")
+# What differs between two answers to the same request, and what tells how a body without a length is sent.
+OF_ONE_ANSWER = {"date", "x-request-id", "transfer-encoding"}
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def kept_headers(answer: httpx.Response) -> dict[str, str]:
+    return {name: value for name, value in answer.headers.items() if name not in OF_ONE_ANSWER}
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_head_answers_like_get_without_a_body(
+    api: Api, parser: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    ada = api.person()
+    task = ada.task("Write the report", description="x" * 10_000)
+    headers = {"Authorization": f"Bearer {ada.token}"}
+    paths = [
+        "/health",
+        "/",
+        "/docs",
+        "/openapi.json",
+        "/nowhere",
+        "/tasks",
+        "/tasks?limit=0",
+        "/tasks/import",
+    ]
+    paths += [
+        f"/tasks/{task['id']}",
+        f"/tasks/{task['id']}/history",
+        "/tasks/export",
+        "/auth/me/export",
+        "/health/",
+    ]
+    with served(app, http=parser) as url, httpx.Client(base_url=url, headers=headers) as client:
+        for path in paths:
+            wanted, got = client.get(path), client.head(path)
+            assert (got.status_code, got.content) == (wanted.status_code, b""), path
+            assert kept_headers(got) == kept_headers(wanted), path
+            if "transfer-encoding" not in wanted.headers:
+                assert got.headers["content-length"] == str(len(wanted.content)), path
+        tag = client.get(f"/tasks/{task['id']}").headers["etag"]
+        assert client.head(f"/tasks/{task['id']}", headers={"If-None-Match": tag}).status_code == 304
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_only_trusted_proxies_tell_where_a_request_comes_from_whatever_the_server_believes(
+    api: Api, parser: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(settings, "trusted_proxies", ["10.0.0.0/8"])
+    ada = api.person()
+    options = {"http": parser, "forwarded_allow_ips": "*"}
+
+    def seen(url: str, forwarded: str) -> tuple[str, str]:
+        told = {"X-Forwarded-For": forwarded, "X-Forwarded-Proto": "https"}
+        with httpx.Client(base_url=url, headers=told) as client:
+            form = {"username": "ada", "password": PASSWORD}
+            client.headers["Authorization"] = (
+                "Bearer " + client.post("/auth/login", data=form).json()["access_token"]
+            )
+            (address,) = [each["address"] for each in client.get("/auth/sessions").json() if each["current"]]
+            return address, client.get("/tasks?limit=1").headers["link"].partition("//")[0]
+
+    for title in ("one", "two"):
+        ada.task(title)
+    with served(app, **options) as url, caplog.at_level(logging.INFO, "uvicorn.access"):
+        assert seen(url, "6.6.6.6") == ("127.0.0.1", "<http:")
+        assert "6.6.6.6" not in caplog.text
+        monkeypatch.setattr(settings, "trusted_proxies", ["127.0.0.1"])
+        assert seen(url, "6.6.6.6, 198.51.100.1") == ("198.51.100.1", "<https:")
+        assert "198.51.100.1" in caplog.text
