@@ -9,6 +9,7 @@ import base64
 import binascii
 import contextlib
 import ipaddress
+import json
 import os
 import re
 import secrets
@@ -225,6 +226,11 @@ def key_problem(key: str) -> str | None:
     """Why a key is not one to sign tokens with, if it is not."""
     if len(key.encode()) < MINIMUM_KEY_BYTES:
         return f"must have at least {MINIMUM_KEY_BYTES} bytes"
+    if key[0] == key[-1] and key[0] in "\"'`":
+        return "has quotes around it, which some env files keep: leave them out"
+    # python-jose verifies by what JSON holds, but signs by its text: by any part of a list, for example.
+    if _is_json(key):
+        return "must not be JSON"
     # A public key is known to everybody: as a shared secret it would let anybody sign.
     if key.lstrip().startswith(("-----BEGIN", "ssh-", "ecdsa-")):
         return "must be a secret of its own, not a key or certificate in PEM or SSH form"
@@ -234,6 +240,15 @@ def key_problem(key: str) -> str | None:
     if any(_is_der(each) for each in binary):
         return "must be a secret of its own, not a key or certificate in DER form"
     return None
+
+
+def _is_json(key: str) -> bool:
+    """Whether the key is JSON as python-jose reads it, which takes numbers for texts."""
+    try:
+        read = json.loads(key, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        return False
+    return bool(read != key)
 
 
 def _is_der(value: bytes) -> bool:
@@ -268,7 +283,7 @@ def _kept_key(directory: Path) -> str:
     """Read the key kept in `directory`, made by whichever process comes first, with mode 0600."""
     path = directory / "secret_key"
     try:
-        return path.read_text().strip()
+        return _fit_key(path)
     except FileNotFoundError:
         directory.mkdir(parents=True, exist_ok=True)
     # Written whole under another name and then linked: no process ever reads half a key.
@@ -282,7 +297,14 @@ def _kept_key(directory: Path) -> str:
             os.link(temporary, path)
     finally:
         os.unlink(temporary)
-    return path.read_text().strip()
+    return _fit_key(path)
+
+
+def _fit_key(path: Path) -> str:
+    key = path.read_text().strip()
+    if problem := key_problem(key):
+        raise ConfigurationError(f"SECRET_KEY: the one kept in {path} {problem}; delete it to have one made")
+    return key
 
 
 def _secrets_from_files() -> dict[str, str]:
@@ -295,9 +317,12 @@ def _secrets_from_files() -> dict[str, str]:
         if os.environ.get(name):
             raise ConfigurationError(f"{name}_FILE: {name} is set as well; set only one of the two")
         try:
-            found[name.lower()] = Path(path).read_text(encoding="utf-8").strip()
+            secret = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{name}_FILE: cannot read {path}: {error}") from None
+        if not secret.strip("\"'`"):
+            raise ConfigurationError(f"{name}_FILE: {path} is empty")
+        found[name.lower()] = secret
     return found
 
 

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import threading
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,14 +25,37 @@ logger = logging.getLogger("task_platform")
 
 PROBES = ("/health", "/ready", "/metrics")
 TEXT_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
-# All that ends a line or steers a terminal: C0, DEL, C1, the Unicode separators, and what is not a character.
+# All that ends a line or steers a terminal: C0, DEL, C1.
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
-_ESCAPES |= {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+_ESCAPES |= {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t"}
+# Unicode's line separators and format characters: these hide text, or turn its direction around.
+_ESCAPES |= {
+    code: f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    for code in (*range(0xA0, 0x1E000), *range(0xE0000, 0xE0080))
+    if unicodedata.category(chr(code)) in ("Cf", "Zl", "Zp")
+}
 
 
 def one_line(text: str) -> str:
-    """The text with everything escaped that could end the line or can't be written as UTF-8."""
+    """The text with everything escaped that could end the line, disguise it, or can't be written as UTF-8."""
     return text.translate(_ESCAPES).encode("utf-8", "backslashreplace").decode()
+
+
+def _letters(word: str) -> str:
+    """A pattern for a word of which any letter may be percent-encoded."""
+    return "".join(f"(?:{each}|%{ord(each):02x}|%{ord(each.upper()):02x})" for each in word)
+
+
+# What lets in whoever has the address: the signature of a picture, the token in a calendar's path.
+_SECRETS = re.compile(
+    rf"((?:^|[?&]){_letters('signature')}=)[^&\s\"#]+|((?:/|%2f){_letters('calendar')}(?:/|%2f)+)[^/?\s\"]+",
+    re.IGNORECASE,
+)
+
+
+def redacted(text: str) -> str:
+    """A path, with its query or without, that lets nobody in who reads it."""
+    return _SECRETS.sub(lambda found: (found[1] or found[2]) + "...", text)
 
 
 class TextFormatter(logging.Formatter):
@@ -189,17 +213,14 @@ class NoProbes(logging.Filter):
 
 
 class NoSignatures(logging.Filter):
-    """Keeps out of the server's access log the signature of a link, with which anybody could use it."""
+    """Keeps out of the server's log the secret of an address, with which anybody could use it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
-            record.args = tuple(
-                _SIGNATURE.sub(r"\1...", each) if isinstance(each, str) else each for each in record.args
-            )
+            record.args = tuple(redacted(each) if isinstance(each, str) else each for each in record.args)
         return True
 
 
-_SIGNATURE = re.compile(r"(signature=)[^&\s]+")
 _no_probes = NoProbes()
 _no_signatures = NoSignatures()
 

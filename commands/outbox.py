@@ -7,6 +7,7 @@ import argparse
 from datetime import UTC, datetime
 
 from database import database
+from logging_config import one_line
 from services import notification_service
 from services.accounts import account_mail
 from services.delivery import backlog as outbox_service
@@ -32,9 +33,11 @@ def run(arguments: argparse.Namespace) -> int:
         late = f", due for {seconds:.0f} s" if seconds > 0 else ""
         print(f"{state}: {count}{late}")
     for row in database.read(lambda db: notification_service.get_failed(db, limit=SHOWN)).rows:
-        print(f"failed {row.id} ({row.kind}, user {row.user_id}, {row.attempts} attempts): {row.last_error}")
+        print(
+            f"failed {row.id} ({row.kind}, user {row.user_id}, {row.attempts} attempts): {one_line(row.last_error or '')}"
+        )
     for row in database.read(lambda db: account_mail.get_failed(db, limit=SHOWN)):
         print(
-            f"failed about account ({row.kind}, user {row.user_id}, {row.attempts} attempts): {row.last_error}"
+            f"failed about account ({row.kind}, user {row.user_id}, {row.attempts} attempts): {one_line(row.last_error or '')}"
         )
     return 0

@@ -27,7 +27,7 @@ from errors import (
     input_problems,
     invalid_input,
 )
-from logging_config import logger
+from logging_config import logger, redacted
 from request_context import request_id_var
 
 
@@ -166,7 +166,11 @@ def error_response(request: Request, error: Exception) -> JSONResponse:
         code = CODES_BY_STATUS.get(error.status_code, "error")
         return problem_response(error.status_code, code, detail, headers=error.headers)
     logger.error(
-        "Request %s failed: %s %s", request_id_var.get(), request.method, request.url.path, exc_info=error
+        "Request %s failed: %s %s",
+        request_id_var.get(),
+        request.method,
+        redacted(request.url.path),
+        exc_info=error,
     )
     return problem_response(AppError.status, AppError.code, AppError.detail)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from config import settings
-from logging_config import logger, setup_logging, together
+from logging_config import logger, redacted, setup_logging, together
 
 
 @pytest.fixture
@@ -71,3 +71,28 @@ def test_a_log_that_can_not_be_written_is_said_once_and_tried_again(
     os.rmdir(log)
     logger.info("back")
     assert messages(log) == ["back"]
+
+
+def test_what_disguises_a_line_is_escaped(log: Path) -> None:
+    logger.info("a\u202eb\u200bc\u2066d\ufeffe\u061cf\u00adg\u2028h\U000e0041i\x1b[2Jj\u0085k é 漢 🙂")
+    assert messages(log) == [
+        r"a\u202eb\u200bc\u2066d\ufeffe\u061cf\u00adg\u2028h\U000e0041i\x1b[2Jj\x85k é 漢 🙂"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/analytics/pictures/x?signature=abc", "/analytics/pictures/x?signature=..."),
+        ("/analytics/pictures/x?a=1&%73ignature=abc&b=2", "/analytics/pictures/x?a=1&%73ignature=...&b=2"),
+        ("/analytics/pictures/x?%53IGNATUR%45=abc", "/analytics/pictures/x?%53IGNATUR%45=..."),
+        ("/calendar/abc.ics", "/calendar/..."),
+        ("/%63alendar/abc.ics?x=1", "/%63alendar/...?x=1"),
+        ("/calendar%2Fabc.ics", "/calendar%2F..."),
+        ("/api/calendar//abc.ics", "/api/calendar//..."),
+        ("/tasks?filter=signature&status=pending", "/tasks?filter=signature&status=pending"),
+        ("/calendars/7", "/calendars/7"),
+    ],
+)
+def test_the_secret_of_an_address_is_not_said(path: str, said: str) -> None:
+    assert redacted(path) == said

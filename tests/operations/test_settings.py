@@ -145,5 +145,43 @@ def test_without_a_key_one_is_made_once_and_shared(tmp_path: Path) -> None:
     assert stat.S_IMODE((data / "secret_key").stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("name", ["SECRET_KEY", "SECRET_KEY_PREVIOUS"])
+@pytest.mark.parametrize(
+    "wrap",
+    ['"{}"', "'{}'", '["{}"]', '["{0}", "{0}"]', '{{"k": "{}"}}', '{{"keys": ["{}"]}}', ' "{}"', "`{}`"],
+)
+def test_a_key_in_quotes_or_in_json_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, wrap: str) -> None:
+    monkeypatch.setenv(name, wrap.format(os.urandom(32).hex()))
+    with pytest.raises(ConfigurationError, match=name):
+        load_settings()
+
+
+def test_a_key_of_digits_signs_what_it_verifies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_KEY", "31415926535897932384626433832795")
+    assert load_settings().signing_key() == "31415926535897932384626433832795"
+
+
+@pytest.mark.parametrize("content", ["", "\n", " \t\n", '""\n', "''"])
+@pytest.mark.parametrize("name", SECRET_SETTINGS)
+def test_an_empty_secret_file_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, content: str
+) -> None:
+    monkeypatch.delenv(name, raising=False)
+    (tmp_path / "secret").write_text(content)
+    monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "secret"))
+    with pytest.raises(ConfigurationError, match=f"{name}_FILE.*empty"):
+        load_settings()
+
+
+def test_a_kept_key_that_is_empty_or_cut_off_is_not_signed_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("SECRET_KEY")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    (tmp_path / "secret_key").write_text("")
+    with pytest.raises(ConfigurationError, match="SECRET_KEY"):
+        load_settings().signing_key()
+
+
 def test_every_secret_is_a_setting() -> None:
     assert {name.lower() for name in SECRET_SETTINGS} <= set(Settings.model_fields)
