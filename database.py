@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from pydantic_core import from_json, to_json
@@ -27,6 +28,7 @@ from errors import DatabaseUnavailable
 from storage.direct_session import OpenSession
 from storage.faults import REPEATABLE, sqlstate, translated_error
 from storage.group_commit import GroupCommitWriter
+from storage.sqlite_file import keep_private
 from storage.threads import Job, Threads
 
 T = TypeVar("T")
@@ -97,6 +99,7 @@ class Database:
         )
         if self.is_sqlite:
             for each in (engine, autocommit):
+                event.listen(each, "do_connect", partial(keep_private, Path(self.url.database or "")))
                 event.listen(each, "connect", partial(_prepare_sqlite, options.sqlite_synchronous))
             event.listen(engine, "begin", _begin_immediately)
         return engine, autocommit

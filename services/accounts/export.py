@@ -16,6 +16,7 @@ from account_models import (
     sessions,
 )
 from models import Caller, notification_preferences, notifications, task_history, tasks, users
+from request_context import address_group
 
 PART = 1000
 # What lets somebody in, or is derived from what is there anyway.
@@ -75,6 +76,7 @@ DERIVED = (
     "task_tags",
 )
 _NAMES = tuple(LONG)
+_KNOWN_ADDRESSES = select(known_addresses.c.address).where(known_addresses.c.user_id == _ME)
 
 
 class Place(NamedTuple):
@@ -98,7 +100,10 @@ def go_on(db: Session, user: Caller, place: Place) -> tuple[bytes, Place | None]
     """The next part, and where the one after it begins."""
     name = _NAMES[place.section]
     rows = db.execute(LONG[name], {"user_id": user.id, "after_id": place.after_id}).all()
-    content = to_json([row._asdict() for row in rows])[1:-1]
+    written = [row._asdict() for row in rows]
+    if name == "audit_events":
+        _leave_out_addresses_of_others(db, user, written)
+    content = to_json(written)[1:-1]
     if place.after_id < 0:
         content = b"," + to_json(name) + b":[" + content
     elif rows:
@@ -108,6 +113,15 @@ def go_on(db: Session, user: Caller, place: Place) -> tuple[bytes, Place | None]
     if place.section + 1 < len(_NAMES):
         return content + b"]", Place(place.section + 1, -1)
     return content + b"]}", None
+
+
+def _leave_out_addresses_of_others(db: Session, user: Caller, events: list[dict[str, Any]]) -> None:
+    """Take out where an admin was, or a stranger who guessed; where nobody knows who it was, known addresses stay."""
+    known = set(db.execute(_KNOWN_ADDRESSES, {"user_id": user.id}).scalars())
+    for event in events:
+        is_mine = event["actor_id"] == user.id
+        if not is_mine and (event["actor_id"] is not None or address_group(event["address"]) not in known):
+            event["address"] = None
 
 
 BEGINNING = Place(0, -1)

@@ -1,9 +1,10 @@
 """Charts as SVG: axes, lines, areas, bars and dots, with nothing but text."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from html import escape
+from html import escape as escape_markup
 
 WIDTH, HEIGHT = 900, 420
 LEFT, RIGHT, TOP, BOTTOM = 72, 20, 64, 64
@@ -13,6 +14,15 @@ Mark = tuple[float, str]
 
 INK, MUTED, LINE, PAPER = "#1b2430", "#5a6675", "#dfe3e8", "#ffffff"
 BLUE, RED, GREEN, AMBER, GREY = "#2563a8", "#b4451f", "#6aa684", "#e0a63c", "#9fb4d0"
+
+
+# What XML can't hold, not even escaped.
+_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def escape(text: str) -> str:
+    """Text as it stands in XML; what XML forbids is shown as U+FFFD."""
+    return escape_markup(_FORBIDDEN.sub("\ufffd", text))
 
 
 def _number(value: float) -> str:

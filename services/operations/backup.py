@@ -14,6 +14,7 @@ from sqlalchemy import text
 from database import Database
 from errors import AppError
 from migrations.schema import known_revisions
+from storage.sqlite_file import keep_private
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 POSTGRES_MAGIC = b"PGDMP"
@@ -88,6 +89,7 @@ def _file_of(db: Database) -> Path:
 
 def _copy_sqlite(source: Path, target: Path) -> None:
     """Copy page by page in one go, with the locks that other programs heed."""
+    keep_private(target)
     try:
         with (
             closing(sqlite3.connect(source, timeout=BUSY_SECONDS)) as reading,

@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from account_models import account_links
 from config import settings
 from database import Base, database
+from main import app
 from models import task_history
 from security.tokens import token_hash
 from services.accounts import attempt as attempt_service
@@ -20,6 +21,7 @@ from services.accounts import export as account_export
 from services.accounts import password_rules
 from tests.support.api import PASSWORD, Api
 from tests.support.mail import MailCatcher, mail_catcher
+from tests.support.openapi_check import CheckedClient
 
 NEW = "another long battery"
 
@@ -325,6 +327,29 @@ def test_everything_kept_about_me_is_in_my_export(api: Api, monkeypatch: pytest.
     assert [token["name"] for token in export["program_tokens"]] == ["nightly"]
     assert {event["kind"] for event in export["audit_events"]} >= {"login", "token_created"}
     assert "None of hers" not in answer.text
+
+
+def test_my_export_tells_no_addresses_of_others(client: TestClient, api: Api) -> None:
+    ada, admin = api.person(), api.person("root", admin=True)
+    admins, strangers, mine = (
+        CheckedClient(app, api.client.portal, (address, 4000))
+        for address in ("203.0.113.7", "203.0.113.8", "2001:db8::1")
+    )
+    wrong = {"username": "ada", "password": "a guess of somebody"}
+    assert strangers.post("/auth/login", data=wrong).status_code == 401
+    assert client.post("/auth/login", data=wrong).status_code == 401
+    assert mine.post("/auth/login", data={"username": "ada", "password": PASSWORD}).status_code == 200
+    admin_headers = {"Authorization": f"Bearer {admin.token}"}
+    assert admins.delete(f"/users/{ada.id}/sessions", headers=admin_headers).status_code == 200
+    token = api.log_in("ada")
+    answer = client.get("/auth/me/export", headers={"Authorization": f"Bearer {token}"})
+    events = [(event["kind"], event["address"]) for event in answer.json()["audit_events"]]
+    assert ("sessions_ended", None) in events
+    assert [address for kind, address in events if kind == "login_failed"] == [None, "testclient"]
+    assert ("login", "2001:db8::1") in events
+    assert "203.0.113." not in answer.text
+    kept = admin.get("/audit", params={"kind": "sessions_ended"}).json()
+    assert kept[0]["address"] == "203.0.113.7"
 
 
 def test_no_table_is_forgotten_in_the_export() -> None:

@@ -124,6 +124,20 @@ def test_a_link_is_made_only_to_what_the_caller_may_see(api: Api) -> None:
 
 
 @sqlite_only
+def test_a_picture_is_well_formed_whatever_a_title_holds(api: Api) -> None:
+    ada = api.person()
+    for title in ("a\u0001b\u000b\u001f", "c\ufffe\uffffd", "<&\"'>\u0085\u2028", "\U0010ffff \ufdd0 漢"):
+        task = ada.task(title, project=title)
+        ada.patch(f"/tasks/{task['id']}", json={"status": "in_progress"})
+    drawn = ada.get("/analytics/aging", headers={"Accept": SVG})
+    texts = "".join(ET.fromstring(drawn.content).itertext())  # noqa: S314  # of our own making
+    assert "a\ufffdb\ufffd\ufffd" in texts
+    assert "c\ufffd\ufffdd" in texts
+    assert "<&\"'>" in texts
+    assert ada.get("/tasks?sort_by=id&sort_order=asc").json()[0]["title"] == "a\u0001b\u000b\u001f"
+
+
+@sqlite_only
 def test_no_log_has_the_signature(
     api: Api, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

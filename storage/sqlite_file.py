@@ -1,0 +1,31 @@
+"""The files of a SQLite database, which only their owner may read: they hold everybody's tasks and password hashes."""
+
+import contextlib
+import os
+import stat
+import threading
+from pathlib import Path
+from typing import Any
+
+_lock = threading.Lock()
+
+
+def keep_private(path: Path, *_: Any) -> None:
+    """Make the file with mode 0600 before SQLite would make it readable for all, and take such a mode away.
+
+    SQLite gives the mode of the database to its `-wal` and `-shm`. A file that is there already is never opened
+    here: closing it would end the locks that SQLite has on it in this process.
+    """
+    real = os.path.realpath(path)
+    with _lock:
+        try:
+            os.close(os.open(real, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            for name in (real, f"{real}-wal", f"{real}-shm"):
+                # Somebody else's file is theirs to protect.
+                with contextlib.suppress(OSError):
+                    mode = stat.S_IMODE(os.stat(name).st_mode)
+                    if mode & 0o077:
+                        os.chmod(name, mode & 0o700)
+        except OSError:
+            return  # SQLite says why the file can't be made.
