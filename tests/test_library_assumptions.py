@@ -19,6 +19,8 @@ from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from starlette.routing import Match, Route, compile_path
+from uvicorn.protocols.http.h11_impl import RequestResponseCycle as H11Cycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle as HttptoolsCycle
 
 from main import app
 from models import Task, tasks, users
@@ -182,3 +184,14 @@ def test_the_route_index_finds_the_route_that_starlette_finds() -> None:
                 assert not [route for route, _ in full if isinstance(route, StrictRoute)] or (
                     methods is not None
                 ), (method, path)
+
+
+# -- uvicorn -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cycle", [H11Cycle, HttptoolsCycle])
+def test_the_receive_of_a_request_belongs_to_what_holds_the_connection(cycle: Any) -> None:
+    """`web/middleware.py` asks the connection for the address at its other end."""
+    assert "self.transport = transport" in inspect.getsource(cycle.__init__)
+    assert inspect.iscoroutinefunction(cycle.receive)
+    assert "self.scope, self.receive, self.send" in inspect.getsource(cycle.run_asgi)

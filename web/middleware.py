@@ -166,16 +166,22 @@ def _enter(scope: Scope, receive: Receive) -> str:
     peer = scope.get("client")
     address = peer[0] if peer else "-"
     if forwarded or protocol is not None:
-        peer, scope["scheme"] = _connection(scope, receive)
-        address = caller_address(peer, b",".join(forwarded).decode("latin-1"), settings.trusted_networks)
-        if peer is not None:
-            # The server's own log names the same address.
-            scope["client"] = peer if address == peer[0] else (address, 0)
-        if protocol == b"https" and peer is not None and is_trusted(peer[0], settings.trusted_networks):
-            # What addresses of this program begin with, in a `Link` as well.
-            scope["scheme"] = "https"
+        address = _forwarded(scope, receive, b",".join(forwarded), protocol)
     origin_var.set(Origin(address, client.decode("latin-1")))
     return request_id
+
+
+def _forwarded(scope: Scope, receive: Receive, addresses: bytes, protocol: bytes | None) -> str:
+    """Where a request comes from that says so by headers, which only trusted proxies may; the address."""
+    peer, scope["scheme"] = _connection(scope, receive)
+    address = caller_address(peer, addresses.decode("latin-1"), settings.trusted_networks)
+    if peer is not None:
+        # The server's own log names the same address.
+        scope["client"] = peer if address == peer[0] else (address, 0)
+        if protocol == b"https" and is_trusted(peer[0], settings.trusted_networks):
+            # What addresses of this program begin with, in a `Link` as well.
+            scope["scheme"] = "https"
+    return address
 
 
 def _connection(scope: Scope, receive: Receive) -> tuple[tuple[str, int] | None, str]:
