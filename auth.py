@@ -9,7 +9,6 @@ other programs import from it.
 """
 
 import time
-from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -32,6 +31,7 @@ from security.tokens import (
     token_hash,
     verify_token,
 )
+from storage.bounded_cache import BoundedCache
 
 __all__ = [
     "AdminUser",
@@ -89,17 +89,16 @@ Claims = Annotated[dict[str, Any], Depends(token_claims)]
 # -- callers -----------------------------------------------------------------------------------------
 
 
-_uses_written: OrderedDict[str, float] = OrderedDict()
+_uses_written: BoundedCache[str, float] = BoundedCache(REMEMBERED_TOKENS)
 
 
 async def note_use(claims: dict[str, Any]) -> None:
     """Write down that a program's token was used, unless that was done a moment ago, here or by another process."""
     hashed, now = claims["program"], time.monotonic()
-    if now - _uses_written.get(hashed, -USE_WRITTEN_SECONDS) < USE_WRITTEN_SECONDS:
+    written = _uses_written.get(hashed)
+    if written is not None and now - written < USE_WRITTEN_SECONDS:
         return
-    _uses_written[hashed] = now
-    if len(_uses_written) > REMEMBERED_TOKENS:
-        _uses_written.popitem(last=False)
+    _uses_written.put(hashed, now)
     used = datetime.now(UTC)
     values = {"of_token": hashed, "a_while_ago": used - timedelta(seconds=USE_WRITTEN_SECONDS)}
     try:

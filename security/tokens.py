@@ -1,16 +1,15 @@
 """Tokens: signing access tokens, verifying them, and hashing the tokens that are stored."""
 
 import hashlib
-import threading
 import time
 import uuid
-from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from config import settings
 from errors import NotAuthenticated
 from security import signing
+from storage.bounded_cache import BoundedCache
 
 ACCESS_TOKEN = "access"  # noqa: S105  # the name of a kind, not a secret
 PROGRAM_TOKEN_PREFIX = "tp_"  # noqa: S105  # by which a leaked one is recognised
@@ -28,7 +27,17 @@ def create_access_token(data: dict[str, Any], expires_delta: timedelta | None = 
 
 def verify_token(token: str) -> dict[str, Any]:
     """The claims of an access token signed by us and not expired; raises NotAuthenticated."""
-    return _verified.get(token)
+    claims = _verified.get(token)
+    if claims is None:
+        try:
+            claims = signing.verify(token, ACCESS_TOKEN)
+        except signing.InvalidTokenError:
+            raise NotAuthenticated from None
+        _verified.put(token, claims)
+    elif claims["exp"] <= time.time():
+        _verified.drop(token)
+        raise NotAuthenticated
+    return claims
 
 
 def token_hash(token: str) -> str:
@@ -36,37 +45,8 @@ def token_hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-class _VerifiedTokens:
-    """The claims of the tokens seen last: checking a signature costs as much as the rest of a short request."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._claims: OrderedDict[str, dict[str, Any]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, token: str) -> dict[str, Any]:
-        claims = self._claims.get(token)
-        if claims is None:
-            try:
-                claims = signing.verify(token, ACCESS_TOKEN)
-            except signing.InvalidTokenError:
-                raise NotAuthenticated from None
-            with self._lock:
-                self._claims[token] = claims
-                if len(self._claims) > self._size:
-                    self._claims.popitem(last=False)
-        elif claims["exp"] <= time.time():
-            with self._lock:
-                self._claims.pop(token, None)
-            raise NotAuthenticated
-        return claims
-
-    def clear(self) -> None:
-        with self._lock:
-            self._claims.clear()
-
-
-_verified = _VerifiedTokens(REMEMBERED_TOKENS)
+# Checking a signature costs as much as the rest of a short request.
+_verified: BoundedCache[str, dict[str, Any]] = BoundedCache(REMEMBERED_TOKENS)
 
 
 def forget_verified_tokens() -> None:

@@ -6,10 +6,8 @@ as long as the durations differ. Where very many are alike, all of them are read
 """
 
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Callable
 from itertools import accumulate
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from models import duration_counts, owner_counts, tasks
 from services.bulk_numbers import as_text, read_numbers
+from storage.bounded_cache import BoundedCache
 from storage.column_types import MicrosecondsBetween
 from storage.prepared import prepared
 
@@ -67,36 +66,7 @@ _PLACES = prepared(
 )
 
 
-class _Kept:
-    """Figures that were computed, with the version of what they were computed from."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._figures: OrderedDict[int, tuple[int, dict[str, Any]]] = OrderedDict()
-        self._lock = Lock()
-        self.hits = self.misses = 0
-
-    def get(self, key: int, version: int) -> dict[str, Any] | None:
-        kept = self._figures.get(key)
-        if kept is None or kept[0] != version:
-            self.misses += 1
-            return None
-        self.hits += 1
-        return kept[1]
-
-    def put(self, key: int, version: int, figures: dict[str, Any]) -> None:
-        with self._lock:
-            self._figures[key] = (version, figures)
-            self._figures.move_to_end(key)
-            if len(self._figures) > self._size:
-                self._figures.popitem(last=False)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._figures.clear()
-
-
-kept = _Kept(1000)
+kept: BoundedCache[int, dict[str, Any]] = BoundedCache(1000)
 
 
 def get_stats(db: Session, user_id: int) -> dict[str, Any]:
@@ -106,7 +76,7 @@ def get_stats(db: Session, user_id: int) -> dict[str, Any]:
     figures = kept.get(user_id, version)
     if figures is None:
         figures = from_counts(db, user_id) or from_all(db, user_id)
-        kept.put(user_id, version, figures)
+        kept.put(user_id, figures, version)
     return figures
 
 

@@ -20,6 +20,7 @@ from services import preconditions
 from services.paging import PageOf
 from services.tasks import task_query
 from services.tasks.task_query import TASK_COLUMNS, visible_tasks
+from storage.column_types import rfc3339
 from storage.folding import fold
 from storage.prepared import prepared
 
@@ -220,7 +221,7 @@ def assign_task(
 
 
 def _jsonable(value: Any) -> Any:
-    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+    return rfc3339(value) if isinstance(value, datetime) else value
 
 
 def history_values(

@@ -23,6 +23,11 @@ def moment(value: int) -> datetime:
     return _EPOCH + timedelta(microseconds=value)
 
 
+def rfc3339(value: datetime) -> str:
+    """A time in UTC as RFC 3339 writes it, with a `Z`."""
+    return value.isoformat().replace("+00:00", "Z")
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """A time in UTC to the microsecond: `timestamptz` on Postgres, microseconds since 1970 on SQLite.
 

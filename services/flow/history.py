@@ -3,11 +3,9 @@
 Kept in memory for the accounts asked about last, until any of their tasks changes.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -35,6 +33,7 @@ from services.flow.question import Selection
 from services.flow.replay import NEVER, Events, Spells
 from services.flow.statistics import Integers
 from services.tasks.task_query import CONDITIONS
+from storage.bounded_cache import BoundedCache
 
 # How many spells are kept for all accounts together: about 40 bytes each.
 MOST_KEPT = 1_000_000
@@ -232,39 +231,8 @@ def _read(db: Session, selection: Selection) -> Record:
     return Record(ids, created, completed, replay.first_started(spells, ids), status, spells)
 
 
-class _Kept:
-    """The records that were read last, as many as fit."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._records: OrderedDict[Selection, tuple[Any, Record]] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, selection: Selection, version: Any) -> Record | None:
-        with self._lock:
-            kept = self._records.get(selection)
-            if kept is None or kept[0] != version:
-                return None
-            self._records.move_to_end(selection)
-            return kept[1]
-
-    def put(self, selection: Selection, version: Any, record: Record) -> None:
-        with self._lock:
-            self._records[selection] = (version, record)
-            self._records.move_to_end(selection)
-            while len(self._records) > 1 and self._total() > self._size:
-                self._records.popitem(last=False)
-
-    def _total(self) -> int:
-        # An empty record takes room too.
-        return sum(1000 + len(record.spells.task) for _, record in self._records.values())
-
-    def clear(self) -> None:
-        with self._lock:
-            self._records.clear()
-
-
-kept = _Kept(MOST_KEPT)
+# An empty record takes room too.
+kept: BoundedCache[Selection, Record] = BoundedCache(MOST_KEPT, lambda record: 1000 + len(record.spells.task))
 
 
 def _version(db: Session, selection: Selection) -> tuple[int, ...]:
@@ -281,5 +249,5 @@ def read(db: Session, selection: Selection) -> Record:
     record = kept.get(selection, version)
     if record is None:
         record = _read(db, selection)
-        kept.put(selection, version, record)
+        kept.put(selection, record, version)
     return record

@@ -13,7 +13,7 @@ from models import Caller, users
 from schemas.flow import FlowQuery
 from services.flow import periods
 from services.flow.periods import Period
-from storage.column_types import microseconds, moment
+from storage.column_types import microseconds, moment, rfc3339
 
 _USER = select(users.c.id).where(users.c.id == bindparam("user_id"))
 
@@ -52,7 +52,7 @@ class Question:
         """The address of the list of the tasks with any of the statuses, within the times."""
         query: list[tuple[str, Any]] = [*self.owner.items(), *self.selection.filters().items()]
         query += [("status", status) for status in statuses]
-        query += [(name, moment(at).isoformat().replace("+00:00", "Z")) for name, at in times.items()]
+        query += [(name, rfc3339(moment(at))) for name, at in times.items()]
         return f"{self.path}?{urlencode(query)}" if query else self.path
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from services.tasks.csv_cells import formula_free
+from storage.column_types import rfc3339
 
 # The list in an answer that is its table.
 LISTS = ("intervals", "statuses", "tasks")
@@ -58,7 +59,7 @@ def to_csv(answer: Mapping[str, Any], columns: Sequence[str] = ()) -> bytes:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
+        return rfc3339(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     return formula_free(value) if isinstance(value, str) else value

@@ -18,6 +18,7 @@ from services.task_service import history_values
 from services.tasks.csv_cells import formula_free
 from services.tasks.import_files import CSV_COLUMNS
 from services.tasks.task_query import visible_tasks
+from storage.column_types import rfc3339
 from storage.folding import fold
 
 EXPORT_CHUNK = 1000
@@ -134,7 +135,7 @@ def _to_cell(name: str, value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
+        return rfc3339(value)
     if name == "tags":
         value = json.dumps(value, ensure_ascii=False)
     # Numbers and times can't be formulas; an empty text must differ from none.
