@@ -1,28 +1,37 @@
 """Settings from the environment, checked once when the program starts.
 
-Every setting is an environment variable (or a line of a `.env` file in the working directory);
-a secret may also be given as `NAME_FILE`, the path of a file that holds it. The table of docs/settings.md
-lists them all, and a test compares the two.
+Every setting is an environment variable, or a line of a `.env` file in the working directory; each may also be
+given as `NAME_FILE`, the path of a file that holds it (see configuration/sources.py). The table of docs/settings.md lists
+them all, and a test compares the two.
 """
 
-import base64
-import binascii
-import contextlib
 import ipaddress
-import json
-import os
 import re
-import secrets
 import sys
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import EmailStr, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from pydantic.fields import FieldInfo
+from pydantic.networks import validate_email
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from configuration import account_rules, sources
+from configuration.database_url import database_url
+from configuration.signing_keys import kept_key, key_problem, production_key_problem
+from configuration.sources import ConfigurationError
+
+__all__ = [
+    "ConfigurationError",
+    "Settings",
+    "database_url",
+    "key_problem",
+    "load_settings",
+    "mailbox",
+    "settings",
+]
 
 SECRET_SETTINGS = (
     "SECRET_KEY",
@@ -33,41 +42,22 @@ SECRET_SETTINGS = (
     "FIRST_ADMIN_PASSWORD",
     "METRICS_TOKEN",
 )
-MINIMUM_KEY_BYTES = 16
-MINIMUM_PRODUCTION_KEY_BYTES = 32
-WELL_KNOWN_KEYS = frozenset(
-    {
-        "secret",
-        "changeme",
-        "change-me",
-        "your-secret-key",
-        "supersecretkey",
-        "mysecretkey",
-        # The key of FastAPI's own tutorial.
-        "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
-    }
-)
-
-
-class ConfigurationError(Exception):
-    """A setting has a value the program can't start with; the message is one line that names it."""
+MAKE_A_KEY = "make one with `openssl rand -hex 32`"
+LONGEST_SHOWN = 100
 
 
 class Settings(BaseSettings):
     """What can be set, with its default; the names in the environment are these in capitals."""
 
-    model_config = SettingsConfigDict(
-        env_file=".env",
-        env_file_encoding="utf-8",
-        env_ignore_empty=True,
-        extra="ignore",
-        validate_default=True,
-    )
+    model_config = SettingsConfigDict(extra="ignore", validate_default=True)
 
     environment: Literal["development", "production"] = "development"
     data_dir: Path = Path()
-    database_url: str = Field(default_factory=lambda data: f"sqlite:///{data['data_dir'] / 'tasks.db'}")
+    database_url: str = Field(
+        default_factory=lambda data: f"sqlite:///{data.get('data_dir', Path()) / 'tasks.db'}"
+    )
     database_pool_size: int = Field(10, ge=1, le=100)
+    database_prepare: bool = True
     sqlite_synchronous: Literal["FULL", "NORMAL", "EXTRA", "OFF"] = "FULL"
     sqlite_busy_timeout_ms: int = Field(5000, ge=0, le=600_000)
 
@@ -80,7 +70,13 @@ class Settings(BaseSettings):
     require_verified_email: bool = False
     refuse_common_passwords: bool = False
     public_url: str = "http://localhost:8000"
-    first_admin_username: str | None = None
+    root_path: str | None = None
+    first_admin_username: str | None = Field(
+        None,
+        min_length=account_rules.SHORTEST_USERNAME,
+        max_length=account_rules.LONGEST_USERNAME,
+        pattern=account_rules.USERNAME_PATTERN,
+    )
     first_admin_email: EmailStr | None = None
     first_admin_password: SecretStr | None = None
 
@@ -91,8 +87,9 @@ class Settings(BaseSettings):
     smtp_port: int = Field(587, ge=1, le=65535)
     smtp_username: str | None = None
     smtp_password: SecretStr | None = None
-    smtp_from: EmailStr | None = None
+    smtp_from: str | None = None
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_helo_name: str | None = None
     smtp_timeout_seconds: float = Field(10, gt=0, le=120)
     smtp_connections: int = Field(4, ge=1, le=50)
     mail_attempts: int = Field(20, ge=1, le=1000)
@@ -107,6 +104,8 @@ class Settings(BaseSettings):
     retention_audit_days: int | None = Field(None, ge=31)
 
     log_file: Path = Path("app.log")
+    log_file_mb: int = Field(50, ge=0, le=100_000)
+    log_files: int = Field(5, ge=1, le=1000)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 
@@ -119,6 +118,13 @@ class Settings(BaseSettings):
     cors_origins: Annotated[list[str], NoDecode] = []
     request_timeout_seconds: float = Field(60, ge=0, le=3600)
     rate_limit_per_minute: int = Field(0, ge=0, le=1_000_000)
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], *_others: Any, **given: PydanticBaseSettingsSource
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read what the call gives, and then what the environment and the files give."""
+        return given["init_settings"], _Given(settings_cls)
 
     @field_validator("log_level", "sqlite_synchronous", mode="before")
     @classmethod
@@ -146,18 +152,19 @@ class Settings(BaseSettings):
 
     @field_validator("trusted_proxies", "metrics_allowed")
     @classmethod
-    def _networks(cls, value: list[str]) -> list[str]:
-        for part in value:
-            ipaddress.ip_network(part, strict=False)
+    def _as_networks(cls, value: list[str]) -> list[str]:
+        try:
+            _networks(tuple(value))
+        except ValueError:
+            raise ValueError(
+                "must be addresses or networks such as 10.0.0.0/8, separated by commas"
+            ) from None
         return value
 
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, value: list[str]) -> list[str]:
-        for part in value:
-            if not re.fullmatch(r"https?://[^/\s*]+", part):
-                raise ValueError("must be origins such as https://app.example.com, separated by commas")
-        return value
+        return [_origin(part) for part in value]
 
     @field_validator("allowed_hosts")
     @classmethod
@@ -172,34 +179,78 @@ class Settings(BaseSettings):
     @field_validator("public_url")
     @classmethod
     def _public(cls, value: str) -> str:
-        if not re.fullmatch(r"https?://[^\s?#]+", value):
+        if not re.fullmatch(r"https?://[^\s?#]+", value) or _host_and_port(value) is None:
             raise ValueError("must be an address such as https://tasks.example.com")
         return value.rstrip("/")
+
+    @field_validator("root_path")
+    @classmethod
+    def _root(cls, value: str | None) -> str | None:
+        if value is None or not value.strip("/"):
+            return None if value is None else ""
+        if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", value):
+            raise ValueError("must be a path such as /tasks-api")
+        return value.rstrip("/")
+
+    @field_validator("smtp_from")
+    @classmethod
+    def _sender(cls, value: str | None) -> str | None:
+        if value is not None and not _is_address(mailbox(value)[1]):
+            raise ValueError(
+                "must be an address such as tasks@example.com or Task Platform <tasks@example.com>"
+            )
+        return value
+
+    @field_validator("smtp_helo_name")
+    @classmethod
+    def _helo(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9.-]+|\[[A-Za-z0-9.:]+\]", value):
+            raise ValueError("must be a host's name such as tasks.example.com")
+        return value
+
+    @field_validator("first_admin_password")
+    @classmethod
+    def _fit_to_log_in(cls, value: SecretStr | None) -> SecretStr | None:
+        shortest, longest = account_rules.SHORTEST_PASSWORD, account_rules.LONGEST_PASSWORD
+        if value is not None and not shortest <= len(value.get_secret_value()) <= longest:
+            raise ValueError(f"must have {shortest} to {longest} characters")
+        return value
 
     @field_validator("secret_key", "secret_key_previous")
     @classmethod
     def _fit_to_sign(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and (problem := key_problem(value.get_secret_value())):
-            raise ValueError(f"{problem}; make one with `openssl rand -hex 32`")
+            raise ValueError(f"{problem}; {MAKE_A_KEY}")
         return value
 
     @model_validator(mode="after")
-    def _fit_for_production(self) -> "Settings":
-        if self.environment != "production":
-            return self
-        key = self.secret_key.get_secret_value() if self.secret_key else ""
-        if not key:
-            raise ValueError("SECRET_KEY: must be set when ENVIRONMENT is production")
-        if key.lower() in WELL_KNOWN_KEYS or len(set(key)) < 8:
+    def _fit_together(self) -> "Settings":
+        if self.is_production:
+            if self.secret_key is None:
+                raise ValueError("SECRET_KEY: must be set when ENVIRONMENT is production")
+            if problem := production_key_problem(self.secret_key.get_secret_value()):
+                raise ValueError(f"SECRET_KEY: {problem}; {MAKE_A_KEY}")
+            if self.smtp_server and "public_url" not in self.model_fields_set:
+                raise ValueError(
+                    "PUBLIC_URL: must be set when ENVIRONMENT is production and SMTP_SERVER is set: "
+                    "the links in mails begin with it"
+                )
+        if (
+            self.smtp_server
+            and self.smtp_username
+            and not (self.smtp_from or _is_address(self.smtp_username))
+        ):
             raise ValueError(
-                "SECRET_KEY: is a well-known or guessable value; make one with `openssl rand -hex 32`"
+                "SMTP_FROM: must be set, because SMTP_USERNAME is no address that mail could be from"
             )
-        if len(key.encode()) < MINIMUM_PRODUCTION_KEY_BYTES:
-            raise ValueError(
-                f"SECRET_KEY: must have at least {MINIMUM_PRODUCTION_KEY_BYTES} bytes when ENVIRONMENT is production; "
-                "make one with `openssl rand -hex 32`"
-            )
+        if self.root_path and not urlsplit(self.public_url).path:
+            self.public_url += self.root_path
         return self
+
+    @property
+    def root(self) -> str:
+        """The path below which the proxy in front serves this program: `ROOT_PATH`, or that of `PUBLIC_URL`."""
+        return urlsplit(self.public_url).path if self.root_path is None else self.root_path
 
     @property
     def trusted_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
@@ -211,10 +262,35 @@ class Settings(BaseSettings):
         return self.environment == "production"
 
     def signing_key(self) -> str:
-        """The key that tokens are signed with: `SECRET_KEY`, or one made once and kept in `DATA_DIR`."""
+        """The key that tokens are signed with: `SECRET_KEY`, or one made once and kept in `DATA_DIR`.
+
+        Raises ConfigurationError where that can't be made or read.
+        """
         if self.secret_key is not None:
             return self.secret_key.get_secret_value()
-        return _kept_key(self.data_dir)
+        place = self.data_dir.absolute()
+        try:
+            key = kept_key(self.data_dir)
+        except OSError as error:
+            reason = f"the key in {place} can't be made or read: {error.strerror}"
+            raise ConfigurationError(f"DATA_DIR: {reason}") from None
+        if problem := key_problem(key):
+            raise ConfigurationError(
+                f"SECRET_KEY: the key kept in {place / 'secret_key'} {problem}; delete that file"
+            )
+        return key
+
+
+class _Given(PydanticBaseSettingsSource):
+    """What the environment, `.env` and the files that they name say."""
+
+    def get_field_value(self, _field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Leave reading one by one aside: all are found together."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = sources.find([name.upper() for name in self.settings_cls.model_fields])
+        return {name.lower(): value for name, value in found.values.items()}
 
 
 @lru_cache(maxsize=4)
@@ -222,126 +298,88 @@ def _networks(names: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress
     return tuple(ipaddress.ip_network(name, strict=False) for name in names)
 
 
-def key_problem(key: str) -> str | None:
-    """Why a key is not one to sign tokens with, if it is not."""
-    if len(key.encode()) < MINIMUM_KEY_BYTES:
-        return f"must have at least {MINIMUM_KEY_BYTES} bytes"
-    if key[0] == key[-1] and key[0] in "\"'`":
-        return "has quotes around it, which some env files keep: leave them out"
-    # python-jose verifies by what JSON holds, but signs by its text: by any part of a list, for example.
-    if _is_json(key):
-        return "must not be JSON"
-    # A public key is known to everybody: as a shared secret it would let anybody sign.
-    if key.lstrip().startswith(("-----BEGIN", "ssh-", "ecdsa-")):
-        return "must be a secret of its own, not a key or certificate in PEM or SSH form"
-    binary = [key.encode("latin-1", "ignore")]
-    with contextlib.suppress(binascii.Error, ValueError):
-        binary.append(base64.b64decode("".join(key.split()), validate=True))
-    if any(_is_der(each) for each in binary):
-        return "must be a secret of its own, not a key or certificate in DER form"
-    return None
+def mailbox(value: str) -> tuple[str, str]:
+    """The name and the address of `Task Platform <tasks@example.com>`; an address alone has no name."""
+    name, bracket, address = value.strip().rpartition("<")
+    if not bracket:
+        return "", address
+    name = name.strip()
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        name = name[1:-1].replace('\\"', '"')
+    return name, address.removesuffix(">").strip()
 
 
-def _is_json(key: str) -> bool:
-    """Whether the key is JSON as python-jose reads it, which takes numbers for texts."""
+def _is_address(value: str) -> bool:
     try:
-        read = json.loads(key, parse_int=str, parse_float=str)
-    except (ValueError, RecursionError):
+        return validate_email(value)[1] != "" and "<" not in value
+    except ValueError:
         return False
-    return bool(read != key)
 
 
-def _is_der(value: bytes) -> bool:
-    """Whether this is one ASN.1 sequence from its first byte to its last, as keys and certificates are."""
-    if len(value) < 4 or value[0] != 0x30:
-        return False
-    length, size = value[1], 0
-    if length & 0x80:
-        size = length & 0x7F
-        length = int.from_bytes(value[2 : 2 + size], "big")
-    return 0 <= size <= 4 and length == len(value) - 2 - size
-
-
-def database_url(value: str) -> URL:
-    """Read a database URL as people write it; a Postgres one is taken through psycopg."""
+def _host_and_port(value: str) -> tuple[str, int | None] | None:
+    """The host and the port of an address; None where it has no host, or a port that can't be one."""
     try:
-        url = make_url(value)
-    except ArgumentError:
-        raise ValueError(
-            "is not a database URL such as sqlite:///./tasks.db or postgresql://user@host/name"
-        ) from None
-    if url.drivername in {"postgres", "postgresql", "postgresql+psycopg"}:
-        return url.set(drivername="postgresql+psycopg")
-    if url.drivername in {"sqlite", "sqlite+pysqlite"}:
-        if not url.database or url.database == ":memory:":
-            raise ValueError("must name a file: a database in memory is not shared by the program's threads")
-        return url.set(drivername="sqlite")
-    raise ValueError("must begin with sqlite:///, postgres:// or postgresql://")
+        parts = urlsplit(value)
+        return (parts.hostname, parts.port) if parts.hostname else None
+    except ValueError:
+        return None
 
 
-def _kept_key(directory: Path) -> str:
-    """Read the key kept in `directory`, made by whichever process comes first, with mode 0600."""
-    path = directory / "secret_key"
-    try:
-        return _fit_key(path)
-    except FileNotFoundError:
-        directory.mkdir(parents=True, exist_ok=True)
-    # Written whole under another name and then linked: no process ever reads half a key.
-    descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=".secret_key-")
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)
-    finally:
-        os.unlink(temporary)
-    return _fit_key(path)
-
-
-def _fit_key(path: Path) -> str:
-    key = path.read_text().strip()
-    if problem := key_problem(key):
-        raise ConfigurationError(f"SECRET_KEY: the one kept in {path} {problem}; delete it to have one made")
-    return key
-
-
-def _secrets_from_files() -> dict[str, str]:
-    """The values of `NAME_FILE` for each secret `NAME` that is not set itself."""
-    found = {}
-    for name in SECRET_SETTINGS:
-        path = os.environ.get(f"{name}_FILE")
-        if not path:
-            continue
-        if os.environ.get(name):
-            raise ConfigurationError(f"{name}_FILE: {name} is set as well; set only one of the two")
-        try:
-            secret = Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{name}_FILE: cannot read {path}: {error}") from None
-        if not secret.strip("\"'`"):
-            raise ConfigurationError(f"{name}_FILE: {path} is empty")
-        found[name.lower()] = secret
-    return found
+def _origin(value: str) -> str:
+    """An origin as browsers write it: in small letters, without the port that is the scheme's own."""
+    parts = re.fullmatch(r"(https?)://([^/\s*?#@]+)/?", value, re.IGNORECASE)
+    place = _host_and_port(value) if parts else None
+    if parts is None or place is None:
+        raise ValueError("must be origins such as https://app.example.com, separated by commas")
+    scheme, (host, port) = parts[1].lower(), place
+    if not host.isascii():
+        host = host.encode("idna").decode()
+    if ":" in host:
+        host = f"[{host}]"
+    return (
+        f"{scheme}://{host}"
+        if port in (None, {"http": 80, "https": 443}[scheme])
+        else f"{scheme}://{host}:{port}"
+    )
 
 
 def load_settings() -> Settings:
     """Read the settings; raises ConfigurationError with one line that names the wrong one."""
     try:
-        return Settings(**_secrets_from_files())  # type: ignore[arg-type]  # checked by Pydantic
+        return Settings()
     except ValidationError as error:
-        raise ConfigurationError("; ".join(_one_line(problem) for problem in error.errors())) from None
+        hidden = sources.find([name.upper() for name in Settings.model_fields]).from_files
+        # A default that depends on another setting is not to blame for it.
+        problems = [
+            _one_line(problem, hidden)
+            for problem in error.errors()
+            if problem["type"] != "default_factory_not_called"
+        ]
+        raise ConfigurationError("; ".join(problems)) from None
 
 
-def _one_line(problem: Any) -> str:
+def warnings() -> list[str]:
+    """What of the settings is probably not meant as it is, a line each."""
+    found = sources.find([name.upper() for name in Settings.model_fields]).warnings
+    if settings.smtp_server and not (settings.smtp_from or settings.smtp_username):
+        found.append(
+            "SMTP_FROM is not set: mails come from task-platform@localhost, which most servers refuse"
+        )
+    return found
+
+
+def _one_line(problem: Any, hidden: set[str]) -> str:
     """One problem as `NAME: what is wrong`, without the value where it may be a secret."""
     name = ".".join(str(part) for part in problem["loc"][:1]).upper()
     message = problem["msg"].removeprefix("Value error, ")
     if not name:
         return str(message)
-    given = "" if name in SECRET_SETTINGS else f" (it is {problem['input']!r})"
-    return f"{name}: {message}{given}"
+    if name in SECRET_SETTINGS or name in hidden:
+        return f"{name}: {message}"
+    given = repr(problem["input"])
+    return (
+        f"{name}: {message} (it is {given if len(given) <= LONGEST_SHOWN else given[:LONGEST_SHOWN] + '...'})"
+    )
 
 
 def _load_or_exit() -> Settings:

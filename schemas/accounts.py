@@ -5,15 +5,28 @@ from typing import Annotated, Literal
 
 from pydantic import EmailStr, Field
 
+from configuration import account_rules
 from models import Role
 from schemas.common import Answer, Body, Page, Text, Time, Whole
 from security.callers import Scope
 
 Username = Annotated[
     str,
-    Field(min_length=3, max_length=50, pattern=r"^[A-Za-z0-9._-]+$", examples=["ada"]),
+    Field(
+        min_length=account_rules.SHORTEST_USERNAME,
+        max_length=account_rules.LONGEST_USERNAME,
+        pattern=account_rules.USERNAME_PATTERN,
+        examples=["ada"],
+    ),
 ]
-Password = Annotated[Text, Field(min_length=8, max_length=256, examples=["correct horse battery staple"])]
+Password = Annotated[
+    Text,
+    Field(
+        min_length=account_rules.SHORTEST_PASSWORD,
+        max_length=account_rules.LONGEST_PASSWORD,
+        examples=["correct horse battery staple"],
+    ),
+]
 # One that is given to be checked: whatever it is, it is right or wrong.
 GivenPassword = Annotated[Text, Field(max_length=256, examples=["correct horse battery staple"])]
 Email = Annotated[EmailStr, Field(examples=["ada@example.com"])]

@@ -1,16 +1,19 @@
 """Sending mail, by SMTP where a server is set, and saying so in the log where none is."""
 
 import asyncio
+import ipaddress
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
+from urllib.parse import urlsplit
 
 import aiosmtplib
 
-from config import settings
+from config import mailbox, settings
 from logging_config import logger
 
 # A mail takes several commands, and each may take as long as the setting says.
@@ -28,20 +31,33 @@ class Mail:
     message_id: str | None = None
 
 
-def sender() -> str:
-    """Whom mails are from."""
-    return settings.smtp_from or settings.smtp_username or "task-platform@localhost"
+def sender() -> tuple[str, str]:
+    """The name, which may be empty, and the address of the sender of all mail."""
+    return mailbox(settings.smtp_from or settings.smtp_username or "task-platform@localhost")
 
 
 def sender_domain() -> str:
-    """What stands behind the at sign of the ids that mails have."""
-    return sender().rpartition("@")[2] or "localhost"
+    """The domain of the sender, which the ids of mails end with."""
+    return sender()[1].rpartition("@")[2] or "localhost"
+
+
+def helo_name() -> str:
+    """The name that a mail server is greeted with: many relays refuse one that is no full host name."""
+    if settings.smtp_helo_name:
+        return settings.smtp_helo_name
+    host = urlsplit(settings.public_url).hostname or "localhost"
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host if host.isascii() else host.encode("idna").decode()
+    return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
 
 
 def compose(mail: Mail) -> EmailMessage:
     """The mail as it is sent. No title can end a header: what is in one is a single line of printable characters."""
     message = EmailMessage()
-    message["From"] = sender()
+    name, address = sender()
+    message["From"] = Address(one_line(name), addr_spec=address)
     message["To"] = mail.to
     message["Subject"] = one_line(mail.subject)
     message["Date"] = format_datetime(datetime.now(UTC))
@@ -88,6 +104,7 @@ async def mail_server() -> AsyncIterator[MailServer]:
         hostname=settings.smtp_server,
         port=settings.smtp_port,
         username=settings.smtp_username,
+        local_hostname=helo_name(),
         password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
         use_tls=settings.smtp_security == "tls",
         start_tls=settings.smtp_security == "starttls",

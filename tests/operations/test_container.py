@@ -22,7 +22,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from packaging.requirements import Requirement
 
-from config import SECRET_SETTINGS, Settings, database_url
+from config import Settings, database_url
 
 ROOT = Path(__file__).parents[2]
 # Read by the entrypoint and the server, not by the program.
@@ -166,8 +166,17 @@ def test_entrypoint_refuses_a_wrong_migrate_on_start_in_one_line(installed: Path
 
 def test_image_holds_all_of_the_program(installed: Path) -> None:
     left_out = {path for path in tracked_files() if len(path.parts) > 1} - set(build_context())
-    assert {path.parts[0] for path in left_out} <= {".ci", "benchmarks", "deploy", "tests"}
+    assert {path.parts[0] for path in left_out} <= {".ci", "benchmarks", "deploy", "docs", "tests"}
     subprocess.run([sys.executable, "manage.py", "--help"], cwd=installed, check=True, capture_output=True)
+
+
+def test_a_clone_on_windows_keeps_the_line_ends_that_shells_and_programs_read(tmp_path: Path) -> None:
+    tracked_files()
+    command = ["git", "-c", "core.autocrlf=true", "checkout-index", "--all", f"--prefix={tmp_path}/"]
+    subprocess.run(command, cwd=ROOT, check=True)
+    checked_out = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".gz"]
+    assert len(checked_out) > 100
+    assert [path.name for path in checked_out if b"\r\n" in path.read_bytes()] == []
 
 
 def test_image_holds_nothing_but_what_runs() -> None:
@@ -219,7 +228,8 @@ def test_api_starts_after_the_migration_and_the_migration_after_the_database(com
 
 
 def test_image_and_compose_set_only_what_is_a_setting(compose: dict[str, Any]) -> None:
-    known = {name.upper() for name in Settings.model_fields} | {f"{name}_FILE" for name in SECRET_SETTINGS}
+    names = {name.upper() for name in Settings.model_fields}
+    known = names | {f"{name}_FILE" for name in names}
     of_the_image = {"PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "SQLITE_TMPDIR"}
     assert image_environment().keys() <= known | FOR_THE_CONTAINER | of_the_image
     assert compose["services"]["api"]["environment"].keys() <= known | FOR_THE_CONTAINER

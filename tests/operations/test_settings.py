@@ -49,9 +49,11 @@ def test_the_example_file_names_settings_only() -> None:
     assert {name.lower() for name in names} <= set(Settings.model_fields)
 
 
-def start(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Import the settings, as every start of the program does, and print the key."""
-    code = "import config; print(config.settings.signing_key())"
+PRINT_THE_KEY = "import config; print(config.settings.signing_key())"
+
+
+def start(folder: Path, code: str = PRINT_THE_KEY, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Import the settings, as every start of the program does, and print what is asked for."""
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,
@@ -84,6 +86,19 @@ def start(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
         ("TRUSTED_PROXIES", "my-proxy"),
         ("FIRST_ADMIN_EMAIL", "nonsense"),
         ("SECRET_KEY_FILE", "/does/not/exist"),
+        ("SECRET_KEY_FILE", os.devnull),
+        ("SMTP_PORT_FILE", "/"),
+        ("SECRET_KEY", "'kept-by-an-env-file-1234567890'"),
+        ("SECRET_KEY", '["one-key-of-several-1234567890"]'),
+        ("SECRET_KEY", " a-key-with-a-space-before-it-1234"),
+        ("ENVIRONMENT", "Production"),
+        ("FIRST_ADMIN_USERNAME", "two words"),
+        ("FIRST_ADMIN_PASSWORD", "admin"),
+        ("CORS_ORIGINS", "https://app.example.com/path"),
+        ("PUBLIC_URL", "https://:443"),
+        ("ROOT_PATH", "tasks-api"),
+        ("SMTP_FROM", "Task Platform"),
+        ("SMTP_HELO_NAME", "two words"),
     ],
 )
 def test_a_wrong_value_is_refused_in_one_line_that_names_it(
@@ -95,6 +110,9 @@ def test_a_wrong_value_is_refused_in_one_line_that_names_it(
         load_settings()
     assert name in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
+    # Nobody is led to another setting, and no secret is shown.
+    assert re.findall(r"(?:^|; )([A-Z_]+):", str(refused.value)) == [name]
+    assert name not in SECRET_SETTINGS or value not in str(refused.value)
 
 
 def test_a_wrong_value_stops_the_start_with_that_line(tmp_path: Path) -> None:
@@ -185,3 +203,122 @@ def test_a_kept_key_that_is_empty_or_cut_off_is_not_signed_with(
 
 def test_every_secret_is_a_setting() -> None:
     assert {name.lower() for name in SECRET_SETTINGS} <= set(Settings.model_fields)
+
+
+def test_any_setting_may_be_in_a_file_that_the_environment_or_the_env_file_names(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text(f"\ufeffsqlite:///{tmp_path}/other.db\n")
+    (tmp_path / "user").write_text("mailer@example.com\n")
+    (tmp_path / ".env").write_text("\ufeffDATABASE_URL_FILE=url\nsmtp_port=2525\nLOG_LEVEL=\n")
+    code = (
+        "from config import settings as s; print(s.database_url, s.smtp_username, s.smtp_port, s.log_level)"
+    )
+    ended = start(tmp_path, code, SMTP_USERNAME_FILE=str(tmp_path / "user"), SMTP_PORT="25", LOG_LEVEL="")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.split() == [f"sqlite:///{tmp_path}/other.db", "mailer@example.com", "25", "INFO"]
+
+
+def test_a_setting_and_its_file_in_one_place_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("sqlite:///other.db")
+    (tmp_path / ".env").write_text("DATABASE_URL_FILE=url\nDATABASE_URL=sqlite:///a.db\n")
+    ended = start(tmp_path)
+    assert ended.returncode == 1
+    assert "DATABASE_URL_FILE in .env: DATABASE_URL is set as well" in ended.stderr
+    # The environment goes before the file, either way.
+    (tmp_path / ".env").write_text("DATABASE_URL_FILE=url\n")
+    shown = start(
+        tmp_path, "import config; print(config.settings.database_url)", DATABASE_URL="sqlite:///b.db"
+    )
+    assert shown.stdout == "sqlite:///b.db\n"
+
+
+def test_a_value_from_a_file_is_never_shown_whatever_setting_it_was_given_for(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("a-secret-that-was-meant-for-something-else")
+    for name in ("LOG_LEVEL_FILE", "SMTP_PORT_FILE", "TRUSTED_PROXIES_FILE", "ROOT_PATH_FILE"):
+        ended = start(tmp_path, **{name: "key"})
+        assert ended.returncode == 1
+        assert name.removesuffix("_FILE") in ended.stderr
+        assert "meant-for" not in ended.stderr
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", None])
+def test_an_env_file_that_can_not_be_read_is_one_line(tmp_path: Path, content: bytes | None) -> None:
+    if content is None:
+        (tmp_path / ".env").symlink_to(".env")
+    else:
+        (tmp_path / ".env").write_bytes(content)
+    ended = start(tmp_path)
+    assert ended.returncode == 1
+    assert re.fullmatch(r"The program can't start\. \.env: can't be read: .*\n", ended.stderr)
+
+
+def test_a_name_that_is_nearly_a_settings_is_warned_of_and_its_value_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TRUSTED_PROXY=10.0.0.1\nWEB_CONCURRENCY=4\nLISTEN=8000\n")
+    given = {
+        "REGISTRATON_OPEN": "false",
+        "SECRETKEY": "hidden",
+        "SMTP_HOST": "mail",
+        "HOME": "/",
+        "REDIS_PORT": "1",
+    }
+    ended = start(tmp_path, "import config; print(*config.warnings(), sep='\\n')", **given)
+    assert re.findall(
+        r"^(\w+)(?: in \.env)? is no.*?(\w*)(?: may be meant)?$", ended.stdout, re.MULTILINE
+    ) == [
+        ("REGISTRATON_OPEN", "REGISTRATION_OPEN"),
+        ("SECRETKEY", "SECRET_KEY"),
+        ("SMTP_HOST", "SMTP_SERVER"),
+        ("TRUSTED_PROXY", "TRUSTED_PROXIES"),
+        ("WEB_CONCURRENCY", "environment"),
+    ]
+    assert "hidden" not in ended.stdout
+
+
+def test_origins_are_put_as_browsers_write_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "CORS_ORIGINS", "HTTPS://App.Example.COM:443/, http://[::1]:80, https://b\xfccher.example:8443"
+    )
+    assert load_settings().cors_origins == [
+        "https://app.example.com",
+        "http://[::1]",
+        "https://xn--bcher-kva.example:8443",
+    ]
+
+
+def test_mail_in_production_needs_a_public_url_and_a_sender(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    monkeypatch.setenv("SECRET_KEY", os.urandom(32).hex())
+    assert load_settings().smtp_server is None
+    monkeypatch.setenv("SMTP_SERVER", "mail.example.com")
+    with pytest.raises(ConfigurationError, match=r"^PUBLIC_URL: must be set"):
+        load_settings()
+    monkeypatch.setenv("PUBLIC_URL", "https://tasks.example.com/")
+    monkeypatch.setenv("SMTP_USERNAME", "apikey")
+    with pytest.raises(ConfigurationError, match=r"^SMTP_FROM: must be set"):
+        load_settings()
+    monkeypatch.setenv("SMTP_FROM", "Task Platform <tasks@example.com>")
+    assert load_settings().public_url == "https://tasks.example.com"
+
+
+def test_the_root_path_comes_from_the_public_url_and_gets_into_its_links(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PUBLIC_URL", "https://example.com/tasks-api/")
+    assert load_settings().root == "/tasks-api"
+    monkeypatch.setenv("ROOT_PATH", "/")
+    assert load_settings().root == ""
+    monkeypatch.setenv("ROOT_PATH", "/other/")
+    monkeypatch.setenv("PUBLIC_URL", "https://example.com")
+    assert (load_settings().root, load_settings().public_url) == ("/other", "https://example.com/other")
+
+
+def test_a_key_that_can_not_be_made_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "secret_key").touch()
+    (tmp_path / "file").touch()
+    for place in (".", "file"):
+        ended = start(tmp_path, DATA_DIR=place)
+        assert ended.stderr.splitlines()[-1].startswith(
+            "configuration.sources.ConfigurationError: DATA_DIR: the key in "
+        )

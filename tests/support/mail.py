@@ -14,7 +14,7 @@ from benchmarks.servers import free_port
 
 
 class MailCatcher:
-    """The server: `mails` are the ones it took; a `refusal` is what it says of those that it `refused`."""
+    """The server: `mails` are the ones it took, `greetings` the names it was greeted with; a `refusal` is what it says of those that it `refused`."""
 
     def __init__(self, port: int, **options: Any) -> None:
         self.port = port
@@ -22,6 +22,7 @@ class MailCatcher:
         self.mails: list[EmailMessage] = []
         self.refused: list[EmailMessage] = []
         self.connections = 0
+        self.greetings: list[str] = []
         self.refusal: str | None = None
         self.delay = 0.0
         self._arrived = threading.Condition()
@@ -32,6 +33,7 @@ class MailCatcher:
         self, _server: Any, session: Any, _envelope: Any, hostname: str, responses: list[str]
     ) -> list[str]:
         self.connections += 1
+        self.greetings.append(hostname)
         session.host_name = hostname
         return responses
 

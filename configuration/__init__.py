@@ -1,0 +1,1 @@
+"""Where the values of settings come from, and the rules that they are checked by."""

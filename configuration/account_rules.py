@@ -1,0 +1,5 @@
+"""The bounds of usernames and passwords, for the schemas and for the settings of the first admin."""
+
+SHORTEST_USERNAME, LONGEST_USERNAME = 3, 50
+USERNAME_PATTERN = r"^[A-Za-z0-9._-]+$"
+SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 256

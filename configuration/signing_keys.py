@@ -1,0 +1,108 @@
+"""The key that signs tokens: which ones are fit for that, and the one that is made where none is set."""
+
+import base64
+import binascii
+import contextlib
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+MINIMUM_KEY_BYTES = 16
+MINIMUM_PRODUCTION_KEY_BYTES = 32
+WELL_KNOWN_KEYS = frozenset(
+    {
+        "secret",
+        "changeme",
+        "change-me",
+        "your-secret-key",
+        "supersecretkey",
+        "mysecretkey",
+        # The key of FastAPI's own tutorial.
+        "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+    }
+)
+QUOTES = ("'", '"', "`", "\N{LEFT DOUBLE QUOTATION MARK}", "\N{RIGHT DOUBLE QUOTATION MARK}")
+
+
+def key_problem(key: str) -> str | None:
+    """The reason why a key is not fit to sign tokens; None for a good key."""
+    for is_unfit, problem in _UNFIT:
+        if is_unfit(key):
+            return problem
+    return None
+
+
+def production_key_problem(key: str) -> str | None:
+    """The reason why a key that is fit to sign is too easy to guess for production."""
+    if key.lower() in WELL_KNOWN_KEYS or len(set(key)) < 8:
+        return "is a well-known or guessable value"
+    if len(key.encode()) < MINIMUM_PRODUCTION_KEY_BYTES:
+        return f"must have at least {MINIMUM_PRODUCTION_KEY_BYTES} bytes when ENVIRONMENT is production"
+    return None
+
+
+def _is_json(key: str) -> bool:
+    """Whether python-jose would read the key as JSON, and take it apart; a number stays the text that it is."""
+    try:
+        return bool(json.loads(key, parse_int=str, parse_float=str, parse_constant=str) != key)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _is_der(value: bytes) -> bool:
+    """Whether this is one ASN.1 sequence from its first byte to its last, as keys and certificates are."""
+    if len(value) < 4 or value[0] != 0x30:
+        return False
+    length, size = value[1], 0
+    if length & 0x80:
+        size = length & 0x7F
+        length = int.from_bytes(value[2 : 2 + size], "big")
+    return 0 <= size <= 4 and length == len(value) - 2 - size
+
+
+def _is_der_in_text(key: str) -> bool:
+    binary = [key.encode("latin-1", "ignore")]
+    with contextlib.suppress(binascii.Error, ValueError):
+        binary.append(base64.b64decode("".join(key.split()), validate=True))
+    return any(_is_der(each) for each in binary)
+
+
+_UNFIT: tuple[tuple[Callable[[str], bool], str], ...] = (
+    (lambda key: len(key.encode()) < MINIMUM_KEY_BYTES, f"must have at least {MINIMUM_KEY_BYTES} bytes"),
+    (
+        lambda key: key.startswith(QUOTES) or key.endswith(QUOTES),
+        "must not begin or end with a quotation mark: Docker's env files keep the quotes around a value",
+    ),
+    (lambda key: key != key.strip(), "must not begin or end with a space"),
+    (_is_json, "must not be JSON: each part of a list would count as a key of its own"),
+    # A public key is known to everybody: as a shared secret it would let anybody sign.
+    (
+        lambda key: key.startswith(("-----BEGIN", "ssh-", "ecdsa-")),
+        "must be a secret of its own, not a key or certificate in PEM or SSH form",
+    ),
+    (_is_der_in_text, "must be a secret of its own, not a key or certificate in DER form"),
+)
+
+
+def kept_key(directory: Path) -> str:
+    """The key kept in `directory`, which the first process to ask makes, with mode 0600; raises OSError."""
+    path = directory / "secret_key"
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        directory.mkdir(parents=True, exist_ok=True)
+    # Written whole under another name and then linked: no process ever reads half a key.
+    descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=".secret_key-")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        os.unlink(temporary)
+    return path.read_text().strip()

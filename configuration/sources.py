@@ -1,0 +1,123 @@
+"""The values of settings as they are given: in the environment, in `.env`, and in the files that either names.
+
+Each setting `NAME` may be given as `NAME_FILE` instead, the path of a file that holds its value. The environment goes
+before `.env`. A name that is nearly a setting's leads to a warning, because its value would be ignored silently.
+"""
+
+import difflib
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+DOTENV = ".env"
+# Read by the entry point of the image and by uvicorn, from the environment alone.
+OF_THE_SERVER = ("PORT", "WEB_CONCURRENCY", "MIGRATE_ON_START")
+# Set by platforms and other programs: they resemble a setting by chance.
+NOT_OURS = frozenset({"SQLITE_TMPDIR", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_USER"})
+# Names that other programs have for the same things, and that resemble ours too little.
+OTHER_NAMES = {
+    "SMTP_HOST": "SMTP_SERVER",
+    "SMTP_USER": "SMTP_USERNAME",
+    "SMTP_PASS": "SMTP_PASSWORD",
+    "SMTP_TLS": "SMTP_SECURITY",
+    "MAIL_FROM": "SMTP_FROM",
+    "DB_URL": "DATABASE_URL",
+    "BASE_URL": "PUBLIC_URL",
+    "CORS_ALLOWED_ORIGINS": "CORS_ORIGINS",
+    "ALLOWED_ORIGINS": "CORS_ORIGINS",
+    "FORWARDED_ALLOW_IPS": "TRUSTED_PROXIES",
+}
+LIKENESS = 0.84
+
+
+class ConfigurationError(Exception):
+    """A setting has a value the program can't start with; the message is one line that names it."""
+
+
+@dataclass
+class Found:
+    """The values that were found, by the name of the setting, and what the operator should know."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    # Values that came from files: they may be secrets, whatever setting they were given for.
+    from_files: set[str] = field(default_factory=set)
+    warnings: list[str] = field(default_factory=list)
+
+
+def find(names: Collection[str], environment: Mapping[str, str] | None = None) -> Found:
+    """Find the values of these settings (names in capitals); raises ConfigurationError."""
+    found = Found()
+    places = {
+        "": _in_capitals(os.environ if environment is None else environment),
+        f" in {DOTENV}": _in_capitals(_read_dotenv(Path(DOTENV))),
+    }
+    for place, given in places.items():
+        for name in names:
+            if name not in found.values:
+                _take(name, given, place, found)
+        found.warnings += _near_misses(given, names, place)
+    ignored = [
+        name for name in OF_THE_SERVER if places[f" in {DOTENV}"].get(name) and not places[""].get(name)
+    ]
+    found.warnings += [f"{name} in {DOTENV} is not read: set it in the environment" for name in ignored]
+    return found
+
+
+def _in_capitals(given: Mapping[str, str | None]) -> dict[str, str]:
+    # An empty value is none.
+    return {name.upper(): value for name, value in given.items() if value}
+
+
+def _take(name: str, given: Mapping[str, str], place: str, found: Found) -> None:
+    """Note the value of one setting, where it is given in this place, itself or by its file."""
+    path = given.get(f"{name}_FILE")
+    if path is None:
+        if name in given:
+            found.values[name] = given[name]
+        return
+    if name in given:
+        raise ConfigurationError(f"{name}_FILE{place}: {name} is set as well; set only one of the two")
+    found.values[name] = _content(f"{name}_FILE{place}", Path(path))
+    found.from_files.add(name)
+
+
+def _content(setting: str, path: Path) -> str:
+    try:
+        content = path.read_text(encoding="utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{setting}: cannot read {path}: it is not UTF-8 text") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no path can be like that"
+        raise ConfigurationError(f"{setting}: cannot read {path}: {reason}") from None
+    if not content.strip("\"'`"):
+        raise ConfigurationError(f"{setting}: {path} is empty")
+    return content
+
+
+def _read_dotenv(path: Path) -> Mapping[str, str | None]:
+    try:
+        # Virtual environments are called so too.
+        if path.is_dir():
+            return {}
+        with path.open(encoding="utf-8-sig") as lines:
+            return dotenv_values(stream=lines)
+    except FileNotFoundError:
+        return {}
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path}: can't be read: it is not UTF-8 text") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from None
+
+
+def _near_misses(given: Collection[str], names: Collection[str], place: str) -> list[str]:
+    """A warning for each name that nearly is a setting's."""
+    known = {*names, *(f"{name}_FILE" for name in names), *OF_THE_SERVER}
+    warnings = []
+    for name in sorted(set(given) - known - NOT_OURS):
+        meant = OTHER_NAMES.get(name) or next(iter(difflib.get_close_matches(name, known, 1, LIKENESS)), None)
+        if meant is not None:
+            warnings.append(f"{name}{place} is no setting and is ignored: {meant} may be meant")
+    return warnings
