@@ -31,14 +31,38 @@ TaskStatus = Literal["pending", "in_progress", "completed"]
 STATUSES: tuple[TaskStatus, ...] = get_args(TaskStatus)
 Role = Literal["admin", "member"]
 ROLES: tuple[Role, ...] = get_args(Role)
-NOTIFICATION_KINDS = ("created", "completed", "assigned", "due_soon", "overdue")
+NotificationKind = Literal[
+    "created", "completed", "assigned", "due_soon", "overdue", "added_to_project", "mentioned", "commented"
+]
+NOTIFICATION_KINDS: tuple[str, ...] = get_args(NotificationKind)
+# The kinds of history that tell what happened to a task; the other kinds tell of comments, projects and members.
+TaskHistoryKind = Literal[
+    "created",
+    "updated",
+    "status_changed",
+    "state_changed",
+    "assigned",
+    "moved",
+    "blocked",
+    "unblocked",
+    "deleted",
+    "imported",
+]
+TASK_KINDS: tuple[str, ...] = get_args(TaskHistoryKind)
+COMMENT_KINDS = ("comment_created", "comment_updated", "comment_deleted")
+PROJECT_KINDS = ("project_created", "project_updated", "project_deleted")
+MEMBER_KINDS = ("member_added", "member_updated", "member_removed")
+HISTORY_KINDS = (*TASK_KINDS, *COMMENT_KINDS, *PROJECT_KINDS, *MEMBER_KINDS)
 NOTIFICATION_STATES = ("waiting", "mail", "digest", "delivered", "failed")
 # How mails come: each by itself, all of a day in one, or not at all.
 DELIVERIES = ("at_once", "daily", "never")
 HIGHEST_PRIORITY = 4
-TITLE_LENGTH = 200
-DESCRIPTION_LENGTH = 10_000
+TITLE_LENGTH = 500
+DESCRIPTION_LENGTH = 65_536
 PROJECT_LENGTH = 100
+STATE_KEY_LENGTH = 30
+REQUEST_ID_LENGTH = 128
+BLOCKED_REASON_LENGTH = 500
 LARGEST_ID = 2**63 - 1
 
 
@@ -79,6 +103,27 @@ Index("uq_users_email", func.lower(User.email), unique=True).ddl_if(dialect="sql
 Index("uq_users_email", func.lower(collate(User.email, "C")), unique=True).ddl_if(dialect="postgresql")
 
 
+# The indexes of the tasks in projects, one for each order and one for each way through the workflow. They are
+# partial, so that a private task costs nothing.
+IN_PROJECT = where("project_id IS NOT NULL")
+BY_PROJECT = {
+    "created_at": ("project_id", "created_at", "id", "due_at", "completed_at", "priority"),
+    "updated_at": ("project_id", "updated_at", "id"),
+    "due_at": ("project_id", "due_at", "id"),
+    "completed_at": ("project_id", "completed_at", "id"),
+    "title": ("project_id", "title_folded", "id"),
+    "priority": ("project_id", "priority", "id"),
+    "id": ("project_id", "id"),
+    "state": ("project_id", "state", "created_at", "id"),
+    "status": ("project_id", "status", "created_at", "id", "completed_at"),
+}
+# A blocked task says why, and is not completed.
+BLOCKED = (
+    "(blocked_at IS NULL) = (blocked_reason IS NULL) AND (blocked_at IS NULL OR status <> 'completed')"
+    f" AND length(blocked_reason) BETWEEN 1 AND {BLOCKED_REASON_LENGTH}"
+)
+
+
 class Task(Base):
     """A piece of work, with its owner."""
 
@@ -90,6 +135,8 @@ class Task(Base):
         CheckConstraint(f"priority BETWEEN 0 AND {HIGHEST_PRIORITY}", name="priority"),
         CheckConstraint(f"length(project) BETWEEN 1 AND {PROJECT_LENGTH}", name="project_length"),
         CheckConstraint("(status = 'completed') = (completed_at IS NOT NULL)", name="completed_at"),
+        CheckConstraint("(project_id IS NULL) = (state IS NULL)", name="state"),
+        CheckConstraint(BLOCKED, name="blocked"),
         # With what lists are filtered by, so that whoever walks along it need not look at every task.
         Index(
             "ix_tasks_user_id_created_at",
@@ -109,6 +156,23 @@ class Task(Base):
         Index("ix_tasks_title_folded", "title_folded", "id"),
         # Reminders look here, and so do lists of everybody's tasks by the time they are due.
         Index("ix_tasks_due_at", "due_at", "id", **where("due_at IS NOT NULL")),
+        Index(
+            "ix_tasks_user_id_state", *("user_id", "state", "created_at", "id"), **where("state IS NOT NULL")
+        ),
+        Index(
+            "ix_tasks_user_id_blocked",
+            *("user_id", "created_at", "id"),
+            **where("blocked_at IS NOT NULL"),
+        ),
+        *(
+            Index(f"ix_tasks_project_id_{name}", *columns, **IN_PROJECT)
+            for name, columns in BY_PROJECT.items()
+        ),
+        Index(
+            "ix_tasks_project_id_blocked",
+            *("project_id", "created_at", "id"),
+            **where("project_id IS NOT NULL AND blocked_at IS NOT NULL"),
+        ),
         {"sqlite_autoincrement": True},
     )
 
@@ -131,6 +195,14 @@ class Task(Base):
     completed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     # Counts the changes; the ETag is made of it.
     version: Mapped[int] = mapped_column(BigInteger, default=1)
+    # The shared project that the task belongs to; a task without one is its owner's alone.
+    project_id: Mapped[int | None] = mapped_column(
+        ForeignKey("projects.id", ondelete="RESTRICT"), type_=BigInteger
+    )
+    # The key of one of the project's states; without a project the status stands for it.
+    state: Mapped[str | None] = mapped_column(String(STATE_KEY_LENGTH))
+    blocked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    blocked_reason: Mapped[str | None] = mapped_column(String(BLOCKED_REASON_LENGTH))
 
 
 class TaskTag(Base):
@@ -140,6 +212,11 @@ class TaskTag(Base):
     __table_args__ = (
         Index("ix_task_tags_task_id", "task_id"),
         Index("ix_task_tags_tag", "tag", "created_at", "task_id"),
+        Index(
+            "ix_task_tags_project_id",
+            *("project_id", "tag", "created_at", "task_id"),
+            **where("project_id IS NOT NULL"),
+        ),
         {"sqlite_with_rowid": False},
     )
 
@@ -151,20 +228,22 @@ class TaskTag(Base):
     task_id: Mapped[int] = mapped_column(
         ForeignKey("tasks.id", ondelete="CASCADE"), type_=BigInteger, primary_key=True
     )
+    project_id: Mapped[int | None] = mapped_column(BigInteger)
 
 
 # Of a row of the history: the task leaves its owner, who may be the last.
 LEFT_OWNER = "previous_owner_id IS NOT NULL AND (owner_id IS NULL OR owner_id <> previous_owner_id)"
 
 
+LEFT_PROJECT = "previous_project_id IS NOT NULL AND (project_id IS NULL OR project_id <> previous_project_id)"
+
+
 class TaskHistory(Base):
-    """One change of one task; only ever added to, in the transaction that made the change."""
+    """One change of a task, comment, project or member; only ever added to, in the transaction of the change."""
 
     __tablename__ = "task_history"
     __table_args__ = (
-        CheckConstraint(
-            "kind IN ('created', 'updated', 'status_changed', 'assigned', 'deleted', 'imported')", name="kind"
-        ),
+        CheckConstraint(one_of("kind", HISTORY_KINDS), name="kind"),
         Index("ix_task_history_task_id", "task_id", "id"),
         # All that flow figures are made of: they are read from this index alone.
         Index(
@@ -173,18 +252,28 @@ class TaskHistory(Base):
             *("task_created_at", "task_completed_at"),
         ),
         Index("ix_task_history_previous_owner_id", "previous_owner_id", "task_id", **where(LEFT_OWNER)),
+        # The same for a project.
+        Index(
+            "ix_task_history_project_id",
+            *("project_id", "created_at", "id", "task_id", "status", "previous_status", "state"),
+            *("previous_state", "previous_project_id", "task_created_at", "task_completed_at"),
+            **where("project_id IS NOT NULL"),
+        ),
+        Index("ix_task_history_previous_project_id", "previous_project_id", "task_id", **where(LEFT_PROJECT)),
         {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
-    # No foreign keys: the history outlives the task and the people.
-    task_id: Mapped[int] = mapped_column(BigInteger)
+    # No foreign keys: the history outlives the task, the project and the people.
+    # None for a row that tells of a project or a member.
+    task_id: Mapped[int | None] = mapped_column(BigInteger)
     actor_id: Mapped[int] = mapped_column(BigInteger)
-    kind: Mapped[str] = mapped_column(String(14))
+    kind: Mapped[str] = mapped_column(String(20))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     # {"field": {"from": ..., "to": ...}}; as json, for jsonb would put the fields in another order.
     changes: Mapped[dict[str, Any]] = mapped_column(JSON)
-    # Owner and status after the change (of a deleted task: none), and before it where they differ.
+    # Owner and status after the change (of a deleted task: none), and before it. A row that tells of a member has
+    # the member for owner: after `member_added` and `member_updated`, before `member_removed`.
     owner_id: Mapped[int | None] = mapped_column(BigInteger)
     status: Mapped[str | None] = mapped_column(String(11))
     previous_owner_id: Mapped[int | None] = mapped_column(BigInteger)
@@ -192,6 +281,17 @@ class TaskHistory(Base):
     # Of a task that is made or imported: when it began and, of one that came in completed, when it was.
     task_created_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     task_completed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # The project and the state in it, after the change and before it; none without a project.
+    project_id: Mapped[int | None] = mapped_column(BigInteger)
+    previous_project_id: Mapped[int | None] = mapped_column(BigInteger)
+    state: Mapped[str | None] = mapped_column(String(STATE_KEY_LENGTH))
+    previous_state: Mapped[str | None] = mapped_column(String(STATE_KEY_LENGTH))
+    # The request that made the change; none for a command on the machine.
+    request_id: Mapped[str | None] = mapped_column(String(REQUEST_ID_LENGTH))
+    # The task after the change, of a deleted task before it; none in rows that are older than this column.
+    snapshot: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    # The comment, the project or the member that the row tells of.
+    subject: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class OwnerCount(Base):
@@ -299,8 +399,9 @@ class Notification(Base):
     id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger)
     kind: Mapped[str] = mapped_column(String(20))
-    task_id: Mapped[int] = mapped_column(BigInteger)
-    task_title: Mapped[str] = mapped_column(String(TITLE_LENGTH))
+    # None for what tells of no task.
+    task_id: Mapped[int | None] = mapped_column(BigInteger)
+    task_title: Mapped[str | None] = mapped_column(String(TITLE_LENGTH))
     actor_id: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     # Of a reminder: when the task is due, which is what it reminds of.
@@ -313,6 +414,10 @@ class Notification(Base):
     next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_error: Mapped[str | None] = mapped_column(Text)
+    # The project that the account was added to, with its name at that time.
+    project_id: Mapped[int | None] = mapped_column(BigInteger)
+    project_name: Mapped[str | None] = mapped_column(String(PROJECT_LENGTH))
+    comment_id: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class NotificationPreference(Base):
@@ -337,6 +442,11 @@ for _column in (Task.due_at, Task.completed_at):
         f"ix_tasks_user_id_period_{_column.key}",
         *(Task.user_id, Period(Task.created_at), _column),
         **where(f"{_column.key} IS NOT NULL"),
+    )
+    Index(
+        f"ix_tasks_project_id_period_{_column.key}",
+        *(Task.project_id, Period(Task.created_at), _column),
+        **where(f"project_id IS NOT NULL AND {_column.key} IS NOT NULL"),
     )
 # How long each took, for finding the median.
 Index(

@@ -19,9 +19,12 @@ class AccountExport(Answer):
     account_links: Annotated[Rows, Field(description="Links that were mailed and are still good")]
     account_mails: Annotated[Rows, Field(description="Mails about the account that are not sent yet")]
     known_addresses: Rows
+    projects: Annotated[Rows, Field(description="The projects that the caller made")]
+    project_members: Annotated[Rows, Field(description="The caller's places in projects")]
     notification_preferences: Rows
     tasks: Rows
     task_history: Annotated[Rows, Field(description="What the caller did, and what was done to their tasks")]
+    task_comments: Annotated[Rows, Field(description="What the caller said about tasks")]
     notifications: Rows
     audit_events: Annotated[Rows, Field(description="What the caller did, and what was done to the account")]
     idempotency_keys: Annotated[

@@ -8,10 +8,12 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from models import (
+    BLOCKED_REASON_LENGTH,
     DESCRIPTION_LENGTH,
     HIGHEST_PRIORITY,
     LARGEST_ID,
     PROJECT_LENGTH,
+    STATE_KEY_LENGTH,
     TITLE_LENGTH,
 )
 
@@ -89,6 +91,12 @@ Title = Annotated[
 Description = Annotated[Text, Field(max_length=DESCRIPTION_LENGTH, examples=["Two pages, with figures"])]
 # What a client sends as a whole number: every `int` in a body is one.
 Whole = Annotated[int, BeforeValidator(_whole)]
+BlockedReason = Annotated[
+    Text,
+    Field(min_length=1, max_length=BLOCKED_REASON_LENGTH, examples=["Waits for the figures"]),
+    AfterValidator(_not_blank),
+]
+StateKey = Annotated[Text, Field(min_length=1, max_length=STATE_KEY_LENGTH, examples=["review"])]
 Priority = Annotated[Whole, Field(ge=0, le=HIGHEST_PRIORITY, examples=[2])]
 # Measured as they are kept.
 Name = Annotated[Text, AfterValidator(tidy)]

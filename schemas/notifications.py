@@ -5,23 +5,26 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models import NotificationKind
 from schemas.common import Answer, Body
 
-Kind = Literal["created", "completed", "assigned", "due_soon", "overdue"]
 Delivery = Literal["at_once", "daily", "never"]
 
 
 class NotificationRead(Answer):
-    """Something that happened to one of the caller's tasks."""
+    """Something that the caller was told: of a task, of a comment on it, or of a project."""
 
     id: int
-    kind: Kind
-    task_id: int
-    task_title: str = Field(description="As it was then")
+    kind: NotificationKind
+    task_id: int | None
+    task_title: str | None = Field(description="As it was then")
     actor_id: int = Field(description="Who did it; of a reminder the owner")
     created_at: datetime
     due_at: datetime | None = Field(description="Of a reminder: when the task is due")
     read_at: datetime | None
+    project_id: int | None = Field(description="The project that the caller was added to")
+    project_name: str | None = Field(description="As it was then")
+    comment_id: int | None
 
 
 class CursorPage(BaseModel):
@@ -56,6 +59,9 @@ class Preferences(Answer):
     assigned: Delivery
     due_soon: Delivery
     overdue: Delivery
+    added_to_project: Delivery
+    mentioned: Delivery
+    commented: Delivery
 
 
 class PreferencesUpdate(Body):
@@ -66,6 +72,9 @@ class PreferencesUpdate(Body):
     assigned: Delivery | None = None
     due_soon: Delivery | None = None
     overdue: Delivery | None = None
+    added_to_project: Delivery | None = None
+    mentioned: Delivery | None = None
+    commented: Delivery | None = None
 
 
 class FailedNotification(Answer):
@@ -73,8 +82,8 @@ class FailedNotification(Answer):
 
     id: int
     user_id: int
-    kind: Kind
-    task_id: int
+    kind: NotificationKind
+    task_id: int | None
     created_at: datetime
     attempts: int
     last_error: str | None

@@ -5,16 +5,25 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from models import HIGHEST_PRIORITY, LARGEST_ID, PROJECT_LENGTH, TITLE_LENGTH, TaskStatus
+from models import (
+    HIGHEST_PRIORITY,
+    LARGEST_ID,
+    PROJECT_LENGTH,
+    TITLE_LENGTH,
+    TaskHistoryKind,
+    TaskStatus,
+)
 from schemas.common import (
     TAG_LENGTH,
     Answer,
+    BlockedReason,
     Body,
     Description,
     Name,
     Page,
     Priority,
     Project,
+    StateKey,
     Tags,
     Text,
     Time,
@@ -54,6 +63,10 @@ class TaskUpdate(Body):
     updated_at: Annotated[Time | None, Field(description="Read-only")] = None
     completed_at: Annotated[Time | None, Field(description="Read-only")] = None
     user_id: Annotated[Whole | None, Field(description="Read-only: see assign")] = None
+    state: Annotated[str | None, Field(description="Read-only")] = None
+    project_id: Annotated[Whole | None, Field(description="Read-only")] = None
+    blocked_at: Annotated[Time | None, Field(description="Read-only")] = None
+    blocked_reason: Annotated[str | None, Field(description="Read-only")] = None
 
 
 class TaskRead(Answer):
@@ -63,10 +76,19 @@ class TaskRead(Answer):
     title: Annotated[str, Field(examples=["Write the report"])]
     description: Annotated[str | None, Field(examples=["Two pages, with figures"])]
     status: TaskStatus
+    state: Annotated[
+        str,
+        Field(
+            description="A key of its project's states; without a project its status", examples=["pending"]
+        ),
+    ]
     priority: Annotated[int, Field(examples=[2])]
-    project: Annotated[str, Field(examples=["Research"])]
+    project: Annotated[str, Field(description="A label; in a shared project its name", examples=["Research"])]
+    project_id: Annotated[int | None, Field(description="The shared project it belongs to")]
     tags: Annotated[list[str], Field(examples=[["writing"]])]
     due_at: datetime | None
+    blocked_at: datetime | None
+    blocked_reason: str | None
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None
@@ -74,7 +96,7 @@ class TaskRead(Answer):
 
 
 class TaskImport(Body):
-    """A task with its past; `id` and `user_id` are taken, so that an export can be read, and not used."""
+    """A task with its past; `id`, `user_id` and `project_id` are taken, so that an export can be read."""
 
     title: Title
     description: Description | None = None
@@ -86,8 +108,14 @@ class TaskImport(Body):
     created_at: Time | None = None
     updated_at: Time | None = None
     completed_at: Time | None = None
+    blocked_at: Time | None = None
+    blocked_reason: BlockedReason | None = None
+    state: Annotated[StateKey | None, Field(description="An unknown one: the first that has the status")] = (
+        None
+    )
     id: Annotated[Any, Field(description="Not used", examples=["TASK-1"])] = None
     user_id: Annotated[Any, Field(description="Not used", examples=[1])] = None
+    project_id: Annotated[Any, Field(description="Not used: see the parameter", examples=[1])] = None
 
 
 class Imported(Answer):
@@ -102,7 +130,7 @@ class HistoryEntry(Answer):
 
     id: Annotated[int, Field(examples=[1])]
     task_id: Annotated[int, Field(examples=[1])]
-    kind: Literal["created", "updated", "status_changed", "assigned", "deleted", "imported"]
+    kind: TaskHistoryKind
     created_at: Annotated[datetime, Field(description="When it was changed")]
     actor_id: Annotated[int, Field(description="Who changed it", examples=[1])]
     changes: Annotated[

@@ -10,21 +10,12 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from errors import NotFound
 from models import LARGEST_ID, Caller, notification_preferences, notifications, users
+from schemas.notifications import NotificationRead
+from services.delivery.kinds import USUAL
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from storage.column_types import microseconds, moment
 
-# How each kind comes by mail unless its owner says otherwise.
-USUAL: dict[str, str] = {
-    "created": "never",
-    "completed": "at_once",
-    "assigned": "at_once",
-    "due_soon": "at_once",
-    "overdue": "at_once",
-}
-COLUMNS = tuple(
-    notifications.c[name]
-    for name in ("id", "kind", "task_id", "task_title", "actor_id", "created_at", "due_at", "read_at")
-)
+COLUMNS = tuple(notifications.c[name] for name in NotificationRead.model_fields)
 
 _OWN = select(*COLUMNS).where(notifications.c.user_id == bindparam("user_id"))
 _ONE = _OWN.where(notifications.c.id == bindparam("notification_id"))

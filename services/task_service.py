@@ -9,34 +9,20 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Executable, Select, bindparam, delete, insert, select, update
+from sqlalchemy import Executable, Select, bindparam, delete, insert, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from database import AnyRow
 from errors import Forbidden, InvalidInput, NotFound
-from models import Caller, notifications, task_history, tasks, users
+from models import TASK_KINDS, Caller, notifications, task_history, tasks, users
 from schemas.tasks import TaskFilters
 from services import preconditions
 from services.paging import PageOf
-from services.tasks import task_query
-from services.tasks.task_query import TASK_COLUMNS, visible_tasks
-from storage.column_types import rfc3339
+from services.tasks import fields, history, task_query
+from services.tasks.fields import TASK_COLUMNS
+from services.tasks.task_query import visible_tasks
 from storage.folding import fold
 from storage.prepared import prepared
-
-READ_ONLY_FIELDS = ("id", "created_at", "updated_at", "completed_at", "user_id")
-CLEARABLE_FIELDS = ("description", "due_at")
-HISTORY_FIELDS = (
-    "title",
-    "description",
-    "status",
-    "priority",
-    "project",
-    "tags",
-    "due_at",
-    "completed_at",
-    "user_id",
-)
 
 
 def task_not_found() -> NotFound:
@@ -90,7 +76,11 @@ _HISTORY = prepared(
         task_history.c.actor_id,
         task_history.c.changes,
     )
-    .where(task_history.c.task_id == bindparam("task_id"))
+    .where(
+        task_history.c.task_id == bindparam("task_id"),
+        # Comments have rows of their own there.
+        task_history.c.kind.in_([literal_column(repr(kind)) for kind in TASK_KINDS]),
+    )
     .order_by(task_history.c.id)
 )
 _INSERT = prepared(insert(tasks).returning(*TASK_COLUMNS))
@@ -113,7 +103,7 @@ def create_task(db: Session, user: Caller, values: Mapping[str, Any]) -> AnyRow:
             "version": 1,
         },
     ).one()
-    add_history(db, user, now, "created", before=None, after=row)
+    history.add(db, user, now, "created", before=None, after=row)
     notify(db, user, now, "created", row)
     if row.status == "completed":
         notify(db, user, now, "completed", row)
@@ -141,15 +131,12 @@ def update_task(
         changes["title_folded"] = fold(changes["title"])
     after = _write(db, before, changes, now)
     if "status" in changes:
-        add_history(db, user, now, "status_changed", before, after, only=("status", "completed_at"))
-    if any(getattr(before, name) != getattr(after, name) for name in PLAIN_FIELDS):
-        add_history(db, user, now, "updated", before, after, only=PLAIN_FIELDS)
+        history.add(db, user, now, "status_changed", before, after, only=fields.STATUS)
+    if any(getattr(before, name) != getattr(after, name) for name in fields.PLAIN):
+        history.add(db, user, now, "updated", before, after, only=fields.PLAIN)
     if completes:
         notify(db, user, now, "completed", after)
     return after
-
-
-PLAIN_FIELDS = ("title", "description", "priority", "project", "tags", "due_at")
 
 
 def _differences(before: AnyRow, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,10 +144,10 @@ def _differences(before: AnyRow, values: Mapping[str, Any]) -> dict[str, Any]:
     changes = {}
     for name, value in values.items():
         same = value == getattr(before, name)
-        if name in READ_ONLY_FIELDS:
+        if name in fields.READ_ONLY:
             if not same:
                 raise _read_only(name)
-        elif not same and (value is not None or name in CLEARABLE_FIELDS):
+        elif not same and (value is not None or name in fields.CLEARABLE):
             changes[name] = value
     return changes
 
@@ -193,7 +180,7 @@ def delete_task(db: Session, user: Caller, task_id: int, if_match: str | None = 
     task = _find(db, task_id, user, everybodys=user.is_admin, locked=True)
     preconditions.require(if_match, etag(task))
     db.execute(_DELETE, {"task_id": task_id})
-    add_history(db, user, datetime.now(UTC), "deleted", before=task, after=None)
+    history.add(db, user, datetime.now(UTC), "deleted", before=task, after=None)
     return task
 
 
@@ -215,60 +202,12 @@ def assign_task(
         return before, before
     now = datetime.now(UTC)
     after = _write(db, before, {"user_id": assigned_user_id}, now)
-    add_history(db, user, now, "assigned", before, after, only=("user_id",))
+    history.add(db, user, now, "assigned", before, after, only=("user_id",))
     notify(db, user, now, "assigned", after)
     return before, after
 
 
-def _jsonable(value: Any) -> Any:
-    return rfc3339(value) if isinstance(value, datetime) else value
-
-
-def history_values(
-    actor: Caller,
-    now: datetime,
-    kind: str,
-    before: Any | None,
-    after: Any | None,
-    only: tuple[str, ...] = HISTORY_FIELDS,
-) -> dict[str, Any]:
-    """One row of history: what differs between a task before and after, either of which may be missing."""
-    changes = {}
-    for name in only:
-        old = getattr(before, name) if before is not None else None
-        new = getattr(after, name) if after is not None else None
-        if old != new:
-            changes[name] = {"from": _jsonable(old), "to": _jsonable(new)}
-    return {
-        "task_id": (after if after is not None else before).id,  # type: ignore[union-attr]
-        "actor_id": actor.id,
-        "kind": kind,
-        "created_at": now,
-        "changes": changes,
-        "owner_id": after.user_id if after is not None else None,
-        "status": after.status if after is not None else None,
-        "previous_owner_id": before.user_id if before is not None else None,
-        "previous_status": before.status if before is not None else None,
-        "task_created_at": after.created_at if before is None and after is not None else None,
-        "task_completed_at": after.completed_at if before is None and after is not None else None,
-    }
-
-
-_INSERT_HISTORY = prepared(insert(task_history))
 _INSERT_NOTIFICATION = prepared(insert(notifications))
-
-
-def add_history(
-    db: Session,
-    actor: Caller,
-    now: datetime,
-    kind: str,
-    before: AnyRow | None,
-    after: AnyRow | None,
-    only: tuple[str, ...] = HISTORY_FIELDS,
-) -> None:
-    """Write one row of history."""
-    db.execute(_INSERT_HISTORY, history_values(actor, now, kind, before, after, only))
 
 
 def notify(db: Session, actor: Caller, now: datetime, kind: str, task: AnyRow) -> None:

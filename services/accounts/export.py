@@ -16,6 +16,7 @@ from account_models import (
     sessions,
 )
 from models import Caller, notification_preferences, notifications, task_history, tasks, users
+from project_models import project_members, projects, task_comments
 from request_context import address_group
 
 PART = 1000
@@ -45,6 +46,10 @@ SHORT = {
     "known_addresses": _select(known_addresses, known_addresses.c.user_id == _ME).order_by(
         known_addresses.c.address
     ),
+    "projects": _select(projects, projects.c.created_by == _ME).order_by(projects.c.id),
+    "project_members": _select(project_members, project_members.c.user_id == _ME).order_by(
+        project_members.c.project_id
+    ),
     "notification_preferences": _select(
         notification_preferences, notification_preferences.c.user_id == _ME
     ).order_by(notification_preferences.c.kind),
@@ -59,6 +64,7 @@ LONG = {
             task_history.c.previous_owner_id == _ME,
         ),
     ),
+    "task_comments": _in_parts(task_comments, task_comments.c.author_id == _ME),
     "notifications": _in_parts(notifications, notifications.c.user_id == _ME),
     "audit_events": _in_parts(
         audit_events, or_(audit_events.c.actor_id == _ME, audit_events.c.user_id == _ME)
@@ -71,6 +77,7 @@ DERIVED = (
     "duration_counts",
     "owner_counts",
     "project_counts",
+    "project_states",
     "refresh_tokens",
     "system_counts",
     "task_tags",

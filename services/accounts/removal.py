@@ -2,21 +2,23 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, insert, literal, null, or_, select, update
+from sqlalchemy import and_, bindparam, delete, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from config import settings
 from database import AnyRow
 from errors import Conflict, NotFound
-from models import Caller, task_history, tasks, users
+from models import MEMBER_KINDS, Caller, task_history, tasks, users
 from services import idempotency
 from services.accounts import audit as audit_service
 from services.background_tasks.analytics_tasks import cache_name
+from services.tasks import history
+from services.tasks.bulk import insert_many
+from services.tasks.fields import TASK_COLUMNS, TEXTS
 
-# What people wrote, among the fields of a task.
-TEXTS = ("title", "description", "project", "tags")
 CHUNK = 500
 
 _ADMINS = (
@@ -33,8 +35,14 @@ _MOVE = (
 )
 _DELETE_TASKS = delete(tasks).where(tasks.c.user_id == bindparam("of_user"))
 _DELETE_USER = delete(users).where(users.c.id == bindparam("of_user"))
+_TASKS = (
+    select(*TASK_COLUMNS)
+    .where(tasks.c.user_id == bindparam("user_id"), tasks.c.id > bindparam("after_id"))
+    .order_by(tasks.c.id)
+    .limit(CHUNK)
+)
 _CHUNK = (
-    select(task_history.c.id, task_history.c.changes)
+    select(task_history.c.id, task_history.c.changes, task_history.c.subject)
     .where(task_history.c.id > bindparam("after_id"))
     .order_by(task_history.c.id)
     .limit(CHUNK)
@@ -43,13 +51,29 @@ _BY_THEM = or_(
     task_history.c.actor_id == bindparam("user_id"),
     # What somebody else deleted of theirs.
     and_(task_history.c.previous_owner_id == bindparam("user_id"), task_history.c.kind == "deleted"),
+    # What tells of their own membership.
+    and_(
+        or_(
+            task_history.c.owner_id == bindparam("user_id"),
+            task_history.c.previous_owner_id == bindparam("user_id"),
+        ),
+        task_history.c.kind.in_(MEMBER_KINDS),
+    ),
 )
 _OF_THEIR_TASKS = task_history.c.task_id.in_(
     select(tasks.c.id).where(tasks.c.user_id == bindparam("user_id"))
 )
 _WRITTEN_BY_THEM = _CHUNK.where(_BY_THEM)
 _WRITTEN = _CHUNK.where(or_(_BY_THEM, _OF_THEIR_TASKS))
-_SCRUB = update(task_history).where(task_history.c.id == bindparam("row_id"))
+_SCRUB = (
+    update(task_history)
+    .where(task_history.c.id == bindparam("row_id"))
+    .values(
+        changes=bindparam("new_changes", type_=task_history.c.changes.type),
+        subject=bindparam("new_subject", type_=task_history.c.subject.type),
+        snapshot=null(),
+    )
+)
 
 
 def keep_an_admin(db: Session, user_id: int) -> None:
@@ -90,30 +114,31 @@ def delete_account(db: Session, actor: Caller, account: AnyRow | Caller, heir_id
 
 
 def _write_history(db: Session, actor: Caller, user_id: int, heir_id: int | None, now: datetime) -> None:
-    """What becomes of each task, in one statement: there may be a hundred thousand."""
-    gone = heir_id is None
-    columns: dict[str, Any] = {
-        "task_id": tasks.c.id,
-        "actor_id": literal(actor.id),
-        "kind": literal("deleted" if gone else "assigned"),
-        "created_at": literal(now, task_history.c.created_at.type),
-        "changes": literal({"user_id": {"from": user_id, "to": heir_id}}, task_history.c.changes.type),
-        "owner_id": null() if gone else literal(heir_id),
-        "status": null() if gone else tasks.c.status,
-        "previous_owner_id": tasks.c.user_id,
-        "previous_status": tasks.c.status,
-    }
-    rows = select(*(column.label(name) for name, column in columns.items())).where(tasks.c.user_id == user_id)
-    db.execute(insert(task_history).from_select(list(columns), rows))
+    """Write what becomes of each task, many at once: there may be a hundred thousand."""
+    after_id = -1
+    while before := db.execute(_TASKS, {"user_id": user_id, "after_id": after_id}).all():
+        insert_many(db, task_history, [_entry(actor, now, task, heir_id) for task in before])
+        after_id = before[-1].id
+
+
+def _entry(actor: Caller, now: datetime, task: AnyRow, heir_id: int | None) -> dict[str, Any]:
+    if heir_id is not None:
+        after = SimpleNamespace(**task._asdict() | {"user_id": heir_id})
+        return history.task_entry(actor, now, "assigned", task, after, only=("user_id",))
+    # The texts are to be forgotten with the account.
+    return history.task_entry(actor, now, "deleted", task, None, only=("user_id",)) | {"snapshot": None}
 
 
 def _forget_texts(db: Session, user_id: int, *, with_tasks: bool) -> None:
     """Take the texts out of the history of what a person did and, if they go too, of the person's tasks."""
     for rows in _chunks(db, user_id, with_tasks=with_tasks):
         scrubbed = [
-            {"row_id": row.id, "changes": _without_texts(row.changes)}
+            {
+                "row_id": row.id,
+                "new_changes": _without_texts(row.changes),
+                "new_subject": _without_person(row.subject, user_id),
+            }
             for row in rows
-            if any(name in row.changes for name in TEXTS)
         ]
         if scrubbed:
             db.execute(_SCRUB, scrubbed)
@@ -128,6 +153,18 @@ def _chunks(db: Session, user_id: int, *, with_tasks: bool) -> Iterator[list[Any
 
 def _without_texts(changes: dict[str, Any]) -> dict[str, Any]:
     return {name: {"from": None, "to": None} if name in TEXTS else change for name, change in changes.items()}
+
+
+def _without_person(subject: dict[str, Any] | None, user_id: int) -> dict[str, Any] | None:
+    """What a row tells of, without the name of the account: a comment stays, as nobody's."""
+    if subject is None:
+        return None
+    nobodys = dict(subject)
+    if subject.get("author_id") == user_id:
+        nobodys |= {"author_id": None, "author": None}
+    if "username" in subject and subject.get("user_id") == user_id:
+        nobodys["username"] = None
+    return nobodys
 
 
 def forget_cache(user_id: int) -> None:

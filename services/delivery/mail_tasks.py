@@ -24,7 +24,7 @@ from models import notifications
 from services import email_service
 from services.accounts import account_mail
 from services.delivery import notification_mails as email_tasks
-from services.delivery.notification_tasks import people_of
+from services.delivery.notification_tasks import MAILED, people_of
 from services.delivery.outbox import (
     DUE_NEXT,
     Letter,
@@ -67,22 +67,7 @@ _ABOUT_ACCOUNTS = Outbox(
 
 # -- mails of notifications ----------------------------------------------------------------------------
 
-_COLUMNS = tuple(
-    notifications.c[name]
-    for name in (
-        "id",
-        "user_id",
-        "kind",
-        "task_id",
-        "task_title",
-        "actor_id",
-        "created_at",
-        "due_at",
-        "state",
-        "attempts",
-        "next_attempt_at",
-    )
-)
+_COLUMNS = tuple(notifications.c[name] for name in (*MAILED, "state", "attempts", "next_attempt_at"))
 _CLAIM = (
     claim_statement(notifications, notifications.c.state == "mail", batch=BATCH)
     .values(attempts=notifications.c.attempts + 1)

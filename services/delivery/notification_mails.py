@@ -5,6 +5,7 @@ from html import escape
 from typing import Any
 
 from logging_config import logger
+from services.delivery.kinds import KINDS, completion
 from services.email_service import Mail, send_email_async, sender_domain
 from storage.column_types import microseconds
 
@@ -21,28 +22,9 @@ async def send_task_completion_email(user_email: str, task_title: str) -> None:
         logger.warning("Mail to %s was not sent: %s", user_email, error)
 
 
-def completion(title: str) -> tuple[str, str]:
-    """Subject and text for a task that was completed."""
-    return f"Task Completed: {title}", f"Your task '{title}' has been completed."
-
-
-def assignment(title: str, assigner: str) -> tuple[str, str]:
-    """Subject and text for a task that was given to somebody."""
-    return f"New Task Assigned: {title}", f"You have been assigned a new task '{title}' by {assigner}"
-
-
 def _subject_and_text(row: Any, people: Mapping[int, Any]) -> tuple[str, str]:
-    title = row.task_title
-    if row.kind == "completed":
-        return completion(title)
-    if row.kind == "assigned":
-        return assignment(title, people[row.actor_id].username if row.actor_id in people else "somebody")
-    if row.kind == "created":
-        return f"Task Created: {title}", f"Your task '{title}' has been created."
-    due = f"{row.due_at:%Y-%m-%d %H:%M} UTC"
-    if row.kind == "due_soon":
-        return f"Task Due Soon: {title}", f"Your task '{title}' is due at {due}."
-    return f"Task Overdue: {title}", f"Your task '{title}' was due at {due} and is not completed."
+    actor = people[row.actor_id].username if row.actor_id in people else "somebody"
+    return KINDS[row.kind].mail(row, actor)
 
 
 def mail_of(row: Any, people: Mapping[int, Any]) -> Mail:

@@ -16,17 +16,21 @@ from logging_config import logger, together
 from models import notifications, tasks, users
 from services import notification_service
 from services.delivery import notification_mails as email_tasks
+from services.delivery.kinds import KINDS, assignment
 from services.delivery.outbox import claim_statement
 from services.email_service import log_unsent, send_email_async
 
 BATCH = 500
 LEASE = timedelta(minutes=1)
+# What a line in the log and a mail are made of.
+MAILED = (
+    *("id", "user_id", "kind", "task_id", "task_title", "actor_id", "created_at", "due_at"),
+    *("project_id", "project_name", "comment_id"),
+)
 
 
 _CLAIM = claim_statement(notifications, notifications.c.state == "waiting", batch=BATCH).returning(
-    *(notifications.c[name] for name in ("id", "user_id", "kind", "task_id", "task_title", "actor_id")),
-    notifications.c.created_at,
-    notifications.c.due_at,
+    *(notifications.c[name] for name in MAILED),
 )
 _SETTLE = update(notifications).where(
     notifications.c.id.in_(bindparam("ids", expanding=True)), notifications.c.state == "waiting"
@@ -54,7 +58,7 @@ async def process_task_assignment(task_id: int, assigned_user_id: int, assigner_
             return
         send_task_notification(assigned_user_id, title, "assigned")
         assigner = people[assigner_user_id].username if assigner_user_id in people else "somebody"
-        subject, body = email_tasks.assignment(title, assigner)
+        subject, body = assignment(title, assigner)
         await send_email_async(people[assigned_user_id].email, subject, body)
     except Exception as error:  # noqa: BLE001  # one that fails must not stop the next
         logger.warning("Assignment of task %s was not told to user %s: %s", task_id, assigned_user_id, error)
@@ -120,9 +124,9 @@ def _deliver(claimed: list[AnyRow]) -> _Outcome:
     mailed = []
     with together():
         for row in claimed:
-            send_task_notification(row.user_id, row.task_title, row.kind.replace("_", " "))
+            logger.info("Notification sent to user %s: %s", row.user_id, KINDS[row.kind].line(row))
     for row in claimed:
-        delivery = wanted.get((row.user_id, row.kind), notification_service.USUAL[row.kind])
+        delivery = wanted.get((row.user_id, row.kind), KINDS[row.kind].usual)
         if delivery == "daily":
             outcome.digest.append(row.id)
         elif delivery == "never":

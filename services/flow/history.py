@@ -102,6 +102,8 @@ _owner, _previous = task_history.c.owner_id, task_history.c.previous_owner_id
 _IS_CHANGE = or_(
     task_history.c.status.is_distinct_from(task_history.c.previous_status), _owner.is_distinct_from(_previous)
 )
+# Other rows tell of projects and members.
+_IS_TASK = task_history.c.task_id.is_not(None)
 # A task that is made or imported begins when it says; one with nothing before it is such a task.
 _AT = func.coalesce(_Microseconds(task_history.c.task_created_at), _Microseconds(task_history.c.created_at))
 _OWNER_ID = bindparam("owner_id", type_=BigInteger)
@@ -120,7 +122,7 @@ def _changes(mine: Any, *conditions: Any) -> Select[Any]:
         (task_history.c.id * 16 + _code(task_history.c.status) * 4 + flags).label("row"),
         _AT.label("at"),
         _time(task_history.c.task_completed_at).label("done"),
-    ).where(_IS_CHANGE, *conditions)
+    ).where(_IS_TASK, _IS_CHANGE, *conditions)
 
 
 _EVERY_CHANGE = as_text(_changes(case((_owner.is_(None), 0), else_=1)))

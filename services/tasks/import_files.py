@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from errors import AppError, input_problems, invalid_input
-from schemas.tasks import TaskImport, TaskRead
-from services.tasks import csv_cells
+from schemas.tasks import TaskImport
+from services.tasks import csv_cells, fields
 from services.tasks.json_stream import JsonText, NotJson, elements
 
 MOST_IMPORTED = 10_000
@@ -19,8 +19,8 @@ MOST_PROBLEMS_TOLD = 100
 # More than any task needs, however it is written; what is longer is not even read.
 LONGEST_ROW = 1024 * 1024
 IMPORTED_FIELDS = tuple(TaskImport.model_fields)
-CSV_COLUMNS = tuple(TaskRead.model_fields)
-NUMBERS = ("id", "priority", "user_id")
+CSV_COLUMNS = fields.NAMES
+NUMBERS = ("id", "priority", "project_id", "user_id")
 SEPARATORS = ",;\t|"
 
 _TASK = TypeAdapter(TaskImport)
@@ -243,15 +243,20 @@ def _refused(index: int, row: Any, error: ValidationError) -> list[dict[str, str
 
 def _contradictions(index: int, task: TaskImport) -> Iterator[dict[str, str]]:
     """What no single field can tell."""
-    if task.completed_at is None:
-        return
-    if task.status != "completed":
-        detail = f"The task is {task.status}: only completed ones have it"
-    elif task.created_at is not None and task.completed_at < task.created_at:
-        detail = "Is earlier than created_at"
-    else:
-        return
-    yield {"pointer": f"#/{index}/completed_at", "detail": detail}
+    if task.completed_at is not None:
+        if task.status != "completed":
+            detail = f"The task is {task.status}: only completed ones have it"
+            yield {"pointer": f"#/{index}/completed_at", "detail": detail}
+        elif task.created_at is not None and task.completed_at < task.created_at:
+            yield {"pointer": f"#/{index}/completed_at", "detail": "Is earlier than created_at"}
+    if (task.blocked_at is None) != (task.blocked_reason is None):
+        missing = "blocked_at" if task.blocked_at is None else "blocked_reason"
+        yield {
+            "pointer": f"#/{index}/{missing}",
+            "detail": "A blocked task has blocked_at and blocked_reason",
+        }
+    elif task.blocked_at is not None and task.status == "completed":
+        yield {"pointer": f"#/{index}/blocked_at", "detail": "A completed task can't be blocked"}
 
 
 def _problem(pointer: str, detail: str) -> AppError:

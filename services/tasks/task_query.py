@@ -28,15 +28,14 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from database import AnyRow
 from models import task_tags, tasks
-from schemas.tasks import TaskFilters, TaskRead
+from schemas.tasks import TaskFilters
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from services.tasks import list_plan
+from services.tasks.fields import TASK_COLUMNS
 from storage.column_types import microseconds, moment
 from storage.folding import fold, pattern
 from storage.prepared import prepared
 
-# The fields of a task as it is read, then its version.
-TASK_COLUMNS = (*(tasks.c[name] for name in TaskRead.model_fields), tasks.c.version)
 NULLABLE = ("due_at", "completed_at")
 TIMES = ("created_at", "updated_at", "due_at", "completed_at")
 SORT_COLUMNS: dict[str, Any] = {

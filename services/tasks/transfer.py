@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import JSON, Table, bindparam, insert, text
+from sqlalchemy import bindparam, text
 from sqlalchemy.orm import Session
 
 from database import AnyRow
 from models import Caller, task_history, tasks
 from schemas.tasks import TaskImport
-from services.task_service import history_values
+from services.tasks import fields, history
+from services.tasks.bulk import insert_many
 from services.tasks.csv_cells import formula_free
 from services.tasks.import_files import CSV_COLUMNS
 from services.tasks.task_query import visible_tasks
@@ -36,9 +37,9 @@ def import_tasks(db: Session, user: Caller, rows: Sequence[TaskImport]) -> Seque
     now = datetime.now(UTC)
     ids = _take_ids(db, len(rows))
     values = [{"id": task_id, **_columns(row, user, now)} for task_id, row in zip(ids, rows, strict=True)]
-    events = [history_values(user, now, "imported", None, _Imported(each)) for each in values]
-    _insert_many(db, tasks, values)
-    _insert_many(db, task_history, events)
+    events = [history.task_entry(user, now, "imported", None, _Imported(each)) for each in values]
+    insert_many(db, tasks, values)
+    insert_many(db, task_history, events)
     return ids
 
 
@@ -55,24 +56,8 @@ _LAST_ID = text("SELECT seq FROM sqlite_sequence WHERE name = 'tasks'")
 _NEXT_IDS = text("SELECT nextval(pg_get_serial_sequence('tasks', 'id')) FROM generate_series(1, :count)")
 
 
-def _insert_many(db: Session, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Insert the rows at once: with one statement on Postgres, which fires the triggers once a statement."""
-    dialect = db.get_bind().dialect
-    if dialect.name == "sqlite":
-        db.execute(insert(table), rows)
-        return
-    # As one parameter: psycopg takes seconds to read a statement with a hundred thousand of them.
-    columns = [table.c[name] for name in rows[0]]
-    names = ", ".join(column.name for column in columns)
-    types = ", ".join(f"{column.name} {column.type.compile(dialect)}" for column in columns)
-    statement = (
-        f"INSERT INTO {table.name} ({names}) SELECT {names} FROM json_to_recordset(:rows) AS row({types})"
-    )
-    db.execute(text(statement).bindparams(bindparam("rows", type_=JSON)), {"rows": rows})
-
-
 class _Imported:
-    """A task just imported, as `history_values` reads it."""
+    """A task just imported, as `history.task_entry` reads it."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         self.__dict__ = values
@@ -86,16 +71,11 @@ def _columns(row: TaskImport, user: Caller, now: datetime) -> dict[str, Any]:
     if row.status == "completed":
         # Not told when: as far as is known it was then that it was changed last.
         completed_at = row.completed_at or max(row.updated_at or created_at, created_at)
-    return {
+    return {name: getattr(row, name) for name in fields.IMPORTED} | {
         "user_id": user.id,
-        "title": row.title,
         "title_folded": fold(row.title),
-        "description": row.description,
-        "status": row.status,
-        "priority": row.priority,
-        "project": row.project,
-        "tags": row.tags,
-        "due_at": row.due_at,
+        "state": None,
+        "project_id": None,
         "created_at": created_at,
         "updated_at": row.updated_at or completed_at or created_at,
         "completed_at": completed_at,

@@ -116,13 +116,13 @@ def test_what_was_sent_is_not_repeated_for_it_may_be_a_secret(ada: Person) -> No
     assert "hunter2" not in answer.text
 
 
-@pytest.mark.parametrize("length", [201, 100_000])
+@pytest.mark.parametrize("length", [501, 100_000])
 def test_texts_that_are_too_long_are_422(ada: Person, length: int) -> None:
     assert_problem(ada.post("/tasks", json={"title": "x" * length}), 422, None, "#/title")
     tags = [str(number) for number in range(length)]
     assert_problem(ada.post("/tasks", json={"title": "x", "tags": tags}), 422, None, "#/tags")
     assert_problem(
-        ada.put("/tasks/1", json={"description": "x" * (length + 9800)}), 422, None, "#/description"
+        ada.put("/tasks/1", json={"description": "x" * (length + 65_036)}), 422, None, "#/description"
     )
 
 
@@ -295,7 +295,7 @@ def test_the_largest_id_is_just_not_there(ada: Person) -> None:
         (f"priority={HUGE}", "?priority"),
         ("title_contains=", "?title_contains"),
         ("title_contains=%00", "?title_contains"),
-        ("title_contains=" + "x" * 201, "?title_contains"),
+        ("title_contains=" + "x" * 501, "?title_contains"),
         ("project=%00", "?project"),
         ("tag=%00", "?tag"),
         ("created_after=yesterday", "?created_after"),

@@ -65,6 +65,9 @@ def test_preferences_begin_as_usual_and_change_one_by_one(api: Api) -> None:
         "assigned": "at_once",
         "due_soon": "at_once",
         "overdue": "at_once",
+        "added_to_project": "at_once",
+        "mentioned": "at_once",
+        "commented": "at_once",
     }
     changed = ada.put("/notifications/preferences", json={"assigned": "daily", "overdue": "never"})
     assert changed.json() == usual | {"assigned": "daily", "overdue": "never"}

@@ -18,7 +18,7 @@ from models import Caller, task_history, tasks, users
 from schemas.common import Message
 from services import task_service
 from services.accounts import user as user_service
-from services.tasks.task_query import TASK_COLUMNS
+from services.tasks.fields import TASK_COLUMNS
 from storage.prepared import prepared, prepared_form
 from web.routing import Router
 from web.transaction import WriteSession

@@ -1,0 +1,100 @@
+"""The kinds of notifications: how each comes by mail unless its reader says otherwise, and what it says.
+
+A kind that is missing here, in the schemas or in the database's check can't start: see the end.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from models import NOTIFICATION_KINDS
+from schemas.notifications import Preferences, PreferencesUpdate
+
+
+class Kind(NamedTuple):
+    """A kind of notification."""
+
+    # How it comes by mail: one of `models.DELIVERIES`.
+    usual: str
+    # Its line in the log, after `Notification sent to user 1: `; takes the notification.
+    line: Callable[[Any], str]
+    # The subject and the text of its mail; takes the notification and the name of the account that caused it.
+    mail: Callable[[Any, str], tuple[str, str]]
+
+
+def _task_was(action: str) -> Callable[[Any], str]:
+    return lambda row: f"Task '{row.task_title}' was {action}"
+
+
+def completion(title: str) -> tuple[str, str]:
+    """Subject and text for a task that was completed."""
+    return f"Task Completed: {title}", f"Your task '{title}' has been completed."
+
+
+def assignment(title: str, assigner: str) -> tuple[str, str]:
+    """Subject and text for a task that was given to somebody."""
+    return f"New Task Assigned: {title}", f"You have been assigned a new task '{title}' by {assigner}"
+
+
+def _due(row: Any) -> str:
+    return f"{row.due_at:%Y-%m-%d %H:%M} UTC"
+
+
+KINDS: dict[str, Kind] = {
+    "created": Kind(
+        "never",
+        _task_was("created"),
+        lambda row, _: (
+            f"Task Created: {row.task_title}",
+            f"Your task '{row.task_title}' has been created.",
+        ),
+    ),
+    "completed": Kind("at_once", _task_was("completed"), lambda row, _: completion(row.task_title)),
+    "assigned": Kind("at_once", _task_was("assigned"), lambda row, actor: assignment(row.task_title, actor)),
+    "due_soon": Kind(
+        "at_once",
+        _task_was("due soon"),
+        lambda row, _: (
+            f"Task Due Soon: {row.task_title}",
+            f"Your task '{row.task_title}' is due at {_due(row)}.",
+        ),
+    ),
+    "overdue": Kind(
+        "at_once",
+        _task_was("overdue"),
+        lambda row, _: (
+            f"Task Overdue: {row.task_title}",
+            f"Your task '{row.task_title}' was due at {_due(row)} and is not completed.",
+        ),
+    ),
+    "added_to_project": Kind(
+        "at_once",
+        lambda row: f"Added to project '{row.project_name}'",
+        lambda row, actor: (
+            f"Added to Project: {row.project_name}",
+            f"You have been added to the project '{row.project_name}' by {actor}.",
+        ),
+    ),
+    "mentioned": Kind(
+        "at_once",
+        lambda row: f"Mentioned in a comment on task '{row.task_title}'",
+        lambda row, actor: (
+            f"Mentioned: {row.task_title}",
+            f"{actor} mentioned you in a comment on the task '{row.task_title}'.",
+        ),
+    ),
+    "commented": Kind(
+        "at_once",
+        lambda row: f"Task '{row.task_title}' was commented",
+        lambda row, actor: (
+            f"New Comment: {row.task_title}",
+            f"{actor} commented on your task '{row.task_title}'.",
+        ),
+    ),
+}
+# How each kind comes by mail unless its reader says otherwise.
+USUAL = {name: kind.usual for name, kind in KINDS.items()}
+
+
+for _named in (KINDS, Preferences.model_fields, PreferencesUpdate.model_fields):
+    if tuple(_named) != NOTIFICATION_KINDS:
+        raise TypeError(f"These are not the kinds of notifications: {', '.join(_named)}")

@@ -1,0 +1,140 @@
+"""The history: what happened to tasks, comments, projects and members, written in the transaction of the change.
+
+It is the one log that the history of a task, the feed of events and the flow figures read.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from models import Caller, task_history
+from request_context import request_id_var
+from services.tasks.fields import IN_HISTORY, NAMES
+from storage.column_types import rfc3339
+from storage.prepared import prepared
+
+_INSERT = prepared(insert(task_history))
+
+
+def _jsonable(value: Any) -> Any:
+    return rfc3339(value) if isinstance(value, datetime) else value
+
+
+def _request_id() -> str | None:
+    request_id = request_id_var.get()
+    return None if request_id == "-" else request_id
+
+
+def differences(before: Any | None, after: Any | None, names: tuple[str, ...] = IN_HISTORY) -> dict[str, Any]:
+    """Each of these fields that differs between a task before and after, from what to what."""
+    is_shared = any(task is not None and task.project_id is not None for task in (before, after))
+    changes = {}
+    for name in names:
+        old = None if before is None else getattr(before, name)
+        new = None if after is None else getattr(after, name)
+        # The state of a private task is its status, which is told already.
+        if old != new and (is_shared or name != "state"):
+            changes[name] = {"from": _jsonable(old), "to": _jsonable(new)}
+    return changes
+
+
+def task_entry(
+    actor: Caller,
+    now: datetime,
+    kind: str,
+    before: Any | None,
+    after: Any | None,
+    only: tuple[str, ...] = IN_HISTORY,
+) -> dict[str, Any]:
+    """A row that tells of a task: what differs between the task before and after, either of which may be missing."""
+    task = before if after is None else after
+    assert task is not None
+    is_new = before is None
+    return {
+        "task_id": task.id,
+        "actor_id": actor.id,
+        "kind": kind,
+        "created_at": now,
+        "changes": differences(before, after, only),
+        "owner_id": None if after is None else after.user_id,
+        "status": None if after is None else after.status,
+        "previous_owner_id": None if before is None else before.user_id,
+        "previous_status": None if before is None else before.status,
+        "task_created_at": task.created_at if is_new else None,
+        "task_completed_at": task.completed_at if is_new else None,
+        "project_id": None if after is None else after.project_id,
+        "previous_project_id": None if before is None else before.project_id,
+        "state": _state(after),
+        "previous_state": _state(before),
+        "request_id": _request_id(),
+        "snapshot": {name: getattr(task, name) for name in NAMES},
+        "subject": None,
+    }
+
+
+def _state(task: Any | None) -> str | None:
+    """The state within a project: none of a private task, or of no task."""
+    return None if task is None or task.project_id is None else task.state
+
+
+def add(
+    db: Session,
+    actor: Caller,
+    now: datetime,
+    kind: str,
+    before: Any | None,
+    after: Any | None,
+    only: tuple[str, ...] = IN_HISTORY,
+) -> None:
+    """Write that a task changed."""
+    db.execute(_INSERT, task_entry(actor, now, kind, before, after, only))
+
+
+def entry_about(
+    actor: Caller,
+    now: datetime,
+    kind: str,
+    subject: Mapping[str, Any],
+    *,
+    changes: Mapping[str, Any] | None = None,
+    task: Any | None = None,
+    project_id: int | None = None,
+    member_id: int | None = None,
+) -> dict[str, Any]:
+    """A row that tells of a comment of `task`, of a project, or of its member `member_id`."""
+    if task is not None:
+        project_id = task.project_id
+    owner_id = member_id if task is None else task.user_id
+    status, state = (None, None) if task is None else (task.status, _state(task))
+    is_gone = kind in ("member_removed", "project_deleted")
+    is_new = kind in ("member_added", "project_created")
+    return {
+        "task_id": None if task is None else task.id,
+        "actor_id": actor.id,
+        "kind": kind,
+        "created_at": now,
+        "changes": dict(changes or {}),
+        "owner_id": None if is_gone else owner_id,
+        "status": status,
+        "previous_owner_id": None if is_new else owner_id,
+        "previous_status": status,
+        "task_created_at": None,
+        "task_completed_at": None,
+        "project_id": project_id,
+        "previous_project_id": None if is_new else project_id,
+        "state": state,
+        "previous_state": state,
+        "request_id": _request_id(),
+        "snapshot": None,
+        "subject": dict(subject),
+    }
+
+
+def add_about(
+    db: Session, actor: Caller, now: datetime, kind: str, subject: Mapping[str, Any], **about: Any
+) -> None:
+    """Write what happened to a comment, a project or a member: see `entry_about`."""
+    db.execute(_INSERT, entry_about(actor, now, kind, subject, **about))
