@@ -10,7 +10,8 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from statistics import median
 
 from benchmarks import people as scenes
@@ -102,8 +103,13 @@ def ratio(bare: Sequence[Round] | None, mine: Sequence[Round]) -> float:
 # ---- ours, bare, tutorial ------------------------------------------------------------------------
 
 
-def entries(space: Place, apps: Sequence[str], chosen: Sequence[str], accounts: int) -> list[Entry]:
-    """Start everything that takes part, with accounts and tasks where there is a database."""
+def entries(
+    space: Place, apps: Sequence[str], chosen: Sequence[str], accounts: int, beside: Path | None
+) -> list[Entry]:
+    """Start everything that takes part, with accounts and tasks where there is a database.
+
+    `beside` is another checkout of the program, to compare the two.
+    """
     found = []
     if "bare" in apps:
         nobody = [Person("nobody", "none", list(range(1, scenes.MEMBER_TASKS + 1)))]
@@ -115,7 +121,11 @@ def entries(space: Place, apps: Sequence[str], chosen: Sequence[str], accounts: 
                 continue
             name = f"{app}_{database}"
             url = space.url(database, name)
-            server = space.ours(name, url) if app == "ours" else space.peer(name, "tutorial_app", url)
+            if app == "tutorial":
+                server = space.peer(name, "tutorial_app", url)
+            else:
+                checkout = beside.resolve() if app == "beside" and beside else space.root
+                server = replace(space, root=checkout).ours(name, url)
             progress(f"accounts and tasks for {app} on {database}")
             people = scenes.settle_in(server.port, accounts)
             label = f"{app}, {database}"
@@ -165,6 +175,29 @@ def endpoints(
         f"by it."
     )
     report.say(table(head.split("|"), rows))
+    compare_checkouts(report, figures)
+
+
+def compare_checkouts(report: Report, figures: dict[tuple[str, str], list[Round]]) -> None:
+    """The CPU of this checkout divided by that of the other one, round by round."""
+    rows = []
+    for (scene, label), theirs in figures.items():
+        if label.startswith("beside, "):
+            database = label.removeprefix("beside, ")
+            mine = figures[scene, f"ours, {database}"]
+            each = sorted(ours.cpu / old.cpu for ours, old in zip(mine, theirs, strict=True))
+            shown = [number(median(each), 3), number(each[0], 3), number(each[-1], 3)]
+            if database == "postgres":
+                spent = [ours.database_cpu / old.database_cpu for ours, old in zip(mine, theirs, strict=True)]
+                shown.append(number(median(spent), 3))
+            else:
+                shown.append("")
+            rows.append([scene, database, *shown])
+    if rows:
+        report.say(
+            "This checkout beside the other one: CPU of a request divided by the other's of the same round."
+        )
+        report.say(table(["scenario", "database", "ratio", "least", "most", "database CPU"], rows))
 
 
 # ---- 64 writers, a crowd, memory -----------------------------------------------------------------
@@ -287,6 +320,7 @@ def main() -> int:
     with_database(parser)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--apps", nargs="+", default=["bare", "tutorial", "ours"])
+    parser.add_argument("--beside", type=Path, default=None, help="another checkout, to compare the two")
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--accounts", type=int, default=32, help="how many people the clients are")
     parser.add_argument("--rounds", type=int, default=None)
@@ -308,7 +342,8 @@ def main() -> int:
             )
         if {"endpoints", "crowd"} & set(arguments.only):
             accounts = min(arguments.accounts, 8 if quick else arguments.accounts)
-            taking_part = entries(space, arguments.apps, databases(arguments), accounts)
+            apps = [*arguments.apps, *(["beside"] if arguments.beside else [])]
+            taking_part = entries(space, apps, databases(arguments), accounts, arguments.beside)
             if "endpoints" in arguments.only:
                 endpoints(report, taking_part, arguments.clients, rounds, seconds)
             if "crowd" in arguments.only:
