@@ -19,14 +19,15 @@ from routers import (
     auth,
     flow,
     notifications,
+    page_sessions,
     program_tokens,
     system,
     tasks,
     users,
 )
 from routers.account_pages import add_account_pages
-from routers.dashboard import add_dashboard
 from routers.docs import add_docs_pages
+from routers.pages import add_pages
 from services import background_tasks
 from web import shutdown
 from web.limits import HostCheck, RateLimit
@@ -118,6 +119,7 @@ def create_app() -> FastAPI:
         flow.router,
         notifications.router,
         auth.router,
+        page_sessions.router,
         account.router,
         program_tokens.router,
         users.router,
@@ -128,7 +130,7 @@ def create_app() -> FastAPI:
         app.router.routes.extend(router.routes)
     add_docs_pages(app)
     add_account_pages(app)
-    add_dashboard(app)
+    add_pages(app)
     strict = [route for route in app.routes if isinstance(route, StrictRoute)]
     app.router.middleware_stack = RouteIndex(strict, otherwise=app.router.middleware_stack)
     install_openapi(app, Problem)

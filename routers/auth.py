@@ -28,6 +28,7 @@ from services.accounts import login as login_service
 from services.accounts import password_rules
 from services.accounts import session as session_service
 from services.accounts import user as user_service
+from services.accounts.session import Issued
 from web.routing import Router
 from web.transaction import ReadSession, WriteSession
 
@@ -82,13 +83,18 @@ async def login(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[s
         raise invalid_input(
             [{"pointer": "#/username", "detail": "Input should be text without NUL characters"}]
         )
+    return session_service.as_tokens(await check_and_start(form.username, form.password))
+
+
+async def check_and_start(username: str, password: str) -> Issued:
+    """Start a session for an account whose password this is; raises what a login answers otherwise."""
     refuse_when_busy()
     # Counted in a transaction of its own before the password is checked: the count is kept whatever the answer.
-    attempt = await database.write_async(lambda db: login_service.begin(db, form.username))
+    attempt = await database.write_async(lambda db: login_service.begin(db, username))
     if attempt.wait:
         raise attempt_service.too_many(attempt.wait)
     try:
-        matches, renewed = await verify_and_renew_async(form.password, attempt.password_hash)
+        matches, renewed = await verify_and_renew_async(password, attempt.password_hash)
     except ServiceUnavailable:
         await database.write_async(lambda db: login_service.forgive(db, attempt))
         raise
@@ -99,7 +105,7 @@ async def login(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[s
     outcome = await database.write_async(lambda db: login_service.succeed(db, attempt, renewed))
     if isinstance(outcome, str):
         raise _refusal(outcome)
-    return session_service.as_tokens(outcome)
+    return outcome
 
 
 def _invalid_credentials() -> AppError:

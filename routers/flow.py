@@ -2,18 +2,19 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Query, Response
+from fastapi import Depends, Path, Query, Request, Response
 
 from auth import CurrentUser
 from errors import invalid_input
 from schemas import flow as shapes
-from schemas.flow import FlowQuery, ForecastQuery, IntervalQuery, ListQuery
+from schemas.flow import CumulativeQuery, FlowQuery, ForecastQuery, IntervalQuery, ListQuery
 from services import flow
 from services.flow import tables
 from services.flow.definitions import DEFINITIONS
 from services.flow.question import ask
+from services.paging import PageOf
 from web.negotiation import CSV, JSON, SVG, accepted
-from web.routing import Router
+from web.routing import Router, link_next
 from web.transaction import ReadSession
 
 router = Router(prefix="/analytics", tags=["flow"], reads="analytics:read")
@@ -36,6 +37,19 @@ def _answer(
     columns = list(row.__annotations__) if row is not None else []
     headers = {"Vary": "Accept", "Link": '</analytics/definitions>; rel="describedby"'}
     return Response(tables.to_csv(answer, columns), media_type=CSV, headers=headers)
+
+
+def _page(
+    request: Request, response: Response, media_type: str, answer: dict[str, Any], row: Any
+) -> dict[str, Any] | Response:
+    """The same for one page of a list, with the address of the next page in the header `Link`."""
+    chart = request.url.path.rstrip("/").rpartition("/")[2]
+    content = _answer(media_type, answer, row, chart)
+    headers = content.headers if isinstance(content, Response) else response.headers
+    link_next(request, response, PageOf([], answer["next_cursor"]))
+    if content is not answer and (link := response.headers.get("Link")):
+        headers["Link"] = f"{headers['Link']}, {link}" if "Link" in headers else link
+    return content
 
 
 @router.get("/definitions", response_model=shapes.Definitions, short=True)
@@ -63,10 +77,10 @@ def read_throughput(
 
 @router.get("/cumulative-flow", response_model=shapes.CumulativeFlow, **PICTURE)
 def read_cumulative_flow(
-    db: ReadSession, user: CurrentUser, query: Annotated[IntervalQuery, Query()], media_type: PictureFormat
+    db: ReadSession, user: CurrentUser, query: Annotated[CumulativeQuery, Query()], media_type: PictureFormat
 ) -> dict[str, Any] | Response:
     """Count the tasks in each status at the end of each interval, from the history."""
-    answer = flow.answers.cumulative_flow(db, ask(db, user, query), query.interval)
+    answer = flow.answers.cumulative_flow(db, ask(db, user, query), query.interval, query.completed)
     return _answer(media_type, answer, shapes.CumulativeInterval, "cumulative-flow")
 
 
@@ -85,24 +99,33 @@ def read_time_in_status(
 
 @router.get("/aging", response_model=shapes.Aging, **PICTURE)
 def read_aging(
-    db: ReadSession, user: CurrentUser, query: Annotated[ListQuery, Query()], media_type: PictureFormat
+    db: ReadSession,
+    user: CurrentUser,
+    query: Annotated[ListQuery, Query()],
+    media_type: PictureFormat,
+    request: Request,
+    response: Response,
 ) -> dict[str, Any] | Response:
     """List the open tasks, oldest first, each with the percentile of past cycle times that it has passed.
 
     The past is that of the tasks completed in the period.
     """
-    return _answer(
-        media_type, flow.answers.aging(db, ask(db, user, query), query.limit), shapes.AgingTask, "aging"
-    )
+    answer = flow.answers.aging(db, ask(db, user, query), query.limit, query.cursor)
+    return _page(request, response, media_type, answer, shapes.AgingTask)
 
 
 @router.get("/cycle-times", response_model=shapes.CycleTimeList, **PICTURE)
 def read_cycle_times(
-    db: ReadSession, user: CurrentUser, query: Annotated[ListQuery, Query()], media_type: PictureFormat
+    db: ReadSession,
+    user: CurrentUser,
+    query: Annotated[ListQuery, Query()],
+    media_type: PictureFormat,
+    request: Request,
+    response: Response,
 ) -> dict[str, Any] | Response:
-    """List the tasks completed last in the period, each with its lead and cycle time."""
-    answer = flow.answers.cycle_times(db, ask(db, user, query), query.limit)
-    return _answer(media_type, answer, shapes.CycleTimeTask, "cycle-times")
+    """List the tasks completed in the period, newest first, each with its lead and cycle time."""
+    answer = flow.answers.cycle_times(db, ask(db, user, query), query.limit, query.cursor)
+    return _page(request, response, media_type, answer, shapes.CycleTimeTask)
 
 
 @router.get("/forecast", response_model=shapes.Forecast, **(PICTURE | {"errors": [403, 404, 406, 409]}))

@@ -75,10 +75,22 @@ class IntervalQuery(FlowQuery):
     interval: Literal["day", "week", "month"] = "week"
 
 
+class CumulativeQuery(IntervalQuery):
+    """The same, and from when completed tasks count."""
+
+    completed: Annotated[
+        Literal["all", "period"],
+        Field(description="`period`: leave out what was completed before the period, which crushes the rest"),
+    ] = "all"
+
+
 class ListQuery(FlowQuery):
     """The same, and how many tasks are listed."""
 
     limit: Annotated[int, Field(ge=1, le=5000, description="How many tasks at most")] = 500
+    cursor: Annotated[
+        Text | None, Field(max_length=200, description="From the `Link` of the page before, as it stands")
+    ] = None
 
 
 class ForecastQuery(FlowQuery):
@@ -221,9 +233,18 @@ class CumulativeInterval(TypedDict):
     completed: Count
 
 
+class StatusCounts(TypedDict):
+    """How many tasks were in each status."""
+
+    pending: Count
+    in_progress: Count
+    completed: Count
+
+
 class CumulativeFlow(FlowAnswer):
     """How many tasks were in each status at the end of each interval; `n` is how many there were in all."""
 
+    at_start: Annotated[StatusCounts, Field(description="The same at the beginning of the period")]
     intervals: list[CumulativeInterval]
 
 
@@ -260,6 +281,9 @@ class Aging(FlowAnswer):
 
     cycle_time: CycleTimes
     tasks: list[AgingTask]
+    next_cursor: Annotated[
+        str | None, Field(description="Where the next page begins; null where there is none", examples=[None])
+    ]
     links: OpenLink
 
 
@@ -280,6 +304,9 @@ class CycleTimeList(FlowAnswer):
 
     cycle_time: CycleTimes
     tasks: list[CycleTimeTask]
+    next_cursor: Annotated[
+        str | None, Field(description="Where the next page begins; null where there is none", examples=[None])
+    ]
     links: CompletedLink
 
 

@@ -17,6 +17,7 @@ from services.flow.periods import DAY, WEEK, Interval, Period, intervals, midnig
 from services.flow.question import Question
 from services.flow.replay import NEVER
 from services.flow.statistics import PERCENTILES, Integers, hours, summary
+from services.paging import decode_cursor, encode_cursor, invalid_cursor
 from storage.column_types import moment
 
 _NAMES: Select[Any] = select(tasks.c.id, tasks.c.title, tasks.c.project).where(
@@ -124,17 +125,26 @@ def _until_now(question: Question, interval: Interval) -> list[Period]:
     return intervals(Period(asked.start, end, asked.zone), interval) if end > asked.start else []
 
 
-def cumulative_flow(db: Session, question: Question, interval: Interval) -> dict[str, Any]:
-    """How many tasks were in each status at the end of each interval."""
+def cumulative_flow(
+    db: Session, question: Question, interval: Interval, completed: str = "all"
+) -> dict[str, Any]:
+    """How many tasks were in each status at the end of each interval; completed ones all, or those of the period."""
     parts = _until_now(question, interval)
     record = history.read(db, question.selection)
-    counts = replay.counts_at(record.spells, np.array([part.end for part in parts], np.int64)).tolist()
+    bounds = np.array([question.period.start, *(part.end for part in parts)], np.int64)
+    counted = replay.counts_at(record.spells, bounds)
+    if completed == "period":
+        before = counted[:, replay.COMPLETED] - counted[0, replay.COMPLETED]
+        # A task that was completed before the period may be reopened within it.
+        counted[:, replay.COMPLETED] = np.maximum(before, 0)
+    at_start, *counts = counted.tolist()
     end = parts[-1].end if parts else question.period.start
     there = record.spells.mine & (record.spells.start < end)
     # Spells are sorted by task.
     n = int(np.count_nonzero(np.diff(record.spells.task[there], prepend=-1)))
     return {
         **_head(question, n, "cumulative_flow", "imported"),
+        "at_start": dict(zip(STATUSES, at_start, strict=True)),
         "intervals": [
             {
                 "date": part.first_day(),
@@ -168,7 +178,17 @@ def _names(db: Session, ids: list[int]) -> dict[int, tuple[str, str]]:
     return found
 
 
-def aging(db: Session, question: Question, limit: int) -> dict[str, Any]:
+def _behind(cursor: str | None, kind: str, keys: Integers, ids: Integers) -> Integers:
+    """Which places of a sorted list come behind the cursor; raises InvalidInput."""
+    if cursor is None:
+        return np.arange(len(keys))
+    name, key, task_id = decode_cursor(cursor, str, int, int)
+    if name != kind:
+        raise invalid_cursor()
+    return np.flatnonzero((keys > key) | ((keys == key) & (ids > task_id)))
+
+
+def aging(db: Session, question: Question, limit: int, cursor: str | None = None) -> dict[str, Any]:
     """The open tasks, oldest first, beside the cycle times of those completed in the period."""
     record = history.read(db, question.selection)
     past = _completed_in(record, question.period)
@@ -176,10 +196,12 @@ def aging(db: Session, question: Question, limit: int) -> dict[str, Any]:
     places = np.flatnonzero(record.status != replay.COMPLETED)
     started = record.started[places]
     since = np.where(started == NEVER, record.created[places], started)
-    oldest = np.lexsort((record.ids[places], since))[:limit]
+    ids = record.ids[places]
+    order = np.lexsort((ids, since))
+    order = order[_behind(cursor, "aging", since[order], ids[order])]
+    oldest = order[:limit]
     ages = np.maximum(question.as_of - since, 0)
     passed = np.searchsorted(cycle_times, ages, "right")
-    ids = record.ids[places]
     names = _names(db, ids[oldest].tolist())
     rows = []
     for place in oldest.tolist():
@@ -202,6 +224,11 @@ def aging(db: Session, question: Question, limit: int) -> dict[str, Any]:
         **_head(question, len(places), "work_item_age", "age_percentile", "cycle_time", "never_started"),
         "cycle_time": _cycle_summary(record, past),
         "tasks": rows,
+        "next_cursor": (
+            encode_cursor("aging", int(since[oldest[-1]]), int(ids[oldest[-1]]))
+            if len(order) > limit
+            else None
+        ),
         "links": {
             "open": question.link("pending", "in_progress"),
             "completed": _completed_link(question, question.period),
@@ -209,11 +236,14 @@ def aging(db: Session, question: Question, limit: int) -> dict[str, Any]:
     }
 
 
-def cycle_times(db: Session, question: Question, limit: int) -> dict[str, Any]:
+def cycle_times(db: Session, question: Question, limit: int, cursor: str | None = None) -> dict[str, Any]:
     """The tasks completed last in the period, each with its lead and cycle time."""
     record = history.read(db, question.selection)
     places = _completed_in(record, question.period)
-    last = places[np.lexsort((record.ids[places], record.completed[places]))[::-1][:limit]]
+    newest = places[np.lexsort((record.ids[places], record.completed[places]))[::-1]]
+    # Newest first: the keys of a page fall, so their negatives rise.
+    newest = newest[_behind(cursor, "cycle-times", -record.completed[newest], -record.ids[newest])]
+    last = newest[:limit]
     names = _names(db, record.ids[last].tolist())
     durations = _cycle_times(record, last)
     rows = []
@@ -236,6 +266,11 @@ def cycle_times(db: Session, question: Question, limit: int) -> dict[str, Any]:
         **_head(question, len(places), "cycle_time", "lead_time", "never_started", "imported", "percentiles"),
         "cycle_time": _cycle_summary(record, places),
         "tasks": rows,
+        "next_cursor": (
+            encode_cursor("cycle-times", -int(record.completed[last[-1]]), -int(record.ids[last[-1]]))
+            if len(newest) > limit
+            else None
+        ),
         "links": {"completed": _completed_link(question, question.period)},
     }
 

@@ -61,7 +61,7 @@ def throughput(answer: Answer) -> Chart:
     rows = answer["intervals"]
     highest = max([1, *(max(row["created"], row["completed"]) for row in rows)])
     x = _between(_at(rows[0]["starts_at"]), _at(rows[-1]["ends_at"]))
-    about = _subtitle(answer, f"{answer['n_created']} tasks created, {answer['n']} completed.")
+    about = _subtitle(answer, f"{answer['n_created']:,} created, {answer['n']:,} completed.")
     chart = Chart("Throughput", about, x, (0, steps(highest)[-1][0]))
     chart.grid(_days(*x), steps(highest))
     for row in rows:
@@ -118,12 +118,22 @@ def _marks(chart: Chart) -> list[Mark]:
     return [mark for mark in DURATIONS if mark[0] <= chart.y[1]]
 
 
+def _tasks(answer: Answer, which: str, what: str) -> str:
+    """How many tasks the words are about, and how many of them are drawn."""
+    drawn, n = len(answer["tasks"]), answer["n"]
+    noun = "task" if n == 1 else "tasks"
+    return f"{n:,} {noun} {what}." if drawn == n else f"The {which} {drawn:,} of {n:,} {noun} {what}."
+
+
 def cycle_times(answer: Answer) -> Chart:
     """A dot for each completed task, and the percentiles as lines."""
     tasks = answer["tasks"]
     x = _between(_at(answer["period"]["starts_at"]), _at(answer["period"]["ends_at"]))
+    if tasks and len(tasks) < answer["n"]:
+        # The axis begins with the oldest task that is drawn, as the words say.
+        x = _between(_at(tasks[-1]["completed_at"]), _at(tasks[0]["completed_at"]))
     longest = max([0.0, *(task["cycle_time_hours"] for task in tasks)])
-    chart = _durations(answer, "Cycle time", f"{answer['n']} tasks completed.", x, longest)
+    chart = _durations(answer, "Cycle time", _tasks(answer, "newest", "completed"), x, longest)
     chart.grid(_days(*x), _marks(chart))
     for task in tasks:
         point = (_at(task["completed_at"]), task["cycle_time_hours"])
@@ -137,7 +147,7 @@ def aging(answer: Answer) -> Chart:
     tasks = answer["tasks"]
     longest = max([0.0, *(task["age_hours"] for task in tasks)])
     x = (0.5, max(len(tasks), 1) + 0.5)
-    chart = _durations(answer, "Aging work", f"{answer['n']} tasks are open. Cycle times:", x, longest)
+    chart = _durations(answer, "Aging work", f"{_tasks(answer, 'oldest', 'open')} Cycle times:", x, longest)
     chart.grid([], _marks(chart))
     colours = {"pending": GREY, "in_progress": AMBER}
     for place, task in enumerate(tasks, 1):

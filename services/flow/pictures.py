@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from errors import Forbidden, input_problems, invalid_input
 from models import Caller
-from schemas.flow import FlowQuery, ForecastQuery, IntervalQuery, ListQuery
+from schemas.flow import CumulativeQuery, FlowQuery, ForecastQuery, IntervalQuery, ListQuery
 from security import signing
 from security.callers import CALLER_BY_ID
 from services.flow import answers
@@ -29,12 +29,15 @@ _Answer = Callable[[Session, Question, Any], dict[str, Any]]
 ASKED: Mapping[str, tuple[type[FlowQuery], _Answer]] = {
     "throughput": (IntervalQuery, lambda db, asked, query: answers.throughput(db, asked, query.interval)),
     "cumulative-flow": (
-        IntervalQuery,
-        lambda db, asked, query: answers.cumulative_flow(db, asked, query.interval),
+        CumulativeQuery,
+        lambda db, asked, query: answers.cumulative_flow(db, asked, query.interval, query.completed),
     ),
-    "cycle-times": (ListQuery, lambda db, asked, query: answers.cycle_times(db, asked, query.limit)),
+    "cycle-times": (
+        ListQuery,
+        lambda db, asked, query: answers.cycle_times(db, asked, query.limit, query.cursor),
+    ),
     "time-in-status": (FlowQuery, lambda db, asked, _: answers.time_in_status(db, asked)),
-    "aging": (ListQuery, lambda db, asked, query: answers.aging(db, asked, query.limit)),
+    "aging": (ListQuery, lambda db, asked, query: answers.aging(db, asked, query.limit, query.cursor)),
     "forecast": (ForecastQuery, _forecast),
     "burnup": (IntervalQuery, lambda db, asked, query: answers.burnup(db, asked, query.interval)),
 }

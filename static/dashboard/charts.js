@@ -1,37 +1,90 @@
 // The charts: what each asks for, how it is drawn, what it says in words, and its table.
-import { colour, day, span } from "./dom.js";
-import { bars, dots, draw, level, line, seconds } from "./plot.js";
+import { colour } from "../shared/dom.js";
+import { count, day, moment, month, number, shortDay, span } from "../shared/format.js";
+import { address } from "../shared/session.js";
+import { bars, counts, dots, draw, line, seconds } from "./plot.js";
+import { shownZone, view } from "./state.js";
 
-const DASHES = { p50: [2, 4], p70: [6, 4], p85: [10, 4], p95: [] };
+// The percentiles, each drawn with more ink than the one before; the legend shows the same strokes.
+const LEVELS = [["p50", "50%", [2, 4]], ["p85", "85%", [10, 5]], ["p95", "95%", []]];
+const SHORTEST = 1 / 60;
 // Where a logarithmic axis of durations has its lines, in hours.
 const MARKS = [
-  [1 / 60, "1 min"],
-  [1 / 6, "10 min"],
-  [1, "1 h"],
-  [6, "6 h"],
-  [24, "1 day"],
-  [168, "1 week"],
-  [720, "30 days"],
-  [4380, "½ year"],
-  [17520, "2 years"],
-  [87600, "10 years"],
+  [1 / 60, "1 min"], [1 / 6, "10 min"], [1, "1 h"], [6, "6 h"], [24, "1 day"], [168, "1 week"],
+  [720, "30 days"], [4380, "½ year"], [17520, "2 years"], [87600, "10 years"], [876000, "100 years"],
 ];
-const hoursAxis = {
+const hoursAxis = (shortest, longest) => ({
+  range: () => [
+    (MARKS.findLast(([hours]) => hours <= shortest && hours <= 1) || MARKS[0])[0],
+    (MARKS.find(([hours]) => hours >= longest && hours >= 1) || MARKS.at(-1))[0],
+  ],
   splits: (_, __, low, high) => MARKS.map(([hours]) => hours).filter((hours) => low <= hours && hours <= high),
   filter: (_, splits) => splits,
   values: (_, splits) => splits.map((split) => (MARKS.find(([hours]) => hours === split) || [0, ""])[1]),
-};
+});
 
-function levels(figures, count) {
-  const names = ["p50", "p85", "p95"].filter((name) => figures[`${name}_hours`] !== null);
+function levels(figures, size) {
+  const known = LEVELS.filter(([name]) => figures[`${name}_hours`] !== null);
   return {
-    series: names.map((name) => ({
-      ...level(`${name.slice(1)}%`, "accent-2", DASHES[name]),
-      value: () => span(figures[`${name}_hours`]),
-    })),
-    data: names.map((name) => Array(count).fill(Math.max(figures[`${name}_hours`], 0.01))),
+    series: known.map(([name, label, dash]) =>
+      line(`${label}: ${span(figures[`${name}_hours`])}`, "accent-2", { dash, width: 1.5, strength: LEVELS.findIndex(([each]) => each === name) + 1 }),
+    ),
+    data: known.map(([name]) => Array(size).fill(Math.max(figures[`${name}_hours`], SHORTEST))),
   };
 }
+
+// The axis for the durations of an answer's tasks, with room for the lines.
+function durations(answer, name) {
+  const { p50_hours: half, p95_hours: most } = answer.cycle_time;
+  let [shortest, longest] = [half === null ? Infinity : half, Math.max(most || 0, 1)];
+  for (const task of answer.tasks) {
+    shortest = Math.min(shortest, task[name]);
+    longest = Math.max(longest, task[name]);
+  }
+  return hoursAxis(shortest, longest);
+}
+
+// -- intervals ------------------------------------------------------------------------------------
+
+const LENGTHS = { day: 23, week: 7 * 24 - 2, month: 28 * 24 - 2 };
+const wholeDay = (text) => new Date(`${text}T12:00:00Z`);
+
+// How an interval is called; one that the period or the present cuts says so.
+export function intervalName(each, asOf, startsAt) {
+  const kind = view().interval || "week";
+  const at = wholeDay(each.date);
+  const name = { day: shortDay(at, "UTC"), week: `Week of ${shortDay(monday(at), "UTC")}`, month: month(at, "UTC") }[kind];
+  if (Date.parse(each.ends_at) > Date.parse(asOf)) return `${name} (so far)`;
+  const hours = (Date.parse(each.ends_at) - Date.parse(startsAt)) / 3600000;
+  return hours < LENGTHS[kind] ? `${name} (part)` : name;
+}
+
+function monday(at) {
+  return new Date(at.getTime() - ((at.getUTCDay() + 6) % 7) * 86400000);
+}
+
+function names(answer) {
+  return answer.intervals.map((each, place) => {
+    const before = answer.intervals[place - 1];
+    return intervalName(each, answer.as_of, each.starts_at || (before ? before.ends_at : answer.period.starts_at));
+  });
+}
+
+function named(answer) {
+  const known = names(answer);
+  return { label: "Interval", value: (_, __, ___, at) => (at === null || at === undefined ? "-" : known[at]) };
+}
+
+// -- tasks ----------------------------------------------------------------------------------------
+
+// What the words are about: all, or the newest or oldest so many of them.
+function drawn(answer, which) {
+  if (answer.tasks.length === answer.n) return "";
+  return ` The chart shows the ${which} ${number(answer.tasks.length)} of ${number(answer.n)}.`;
+}
+
+export const taskAddress = (task) => address(`/app?task=${task.id}`);
+const openTask = (tasks) => (at) => location.assign(taskAddress(tasks[at]));
 
 export const CHARTS = [
   {
@@ -40,9 +93,11 @@ export const CHARTS = [
     about: "What was created and completed in each interval.",
     byInterval: true,
     isEmpty: (answer) => answer.n === 0 && answer.n_created === 0,
-    words: (answer) => `${answer.n_created} tasks created and ${answer.n} completed in ${answer.intervals.length} intervals.`,
-    draw(place, { intervals }) {
-      draw(place, {
+    words: (answer) =>
+      `${count(answer.n_created, "task")} created and ${number(answer.n)} completed in ${count(answer.intervals.length, "interval")}.`,
+    draw(place, answer) {
+      const { intervals } = answer;
+      return draw(place, {
         data: [
           intervals.map((each) => (seconds(each.starts_at) + seconds(each.ends_at)) / 2),
           intervals.map((each) => each.completed),
@@ -52,116 +107,130 @@ export const CHARTS = [
           { label: "Completed", stroke: colour("done"), fill: colour("done"), paths: bars, points: { show: false } },
           line("Created", "accent", { width: 1.5, points: { show: intervals.length < 60, size: 5 } }),
         ],
-        x: { range: () => [seconds(intervals[0].starts_at), seconds(intervals.at(-1).ends_at)] },
+        x: { range: () => [seconds(intervals[0].starts_at), seconds(intervals.at(-1).ends_at)], series: named(answer) },
+        y: counts,
       });
     },
-    columns: ["Interval from", "Created", "Completed"],
-    rows: (answer) => answer.intervals.map((each) => [each.date, each.created, each.completed]),
+    columns: ["Interval", "From", "Created", "Completed"],
+    rows: (answer) => names(answer).map((name, at) => [name, answer.intervals[at].date, answer.intervals[at].created, answer.intervals[at].completed]),
   },
   {
     name: "cumulative-flow",
     title: "Cumulative flow",
     about: "How many tasks were in each status at the end of each interval.",
     byInterval: true,
+    choice: { name: "completed", value: "period", label: "Leave out what was completed before" },
     isEmpty: (answer) => answer.n === 0,
     words(answer) {
       const last = answer.intervals.at(-1);
-      return last ? `At the end: ${last.pending} pending, ${last.in_progress} in progress, ${last.completed} completed.` : "";
+      return last ? `At the end: ${number(last.pending)} pending, ${number(last.in_progress)} in progress, ${number(last.completed)} completed.` : "";
     },
-    draw(place, { intervals }) {
+    draw(place, answer) {
+      const { intervals } = answer;
       const done = intervals.map((each) => each.completed);
       const started = intervals.map((each, at) => done[at] + each.in_progress);
       const all = intervals.map((each, at) => started[at] + each.pending);
       const area = (label, name, own) => ({
         ...line(label, name, { width: 1, fill: colour(name) }),
-        value: (_, value, __, at) => (at === null || at === undefined ? "-" : own(intervals[at])),
+        value: (_, value, __, at) => (at === null || at === undefined ? "-" : number(own(intervals[at]))),
       });
-      draw(place, {
+      return draw(place, {
         data: [intervals.map((each) => seconds(each.ends_at)), all, started, done],
         series: [
           area("Pending", "waiting", (each) => each.pending),
           area("In progress", "started", (each) => each.in_progress),
           area("Completed", "done", (each) => each.completed),
         ],
+        x: { series: named(answer) },
+        y: counts,
       });
     },
-    columns: ["Interval from", "Pending", "In progress", "Completed"],
-    rows: (answer) => answer.intervals.map((each) => [each.date, each.pending, each.in_progress, each.completed]),
+    columns: ["Interval", "From", "Pending", "In progress", "Completed"],
+    rows: (answer) =>
+      names(answer).map((name, at) => {
+        const each = answer.intervals[at];
+        return [name, each.date, each.pending, each.in_progress, each.completed];
+      }),
   },
   {
     name: "cycle-times",
     title: "Cycle time",
     about: "Each completed task: when, and how long it took from its start. The lines say how many took no longer.",
-    more: { limit: "1000" },
+    pages: true,
     isEmpty: (answer) => answer.n === 0,
     words: (answer) =>
-      `Half of ${answer.n} tasks took no longer than ${span(answer.cycle_time.p50_hours)}, 85% no longer than ` +
-      `${span(answer.cycle_time.p85_hours)}. ${answer.cycle_time.never_started} were never in progress and count from their creation.`,
+      `Half of ${count(answer.n, "task")} took no longer than ${span(answer.cycle_time.p50_hours)}, 85% no longer than ` +
+      `${span(answer.cycle_time.p85_hours)}. ${number(answer.cycle_time.never_started)} never in progress: counted from their creation.` +
+      drawn(answer, "newest"),
     draw(place, answer) {
       const tasks = [...answer.tasks].reverse();
       const lines = levels(answer.cycle_time, tasks.length);
-      draw(place, {
+      const isWhole = answer.tasks.length === answer.n;
+      const begin = seconds(isWhole ? answer.period.starts_at : tasks[0].completed_at);
+      const end = Math.min(seconds(answer.period.ends_at), seconds(answer.as_of) + 3600);
+      return draw(place, {
         data: [
           tasks.map((task) => seconds(task.completed_at)),
-          tasks.map((task) => Math.max(task.cycle_time_hours, 0.01)),
+          tasks.map((task) => Math.max(task.cycle_time_hours, SHORTEST)),
           ...lines.data,
         ],
-        series: [{ ...dots("Task", "accent"), value: (_, hours) => (hours === null ? "-" : span(hours)) }, ...lines.series],
-        y: hoursAxis,
+        series: [dots("Task", "accent"), ...lines.series],
+        x: { range: () => [begin, Math.max(end, begin + 3600)] },
+        y: durations(answer, "cycle_time_hours"),
         logarithmic: true,
+        tip: {
+          series: [1],
+          lines: (at) => [tasks[at].title, `Completed ${moment(tasks[at].completed_at, shownZone())}`, `Cycle time ${span(tasks[at].cycle_time_hours)}, lead time ${span(tasks[at].lead_time_hours)}`],
+          open: openTask(tasks),
+        },
       });
     },
     columns: ["Completed", "Task", "Project", "Cycle time", "Lead time"],
     rows: (answer) =>
-      answer.tasks.map((task) => [
-        day(task.completed_at),
-        task.title,
-        task.project,
-        span(task.cycle_time_hours),
-        span(task.lead_time_hours),
-      ]),
+      answer.tasks.map((task) => [day(task.completed_at, shownZone()), task, task.project, span(task.cycle_time_hours), span(task.lead_time_hours)]),
   },
   {
     name: "aging",
     title: "Aging work",
     about: "Open tasks, oldest first, beside how long completed ones took: what stands above the lines is stuck.",
-    more: { limit: "100" },
+    pages: true,
     isEmpty: (answer) => answer.n === 0,
     words: (answer) =>
-      answer.n ? `${answer.n} tasks are open; the oldest is ${span(answer.tasks[0].age_hours)} old.` : "No task is open.",
+      answer.n
+        ? `${count(answer.n, "task is", "tasks are")} open; the oldest is ${span(answer.tasks[0].age_hours)} old.${drawn(answer, "oldest")}`
+        : "No task is open.",
     draw(place, answer) {
       const tasks = answer.tasks;
-      const of = (status) => tasks.map((task) => (task.status === status ? Math.max(task.age_hours, 0.01) : null));
+      const of = (status) => tasks.map((task) => (task.status === status ? Math.max(task.age_hours, SHORTEST) : null));
       const lines = levels(answer.cycle_time, tasks.length);
-      const value = (_, hours) => (hours === null || hours === undefined ? "-" : span(hours));
-      draw(place, {
+      return draw(place, {
         data: [tasks.map((_, at) => at + 1), of("in_progress"), of("pending"), ...lines.data],
-        series: [
-          { ...dots("In progress", "started"), value },
-          { ...dots("Pending", "waiting"), value },
-          ...lines.series,
-        ],
-        x: {
-          series: { label: "Task", value: (_, at) => (at === null ? "-" : (tasks[at - 1] || {}).title || "-") },
-          range: () => [0.5, tasks.length + 0.5],
-          values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick : "")),
-        },
-        y: hoursAxis,
+        series: [dots("In progress", "started"), dots("Pending", "waiting"), ...lines.series],
+        x: { range: () => [0.5, tasks.length + 0.5], ...counts },
+        y: durations(answer, "age_hours"),
         time: false,
         logarithmic: true,
+        tip: {
+          series: [1, 2],
+          lines: (at) => [tasks[at].title, `${tasks[at].never_started ? "Created" : "Started"} ${moment(tasks[at].since, shownZone())}`, `${span(tasks[at].age_hours)} old`],
+          open: openTask(tasks),
+        },
       });
     },
     columns: ["Age", "Task", "Project", "Status", "Older than completed ones"],
     rows: (answer) =>
       answer.tasks.map((task) => [
         span(task.age_hours),
-        task.title,
+        task,
         task.project,
         task.status.replace("_", " "),
         task.age_percentile === null ? "-" : `${Math.round(task.age_percentile)}%`,
       ]),
   },
 ];
+
+const LATER = "more than ten years from now";
+const onDay = (text) => (text ? day(wholeDay(text), "UTC") : LATER);
 
 export const FORECAST = {
   name: "forecast",
@@ -170,29 +239,24 @@ export const FORECAST = {
   words(answer) {
     if (answer.done_by) {
       const by = answer.done_by;
-      return (
-        `${answer.remaining} tasks are done by ${by.p50 || "more than ten years from now"} with a chance of 50%, ` +
-        `by ${by.p85 || "more than ten years from now"} with 85%.`
-      );
+      return `${count(answer.remaining, "task is", "tasks are")} done by ${onDay(by.p50)} with a chance of 50%, by ${onDay(by.p85)} with 85%.`;
     }
-    return `By the end of ${answer.until} at least ${answer.how_many.p50} tasks are done with a chance of 50%, ${answer.how_many.p85} with 85%.`;
+    return `By the end of ${onDay(answer.until)} at least ${count(answer.how_many.p50, "task is", "tasks are")} done with a chance of 50%, ${number(answer.how_many.p85)} with 85%.`;
   },
   draw(place, answer) {
     const byDay = answer.done_by !== null;
     const points = byDay ? answer.days : answer.counts;
-    if (!points.length) return;
-    draw(place, {
+    if (!points.length) return () => undefined;
+    const name = byDay ? (at) => day(wholeDay(points[at].date), "UTC") : (at) => number(points[at].count);
+    return draw(place, {
       data: [points.map((each) => (byDay ? seconds(each.date) : each.count)), points.map((each) => each.percentage)],
-      series: [line("Chance", "accent", { fill: `${colour("accent")}33`, value: (_, value) => (value === null ? "-" : `${value}%`) })],
-      x: byDay ? {} : { series: { label: "At least" } },
+      series: [line("Chance", "accent", { fill: `${colour("accent")}33`, value: (_, value) => (value === null || value === undefined ? "-" : `${value}%`) })],
+      x: { ...(byDay ? {} : counts), series: { label: byDay ? "Done by" : "At least", value: (_, __, ___, at) => (at === null || at === undefined ? "-" : name(at)) } },
       y: { values: (_, ticks) => ticks.map((tick) => `${tick}%`) },
       time: byDay,
     });
   },
   columns: ["Chance", "Answer"],
   rows: (answer) =>
-    [50, 70, 85, 95].map((chance) => [
-      `${chance}%`,
-      answer.done_by ? answer.done_by[`p${chance}`] || "more than ten years" : `${answer.how_many[`p${chance}`]} tasks`,
-    ]),
+    [50, 70, 85, 95].map((chance) => [`${chance}%`, answer.done_by ? onDay(answer.done_by[`p${chance}`]) : count(answer.how_many[`p${chance}`], "task")]),
 };

@@ -1,6 +1,8 @@
 // What is looked at, kept in the address bar, so that a view can be sent to somebody.
-const NAMES = ["from", "to", "tz", "interval", "project", "tag", "priority", "user_id", "scope", "remaining", "until"];
-const FILTERS = ["from", "to", "tz", "project", "tag", "priority", "user_id", "scope"];
+const NAMES = [
+  "from", "to", "tz", "interval", "project", "tag", "priority", "user_id", "scope", "remaining", "until", "completed",
+];
+export const FILTERS = ["from", "to", "tz", "project", "tag", "priority", "user_id", "scope"];
 
 export function view() {
   const query = new URLSearchParams(location.search);
@@ -17,8 +19,19 @@ export function show(changes) {
   history.pushState(null, "", text ? `?${text}` : location.pathname);
 }
 
+export const ownZone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+
 export function zone() {
-  return view().tz || Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+  return view().tz || ownZone;
+}
+
+// The zone that times are shown in: the reader's own where the address names one that there is not.
+export function shownZone() {
+  try {
+    return new Intl.DateTimeFormat(undefined, { timeZone: zone() }).resolvedOptions().timeZone;
+  } catch {
+    return ownZone;
+  }
 }
 
 // The query of a call: the filters, and what the call takes besides.

@@ -1,0 +1,33 @@
+"""Logging in on the program's own pages, whose refresh token no script can read."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.accounts import GivenPassword
+from schemas.common import Answer, Body, Text
+
+
+class PageLogin(Body):
+    """A username, or the email, and the password."""
+
+    username: Annotated[Text, Field(min_length=1, max_length=254, examples=["ada"])]
+    password: GivenPassword
+    remember: Annotated[
+        bool, Field(description="Whether the browser stays logged in after it is closed", examples=[False])
+    ] = False
+
+
+class PageRequest(Body):
+    """Nothing: an empty object, sent as JSON, which a page of another origin cannot send."""
+
+
+class PageToken(Answer):
+    """An access token for the page to keep in its memory."""
+
+    access_token: Annotated[str, Field(examples=["eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.x"])]
+    token_type: Literal["bearer"]
+    expires_in: Annotated[int, Field(description="Seconds until the access token expires", examples=[1800])]
+    refresh_expires_in: Annotated[
+        int, Field(description="Seconds until one has to log in again", examples=[2592000])
+    ]

@@ -1,0 +1,53 @@
+"""Sessions of browsers on the program's own pages: a cookie keeps them going, which no script can read.
+
+The token in the cookie is not exchanged at each use, as a program's refresh token is. Several tabs use the cookie
+at once, and a tab that is closed in the middle of an exchange would lose the new one, and end the session.
+"""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy.orm import Session
+
+from account_models import CLIENT_LENGTH, refresh_tokens, sessions
+from models import users
+from request_context import origin_var
+from security.tokens import token_hash
+from services.accounts import attempt as attempt_service
+from services.accounts import audit as audit_service
+from services.accounts.session import Issued
+
+_SESSION = (
+    select(sessions.c.id, sessions.c.user_id, sessions.c.expires_at, users.c.is_active)
+    .join_from(refresh_tokens, sessions, sessions.c.id == refresh_tokens.c.session_id)
+    .join(users, users.c.id == sessions.c.user_id)
+    .where(refresh_tokens.c.token_hash == bindparam("hashed"), refresh_tokens.c.used_at.is_(None))
+)
+_TOUCH = (
+    update(sessions)
+    .where(sessions.c.id == bindparam("session_id"))
+    .values(last_used_at=bindparam("now"), address=bindparam("at"), client=bindparam("by"))
+)
+_END = delete(sessions).where(sessions.c.id == bindparam("session_id"))
+
+
+def renew(db: Session, token: str) -> Issued | int:
+    """The session that the cookie's token keeps going; for a bad token how many seconds the caller is to wait."""
+    now = datetime.now(UTC)
+    row = db.execute(_SESSION, {"hashed": token_hash(token)}).first()
+    if row is None or row.expires_at <= now or not row.is_active:
+        return attempt_service.count(db, attempt_service.address_keys("refresh"))
+    origin = origin_var.get()
+    values = {"session_id": row.id, "now": now, "at": origin.address, "by": origin.client[:CLIENT_LENGTH]}
+    db.execute(_TOUCH, values)
+    return Issued(row.user_id, row.id, token, row.expires_at)
+
+
+def end(db: Session, token: str) -> None:
+    """End the session that the cookie's token keeps going, if there is one."""
+    row = db.execute(_SESSION, {"hashed": token_hash(token)}).first()
+    if row is not None:
+        db.execute(_END, {"session_id": row.id})
+        audit_service.record(
+            db, "session_ended", actor_id=row.user_id, user_id=row.user_id, session_id=row.id
+        )

@@ -1,0 +1,21 @@
+// What somebody asks for by a button ends in what was asked or in a message.
+import { say } from "../shared/dom.js";
+import { LoggedOut } from "../shared/session.js";
+
+let onLoggedOut = () => undefined;
+
+export function whenLoggedOut(listener) {
+  onLoggedOut = listener;
+}
+
+export function act(work) {
+  return async (event) => {
+    try {
+      return await work(event);
+    } catch (error) {
+      if (error instanceof LoggedOut) onLoggedOut();
+      else say(error.message, 15);
+      return null;
+    }
+  };
+}

@@ -1,0 +1,196 @@
+// A card for each chart: its words, its drawing, its table, and what can be done with it.
+import { h, say } from "../shared/dom.js";
+import { day, number } from "../shared/format.js";
+import { LoggedOut, address, call, nextPage, post, request, save } from "../shared/session.js";
+import { act } from "./act.js";
+import { taskAddress } from "./charts.js";
+import { query, show, shownZone, view } from "./state.js";
+
+const LINK_DAYS = 30;
+const PAGE = 5000;
+const MOST = 20_000;
+const MOST_ROWS = 500;
+
+// Text with `names` in it, as the definitions have it.
+function prose(text) {
+  return text.split("`").map((part, at) => (at % 2 ? h("code", {}, part) : part));
+}
+
+function cell(value) {
+  if (value !== null && typeof value === "object") return h("td", {}, h("a", { href: taskAddress(value) }, value.title));
+  return h("td", {}, typeof value === "number" ? number(value) : value);
+}
+
+function table(chart, rows) {
+  const shown = rows.slice(0, MOST_ROWS);
+  return [
+    h(
+      "div",
+      { className: "scroll", tabIndex: 0, role: "region", "aria-label": `Table: ${chart.title}` },
+      h(
+        "table",
+        {},
+        h("thead", {}, h("tr", {}, chart.columns.map((name) => h("th", { scope: "col" }, name)))),
+        h("tbody", {}, shown.map((row) => h("tr", {}, row.map(cell)))),
+      ),
+    ),
+    shown.length < rows.length ? h("p", { className: "muted" }, `The first ${number(shown.length)} of ${number(rows.length)}: the CSV has all.`) : "",
+  ];
+}
+
+function definitions(answer) {
+  return h(
+    "details",
+    {},
+    h("summary", {}, "What this means"),
+    h(
+      "dl",
+      { className: "definitions" },
+      Object.entries(answer.definitions).flatMap(([name, text]) => [h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, prose(text))]),
+    ),
+  );
+}
+
+// All pages of a list, up to so many tasks.
+async function whole(path) {
+  let response = await request(path);
+  const answer = await response.json();
+  for (let next = nextPage(response); next && answer.tasks.length < MOST; next = nextPage(response)) {
+    response = await request(next);
+    answer.tasks.push(...(await response.json()).tasks);
+  }
+  return answer;
+}
+
+async function csv(path, name) {
+  const parts = [];
+  for (let next = path; next; ) {
+    const response = await request(next, { headers: { Accept: "text/csv" } });
+    const text = await response.text();
+    parts.push(parts.length ? text.slice(text.indexOf("\n") + 1) : text);
+    next = nextPage(response);
+  }
+  save(new Blob(parts, { type: "text/csv" }), name);
+}
+
+async function svg(path, name) {
+  save(await (await request(path, { headers: { Accept: "image/svg+xml" } })).blob(), name);
+}
+
+async function share(chart, path, button) {
+  const asked = Object.fromEntries(new URLSearchParams(path.split("?")[1]));
+  const made = await post("/analytics/pictures", { chart: chart.name, query: asked, expires_in_days: LINK_DAYS });
+  const shown = h("input", { className: "link", readOnly: true, value: address(made.url), "aria-label": "Link to the picture" });
+  button.replaceWith(shown);
+  shown.select();
+  say(`A link that shows this picture to anybody until ${day(made.expires_at, shownZone())}.`);
+}
+
+// A chart's card; `asked` gives its path, or null where there is nothing to ask.
+export function chartCard(chart, asked, ...extra) {
+  const body = h("div", { className: "body" }, h("p", { className: "muted" }, "Loading"));
+  const problem = h("p", { className: "problem", role: "alert" });
+  const card = h(
+    "section",
+    { className: "card", id: chart.name, "aria-labelledby": `${chart.name}-title` },
+    h("h2", { id: `${chart.name}-title` }, chart.title),
+    h("p", { className: "muted" }, chart.about),
+    chart.choice ? choice(chart.choice, () => load()) : null,
+    extra,
+    problem,
+    body,
+  );
+  let [turn, shown, erase] = [0, null, () => undefined];
+
+  function fill(answer, path) {
+    const words = chart.words(answer);
+    const rows = chart.rows(answer);
+    const place = h("div", { className: "chart", role: "img", "aria-label": `${chart.title}. ${words}` });
+    const tabular = h("details", {}, h("summary", {}, "Table"));
+    tabular.addEventListener("toggle", () => tabular.childElementCount === 1 && tabular.append(...table(chart, rows)));
+    erase();
+    body.replaceChildren(
+      h("p", { className: "words" }, words),
+      place,
+      tabular,
+      definitions(answer),
+      h(
+        "p",
+        { className: "actions" },
+        h("button", { type: "button", onclick: act(() => csv(path, `${chart.name}.csv`)) }, "CSV"),
+        h("button", { type: "button", onclick: act(() => svg(path, `${chart.name}.svg`)) }, "SVG"),
+        h("button", { type: "button", onclick: act((event) => share(chart, path, event.target)) }, "Link to the picture"),
+      ),
+    );
+    shown = { place, answer };
+    erase = chart.draw(place, answer);
+  }
+
+  async function load() {
+    const mine = ++turn;
+    const path = asked(view());
+    card.setAttribute("aria-busy", "true");
+    try {
+      if (path === null) return empty("No task is open: say how many are to be done.");
+      const answer = await (chart.pages ? whole(path) : call(path));
+      if (mine !== turn) return null;
+      if (chart.isEmpty?.(answer)) return empty("Nothing to show in this period.");
+      problem.textContent = "";
+      fill(answer, path);
+    } catch (error) {
+      if (error instanceof LoggedOut) throw error;
+      if (mine !== turn) return null;
+      if (error.status === 409) return empty(error.message);
+      refuse(error);
+    } finally {
+      if (mine === turn) card.removeAttribute("aria-busy");
+    }
+    return null;
+  }
+
+  function empty(message) {
+    forget();
+    body.replaceChildren(h("p", { className: "muted" }, message));
+    return null;
+  }
+
+  // What was shown stays, dimmed, below the message.
+  function refuse(error) {
+    body.classList.toggle("stale", shown !== null);
+    if (shown === null) body.replaceChildren();
+    problem.replaceChildren(error.message, " ", h("button", { type: "button", onclick: act(load) }, "Retry"));
+  }
+
+  function forget() {
+    erase();
+    [shown, erase] = [null, () => undefined];
+    problem.textContent = "";
+    body.classList.remove("stale");
+  }
+
+  function redraw() {
+    if (!shown) return;
+    erase();
+    erase = chart.draw(shown.place, shown.answer);
+  }
+
+  return {
+    card,
+    load: () => (body.classList.remove("stale"), load()),
+    redraw,
+    forget: () => (turn++, forget()),
+    stale: (is) => body.classList.toggle("stale", is && shown !== null),
+  };
+}
+
+function choice({ name, value, label }, changed) {
+  const box = h("input", { type: "checkbox", checked: view()[name] === value, onchange: act(() => (show({ [name]: box.checked ? value : "" }), changed())) });
+  return h("label", { className: "check" }, box, label);
+}
+
+export const chartPath = (chart) => (now) =>
+  `/analytics/${chart.name}?${query({
+    ...(chart.pages ? { limit: String(PAGE) } : {}),
+    ...(chart.byInterval ? { interval: now.interval } : {}),
+    ...(chart.choice ? { [chart.choice.name]: now[chart.choice.name] } : {}),
+  })}`;

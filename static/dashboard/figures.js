@@ -1,0 +1,57 @@
+// The period, and its figures beside those of the period before, where the account has such a past.
+import { h } from "../shared/dom.js";
+import { day, moment, number, span } from "../shared/format.js";
+import { shownZone, view } from "./state.js";
+
+// The last moment of a period, whose end is not included.
+const lastMoment = (text) => new Date(Date.parse(text) - 1);
+
+export function periodText(flow) {
+  const zone = shownZone();
+  return `${day(flow.period.starts_at, zone)} to ${day(lastMoment(flow.period.ends_at), zone)}`;
+}
+
+export function heading(flow) {
+  const chosen = ["project", "tag", "priority"].filter((name) => view()[name]).map((name) => `${name} ${view()[name]}`);
+  return h(
+    "p",
+    { className: "period" },
+    h("strong", {}, periodText(flow)),
+    chosen.length ? `, ${chosen.join(", ")}` : "",
+    h("span", { className: "muted" }, ` as of ${moment(flow.as_of, shownZone())}, ${shownZone()}`),
+  );
+}
+
+function change(now, before, text) {
+  if (now === null || before === null) return null;
+  const direction = now > before ? "up" : now < before ? "down" : "same";
+  const words = { up: `up from ${text(before)}`, down: `down from ${text(before)}`, same: "as before" }[direction];
+  const arrow = { up: "▲", down: "▼", same: "" }[direction];
+  return h("small", {}, arrow ? h("span", { "aria-hidden": "true" }, `${arrow} `) : null, words);
+}
+
+function tile(label, hint, now, before, text) {
+  return h(
+    "div",
+    { className: "tile", title: hint.replaceAll("`", "") },
+    h("dt", {}, label),
+    h("dd", {}, h("strong", {}, text(now)), before === undefined ? null : change(now, before, text)),
+  );
+}
+
+// `began` is when the account's first task was created: a period that begins earlier is no past to compare with.
+export function figures(flow, began) {
+  const { current, definitions } = flow;
+  const hasPast = began !== null && Date.parse(began) <= Date.parse(flow.previous.period.starts_at);
+  const before = hasPast ? flow.previous : { cycle_time: {}, lead_time: {} };
+  return h(
+    "dl",
+    { className: "tiles" },
+    tile("Throughput", definitions.throughput, current.throughput, before.throughput, number),
+    tile("In progress", definitions.work_in_progress, current.work_in_progress, before.work_in_progress, number),
+    tile("Cycle time, median", definitions.cycle_time, current.cycle_time.p50_hours, before.cycle_time.p50_hours, span),
+    tile("Cycle time, 85%", definitions.cycle_time, current.cycle_time.p85_hours, before.cycle_time.p85_hours, span),
+    tile("Lead time, 85%", definitions.lead_time, current.lead_time.p85_hours, before.lead_time.p85_hours, span),
+    tile("Never started", definitions.never_started, current.cycle_time.never_started, before.cycle_time.never_started, number),
+  );
+}

@@ -1,0 +1,97 @@
+// The form above the figures. It stays as it is while the figures change, so that typing never loses the focus.
+import { absolve, blame, blameAll, field, h } from "../shared/dom.js";
+import { ownZone, show, view } from "./state.js";
+
+const NAMES = ["from", "to", "tz", "interval", "project", "tag", "priority", "scope"];
+const CLEARED = Object.fromEntries([...NAMES, "user_id"].map((name) => [name, ""]));
+const PRESETS = [[7, "7 days"], [30, "30 days"], [90, "90 days"], [365, "A year"]];
+const DATES = { type: "date", min: "1900-01-01", max: "2200-01-01" };
+
+// A time in the address is shown as its day.
+const shown = (now, name) => (name === "from" || name === "to" ? (now[name] || "").slice(0, 10) : now[name] || "");
+const choices = (options) => options.map(([value, text]) => h("option", { value }, text));
+
+function dayBefore(days) {
+  const at = new Date();
+  at.setDate(at.getDate() - days);
+  return [at.getFullYear(), at.getMonth() + 1, at.getDate()].map((part) => String(part).padStart(2, "0")).join("-");
+}
+
+export function filterForm(me, projects, changed) {
+  const projectChoices = [["", "All"], ...projects.map((each) => [each.project, each.project])];
+  const problem = h("p", { className: "problem wide", role: "alert" });
+  const form = h(
+    "form",
+    { className: "filters", "aria-label": "Filters", noValidate: true, onkeydown, onchange, onfocusout },
+    field("From", { ...DATES, name: "from" }),
+    field("To", { ...DATES, name: "to" }),
+    field("Interval", { name: "interval" }, "select", choices([["day", "Days"], ["", "Weeks"], ["month", "Months"]])),
+    field("Project", { name: "project" }, "select", choices(projectChoices)),
+    field("Tag", { name: "tag", maxLength: 50 }),
+    field("Priority", { name: "priority" }, "select", choices([["", "All"], ...["0", "1", "2", "3", "4"].map((value) => [value, value])])),
+    me.role === "admin" ? field("Whose", { name: "scope" }, "select", choices([["", "My tasks"], ["all", "Everybody's"]])) : null,
+    field("Time zone", { name: "tz", placeholder: ownZone, list: "zones", autocapitalize: "none" }),
+    h("datalist", { id: "zones" }, Intl.supportedValuesOf("timeZone").map((value) => h("option", { value }))),
+    h(
+      "div",
+      { className: "presets", role: "group", "aria-label": "Period" },
+      PRESETS.map(([days, text]) => h("button", { type: "button", onclick: () => go({ from: dayBefore(days - 1), to: "" }) }, text)),
+      h("button", { type: "button", onclick: () => go(CLEARED) }, "Reset"),
+    ),
+    problem,
+  );
+
+  function read() {
+    return Object.fromEntries(NAMES.map((name) => [name, form.elements.namedItem(name)?.value.trim() ?? ""]));
+  }
+  function take() {
+    const now = view();
+    for (const name of NAMES) {
+      const control = form.elements.namedItem(name);
+      if (!control) continue;
+      const value = shown(now, name);
+      // What the address asks for is shown, even where there is no such choice.
+      const isUnknown = control.options && ![...control.options].some((each) => each.value === value);
+      if (isUnknown) control.append(h("option", { value }, value));
+      control.value = value;
+    }
+    absolve(form);
+    problem.textContent = "";
+  }
+  function go(changes) {
+    show(changes);
+    take();
+    changed();
+  }
+  // A date counts when it is whole, and the field is left or Enter pressed.
+  function apply() {
+    const unfit = ["from", "to"].filter((name) => {
+      const { badInput, rangeOverflow, rangeUnderflow } = form.elements.namedItem(name).validity;
+      return badInput || rangeOverflow || rangeUnderflow;
+    });
+    if (unfit.length) {
+      for (const name of unfit) blame(form, name, "A whole day between 1900 and 2200.");
+      return;
+    }
+    const [values, now] = [read(), view()];
+    const same = NAMES.every((name) => values[name] === shown(now, name));
+    if (same) return;
+    absolve(form);
+    problem.textContent = "";
+    show(values);
+    changed();
+  }
+  function onkeydown(event) {
+    if (event.key !== "Enter" || !event.target.matches("input")) return;
+    event.preventDefault();
+    apply();
+  }
+  function onchange(event) {
+    if (event.target.matches("select")) apply();
+  }
+  function onfocusout(event) {
+    if (event.target.matches("input")) apply();
+  }
+  take();
+  return { form, take, clear: () => (absolve(form), (problem.textContent = "")), blame: (error) => blameAll(form, error, problem) };
+}

@@ -1,0 +1,51 @@
+// The forecast's question: how many tasks, or until when.
+import { field, h } from "../shared/dom.js";
+import { act } from "./act.js";
+import { FORECAST } from "./charts.js";
+import { chartCard } from "./cards.js";
+import { query, show, view } from "./state.js";
+
+const MOST = 100_000;
+
+// The card, and how it is told how many tasks are open.
+export function forecastCard() {
+  let open = 0;
+  const remaining = field("Tasks to be done", { name: "remaining", type: "number", min: 1, max: MOST });
+  const until = field("or until", { name: "until", type: "date", min: "1900-01-01", max: "2200-01-01" });
+  const [first, second] = [remaining, until].map((each) => each.querySelector("input"));
+  const form = h(
+    "form",
+    { className: "row", onsubmit: act((event) => (event.preventDefault(), apply())), onfocusout: act(apply) },
+    remaining,
+    until,
+    // What lets Enter send a form of two fields.
+    h("button", { type: "submit", hidden: true }),
+  );
+  const card = chartCard(FORECAST, path, form);
+
+  async function apply() {
+    if (second.validity.badInput || first.validity.badInput) return;
+    const now = view();
+    if (first.value === (now.remaining || "") && second.value === (now.until || "")) return;
+    // Only one of the two is asked: the one that was changed.
+    if (first.value !== (now.remaining || "")) second.value = "";
+    else first.value = "";
+    show({ remaining: first.value, until: second.value });
+    await card.load();
+  }
+  function path(now) {
+    if (!now.until && !now.remaining && !open) return null;
+    const asked = now.until ? { until: now.until } : { remaining: now.remaining || String(Math.min(open, MOST)) };
+    // The past that a forecast rests on is its own, not the period that is looked at.
+    const found = new URLSearchParams(query(asked));
+    found.delete("from");
+    return `/analytics/forecast?${found}`;
+  }
+  function tell(count) {
+    const now = view();
+    open = count;
+    [first.value, second.value] = [now.remaining || "", now.until || ""];
+    first.placeholder = now.until ? "" : `${open} ${open === 1 ? "is" : "are"} open`;
+  }
+  return { ...card, tell };
+}

@@ -1,0 +1,67 @@
+// Elements from names, properties and children: text is always text, never markup.
+export function h(name, properties = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (key in element && key !== "list") element[key] = value;
+    else element.setAttribute(key, value === true ? "" : value);
+  }
+  element.append(...children.flat(2).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+let silence = null;
+
+// Says something to everybody, readers of screens included; it goes away by itself.
+export function say(text, seconds = 8) {
+  const place = document.getElementById("status");
+  clearTimeout(silence);
+  place.textContent = text;
+  if (text && seconds) silence = setTimeout(() => (place.textContent = ""), seconds * 1000);
+}
+
+export function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
+
+let fields = 0;
+
+// A field with its label, and below it the place for what is wrong with it.
+export function field(label, properties, kind = "input", ...children) {
+  const id = `field-${++fields}`;
+  const control = h(kind, { id, "aria-describedby": `${id}-problem`, ...properties }, ...children);
+  return h(
+    "div",
+    { className: "field" },
+    h("label", { htmlFor: id }, label),
+    control,
+    h("p", { className: "problem", id: `${id}-problem`, role: "alert" }),
+  );
+}
+
+// Shows what is wrong beside the field that it is about; whether there was a field for it.
+export function blame(form, name, message) {
+  const control = form.elements.namedItem(name);
+  const place = control && document.getElementById(control.getAttribute("aria-describedby"));
+  if (!place) return false;
+  place.textContent = message;
+  control.setAttribute("aria-invalid", "true");
+  return true;
+}
+
+export function absolve(form) {
+  for (const place of form.querySelectorAll(".field > .problem")) place.textContent = "";
+  for (const control of form.querySelectorAll("[aria-invalid]")) control.removeAttribute("aria-invalid");
+}
+
+// Shows an error of the API in a form: beside its fields, and what concerns none of them at the form's own place.
+export function blameAll(form, error, place) {
+  absolve(form);
+  const rest = (error.errors || []).filter(({ pointer, detail }) => {
+    const name = pointer.replace(/^[?#]\/?/, "").split("/")[0];
+    return !blame(form, name, detail);
+  });
+  const isElsewhere = (error.errors || []).length > rest.length;
+  place.textContent = rest.length ? rest.map((each) => each.detail).join(" ") : isElsewhere ? "" : error.message;
+}

@@ -1,0 +1,34 @@
+// Numbers, times and durations in the reader's own language.
+const numbers = new Intl.NumberFormat();
+
+export const number = (value) => numbers.format(value);
+
+export function count(value, one, many = `${one}s`) {
+  return `${number(value)} ${value === 1 ? one : many}`;
+}
+
+const formats = new Map();
+
+function formatted(at, zone, options) {
+  const key = `${zone} ${JSON.stringify(options)}`;
+  if (!formats.has(key)) formats.set(key, new Intl.DateTimeFormat(undefined, { timeZone: zone, ...options }));
+  return formats.get(key).format(at instanceof Date ? at : new Date(at));
+}
+
+export const day = (at, zone) => formatted(at, zone, { day: "numeric", month: "short", year: "numeric" });
+export const shortDay = (at, zone) => formatted(at, zone, { day: "numeric", month: "short" });
+export const month = (at, zone) => formatted(at, zone, { month: "short", year: "numeric" });
+export const time = (at, zone) => formatted(at, zone, { hour: "numeric", minute: "2-digit" });
+export const moment = (at, zone) =>
+  formatted(at, zone, { day: "numeric", month: "short", year: "numeric", hour: "numeric", minute: "2-digit" });
+
+// Hours as people say them.
+export function span(hours) {
+  if (hours === null || hours === undefined) return "-";
+  if (hours < 1 / 60) return "less than 1 min";
+  if (hours < 1) return `${Math.round(hours * 60)} min`;
+  if (hours < 48) return `${hours.toFixed(hours < 10 ? 1 : 0)} h`;
+  const days = hours / 24;
+  if (days >= 730) return `${(days / 365.25).toFixed(1)} years`;
+  return `${days.toFixed(days < 10 ? 1 : 0)} days`;
+}

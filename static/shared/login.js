@@ -1,0 +1,90 @@
+// Logging in, making an account, and a forgotten password.
+import { blameAll, field, h } from "./dom.js";
+import { logIn, open } from "./session.js";
+
+const LOGIN = { name: "username", autocomplete: "username", required: true, maxLength: 254, autocapitalize: "none" };
+const NEW = { type: "password", autocomplete: "new-password", required: true, minLength: 8, maxLength: 256 };
+
+// Shows the form in `place`, and calls `done` when somebody is logged in.
+export function loginPage(place, about, done, message = "") {
+  show(place, about, done, "login", message);
+}
+
+const PAGES = {
+  login: {
+    title: "Log in",
+    button: "Log in",
+    fields: () => [
+      field("Username or email", LOGIN),
+      field("Password", { name: "password", type: "password", autocomplete: "current-password", required: true }),
+      h("label", { className: "check" }, h("input", { type: "checkbox", name: "remember" }), "Stay logged in on this device"),
+    ],
+    send: (values) => logIn(values.username, values.password, values.remember === "on"),
+    others: ["register", "forgot"],
+  },
+  register: {
+    title: "Make an account",
+    link: "Make an account",
+    button: "Make the account",
+    fields: () => [
+      field("Username", { ...LOGIN, minLength: 3, maxLength: 50, pattern: "[A-Za-z0-9._\\-]+", title: "Letters, digits, dots, dashes and underscores" }),
+      field("Email", { name: "email", type: "email", autocomplete: "email", required: true, maxLength: 254 }),
+      field("Password, at least 8 characters", { ...NEW, name: "password" }),
+    ],
+    async send(values) {
+      await open("/auth/register", values);
+      await logIn(values.username, values.password);
+    },
+    others: ["login"],
+  },
+  forgot: {
+    title: "Forgotten password",
+    link: "Forgotten password?",
+    button: "Send a link",
+    fields: () => [field("The account's email", { name: "email", type: "email", autocomplete: "email", required: true })],
+    async send(values) {
+      return (await open("/auth/password/forgot", values)).message;
+    },
+    others: ["login"],
+  },
+};
+
+function show(place, about, done, name, message) {
+  const page = PAGES[name];
+  const problem = h("p", { className: "problem", role: "alert" }, message);
+  const button = h("button", { type: "submit", className: "main" }, page.button);
+  async function submit(event) {
+    event.preventDefault();
+    button.disabled = true;
+    problem.textContent = "";
+    problem.classList.remove("good");
+    try {
+      const said = await page.send(Object.fromEntries(new FormData(form)));
+      if (said === undefined) return await done();
+      problem.classList.add("good");
+      problem.textContent = said;
+    } catch (error) {
+      blameAll(form, error, problem);
+      const wrong = form.querySelector("[aria-invalid]") || form.querySelector("[type=password]");
+      if (wrong) wrong.focus();
+    } finally {
+      button.disabled = false;
+    }
+    return null;
+  }
+  const others = page.others.map((other) =>
+    h("button", { type: "button", className: "link", onclick: () => show(place, about, done, other, "") }, PAGES[other].link || PAGES[other].title),
+  );
+  const form = h(
+    "form",
+    { className: "login", onsubmit: submit, "aria-labelledby": "login-title" },
+    h("h2", { id: "login-title" }, page.title),
+    h("p", {}, about),
+    page.fields(),
+    problem,
+    button,
+    h("p", { className: "others" }, others),
+  );
+  place.replaceChildren(form);
+  form.querySelector("input").focus();
+}

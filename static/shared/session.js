@@ -1,0 +1,195 @@
+// Who is logged in, in every tab of this browser; and the calls to the API.
+//
+// The access token lives in this page's memory and ends with it. What keeps the browser logged in is a cookie that
+// no script can read: a page asks for an access token by it. Local storage holds only whether it is worth asking.
+const root = document.body.dataset.root;
+const FLAG = `task-platform-logged-in:${root}`;
+const channel = new BroadcastChannel(`task-platform:${root}`);
+const listeners = new Set();
+let access = null;
+let renewal = null;
+
+export class ApiError extends Error {
+  constructor(response, problem) {
+    super(problem.detail || `The server answered ${response.status}`);
+    this.status = response.status;
+    this.code = problem.code;
+    this.errors = problem.errors || [];
+    this.retryAfter = Number(response.headers.get("Retry-After")) || 0;
+  }
+}
+
+export class LoggedOut extends Error {
+  constructor() {
+    super("Your session has ended: log in again.");
+  }
+}
+
+export class Unreachable extends Error {
+  constructor() {
+    super("The server can't be reached.");
+  }
+}
+
+function flag(value) {
+  try {
+    if (value === undefined) return localStorage.getItem(FLAG) !== null;
+    if (value) localStorage.setItem(FLAG, "1");
+    else localStorage.removeItem(FLAG);
+  } catch {
+    // A browser that keeps nothing: the page asks each time.
+  }
+  return true;
+}
+
+// Calls `listener("in")` when another tab logs in, and `listener("out")` when the session ends, wherever it does.
+export function onSession(listener) {
+  listeners.add(listener);
+}
+
+function tell(what) {
+  access = null;
+  for (const listener of listeners) listener(what);
+}
+
+channel.addEventListener("message", (event) => tell(event.data));
+addEventListener("pageshow", (event) => {
+  // A page that comes back as it was left may have been logged out in the meantime.
+  if (event.persisted && !flag()) tell("out");
+});
+
+async function reach(path, options) {
+  try {
+    return await fetch(root + path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Unreachable();
+  }
+}
+
+export async function checked(response) {
+  if (response.ok) return response;
+  let problem = {};
+  try {
+    problem = await response.json();
+  } catch {
+    // A proxy's page: the status says what there is to say.
+  }
+  throw new ApiError(response, problem);
+}
+
+function json(method, body) {
+  return { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+}
+
+// A call that needs no login.
+export async function open(path, body) {
+  return (await checked(await reach(path, json("POST", body)))).json();
+}
+
+export async function logIn(username, password, remember = false) {
+  access = (await open("/auth/page/login", { username, password, remember })).access_token;
+  flag(true);
+  channel.postMessage("in");
+}
+
+export async function logOut() {
+  try {
+    await open("/auth/page/logout", {});
+  } finally {
+    forget();
+  }
+}
+
+function forget() {
+  access = null;
+  flag(false);
+  channel.postMessage("out");
+}
+
+// Whether somebody is logged in with this browser.
+export async function resume() {
+  if (access) return true;
+  if (!flag()) return false;
+  try {
+    await renew();
+    return true;
+  } catch (error) {
+    if (error instanceof LoggedOut) return false;
+    throw error;
+  }
+}
+
+function renew() {
+  // Several calls may find the token expired at once: it is renewed once.
+  renewal = renewal || ask().finally(() => (renewal = null));
+  return renewal;
+}
+
+async function ask() {
+  const response = await reach("/auth/page/token", json("POST", {}));
+  if (response.status === 401) {
+    forget();
+    throw new LoggedOut();
+  }
+  access = (await (await checked(response)).json()).access_token;
+}
+
+async function send(path, options) {
+  const headers = { Accept: "application/json", ...options.headers, Authorization: `Bearer ${access}` };
+  return reach(path, { ...options, headers });
+}
+
+// The answer to a call by whoever is logged in; errors are thrown.
+export async function request(path, options = {}) {
+  if (!access) await renew();
+  let response = await send(path, options);
+  if (response.status === 401) {
+    await renew();
+    response = await send(path, options);
+    if (response.status === 401) {
+      forget();
+      throw new LoggedOut();
+    }
+  }
+  return checked(response);
+}
+
+async function content(response) {
+  return response.status === 204 ? null : response.json();
+}
+
+export async function call(path, options) {
+  return content(await request(path, options));
+}
+
+export async function write(method, path, body, headers = {}) {
+  const options = body === undefined ? { method, headers: {} } : json(method, body);
+  return content(await request(path, { ...options, headers: { ...options.headers, ...headers } }));
+}
+
+export const post = (path, body) => write("POST", path, body);
+
+// The path of the next page, or null.
+export function nextPage(response) {
+  const found = /<([^>]+)>;\s*rel="next"/.exec(response.headers.get("Link") || "");
+  if (!found) return null;
+  const url = new URL(found[1], location.href);
+  return url.pathname.slice(root.length) + url.search;
+}
+
+export async function download(path, accept, name) {
+  save(await (await request(path, { headers: { Accept: accept } })).blob(), name);
+}
+
+export function save(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+export function address(path) {
+  return new URL(root + path, location.href).href;
+}

@@ -1,0 +1,35 @@
+// Light and dark: as the system has it, until the button says otherwise.
+const KEY = "task-platform-theme";
+const dark = matchMedia("(prefers-color-scheme: dark)");
+let printing = false;
+
+export function theme() {
+  if (printing) return "light";
+  return localStorage.getItem(KEY) || (dark.matches ? "dark" : "light");
+}
+
+// Keeps the page's colours and the button's words; calls `changed` when the colours have changed.
+export function dress(button, changed = () => undefined) {
+  function paint() {
+    const other = theme() === "dark" ? "light" : "dark";
+    document.documentElement.dataset.theme = theme();
+    button.textContent = other === "dark" ? "Dark" : "Light";
+    button.setAttribute("aria-label", `Use ${other} colours`);
+  }
+  function repaint() {
+    paint();
+    changed();
+  }
+  button.addEventListener("click", () => {
+    localStorage.setItem(KEY, theme() === "dark" ? "light" : "dark");
+    repaint();
+  });
+  dark.addEventListener("change", repaint);
+  for (const [event, value] of [["beforeprint", true], ["afterprint", false]]) {
+    addEventListener(event, () => {
+      printing = value;
+      repaint();
+    });
+  }
+  paint();
+}
