@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from schemas.accounts import GivenPassword
 from schemas.common import Answer, Body, Text
@@ -20,6 +20,8 @@ class PageLogin(Body):
 
 class PageRequest(Body):
     """Nothing: an empty object, sent as JSON, which a page of another origin cannot send."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
 
 
 class PageToken(Answer):

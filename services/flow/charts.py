@@ -56,12 +56,16 @@ def _span(hours: float | None) -> str:
     return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"
 
 
+def _count(n: int) -> str:
+    return f"{n:,} {'task' if n == 1 else 'tasks'}"
+
+
 def throughput(answer: Answer) -> Chart:
     """Bars of what was completed, a line of what was created."""
     rows = answer["intervals"]
     highest = max([1, *(max(row["created"], row["completed"]) for row in rows)])
     x = _between(_at(rows[0]["starts_at"]), _at(rows[-1]["ends_at"]))
-    about = _subtitle(answer, f"{answer['n_created']:,} created, {answer['n']:,} completed.")
+    about = _subtitle(answer, f"{_count(answer['n_created'])} created, {answer['n']:,} completed.")
     chart = Chart("Throughput", about, x, (0, steps(highest)[-1][0]))
     chart.grid(_days(*x), steps(highest))
     for row in rows:
@@ -81,7 +85,7 @@ def cumulative_flow(answer: Answer) -> Chart:
     highest = max([1, *(row["pending"] + row["in_progress"] + row["completed"] for row in rows)])
     x = _between(ends[0], ends[-1])
     chart = Chart(
-        "Cumulative flow", _subtitle(answer, f"{answer['n']} tasks."), x, (0, steps(highest)[-1][0])
+        "Cumulative flow", _subtitle(answer, f"{_count(answer['n'])}."), x, (0, steps(highest)[-1][0])
     )
     chart.grid(_days(*x), steps(highest))
     layers = (
@@ -121,8 +125,7 @@ def _marks(chart: Chart) -> list[Mark]:
 def _tasks(answer: Answer, which: str, what: str) -> str:
     """How many tasks the words are about, and how many of them are drawn."""
     drawn, n = len(answer["tasks"]), answer["n"]
-    noun = "task" if n == 1 else "tasks"
-    return f"{n:,} {noun} {what}." if drawn == n else f"The {which} {drawn:,} of {n:,} {noun} {what}."
+    return f"{_count(n)} {what}." if drawn == n else f"The {which} {drawn:,} of {_count(n)} {what}."
 
 
 def cycle_times(answer: Answer) -> Chart:
@@ -167,7 +170,7 @@ def time_in_status(answer: Answer) -> Chart:
     rows = answer["statuses"]
     longest = max([1.0, *(row["p95_hours"] or 0 for row in rows)])
     top = next((hours for hours, _ in DURATIONS if hours >= longest), longest)
-    about = _subtitle(answer, f"{answer['n']} tasks completed.")
+    about = _subtitle(answer, f"{_count(answer['n'])} completed.")
     chart = Chart(
         "Time in status", about, (0, 3), (SHORTEST, top), lambda hours: math.log10(max(hours, SHORTEST))
     )
@@ -191,7 +194,7 @@ def forecast(answer: Answer) -> Chart:
     points = [(_at(row["date"]) if by_day else float(row["count"]), row["percentage"]) for row in rows]
     x = _between(points[0][0], points[-1][0]) if points else (0.0, 1.0)
     found = answer["done_by"] or answer["how_many"]
-    asked = f"{answer['remaining']} tasks done by" if by_day else f"Done by {answer['until']}, at least"
+    asked = f"{_count(answer['remaining'])} done by" if by_day else f"Done by {answer['until']}, at least"
     chances = ", ".join(f"{found[name] or 'later'} ({name[1:]}%)" for name in ("p50", "p70", "p85", "p95"))
     chart = Chart("Forecast", f"{asked}: {chances}. As of {answer['as_of']:%Y-%m-%d}.", x, (0, 100))
     marks = (

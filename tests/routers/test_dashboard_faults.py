@@ -186,6 +186,7 @@ def test_the_figures_say_what_they_are_of(ada: Person, browser: BrowserPage) -> 
     page.wait_for_url("**completed=period**")
 
     # A dot tells its task, and leads to it.
+    page.locator("#aging").scroll_into_view_if_needed()
     dot = page.evaluate(
         """() => {
             const box = document.querySelector('#aging .u-over').getBoundingClientRect();

@@ -74,7 +74,7 @@ def test_a_link_shows_its_picture_to_strangers_until_it_expires(api: Api) -> Non
     answer = api.client.get(url)
     assert (answer.status_code, answer.headers["content-type"]) == (200, SVG)
     assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
-    assert b"1 tasks created" in answer.content
+    assert b"1 task created" in answer.content
     with time_machine.travel(datetime.now(UTC) + timedelta(days=31)):
         answer = api.client.get(url)
         assert (answer.status_code, answer.json()["code"]) == (403, "invalid_link")
