@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class Pages:
         self._assets = dict(_read_assets())
         content = b"".join(asset.content for asset in self._assets.values())
         self.path = f"/assets/{hashlib.sha256(content).hexdigest()[:16]}"
+        self._html = {folder: self._read_html(folder) for folder in (*PAGES.values(), "home")}
 
     async def serve_asset(self, request: Request) -> Response:
         """Answer with a script, a style or a picture."""
@@ -51,21 +53,36 @@ class Pages:
             raise HTTPException(404)
         return Response(asset.content, media_type=asset.media_type, headers={"Cache-Control": FOREVER})
 
+    async def serve_icon(self, _request: Request) -> Response:
+        """Answer with the icon, where a browser looks for one by itself."""
+        icon = self._assets["shared/icon.svg"]
+        return Response(icon.content, media_type=icon.media_type, headers={"Cache-Control": "max-age=86400"})
+
     def page(self, folder: str) -> Callable[[Request], Awaitable[Response]]:
         """The endpoint of the page in a folder."""
-        template = (STATIC / folder / "index.html").read_text(encoding="utf-8")
-        loaded = sorted(self._imported(f"{folder}/main.js"))
 
         async def serve_page(request: Request) -> Response:
-            root = request.scope.get("root_path", "").rstrip("/")
-            assets = escape(root + self.path)
-            preload = "\n".join(f'<link rel="modulepreload" href="{assets}/{name}">' for name in loaded)
-            html = template.replace("{preload}", preload)
-            html = html.replace("{assets}", assets).replace("{root}", escape(root))
-            headers = {"Cache-Control": "no-cache", "Content-Security-Policy": PAGES_CSP}
-            return HTMLResponse(html, headers=headers)
+            return self.answer(request, folder)
 
         return serve_page
+
+    def answer(self, request: Request, folder: str, parts: Mapping[str, str] | None = None) -> Response:
+        """The page in a folder, with the files of that folder that `parts` names in their places."""
+        root = request.scope.get("root_path", "").rstrip("/")
+        html = self._html[folder]["index.html"]
+        for place, name in (parts or {}).items():
+            html = html.replace(place, self._html[folder][name] if name else "")
+        html = html.replace("{assets}", escape(root + self.path)).replace("{root}", escape(root))
+        headers = {"Cache-Control": "no-cache", "Content-Security-Policy": PAGES_CSP}
+        return HTMLResponse(html, headers=headers)
+
+    def _read_html(self, folder: str) -> dict[str, str]:
+        loaded = sorted(self._imported(f"{folder}/main.js"))
+        preload = "\n".join(f'<link rel="modulepreload" href="{{assets}}/{name}">' for name in loaded)
+        return {
+            path.name: path.read_text(encoding="utf-8").replace("{preload}", preload)
+            for path in (STATIC / folder).glob("*.html")
+        }
 
     def _imported(self, name: str) -> set[str]:
         """The scripts that a script imports, and those that they import."""
@@ -101,10 +118,24 @@ def _read_assets() -> Iterator[tuple[str, Asset]]:
     yield "uplot/uPlot.min.css", Asset((uplot / "uPlot.min.css").read_bytes(), CSS)
 
 
+@lru_cache(maxsize=1)
+def load_pages() -> Pages:
+    """The pages, read at the start."""
+    return Pages()
+
+
+def home(request: Request, *, has_admin: bool) -> Response:
+    """The page at `/`, which leads to the others, and says how the first admin is made where there is none."""
+    has_guide = any(getattr(route, "path", "") == "/guide" for route in request.app.routes)
+    parts = {"{notice}": "" if has_admin else "no-admin.html", "{guide}": "guide.html" if has_guide else ""}
+    return load_pages().answer(request, "home", parts)
+
+
 def add_pages(app: FastAPI) -> None:
     """Serve the pages and all that they load."""
-    pages = Pages()
+    pages = load_pages()
     for path, folder in PAGES.items():
         for either in (path, path + "/"):
             app.add_route(either, pages.page(folder), include_in_schema=False)
+    app.add_route("/favicon.ico", pages.serve_icon, include_in_schema=False)
     app.add_route(pages.path + "/{name:path}", pages.serve_asset, include_in_schema=False)

@@ -9,12 +9,16 @@ from fastapi import BackgroundTasks, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from config import Settings
+from database import database
 from errors import Forbidden, NotAuthenticated
 from logging_config import logger
+from routers import pages
 from schemas.common import Message, Ready
 from schemas.tasks import SampleTask
+from services.accounts import user as user_service
 from services.operations import health as health_service
 from services.operations.metrics import CONTENT_TYPE
+from web.negotiation import HTML, prefers_html
 from web.routing import Router
 
 
@@ -50,9 +54,17 @@ def router(settings: Settings) -> Router:
     """The endpoints of the program itself; some are there only outside production."""
     system = Router(tags=["system"])
 
-    @system.get("/", response_model=Message)
-    async def read_root() -> dict[str, str]:
-        """Say that the API is running."""
+    @system.get(
+        "/", response_model=Message, responses={200: {"content": {HTML: {"schema": {"type": "string"}}}}}
+    )
+    async def read_root(request: Request, response: Response) -> Any:
+        """Say that the API is running; a browser gets a page that leads to the others."""
+        if prefers_html(request):
+            has_admin = await database.read_async(user_service.has_admin, short=True)
+            page = pages.home(request, has_admin=has_admin)
+            page.headers["Vary"] = "Accept"
+            return page
+        response.headers["Vary"] = "Accept"
         return {"message": "Task API is running"}
 
     @system.get("/sample-task", response_model=SampleTask)

@@ -6,7 +6,7 @@ from fastapi import Request, Response
 
 from errors import NotAcceptable
 
-JSON, CSV, SVG = "application/json", "text/csv", "image/svg+xml"
+JSON, CSV, SVG, HTML = "application/json", "text/csv", "image/svg+xml", "text/html"
 
 
 def best(accept: str, offered: Sequence[str]) -> str:
@@ -49,3 +49,11 @@ def accepted(*offered: str) -> Callable[[Request, Response], str]:
         return best(",".join(request.headers.getlist("accept")), offered)
 
     return choose
+
+
+def prefers_html(request: Request) -> bool:
+    """Whether the caller would rather have a page than JSON, as browsers say."""
+    try:
+        return best(",".join(request.headers.getlist("accept")), (JSON, HTML)) == HTML
+    except NotAcceptable:
+        return False

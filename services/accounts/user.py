@@ -21,6 +21,7 @@ USER_COLUMNS = tuple(users.c[name] for name in UserRead.model_fields)
 
 _BY_NAME = select(users.c.id).where(func.lower(users.c.username) == bindparam("name"))
 _BY_EMAIL = select(users.c.id).where(users.c.email_folded == bindparam("email"))
+_AN_ADMIN = select(users.c.id).where(users.c.role == "admin").limit(1)
 _REFERENCE = select(users.c.id, users.c.username).where(func.lower(users.c.username) == bindparam("name"))
 
 
@@ -35,6 +36,11 @@ def check_free(db: Session, username: str, email: str) -> None:
     check_username_free(db, username)
     if db.execute(_BY_EMAIL, {"email": fold(email)}).first() is not None:
         raise BadRequest("Email already registered", code="email_taken")
+
+
+def has_admin(db: Session) -> bool:
+    """Whether there is an account that is an admin's."""
+    return db.execute(_AN_ADMIN).first() is not None
 
 
 def create_user(

@@ -1,0 +1,6 @@
+// The way in: its colours.
+import { dress } from "../shared/theme.js";
+
+const button = document.getElementById("theme");
+button.hidden = false;
+dress(button);
