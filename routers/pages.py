@@ -28,7 +28,7 @@ POLICY = {
 PAGES_CSP = "; ".join(f"{directive} {sources}" for directive, sources in POLICY.items())
 
 PAGES = {"/dashboard": "dashboard", "/app": "app"}
-FOLDERS = ("shared", "dashboard", "app")
+FOLDERS = ("shared", "dashboard", "app", "home")
 MEDIA_TYPES = {".js": JAVASCRIPT, ".css": CSS, ".svg": "image/svg+xml"}
 # What a script imports, by which a page knows what to load along with its first script.
 IMPORT = re.compile(r"""from "(\.{1,2}/[^"]+)";""")
