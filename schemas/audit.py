@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from schemas.common import Answer, Id, Page, Text, Time
+from schemas.common import Answer, Id, Moment, Page, Text, TimeZone
 
 
 class AuditEventRead(Answer):
@@ -27,5 +27,6 @@ class AuditFilters(Page):
     kind: Annotated[Text | None, Field(max_length=40)] = None
     actor_id: Annotated[Id | None, Field(description="By whom")] = None
     user_id: Annotated[Id | None, Field(description="To whose account")] = None
-    created_after: Annotated[Time | None, Field(description="Then or later")] = None
-    created_before: Annotated[Time | None, Field(description="Earlier")] = None
+    tz: TimeZone = "UTC"
+    created_after: Annotated[Moment | None, Field(description="Then or later")] = None
+    created_before: Annotated[Moment | None, Field(description="Earlier")] = None

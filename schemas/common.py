@@ -2,10 +2,21 @@
 
 import re
 import unicodedata
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from typing import Annotated, Any, TypeVar
+from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 from models import (
     BLOCKED_REASON_LENGTH,
@@ -40,6 +51,57 @@ def parse_time(value: Any) -> Any:
         raise ValueError("Input should be a time between the years 1 and 9999 in UTC") from None
 
 
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+# A plus sign in an address is read as a space.
+_LOST_PLUS = re.compile(r".{10}[Tt ]\d\d:\d\d:\d\d(\.\d+)? \d\d:\d\d", re.ASCII)
+
+
+def day_or_time(value: Any) -> date:
+    """A day, or a time as `parse_time` takes it; raises ValueError."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    if isinstance(value, str) and not RFC_3339.fullmatch(value):
+        if _LOST_PLUS.fullmatch(value):
+            raise ValueError(
+                "The plus sign of a time is written %2B in an address, or use Z: it came as a space"
+            )
+        try:
+            if _DAY.fullmatch(value):
+                return date.fromisoformat(value)
+        except ValueError:
+            pass
+        raise ValueError("Input should be a day such as 2026-11-22, or a time such as 2026-11-22T09:30:00Z")
+    found: date = parse_time(value)
+    return found
+
+
+@lru_cache(maxsize=256)
+def zone_named(name: str) -> ZoneInfo:
+    """The time zone of an IANA name; raises ValueError."""
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        raise ValueError("Is not the IANA name of a time zone, such as Europe/Paris") from None
+
+
+def beginning(day: date, zone: ZoneInfo) -> datetime:
+    """When a day begins; where the clocks skip midnight, the first moment after it. Raises ValueError."""
+    try:
+        return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("Input should be a time between the years 1 and 9999 in UTC") from None
+
+
+def _moment(value: Any, info: ValidationInfo) -> datetime:
+    """A time, or the beginning of a day in the model's `tz`, which must stand before."""
+    found = day_or_time(value)
+    return found if isinstance(found, datetime) else beginning(found, zone_named(info.data.get("tz", "UTC")))
+
+
+def _known_zone(name: str) -> str:
+    return zone_named(name).key
+
+
 def _storable(value: str) -> str:
     """Text that a database and UTF-8 can hold; raises ValueError."""
     if "\0" in value:
@@ -72,15 +134,27 @@ def _each_once(tags: list[str]) -> list[str]:
     return once
 
 
+def _several(value: Any) -> Any:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    return list(dict.fromkeys(values))
+
+
 def _whole(value: Any) -> Any:
     """A whole number that is written with a decimal point, as JSON and many languages have it."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+DAY_SCHEMA = {"type": "string", "format": "date", "examples": ["2026-11-22"]}
+TIME_SCHEMA = {"type": "string", "format": "date-time", "examples": ["2026-11-22T09:30:00Z"]}
 Time = Annotated[
     datetime,
     BeforeValidator(parse_time),
-    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-22T09:30:00Z"]}),
+    WithJsonSchema(TIME_SCHEMA),
 ]
 Text = Annotated[str, AfterValidator(_storable)]
 Title = Annotated[
@@ -89,6 +163,17 @@ Title = Annotated[
     AfterValidator(_not_blank),
 ]
 Description = Annotated[Text, Field(max_length=DESCRIPTION_LENGTH, examples=["Two pages, with figures"])]
+# What a list is filtered by.
+Moment = Annotated[datetime, PlainValidator(_moment), WithJsonSchema({"anyOf": [DAY_SCHEMA, TIME_SCHEMA]})]
+TimeZone = Annotated[
+    Text,
+    Field(
+        max_length=64,
+        description="The IANA name of the time zone that days are of",
+        examples=["Europe/Paris"],
+    ),
+    AfterValidator(_known_zone),
+]
 # What a client sends as a whole number: every `int` in a body is one.
 Whole = Annotated[int, BeforeValidator(_whole)]
 BlockedReason = Annotated[
@@ -103,6 +188,20 @@ Name = Annotated[Text, AfterValidator(tidy)]
 Project = Annotated[Name, Field(min_length=1, max_length=PROJECT_LENGTH, examples=["Research"])]
 Tag = Annotated[Name, Field(min_length=1, max_length=TAG_LENGTH, examples=["writing"])]
 Tags = Annotated[list[Tag], AfterValidator(_each_once), Field(json_schema_extra={"maxItems": MOST_TAGS})]
+# Several values of one parameter, any of which will do: a set.
+T = TypeVar("T")
+Choices = Annotated[list[T], BeforeValidator(_several), AfterValidator(_distinct)]
+ANY_OF = "May be given several times: any of them"
+ProjectChoices = Annotated[
+    Choices[Annotated[Name, Field(max_length=PROJECT_LENGTH)]],
+    Field(description=ANY_OF, examples=[["Research"]]),
+]
+TagChoices = Annotated[
+    Choices[Annotated[Name, Field(max_length=TAG_LENGTH)]], Field(description=ANY_OF, examples=[["writing"]])
+]
+PriorityChoices = Annotated[
+    Choices[Annotated[int, Field(ge=0, le=HIGHEST_PRIORITY)]], Field(description=ANY_OF, examples=[[3, 4]])
+]
 Id = Annotated[Whole, Field(ge=0, le=LARGEST_ID, examples=[1])]
 
 

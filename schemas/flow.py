@@ -6,21 +6,27 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 from typing_extensions import TypedDict
 
-from models import HIGHEST_PRIORITY, LARGEST_ID, PROJECT_LENGTH, TaskStatus
+from models import LARGEST_ID, TaskStatus
 from schemas.analytics import Percentage
-from schemas.common import RFC_3339, TAG_LENGTH, Answer, Body, Name, Text, Whole, parse_time
+from schemas.common import (
+    DAY_SCHEMA,
+    TIME_SCHEMA,
+    Answer,
+    Body,
+    PriorityChoices,
+    ProjectChoices,
+    TagChoices,
+    Text,
+    TimeZone,
+    Whole,
+    day_or_time,
+)
 
 MOST_REMAINING = 100_000
 
 ChartName = Literal[
     "throughput", "cumulative-flow", "cycle-times", "time-in-status", "aging", "forecast", "burnup"
 ]
-
-
-def _day_or_time(value: Any) -> Any:
-    if isinstance(value, str) and not RFC_3339.fullmatch(value):
-        return _day(value)
-    return parse_time(value)
 
 
 def _day(value: Any) -> Any:
@@ -34,13 +40,9 @@ def _refuse() -> date:
     raise ValueError("Input should be a day such as 2026-11-22")
 
 
-DAY_SCHEMA = {"type": "string", "format": "date", "examples": ["2026-11-22"]}
-TIME_SCHEMA = {"type": "string", "format": "date-time", "examples": ["2026-11-22T09:30:00Z"]}
 Day = Annotated[date, BeforeValidator(_day), WithJsonSchema(DAY_SCHEMA)]
 # A datetime is a date too.
-DayOrTime = Annotated[
-    date, PlainValidator(_day_or_time), WithJsonSchema({"anyOf": [DAY_SCHEMA, TIME_SCHEMA]})
-]
+DayOrTime = Annotated[date, PlainValidator(day_or_time), WithJsonSchema({"anyOf": [DAY_SCHEMA, TIME_SCHEMA]})]
 
 
 # -- questions -------------------------------------------------------------------------------------
@@ -59,12 +61,10 @@ class FlowQuery(BaseModel):
         DayOrTime | None,
         Field(description="A day, which is included, or a time, which is not; by default today"),
     ] = None
-    tz: Annotated[
-        Text, Field(max_length=64, description="The IANA name of the time zone whose days these are")
-    ] = "UTC"
-    project: Annotated[Name | None, Field(max_length=PROJECT_LENGTH)] = None
-    tag: Annotated[Name | None, Field(max_length=TAG_LENGTH)] = None
-    priority: Annotated[int | None, Field(ge=0, le=HIGHEST_PRIORITY)] = None
+    tz: TimeZone = "UTC"
+    project: ProjectChoices = Field(default_factory=list)
+    tag: TagChoices = Field(default_factory=list)
+    priority: PriorityChoices = Field(default_factory=list)
     user_id: Annotated[int | None, Field(ge=0, le=LARGEST_ID, description="Another's tasks (admins)")] = None
     scope: Annotated[Literal["own", "all"], Field(description="`all`: everybody's tasks (admins)")] = "own"
 

@@ -5,28 +5,26 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from models import (
-    HIGHEST_PRIORITY,
-    LARGEST_ID,
-    PROJECT_LENGTH,
-    TITLE_LENGTH,
-    TaskHistoryKind,
-    TaskStatus,
-)
+from models import LARGEST_ID, TITLE_LENGTH, TaskHistoryKind, TaskStatus
 from schemas.common import (
-    TAG_LENGTH,
+    ANY_OF,
     Answer,
     BlockedReason,
     Body,
+    Choices,
     Description,
-    Name,
+    Moment,
     Page,
     Priority,
+    PriorityChoices,
     Project,
+    ProjectChoices,
     StateKey,
+    TagChoices,
     Tags,
     Text,
     Time,
+    TimeZone,
     Title,
     Whole,
 )
@@ -145,21 +143,26 @@ class HistoryEntry(Answer):
 class TaskFilters(Page):
     """Which tasks, in which order; filters combine with AND."""
 
-    status: Annotated[list[TaskStatus], Field(description="May be given several times: any of them")] = Field(
-        default_factory=list
-    )
+    # Before the times, whose days are those of this zone.
+    tz: TimeZone = "UTC"
+    status: Annotated[Choices[TaskStatus], Field(description=ANY_OF)] = Field(default_factory=list)
     title_contains: Annotated[
         Text | None, Field(min_length=1, max_length=TITLE_LENGTH, description="In any letter case")
     ] = None
-    project: Annotated[Name | None, Field(max_length=PROJECT_LENGTH)] = None
-    tag: Annotated[Name | None, Field(max_length=TAG_LENGTH)] = None
-    priority: Annotated[int | None, Field(ge=0, le=HIGHEST_PRIORITY)] = None
-    created_after: Annotated[Time | None, Field(description="Then or later")] = None
-    created_before: Annotated[Time | None, Field(description="Earlier")] = None
-    due_before: Annotated[Time | None, Field(description="Earlier")] = None
-    due_after: Annotated[Time | None, Field(description="Then or later")] = None
-    completed_after: Annotated[Time | None, Field(description="Then or later")] = None
-    completed_before: Annotated[Time | None, Field(description="Earlier")] = None
+    project: ProjectChoices = Field(default_factory=list)
+    tag: TagChoices = Field(default_factory=list)
+    priority: PriorityChoices = Field(default_factory=list)
+    updated_after: Annotated[Moment | None, Field(description="Then or later")] = None
+    updated_before: Annotated[Moment | None, Field(description="Earlier")] = None
+    created_after: Annotated[Moment | None, Field(description="Then or later")] = None
+    created_before: Annotated[Moment | None, Field(description="Earlier")] = None
+    due_before: Annotated[Moment | None, Field(description="Earlier")] = None
+    due_after: Annotated[Moment | None, Field(description="Then or later")] = None
+    completed_after: Annotated[Moment | None, Field(description="Then or later")] = None
+    completed_before: Annotated[Moment | None, Field(description="Earlier")] = None
+    total: Annotated[bool, Field(description="Tell in `X-Total-Count` how many tasks the filters find")] = (
+        False
+    )
     sort_by: Literal["created_at", "updated_at", "due_at", "completed_at", "title", "priority", "id"] = (
         "created_at"
     )

@@ -22,6 +22,8 @@ class PageOf(Generic[T]):
 
     rows: list[T]
     next_cursor: str | None
+    # How many there are on all pages, where that was asked for.
+    total: int | None = None
 
 
 def encode_cursor(*key: Any) -> str:

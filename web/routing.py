@@ -34,13 +34,15 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 def link_next(request: Request, response: Response, page: PageOf[T]) -> list[T]:
-    """The rows of a page, and in the header `Link` the address of the next one, where there is more."""
+    """The rows of a page; in the header `Link` the address of the next one, in `X-Total-Count` how many there are."""
     if page.next_cursor is not None:
         query = [
             (key, value) for key, value in request.query_params.multi_items() if key not in ("skip", "cursor")
         ]
         url = request.url.replace(query=urlencode([*query, ("cursor", page.next_cursor)]))
         response.headers["Link"] = f'<{url}>; rel="next"'
+    if page.total is not None:
+        response.headers["X-Total-Count"] = str(page.total)
     return page.rows
 
 

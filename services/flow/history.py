@@ -32,7 +32,7 @@ from services.flow import replay
 from services.flow.question import Selection
 from services.flow.replay import NEVER, Events, Spells
 from services.flow.statistics import Integers
-from services.tasks.task_query import CONDITIONS
+from services.tasks.task_query import choices, one_of_many
 from storage.bounded_cache import BoundedCache
 
 # How many spells are kept for all accounts together: about 40 bytes each.
@@ -83,8 +83,8 @@ def _code(column: Any) -> ColumnElement[int]:
 # -- tasks as they are -----------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=16)
-def _tasks(owned: bool, names: tuple[str, ...]) -> Select[Any]:  # noqa: FBT001  # the key of a cache
+@lru_cache(maxsize=64)
+def _tasks(owned: bool, chosen: tuple[tuple[str, int], ...]) -> Select[Any]:  # noqa: FBT001  # the key of a cache
     statement = select(
         tasks.c.id,
         _time(tasks.c.created_at).label("created"),
@@ -93,7 +93,7 @@ def _tasks(owned: bool, names: tuple[str, ...]) -> Select[Any]:  # noqa: FBT001 
     )
     if owned:
         statement = statement.where(tasks.c.user_id == bindparam("owner_id"))
-    return as_text(statement.where(*(CONDITIONS[name]() for name in names)))
+    return as_text(statement.where(*(one_of_many(name, count) for name, count in chosen)))
 
 
 # -- changes ---------------------------------------------------------------------------------------
@@ -165,9 +165,9 @@ _LAST_CHANGE = select(func.coalesce(func.max(task_history.c.id), 0))
 
 
 def _read_tasks(db: Session, selection: Selection) -> Integers:
-    filters = selection.filters()
-    statement = _tasks(selection.owner_id is not None, tuple(filters))
-    found = read_numbers(db, statement, {**filters, "owner_id": selection.owner_id}, 4)
+    chosen, values = choices(selection.filters())
+    statement = _tasks(selection.owner_id is not None, chosen)
+    found = read_numbers(db, statement, {**values, "owner_id": selection.owner_id}, 4)
     found[2][found[2] == NONE] = NEVER
     return found[:, np.argsort(found[0])]
 
@@ -205,9 +205,9 @@ def _left_that_match(db: Session, selection: Selection) -> list[int]:
 
 def _matches(fields: Mapping[str, Any], selection: Selection) -> bool:
     return (
-        (selection.project is None or fields.get("project") == selection.project)
-        and (selection.priority is None or fields.get("priority") == selection.priority)
-        and (selection.tag is None or selection.tag in (fields.get("tags") or ()))
+        (not selection.project or fields.get("project") in selection.project)
+        and (not selection.priority or fields.get("priority") in selection.priority)
+        and (not selection.tag or not {*selection.tag}.isdisjoint(fields.get("tags") or ()))
     )
 
 

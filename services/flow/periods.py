@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from datetime import date, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 from errors import invalid_input
+from schemas.common import beginning
 from storage.column_types import microseconds, moment
 
 Interval = Literal["day", "week", "month"]
@@ -40,19 +40,9 @@ class Period:
         return Period(self.start - (self.end - self.start), self.start, self.zone)
 
 
-@lru_cache(maxsize=256)
-def zone_named(name: str) -> ZoneInfo:
-    """The time zone of an IANA name; raises InvalidInput."""
-    try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
-        problem = "Is not the IANA name of a time zone, such as Europe/Paris"
-        raise invalid_input([{"pointer": "?tz", "detail": problem}]) from None
-
-
 def midnight(day: date, zone: ZoneInfo) -> int:
     """When a day begins; where the clocks skip midnight, the first moment after it."""
-    return microseconds(datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC))
+    return microseconds(beginning(day, zone))
 
 
 def local_day(at: int, zone: ZoneInfo) -> date:

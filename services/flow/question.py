@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from errors import Forbidden, NotFound, invalid_input
 from models import Caller, users
+from schemas.common import zone_named
 from schemas.flow import FlowQuery
 from services.flow import periods
 from services.flow.periods import Period
@@ -22,14 +23,14 @@ class Selection(NamedTuple):
     """Whose tasks, and which of them; the owner is None for everybody's."""
 
     owner_id: int | None
-    project: str | None = None
-    tag: str | None = None
-    priority: int | None = None
+    project: tuple[str, ...] = ()
+    tag: tuple[str, ...] = ()
+    priority: tuple[int, ...] = ()
 
-    def filters(self) -> dict[str, Any]:
-        """The filters that are given, by the names they have in lists of tasks."""
+    def filters(self) -> dict[str, tuple[Any, ...]]:
+        """The filters that are given, by the names they have in lists of tasks: any of the values."""
         given = {"project": self.project, "tag": self.tag, "priority": self.priority}
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: values for name, values in given.items() if values}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class Question:
 
     def link(self, *statuses: str, **times: int) -> str:
         """The address of the list of the tasks with any of the statuses, within the times."""
-        query: list[tuple[str, Any]] = [*self.owner.items(), *self.selection.filters().items()]
+        query: list[tuple[str, Any]] = [*self.owner.items()]
+        query += [(name, value) for name, values in self.selection.filters().items() for value in values]
         query += [("status", status) for status in statuses]
         query += [(name, rfc3339(moment(at))) for name, at in times.items()]
         return f"{self.path}?{urlencode(query)}" if query else self.path
@@ -74,5 +76,7 @@ def ask(db: Session, caller: Caller, query: FlowQuery) -> Question:
             assert query.user_id is not None
             owner_id, path, owner = query.user_id, "/tasks/admin/filter", {"user_id": query.user_id}
     as_of = microseconds(datetime.now(UTC))
-    period = periods.period(query.from_, query.to, periods.zone_named(query.tz), as_of)
-    return Question(Selection(owner_id, query.project, query.tag, query.priority), period, as_of, path, owner)
+    period = periods.period(query.from_, query.to, zone_named(query.tz), as_of)
+    projects, tags, priorities = sorted(query.project), sorted(query.tag), sorted(query.priority)
+    selection = Selection(owner_id, tuple(projects), tuple(tags), tuple(priorities))
+    return Question(selection, period, as_of, path, owner)

@@ -9,13 +9,14 @@ the owner's newest tasks say how frequent a text is. Whichever way, the list's o
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, String, bindparam, case, exists, func, select
 from sqlalchemy.orm import Session
 
-from models import owner_counts, system_counts, task_tags, tasks
+from models import STATUSES, owner_counts, system_counts, task_tags, tasks
 from schemas.tasks import TaskFilters
 from services.tasks import search_index
 from storage.column_types import PERIOD, Period, moment
@@ -39,6 +40,8 @@ _PERIOD = PERIOD // timedelta(microseconds=1)
 # The filters that look for a text in the title.
 TEXTS = ("title_contains", "query")
 RANGE_COLUMNS = {
+    "updated_after": "updated_at",
+    "updated_before": "updated_at",
     "due_after": "due_at",
     "due_before": "due_at",
     "completed_after": "completed_at",
@@ -57,8 +60,10 @@ class Plan(NamedTuple):
     bounds: Mapping[str, datetime] = MappingProxyType({})
 
 
-def _total(counts: Any) -> ColumnElement[int]:
-    return func.coalesce(func.sum(counts.c.pending + counts.c.in_progress + counts.c.completed), 0)
+def _total(counts: Any, *statuses: str) -> ColumnElement[int]:
+    """How many tasks have one of the statuses; without any, how many there are."""
+    numbers = [counts.c[status] for status in statuses or STATUSES]
+    return func.coalesce(func.sum(sum(numbers[1:], start=numbers[0])), 0)
 
 
 _OWNER_TOTAL = prepared(select(_total(owner_counts)).where(owner_counts.c.user_id == bindparam("owner_id")))
@@ -142,21 +147,44 @@ def _first_period(name: str, *, descending: bool) -> Select[Any]:
 _IN_RANGE = {name: _in_range(name) for name in RANGE_COLUMNS}
 _FIRST_PERIOD = {
     (name, descending): _first_period(name, descending=descending)
-    for name in RANGE_COLUMNS
+    for name, column in RANGE_COLUMNS.items()
+    # The times of changes are in no such index: most lie close to one another.
+    if column != "updated_at"
     for descending in (True, False)
 }
-_TAGGED = {
-    owned: prepared(
-        select(task_tags.c.task_id)
-        .where(
-            task_tags.c.tag == bindparam("tag"),
-            *([task_tags.c.user_id == bindparam("owner_id")] if owned else []),
-        )
-        .limit(FEW_TAGGED + 1),
-        plan_anew=True,
-    )
-    for owned in (True, False)
-}
+
+
+@cache
+def _tagged(count: int, *, owned: bool) -> Select[Any]:
+    """The tasks with any of so many tags, up to more than are few."""
+    wanted: list[ColumnElement[bool]] = [
+        task_tags.c.tag.in_([bindparam(f"tag_{place}") for place in range(count)])
+    ]
+    if owned:
+        wanted.append(task_tags.c.user_id == bindparam("owner_id"))
+    statement = select(task_tags.c.task_id).where(*wanted).limit(FEW_TAGGED + 1)
+    return prepared(statement if count == 1 else statement.distinct(), plan_anew=True)
+
+
+@cache
+def _counted(statuses: tuple[str, ...], *, owned: bool) -> Select[Any]:
+    if owned:
+        total = select(_total(owner_counts, *statuses))
+        return prepared(total.where(owner_counts.c.user_id == bindparam("owner_id")))
+    return prepared(select(_total(system_counts, *statuses)))
+
+
+# What says how a list is to be read, not which tasks are in it.
+_NO_FILTERS = frozenset({"limit", "skip", "cursor", "sort_by", "sort_order", "total", "tz", "status"})
+
+
+def known_total(db: Session, owner_id: int | None, filters: TaskFilters) -> int | None:
+    """How many tasks a list has, where that is counted already: without filters, or by status alone."""
+    if {name for name in filters.model_fields_set if getattr(filters, name) is not None} - _NO_FILTERS:
+        return None
+    statement = _counted(tuple(sorted(filters.status)), owned=owner_id is not None)
+    total: int = db.execute(statement, {"owner_id": owner_id}).scalar_one()
+    return int(total)
 
 
 def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
@@ -168,8 +196,8 @@ def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
         if getattr(filters, name) is not None and column != filters.sort_by and owner_id is not None
     }
     # By the time they were created a tag's tasks stand in order.
-    tag = filters.tag if filters.sort_by != "created_at" else None
-    if not (any(texts.values()) or ranges or tag):
+    tags = filters.tag if filters.sort_by != "created_at" or len(filters.tag) > 1 else []
+    if not (any(texts.values()) or ranges or tags):
         return Plan()
     is_sqlite = db.get_bind().dialect.name == "sqlite"
     walks: tuple[str, ...] = ()
@@ -179,8 +207,9 @@ def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
         if found.task_ids is not None:
             return found
         walks = found.walks
-    if tag:
-        tagged = db.execute(_TAGGED[owner_id is not None], {"owner_id": owner_id, "tag": tag}).scalars().all()
+    if tags:
+        asked = {"owner_id": owner_id, **{f"tag_{place}": tag for place, tag in enumerate(tags)}}
+        tagged = db.execute(_tagged(len(tags), owned=owner_id is not None), asked).scalars().all()
         if len(tagged) <= FEW_TAGGED:
             return Plan(list(tagged), walks)
         walks += ("tag",)
@@ -256,6 +285,7 @@ def _bounds(
     found = [
         db.execute(_FIRST_PERIOD[name, descending], {"owner_id": owner_id, name: bound}).scalar_one()
         for name, bound in ranges.items()
+        if (name, descending) in _FIRST_PERIOD
     ]
     periods = [period for period in found if period is not None]
     if not periods:

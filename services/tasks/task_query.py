@@ -5,7 +5,7 @@ A list is read by keyset along an index. Where rows without a value come last (`
 """
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 from pydantic_core import to_json
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     ColumnElement,
     Select,
     String,
     bindparam,
+    func,
     literal_column,
     select,
     tuple_,
@@ -43,11 +45,17 @@ SORT_COLUMNS: dict[str, Any] = {
 } | {"title": tasks.c.title_folded}
 
 
-def _tagged() -> Select[Any]:
-    """The row of the tag that a task has."""
+def any_of(name: str, column: ColumnElement[Any], count: int) -> ColumnElement[bool]:
+    """The condition that a column has one of so many values, which are parameters."""
+    values: list[BindParameter[Any]] = [bindparam(f"{name}_{place}") for place in range(count)]
+    return column == values[0] if count == 1 else column.in_(values)
+
+
+def _tagged(count: int) -> Select[Any]:
+    """The rows of so many tags that a task has."""
     return select(task_tags.c.task_id).where(
         task_tags.c.user_id == tasks.c.user_id,
-        task_tags.c.tag == bindparam("tag"),
+        any_of("tag", task_tags.c.tag, count),
         task_tags.c.created_at == tasks.c.created_at,
         task_tags.c.task_id == tasks.c.id,
     )
@@ -57,18 +65,22 @@ def _tagged() -> Select[Any]:
 # A range is given its column, with or without its index.
 RANGES: dict[str, tuple[Any, Callable[[Any, Any], ColumnElement[bool]]]] = {
     f"{column}_{side}": (tasks.c[f"{column}_at"], compare)
-    for column in ("created", "due", "completed")
+    for column in ("created", "updated", "due", "completed")
     for side, compare in (("after", operator.ge), ("before", operator.lt))
 }
 CONDITIONS: dict[str, Callable[[], ColumnElement[bool]]] = {
-    "project": lambda: tasks.c.project == bindparam("project"),
-    "priority": lambda: tasks.c.priority == bindparam("priority"),
     "title_contains": lambda: tasks.c.title_folded.like(bindparam("title_contains"), escape="\\"),
     "query": lambda: tasks.c.title_folded.like(bindparam("query"), escape="\\"),
-    "tag": lambda: _tagged().exists(),
 }
 
 
+# The filters with several values, any of which will do: a task has one of these, or several tags.
+CHOICES: dict[str, Any] = {
+    "status": tasks.c.status,
+    "project": tasks.c.project,
+    "priority": tasks.c.priority,
+    "tag": None,
+}
 FILTERS = (*CONDITIONS, *RANGES)
 # What a plan may add to the filters: where in the order of creation the list can begin.
 BOUNDS: dict[str, tuple[Any, Callable[[Any, Any], ColumnElement[bool]]]] = {
@@ -119,7 +131,10 @@ def reads_little(filters: TaskFilters) -> bool:
     if not narrowed:
         return True
     return (
-        narrowed in ({"status"}, {"project"}) and filters.sort_by == "created_at" and len(filters.status) < 2
+        narrowed in ({"status"}, {"project"})
+        and filters.sort_by == "created_at"
+        and len(filters.status) < 2
+        and len(filters.project) < 2
     )
 
 
@@ -128,13 +143,29 @@ class _Shape(NamedTuple):
 
     owned: bool
     names: tuple[str, ...]
-    statuses: int
+    # The filters with several values, each with the number of its parameters.
+    choices: tuple[tuple[str, int], ...]
     sort_by: str
     descending: bool
     by_id: bool
     walks: tuple[str, ...]
     # Which part of the list, and where in it: see `_statement`.
     part: str
+
+
+def choices(chosen: Mapping[str, Sequence[Any]]) -> tuple[tuple[tuple[str, int], ...], dict[str, Any]]:
+    """The filters with several values: how many parameters each has, and these.
+
+    The last value is repeated up to the next power of two, so that there are few different statements.
+    """
+    counts: list[tuple[str, int]] = []
+    values: dict[str, Any] = {}
+    for name, wanted in chosen.items():
+        if wanted:
+            count = 1 << (len(wanted) - 1).bit_length()
+            counts.append((name, count))
+            values |= {f"{name}_{place}": wanted[min(place, len(wanted) - 1)] for place in range(count)}
+    return tuple(counts), values
 
 
 def page(db: Session, owner_id: int | None, filters: TaskFilters) -> PageOf[AnyRow]:
@@ -144,33 +175,38 @@ def page(db: Session, owner_id: int | None, filters: TaskFilters) -> PageOf[AnyR
     for name in list_plan.TEXTS:
         if name in values:
             values[name] = pattern(values[name])
-    values |= {f"status_{place}": status for place, status in enumerate(filters.status)}
-    values |= {"owner_id": owner_id, "limit": filters.limit + 1}
+    chosen, parameters = choices({name: getattr(filters, name) for name in CHOICES})
+    values |= parameters | {"owner_id": owner_id, "limit": filters.limit + 1}
 
     task_ids, walks, bounds = list_plan.plan(db, owner_id, filters)
-    if bounds:
-        names, values = (*names, *bounds), {**values, **bounds}
     if task_ids is not None:
         values["task_ids"] = to_json(task_ids).decode()
+    shape = _Shape(
+        owned=owner_id is not None,
+        names=(*names, *bounds),
+        choices=chosen,
+        sort_by=filters.sort_by,
+        descending=filters.sort_order == "desc",
+        by_id=task_ids is not None,
+        walks=walks,
+        part="first",
+    )
 
     def read(part: str, **more: Any) -> list[AnyRow]:
-        shape = _Shape(
-            owned=owner_id is not None,
-            names=names,
-            statuses=len(filters.status),
-            sort_by=filters.sort_by,
-            descending=filters.sort_order == "desc",
-            by_id=task_ids is not None,
-            walks=walks,
-            part=part,
-        )
-        return list(db.execute(_statement(shape), values | more).all())
+        return list(db.execute(_statement(shape._replace(part=part)), {**values, **bounds, **more}).all())
 
     rows = _rows(filters, read)
+    total = None
+    if filters.total:
+        # In no order: what the page needs to be found by it would only be in the way.
+        counted = shape._replace(names=names, walks=tuple(set(walks) & set(list_plan.TEXTS)), part="count")
+        total = list_plan.known_total(db, owner_id, filters)
+        if total is None:
+            total = db.execute(_statement(counted), values).scalar_one()
     if len(rows) <= filters.limit:
-        return PageOf(rows, None)
+        return PageOf(rows, None, total)
     last = rows[filters.limit - 1]
-    return PageOf(rows[: filters.limit], _cursor_behind(last, filters))
+    return PageOf(rows[: filters.limit], _cursor_behind(last, filters), total)
 
 
 def _rows(filters: TaskFilters, read: Callable[..., list[AnyRow]]) -> list[AnyRow]:
@@ -224,22 +260,24 @@ def _place(cursor: str, filters: TaskFilters) -> dict[str, Any]:
 def _condition(name: str, *, unindexed: bool) -> ColumnElement[bool]:
     if name in list_plan.TEXTS and unindexed:
         return tasks.c.title_folded.concat("").like(bindparam(name), escape="\\")
-    if name == "tag" and unindexed:
-        # A subquery with a limit stays one: it is asked of each task that is passed.
-        return _tagged().limit(1).scalar_subquery().is_not(None)
     if name in CONDITIONS:
         return CONDITIONS[name]()
     column, compare = (RANGES | BOUNDS)[name]
     return compare(_unindexed(column) if unindexed else column, bindparam(name, type_=column.type))
 
 
-@lru_cache(maxsize=1024)
-def _statement(shape: _Shape) -> Select[Any]:
-    """The statement of a shape.
+def one_of_many(name: str, count: int, *, unindexed: bool = False) -> ColumnElement[bool]:
+    """The condition that a filter with so many values stands for: a task has any of them."""
+    if name != "tag":
+        return any_of(name, CHOICES[name], count)
+    if unindexed:
+        # A subquery with a limit stays one: it is asked of each task that is passed.
+        return _tagged(count).limit(1).scalar_subquery().is_not(None)
+    return _tagged(count).exists()
 
-    Its part is `first` or `after` a row; for an order by what may be missing these leave out the rows
-    without a value, which are read by `first without` and `after without`. `skip` reads them all.
-    """
+
+def _filtered(shape: _Shape) -> tuple[Select[Any], ColumnElement[Any], ColumnElement[int]]:
+    """The tasks that fulfil the filters, and the columns of their order."""
     statement = visible_tasks(everybodys=not shape.owned, by_id=shape.by_id)
     if shape.by_id:
         listed = _NumbersOf(bindparam("task_ids", type_=String()))
@@ -247,20 +285,34 @@ def _statement(shape: _Shape) -> Select[Any]:
     column: ColumnElement[Any] = SORT_COLUMNS[shape.sort_by]
     row_id: ColumnElement[int] = tasks.c.id
     for name in shape.names:
-        if name == "tag" and shape.sort_by == "created_at" and not shape.by_id:
+        statement = statement.where(_condition(name, unindexed=name in shape.walks))
+    for name, count in shape.choices:
+        if (name, count) == ("tag", 1) and shape.sort_by == "created_at" and not shape.by_id:
             # The tags stand in the order of this list: it is read along them.
             statement = statement.join(task_tags, task_tags.c.task_id == tasks.c.id).where(
-                task_tags.c.tag == bindparam("tag")
+                any_of("tag", task_tags.c.tag, 1)
             )
             if shape.owned:
                 statement = statement.where(task_tags.c.user_id == bindparam("owner_id"))
             column, row_id = task_tags.c.created_at, task_tags.c.task_id
         else:
-            statement = statement.where(_condition(name, unindexed=name in shape.walks))
-    if shape.statuses:
-        statement = statement.where(
-            tasks.c.status.in_([bindparam(f"status_{place}") for place in range(shape.statuses)])
-        )
+            statement = statement.where(one_of_many(name, count, unindexed=name in shape.walks))
+    return statement, column, row_id
+
+
+@lru_cache(maxsize=1024)
+def _statement(shape: _Shape) -> Select[Any]:
+    """The statement of a shape.
+
+    Its part is `first` or `after` a row; for an order by what may be missing these leave out the rows
+    without a value, which are read by `first without` and `after without`. `skip` reads them all, and `count`
+    tells how many there are.
+    """
+    statement, column, row_id = _filtered(shape)
+    plan_anew = bool(shape.names) or any(name != "status" for name, _ in shape.choices)
+    if shape.part == "count":
+        counted = statement.with_only_columns(func.count(), maintain_column_froms=True)
+        return prepared(counted, plan_anew=plan_anew)
 
     nullable = shape.sort_by in NULLABLE
     without = shape.part.endswith("without")
@@ -276,4 +328,4 @@ def _statement(shape: _Shape) -> Select[Any]:
     statement = statement.order_by(*(each.desc() if shape.descending else each.asc() for each in key))
     if shape.part == "skip":
         statement = statement.offset(bindparam("skip"))
-    return prepared(statement.limit(bindparam("limit")), plan_anew=bool(shape.names))
+    return prepared(statement.limit(bindparam("limit")), plan_anew=plan_anew)

@@ -73,6 +73,9 @@ def requests(ada: Person, bob: Person, root: Person) -> Iterator[Any]:
         "tag=%C3%BC",
         "priority=3",
         "status=pending&status=completed",
+        "tag=%C3%BC&tag=a&total=true&limit=5",
+        "project=Z&project=Caf%C3%A9&sort_by=title",
+        "updated_after=2020-02-02&tz=Asia/Tokyo&priority=1&priority=2&total=true",
         "due_after=2021-01-03T00:00:00Z",
     ):
         yield ada.get(f"/tasks?{query}")

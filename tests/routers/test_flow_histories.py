@@ -146,3 +146,27 @@ def test_the_oldest_open_task_comes_first_by_its_work_item_age(clock: Clock) -> 
     ]
     assert [task["age_percentile"] for task in found["tasks"]] == [100.0, 0.0]
     assert waiting["id"] == found["tasks"][0]["id"]
+
+
+def test_figures_of_any_of_several_projects_tags_and_priorities(api: Api) -> None:
+    ada = api.person()
+    for number, tags in enumerate((["x"], ["y"], ["x", "y"], ["z"])):
+        ada.task(str(number), tags=tags, priority=number, project=f"p{number}")
+    gone = ada.task("gone", tags=["y"], project="p1")
+    ada.delete(f"/tasks/{gone['id']}")
+    for query, found, with_deleted in (
+        ("tag=x&tag=y", 3, 1),
+        ("tag=y&tag=x&tag=x", 3, 1),
+        ("tag=x", 2, 0),
+        ("project=p1&project=%20p3", 2, 1),
+        ("priority=2&priority=3", 2, 0),
+        ("tag=x&tag=y&project=p0&project=p1&priority=0&priority=4", 1, 1),
+    ):
+        answer = ada.get(f"/analytics/throughput?{query}&from=2026-01-01").json()
+        assert answer["n_created"] == found, query
+        everything = ada.get(f"/analytics/cumulative-flow?{query}").json()
+        assert everything["n"] == found + with_deleted, query
+        listed = ada.get(answer["links"]["created"]).json()
+        assert len(listed) == found
+    made = ada.post("/analytics/pictures", json={"chart": "aging", "query": {"tag": "x", "priority": [0, 2]}})
+    assert ada.client.get(made.json()["url"]).status_code == 200

@@ -162,6 +162,36 @@ FILTERS: list[tuple[str, Filter]] = [
         f"completed_before={at(3)}",
         lambda task: task["completed_at"] is not None and task["completed_at"] < at(3),
     ),
+    ("status=pending&status=pending&status=in_progress", lambda task: task["status"] != "completed"),
+    ("project=b&project=General", lambda task: task["project"] in ("b", "General")),
+    ("project=b&project=%20b&project=nothing", lambda task: task["project"] == "b"),
+    ("tag=x&tag=y", lambda task: bool({"x", "y"} & {*task["tags"]})),
+    ("tag=x&tag=y&tag=%C3%BC&tag=x", lambda task: bool(task["tags"])),
+    ("priority=1&priority=3&priority=4", lambda task: task["priority"] in (1, 3, 4)),
+    (
+        "tag=x&tag=y&project=b&project=General&priority=0&priority=1&status=pending&status=completed",
+        lambda task: (
+            bool({"x", "y"} & {*task["tags"]})
+            and task["project"] != "Café"
+            and task["priority"] < 2
+            and task["status"] != "in_progress"
+        ),
+    ),
+    (f"updated_after={at(3)}", lambda task: task["updated_at"] >= at(3)),
+    (
+        f"updated_before={at(4)}&updated_after={at(2)}",
+        lambda task: str(at(2)) <= task["updated_at"] < str(at(4)),
+    ),
+    ("created_after=2025-01-01", lambda _: True),
+    ("created_before=2025-01-01", lambda _: False),
+    ("created_after=2025-01-01&tz=Atlantic/Azores", lambda task: task["created_at"] >= at(1)),
+    ("due_before=2025-01-01&tz=America/Noronha", lambda task: (task["due_at"] or "9") < str(at(2))),
+    ("updated_before=2025-01-01&tz=America/Sao_Paulo", lambda task: task["updated_at"] < at(3)),
+    (
+        "completed_after=2025-01-01&tz=Atlantic/Azores",
+        lambda task: (task["completed_at"] or "") >= str(at(1)),
+    ),
+    ("created_after=2025-01-01T02:00:00&tz=America/Sao_Paulo", lambda task: task["created_at"] >= at(2)),
     ("created_after=2025-01-01T04:00:00%2B02:00", lambda task: task["created_at"] >= at(2)),
     ("created_after=0001-01-01T00:00:00Z", lambda _: True),
     ("created_before=9999-12-31T23:59:59Z", lambda _: True),
@@ -173,10 +203,58 @@ def test_each_filter(ada: Person, every: list[dict[str, Any]], query: str, wante
     expected = [task for task in every if wanted(task)]
     assert ada.get(f"/tasks?{query}&limit=500").json() == expected
     assert whole(ada, f"/tasks?{query}&limit=9") == expected
+    counted = ada.get(f"/tasks?{query}&limit=1&skip=2&total=true")
+    assert counted.headers["x-total-count"] == str(len(expected))
     by_due = in_order(expected, "due_at", descending=False)
     assert whole(ada, f"/tasks?{query}&limit=9&sort_by=due_at&sort_order=asc") == by_due
     found = [task for task in expected if "e" in folded(task["title"])]
     assert whole(ada, f"/tasks/search?query=E&{query}&limit=6") == found
+
+
+def test_a_list_tells_how_many_there_are_on_all_its_pages(ada: Person, every: list[dict[str, Any]]) -> None:
+    assert "x-total-count" not in ada.get("/tasks?total=false").headers
+    path = "/tasks?total=true&limit=25"
+    while path:
+        answer = ada.get(path)
+        assert answer.headers["x-total-count"] == "60"
+        path = answer.links.get("next", {}).get("url", "")
+    found = [task for task in every if "e" in folded(task["title"])]
+    for query in ("", "&sort_by=due_at", "&sort_by=title&status=completed"):
+        answer = ada.get(f"/tasks/search?query=e&total=true&limit=1{query}")
+        expected = [task for task in found if "status" not in query or task["status"] == "completed"]
+        assert answer.headers["x-total-count"] == str(len(expected))
+    admin = Api(ada.client).person("counting", admin=True)
+    assert admin.get("/tasks?total=true").headers["x-total-count"] == "0"
+    for query in ("?", "?status=pending&", "?tag=x&", "?tag=x&tag=y&", "?title_contains=e&"):
+        listed = len(whole(admin, f"/tasks/all{query}"))
+        assert admin.get(f"/tasks/all{query}total=true&limit=1").headers["x-total-count"] == str(listed)
+    owned = admin.get(f"/tasks/admin/filter?user_id={ada.id}&total=true&limit=1")
+    assert owned.headers["x-total-count"] == "60"
+
+
+def test_a_time_that_lost_its_plus_is_told_how_to_write_it(ada: Person) -> None:
+    for name in ("due_after", "created_before", "updated_after"):
+        problem = assert_problem(ada.get(f"/tasks?{name}=2026-09-25T00:00:00+02:00"), 422, None, f"?{name}")
+        assert "%2B" in problem["detail"]
+    assert "%2B" in assert_problem(ada.get("/analytics/flow?from=2026-09-25T00:00:00+02:00"), 422)["detail"]
+    for wrong in (
+        "2026-9-25",
+        "2026-02-30",
+        "today",
+        "20260925",
+        "2026-09-25T00:00",
+        "0001-01-01&tz=Asia/Tokyo",
+    ):
+        assert_problem(ada.get(f"/tasks?due_after={wrong}"), 422, "invalid_input", "?due_after")
+    for zone in ("Mars/Base", "", "../UTC", "%00", "x" * 65):
+        assert_problem(ada.get(f"/tasks?due_after=2026-09-25&tz={zone}"), 422, "invalid_input", "?tz")
+
+
+def test_an_admin_asks_the_audit_trail_by_day_as_well(ada: Person) -> None:
+    auditor = Api(ada.client).person("auditor", admin=True)
+    found = auditor.get("/audit?created_after=2026-01-01&tz=Europe/Paris&limit=3")
+    assert len(found.json()) == 3
+    assert auditor.get("/audit?created_before=2026-01-01").json() == []
 
 
 def test_filters_combine_with_and(ada: Person, every: list[dict[str, Any]]) -> None:

@@ -198,7 +198,7 @@ def test_tags_rare_and_frequent_are_listed_by_title(owner: Caller) -> None:
     rows = database.read(lambda db: db.execute(tasks.select()).all())
     by_title = sorted(rows, key=lambda row: (row.title_folded, row.id))
     for wanted, number in (("rare", 4), ("frequent", 100), ("none such", 0)):
-        ids = found(owner, TaskFilters(tag=wanted, sort_by="title", sort_order="asc", limit=30))
+        ids = found(owner, TaskFilters(tag=[wanted], sort_by="title", sort_order="asc", limit=30))
         assert ids == [row.id for row in by_title if wanted in row.tags], wanted
         assert len(ids) == number
 
