@@ -26,11 +26,14 @@ class DirectSession(Session):
         form = prepared_form(statement)
         if (
             form is not None
-            and not (options or isinstance(params, list))
+            and not options
             # Who listens to the engine is to hear of every statement.
             and not self._connection.engine._has_events  # noqa: SLF001
         ):
-            return form.execute(self._connection, self._cursor, params or {})
+            if not isinstance(params, list):
+                return form.execute(self._connection, self._cursor, params or {})
+            if params and form.can_execute_many(self._connection, params):
+                return form.execute_many(self._connection, self._cursor, params)
         if options or statement._propagate_attrs:  # noqa: SLF001  # how SQLAlchemy tells the two apart
             return super().execute(statement, params, **options)
         return self._execute_directly(statement, params)

@@ -4,7 +4,7 @@
 again: they hand its text and its processed parameters straight to the driver, for a third of the cost.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import BindParameter, Connection, Dialect, Result
@@ -21,8 +21,9 @@ _KEPT_AT = "prepared_form"
 def prepared(statement: S, *, plan_anew: bool = False) -> S:
     """The statement, to be compiled once for all its executions.
 
-    For one that is kept and executed often. Lists of any length (`IN` with `expanding`) and several rows at
-    once are not for it.
+    For one that is kept and executed often. Lists of any length (`IN` with `expanding`) are not for it. Several
+    rows at once, each with the same names, go to the driver in one call, unless the statement returns rows. On
+    Postgres an INSERT does: it returns its keys.
 
     Postgres plans a statement once for all values, after a few executions; `plan_anew` has it look at the values
     each time: how to find a word depends on how frequent it is.
@@ -49,14 +50,27 @@ class Prepared:
 
     def execute(self, connection: Connection, cursor: Any, values: Mapping[str, Any]) -> Result[Any]:
         """Execute it by the driver's cursor; raises what SQLAlchemy would."""
+        return self._compiled_for(connection.dialect, values).execute(connection.dialect, cursor, values)
+
+    def can_execute_many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether the driver can execute it for all the rows at once."""
+        return not self._compiled_for(connection.dialect, rows[0]).returns_rows
+
+    def execute_many(
+        self, connection: Connection, cursor: Any, rows: Sequence[Mapping[str, Any]]
+    ) -> Result[Any]:
+        """Execute it for each row, by one call of the driver; the result has no rows."""
         dialect = connection.dialect
+        return self._compiled_for(dialect, rows[0]).execute_many(dialect, cursor, rows)
+
+    def _compiled_for(self, dialect: Dialect, values: Mapping[str, Any]) -> "_Compiled":
         names = (dialect.name, *values)
         compiled = self._compiled.get(names)
         if compiled is None:
             # Which columns an INSERT fills depends on the names of its values.
             compiled = _Compiled(self.statement, dialect, list(values), plan_anew=self._plan_anew)
             self._compiled[names] = compiled
-        return compiled.execute(dialect, cursor, values)
+        return compiled
 
 
 class _Compiled:
@@ -83,23 +97,39 @@ class _Compiled:
         self._columns = [(entry.keyname, entry.type) for entry in compiled._result_columns]  # noqa: SLF001  # as its own results read it
         self._rows: SimpleResultMetaData | None = None
 
+    @property
+    def returns_rows(self) -> bool:
+        return bool(self._columns)
+
     def execute(self, dialect: Dialect, cursor: Any, values: Mapping[str, Any]) -> Result[Any]:
-        if self._fixed:
-            values = {**self._fixed, **values}
-        parameters = [
-            values[name] if process is None else process(values[name]) for name, process in self._parameters
-        ]
         try:
-            cursor.execute(self._text, parameters, **self._options)
+            cursor.execute(self._text, self._values(values), **self._options)
             rows = cursor.fetchall() if self._columns else ()
         except dialect.loaded_dbapi.Error as error:
-            # No parameters: what they hold belongs into no log.
-            raise DBAPIError.instance(
-                self._text, None, error, dialect.loaded_dbapi.Error, hide_parameters=True, dialect=dialect
-            ) from error
+            raise self._error(dialect, error) from error
         if self._rows is None:
             self._rows = self._describe(dialect, cursor)
         return IteratorResult(self._rows, iter(rows))
+
+    def execute_many(self, dialect: Dialect, cursor: Any, rows: Sequence[Mapping[str, Any]]) -> Result[Any]:
+        try:
+            cursor.executemany(self._text, [self._values(values) for values in rows])
+        except dialect.loaded_dbapi.Error as error:
+            raise self._error(dialect, error) from error
+        return IteratorResult(SimpleResultMetaData([]), iter(()))
+
+    def _values(self, values: Mapping[str, Any]) -> list[Any]:
+        if self._fixed:
+            values = {**self._fixed, **values}
+        return [
+            values[name] if process is None else process(values[name]) for name, process in self._parameters
+        ]
+
+    def _error(self, dialect: Dialect, error: Exception) -> Exception:
+        # No parameters: what they hold belongs into no log.
+        return DBAPIError.instance(
+            self._text, None, error, dialect.loaded_dbapi.Error, hide_parameters=True, dialect=dialect
+        )
 
     def _describe(self, dialect: Dialect, cursor: Any) -> SimpleResultMetaData:
         kinds = [column[1] for column in cursor.description or ()]

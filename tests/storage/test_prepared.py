@@ -109,6 +109,21 @@ def test_columns_are_those_of_the_values_given(owner: Caller) -> None:
     assert database.read(lambda db: db.execute(select(task_history.c.id)).all()).__len__() == 4
 
 
+def test_many_rows_at_once_are_written_as_one_by_one(owner: Caller) -> None:
+    rows = [ROW | {"user_id": owner.id, "title": f"Task {number}"} for number in range(3)]
+    make = prepared(insert(tasks))
+
+    def work(db: Session) -> list[Any]:
+        db.execute(make, rows)
+        return list(db.execute(select(tasks.c.title, tasks.c.tags, tasks.c.created_at).order_by(tasks.c.id)))
+
+    assert database.write(work) == [(f"Task {number}", ["a", "é", '"'], NOW) for number in range(3)]
+    with pytest.raises(IntegrityError) as caught:
+        database.write(lambda db: db.execute(make, [rows[0], rows[0] | {"status": "secret"}]))
+    assert "secret" not in str(caught.value).replace(str(caught.value.orig), "")
+    assert database.read(lambda db: db.execute(select(tasks.c.id)).all()).__len__() == 3
+
+
 def test_errors_are_those_of_sqlalchemy_and_tell_no_values(owner: Caller) -> None:
     statement = prepared(insert(tasks))
     with pytest.raises(IntegrityError) as caught:
