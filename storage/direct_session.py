@@ -32,7 +32,7 @@ class DirectSession(Session):
         ):
             if not isinstance(params, list):
                 return form.execute(self._connection, self._cursor, params or {})
-            if params and form.can_execute_many(self._connection, params):
+            if params and form.takes_many:
                 return form.execute_many(self._connection, self._cursor, params)
         if options or statement._propagate_attrs:  # noqa: SLF001  # how SQLAlchemy tells the two apart
             return super().execute(statement, params, **options)

@@ -7,7 +7,7 @@ again: they hand its text and its processed parameters straight to the driver, f
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import BindParameter, Connection, Dialect, Result
+from sqlalchemy import BindParameter, Connection, Dialect, Result, UpdateBase
 from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -22,8 +22,7 @@ def prepared(statement: S, *, plan_anew: bool = False) -> S:
     """The statement, to be compiled once for all its executions.
 
     For one that is kept and executed often. Lists of any length (`IN` with `expanding`) are not for it. Several
-    rows at once, each with the same names, go to the driver in one call, unless the statement returns rows. On
-    Postgres an INSERT does: it returns its keys.
+    rows at once, each with the same names, go to the driver in one call, unless the statement returns rows.
 
     Postgres plans a statement once for all values, after a few executions; `plan_anew` has it look at the values
     each time: how to find a word depends on how frequent it is.
@@ -52,9 +51,10 @@ class Prepared:
         """Execute it by the driver's cursor; raises what SQLAlchemy would."""
         return self._compiled_for(connection.dialect, values).execute(connection.dialect, cursor, values)
 
-    def can_execute_many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether the driver can execute it for all the rows at once."""
-        return not self._compiled_for(connection.dialect, rows[0]).returns_rows
+    @property
+    def takes_many(self) -> bool:
+        """Whether the driver can execute it for many rows at once: it writes, and returns no rows."""
+        return isinstance(self.statement, UpdateBase) and not self.statement.exported_columns
 
     def execute_many(
         self, connection: Connection, cursor: Any, rows: Sequence[Mapping[str, Any]]
@@ -96,10 +96,6 @@ class _Compiled:
                 self._fixed[name] = bind.effective_value
         self._columns = [(entry.keyname, entry.type) for entry in compiled._result_columns]  # noqa: SLF001  # as its own results read it
         self._rows: SimpleResultMetaData | None = None
-
-    @property
-    def returns_rows(self) -> bool:
-        return bool(self._columns)
 
     def execute(self, dialect: Dialect, cursor: Any, values: Mapping[str, Any]) -> Result[Any]:
         try:
