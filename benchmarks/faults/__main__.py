@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks.faults import database_drills, delivery_drills
+from benchmarks.faults import database_drills, delivery_drills, retry_drills
 
 DRILLS: dict[str, Callable[[], str]] = {
     "killed-sqlite": lambda: database_drills.killed("sqlite"),
@@ -19,6 +19,8 @@ DRILLS: dict[str, Callable[[], str]] = {
     "three-processes": delivery_drills.three_processes,
     "disk-full": database_drills.disk_full,
     "slow-client": database_drills.slow_client,
+    "retried-sqlite": lambda: retry_drills.retried("sqlite"),
+    "retried-postgres": lambda: retry_drills.retried("postgres"),
 }
 
 
