@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Executable, Select, bindparam, delete, insert, literal_column, select, update
+from sqlalchemy import Select, bindparam, literal_column, select
 from sqlalchemy.orm import Session
 
 from database import AnyRow
@@ -18,8 +18,7 @@ from models import TASK_KINDS, Caller, notifications, task_history, tasks, users
 from schemas.tasks import TaskFilters
 from services import preconditions
 from services.paging import PageOf
-from services.tasks import fields, history, task_query
-from services.tasks.fields import TASK_COLUMNS
+from services.tasks import fields, history, task_query, unit_of_work
 from services.tasks.task_query import visible_tasks
 from storage.folding import fold
 from storage.prepared import prepared
@@ -42,6 +41,8 @@ def get_task(db: Session, user: Caller, task_id: int) -> AnyRow:
 
 
 def _find(db: Session, task_id: int, user: Caller, *, everybodys: bool, locked: bool = False) -> AnyRow:
+    if locked and (kept := unit_of_work.find(db, user, task_id)) is not None:
+        return kept
     statement = _one_task(everybodys=everybodys, locked=locked)
     row = db.execute(statement, {"owner_id": user.id, "task_id": task_id}).first()
     if row is None:
@@ -83,16 +84,14 @@ _HISTORY = prepared(
     )
     .order_by(task_history.c.id)
 )
-_INSERT = prepared(insert(tasks).returning(*TASK_COLUMNS))
-_DELETE = prepared(delete(tasks).where(tasks.c.id == bindparam("task_id")))
 _ACTIVE_USER = prepared(select(users.c.id).where(users.c.id == bindparam("user_id"), users.c.is_active))
 
 
 def create_task(db: Session, user: Caller, values: Mapping[str, Any]) -> AnyRow:
     """Make a task of the caller's."""
     now = datetime.now(UTC)
-    row = db.execute(
-        _INSERT,
+    row = unit_of_work.add_task(
+        db,
         {
             **values,
             "user_id": user.id,
@@ -102,7 +101,7 @@ def create_task(db: Session, user: Caller, values: Mapping[str, Any]) -> AnyRow:
             "completed_at": now if values["status"] == "completed" else None,
             "version": 1,
         },
-    ).one()
+    )
     history.add(db, user, now, "created", before=None, after=row)
     notify(db, user, now, "created", row)
     if row.status == "completed":
@@ -129,7 +128,7 @@ def update_task(
         changes["completed_at"] = max(now, before.created_at) if completes else None
     if "title" in changes:
         changes["title_folded"] = fold(changes["title"])
-    after = _write(db, before, changes, now)
+    after = unit_of_work.change_task(db, before, changes, now)
     if "status" in changes:
         history.add(db, user, now, "status_changed", before, after, only=fields.STATUS)
     if any(getattr(before, name) != getattr(after, name) for name in fields.PLAIN):
@@ -157,29 +156,11 @@ def _read_only(name: str) -> InvalidInput:
     return InvalidInput(f"{problem['pointer']}: {problem['detail']}", errors=[problem])
 
 
-def _write(db: Session, before: AnyRow, changes: Mapping[str, Any], now: datetime) -> AnyRow:
-    """Write the changed columns of a task."""
-    # An imported task may have been changed in what is still to come.
-    updated_at = max(now, before.updated_at)
-    columns = {**changes, "updated_at": updated_at, "version": before.version + 1}
-    values = {f"new_{name}": value for name, value in columns.items()}
-    row: AnyRow = db.execute(_update(tuple(columns)), {**values, "task_id": before.id}).one()
-    return row
-
-
-@cache
-def _update(columns: tuple[str, ...]) -> Executable:
-    """The statement that changes these columns, built once: that takes longer than to execute it."""
-    statement = update(tasks).where(tasks.c.id == bindparam("task_id"))
-    new = {name: bindparam(f"new_{name}", type_=tasks.c[name].type) for name in columns}
-    return prepared(statement.values(new).returning(*TASK_COLUMNS))
-
-
 def delete_task(db: Session, user: Caller, task_id: int, if_match: str | None = None) -> AnyRow:
     """Delete a task, and keep its history; raises NotFound, PreconditionFailed."""
     task = _find(db, task_id, user, everybodys=user.is_admin, locked=True)
     preconditions.require(if_match, etag(task))
-    db.execute(_DELETE, {"task_id": task_id})
+    unit_of_work.remove_task(db, task)
     history.add(db, user, datetime.now(UTC), "deleted", before=task, after=None)
     return task
 
@@ -201,19 +182,17 @@ def assign_task(
     if assigned_user_id == before.user_id:
         return before, before
     now = datetime.now(UTC)
-    after = _write(db, before, {"user_id": assigned_user_id}, now)
+    after = unit_of_work.change_task(db, before, {"user_id": assigned_user_id}, now)
     history.add(db, user, now, "assigned", before, after, only=("user_id",))
     notify(db, user, now, "assigned", after)
     return before, after
 
 
-_INSERT_NOTIFICATION = prepared(insert(notifications))
-
-
 def notify(db: Session, actor: Caller, now: datetime, kind: str, task: AnyRow) -> None:
     """Write that the task's owner is to be told; who delivers it comes after the commit."""
-    db.execute(
-        _INSERT_NOTIFICATION,
+    unit_of_work.add_row(
+        db,
+        notifications,
         {
             "user_id": task.user_id,
             "kind": kind,

@@ -108,6 +108,24 @@ def _period_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
     return f"CAST(floor({seconds} / {PERIOD // timedelta(seconds=1)}) AS bigint)"
 
 
+class NumbersOf(FunctionElement[int]):
+    """SQL: the whole numbers of a list that is written as JSON."""
+
+    inherit_cache = True
+    name = "numbers_of"
+
+
+@compiles(NumbersOf, "sqlite")
+def _numbers_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"(SELECT value FROM json_each({compiler.process(element.clauses, **options)}))"
+
+
+@compiles(NumbersOf, "postgresql")
+def _numbers_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    text = compiler.process(element.clauses, **options)
+    return f"(SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST({text} AS json)))"
+
+
 # JSON as jsonb on Postgres; as text on SQLite, which has functions for it too.
 JsonText = JSON().with_variant(JSONB(), "postgresql")
 # SQLite gives out numbers only to a primary key that is INTEGER.

@@ -1,22 +1,111 @@
-"""Many rows at once into a table."""
+"""Many rows at once: one statement on Postgres, which fires the triggers once a statement; one call on SQLite."""
 
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import JSON, Table, bindparam, insert, text
+from pydantic_core import to_json
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Dialect,
+    String,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Session
 
+from models import tasks
+from storage.column_types import NumbersOf
+from storage.prepared import prepared
 
-def insert_many(db: Session, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Insert the rows at once: with one statement on Postgres, which fires the triggers once a statement."""
+_LAST_ID = prepared(
+    select(literal_column("seq", BigInteger))
+    .select_from(text("sqlite_sequence"))
+    .where(text("name = 'tasks'"))
+)
+_NEXT_IDS = prepared(
+    select(func.nextval(func.pg_get_serial_sequence("tasks", "id"), type_=BigInteger)).select_from(
+        func.generate_series(1, bindparam("count", type_=BigInteger))
+    )
+)
+_DELETE = prepared(
+    delete(tasks).where(tasks.c.id.bool_op("IN")(NumbersOf(bindparam("task_ids", type_=String()))))
+)
+
+
+def take_ids(db: Session, count: int) -> Sequence[int]:
+    """Numbers for new tasks, in order: the history needs them, and reading them back costs as much as inserting."""
+    if db.get_bind().dialect.name == "sqlite":
+        # There is one writer at a time; AUTOINCREMENT goes on behind the highest number that was ever used.
+        last = db.execute(_LAST_ID, {}).scalar() or 0
+        return range(last + 1, last + 1 + count)
+    return db.execute(_NEXT_IDS, {"count": count}).scalars().all()
+
+
+def insert_many(db: Session, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert the rows, all of which have the same columns."""
     dialect = db.get_bind().dialect
     if dialect.name == "sqlite":
-        db.execute(insert(table), rows)
-        return
-    # As one parameter: psycopg takes seconds to read a statement with a hundred thousand of them.
-    columns = [table.c[name] for name in rows[0]]
-    names = ", ".join(column.name for column in columns)
-    types = ", ".join(f"{column.name} {column.type.compile(dialect)}" for column in columns)
-    statement = (
-        f"INSERT INTO {table.name} ({names}) SELECT {names} FROM json_to_recordset(:rows) AS row({types})"
+        db.execute(_insert(table), list(rows))
+    else:
+        db.execute(_insert_from_json(table, tuple(rows[0]), dialect), {"rows": rows})
+
+
+def update_many(db: Session, columns: tuple[str, ...], rows: Sequence[dict[str, Any]]) -> None:
+    """Write these columns of tasks; each row has them and the `id`."""
+    dialect = db.get_bind().dialect
+    if dialect.name == "sqlite":
+        values = [{f"new_{name}": value for name, value in row.items()} for row in rows]
+        db.execute(_update(columns), values)
+    else:
+        db.execute(_update_from_json(columns, dialect), {"rows": rows})
+
+
+def delete_many(db: Session, task_ids: Sequence[int]) -> None:
+    """Delete the tasks with these ids."""
+    db.execute(_DELETE, {"task_ids": to_json(task_ids).decode()})
+
+
+@cache
+def _insert(table: Table) -> Any:
+    return prepared(insert(table))
+
+
+@cache
+def _update(columns: tuple[str, ...]) -> Any:
+    new = {name: bindparam(f"new_{name}", type_=tasks.c[name].type) for name in columns}
+    return prepared(update(tasks).where(tasks.c.id == bindparam("new_id")).values(new))
+
+
+# The rows are one parameter: psycopg takes seconds to read a statement with a hundred thousand of them.
+
+
+@cache
+def _insert_from_json(table: Table, columns: tuple[str, ...], dialect: Dialect) -> Any:
+    names = ", ".join(columns)
+    return _of_json(f"INSERT INTO {table.name} ({names}) SELECT {names}", table, columns, dialect)
+
+
+@cache
+def _update_from_json(columns: tuple[str, ...], dialect: Dialect) -> Any:
+    new = ", ".join(f"{name} = changed.{name}" for name in columns)
+    return _of_json(
+        f"UPDATE tasks SET {new}", tasks, ("id", *columns), dialect, " WHERE tasks.id = changed.id"
     )
-    db.execute(text(statement).bindparams(bindparam("rows", type_=JSON)), {"rows": rows})
+
+
+def _of_json(
+    beginning: str, table: Table, columns: tuple[str, ...], dialect: Dialect, ending: str = ""
+) -> Any:
+    """A statement that reads the rows `changed` from its parameter."""
+    types = ", ".join(f"{name} {table.c[name].type.compile(dialect)}" for name in columns)
+    statement = f"{beginning} FROM json_to_recordset(:rows) AS changed({types}){ending}"
+    return text(statement).bindparams(bindparam("rows", type_=JSON))

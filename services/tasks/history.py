@@ -7,16 +7,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from models import Caller, task_history
 from request_context import request_id_var
+from services.tasks import unit_of_work
 from services.tasks.fields import IN_HISTORY, NAMES
 from storage.column_types import rfc3339
-from storage.prepared import prepared
-
-_INSERT = prepared(insert(task_history))
 
 
 def _jsonable(value: Any) -> Any:
@@ -90,7 +87,7 @@ def add(
     only: tuple[str, ...] = IN_HISTORY,
 ) -> None:
     """Write that a task changed."""
-    db.execute(_INSERT, task_entry(actor, now, kind, before, after, only))
+    unit_of_work.add_row(db, task_history, task_entry(actor, now, kind, before, after, only))
 
 
 def entry_about(
@@ -137,4 +134,4 @@ def add_about(
     db: Session, actor: Caller, now: datetime, kind: str, subject: Mapping[str, Any], **about: Any
 ) -> None:
     """Write what happened to a comment, a project or a member: see `entry_about`."""
-    db.execute(_INSERT, entry_about(actor, now, kind, subject, **about))
+    unit_of_work.add_row(db, task_history, entry_about(actor, now, kind, subject, **about))

@@ -24,9 +24,7 @@ from sqlalchemy import (
     tuple_,
     type_coerce,
 )
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.functions import FunctionElement
 
 from database import AnyRow
 from models import task_tags, tasks
@@ -34,7 +32,7 @@ from schemas.tasks import TaskFilters
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from services.tasks import list_plan
 from services.tasks.fields import TASK_COLUMNS
-from storage.column_types import microseconds, moment
+from storage.column_types import NumbersOf, microseconds, moment
 from storage.folding import fold, pattern
 from storage.prepared import prepared
 
@@ -105,24 +103,6 @@ def visible_tasks(*, everybodys: bool = False, by_id: bool = False) -> Select[An
 def _unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """The column as SQLite finds no index of it."""
     return type_coerce(type_coerce(column, BigInteger) + literal_column("0"), column.type)
-
-
-class _NumbersOf(FunctionElement[int]):
-    """SQL: the whole numbers of a list that is written as JSON."""
-
-    inherit_cache = True
-    name = "numbers_of"
-
-
-@compiles(_NumbersOf, "sqlite")
-def _numbers_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    return f"(SELECT value FROM json_each({compiler.process(element.clauses, **options)}))"
-
-
-@compiles(_NumbersOf, "postgresql")
-def _numbers_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    text = compiler.process(element.clauses, **options)
-    return f"(SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST({text} AS json)))"
 
 
 def reads_little(filters: TaskFilters) -> bool:
@@ -280,7 +260,7 @@ def _filtered(shape: _Shape) -> tuple[Select[Any], ColumnElement[Any], ColumnEle
     """The tasks that fulfil the filters, and the columns of their order."""
     statement = visible_tasks(everybodys=not shape.owned, by_id=shape.by_id)
     if shape.by_id:
-        listed = _NumbersOf(bindparam("task_ids", type_=String()))
+        listed = NumbersOf(bindparam("task_ids", type_=String()))
         statement = statement.where(tasks.c.id.bool_op("IN")(listed))
     column: ColumnElement[Any] = SORT_COLUMNS[shape.sort_by]
     row_id: ColumnElement[int] = tasks.c.id

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import bindparam, text
+from sqlalchemy import bindparam
 from sqlalchemy.orm import Session
 
 from database import AnyRow
 from models import Caller, task_history, tasks
 from schemas.tasks import TaskImport
 from services.tasks import fields, history
-from services.tasks.bulk import insert_many
+from services.tasks.bulk import insert_many, take_ids
 from services.tasks.csv_cells import formula_free
 from services.tasks.import_files import CSV_COLUMNS
 from services.tasks.task_query import visible_tasks
@@ -35,25 +35,12 @@ def import_tasks(db: Session, user: Caller, rows: Sequence[TaskImport]) -> Seque
     if not rows:
         return ()
     now = datetime.now(UTC)
-    ids = _take_ids(db, len(rows))
+    ids = take_ids(db, len(rows))
     values = [{"id": task_id, **_columns(row, user, now)} for task_id, row in zip(ids, rows, strict=True)]
     events = [history.task_entry(user, now, "imported", None, _Imported(each)) for each in values]
     insert_many(db, tasks, values)
     insert_many(db, task_history, events)
     return ids
-
-
-def _take_ids(db: Session, count: int) -> Sequence[int]:
-    """Numbers for new tasks, in order: the history needs them, and reading them back costs as much as inserting."""
-    if db.get_bind().dialect.name == "sqlite":
-        # There is one writer at a time; AUTOINCREMENT goes on behind the highest number that was ever used.
-        last = db.execute(_LAST_ID).scalar() or 0
-        return range(last + 1, last + 1 + count)
-    return db.execute(_NEXT_IDS, {"count": count}).scalars().all()
-
-
-_LAST_ID = text("SELECT seq FROM sqlite_sequence WHERE name = 'tasks'")
-_NEXT_IDS = text("SELECT nextval(pg_get_serial_sequence('tasks', 'id')) FROM generate_series(1, :count)")
 
 
 class _Imported:
