@@ -27,6 +27,7 @@ from routers import (
 )
 from routers.account_pages import add_account_pages
 from routers.docs import add_docs_pages
+from routers.guide import add_guide
 from routers.pages import add_pages
 from services import background_tasks
 from web import shutdown
@@ -131,6 +132,7 @@ def create_app() -> FastAPI:
     add_docs_pages(app)
     add_account_pages(app)
     add_pages(app)
+    add_guide(app)
     strict = [route for route in app.routes if isinstance(route, StrictRoute)]
     app.router.middleware_stack = RouteIndex(strict, otherwise=app.router.middleware_stack)
     install_openapi(app, Problem)
