@@ -94,6 +94,8 @@ class User(Base):
     role: Mapped[str] = mapped_column(String(10), default="member")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     email_verified_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # Counts how often everything that was given out was ended: a picture's link has the number it was made under.
+    credentials_version: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
 
 # Usernames and emails are unique in any letter case, for writers past the API too.
@@ -486,6 +488,8 @@ class Caller(NamedTuple):
     created_at: datetime
     # The session that the request's token belongs to, where it belongs to one.
     session_id: int | None = None
+    # See `User.credentials_version`.
+    credentials_version: int = 0
     # What a program's token allows; none for somebody who logged in, who may do all that the account may.
     scopes: tuple[str, ...] | None = None
 

@@ -1,14 +1,15 @@
 """The caller's own account: its name, password and email, what is kept about it, and its end."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
+from typing import Any
 
 from fastapi import BackgroundTasks, Response
 from fastapi.responses import StreamingResponse
 
 from auth import CurrentUser, SignedIn
 from database import AnyRow, database
-from errors import Forbidden, ServiceUnavailable
+from errors import ServiceUnavailable
 from models import Caller
 from schemas.account_export import AccountExport
 from schemas.accounts import (
@@ -56,10 +57,11 @@ def update_me(db: WriteSession, user: CurrentUser, body: AccountUpdate) -> AnyRo
     return account_service.rename(db, user, changes["username"]) if changes else user
 
 
-async def _confirm_password(user: Caller, password: str) -> None:
+async def _confirm_password(user: Caller, password: str) -> str | None:
     """Check the caller's password once more, counted like a login: a session left open is not to guess it.
 
-    Each step is a transaction of its own, kept though the answer is an error.
+    The hash that was confirmed, which must still be there when something is written for it. Each step is a
+    transaction of its own, kept though the answer is an error.
     """
     refuse_when_busy()
     attempt = await database.write_async(lambda db: login_service.begin_for(db, user))
@@ -72,8 +74,19 @@ async def _confirm_password(user: Caller, password: str) -> None:
         raise
     if not matches:
         await database.write_async(lambda db: login_service.fail(db, attempt, "password_refused"))
-        raise Forbidden("The password is wrong", code="wrong_password")
+        raise login_service.wrong_password()
     await database.write_async(lambda db: login_service.forgive(db, attempt))
+    return attempt.password_hash
+
+
+async def _write_confirmed(user: Caller, confirmed: str | None, work: Callable[[Any], None]) -> None:
+    """Write what a password allowed, if that password and the caller's session are still there."""
+
+    def checked(db: Any) -> None:
+        login_service.check_still_confirmed(db, user, confirmed)
+        work(db)
+
+    await database.write_async(checked)
 
 
 @router.delete("/me", response_model=Message, errors=[403, 409, 429, 503, 507])
@@ -81,8 +94,8 @@ async def delete_me(
     user: SignedIn, body: PasswordConfirmation, background: BackgroundTasks
 ) -> dict[str, str]:
     """Delete the caller's account with all of its tasks, for good."""
-    await _confirm_password(user, body.password)
-    await database.write_async(lambda db: removal_service.delete_account(db, user, user, None))
+    confirmed = await _confirm_password(user, body.password)
+    await _write_confirmed(user, confirmed, lambda db: removal_service.delete_account(db, user, user, None))
     background.add_task(removal_service.forget_cache, user.id)
     return {"message": "Account deleted"}
 
@@ -114,14 +127,14 @@ def export_me(db: ReadSession, user: CurrentUser) -> Response:
 async def change_password(
     user: SignedIn, body: PasswordChange, background: BackgroundTasks
 ) -> dict[str, str]:
-    """Change the password, and end the other sessions.
+    """Change the password, and end all else that lets somebody in.
 
-    Tokens for programs stay.
+    The other sessions end, and so do tokens for programs and links to pictures and calendars.
     """
     password_rules.check(body.new_password, user.username, user.email, "new_password")
-    await _confirm_password(user, body.current_password)
+    confirmed = await _confirm_password(user, body.current_password)
     hashed = await hash_password_async(body.new_password)
-    await database.write_async(lambda db: account_service.change_password(db, user, hashed))
+    await _write_confirmed(user, confirmed, lambda db: account_service.change_password(db, user, hashed))
     background.add_task(background_tasks.send_mails)
     return {"message": "Password changed"}
 
@@ -155,7 +168,10 @@ async def _link(token: str, purposes: tuple[str, ...]) -> AnyRow:
 
 @router.post("/password/reset", response_model=Message, errors=[400, 429, 503, 507])
 async def reset_password(body: PasswordReset, background: BackgroundTasks) -> dict[str, str]:
-    """Set a new password by a link that was mailed, and end all sessions."""
+    """Set a new password by a link that was mailed, and end all that was given out before.
+
+    Sessions end, and so do tokens for programs and links to pictures and calendars.
+    """
     link = await _link(body.token, ("reset",))
     password_rules.check(body.new_password, link.username, link.email, "new_password")
     hashed = await hash_password_async(body.new_password)
@@ -170,11 +186,11 @@ async def change_email(user: SignedIn, body: EmailChange, background: Background
 
     Until the link is used nothing changes.
     """
-    await _confirm_password(user, body.password)
+    confirmed = await _confirm_password(user, body.password)
     # A transaction of its own: the count is kept though the answer may be 429.
     if wait := await database.write_async(lambda db: account_service.count_asking(db, body.email)):
         raise attempt_service.too_many(wait)
-    await database.write_async(lambda db: account_service.ask_for_email(db, user, body.email))
+    await _write_confirmed(user, confirmed, lambda db: account_service.ask_for_email(db, user, body.email))
     background.add_task(background_tasks.send_mails)
     return {"message": "A link is on its way to the new address, if nobody has it yet"}
 

@@ -2,13 +2,14 @@
 
 from typing import Annotated, Any
 
-from fastapi import Path
+from fastapi import BackgroundTasks, Path
 
 from auth import CurrentUser
 from database import AnyRow
 from models import LARGEST_ID
 from schemas.accounts import ProgramTokenCreate, ProgramTokenMade, ProgramTokenRead
 from schemas.common import Message
+from services import background_tasks
 from services.accounts import program_token as token_service
 from web.routing import Router
 from web.transaction import ReadSession, WriteSession
@@ -16,13 +17,16 @@ from web.transaction import ReadSession, WriteSession
 router = Router(prefix="/auth/tokens", tags=["auth"])
 
 
-@router.post("", response_model=ProgramTokenMade, status_code=201)
-def create_token(db: WriteSession, user: CurrentUser, body: ProgramTokenCreate) -> dict[str, Any]:
+@router.post("", response_model=ProgramTokenMade, status_code=201, errors=[409])
+def create_token(
+    db: WriteSession, user: CurrentUser, body: ProgramTokenCreate, background: BackgroundTasks
+) -> dict[str, Any]:
     """Make a token for a program.
 
     It is shown once, in this answer. The program sends it as `Authorization: Bearer` and may do what its scopes
-    say, as long as the account may.
+    say, as long as the account may. Its owner is told by mail. An account has 100 of them at most.
     """
+    background.add_task(background_tasks.send_mails)
     return token_service.create(db, user, body)
 
 

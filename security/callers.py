@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
-from sqlalchemy import and_, bindparam, select
+from sqlalchemy import and_, bindparam, literal_column, select
 from sqlalchemy.orm import Session
 
 from account_models import program_tokens, sessions
@@ -15,10 +15,13 @@ Scope = Literal["tasks:read", "tasks:write", "analytics:read", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 ADMIN_SCOPE = "admin"
 _ACCOUNT = tuple(users.c[name] for name in ("id", "username", "email", "is_active", "role", "created_at"))
+_NO_SESSION = literal_column("NULL").label("session_id")
 # One statement each, for every request makes one of them.
-CALLER_BY_ID = prepared(select(*_ACCOUNT).where(users.c.id == bindparam("user_id")))
+CALLER_BY_ID = prepared(
+    select(*_ACCOUNT, _NO_SESSION, users.c.credentials_version).where(users.c.id == bindparam("user_id"))
+)
 CALLER_BY_SESSION = prepared(
-    select(*_ACCOUNT, sessions.c.id.label("session_id"))
+    select(*_ACCOUNT, sessions.c.id.label("session_id"), users.c.credentials_version)
     .join_from(
         users,
         sessions,
@@ -28,7 +31,13 @@ CALLER_BY_SESSION = prepared(
     .where(users.c.id == bindparam("user_id"))
 )
 CALLER_BY_PROGRAM_TOKEN = prepared(
-    select(*_ACCOUNT, program_tokens.c.scopes, program_tokens.c.expires_at)
+    select(
+        *_ACCOUNT,
+        _NO_SESSION,
+        users.c.credentials_version,
+        program_tokens.c.scopes,
+        program_tokens.c.expires_at,
+    )
     .join_from(program_tokens, users, users.c.id == program_tokens.c.user_id)
     .where(program_tokens.c.token_hash == bindparam("token_hash"))
 )
@@ -60,7 +69,7 @@ def _caller_of_program(db: Session, hashed: str) -> Caller:
     row = db.execute(CALLER_BY_PROGRAM_TOKEN, {"token_hash": hashed}).first()
     if row is None or (row.expires_at is not None and row.expires_at <= datetime.now(UTC)):
         raise NotAuthenticated
-    caller = Caller(*row[: len(_ACCOUNT)])._replace(scopes=tuple(row.scopes))
+    caller = Caller(*row[:-1])._replace(scopes=tuple(row.scopes))
     # Without the scope for it even an admin's program does no more than a member's.
     return caller if ADMIN_SCOPE in row.scopes else caller._replace(role="member")
 

@@ -4,6 +4,8 @@ python-jose takes an empty key, a public key as a shared secret, and any algorit
 else in the program calls it.
 """
 
+import base64
+import hmac
 from functools import lru_cache
 from typing import Any
 
@@ -30,6 +32,13 @@ def sign(claims: dict[str, Any]) -> str:
     """A token with these claims, signed by the current key."""
     token: str = jwt.encode(claims, _fit(settings.signing_key()), algorithm=ALGORITHM)
     return token
+
+
+def derive(purpose: str, text: str) -> str:
+    """A text that only the key makes of this one, and always the same, for this purpose."""
+    key = _fit(settings.signing_key()).encode()
+    digest = hmac.digest(key, f"{purpose}:{text}".encode(), "sha256")
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def verify(token: str, kind: str) -> dict[str, Any]:

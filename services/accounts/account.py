@@ -10,11 +10,10 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from errors import BadRequest, NotFound
 from models import Caller, users
-from services.accounts import account_mail
+from services.accounts import account_mail, given_out
 from services.accounts import attempt as attempt_service
 from services.accounts import audit as audit_service
 from services.accounts import link as link_service
-from services.accounts import session as session_service
 from services.accounts import user as user_service
 from services.accounts.user import USER_COLUMNS
 from storage.folding import fold
@@ -74,26 +73,23 @@ def link_for_operator(db: Session, name: str) -> str:
 
 
 def reset_password(db: Session, token: str, hashed: str) -> None:
-    """Set the password by a link that was mailed, and end every session; raises BadRequest."""
+    """Set the password by a link that was mailed, and end all that was given out; raises BadRequest."""
     link = link_service.use(db, token, ("reset",))
     db.execute(_SET_PASSWORD, {"of_user": link.id, "hashed": hashed})
     if link.link_email == link.email:
         # Whoever has the link reads the mail of this address.
         db.execute(_VERIFIED, {"of_user": link.id, "now": datetime.now(UTC)})
-    account_mail.drop_links(db, link.id)
-    ended = session_service.end_all(db, link.id)
     # They have shown who they are: however much others guess, from here they can log in.
-    attempt_service.know_address(db, link.id)
-    audit_service.record(db, "password_reset", actor_id=link.id, user_id=link.id, sessions_ended=ended)
+    ended = given_out.end_everything_given_out(db, link.id)
+    audit_service.record(db, "password_reset", actor_id=link.id, user_id=link.id, **ended)
     account_mail.put(db, "password_changed", link.id, link.email)
 
 
 def change_password(db: Session, user: Caller, hashed: str) -> None:
-    """Set the caller's password, and end the other sessions."""
+    """Set the caller's password, and end all else that lets somebody in."""
     db.execute(_SET_PASSWORD, {"of_user": user.id, "hashed": hashed})
-    account_mail.drop_links(db, user.id)
-    ended = session_service.end_all(db, user.id, but=user.session_id)
-    audit_service.record(db, "password_changed", actor_id=user.id, user_id=user.id, sessions_ended=ended)
+    ended = given_out.end_everything_given_out(db, user.id, but=user.session_id)
+    audit_service.record(db, "password_changed", actor_id=user.id, user_id=user.id, **ended)
     account_mail.put(db, "password_changed", user.id, user.email)
 
 

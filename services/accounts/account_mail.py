@@ -44,6 +44,11 @@ TEXTS = {
         "your account has another email address now.",
         "If it was not you, tell your administrator.",
     ),
+    "token_created": (
+        "A token for a program was made",
+        "a token was made for your account, by which a program acts for you.",
+        "If it was not you, reset your password: that ends it, and every session.",
+    ),
 }
 
 _NOW: Any = bindparam("now", type_=UtcDateTime())
@@ -76,6 +81,8 @@ _CLAIMED = (
         account_mails.c.id == bindparam("row_id"),
         account_mails.c.next_attempt_at == bindparam("claimed_until"),
     )
+    # Its link is made while nobody takes the account's links back, or not at all.
+    .with_for_update(of=account_mails)
 )
 _IS_FAILED = account_mails.c.next_attempt_at.is_(None)
 _BACKLOG = select(

@@ -26,6 +26,7 @@ FREE = {"both": 20, "account": 30, "address": 50}
 # Without a failure for this long a count begins anew.
 FORGOTTEN_AFTER = timedelta(days=1)
 KNOWN_FOR = timedelta(days=90)
+HOUR = timedelta(hours=1)
 
 _LOCKED = (
     select(attempts)
@@ -40,6 +41,7 @@ _COUNT = _UPDATE.values(
 _TAKE_BACK = _UPDATE.where(attempts.c.failures > 0).values(
     failures=attempts.c.failures - 1, blocked_until=bindparam("until")
 )
+_GIVE_BACK = _UPDATE.where(attempts.c.failures > 0).values(failures=attempts.c.failures - 1)
 _CLEAR = delete(attempts).where(attempts.c.key.in_(bindparam("keys", expanding=True)))
 _FORGET = delete(attempts).where(attempts.c.last_at < bindparam("before"))
 _KNOWN = select(known_addresses.c.last_seen_at).where(
@@ -121,6 +123,26 @@ def take_back(db: Session, keys: Iterable[str], *, clear: bool = False) -> None:
         db.execute(_TAKE_BACK, {"of_key": key, "until": now})
     if clear:
         db.execute(_CLEAR, {"keys": [key for key in keys if ":both:" in key]})
+
+
+def take(db: Session, key: str, *, limit: int, wanted: int = 1) -> tuple[int, datetime]:
+    """Take some of what a key may have an hour; how much was had, and when the hour ends, which the first began."""
+    now = datetime.now(UTC)
+    db.execute(
+        _INSERT_MISSING[db.get_bind().dialect.name],
+        [{"key": key, "failures": 0, "last_at": now, "blocked_until": now}],
+    )
+    row = db.execute(_LOCKED, {"keys": [key]}).one()
+    now = datetime.now(UTC)
+    taken, until = (row.failures, row.blocked_until) if row.blocked_until > now else (0, now + HOUR)
+    had = min(wanted, max(0, limit - taken))
+    db.execute(_COUNT, {"of_key": key, "count": taken + had, "at": now, "until": until})
+    return had, until
+
+
+def give_back(db: Session, key: str) -> None:
+    """Undo a `take`, because what it was for did not happen."""
+    db.execute(_GIVE_BACK, {"of_key": key})
 
 
 def too_many(wait: int) -> TooManyRequests:

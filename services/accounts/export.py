@@ -21,7 +21,15 @@ from request_context import address_group
 
 PART = 1000
 # What lets somebody in, or is derived from what is there anyway.
-LEFT_OUT = ("password_hash", "email_folded", "token_hash", "title_folded", "key_hash", "request_hash")
+LEFT_OUT = (
+    "password_hash",
+    "credentials_version",
+    "email_folded",
+    "token_hash",
+    "title_folded",
+    "key_hash",
+    "request_hash",
+)
 _ME: Any = bindparam("user_id")
 
 

@@ -6,6 +6,7 @@ from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from config import settings
+from errors import Forbidden
 from models import Caller, users
 from services.accounts import attempt as attempt_service
 from services.accounts import audit as audit_service
@@ -52,6 +53,21 @@ def begin_for(db: Session, user: Caller) -> Attempt:
     hashed = db.execute(_OF_CALLER, {"user_id": user.id}).scalar()
     keys = attempt_service.keys_for(db, "login", user.id, user.username)
     return Attempt(user.id, hashed, keys, attempt_service.count(db, keys))
+
+
+def check_still_confirmed(db: Session, user: Caller, confirmed_hash: str | None) -> None:
+    """Lock the account until the commit; raises NotAuthenticated, Forbidden.
+
+    Checking a password takes a while. What it allows is done only if that password and the caller's session are
+    still there: somebody may have reset the password to shut this caller out.
+    """
+    if session_service.hold(db, user) != confirmed_hash:
+        raise wrong_password()
+
+
+def wrong_password() -> Forbidden:
+    """The error for a caller who gave another password than their own."""
+    return Forbidden("The password is wrong", code="wrong_password")
 
 
 def fail(db: Session, attempt: Attempt, kind: str = "login_failed") -> None:

@@ -4,17 +4,24 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from account_models import program_tokens
 from database import AnyRow
-from errors import NotFound, invalid_input
+from errors import Conflict, NotFound, invalid_input
 from models import Caller
 from schemas.accounts import ProgramTokenCreate, ProgramTokenRead
 from security.callers import ADMIN_SCOPE, SCOPES, require_admin
 from security.tokens import PROGRAM_TOKEN_PREFIX, token_hash
+from services.accounts import account_mail
+from services.accounts import attempt as attempt_service
 from services.accounts import audit as audit_service
+from services.accounts import session as session_service
+
+# Of an account, and of mails about them in an hour.
+MOST_TOKENS = 100
+MOST_MAILS = 20
 
 _COLUMNS = tuple(program_tokens.c[name] for name in ProgramTokenRead.model_fields)
 _INSERT = insert(program_tokens).returning(*_COLUMNS)
@@ -23,18 +30,23 @@ _LIST = (
     .where(program_tokens.c.user_id == bindparam("user_id"))
     .order_by(program_tokens.c.id.desc())
 )
+_COUNT = select(func.count()).where(program_tokens.c.user_id == bindparam("user_id"))
 _REVOKE = delete(program_tokens).where(
     program_tokens.c.user_id == bindparam("user_id"), program_tokens.c.id == bindparam("token_id")
 )
 
 
 def create(db: Session, user: Caller, wanted: ProgramTokenCreate) -> dict[str, Any]:
-    """Make a token, which nobody can be shown again; raises Forbidden, InvalidInput."""
+    """Make a token, which nobody can be shown again; raises Conflict, Forbidden, InvalidInput."""
     now = datetime.now(UTC)
     if ADMIN_SCOPE in wanted.scopes:
         require_admin(user)
     if wanted.expires_at is not None and wanted.expires_at <= now:
         raise invalid_input([{"pointer": "#/expires_at", "detail": "Input should be a time to come"}])
+    session_service.hold(db, user)
+    if db.execute(_COUNT, {"user_id": user.id}).scalar_one() >= MOST_TOKENS:
+        detail = f"An account has {MOST_TOKENS} tokens at most: revoke one first"
+        raise Conflict(detail, code="too_many_tokens")
     token = PROGRAM_TOKEN_PREFIX + secrets.token_urlsafe(32)
     values = {
         "user_id": user.id,
@@ -49,6 +61,9 @@ def create(db: Session, user: Caller, wanted: ProgramTokenCreate) -> dict[str, A
     audit_service.record(
         db, "token_created", actor_id=user.id, user_id=user.id, token_id=row.id, scopes=row.scopes
     )
+    # Whoever makes and revokes them all day fills nobody's mailbox.
+    if attempt_service.take(db, f"mail:hour:token:{user.id}", limit=MOST_MAILS)[0]:
+        account_mail.put(db, "token_created", user.id, user.email)
     return {**row._asdict(), "token": token}
 
 

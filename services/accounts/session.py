@@ -5,13 +5,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from account_models import CLIENT_LENGTH, refresh_tokens, sessions
 from config import settings
-from errors import NotFound
+from errors import NotAuthenticated, NotFound
 from models import Caller, users
 from request_context import origin_var
+from security import signing
 from security.tokens import create_access_token, token_hash
 from services.accounts import attempt as attempt_service
 from services.accounts import audit as audit_service
@@ -19,9 +21,15 @@ from services.accounts import audit as audit_service
 PREFIX = "tr_"
 # Two tabs may refresh with the same token at once; who comes later than that has stolen it, or was stolen from.
 GRACE = timedelta(seconds=10)
+# Of an account; another login ends the session that was unused for longest.
+MOST_SESSIONS = 100
 
 _INSERT = insert(sessions).returning(sessions.c.id)
-_INSERT_TOKEN = insert(refresh_tokens)
+# Both databases have ON CONFLICT, and SQLAlchemy a statement of its own for each.
+_INSERT_TOKEN = {
+    "sqlite": sqlite.insert(refresh_tokens).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(refresh_tokens).on_conflict_do_nothing(),
+}
 _EXPIRED = delete(sessions).where(
     sessions.c.user_id == bindparam("user_id"), sessions.c.expires_at <= bindparam("now")
 )
@@ -62,6 +70,20 @@ _LIST = (
 _END = delete(sessions).where(
     sessions.c.user_id == bindparam("user_id"), sessions.c.id == bindparam("session_id")
 )
+# All but those used last.
+_END_SURPLUS = delete(sessions).where(
+    sessions.c.id.in_(
+        select(sessions.c.id)
+        .where(sessions.c.user_id == bindparam("user_id"))
+        .order_by(sessions.c.last_used_at.desc(), sessions.c.id.desc())
+        .offset(MOST_SESSIONS - 1)
+    )
+)
+_HELD = select(users.c.password_hash).where(users.c.id == bindparam("user_id")).with_for_update()
+_IS_THERE = select(sessions.c.id).where(
+    sessions.c.id == bindparam("session_id"), sessions.c.user_id == bindparam("user_id")
+)
+_USED_AT = select(refresh_tokens.c.used_at).where(refresh_tokens.c.token_hash == bindparam("hashed"))
 _END_OTHERS = delete(sessions).where(
     sessions.c.user_id == bindparam("user_id"), sessions.c.id != bindparam("kept")
 )
@@ -80,6 +102,7 @@ def start(db: Session, user_id: int) -> Issued:
     """Start a session for an account whose owner has just proved who they are."""
     now, origin = datetime.now(UTC), origin_var.get()
     db.execute(_EXPIRED, {"user_id": user_id, "now": now})
+    db.execute(_END_SURPLUS, {"user_id": user_id})
     expires_at = now + timedelta(days=settings.refresh_token_expire_days)
     values = {
         "user_id": user_id,
@@ -90,16 +113,45 @@ def start(db: Session, user_id: int) -> Issued:
         "client": origin.client[:CLIENT_LENGTH],
     }
     session_id: int = db.execute(_INSERT, values).scalar_one()
-    return Issued(user_id, session_id, _issue(db, session_id, now), expires_at)
-
-
-def _issue(db: Session, session_id: int, now: datetime) -> str:
     token = PREFIX + secrets.token_urlsafe(32)
+    _keep(db, token, session_id, now)
+    return Issued(user_id, session_id, token, expires_at)
+
+
+def _keep(db: Session, token: str, session_id: int, now: datetime) -> None:
     db.execute(
-        _INSERT_TOKEN,
+        _INSERT_TOKEN[db.get_bind().dialect.name],
         {"token_hash": token_hash(token), "session_id": session_id, "created_at": now, "used_at": None},
     )
-    return token
+
+
+def _newest_after(db: Session, token: str, session_id: int, now: datetime) -> str:
+    """The token that a used one is exchanged for, or the last one of those that came of it since.
+
+    Each token makes its successor by the key, so that everybody who refreshes within the grace is handed the same:
+    a session never branches.
+    """
+    while True:
+        token = PREFIX + signing.derive("refresh", token)
+        successor = db.execute(_USED_AT, {"hashed": token_hash(token)}).first()
+        if successor is None:
+            _keep(db, token, session_id, now)
+            return token
+        if successor.used_at is None:
+            return token
+
+
+def hold(db: Session, user: Caller) -> str:
+    """Lock the caller's account until the commit; its password's hash. Raises NotAuthenticated if the session is gone.
+
+    What lets somebody in is made behind this lock: the owner who ends everything given out finds it, or has ended
+    the session by which it would be made.
+    """
+    hashed: str | None = db.execute(_HELD, {"user_id": user.id}).scalar()
+    values = {"session_id": user.session_id, "user_id": user.id}
+    if hashed is None or (user.session_id is not None and db.execute(_IS_THERE, values).first() is None):
+        raise NotAuthenticated(code="session_ended")
+    return hashed
 
 
 def refresh(db: Session, token: str) -> Issued | int:
@@ -118,7 +170,8 @@ def refresh(db: Session, token: str) -> Issued | int:
             origin = origin_var.get()
             values = {"session_id": row.session_id, "now": now, "at": origin.address}
             db.execute(_TOUCH, {**values, "by": origin.client[:CLIENT_LENGTH]})
-            return Issued(row.user_id, row.session_id, _issue(db, row.session_id, now), row.expires_at)
+            successor = _newest_after(db, token, row.session_id, now)
+            return Issued(row.user_id, row.session_id, successor, row.expires_at)
         db.execute(_END, {"user_id": row.user_id, "session_id": row.session_id})
         audit_service.record(db, "refresh_token_replayed", user_id=row.user_id, session_id=row.session_id)
         keys.append(f"refresh:account:{row.user_id}")

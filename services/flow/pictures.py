@@ -68,7 +68,15 @@ def make_link(
     # Drawn once, so that no link is made to what can't be shown.
     _picture(db, caller, chart, values)
     expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
-    claims = {"sub": str(caller.id), "kind": KIND, "chart": chart, "query": dict(values), "exp": expires_at}
+    claims = {
+        "sub": str(caller.id),
+        "kind": KIND,
+        "chart": chart,
+        "query": dict(values),
+        "exp": expires_at,
+        # As it was when the caller was let in: a link that is made while everything is ended is ended too.
+        "version": caller.credentials_version,
+    }
     return {"url": f"/analytics/pictures/{chart}?signature={signing.sign(claims)}", "expires_at": expires_at}
 
 
@@ -82,7 +90,7 @@ def open_link(db: Session, chart: str, signature: str) -> bytes:
     if claims.get("chart") != chart:
         raise refused
     row = db.execute(CALLER_BY_ID, {"user_id": int(claims["sub"])}).first()
-    # Who made it must still be here, and may still see what it shows.
-    if row is None or not row.is_active:
+    # Its maker must still be here, may still see what it shows, and has not ended what was given out before.
+    if row is None or not row.is_active or row.credentials_version != claims.get("version", 0):
         raise refused
     return _picture(db, Caller(*row), chart, claims["query"])

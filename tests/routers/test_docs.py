@@ -28,7 +28,7 @@ def app() -> FastAPI:
     def log_in(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[str, str]:
         if (form.username, form.password) != ("ada", "correct horse"):
             raise HTTPException(401)
-        return {"access_token": "a-token", "token_type": "bearer"}
+        return {"access_token": "a-token", "token_type": "bearer", "refresh_token": "a-refresh-token"}
 
     @app.get("/auth/me")
     def read_me(token: Annotated[str, Depends(bearer)]) -> dict[str, str]:
@@ -129,6 +129,18 @@ def test_docs_below_a_path_logs_in_and_calls_in_a_browser(browser: BrowserPage, 
     page.get_by_role("button", name="Execute").click()
     page.get_by_text("ada who has a-token").first.wait_for()
     browser.screenshot(tmp_path / "docs.png")
+    kept = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
+    assert "a-token" in kept
+    assert "correct horse" not in kept
+    assert "a-refresh-token" not in kept
+    # Another tab of the same browser has nothing of it.
+    other = page.context.new_page()
+    other.goto(f"{browser.base_url}/docs")
+    assert other.evaluate("Object.keys(localStorage).length + Object.keys(sessionStorage).length") == 0
+    other.close()
+    page.locator(".auth-wrapper .authorize").first.click()
+    page.get_by_text("Logout").first.click()
+    assert page.evaluate("Object.keys(sessionStorage).length") == 0
     assert_content_and_alone(browser)
 
 
