@@ -5,8 +5,8 @@ from alembic import op
 
 from storage.column_types import RowId, UtcDateTime
 
-revision: str = "0014"
-down_revision: str | None = "0013"
+revision: str = "0015"
+down_revision: str | None = "0014"
 branch_labels: str | None = None
 depends_on: str | None = None
 
