@@ -15,12 +15,12 @@ Scope = Literal["tasks:read", "tasks:write", "analytics:read", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 ADMIN_SCOPE = "admin"
 _ACCOUNT = tuple(users.c[name] for name in ("id", "username", "email", "is_active", "role", "created_at"))
-_NO_SESSION = literal_column("NULL").label("session_id")
+_NO_SESSION: Any = literal_column("NULL").label("session_id")
 # One statement each, for every request makes one of them.
-CALLER_BY_ID = prepared(
+CALLER_BY_ID: Any = prepared(
     select(*_ACCOUNT, _NO_SESSION, users.c.credentials_version).where(users.c.id == bindparam("user_id"))
 )
-CALLER_BY_SESSION = prepared(
+CALLER_BY_SESSION: Any = prepared(
     select(*_ACCOUNT, sessions.c.id.label("session_id"), users.c.credentials_version)
     .join_from(
         users,
@@ -30,7 +30,7 @@ CALLER_BY_SESSION = prepared(
     )
     .where(users.c.id == bindparam("user_id"))
 )
-CALLER_BY_PROGRAM_TOKEN = prepared(
+CALLER_BY_PROGRAM_TOKEN: Any = prepared(
     select(
         *_ACCOUNT,
         _NO_SESSION,
