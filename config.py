@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 from pydantic import EmailStr, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic.networks import validate_email
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from configuration import account_rules, sources
+from configuration.addresses import host_and_port, is_address, mailbox, origin
 from configuration.database_url import database_url
 from configuration.signing_keys import kept_key, key_problem, production_key_problem
 from configuration.sources import ConfigurationError
@@ -164,7 +164,7 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, value: list[str]) -> list[str]:
-        return [_origin(part) for part in value]
+        return [origin(part) for part in value]
 
     @field_validator("allowed_hosts")
     @classmethod
@@ -179,7 +179,7 @@ class Settings(BaseSettings):
     @field_validator("public_url")
     @classmethod
     def _public(cls, value: str) -> str:
-        if not re.fullmatch(r"https?://[^\s?#]+", value) or _host_and_port(value) is None:
+        if not re.fullmatch(r"https?://[^\s?#]+", value) or host_and_port(value) is None:
             raise ValueError("must be an address such as https://tasks.example.com")
         return value.rstrip("/")
 
@@ -195,7 +195,7 @@ class Settings(BaseSettings):
     @field_validator("smtp_from")
     @classmethod
     def _sender(cls, value: str | None) -> str | None:
-        if value is not None and not _is_address(mailbox(value)[1]):
+        if value is not None and not is_address(mailbox(value)[1]):
             raise ValueError(
                 "must be an address such as tasks@example.com or Task Platform <tasks@example.com>"
             )
@@ -235,11 +235,7 @@ class Settings(BaseSettings):
                     "PUBLIC_URL: must be set when ENVIRONMENT is production and SMTP_SERVER is set: "
                     "the links in mails begin with it"
                 )
-        if (
-            self.smtp_server
-            and self.smtp_username
-            and not (self.smtp_from or _is_address(self.smtp_username))
-        ):
+        if self.smtp_server and self.smtp_username and not (self.smtp_from or is_address(self.smtp_username)):
             raise ValueError(
                 "SMTP_FROM: must be set, because SMTP_USERNAME is no address that mail could be from"
             )
@@ -298,51 +294,6 @@ def _networks(names: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress
     return tuple(ipaddress.ip_network(name, strict=False) for name in names)
 
 
-def mailbox(value: str) -> tuple[str, str]:
-    """The name and the address of `Task Platform <tasks@example.com>`; an address alone has no name."""
-    name, bracket, address = value.strip().rpartition("<")
-    if not bracket:
-        return "", address
-    name = name.strip()
-    if len(name) > 1 and name[0] == name[-1] == '"':
-        name = name[1:-1].replace('\\"', '"')
-    return name, address.removesuffix(">").strip()
-
-
-def _is_address(value: str) -> bool:
-    try:
-        return validate_email(value)[1] != "" and "<" not in value
-    except ValueError:
-        return False
-
-
-def _host_and_port(value: str) -> tuple[str, int | None] | None:
-    """The host and the port of an address; None where it has no host, or a port that can't be one."""
-    try:
-        parts = urlsplit(value)
-        return (parts.hostname, parts.port) if parts.hostname else None
-    except ValueError:
-        return None
-
-
-def _origin(value: str) -> str:
-    """An origin as browsers write it: in small letters, without the port that is the scheme's own."""
-    parts = re.fullmatch(r"(https?)://([^/\s*?#@]+)/?", value, re.IGNORECASE)
-    place = _host_and_port(value) if parts else None
-    if parts is None or place is None:
-        raise ValueError("must be origins such as https://app.example.com, separated by commas")
-    scheme, (host, port) = parts[1].lower(), place
-    if not host.isascii():
-        host = host.encode("idna").decode()
-    if ":" in host:
-        host = f"[{host}]"
-    return (
-        f"{scheme}://{host}"
-        if port in (None, {"http": 80, "https": 443}[scheme])
-        else f"{scheme}://{host}:{port}"
-    )
-
-
 def load_settings() -> Settings:
     """Read the settings; raises ConfigurationError with one line that names the wrong one."""
     try:
@@ -358,7 +309,7 @@ def load_settings() -> Settings:
         raise ConfigurationError("; ".join(problems)) from None
 
 
-def warnings() -> list[str]:
+def settings_warnings() -> list[str]:
     """What of the settings is probably not meant as it is, a line each."""
     found = sources.find([name.upper() for name in Settings.model_fields]).warnings
     if settings.smtp_server and not (settings.smtp_from or settings.smtp_username):

@@ -1,19 +1,22 @@
 """Console and file logs: one line an entry, whatever the data holds.
 
 Text lines are `time - name - level - message`; with `LOG_FORMAT=json` each line is an object that
-has the request's id too. Several processes may write the same file.
+has the request's id too. Several processes may write the same file, and put it aside when it is full.
+The lines of the server and of libraries look the same, and heed the same level.
 """
 
 import contextlib
+import fcntl
 import json
 import logging
 import os
 import re
+import stat
 import sys
 import threading
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +26,6 @@ from request_context import request_id_var
 
 logger = logging.getLogger("task_platform")
 
-PROBES = ("/health", "/ready", "/metrics")
 TEXT_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 # All that ends a line or steers a terminal: C0, DEL, C1.
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
@@ -79,6 +81,8 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             "request_id": request_id_var.get(),
             "process": record.process,
+            # What a line in the access log tells apart.
+            **record.__dict__.get("fields", {}),
         }
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
@@ -167,30 +171,63 @@ class ConsoleHandler(LineHandler):
 class AppendingHandler(LineHandler):
     """Appends to a file with one system call, so that processes never mix their lines.
 
-    The file is opened again when it was moved away, as logrotate does.
+    The file is opened again when it was moved away, as logrotate does. A file that would grow beyond `largest` bytes
+    becomes `app.log.1`, the former one `app.log.2`, and so on; `kept` of them are kept.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, largest: int = 0, kept: int = 1) -> None:
         super().__init__(str(path))
-        self._path = path
+        self._path, self._largest, self._kept = path, largest, kept
         self._descriptor: int | None = None
 
-    def _open(self) -> int:
+    def _open(self) -> tuple[int, os.stat_result]:
         if self._descriptor is not None:
-            try:
-                there, ours = os.stat(self._path), os.fstat(self._descriptor)
-                if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
-                    return self._descriptor
-            except FileNotFoundError:
-                pass
+            ours = os.fstat(self._descriptor)
+            if self._is_there(ours):
+                return self._descriptor, ours
             os.close(self._descriptor)
             self._descriptor = None
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        return self._descriptor
+        return self._descriptor, os.fstat(self._descriptor)
+
+    def _is_there(self, ours: os.stat_result) -> bool:
+        """Whether the open file is still the one at the path."""
+        try:
+            there = os.stat(self._path)
+        except FileNotFoundError:
+            return False
+        return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
     def _write(self, lines: str) -> None:
-        os.write(self._open(), lines.encode("utf-8", "backslashreplace"))
+        data = lines.encode("utf-8", "backslashreplace")
+        descriptor, file = self._open()
+        if self._is_full(file, len(data)):
+            self._put_aside(descriptor, len(data))
+            descriptor, _ = self._open()
+        os.write(descriptor, data)
+
+    def _is_full(self, file: os.stat_result, more: int) -> bool:
+        size = file.st_size
+        return 0 < self._largest < size + more and size > 0 and stat.S_ISREG(file.st_mode)
+
+    def _put_aside(self, descriptor: int, more: int) -> None:
+        """Move the full file away, unless another process has done so meanwhile: the lock is on the file itself."""
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            file = os.fstat(descriptor)
+            if not (self._is_there(file) and self._is_full(file, more)):
+                return
+            for number in range(self._kept - 1, 0, -1):
+                with contextlib.suppress(FileNotFoundError):
+                    os.replace(f"{self._path}.{number}", f"{self._path}.{number + 1}")
+            os.replace(self._path, f"{self._path}.1")
+        except OSError as error:
+            # Better one large file than no log.
+            self._largest = 0
+            sys.stderr.write(f"The log {self._path} can't be put aside, and grows: {error}\n")
+        finally:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
         self.acquire()
@@ -203,39 +240,74 @@ class AppendingHandler(LineHandler):
         super().close()
 
 
-class NoProbes(logging.Filter):
-    """Keeps out of the server's access log what only asks how the program is."""
+class OthersHandler(logging.Handler):
+    """Hands on the lines of libraries, which have no handlers of their own."""
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        # The client, the method, the path with its query, the version of HTTP, and the status.
-        path = record.args[2] if isinstance(record.args, tuple) and len(record.args) > 2 else ""
-        return str(path).partition("?")[0].rstrip("/") not in PROBES
+    def __init__(self, handlers: Sequence[logging.Handler]) -> None:
+        super().__init__()
+        self._handlers = handlers
 
-
-class NoSignatures(logging.Filter):
-    """Keeps out of the server's log the secret of an address, with which anybody could use it."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(redacted(each) if isinstance(each, str) else each for each in record.args)
-        return True
+    def emit(self, record: logging.LogRecord) -> None:
+        # What has come by its own logger already is not written twice.
+        if record.name.partition(".")[0] not in (logger.name, "uvicorn"):
+            for handler in self._handlers:
+                handler.handle(record)
 
 
-_no_probes = NoProbes()
-_no_signatures = NoSignatures()
+def formatter() -> logging.Formatter:
+    """The formatter of all lines, as `LOG_FORMAT` says."""
+    return JsonFormatter() if settings.log_format == "json" else TextFormatter()
 
 
 def setup_logging() -> logging.Logger:
-    """Send the logger `task_platform` to the console and to `LOG_FILE`; calling it again starts anew."""
-    formatter = JsonFormatter() if settings.log_format == "json" else TextFormatter()
+    """Send the logger `task_platform`, the server's and the libraries' to the console and to `LOG_FILE`.
+
+    Calling it again starts anew.
+    """
     for handler in list(logger.handlers):
         if isinstance(handler, LineHandler):
             logger.removeHandler(handler)
             handler.close()
-    for handler in (ConsoleHandler(), AppendingHandler(settings.log_file)):
-        handler.setFormatter(formatter)
-        logger.addHandler(handler)
+    largest = settings.log_file_mb * 1024 * 1024
+    handlers = (ConsoleHandler(), AppendingHandler(settings.log_file, largest, settings.log_files))
+    for each in handlers:
+        each.setFormatter(formatter())
+        logger.addHandler(each)
     logger.setLevel(settings.log_level)
-    for each in (_no_probes, _no_signatures):
-        logging.getLogger("uvicorn.access").addFilter(each)
+    _take_over_the_servers(handlers)
+    _take_over_the_others(handlers)
     return logger
+
+
+def _take_over_the_servers(handlers: Sequence[logging.Handler]) -> None:
+    """Have uvicorn's lines written like all others, where it has set up its own; at its level if that is higher."""
+    server = logging.getLogger("uvicorn")
+    if not server.handlers:
+        return
+    server.handlers[:] = handlers
+    server.propagate = False
+    for each in (server, logging.getLogger("uvicorn.error")):
+        each.setLevel(max(each.level, logger.level))
+    access = logging.getLogger("uvicorn.access")
+    if access.handlers:
+        # The middleware writes these lines, with the request's id and its duration (see web/access_log.py).
+        access_lines.wanted = access.isEnabledFor(logging.INFO)
+        access.handlers.clear()
+        access.propagate = False
+
+
+def _take_over_the_others(handlers: Sequence[logging.Handler]) -> None:
+    root = logging.getLogger()
+    if all(isinstance(each, OthersHandler) for each in root.handlers):
+        root.handlers[:] = [OthersHandler(handlers)]
+        root.setLevel(max(logging.WARNING, logger.level))
+        logging.captureWarnings(capture=True)
+
+
+class _AccessLines:
+    """Whether each request is to have a line in the log: where the server was started with an access log."""
+
+    wanted = False
+
+
+access_lines = _AccessLines()

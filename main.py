@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from config import settings
+from config import settings, settings_warnings
 from database import database
-from logging_config import setup_logging
+from logging_config import access_lines, logger, setup_logging
 from migrations.schema import check_schema
 from routers import (
     account,
@@ -31,6 +31,7 @@ from routers.guide import add_guide
 from routers.pages import add_pages
 from services import background_tasks
 from web import shutdown
+from web.access_log import AccessLog, access_log
 from web.limits import HostCheck, RateLimit
 from web.middleware import RequestMiddleware
 from web.openapi import DESCRIPTION, TAGS, install_openapi
@@ -71,6 +72,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         background_tasks.stop()
         database.close()
+        access_log.write()
 
 
 def _collect_garbage_less() -> None:
@@ -87,6 +89,8 @@ def _collect_garbage_less() -> None:
 def create_app() -> FastAPI:
     """Put the program together; what a request needs starts with the first request, not here."""
     setup_logging()
+    for warning in settings_warnings():
+        logger.warning(warning)
     app = FastAPI(
         title="Task Platform",
         version="1.0.0",
@@ -113,6 +117,8 @@ def create_app() -> FastAPI:
             expose_headers=RESPONSE_HEADERS,
         )
     app.add_middleware(RequestMiddleware)
+    if access_lines.wanted:
+        app.add_middleware(AccessLog)
     install_error_handlers(app)
     for router in (
         tasks.router,

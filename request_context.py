@@ -15,6 +15,8 @@ class Origin(NamedTuple):
     client: str
 
 
+# How an IPv4 address looks on a socket for both versions of IP.
+MAPPED = "::ffff:"
 # A command on the machine itself comes from no address.
 NOWHERE = Origin("-", "-")
 request_id_var: ContextVar[str] = ContextVar("request_id", default="-")
@@ -36,13 +38,15 @@ def caller_address(peer: tuple[str, int] | None, forwarded_for: str, trusted: Se
         if _parsed(hop) is None:
             break
         address = hop
-    return address[:64]
+    return address.removeprefix(MAPPED)[:64]
 
 
 def address_group(address: str) -> str:
     """What counts as one address: of IPv6 the network that one subscriber has."""
     parsed = _parsed(address)
-    if isinstance(parsed, ipaddress.IPv6Address):
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed is not None:
         if parsed.ipv4_mapped is not None:
             return str(parsed.ipv4_mapped)
         return str(ipaddress.ip_network((parsed, 64), strict=False))
@@ -63,7 +67,7 @@ def _with_port(hop: str) -> tuple[str, int]:
 
 def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(address)
+        return ipaddress.ip_address(address.removeprefix(MAPPED))
     except ValueError:
         return None
 

@@ -13,10 +13,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from config import settings
 from errors import AppError, ServiceUnavailable
 from migrations.schema import SchemaError
-from request_context import Origin, caller_address, is_trusted, origin_var, request_id_var
+from request_context import MAPPED, Origin, origin_var, request_id_var
 from services.operations.metrics import requests
+from web.forwarded import FORWARDED, heed
 from web.idempotency import SENT_KEYS
 from web.problems import error_response
+from web.root_path import RootPath
 
 # What a request is counted under that reached no endpoint: its path could be anything.
 NO_ROUTE = "none"
@@ -52,6 +54,7 @@ class RequestMiddleware:
         always = (*SECURITY_HEADERS, *ONLY_BY_HTTPS) if over_https else SECURITY_HEADERS
         self._added = (*always, *DEFAULT_HEADERS)
         self._names = {name for name, _ in self._added}
+        self._root = RootPath(settings.root) if settings.root else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,6 +62,8 @@ class RequestMiddleware:
             return
         began = perf_counter()
         request_id = _enter(scope, receive)
+        if self._root is not None:
+            send = self._root.enter(scope, send)
         scope, send = _normalized(scope, send)
         header = (b"x-request-id", request_id.encode())
         status = 0
@@ -148,52 +153,27 @@ def _in_one_line(send: Send) -> Send:
 
 def _enter(scope: Scope, receive: Receive) -> str:
     """Note the request's id, the caller's own if it is fit for a log line, and where it comes from; the id."""
-    request_id, client, forwarded, protocol = "", b"", [], None
+    request_id, client = "", b""
+    forwarded: dict[bytes, list[bytes]] = {}
     for name, value in scope["headers"]:
         if name == b"x-request-id":
             if not request_id and _SANE_ID.fullmatch(value):
                 request_id = str(value, "ascii")
         elif name == b"user-agent":
             client = value
-        elif name == b"x-forwarded-for":
-            forwarded.append(value)
         elif name == b"idempotency-key":
             scope.setdefault(SENT_KEYS, []).append(value)
-        elif name == b"x-forwarded-proto":
-            protocol = value
+        elif name in FORWARDED:
+            forwarded.setdefault(name, []).append(value)
     request_id = request_id or f"{random.getrandbits(128):032x}"
     request_id_var.set(request_id)
+    if forwarded:
+        heed(forwarded, scope, receive)
     peer = scope.get("client")
     address = peer[0] if peer else "-"
-    if forwarded or protocol is not None:
-        address = _forwarded(scope, receive, b",".join(forwarded), protocol)
+    if peer and address.startswith(MAPPED):
+        # A socket for both versions of IP shows the older addresses so.
+        address = address.removeprefix(MAPPED)
+        scope["client"] = (address, peer[1])
     origin_var.set(Origin(address, client.decode("latin-1")))
     return request_id
-
-
-def _forwarded(scope: Scope, receive: Receive, addresses: bytes, protocol: bytes | None) -> str:
-    """Where a request comes from that says so by headers, which only trusted proxies may; the address."""
-    peer, scope["scheme"] = _connection(scope, receive)
-    address = caller_address(peer, addresses.decode("latin-1"), settings.trusted_networks)
-    if peer is not None:
-        # The server's own log names the same address.
-        scope["client"] = peer if address == peer[0] else (address, 0)
-        if protocol == b"https" and is_trusted(peer[0], settings.trusted_networks):
-            # What addresses of this program begin with, in a `Link` as well.
-            scope["scheme"] = "https"
-    return address
-
-
-def _connection(scope: Scope, receive: Receive) -> tuple[tuple[str, int] | None, str]:
-    """The address at the other end of the connection and the scheme, whatever the server believes of headers.
-
-    uvicorn believes `X-Forwarded-For` and `X-Forwarded-Proto` of whoever its own settings trust, and writes
-    what they say into the scope. Its connection still knows better.
-    """
-    transport = getattr(getattr(receive, "__self__", None), "transport", None)
-    if transport is None:
-        return scope.get("client"), scope["scheme"]
-    name = transport.get_extra_info("peername")
-    # A Unix socket is reached from this machine only.
-    peer = (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) > 1 else ("127.0.0.1", 0)
-    return peer, "https" if transport.get_extra_info("sslcontext") else "http"

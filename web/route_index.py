@@ -45,7 +45,7 @@ class RouteIndex:
         path: str = scope["path"]
         root: str = scope.get("root_path", "")
         if root and path.startswith(root):
-            path = path[len(root) :]
+            path = path[len(root) :] or "/"
         methods, values = self._find(path)
         if methods is None:
             await self._otherwise(scope, receive, send)

@@ -1,13 +1,20 @@
 """The log's lines: written one by one or together, to a file that may be moved away or be none."""
 
+import json
 import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
+import httpx
 import pytest
 
 from config import settings
-from logging_config import logger, redacted, setup_logging, together
+from logging_config import AppendingHandler, logger, redacted, setup_logging, together
+from tests.support.server import ROOT, ServerProcess
 
 
 @pytest.fixture
@@ -96,3 +103,110 @@ def test_what_disguises_a_line_is_escaped(log: Path) -> None:
 )
 def test_the_secret_of_an_address_is_not_said(path: str, said: str) -> None:
     assert redacted(path) == said
+
+
+WRITER = """
+import logging, sys
+from pathlib import Path
+from logging_config import AppendingHandler
+handler = AppendingHandler(Path(sys.argv[1]), 20_000, 100)
+for number in range(1000):
+    handler.write(f"{sys.argv[2]} {number} {'x' * 80}\\n")
+"""
+
+
+def test_a_full_file_is_put_aside_and_processes_that_write_it_lose_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "app.log"
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(number)], cwd=ROOT)
+        for number in range(4)
+    ]
+    assert [each.wait(60) for each in writers] == [0, 0, 0, 0]
+    files = list(tmp_path.iterdir())
+    assert len(files) > 10
+    assert all(file.stat().st_size <= 20_000 for file in files)
+    lines = [line.split() for file in files for line in file.read_text().splitlines()]
+    assert sorted((int(who), int(number)) for who, number, _ in lines) == [
+        (who, number) for who in range(4) for number in range(1000)
+    ]
+
+
+def test_only_so_many_former_files_are_kept_the_newest_first(tmp_path: Path) -> None:
+    path = tmp_path / "app.log"
+    handler = AppendingHandler(path, 10, 2)
+    for number in range(5):
+        handler.write(f"number {number}\n")
+    handler.write("longer than a file may be\n")
+    handler.close()
+    kept = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    assert kept == {
+        "app.log": "longer than a file may be\n",
+        "app.log.1": "number 4\n",
+        "app.log.2": "number 3\n",
+    }
+
+
+def test_a_log_that_can_not_be_put_aside_or_is_no_file_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "app.log"
+    (tmp_path / "app.log.1").mkdir()
+    handler = AppendingHandler(path, 10, 1)
+    for number in range(3):
+        handler.write(f"number {number}\n")
+    assert path.read_text().splitlines() == ["number 0", "number 1", "number 2"]
+    assert capsys.readouterr().err.count("can't be put aside") == 1
+    nothing = AppendingHandler(Path(os.devnull), 10, 1)
+    nothing.write("number 0\n" * 3)
+    nothing.write("number 1\n")
+    assert not Path(f"{os.devnull}.1").exists()
+
+
+@pytest.mark.parametrize("parser", ["httptools", "h11"])
+def test_every_line_of_a_server_is_json_with_what_was_asked_and_answered(tmp_path: Path, parser: str) -> None:
+    server = ServerProcess(tmp_path, LOG_FORMAT="json", TRUSTED_PROXIES="127.0.0.1")
+    server.start("--http", parser)
+    for path in ("/health", "/ready", "/nowhere?a=b%20c&signature=secret"):
+        httpx.get(f"{server.url}{path}", headers={"X-Request-ID": "mine", "X-Forwarded-For": "203.0.113.9"})
+    httpx.head(f"{server.url}/docs/")
+    # No request at all: the server itself says so.
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(b"nonsense\r\n\r\n")
+        connection.recv(1000)
+    server.end()
+    console = [json.loads(line) for line in server.output().splitlines()]
+    assert console == [json.loads(line) for line in server.log().splitlines()]
+    assert {"uvicorn.error", "task_platform.access"} <= {line["logger"] for line in console}
+    assert "Invalid HTTP request received." in [line["message"] for line in console]
+    first, second = [line for line in console if line["logger"] == "task_platform.access"]
+    assert first["message"].startswith('203.0.113.9 "GET /nowhere?a=b%20c&signature=..." 404 ')
+    assert datetime.fromisoformat(first["time"]).tzinfo is not None
+    assert first["duration_ms"] >= 0
+    assert (first["request_id"], first["address"], first["method"], first["path"], first["status"]) == (
+        "mine",
+        "203.0.113.9",
+        "GET",
+        "/nowhere?a=b%20c&signature=...",
+        404,
+    )
+    assert (second["method"], second["path"], second["status"]) == ("HEAD", "/docs/", 200)
+
+
+@pytest.mark.parametrize("options", [{"LOG_LEVEL": "WARNING"}, {}], ids=["level", "no-access-log"])
+def test_lines_below_the_level_and_of_an_access_log_that_is_off_are_not_written(
+    tmp_path: Path, options: dict[str, str]
+) -> None:
+    server = ServerProcess(tmp_path, LOG_FORMAT="json", REGISTRATON_OPEN="false", **options)
+    server.start(*(() if options else ("--no-access-log",)))
+    httpx.get(f"{server.url}/nowhere", headers={"X-Forwarded-For": "203.0.113.9"})
+    httpx.get(f"{server.url}/nowhere", headers={"X-Forwarded-Proto": "https"})
+    server.end()
+    lines = [json.loads(line) for line in server.output().splitlines()]
+    assert not [line for line in lines if "/nowhere" in line["message"]]
+    warnings = [line["message"] for line in lines if line["level"] == "WARNING"]
+    assert len(warnings) == 2
+    assert "REGISTRATON_OPEN is no setting and is ignored: REGISTRATION_OPEN" in warnings[0]
+    # Said once.
+    assert "X-Forwarded-For came from 127.0.0.1, which is none of TRUSTED_PROXIES" in warnings[1]
+    if options:
+        assert len(lines) == 2

@@ -260,7 +260,7 @@ def test_a_name_that_is_nearly_a_settings_is_warned_of_and_its_value_is_not_show
         "HOME": "/",
         "REDIS_PORT": "1",
     }
-    ended = start(tmp_path, "import config; print(*config.warnings(), sep='\\n')", **given)
+    ended = start(tmp_path, "import config; print(*config.settings_warnings(), sep='\\n')", **given)
     assert re.findall(
         r"^(\w+)(?: in \.env)? is no.*?(\w*)(?: may be meant)?$", ended.stdout, re.MULTILINE
     ) == [
@@ -315,10 +315,6 @@ def test_the_root_path_comes_from_the_public_url_and_gets_into_its_links(
 
 
 def test_a_key_that_can_not_be_made_stops_the_start(tmp_path: Path) -> None:
-    (tmp_path / "secret_key").touch()
     (tmp_path / "file").touch()
-    for place in (".", "file"):
-        ended = start(tmp_path, DATA_DIR=place)
-        assert ended.stderr.splitlines()[-1].startswith(
-            "configuration.sources.ConfigurationError: DATA_DIR: the key in "
-        )
+    ended = start(tmp_path, DATA_DIR="file")
+    assert "ConfigurationError: DATA_DIR: the key in " in ended.stderr.splitlines()[-1]

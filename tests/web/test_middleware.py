@@ -21,3 +21,39 @@ def test_next_page_has_the_scheme_that_a_trusted_proxy_says_the_client_came_by(
         ada.post("/tasks", json={"title": title})
     page = ada.get("/tasks?limit=1", headers={"X-Forwarded-Proto": "https"})
     assert page.headers["Link"].startswith(f"<{scheme}://")
+
+
+@pytest.mark.parametrize(
+    ("headers", "address"),
+    [
+        ([("X-Forwarded-Proto", "https,http")], "https://testserver/"),
+        ([("X-Forwarded-Proto", " HTTPS , http")], "https://testserver/"),
+        ([("X-Forwarded-Proto", "https"), ("X-Forwarded-Proto", "http")], "https://testserver/"),
+        ([("X-Forwarded-Proto", "http,https")], "http://testserver/"),
+        ([("X-Forwarded-Proto", "javascript")], "http://testserver/"),
+        ([("X-Forwarded-Host", "tasks.example.com, inner")], "http://tasks.example.com/"),
+        (
+            [("X-Forwarded-Host", "Tasks.example.com:8443"), ("X-Forwarded-Proto", "https")],
+            "https://Tasks.example.com:8443/",
+        ),
+        ([("X-Forwarded-Host", "[2001:db8::1]:80")], "http://[2001:db8::1]:80/"),
+        ([("X-Forwarded-Host", "evil.example/x")], "http://testserver/"),
+        ([("X-Forwarded-Host", 'a">b')], "http://testserver/"),
+    ],
+)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_first_scheme_and_host_that_a_trusted_proxy_names_are_in_links(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, headers: list[tuple[str, str]], address: str
+) -> None:
+    monkeypatch.setattr(settings, "trusted_proxies", ["10.83.47.0/24"])
+    # A socket for both versions of IP shows an IPv4 address so.
+    clients = [CheckedClient(app, client=(proxy, 50000)) for proxy in ("10.83.47.3", "::ffff:10.83.47.3")]
+    ada = Api(clients[0]).person()
+    for title in ("One", "Two"):
+        ada.task(title)
+    headers = [("Authorization", f"Bearer {ada.token}"), *headers]
+    for client in clients:
+        page = client.get("/tasks?limit=1", headers=headers)
+        assert page.headers["Link"].startswith(f"<{address}tasks?")
+    page = CheckedClient(app, client=("10.83.48.3", 50000)).get("/tasks?limit=1", headers=headers)
+    assert page.headers["Link"].startswith("<http://testserver/tasks?")

@@ -1,0 +1,51 @@
+"""Addresses as people write them in settings: of mail, of pages, of origins."""
+
+import re
+from urllib.parse import urlsplit
+
+from pydantic.networks import validate_email
+
+
+def mailbox(value: str) -> tuple[str, str]:
+    """The name and the address of `Task Platform <tasks@example.com>`; an address alone has no name."""
+    name, bracket, address = value.strip().rpartition("<")
+    if not bracket:
+        return "", address
+    name = name.strip()
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        name = name[1:-1].replace('\\"', '"')
+    return name, address.removesuffix(">").strip()
+
+
+def is_address(value: str) -> bool:
+    try:
+        return validate_email(value)[1] != "" and "<" not in value
+    except ValueError:
+        return False
+
+
+def host_and_port(value: str) -> tuple[str, int | None] | None:
+    """The host and the port of an address; None where it has no host, or a port that can't be one."""
+    try:
+        parts = urlsplit(value)
+        return (parts.hostname, parts.port) if parts.hostname else None
+    except ValueError:
+        return None
+
+
+def origin(value: str) -> str:
+    """An origin as browsers write it: in small letters, without the port that is the scheme's own."""
+    parts = re.fullmatch(r"(https?)://([^/\s*?#@]+)/?", value, re.IGNORECASE)
+    place = host_and_port(value) if parts else None
+    if parts is None or place is None:
+        raise ValueError("must be origins such as https://app.example.com, separated by commas")
+    scheme, (host, port) = parts[1].lower(), place
+    if not host.isascii():
+        host = host.encode("idna").decode()
+    if ":" in host:
+        host = f"[{host}]"
+    return (
+        f"{scheme}://{host}"
+        if port in (None, {"http": 80, "https": 443}[scheme])
+        else f"{scheme}://{host}:{port}"
+    )
