@@ -27,6 +27,7 @@ from config import Settings, database_url, settings
 from errors import DatabaseUnavailable
 from storage.direct_session import OpenSession
 from storage.faults import REPEATABLE, sqlstate, translated_error
+from storage.folding import normal_form
 from storage.group_commit import GroupCommitWriter
 from storage.sqlite_file import keep_private
 from storage.threads import Job, Threads
@@ -276,6 +277,8 @@ def _prepare_sqlite(synchronous: str, connection: Any, _record: Any) -> None:
         "cache_size=-4000",
     ):
         connection.execute(f"PRAGMA {pragma}")
+    # As Postgres' normalize() does: `services.query` compares texts in it.
+    connection.create_function("normal_form", 1, normal_form, deterministic=True)
 
 
 def _begin_immediately(connection: Connection) -> None:

@@ -20,7 +20,7 @@ class AppError(Exception):
         *,
         code: str | None = None,
         headers: Mapping[str, str] | None = None,
-        errors: Sequence[Mapping[str, str]] | None = None,
+        errors: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
         self.detail = detail or type(self).detail
         self.code = code or type(self).code

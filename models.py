@@ -184,6 +184,8 @@ class Task(Base):
     # What searching and sorting go by: see text.fold. In the order of code points on both databases.
     title_folded: Mapped[str] = mapped_column(Text().with_variant(Text(collation="C"), "postgresql"))
     description: Mapped[str | None] = mapped_column(Text)
+    # What filters look for texts in, where it differs from the description with ASCII's capitals made small.
+    description_folded: Mapped[str | None] = mapped_column(Text)
     status: Mapped[str] = mapped_column(String(11), default="pending")
     priority: Mapped[int] = mapped_column(SmallInteger, default=0)
     project: Mapped[str] = mapped_column(

@@ -202,6 +202,19 @@ TagChoices = Annotated[
 PriorityChoices = Annotated[
     Choices[Annotated[int, Field(ge=0, le=HIGHEST_PRIORITY)]], Field(description=ANY_OF, examples=[[3, 4]])
 ]
+# Read by the service, which says where one is wrong.
+QueryFilter = Annotated[
+    str,
+    Field(description="In the language of filters: see the guide"),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 2000,
+            "examples": ["status != completed and (priority >= 3 or due < today+7d)"],
+        }
+    ),
+]
 Id = Annotated[Whole, Field(ge=0, le=LARGEST_ID, examples=[1])]
 
 

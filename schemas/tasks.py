@@ -19,6 +19,7 @@ from schemas.common import (
     PriorityChoices,
     Project,
     ProjectChoices,
+    QueryFilter,
     StateKey,
     TagChoices,
     Tags,
@@ -160,6 +161,7 @@ class TaskFilters(Page):
     due_after: Annotated[Moment | None, Field(description="Then or later")] = None
     completed_after: Annotated[Moment | None, Field(description="Then or later")] = None
     completed_before: Annotated[Moment | None, Field(description="Earlier")] = None
+    filter: QueryFilter | None = None
     total: Annotated[bool, Field(description="Tell in `X-Total-Count` how many tasks the filters find")] = (
         False
     )

@@ -18,9 +18,10 @@ from models import TASK_KINDS, Caller, notifications, task_history, tasks, users
 from schemas.tasks import TaskFilters
 from services import preconditions
 from services.paging import PageOf
+from services.query import asking
+from services.query.conditions import Place
 from services.tasks import fields, history, task_query, unit_of_work
 from services.tasks.task_query import visible_tasks
-from storage.folding import fold
 from storage.prepared import prepared
 
 
@@ -59,7 +60,19 @@ def get_tasks_with_filters(
     db: Session, user: Caller, filters: TaskFilters, *, everybodys: bool = False, owner_id: int | None = None
 ) -> PageOf[AnyRow]:
     """A page of the caller's tasks; of everybody's, or of one owner's, for an admin."""
-    return task_query.page(db, owner_id if everybodys else user.id, filters)
+    owner_id = owner_id if everybodys else user.id
+    filters, asked = asking.in_list(db, user.id, filters, Place(owner_id))
+    return task_query.page(db, owner_id, filters, asked)
+
+
+def matching_ids(db: Session, user: Caller, filters: TaskFilters, at_most: int) -> list[int]:
+    """The ids of the caller's tasks that a list with these filters would have, all pages together, in order.
+
+    For calls that change or delete what a filter finds: ask for one more than may be changed, and where that many
+    come there are too many. Raises InvalidFilter.
+    """
+    filters, asked = asking.in_list(db, user.id, filters, Place(user.id))
+    return task_query.ids(db, user.id, filters, asked, at_most)
 
 
 def get_task_history(db: Session, user: Caller, task_id: int) -> list[AnyRow]:
@@ -94,8 +107,8 @@ def create_task(db: Session, user: Caller, values: Mapping[str, Any]) -> AnyRow:
         db,
         {
             **values,
+            **fields.derived(values),
             "user_id": user.id,
-            "title_folded": fold(values["title"]),
             "created_at": now,
             "updated_at": now,
             "completed_at": now if values["status"] == "completed" else None,
@@ -126,8 +139,7 @@ def update_task(
     completes = changes.get("status") == "completed"
     if "status" in changes:
         changes["completed_at"] = max(now, before.created_at) if completes else None
-    if "title" in changes:
-        changes["title_folded"] = fold(changes["title"])
+    changes |= fields.derived(changes)
     after = unit_of_work.change_task(db, before, changes, now)
     if "status" in changes:
         history.add(db, user, now, "status_changed", before, after, only=fields.STATUS)

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, text
+from pydantic_core import to_json
+from sqlalchemy import ARRAY, JSON, BigInteger, Boolean, DateTime, Dialect, Integer, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -63,6 +64,45 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None if value is None else epoch + delta(0, 0, value)
 
         return as_datetime
+
+
+class ValueList(TypeDecorator[list[Any]]):
+    """A list of values as one parameter: an array on Postgres, JSON on SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, item: TypeEngine[Any]) -> None:
+        super().__init__()
+        self.item = item
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The type in this database."""
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else ARRAY(self.item))
+
+    def bind_processor(self, dialect: Dialect) -> Any:
+        """How a list is sent."""
+        return (lambda values: to_json(values).decode()) if dialect.name == "sqlite" else None
+
+
+class IsOneOf(FunctionElement[bool]):
+    """SQL: whether a value is one of a list, which is a single parameter of the type `ValueList`."""
+
+    inherit_cache = True
+    type = Boolean()
+    name = "is_one_of"
+
+
+@compiles(IsOneOf, "sqlite")
+def _one_of_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    value, listed = (compiler.process(each, **options) for each in element.clauses)
+    return f"{value} IN (SELECT value FROM json_each({listed}))"
+
+
+@compiles(IsOneOf, "postgresql")
+def _one_of_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    value, listed = (compiler.process(each, **options) for each in element.clauses)
+    return f"{value} = ANY ({listed})"
 
 
 class MicrosecondsBetween(FunctionElement[int]):

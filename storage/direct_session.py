@@ -21,15 +21,14 @@ class DirectSession(Session):
         """A savepoint, sent at once: the session's own would be sent with its next statement, which goes past it."""
         return self._savepoint()
 
+    def is_listened_to(self) -> bool:
+        """Whether the engine has listeners, which are to hear of every statement."""
+        return bool(self._connection.engine._has_events)  # noqa: SLF001
+
     def execute(self, statement: Any, params: Any = None, **options: Any) -> Any:
         """Execute a statement; one that loads objects goes the session's way."""
         form = prepared_form(statement)
-        if (
-            form is not None
-            and not options
-            # Who listens to the engine is to hear of every statement.
-            and not self._connection.engine._has_events  # noqa: SLF001
-        ):
+        if form is not None and not options and not self.is_listened_to():
             if not isinstance(params, list):
                 return form.execute(self._connection, self._cursor, params or {})
             if params and form.takes_many:
@@ -37,6 +36,11 @@ class DirectSession(Session):
         if options or statement._propagate_attrs:  # noqa: SLF001  # how SQLAlchemy tells the two apart
             return super().execute(statement, params, **options)
         return self._execute_directly(statement, params)
+
+
+def takes_text(db: Session) -> bool:
+    """Whether a session executes a statement of which only the text was kept (`prepared.TextOnly`)."""
+    return isinstance(db, DirectSession) and not db.is_listened_to()
 
 
 class OpenSession:

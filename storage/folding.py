@@ -3,6 +3,11 @@
 import unicodedata
 
 
+def normal_form(text: str) -> str:
+    """The text in Unicode's normal form C, in which texts are equal that look so."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def fold(text: str) -> str:
     """The text as it is searched and sorted by: Unicode's case folding between two normalisations (NFC).
 
@@ -18,3 +23,22 @@ def pattern(text: str) -> str:
     r"""The LIKE pattern of folded text that contains this one, its `%`, `_` and `\` ordinary characters."""
     folded = fold(text).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{folded}%"
+
+
+def folded_where_different(text: str | None) -> str | None:
+    """The folded form of a long text, where the databases can't make it by themselves.
+
+    They make small letters of ASCII's capitals; most texts need no more, and are not stored twice. A text that is
+    not in its normal form always has its folded form beside it.
+    """
+    if text is None or text.isascii():
+        return None
+    folded = fold(text)
+    return None if folded == _ascii_lower(text) and normal_form(text) == text else folded
+
+
+def _ascii_lower(text: str) -> str:
+    return text.translate(_SMALL_LETTERS)
+
+
+_SMALL_LETTERS = {capital: capital + 32 for capital in range(ord("A"), ord("Z") + 1)}

@@ -4,6 +4,7 @@
 again: they hand its text and its processed parameters straight to the driver, for a third of the cost.
 """
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -31,9 +32,9 @@ def prepared(statement: S, *, plan_anew: bool = False) -> S:
     return statement
 
 
-def prepared_form(statement: Any) -> "Prepared | None":
+def prepared_form(statement: Any) -> "Prepared | TextOnly | None":
     """How to execute a statement quickly, where it was prepared for that."""
-    form: Prepared | None = getattr(statement, _KEPT_AT, None)
+    form: Prepared | TextOnly | None = getattr(statement, _KEPT_AT, None)
     # What is made from a prepared statement, by one more condition say, takes its attributes along.
     return form if form is not None and form.statement is statement else None
 
@@ -71,6 +72,42 @@ class Prepared:
             compiled = _Compiled(self.statement, dialect, list(values), plan_anew=self._plan_anew)
             self._compiled[names] = compiled
         return compiled
+
+
+class TextOnly:
+    """A statement of which no more is kept than its text, and how its parameters get in and its rows out.
+
+    For statements of very many shapes. Only sessions that hand text to the driver execute it: see
+    `direct_session.takes_text`.
+    """
+
+    __slots__ = ("_compiled",)
+    takes_many = False
+
+    def __init__(self, statement: Any, dialect: Dialect, names: list[str], *, plan_anew: bool) -> None:
+        self._compiled = _Compiled(statement, dialect, names, plan_anew=plan_anew)
+
+    @property
+    def prepared_form(self) -> "TextOnly":
+        return self
+
+    @property
+    def statement(self) -> "TextOnly":
+        return self
+
+    def execute(self, connection: Connection, cursor: Any, values: Mapping[str, Any]) -> Result[Any]:
+        """Execute it by the driver's cursor; raises what SQLAlchemy would."""
+        return self._compiled.execute(connection.dialect, cursor, values)
+
+    def execute_many(
+        self, connection: Connection, cursor: Any, rows: Sequence[Mapping[str, Any]]
+    ) -> Result[Any]:
+        """Refused: it returns rows."""
+        raise NotImplementedError
+
+    def bytes(self) -> int:
+        """About how much memory it takes."""
+        return self._compiled.bytes()
 
 
 class _Compiled:
@@ -126,6 +163,10 @@ class _Compiled:
         return DBAPIError.instance(
             self._text, None, error, dialect.loaded_dbapi.Error, hide_parameters=True, dialect=dialect
         )
+
+    def bytes(self) -> int:
+        """About how much memory it takes: the text, and for each parameter and column a name, a pair and a function."""
+        return 1000 + sys.getsizeof(self._text) + 300 * (len(self._parameters) + len(self._columns))
 
     def _describe(self, dialect: Dialect, cursor: Any) -> SimpleResultMetaData:
         kinds = [column[1] for column in cursor.description or ()]

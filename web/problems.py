@@ -36,6 +36,7 @@ class InputProblem(BaseModel):
 
     pointer: str = Field(examples=["#/title", "?status"])
     detail: str = Field(examples=["String should have at most 200 characters"])
+    position: int = Field(default=0, description="In a filter: at which character, counted from 0")
 
 
 class Problem(BaseModel):
@@ -92,7 +93,7 @@ def problem_response(
     detail: str,
     *,
     headers: Mapping[str, str] | None = None,
-    errors: Iterable[Mapping[str, str]] = (),
+    errors: Iterable[Mapping[str, Any]] = (),
 ) -> JSONResponse:
     """An error as it goes out."""
     body: dict[str, Any] = {

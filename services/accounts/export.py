@@ -27,6 +27,7 @@ LEFT_OUT = (
     "email_folded",
     "token_hash",
     "title_folded",
+    "description_folded",
     "key_hash",
     "request_hash",
 )

@@ -4,11 +4,13 @@ A new field is a line here, a column, a line in the schemas, and for an existing
 changes every field and looks for it in the history, the export and the import.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, func
 
 from models import tasks
+from storage.folding import fold, folded_where_different
 
 
 class Field(NamedTuple):
@@ -57,6 +59,19 @@ CLEARABLE = frozenset(field.name for field in FIELDS if field.is_clearable)
 TEXTS = frozenset(field.name for field in FIELDS if field.is_text)
 # What an import takes as it is; the other fields are taken so that an export can be read.
 IMPORTED = tuple(field.name for field in FIELDS if field.is_imported)
+
+
+def derived(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns that are made of the texts among these values: what tasks are searched and sorted by.
+
+    Whatever writes a title or a description writes these with it.
+    """
+    columns: dict[str, Any] = {}
+    if "title" in values:
+        columns["title_folded"] = fold(values["title"])
+    if "description" in values:
+        columns["description_folded"] = folded_where_different(values["description"])
+    return columns
 
 
 def _column(name: str) -> ColumnElement[Any]:

@@ -30,6 +30,8 @@ from database import AnyRow
 from models import task_tags, tasks
 from schemas.tasks import TaskFilters
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
+from services.query import asking, statements
+from services.query.conditions import Shape, Shaped, condition
 from services.tasks import list_plan
 from services.tasks.fields import TASK_COLUMNS
 from storage.column_types import NumbersOf, microseconds, moment
@@ -107,7 +109,11 @@ def _unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 def reads_little(filters: TaskFilters) -> bool:
     """Whether an index alone finds the page: by owner in any order, by status and by project newest first."""
-    narrowed = filters.model_fields_set - {"limit", "cursor", "sort_by", "sort_order"}
+    plain = asking.as_plain(filters)
+    if plain is None:
+        return False
+    filters = plain
+    narrowed = filters.model_fields_set - {"limit", "cursor", "sort_by", "sort_order", "tz"}
     if not narrowed:
         return True
     return (
@@ -129,7 +135,9 @@ class _Shape(NamedTuple):
     descending: bool
     by_id: bool
     walks: tuple[str, ...]
-    # Which part of the list, and where in it: see `_statement`.
+    # What is left of a filter; see `services.query`.
+    asked: Shape | None
+    # Which part of the list, and where in it: see `_build`.
     part: str
 
 
@@ -148,8 +156,58 @@ def choices(chosen: Mapping[str, Sequence[Any]]) -> tuple[tuple[tuple[str, int],
     return tuple(counts), values
 
 
-def page(db: Session, owner_id: int | None, filters: TaskFilters) -> PageOf[AnyRow]:
-    """A page of an owner's tasks, or of everybody's; raises InvalidInput for a bad cursor."""
+class _Planned(NamedTuple):
+    """How a list is read: the shape of its statements, and their parameters."""
+
+    # Where its page begins in the order of creation, `bounds` say so.
+    shape: _Shape
+    values: dict[str, Any]
+    bounds: Mapping[str, datetime]
+
+    def uncut(self) -> "_Planned":
+        """The same without what only helps a page to be found by the order of the list."""
+        names = tuple(name for name in self.shape.names if name not in self.bounds)
+        walks = tuple(set(self.shape.walks) & set(list_plan.TEXTS))
+        return self._replace(shape=self.shape._replace(names=names, walks=walks))
+
+    def execute(self, db: Session, part: str, **more: Any) -> Any:
+        """Execute the statement of a part."""
+        shape, values = self.shape._replace(part=part), {**self.values, **more}
+        if shape.asked is None:
+            return db.execute(_statement(shape), values)
+        return statements.execute(db, shape, lambda: _build(shape), values)
+
+
+def page(
+    db: Session, owner_id: int | None, filters: TaskFilters, asked: Shaped | None = None
+) -> PageOf[AnyRow]:
+    """A page of an owner's tasks, or of everybody's; raises InvalidInput for a bad cursor.
+
+    `asked` is what is left of a filter after `asking.in_list` has put the rest into the plain ones.
+    """
+    planned = _planned(db, owner_id, filters, asked)
+    rows = _rows(filters, lambda part, **more: list(planned.execute(db, part, **more).all()))
+    total = None
+    if filters.total:
+        if asked is None:
+            total = list_plan.known_total(db, owner_id, filters)
+        if total is None:
+            total = planned.uncut().execute(db, "count").scalar_one()
+    if len(rows) <= filters.limit:
+        return PageOf(rows, None, total)
+    last = rows[filters.limit - 1]
+    return PageOf(rows[: filters.limit], _cursor_behind(last, filters), total)
+
+
+def ids(
+    db: Session, owner_id: int | None, filters: TaskFilters, asked: Shaped | None, at_most: int
+) -> list[int]:
+    """The ids of the tasks that a list of these filters has, in order; its own order and page do not matter."""
+    planned = _planned(db, owner_id, filters, asked).uncut()
+    return list(planned.execute(db, "ids", limit=at_most).scalars())
+
+
+def _planned(db: Session, owner_id: int | None, filters: TaskFilters, asked: Shaped | None) -> _Planned:
     names = tuple(name for name in FILTERS if getattr(filters, name, None) is not None)
     values: dict[str, Any] = {name: getattr(filters, name) for name in names}
     for name in list_plan.TEXTS:
@@ -157,6 +215,8 @@ def page(db: Session, owner_id: int | None, filters: TaskFilters) -> PageOf[AnyR
             values[name] = pattern(values[name])
     chosen, parameters = choices({name: getattr(filters, name) for name in CHOICES})
     values |= parameters | {"owner_id": owner_id, "limit": filters.limit + 1}
+    if asked is not None:
+        values |= asked.values
 
     task_ids, walks, bounds = list_plan.plan(db, owner_id, filters)
     if task_ids is not None:
@@ -169,24 +229,10 @@ def page(db: Session, owner_id: int | None, filters: TaskFilters) -> PageOf[AnyR
         descending=filters.sort_order == "desc",
         by_id=task_ids is not None,
         walks=walks,
+        asked=None if asked is None else asked.shape,
         part="first",
     )
-
-    def read(part: str, **more: Any) -> list[AnyRow]:
-        return list(db.execute(_statement(shape._replace(part=part)), {**values, **bounds, **more}).all())
-
-    rows = _rows(filters, read)
-    total = None
-    if filters.total:
-        # In no order: what the page needs to be found by it would only be in the way.
-        counted = shape._replace(names=names, walks=tuple(set(walks) & set(list_plan.TEXTS)), part="count")
-        total = list_plan.known_total(db, owner_id, filters)
-        if total is None:
-            total = db.execute(_statement(counted), values).scalar_one()
-    if len(rows) <= filters.limit:
-        return PageOf(rows, None, total)
-    last = rows[filters.limit - 1]
-    return PageOf(rows[: filters.limit], _cursor_behind(last, filters), total)
+    return _Planned(shape, values | dict(bounds), bounds)
 
 
 def _rows(filters: TaskFilters, read: Callable[..., list[AnyRow]]) -> list[AnyRow]:
@@ -277,22 +323,30 @@ def _filtered(shape: _Shape) -> tuple[Select[Any], ColumnElement[Any], ColumnEle
             column, row_id = task_tags.c.created_at, task_tags.c.task_id
         else:
             statement = statement.where(one_of_many(name, count, unindexed=name in shape.walks))
+    if shape.asked is not None:
+        statement = statement.where(condition(shape.asked, "owner" if shape.owned else "all"))
     return statement, column, row_id
 
 
 @lru_cache(maxsize=1024)
 def _statement(shape: _Shape) -> Select[Any]:
+    plan_anew = bool(shape.names) or any(name != "status" for name, _ in shape.choices)
+    return prepared(_build(shape), plan_anew=plan_anew)
+
+
+def _build(shape: _Shape) -> Select[Any]:
     """The statement of a shape.
 
     Its part is `first` or `after` a row; for an order by what may be missing these leave out the rows
-    without a value, which are read by `first without` and `after without`. `skip` reads them all, and `count`
-    tells how many there are.
+    without a value, which are read by `first without` and `after without`. `skip` reads them all, `count` tells how
+    many there are, and `ids` which.
     """
     statement, column, row_id = _filtered(shape)
-    plan_anew = bool(shape.names) or any(name != "status" for name, _ in shape.choices)
     if shape.part == "count":
-        counted = statement.with_only_columns(func.count(), maintain_column_froms=True)
-        return prepared(counted, plan_anew=plan_anew)
+        return statement.with_only_columns(func.count(), maintain_column_froms=True)
+    if shape.part == "ids":
+        found = statement.with_only_columns(tasks.c.id, maintain_column_froms=True)
+        return found.order_by(tasks.c.id).limit(bindparam("limit"))
 
     nullable = shape.sort_by in NULLABLE
     without = shape.part.endswith("without")
@@ -308,4 +362,4 @@ def _statement(shape: _Shape) -> Select[Any]:
     statement = statement.order_by(*(each.desc() if shape.descending else each.asc() for each in key))
     if shape.part == "skip":
         statement = statement.offset(bindparam("skip"))
-    return prepared(statement.limit(bindparam("limit")), plan_anew=plan_anew)
+    return statement.limit(bindparam("limit"))

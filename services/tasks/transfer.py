@@ -20,7 +20,6 @@ from services.tasks.csv_cells import formula_free
 from services.tasks.import_files import CSV_COLUMNS
 from services.tasks.task_query import visible_tasks
 from storage.column_types import rfc3339
-from storage.folding import fold
 
 EXPORT_CHUNK = 1000
 
@@ -60,7 +59,7 @@ def _columns(row: TaskImport, user: Caller, now: datetime) -> dict[str, Any]:
         completed_at = row.completed_at or max(row.updated_at or created_at, created_at)
     return {name: getattr(row, name) for name in fields.IMPORTED} | {
         "user_id": user.id,
-        "title_folded": fold(row.title),
+        **fields.derived({"title": row.title, "description": row.description}),
         "state": None,
         "project_id": None,
         "created_at": created_at,

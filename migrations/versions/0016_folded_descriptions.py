@@ -1,0 +1,44 @@
+"""Descriptions as they are searched, where the databases can't fold them by themselves."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+from storage.folding import folded_where_different
+
+revision: str = "0016"
+down_revision: str | None = "0015"
+branch_labels: str | None = None
+depends_on: str | None = None
+
+CHUNK = 1000
+_FILL = sa.text("UPDATE tasks SET description_folded = :folded WHERE id = :id")
+
+
+def upgrade() -> None:
+    """Add the column, and fill it for the few descriptions that need it."""
+    op.add_column("tasks", sa.Column("description_folded", sa.Text, nullable=True))
+    length = "octet_length(description)"
+    if op.get_bind().dialect.name == "sqlite":
+        length = "length(CAST(description AS BLOB))"
+    # Text that is ASCII takes a byte a character.
+    beyond_ascii = sa.text(
+        f"SELECT id, description FROM tasks WHERE id > :after_id AND {length} <> length(description)"
+        f" ORDER BY id LIMIT {CHUNK}"
+    )
+    after_id = -1
+    while rows := op.get_bind().execute(beyond_ascii, {"after_id": after_id}).all():
+        after_id = rows[-1].id
+        filled: list[dict[str, Any]] = [
+            {"id": row.id, "folded": folded}
+            for row in rows
+            if (folded := folded_where_different(row.description)) is not None
+        ]
+        if filled:
+            op.get_bind().execute(_FILL, filled)
+
+
+def downgrade() -> None:
+    """Drop the column."""
+    op.drop_column("tasks", "description_folded")

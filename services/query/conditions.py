@@ -1,0 +1,275 @@
+"""From a filter in its one form to conditions for SQLAlchemy; every value is a parameter.
+
+A filter is split into its shape, which is all that the text of the SQL depends on, and its values. Statements are
+kept by the shape.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Integer,
+    String,
+    and_,
+    bindparam,
+    false,
+    func,
+    not_,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from models import task_tags, tasks
+from services.query.fields import FIELDS
+from services.query.normal import AllOf, AnyOf, Contains, Normal, OneOf, Present, Test
+from storage.column_types import IsOneOf, ValueList
+from storage.folding import fold, pattern
+
+# Whose tasks are gone through: with it the tags are found by an index.
+Scope = Literal["owner", "project", "all"]
+# ("and" | "or", parts) or (kind, field, so, names of its parameters)
+Shape: TypeAlias = tuple[Any, ...]
+
+COLUMNS: Mapping[str, ColumnElement[Any]] = {
+    "id": tasks.c.id,
+    "title": tasks.c.title,
+    "description": tasks.c.description,
+    "status": tasks.c.status,
+    # A task without a project has its status for its state.
+    "state": func.coalesce(tasks.c.state, tasks.c.status),
+    "priority": tasks.c.priority,
+    "project": tasks.c.project,
+    "project_id": tasks.c.project_id,
+    "due": tasks.c.due_at,
+    "created": tasks.c.created_at,
+    "updated": tasks.c.updated_at,
+    "completed": tasks.c.completed_at,
+    "owner": tasks.c.user_id,
+    "blocked": tasks.c.blocked_at,
+}
+
+
+class Place(NamedTuple):
+    """Whose tasks are asked about: an owner's, a project's, or without both everybody's."""
+
+    owner_id: int | None = None
+    project_id: int | None = None
+
+    @property
+    def scope(self) -> Scope:
+        if self.project_id is not None:
+            return "project"
+        return "all" if self.owner_id is None else "owner"
+
+
+class Shaped(NamedTuple):
+    """A filter as its shape and its values, by the names of the parameters."""
+
+    shape: Shape
+    values: dict[str, Any]
+
+
+def shaped(normal: Normal, prefix: str = "f") -> Shaped:
+    """The shape of a filter, and its values; `prefix` begins the names of the parameters."""
+    values: dict[str, Any] = {}
+
+    def take(value: Any) -> str:
+        name = f"{prefix}{len(values)}"
+        values[name] = value
+        return name
+
+    return Shaped(_shape(normal, take), values)
+
+
+def _shape(normal: Normal, take: Callable[[Any], str]) -> Shape:
+    if isinstance(normal, Test):
+        return _shape_of_test(normal, take)
+    word = "and" if isinstance(normal, AllOf) else "or"
+    return (word, tuple(_shape(part, take) for part in sorted(normal.parts, key=_cost)))
+
+
+def _cost(part: Normal) -> int:
+    """How long a part takes for each task: the databases look at them in this order."""
+    if isinstance(part, AllOf | AnyOf):
+        return max((_cost(each) for each in part.parts), default=0) + 1
+    name = part.fact.field.name
+    if isinstance(part.fact, Contains):
+        return 20 if name == "description" else 10
+    return 5 if name == "tag" else 0
+
+
+def _shape_of_test(test: Test, take: Callable[[Any], str]) -> Shape:
+    fact, name, so = test.fact, test.fact.field.name, test.so
+    if isinstance(fact, Present):
+        return ("present", name, so)
+    if isinstance(fact, Contains):
+        return ("contains", name, so, take(fact.text), take(pattern(fact.text)))
+    if isinstance(fact, OneOf):
+        kind, values = ("equal", fact.values[0]) if len(fact.values) == 1 else ("in", list(fact.values))
+        names = [take(values)]
+        if fact.field.name in _FOLDED:
+            folded = sorted({fold(value) for value in fact.values})
+            names.append(take(folded[0] if kind == "equal" else folded))
+        return (kind, name, so, *names)
+    start = None if fact.start is None else take(fact.start)
+    behind = None if fact.behind is None else take(fact.behind)
+    return ("within", name, so, start, behind)
+
+
+# -- SQL -------------------------------------------------------------------------------------------
+
+
+class _NormalForm(FunctionElement[str]):
+    """SQL: a text in Unicode's normal form C. On SQLite it is a function that every connection is given."""
+
+    inherit_cache = True
+    type = String()
+    name = "normal_form"
+
+
+@compiles(_NormalForm, "sqlite")
+def _normal_form_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"normal_form({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_NormalForm, "postgresql")
+def _normal_form_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    return f"normalize({compiler.process(element.clauses, **options)}, NFC)"
+
+
+class _Containing(FunctionElement[bool]):
+    """SQL: whether a text contains another one; by its LIKE pattern on SQLite, which is faster there."""
+
+    inherit_cache = True
+    type = Boolean()
+    name = "is_containing"
+
+
+@compiles(_Containing, "sqlite")
+def _containing_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    text, _, like = (compiler.process(each, **options) for each in element.clauses)
+    return f"{text} LIKE {like} ESCAPE '\\'"
+
+
+@compiles(_Containing, "postgresql")
+def _containing_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    text, part, _ = (compiler.process(each, **options) for each in element.clauses)
+    return f"strpos({text}, {part}) > 0"
+
+
+class _FoldedDescription(FunctionElement[str]):
+    """SQL: what descriptions are searched in; see `Task.description_folded`."""
+
+    inherit_cache = True
+    type = String()
+    name = "folded_description"
+
+
+@compiles(_FoldedDescription, "sqlite")
+def _folded_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    # LIKE ignores the case of ASCII letters by itself.
+    folded, text = (compiler.process(each, **options) for each in element.clauses)
+    return f"coalesce({folded}, {text})"
+
+
+@compiles(_FoldedDescription, "postgresql")
+def _folded_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    folded, text = (compiler.process(each, **options) for each in element.clauses)
+    return f'coalesce({folded}, lower({text} COLLATE "C"))'
+
+
+# Texts that are stored as they were sent: they are compared in their normal form.
+_FOLDED = ("title", "description")
+
+
+def condition(shape: Shape, scope: Scope) -> ColumnElement[bool]:
+    """The condition of a shape for the tasks of an owner (`owner_id`), a project (`project_id`) or everybody."""
+    if shape[0] in ("and", "or"):
+        parts = [condition(part, scope) for part in shape[1]]
+        if not parts:
+            return true() if shape[0] == "and" else false()
+        return and_(*parts) if shape[0] == "and" else or_(*parts)
+    kind, name, so, *names = shape
+    if name == "tag":
+        return _tags(kind, names, scope, so=so)
+    column = COLUMNS[name]
+    if kind == "present":
+        return column.is_not(None) if so else column.is_(None)
+    found = _CONDITIONS[kind](name, column, names)
+    if so:
+        return found
+    opposite = not_(found) if kind != "within" else _outside(column, names)
+    return or_(opposite, column.is_(None)) if FIELDS[name].nullable else opposite
+
+
+def _tags(kind: str, names: list[str], scope: Scope, *, so: bool) -> ColumnElement[bool]:
+    if kind == "present":
+        empty = tasks.c.tags == bindparam("no_tags", [], type_=tasks.c.tags.type)
+        return not_(empty) if so else empty
+    tagged = select(task_tags.c.task_id).where(_compared(kind, task_tags.c.tag, names[0]))
+    if scope == "owner":
+        tagged = tagged.where(task_tags.c.user_id == bindparam("owner_id"))
+    elif scope == "project":
+        tagged = tagged.where(task_tags.c.project_id == bindparam("project_id"))
+    return tasks.c.id.in_(tagged) if so else tasks.c.id.not_in(tagged)
+
+
+def _compared(kind: str, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    item = String() if isinstance(column.type, String) else BigInteger()
+    if kind == "equal":
+        return column == bindparam(name, type_=item)
+    return IsOneOf(column, bindparam(name, type_=ValueList(item)))
+
+
+def _equal(name: str, column: ColumnElement[Any], names: list[str], kind: str) -> ColumnElement[bool]:
+    if name not in _FOLDED:
+        return _compared(kind, column, names[0])
+    exactly = _compared(kind, _NormalForm(column), names[0])
+    if name == "title":
+        return and_(_compared(kind, tasks.c.title_folded, names[1]), exactly)
+    # Only what is not in its normal form has to be brought into it, and that has its folded form beside it.
+    folded = and_(_compared(kind, tasks.c.description_folded, names[1]), exactly)
+    return or_(_compared(kind, column, names[0]), and_(tasks.c.description_folded.is_not(None), folded))
+
+
+def _bounds(column: ColumnElement[Any], names: list[str]) -> tuple[Any, Any]:
+    # A small number in the database is compared with numbers of any size.
+    type_ = BigInteger() if isinstance(column.type, Integer) else column.type
+    start, behind = (bindparam(name, type_=type_) if name else None for name in names)
+    return start, behind
+
+
+def _within(_: str, column: ColumnElement[Any], names: list[str]) -> ColumnElement[bool]:
+    start, behind = _bounds(column, names)
+    parts = [] if start is None else [column >= start]
+    return and_(*parts, *([] if behind is None else [column < behind]))
+
+
+def _outside(column: ColumnElement[Any], names: list[str]) -> ColumnElement[bool]:
+    start, behind = _bounds(column, names)
+    parts = [] if start is None else [column < start]
+    return or_(*parts, *([] if behind is None else [column >= behind]))
+
+
+def _contains(name: str, column: ColumnElement[Any], names: list[str]) -> ColumnElement[bool]:
+    part, like = (bindparam(each, type_=String()) for each in names)
+    searched: ColumnElement[Any] = column
+    if name == "title":
+        searched = tasks.c.title_folded
+    elif name == "description":
+        searched = _FoldedDescription(tasks.c.description_folded, tasks.c.description)
+    return _Containing(searched, part, like)
+
+
+_CONDITIONS: Mapping[str, Callable[[str, ColumnElement[Any], list[str]], ColumnElement[bool]]] = {
+    "equal": lambda name, column, names: _equal(name, column, names, "equal"),
+    "in": lambda name, column, names: _equal(name, column, names, "in"),
+    "within": _within,
+    "contains": _contains,
+}

@@ -1,0 +1,66 @@
+"""Days and times as the asker's calendar has them, as moments in UTC: every value of a time is a range of them."""
+
+from calendar import monthrange
+from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from services.query.tree import Relative
+
+_DAY = timedelta(days=1)
+_MICROSECOND = timedelta(microseconds=1)
+_FROM_TODAY = {"today": 0, "yesterday": -1, "tomorrow": 1}
+_ELAPSED = {"m": timedelta(minutes=1), "h": timedelta(hours=1)}
+_DAYS = {"d": 1, "w": 7}
+_MONTHS = {"mo": 1, "y": 12}
+
+
+class Range(NamedTuple):
+    """From the first moment to the one behind the last; None where the calendar ends first."""
+
+    start: datetime
+    behind: datetime | None
+
+
+def as_range(value: datetime | date | Relative, now: datetime, zone: ZoneInfo) -> Range:
+    """The moments that a value stands for: all of a day, or a single one.
+
+    Raises ValueError or OverflowError where it lies outside the years 1 to 9999.
+    """
+    if isinstance(value, Relative):
+        value = _moved(value, now, zone)
+    if not isinstance(value, datetime):
+        return Range(_midnight(value, zone), None if value == date.max else _midnight(value + _DAY, zone))
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=zone)
+    start = value.astimezone(UTC)
+    return Range(start, None if start == datetime.max.replace(tzinfo=UTC) else start + _MICROSECOND)
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    """When a day begins; where the clocks skip midnight, the first moment after it."""
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+def _moved(value: Relative, now: datetime, zone: ZoneInfo) -> datetime | date:
+    if value.base == "now":
+        if value.unit in _ELAPSED:
+            return now + value.amount * _ELAPSED[value.unit]
+        here = now.astimezone(zone)
+        # Where the clocks go back an hour comes twice: without an offset, now is the one that it is.
+        return here if value.amount == 0 else _by_calendar(here, value)
+    day = now.astimezone(zone).date() + _FROM_TODAY[value.base] * _DAY
+    if value.unit in _ELAPSED:
+        return _midnight(day, zone) + value.amount * _ELAPSED[value.unit]
+    return _by_calendar(day, value)
+
+
+def _by_calendar(start: date, value: Relative) -> date:
+    """A day, or a time of the clock, so many days or months later; the last of a month that is too short."""
+    if value.unit in _DAYS:
+        return start + value.amount * _DAYS[value.unit] * _DAY
+    months = start.year * 12 + start.month - 1 + value.amount * _MONTHS[value.unit]
+    year, month = months // 12, months % 12 + 1
+    # A year that no calendar has is refused by `replace`; `monthrange` would name no year.
+    last = monthrange(year, month)[1] if 1 <= year <= 9999 else 28
+    return start.replace(year=year, month=month, day=min(start.day, last))

@@ -1,0 +1,246 @@
+"""Every filter in one form: `and` and `or` of facts that are so or are not.
+
+`not` is pushed down to the facts, for databases use no index below it. What is missing fulfils no fact, so its
+opposite does: it is written at each fact alone. Facts about one field are merged where they can be.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+from zoneinfo import ZoneInfo
+
+from models import LARGEST_ID
+from services.query.fields import FIELDS, Field
+from services.query.moments import as_range
+from services.query.refusal import InvalidFilter
+from services.query.tree import And, Comparison, Node, Not
+from storage.folding import fold
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The field has one of these values, in order; of tags: any of them."""
+
+    field: Field
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """The field lies in a range, the end not included; None where it has no end on that side."""
+
+    field: Field
+    start: Any
+    behind: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Contains:
+    """The folded field contains this text, which is folded too."""
+
+    field: Field
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The field is not missing."""
+
+    field: Field
+
+
+Fact: TypeAlias = OneOf | Within | Contains | Present
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A fact, or its opposite."""
+
+    fact: Fact
+    so: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Every part is so; without parts, everything."""
+
+    parts: tuple["Normal", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """At least one part is so; without parts, nothing."""
+
+    parts: tuple["Normal", ...]
+
+
+Normal: TypeAlias = Test | AllOf | AnyOf
+EVERYTHING, NOTHING = AllOf(()), AnyOf(())
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a filter's values depend on besides its text."""
+
+    now: datetime
+    zone: ZoneInfo
+    caller_id: int
+    # The ids of the accounts that the filter names, by their names in small letters.
+    accounts: Mapping[str, int]
+
+
+def normalize(node: Node, circumstances: Circumstances) -> Normal:
+    """The filter in its one form, with its values put in; raises InvalidFilter for times outside the calendar."""
+    return _normal(node, circumstances, so=True)
+
+
+def _normal(node: Node, circumstances: Circumstances, *, so: bool) -> Normal:
+    if isinstance(node, Not):
+        return _normal(node.part, circumstances, so=not so)
+    if isinstance(node, Comparison):
+        return _compared(node, circumstances, so=so)
+    parts = [_normal(part, circumstances, so=so) for part in node.parts]
+    return together(parts) if isinstance(node, And) == so else either(parts)
+
+
+def together(parts: Iterable[Normal]) -> Normal:
+    """AllOf of the parts; what is merged are the values that a field must not have."""
+    return _joined(parts, AllOf, AnyOf, merge_so=False)
+
+
+def either(parts: Iterable[Normal]) -> Normal:
+    """Any of the parts; what is merged are the values that a field may have."""
+    return _joined(parts, AnyOf, AllOf, merge_so=True)
+
+
+def _joined(parts: Iterable[Normal], joined: Any, other: Any, *, merge_so: bool) -> Normal:
+    flat: dict[Normal, None] = {}
+    for part in parts:
+        if part == other(()):
+            return part
+        for each in part.parts if isinstance(part, joined) else (part,):
+            flat[each] = None
+    lists: dict[Field, set[Any]] = {}
+    kept: list[Normal] = []
+    for part in flat:
+        if isinstance(part, Test) and part.so == merge_so and isinstance(part.fact, OneOf):
+            lists.setdefault(part.fact.field, set()).update(part.fact.values)
+        else:
+            kept.append(part)
+    merged = [Test(OneOf(field, tuple(sorted(values))), merge_so) for field, values in lists.items()]
+    found = merged + kept
+    return found[0] if len(found) == 1 else joined(tuple(found))
+
+
+_POSITIVE = {"!=": "=", "not in": "in", "!~": "~", "is null": "is not null"}
+
+
+def _compared(node: Comparison, circumstances: Circumstances, *, so: bool) -> Normal:
+    operator = node.operator
+    if operator in _POSITIVE:
+        operator, so = _POSITIVE[operator], not so
+    fact: Normal
+    try:
+        if operator == "is not null":
+            fact = Test(Present(node.field)) if node.field.nullable else EVERYTHING
+        elif operator == "~":
+            fact = Test(Contains(node.field, fold(str(node.values[0]))))
+        elif node.field.kind == "time":
+            fact = either(_time(node, operator, circumstances))
+        elif operator in ("=", "in"):
+            fact = _one_of(node, circumstances)
+        else:
+            assert isinstance(node.values[0], int)
+            value = node.values[0]
+            fact = _in_order(node.field, operator, value, value + 1 if value < LARGEST_ID else None)
+    except (ValueError, OverflowError):
+        raise InvalidFilter(node.value_places[0], "the calendar ends before that time") from None
+    return fact if so else opposite(fact)
+
+
+def opposite(normal: Normal) -> Normal:
+    """What is so exactly where the other is not."""
+    if isinstance(normal, Test):
+        return Test(normal.fact, not normal.so)
+    parts = [opposite(part) for part in normal.parts]
+    return either(parts) if isinstance(normal, AllOf) else together(parts)
+
+
+def _time(node: Comparison, operator: str, circumstances: Circumstances) -> Iterable[Normal]:
+    for value, place in zip(node.values, node.value_places, strict=True):
+        try:
+            start, behind = as_range(value, circumstances.now, circumstances.zone)  # type: ignore[arg-type]  # `literals` reads no other
+        except (ValueError, OverflowError):
+            raise InvalidFilter(place, "the calendar ends before that time") from None
+        yield _in_order(node.field, operator, start, behind)
+
+
+def _in_order(field: Field, operator: str, start: Any, behind: Any) -> Normal:
+    """The field compared with a value that reaches from `start` to before `behind`."""
+    low, high = {
+        "<": (None, start),
+        "<=": (None, behind),
+        ">": (behind, None),
+        ">=": (start, None),
+    }.get(operator, (start, behind))
+    if operator == ">" and behind is None:
+        return NOTHING
+    if low is None and high is None:
+        return Test(Present(field)) if field.nullable else EVERYTHING
+    if low is not None and high is not None and low >= high:
+        # A day that a zone has skipped.
+        return NOTHING
+    return Test(Within(field, low, high))
+
+
+def _one_of(node: Comparison, circumstances: Circumstances) -> Normal:
+    values: set[Any]
+    if node.field.kind == "account":
+        values = {_account(value, circumstances) for value in node.values} - {None}
+    else:
+        values = set(node.values)
+    if node.field.kind == "flag":
+        # Only the list of both is more than one test.
+        tests = [Test(Present(BLOCKED), bool(value)) for value in values]
+        return tests[0] if len(tests) == 1 else EVERYTHING
+    return Test(OneOf(node.field, tuple(sorted(values)))) if values else NOTHING
+
+
+BLOCKED = FIELDS["blocked"]
+
+
+def _account(value: Any, circumstances: Circumstances) -> int | None:
+    if isinstance(value, int):
+        return value
+    return circumstances.caller_id if value == "@me" else circumstances.accounts.get(value)
+
+
+def accounts_named(node: Node) -> set[str]:
+    """The usernames that a filter names."""
+    if isinstance(node, Not):
+        return accounts_named(node.part)
+    if isinstance(node, Comparison):
+        if node.field.kind != "account":
+            return set()
+        return {value for value in node.values if isinstance(value, str) and value != "@me"}
+    return set().union(*(accounts_named(part) for part in node.parts))
+
+
+def is_timeless(node: Node) -> bool:
+    """Whether a filter says the same at any time, in any zone and to everybody."""
+    if isinstance(node, Not):
+        return is_timeless(node.part)
+    if isinstance(node, Comparison):
+        if node.field.kind == "time":
+            return all(isinstance(value, datetime) and value.tzinfo is not None for value in node.values)
+        return node.field.kind != "account"
+    return all(is_timeless(part) for part in node.parts)
+
+
+def replaced(normal: Normal, replace: Callable[[Test], Normal]) -> Normal:
+    """The same with other tests in the place of some."""
+    if isinstance(normal, Test):
+        return replace(normal)
+    parts = [replaced(part, replace) for part in normal.parts]
+    return together(parts) if isinstance(normal, AllOf) else either(parts)

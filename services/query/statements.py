@@ -1,0 +1,34 @@
+"""Statements with a filter, kept by their shape: nearly every filter has one of its own, so that bytes are counted."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import Select
+from sqlalchemy.orm import Session
+
+from storage.bounded_cache import BoundedCache
+from storage.direct_session import takes_text
+from storage.prepared import TextOnly
+
+MOST_BYTES = 2 * 1024 * 1024
+# What the key of an entry takes beside the statement.
+_KEY_BYTES = 1000
+
+kept: BoundedCache[tuple[Any, ...], TextOnly] = BoundedCache(
+    MOST_BYTES, weigh=lambda statement: statement.bytes() + _KEY_BYTES
+)
+
+
+def execute(
+    db: Session, key: tuple[Any, ...], build: Callable[[], Select[Any]], values: Mapping[str, Any]
+) -> Any:
+    """Execute the statement of a shape, which is built if it is not kept; Postgres plans it for its values."""
+    if not takes_text(db):
+        return db.execute(build(), values)
+    dialect = db.get_bind().dialect
+    key = (dialect.name, *key)
+    statement: Any = kept.get(key)
+    if statement is None:
+        statement = TextOnly(build(), dialect, list(values), plan_anew=True)
+        kept.put(key, statement)
+    return db.execute(statement, values)

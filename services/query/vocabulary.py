@@ -1,0 +1,41 @@
+"""The tags and names of projects that there are: a part of one is looked for among them, and then they are asked for.
+
+The databases can't fold letters alike, and an owner has few different ones beside his tasks.
+"""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, bindparam, func, select
+from sqlalchemy.orm import Session
+
+from models import project_counts, task_tags, tasks
+from services.query.conditions import Place, Scope
+from storage.prepared import prepared
+
+
+def _each_once(column: ColumnElement[Any], *conditions: ColumnElement[bool]) -> Select[Any]:
+    """The different values of a column, from one to the next along its index."""
+    first = select(func.min(column).label("value")).where(*conditions)
+    each = first.cte("each", recursive=True)
+    following = select(func.min(column)).where(*conditions, column > each.c.value).correlate(each)
+    rows = select(following.scalar_subquery()).where(each.c.value.is_not(None))
+    each = each.union_all(rows)
+    return prepared(select(each.c.value).where(each.c.value.is_not(None)))
+
+
+_OWN: Any = bindparam("owner_id")
+_ITS: Any = bindparam("project_id")
+_TEXTS: dict[tuple[str, Scope], Select[Any]] = {
+    ("tag", "owner"): _each_once(task_tags.c.tag, task_tags.c.user_id == _OWN),
+    ("tag", "project"): _each_once(task_tags.c.tag, task_tags.c.project_id == _ITS),
+    ("tag", "all"): _each_once(task_tags.c.tag),
+    ("project", "owner"): _each_once(tasks.c.project, tasks.c.user_id == _OWN),
+    # All of its tasks carry its name.
+    ("project", "project"): prepared(select(tasks.c.project).where(tasks.c.project_id == _ITS).limit(1)),
+    ("project", "all"): prepared(select(project_counts.c.project).distinct()),
+}
+
+
+def known_texts(db: Session, name: str, place: Place) -> list[str]:
+    """The different tags, or names of projects, of these tasks."""
+    return list(db.execute(_TEXTS[name, place.scope], place._asdict()).scalars())

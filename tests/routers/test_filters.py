@@ -1,0 +1,229 @@
+"""Lists asked for by a filter: they find what a plain reading of the filter finds, in order, page by page."""
+
+import os
+import random
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import time_machine
+
+from database import database
+from models import Caller
+from schemas.tasks import TaskFilters
+from services import task_service
+from services.query import statements
+from services.query.fields import table
+from tests.support.api import Api, Person, assert_problem
+from tests.support.filters import ZONES, Oracle, RandomFilters, random_task
+
+# The minute before midnight, in a week in which nothing else is due.
+NOW = datetime(2026, 11, 27, 23, 59, 59, 999_999, tzinfo=UTC)
+# A share of what the benchmark tries: see benchmarks/filters.py.
+FILTERS = int(os.environ.get("RANDOM_FILTERS", "120"))
+SEED = int(os.environ.get("RANDOM_SEED", "20261127"))
+
+
+def titles(answer: Any) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [task["title"] for task in answer.json()]
+
+
+def found(person: Person, text: str, path: str = "/tasks", **params: Any) -> list[str]:
+    return titles(person.get(path, params={"filter": text, "sort_by": "id", "sort_order": "asc", **params}))
+
+
+def all_pages(person: Person, path: str, params: dict[str, Any]) -> list[int]:
+    """The ids of a list, page by page as its links lead."""
+    ids = []
+    answer = person.get(path, params=params)
+    while True:
+        assert answer.status_code == 200, answer.text
+        ids += [task["id"] for task in answer.json()]
+        link = answer.headers.get("link")
+        if link is None:
+            return ids
+        match = re.fullmatch(r'<([^>]+)>; rel="next"', link)
+        assert match is not None
+        answer = person.get(match[1])
+
+
+def in_order(tasks: list[Any], sort_by: str, *, descending: bool) -> list[int]:
+    """The ids of tasks in the order of a list: by id within what is equal, nulls last."""
+    there = [task for task in tasks if task[sort_by] is not None]
+    missing = [task for task in tasks if task[sort_by] is None]
+
+    def key(task: Any) -> Any:
+        value = task[sort_by]
+        return (datetime.fromisoformat(value) if isinstance(value, str) else value, task["id"])
+
+    there.sort(key=key, reverse=descending)
+    missing.sort(key=lambda task: task["id"], reverse=descending)
+    return [task["id"] for task in there + missing]
+
+
+def test_random_filters_find_what_a_plain_reading_finds(api: Api) -> None:
+    chance = random.Random(SEED)  # noqa: S311  # a test that can be run again
+    with time_machine.travel(NOW, tick=False):
+        ada = api.person("ada")
+        answer = ada.post("/tasks/import", json=[random_task(chance) for _ in range(120)])
+        assert answer.status_code == 201, answer.text
+        tasks = ada.get("/tasks", params={"limit": 500}).json()
+        filters = RandomFilters(chance)
+        sizes = set()
+        for _ in range(FILTERS):
+            text, tz = filters.filter(chance.choice((1, 3, 8))), chance.choice(ZONES)
+            oracle = Oracle(NOW, tz, ada.id, {"ada": ada.id})
+            sort_by = chance.choice(("created_at", "updated_at", "due_at", "completed_at", "priority", "id"))
+            order = chance.choice(("asc", "desc"))
+            params = {"filter": text, "tz": tz, "sort_by": sort_by, "sort_order": order, "limit": 50}
+            wanted = [task for task in tasks if oracle.finds(text, task)]
+            expected = in_order(wanted, sort_by, descending=order == "desc")
+            assert all_pages(ada, "/tasks", params) == expected, (text, tz)
+            sizes.add(len(expected))
+    assert len(sizes) > 20
+    assert statements.kept.weight <= statements.MOST_BYTES
+
+
+@pytest.fixture
+def ada(api: Api) -> Person:
+    """Somebody with tasks of every kind."""
+    person = api.person("ada")
+    person.task("plain", project="Research")
+    person.task("tagged", tags=["urgent", "on hold"], priority=3, due_at="2026-11-26T22:30:00Z")
+    person.task("Größe", description="A\u030angstro\u0308m", status="in_progress")
+    person.task("done", status="completed", tags=["urgent"], due_at="2026-11-26T23:30:00Z")
+    return person
+
+
+FINDINGS: list[tuple[str, list[str]]] = [
+    ("tag = urgent and not tag = 'on hold'", ["done"]),
+    ("tag != urgent", ["plain", "Größe"]),
+    ("tag not in (urgent, x)", ["plain", "Größe"]),
+    ("tag is null", ["plain", "Größe"]),
+    ("tag ~ 'ON H'", ["tagged"]),
+    ("tag !~ e", ["plain", "Größe"]),
+    ("project ~ RES", ["plain"]),
+    ("status ~ PROG", ["Größe"]),
+    ("status not in (pending, in_progress, completed)", []),
+    ("status in (pending, in_progress, completed)", ["plain", "tagged", "Größe", "done"]),
+    ("title ~ GRÖSS", ["Größe"]),
+    ("description ~ 'ångSTRÖM'", ["Größe"]),
+    ("description = 'Ångström'", ["Größe"]),
+    ("description != 'Ångström'", ["plain", "tagged", "done"]),
+    ("description is not null", ["Größe"]),
+    ("not (due < 2026-11-27)", ["plain", "Größe"]),
+    ("due = 2026-11-26", ["tagged", "done"]),
+    ("due <= 2026-11-26T22:30:00Z", ["tagged"]),
+    ("due in (2026-11-26T22:30:00Z, 2026-11-25)", ["tagged"]),
+    ("due != 2026-11-26", ["plain", "Größe"]),
+    ("completed >= today", ["done"]),
+    ("owner = @me and owner = ADA", ["plain", "tagged", "Größe", "done"]),
+    ("owner = nobody-here", []),
+    ("owner not in (nobody-here)", ["plain", "tagged", "Größe", "done"]),
+    ("priority = 40000 or priority > 99999 or priority < -40000", []),
+    (
+        "priority >= -9223372036854775808 and id <= 9223372036854775807",
+        ["plain", "tagged", "Größe", "done"],
+    ),
+    ("blocked = true", []),
+    ("blocked in (true, false)", ["plain", "tagged", "Größe", "done"]),
+    ("state = in_progress", ["Größe"]),
+    ("project_id is null and id is not null", ["plain", "tagged", "Größe", "done"]),
+    ("title = '\"; DROP TABLE tasks; --'", []),
+]
+
+
+def test_what_filters_find(ada: Person) -> None:
+    assert {text: found(ada, text) for text, _ in FINDINGS} == dict(FINDINGS)
+
+
+def test_days_are_those_of_the_zone_that_is_asked_for(ada: Person) -> None:
+    assert found(ada, "due = 2026-11-26", tz="Europe/Berlin") == ["tagged"]
+    assert found(ada, "due = 2026-11-27", tz="Europe/Berlin") == ["done"]
+    assert found(ada, "due < 2026-11-27T00:00:00", tz="Europe/Berlin") == ["tagged"]
+    for params in ({"filter": "due is null"}, {}):
+        problem = assert_problem(ada.get("/tasks", params={**params, "tz": "Mars/Base"}), 422, pointer="?tz")
+        assert "IANA" in problem["detail"]
+
+
+def test_a_filter_and_plain_parameters_both_hold(ada: Person) -> None:
+    assert found(ada, "tag = urgent", status="pending") == ["tagged"]
+    assert found(ada, "status = pending", status="completed") == []
+    assert found(ada, "title ~ a", title_contains="g") == ["tagged"]
+    assert found(ada, "priority = 0", priority=3) == []
+    assert found(ada, "tag = urgent", path="/tasks/search", query="DON") == ["done"]
+
+
+def test_what_both_can_say_is_answered_with_the_same_bytes(ada: Person) -> None:
+    for text, plain in [
+        ("status in (pending, completed)", {"status": ["pending", "completed"]}),
+        ("status != pending and priority = 0", {"status": ["in_progress", "completed"], "priority": 0}),
+        (
+            "tag = urgent and due < 2026-11-26T23:00:00Z",
+            {"tag": "urgent", "due_before": "2026-11-26T23:00:00Z"},
+        ),
+        ("title ~ AGG", {"title_contains": "AGG"}),
+    ]:
+        asked = ada.get("/tasks", params={"filter": text})
+        assert asked.content == ada.get("/tasks", params=plain).content
+        assert len(asked.json()) > 0
+
+
+def test_admins_ask_for_everybodys_tasks_by_owner_and_tag(api: Api, ada: Person) -> None:
+    root, bob = api.person("root", admin=True), api.person("bob")
+    bob.task("bobs", tags=["urgent", "Größe"])
+    assert found(root, "tag = urgent and owner in (ada, bob)", "/tasks/all") == ["tagged", "done", "bobs"]
+    assert found(root, f"owner = {bob.id} and tag ~ GRÖSSE", "/tasks/all") == ["bobs"]
+    assert found(root, "project ~ sear", "/tasks/all") == ["plain"]
+    assert found(root, "tag = urgent", "/tasks/admin/filter", user_id=bob.id) == ["bobs"]
+    assert found(root, "owner = @me", "/tasks/all") == []
+    assert found(bob, "owner = ada") == []
+
+
+def test_every_example_of_the_table_is_taken(ada: Person) -> None:
+    everything = found(ada, "id > 0")
+    for _, _, example in table():
+        with_it = found(ada, example)
+        # Of a filter and its opposite each task is found by exactly one.
+        assert sorted(with_it + found(ada, f"not ({example})")) == sorted(everything), example
+
+
+def test_what_can_not_be_read_finds_nothing_anywhere(api: Api) -> None:
+    root = api.person("root", admin=True)
+    for path in ("/tasks", "/tasks/search", "/tasks/all", "/tasks/admin/filter"):
+        query = {"query": "x"} if path == "/tasks/search" else {}
+        for text, place in (("", 0), ("  ", 2), ("status = done", 9), ("tag = x or", 10), ("a" * 2001, 2000)):
+            answer = root.get(path, params={**query, "filter": text})
+            problem = assert_problem(answer, 422, "invalid_filter", "?filter")
+            assert problem["errors"][0]["position"] == place
+            assert f"Position {place}: " in problem["detail"]
+
+
+def test_statements_are_kept_in_bounded_memory(ada: Person) -> None:
+    for number in range(40):
+        texts = " or ".join(f"title ~ '{number}-{place}'" for place in range(number % 10 + 1))
+        assert found(ada, f"({texts}) and id in ({','.join(map(str, range(number + 2)))})") == []
+    assert 0 < statements.kept.weight <= statements.MOST_BYTES
+
+
+def test_a_description_that_is_changed_is_found_by_what_it_says_now(ada: Person) -> None:
+    task = ada.task("changing", description="ÄPFEL")
+    assert found(ada, "description ~ äpfel") == ["changing"]
+    ada.patch(f"/tasks/{task['id']}", json={"description": "Birnen"})
+    assert (found(ada, "description ~ äpfel"), found(ada, "description ~ BIRNEN")) == ([], ["changing"])
+    ada.patch(f"/tasks/{task['id']}", json={"description": None})
+    assert found(ada, "description ~ birnen") == []
+    ada.post("/tasks/import", json=[{"title": "imported", "description": "ÄRGER"}])
+    assert found(ada, "description ~ ärger") == ["imported"]
+
+
+def test_sessions_of_other_programs_ask_too(ada: Person) -> None:
+    caller = Caller(ada.id, ada.username, "", is_active=True, role="member", created_at=NOW)
+    filters = TaskFilters(filter="tag = urgent or title = plain", limit=1)
+    with database.session_factory() as session:
+        assert len(task_service.matching_ids(session, caller, filters, 10)) == 3
+        assert len(task_service.matching_ids(session, caller, filters, 2)) == 2
+        page = task_service.get_tasks_with_filters(session, caller, filters)
+        assert [row.title for row in page.rows] == ["done"]

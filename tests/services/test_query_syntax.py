@@ -1,0 +1,216 @@
+"""Reading filters: what they mean, and where one is wrong. Nothing here needs a database."""
+
+import random
+import time
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from services.query import syntax
+from services.query.evaluate import matches
+from services.query.fields import FIELDS, table
+from services.query.normal import Circumstances, normalize
+from services.query.refusal import InvalidFilter
+from tests.support.filters import ZONES, Oracle, RandomFilters, random_task
+
+NOW = datetime(2026, 11, 27, 23, 59, 59, 999_999, tzinfo=UTC)
+
+
+def refused(text: str) -> InvalidFilter:
+    with pytest.raises(InvalidFilter) as caught:
+        syntax.parse(text)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "met"),
+    [
+        ("", 0, "met the end"),
+        ("   ", 3, "met the end"),
+        ("id = 1 and", 10, "met the end"),
+        ("(id = 1", 7, "met the end"),
+        ("id = 1)", 6, "met `)`"),
+        ("status = and", 9, "met `and`"),
+        ("and = 1", 0, "met `and`"),
+        ("tag in (a, AND)", 11, "met `AND`"),
+        ("tag in ()", 8, "met `)`"),
+        ("tag in (a,)", 10, "met `)`"),
+        ("tag in (a b)", 10, "met `b`"),
+        ("title == b", 7, "met `=`"),
+        ("title <> b", 7, "met `>`"),
+        ("title = b c", 10, "met `c`"),
+        ("title ! b", 6, "met `!`"),
+        ('title = "x', 8, "nothing closes"),
+        (r'title = "a\d"', 10, r"met `\d`"),
+        ("foo = 1", 0, "no field"),
+        # Letters that fold to those of a field or a word are other letters.
+        ("ıd = 1", 0, "no field"),
+        ("ſtatus = pending", 0, "no field"),
+        ("id IſN (1)", 3, "met `IſN`"),
+        # The place is that of the text as it was sent, before it is normalized.
+        ("title = 'A\u030a' or x", 17, "met the end"),
+        ("id < 1\0", 6, "NUL"),
+        ("title < a", 6, "after `title` could stand `=`"),
+        ("id ~ 1", 3, "after `id` could stand `=`"),
+        ("blocked > true", 8, "met `>`"),
+        ("id = one", 5, "a whole number"),
+        ("id = 1.5", 5, "a whole number"),
+        ("id = 9223372036854775808", 5, "below 2^63"),
+        ("id = -9223372036854775809", 5, "below 2^63"),
+        ("blocked = maybe", 10, "`true` or `false`"),
+        ("status in (pending, done)", 20, "one of pending, in_progress, completed"),
+        ("due = soon", 6, "a day, a time"),
+        ("due = 2026-02-30", 6, "no such day"),
+        ("due = 2026-11-26T24:30:00Z", 6, "no such day or time"),
+        ("due = today+", 6, "a day, a time"),
+        ("due < today 7d", 12, "%2B"),
+        ("due < today+7d+2h", 6, "a day, a time"),
+        ('title ~ ""', 8, "empty"),
+        ("title ~ a b", 10, "met `b`"),
+        ("x" * 2001, 2000, "2,000 characters"),
+        ("(" * 21 + "id=1" + ")" * 21, 20, "20 deep"),
+        ("not " * 21 + "id=1", 80, "20 deep"),
+        (" or ".join(["id=1"] * 51), 400, "50 comparisons"),
+        (" or ".join(["title~a"] * 11), 110, "10 comparisons of `title`"),
+        (" or ".join(["description!~a"] * 4), 54, "3 comparisons of `description`"),
+        ("id in (" + ",".join("1" * 101) + ")", 207, "100 values"),
+    ],
+)
+def test_what_can_not_be_read_is_refused_at_its_place(text: str, place: int, met: str) -> None:
+    error = refused(text)
+    assert (error.code, error.place) == ("invalid_filter", place)
+    assert met in error.detail
+    (problem,) = error.errors
+    assert problem["pointer"] == "?filter"
+    assert problem["detail"].startswith(f"Position {place}: ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 20 + "id=1" + ")" * 20,
+        "not " * 20 + "id=1",
+        " or ".join(["id=1"] * 50),
+        " or ".join(["title~a"] * 10 + ["description~a"] * 3 + ["tag~a"] * 30),
+        "id in (" + ",".join("1" * 100) + ")",
+        "title = '" + "x" * 1990 + "'",
+    ],
+)
+def test_the_limits_themselves_are_within_them(text: str) -> None:
+    syntax.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("STATUS = pending AND ID = 1", "status = pending and id = 1"),
+        ("id = 1 or id = 2 and id = 3", "id = 1 or (id = 2 and id = 3)"),
+        ("not id = 1 and id = 2", "(not id = 1) and id = 2"),
+        ("priority=3", 'priority = "3"'),
+        ("priority = 3.0", "priority = 3"),
+        ("due = today+7d", "due = 'today + 7D'"),
+        ("due<now-2h", "due < NOW - 2H"),
+        ('owner = "@ME"', "owner = @me"),
+        ("blocked=TRUE", "blocked = true"),
+        (r'title = "a\"\\b"', r"""title = 'a"\\b'"""),
+        ("title = A\u030a", "title = Å"),
+        ("project = ' Research '", "project = Research"),
+        ("due = 2026-11-26t10:00:00z", "due = 2026-11-26T10:00:00Z"),
+        ("due = 2026-11-26T10:00:00.1234567Z", "due = 2026-11-26T10:00:00.123456Z"),
+        ("title\n=\tx\u00a0", "title = x"),
+    ],
+)
+def test_the_same_is_said_in_several_ways(text: str, same: str) -> None:
+    where = Circumstances(NOW, ZoneInfo("UTC"), 1, {})
+    assert normalize(syntax.parse(text), where) == normalize(syntax.parse(same), where)
+
+
+@pytest.mark.parametrize("word", ["and", "or", "not", "in", "is", "null", "NULL"])
+def test_words_of_the_language_are_values_in_quotes(word: str) -> None:
+    assert "a value could stand there" in refused(f"tag = {word}").detail
+    assert syntax.parse(f"tag = '{word}'").values == (word,)  # type: ignore[union-attr]
+    assert syntax.parse(f"tag = {word}s").values == (f"{word}s",)  # type: ignore[union-attr]
+
+
+def test_every_field_has_an_example_for_each_operator() -> None:
+    examples = [example for _, _, example in table()]
+    assert len(examples) == len(set(examples)) == sum(len(field.operators) for field in FIELDS.values())
+    for name, operator, example in table():
+        node = syntax.parse(example)
+        assert (node.field.name, node.operator) == (name, operator)  # type: ignore[union-attr]
+    for field in FIELDS.values():
+        for operator in {"<", "~", "="} - set(field.operators):
+            assert refused(f"{field.name} {operator} {field.example}").place == len(field.name) + 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "due < today+99999999999d",
+        "due > now-9999y",
+        "due = 9999-12-31T23:30:00-01:00",
+        "due = now+999999999999mo",
+    ],
+)
+def test_times_beyond_the_calendar_are_refused(text: str) -> None:
+    with pytest.raises(InvalidFilter, match=r"Position 6: the calendar ends"):
+        normalize(syntax.parse(text), Circumstances(NOW, ZoneInfo("UTC"), 1, {}))
+
+
+def test_a_task_is_judged_as_by_the_plain_reading_of_the_filter() -> None:
+    chance = random.Random(20261127)  # noqa: S311  # a test that can be run again
+    filters = RandomFilters(chance)
+    extra = {"id": 7, "user_id": 1, "project_id": None, "state": "review", "blocked_at": None}
+    found = 0
+    for _ in range(400):
+        text, tz = filters.filter(6), chance.choice(ZONES)
+        oracle = Oracle(NOW, tz, 1, {"ada": 1})
+        normal = normalize(syntax.parse(text), Circumstances(NOW, ZoneInfo(tz), 1, {"ada": 1}))
+        for _ in range(10):
+            task = {"due_at": None, "completed_at": None, "description": None, **random_task(chance), **extra}
+            task["blocked_at"] = chance.choice((None, task["created_at"]))
+            task["project_id"] = chance.choice((None, 3))
+            times = ("due_at", "created_at", "updated_at", "completed_at", "blocked_at")
+            parsed = {
+                name: datetime.fromisoformat(value) if name in times and value else value
+                for name, value in task.items()
+            }
+            expected = oracle.finds(text, task)
+            found += expected
+            assert matches(normal, parsed) == expected, (text, tz, task)
+    assert 400 < found < 3600
+
+
+def test_broken_filters_are_refused_quickly() -> None:
+    chance = random.Random(7)  # noqa: S311  # a test that can be run again
+    filters = RandomFilters(chance)
+    slowest = 0.0
+    refusals = 0
+    for _ in range(300):
+        text = list(filters.filter(8))
+        for _ in range(chance.randint(1, 4)):
+            place = chance.randrange(len(text) + 1)
+            text[place : place + chance.randint(0, 2)] = chance.choice(
+                ["", "(", ")", '"', "=", "!", ",", "\0", "é", "\\", "and", " "]
+            )
+        broken = "".join(text)
+        begun = time.thread_time()
+        try:
+            syntax.parse(broken)
+        except InvalidFilter as error:
+            refusals += error.place <= len(broken)
+        slowest = max(slowest, time.thread_time() - begun)
+    assert refusals > 150
+    bombs = [
+        "(" * 2000,
+        "(" * 998 + "id=1" + ")" * 998,
+        "not " * 499 + "id=1",
+        '"\\' * 1000,
+        "id in (" + "1," * 996,
+    ]
+    for bomb in bombs:
+        begun = time.thread_time()
+        refused(bomb)
+        slowest = max(slowest, time.thread_time() - begun)
+    assert slowest < 0.02
