@@ -238,8 +238,8 @@ def read_task_history(db: ReadSession, user: CurrentUser, task_id: TaskId) -> li
     return task_service.get_task_history(db, user, task_id)
 
 
-@router.put("/{task_id}", response_model=TaskRead, errors=[404, 412])
-@router.patch("/{task_id}", response_model=TaskRead, errors=[404, 412], operation_id="patch_task")
+@router.put("/{task_id}", response_model=TaskRead, errors=[404, 409, 412])
+@router.patch("/{task_id}", response_model=TaskRead, errors=[404, 409, 412], operation_id="patch_task")
 def update_task(
     db: WriteSession,
     user: CurrentUser,

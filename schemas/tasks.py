@@ -20,6 +20,7 @@ from schemas.common import (
     Project,
     ProjectChoices,
     QueryFilter,
+    ReadOnlyTime,
     StateKey,
     TagChoices,
     Tags,
@@ -58,13 +59,13 @@ class TaskUpdate(Body):
     tags: Tags | None = None
     due_at: Time | None = None
     id: Annotated[Whole | None, Field(description="Read-only")] = None
-    created_at: Annotated[Time | None, Field(description="Read-only")] = None
-    updated_at: Annotated[Time | None, Field(description="Read-only")] = None
-    completed_at: Annotated[Time | None, Field(description="Read-only")] = None
+    created_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
+    updated_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
+    completed_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
     user_id: Annotated[Whole | None, Field(description="Read-only: see assign")] = None
     state: Annotated[str | None, Field(description="Read-only")] = None
     project_id: Annotated[Whole | None, Field(description="Read-only")] = None
-    blocked_at: Annotated[Time | None, Field(description="Read-only")] = None
+    blocked_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
     blocked_reason: Annotated[str | None, Field(description="Read-only")] = None
 
 
