@@ -23,6 +23,7 @@ from routers import (
     program_tokens,
     system,
     tasks,
+    transfer,
     users,
 )
 from routers.account_pages import add_account_pages
@@ -122,6 +123,7 @@ def create_app() -> FastAPI:
     install_error_handlers(app)
     for router in (
         tasks.router,
+        transfer.router,
         analytics.router,
         flow.router,
         notifications.router,

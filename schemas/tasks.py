@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from models import LARGEST_ID, TITLE_LENGTH, TaskHistoryKind, TaskStatus
 from schemas.common import (
@@ -30,6 +30,8 @@ from schemas.common import (
     Title,
     Whole,
 )
+
+MOST_IMPORTED = 10_000
 
 
 class TaskCreate(Body):
@@ -170,6 +172,21 @@ class TaskFilters(Page):
         "created_at"
     )
     sort_order: Literal["desc", "asc"] = "desc"
+
+
+class ExportQuery(BaseModel):
+    """How much is exported, and from where."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[
+        int | None,
+        Field(ge=1, le=MOST_IMPORTED, description="How many tasks at most: one import takes as many"),
+    ] = None
+    cursor: Annotated[
+        str | None,
+        Field(max_length=200, description="Where to go on, from the `Link` header of the part before"),
+    ] = None
 
 
 class TaskSearch(TaskFilters):
