@@ -17,6 +17,7 @@ from routers import (
     analytics,
     audit,
     auth,
+    bulk,
     flow,
     notifications,
     page_sessions,
@@ -124,6 +125,7 @@ def create_app() -> FastAPI:
     for router in (
         tasks.router,
         transfer.router,
+        bulk.router,
         analytics.router,
         flow.router,
         notifications.router,

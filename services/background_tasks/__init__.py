@@ -100,10 +100,10 @@ async def after_change(*user_ids: int) -> None:
         await _mails.work(patience=MAIL_PATIENCE_SECONDS)
 
 
-async def after_import(user_id: int) -> None:
-    """What follows an import: as for any change, and the titles are indexed."""
+async def after_import(*user_ids: int) -> None:
+    """What follows an import or a batch: as for any change of these accounts' tasks, and the titles are indexed."""
     _titles.wake()
-    await after_change(user_id)
+    await after_change(*user_ids)
 
 
 async def send_mails() -> None:
