@@ -5,41 +5,59 @@ Safe to run again, and several at once: the second waits for the first and finds
 
 import sys
 
-from sqlalchemy.exc import OperationalError
+from pydantic import ValidationError
 
-from config import settings
+from config import settings, settings_warnings
 from database import Database, database
-from errors import AppError
+from errors import AppError, BadRequest, InvalidInput, input_problems
 from logging_config import logger, setup_logging
 from migrations.schema import SchemaError, migrate
 from services.accounts import user as user_service
 
 
+class FirstAdminRefused(Exception):
+    """The settings of the first admin break a rule for accounts; the message is one line that names the setting."""
+
+
 def create_first_admin(db: Database = database) -> bool:
-    """Make the account of `FIRST_ADMIN_*` an admin's, unless there is one already; whether it was made."""
-    name, email, password = (
-        settings.first_admin_username,
-        settings.first_admin_email,
-        settings.first_admin_password,
-    )
-    if not (name and email and password):
+    """Make the account of `FIRST_ADMIN_*` an admin's if there is no admin; whether it was made.
+
+    What keeps it from being made is a warning, unless a password breaks a rule: that raises FirstAdminRefused.
+    """
+    given = {name: getattr(settings, f"first_admin_{name}") for name in ("username", "email", "password")}
+    missing = [f"FIRST_ADMIN_{name.upper()}" for name, value in given.items() if not value]
+    if len(missing) == len(given) or db.read(user_service.has_admin):
         return False
-    return user_service.create_first_admin(db, name, email, password.get_secret_value())
+    if missing:
+        logger.warning("No first admin is made, because these are not set: %s", ", ".join(missing))
+        return False
+    try:
+        made = user_service.create_first_admin(
+            db, given["username"], given["email"], given["password"].get_secret_value()
+        )
+        taken = "FIRST_ADMIN_USERNAME"
+    except BadRequest:
+        made, taken = False, "FIRST_ADMIN_EMAIL"
+    except (InvalidInput, ValidationError) as error:
+        problems = error.errors if isinstance(error, InvalidInput) else input_problems(error.errors())
+        field = problems[0]["pointer"].removeprefix("#/").upper()
+        raise FirstAdminRefused(f"FIRST_ADMIN_{field}: {problems[0]['detail']}") from None
+    if not made and not db.read(user_service.has_admin):
+        logger.warning("No first admin is made: %s is the one of an account that is no admin", taken)
+    return made
 
 
 def main() -> int:
     """Migrate, make the first admin, and say so; the exit code."""
     setup_logging()
+    for warning in settings_warnings():
+        logger.warning(warning)
     try:
         migrate()
         if create_first_admin():
             logger.info("First admin created: %s", settings.first_admin_username)
-    except (AppError, SchemaError, ValueError) as error:
+    except (AppError, SchemaError, FirstAdminRefused) as error:
         print(f"Tables not created: {error}", file=sys.stderr)
-        return 1
-    except OperationalError as error:
-        reason = str(error.orig).strip().partition("\n")[0]
-        print(f"Tables not created: the database can't be used: {reason}", file=sys.stderr)
         return 1
     print("Tables created successfully!")
     return 0

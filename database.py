@@ -12,6 +12,7 @@ than handing it to a thread.
 """
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,13 +21,13 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import Connection, Engine, NullPool, Row, create_engine, event
+from sqlalchemy import Connection, Engine, NullPool, Row, create_engine, event, text
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 from config import Settings, database_url, settings
-from errors import DatabaseUnavailable
+from errors import DatabaseReadOnly, DatabaseUnavailable
 from storage.direct_session import OpenSession
-from storage.faults import REPEATABLE, sqlstate, translated_error
+from storage.faults import READ_ONLY, REPEATABLE, sqlstate, translated_error
 from storage.folding import normal_form
 from storage.group_commit import GroupCommitWriter
 from storage.sqlite_file import keep_private
@@ -38,6 +39,9 @@ Work = Callable[[Session], T]
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
 ATTEMPTS = 4
+LOCK_TIMEOUT = "lock_timeout = '10s'"
+_CHANGE_NOTHING = text("UPDATE alembic_version SET version_num = version_num WHERE false")
+_IS_READ_ONLY = text("SELECT current_setting('transaction_read_only')")
 
 
 class Base(DeclarativeBase):
@@ -67,6 +71,8 @@ class Database:
         self.session_factory = sessionmaker(self.engine, expire_on_commit=False)
         self._readers: deque[OpenSession] = deque()
         self._writers: deque[OpenSession] = deque()
+        # A pooler may hand each transaction another connection, which knows nothing of the one before.
+        self._begin = "BEGIN" if options.database_prepare else f"BEGIN; SET LOCAL {LOCK_TIMEOUT}"
         self._writer = GroupCommitWriter(self._open) if self.is_sqlite else None
 
     def _create_engines(self, options: Settings) -> tuple[Engine, Engine]:
@@ -83,8 +89,11 @@ class Database:
                 "keepalives_interval": 2,
                 "keepalives_count": 2,
                 "application_name": "task_platform",
-                "options": "-c timezone=UTC -c lock_timeout=10s",
             }
+            if not options.database_prepare:
+                arguments["prepare_threshold"] = None
+            # libpq sends these as parameters of their own, which poolers take; `options` is left to DATABASE_URL.
+            os.environ.update(PGTZ="UTC", PGDATESTYLE="ISO")
         json = {"json_serializer": _json_text, "json_deserializer": from_json}
         engine = create_engine(self.url, connect_args=arguments, **json)
         autocommit = create_engine(
@@ -98,10 +107,13 @@ class Database:
             # A flush that fails must not end the transaction that other requests share.
             skip_autocommit_rollback=True,
         )
-        if self.is_sqlite:
-            for each in (engine, autocommit):
+        for each in (engine, autocommit):
+            if self.is_sqlite:
                 event.listen(each, "do_connect", partial(keep_private, Path(self.url.database or "")))
                 event.listen(each, "connect", partial(_prepare_sqlite, options.sqlite_synchronous))
+            elif options.database_prepare:
+                event.listen(each, "connect", _wait_for_locks_briefly)
+        if self.is_sqlite:
             event.listen(engine, "begin", _begin_immediately)
         return engine, autocommit
 
@@ -168,7 +180,7 @@ class Database:
             opened, begun = _take(self._writers), False
             try:
                 opened = opened or self._open()
-                opened.cursor.execute("BEGIN")
+                opened.cursor.execute(self._begin)
                 begun = True
                 result = work(opened.session)
                 opened.session.flush()
@@ -178,6 +190,10 @@ class Database:
                 alive = opened is not None and self._roll_back(opened)
                 if not alive:
                     _close_all(self._writers)
+                elif sqlstate(error) == READ_ONLY:
+                    # The server became another one's standby: new connections may lead to the one that leads now.
+                    _close_all(self._writers)
+                    _close_all(self._readers)
                 # Before BEGIN was answered nothing can have happened: a connection that died idle is replaced.
                 if not last and ((not alive and not begun) or (alive and sqlstate(error) in REPEATABLE)):
                     continue
@@ -207,6 +223,14 @@ class Database:
         idle.append(opened)
         return True
 
+    def look_whether_writable(self, session: Session) -> None:
+        """Work for `write`, which changes nothing: raises DatabaseReadOnly where changes are refused."""
+        if self.is_sqlite:
+            # A statement that takes the right to write, whatever it finds.
+            session.execute(_CHANGE_NOTHING)
+        elif session.execute(_IS_READ_ONLY).scalar_one() == "on":
+            raise DatabaseReadOnly
+
     # -- the rest ------------------------------------------------------------------------------
 
     @contextmanager
@@ -222,8 +246,8 @@ class Database:
                 connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
-                connection.exec_driver_sql("SET lock_timeout = '120s'")
                 connection.exec_driver_sql("BEGIN")
+                connection.exec_driver_sql("SET LOCAL lock_timeout = '120s'")
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7263817)")
             try:
                 yield connection
@@ -279,6 +303,13 @@ def _prepare_sqlite(synchronous: str, connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
     # As Postgres' normalize() does: `services.query` compares texts in it.
     connection.create_function("normal_form", 1, normal_form, deterministic=True)
+
+
+def _wait_for_locks_briefly(connection: Any, _record: Any) -> None:
+    """Give up a lock that is not to be had, as while a migration runs; for the connection's whole life."""
+    was_autocommit, connection.autocommit = connection.autocommit, True
+    connection.execute(f"SET {LOCK_TIMEOUT}")
+    connection.autocommit = was_autocommit
 
 
 def _begin_immediately(connection: Connection) -> None:

@@ -93,6 +93,10 @@ class DatabaseUnavailable(ServiceUnavailable):
     code, detail = "database_unavailable", "The database can't be reached just now: try again shortly"
 
 
+class DatabaseReadOnly(DatabaseUnavailable):
+    code, detail = "database_read_only", "The database is read-only: nothing can be changed until it is not"
+
+
 class InsufficientStorage(AppError):
     status, code, detail = 507, "insufficient_storage", "The storage is full: nothing was changed"
 

@@ -11,7 +11,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from config import settings, settings_warnings
 from database import database
 from logging_config import access_lines, logger, setup_logging
-from migrations.schema import check_schema
+from migrations.schema import check_schema, check_writable
 from routers import (
     account,
     analytics,
@@ -64,8 +64,11 @@ RESPONSE_HEADERS = [
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-    """Refuse an outdated schema; deliver what an earlier process left; at the end finish what is begun."""
+    """Refuse what can't work; deliver what an earlier process left; at the end finish what is begun."""
+    # What can't be had later either is said now, in one line.
+    settings.signing_key()
     check_schema()
+    check_writable()
     _collect_garbage_less()
     with shutdown.in_time():
         # A server runs this in the main thread, a test's client in one of its own.

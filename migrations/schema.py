@@ -1,12 +1,17 @@
 """The schema that the database is at, and how it comes to the newest one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from database import Database, database
+from errors import DatabaseReadOnly, DatabaseUnavailable
+from storage.faults import MISSING_RIGHT, NO_SCHEMA, reason_of, sqlstate, translated_error
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -44,7 +49,7 @@ def migrate(db: Database = database, revision: str = "head") -> None:
     configuration = Config()
     configuration.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     script = ScriptDirectory.from_config(configuration)
-    with db.exclusive_connection() as connection:
+    with explained(db), db.exclusive_connection() as connection:
         configuration.attributes["connection"] = connection
         at = revision_of(Session(connection))
         if at is not None and at not in known_revisions():
@@ -68,9 +73,62 @@ def migrate(db: Database = database, revision: str = "head") -> None:
 
 def check_schema(db: Database = database) -> None:
     """Raise SchemaError unless the database is at the newest revision; an empty SQLite file is brought there."""
-    at, newest = db.read(revision_of), newest_revision()
-    if at is None and db.is_sqlite:
-        migrate(db)
-    elif at != newest:
-        found = "is empty" if at is None else f"is at revision {at}, and this program needs {newest}"
-        raise SchemaError(f"The database {found}: run `python create_tables.py`")
+    with explained(db):
+        at, newest = db.read(revision_of), newest_revision()
+        if at is None and db.is_sqlite:
+            migrate(db)
+        elif at != newest:
+            found = "is empty" if at is None else f"is at revision {at}, and this program needs {newest}"
+            raise SchemaError(f"The database {found}: run `python create_tables.py`")
+
+
+def check_writable(db: Database = database) -> None:
+    """Raise SchemaError if the database can be read, and not be written."""
+    with explained(db):
+        db.write(db.look_whether_writable)
+        if not db.is_sqlite and not db.read(lambda session: session.execute(_MAY_WRITE).scalar_one()):
+            raise SchemaError(_missing_right(db, "permission denied for table tasks"))
+
+
+_MAY_WRITE = text(
+    "SELECT has_table_privilege('tasks', 'INSERT') AND has_table_privilege('tasks', 'UPDATE')"
+    " AND has_table_privilege('tasks', 'DELETE')"
+)
+
+
+@contextmanager
+def explained(db: Database) -> Iterator[None]:
+    """Have what the database refuses told in one line that says what to do, as a SchemaError."""
+    try:
+        yield
+    except (DBAPIError, DatabaseUnavailable) as error:
+        reason = reason_of(error)
+        if sqlstate(error) in (MISSING_RIGHT, NO_SCHEMA):
+            raise SchemaError(_missing_right(db, reason)) from None
+        fault = translated_error(error)
+        place = f" ({Path(db.url.database or '').absolute()})" if db.is_sqlite else ""
+        if isinstance(fault, DatabaseReadOnly):
+            about = (
+                f"the file or its folder is read-only for this account: {reason}" if db.is_sqlite else reason
+            )
+            raise SchemaError(f"The database{place} can't be written to: {about}") from None
+        if isinstance(fault, DatabaseUnavailable):
+            raise SchemaError(f"The database can't be reached{place}: {reason}") from None
+        raise
+
+
+def _missing_right(db: Database, reason: str) -> str:
+    """The refusal of Postgres, with the statement that grants what is missing."""
+    user, name = db.url.username or "CURRENT_USER", db.url.database or "postgres"
+    if "schema" in reason:
+        schema = reason.rpartition("for schema ")[2] or "public"
+        schema = "public" if " " in schema else schema
+        grant = f'GRANT USAGE, CREATE ON SCHEMA {schema} TO "{user}"'
+    elif "extension" in reason:
+        grant = f'GRANT CREATE ON DATABASE "{name}" TO "{user}"'
+    else:
+        grant = (
+            f'GRANT ALL ON ALL TABLES IN SCHEMA public TO "{user}"; '
+            f'GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO "{user}"'
+        )
+    return f"The database refuses it: {reason}. Let its owner run: {grant};"

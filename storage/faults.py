@@ -1,16 +1,22 @@
 """Driver errors as the domain's errors: what the database could not do just now."""
 
 import sqlite3
+import time
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from errors import DatabaseUnavailable, InsufficientStorage
+from errors import AppError, DatabaseReadOnly, DatabaseUnavailable, InsufficientStorage
+from logging_config import logger
 
 # Postgres ended the transaction for the sake of another: serialization failure, deadlock.
 REPEATABLE = ("40001", "40P01")
-_UNAVAILABLE_STATES = ("08", "25006", "53300", "55P03", "57")
-_UNAVAILABLE_NAMES = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_IOERR")
+READ_ONLY = "25006"
+MISSING_RIGHT = "42501"
+# No schema of the search path may be used.
+NO_SCHEMA = "3F000"
+_UNAVAILABLE_STATES = ("08", "53300", "55P03", "57")
+_UNAVAILABLE_NAMES = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR")
 _DRIVER_FAULTS = ("OperationalError", "InterfaceError")
 
 
@@ -24,22 +30,58 @@ def translated_error(error: BaseException) -> BaseException:
     original = error.orig if isinstance(error, DBAPIError) else error
     translated: BaseException | None = None
     if isinstance(original, sqlite3.Error):
-        name = getattr(original, "sqlite_errorname", "")
-        if name == "SQLITE_FULL":
-            translated = InsufficientStorage()
-        elif name.startswith(_UNAVAILABLE_NAMES):
-            translated = DatabaseUnavailable()
+        translated = _of_sqlite(getattr(original, "sqlite_errorname", ""))
     elif type(original).__name__ in _DRIVER_FAULTS or sqlstate(original) is not None:
-        # psycopg's errors, told by what they have: it is loaded only where Postgres is used. One without a
-        # state came from the connection, not from the server.
-        state = sqlstate(original)
-        if state == "53100":
-            translated = InsufficientStorage()
-        elif state is None or state.startswith((*_UNAVAILABLE_STATES, *REPEATABLE)):
-            translated = DatabaseUnavailable()
+        # psycopg's errors, told by what they have: it is loaded only where Postgres is used.
+        translated = _of_postgres(sqlstate(original))
     elif isinstance(error, PoolTimeout):
         translated = DatabaseUnavailable()
     if translated is None:
         return error
     translated.__cause__ = error
     return translated
+
+
+def _of_sqlite(name: str) -> AppError | None:
+    if name == "SQLITE_FULL":
+        return InsufficientStorage()
+    if name.startswith("SQLITE_READONLY"):
+        return DatabaseReadOnly()
+    return DatabaseUnavailable() if name.startswith(_UNAVAILABLE_NAMES) else None
+
+
+def _of_postgres(state: str | None) -> AppError | None:
+    if state == "53100":
+        return InsufficientStorage()
+    if state == READ_ONLY:
+        return DatabaseReadOnly()
+    # An error without a state came from the connection, not from the server.
+    if state is None or state.startswith((*_UNAVAILABLE_STATES, *REPEATABLE)):
+        return DatabaseUnavailable()
+    return None
+
+
+def reason_of(error: BaseException | None) -> str:
+    """The driver's own words for an error, or for what caused it, in one line."""
+    while error is not None and not isinstance(error, DBAPIError) and error.__cause__ is not None:
+        error = error.__cause__
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return str(original).strip().partition("\n")[0]
+
+
+class ReadOnlyNotice:
+    """Says in the log that nothing can be written, once a minute as long as that lasts."""
+
+    seconds = 60.0
+
+    def __init__(self) -> None:
+        self.next_at = 0.0
+
+    def say(self, reason: str) -> None:
+        """Say so, unless that was said lately."""
+        if (now := time.monotonic()) >= self.next_at:
+            self.next_at = now + self.seconds
+            logger.error("The database is read-only, and every change is refused: %s", reason)
+
+
+read_only_notice = ReadOnlyNotice()

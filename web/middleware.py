@@ -10,7 +10,7 @@ from time import perf_counter
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from config import settings
+from config import ConfigurationError, settings
 from errors import AppError, ServiceUnavailable
 from migrations.schema import SchemaError
 from request_context import MAPPED, Origin, origin_var, request_id_var
@@ -20,6 +20,8 @@ from web.idempotency import SENT_KEYS
 from web.problems import error_response
 from web.root_path import RootPath
 
+# What keeps the program from starting, each said in one line.
+STARTUP_ERRORS = (ConfigurationError, SchemaError, AppError)
 # What a request is counted under that reached no endpoint: its path could be anything.
 NO_ROUTE = "none"
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
@@ -144,7 +146,7 @@ def _in_one_line(send: Send) -> Send:
 
     async def send_shortly(message: Message) -> None:
         error = sys.exception()
-        if message["type"] == "lifespan.startup.failed" and isinstance(error, SchemaError | AppError):
+        if message["type"] == "lifespan.startup.failed" and isinstance(error, STARTUP_ERRORS):
             message = {**message, "message": f"The program can't start. {error}"}
         await send(message)
 

@@ -18,6 +18,7 @@ from errors import (
     AppError,
     BadRequest,
     ContentTooLarge,
+    DatabaseReadOnly,
     Forbidden,
     InvalidInput,
     NotAcceptable,
@@ -29,6 +30,7 @@ from errors import (
 )
 from logging_config import logger, redacted
 from request_context import request_id_var
+from storage.faults import read_only_notice, reason_of
 
 
 class InputProblem(BaseModel):
@@ -158,6 +160,8 @@ def error_response(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, HTTPException) and error.status_code == 400:
         # What FastAPI and Starlette could not parse: bytes that are no UTF-8, brackets nested too deep.
         error = invalid_input([{"pointer": "#", "detail": "can't be read as the media type it was sent as"}])
+    if isinstance(error, DatabaseReadOnly):
+        read_only_notice.say(reason_of(error))
     if isinstance(error, AppError):
         return problem_response(
             error.status, error.code, error.detail, headers=error.headers, errors=error.errors

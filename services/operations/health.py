@@ -1,6 +1,7 @@
 """Whether the program can do its work, and the figures that operators watch."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import redis
@@ -8,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from config import settings
 from database import database
-from errors import AppError, ServiceUnavailable
+from errors import AppError, DatabaseReadOnly, DatabaseUnavailable, ServiceUnavailable
 from migrations.schema import newest_revision, revision_of
 from services import analytics_service, completion_times
 from services.background_tasks.analytics_tasks import redis_client
@@ -16,6 +17,7 @@ from services.delivery import backlog as outbox_service
 from services.delivery.mail_tasks import mail_pause
 from services.notification_service import Backlog
 from services.operations import metrics
+from storage.faults import read_only_notice, reason_of
 from storage.threads import Threads
 
 # Longer than the pool's threads may take for a connection that is refused, shorter than a probe waits.
@@ -44,7 +46,21 @@ async def _database_parts() -> dict[str, str]:
             waiting = await database.read_async(outbox_service.backlog)
     except (AppError, TimeoutError):
         return {"database": "can't be reached"}
-    return {"database": "ok", "schema": "ok", "delivery": _delivery(waiting)}
+    return {"database": await _writing(), "schema": "ok", "delivery": _delivery(waiting)}
+
+
+async def _writing() -> str:
+    """Whether the database takes changes; one that is only busy with others does."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            try:
+                await database.write_async(database.look_whether_writable)
+            except DatabaseReadOnly as error:
+                read_only_notice.say(reason_of(error))
+                return "read-only"
+            except DatabaseUnavailable:
+                pass
+    return "ok"
 
 
 def _delivery(waiting: Backlog) -> str:

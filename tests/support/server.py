@@ -31,12 +31,22 @@ class ServerProcess:
             "BCRYPT_ROUNDS": "4",
             **settings,
         }
+        self.prefix: list[str] = []
         self._output = home / f"output-{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
 
     def run(self, *options: str) -> "subprocess.Popen[bytes]":
         """Start it without waiting for it."""
-        command = [sys.executable, "-m", "uvicorn", "main:app", "--port", str(self.port), *options]
+        command = [
+            *self.prefix,
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "main:app",
+            "--port",
+            str(self.port),
+            *options,
+        ]
         with self._output.open("ab") as output:
             self.process = subprocess.Popen(
                 command, cwd=self.home, env=self.environment, stdout=output, stderr=subprocess.STDOUT

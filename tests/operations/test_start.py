@@ -1,0 +1,195 @@
+"""What the program finds out when it starts, and says in one line; and the first admin."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from pydantic import SecretStr
+from sqlalchemy import Engine, event, make_url
+
+import create_tables
+from config import settings
+from database import Database, database
+from migrations.schema import SchemaError, check_schema, check_writable, migrate
+from storage.faults import read_only_notice
+from tests.support.api import PASSWORD, Api
+from tests.support.confined import confined
+from tests.support.postgres import PostgresServer, create_database, drop_database
+from tests.support.server import ServerProcess
+
+STARTUP_FAILED = 3
+
+
+@pytest.mark.parametrize("what", ["file", "folder", "key", "no key"])
+def test_what_can_not_be_written_or_read_stops_the_start_in_one_line(
+    tmp_path: Path, migrated_sqlite: Path, what: str
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    path, key = data / "tasks.db", data / "secret_key"
+    path.write_bytes(migrated_sqlite.read_bytes())
+    environment = {"DATA_DIR": str(data), "LOG_FORMAT": "json", "LOG_LEVEL": "ERROR", "LOG_FILE": "/dev/null"}
+    if "key" in what:
+        environment["SECRET_KEY"] = ""
+    if what == "file":
+        path.chmod(0o444)
+    elif what == "key":
+        key.write_text("a-key-that-this-account-may-not-read")
+        key.chmod(0)
+    else:
+        data.chmod(0o555)
+    server = ServerProcess(tmp_path, **environment)
+    server.prefix = confined([])
+    try:
+        assert server.run("--log-level", "error").wait(30) == STARTUP_FAILED
+    finally:
+        server.__exit__()
+    said = [line for line in server.output().splitlines() if "startup failed. Exiting" not in line]
+    assert len(said) == 1
+    assert "The program can't start. " in said[0]
+    expected = f"DATA_DIR: the key in {data} can't be" if "key" in what else f"The database ({path}) can't be"
+    assert expected in said[0]
+    assert "Permission denied" in said[0] or "readonly" in said[0] or "unable to open" in said[0]
+
+
+def test_read_only_that_comes_later_is_said_by_ready_the_answer_and_the_log(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    ada = api.person()
+    assert ada.get("/ready").json()["parts"]["database"] == "ok"
+    read_only_notice.next_at = 0.0
+    make_read_only(on=True)
+    try:
+        answer = ada.post("/tasks", json={"title": "Lost"})
+        assert (answer.status_code, answer.json()["code"]) == (503, "database_read_only")
+        assert "read-only" in answer.json()["detail"]
+        ready = ada.get("/ready")
+        assert (ready.status_code, ready.json()["detail"]) == (503, "Not ready. database: read-only")
+        assert ada.get("/tasks").status_code == 200
+        with pytest.raises(SchemaError, match="can't be written to"):
+            check_writable()
+    finally:
+        make_read_only(on=False)
+    assert [record.levelname for record in caplog.records if "is read-only" in record.message] == ["ERROR"]
+    assert ada.get("/ready").status_code == 200
+    assert ada.task("Kept")["title"] == "Kept"
+
+
+def refuse_changes(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA query_only=ON")
+
+
+def make_read_only(*, on: bool) -> None:
+    """Have the database refuse all changes on new connections, as after a failover or on a file system gone bad."""
+    if database.is_sqlite:
+        (event.listen if on else event.remove)(Engine, "connect", refuse_changes)
+    else:
+        url, name = database.url.set(drivername="postgresql"), sql.Identifier(database.url.database or "")
+        with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as connection:
+            connection.execute("SET default_transaction_read_only = off")
+            change = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}")
+            connection.execute(change.format(name, sql.Literal("on" if on else "off")))
+    database.close()
+
+
+@pytest.fixture
+def bare_role(postgres: PostgresServer) -> Iterator[str]:
+    """The URL of a new database, by an account that owns nothing in it and may only connect."""
+    url, role = create_database(postgres.url, "bare"), f"bare_{uuid4().hex}"
+    name = url.rpartition("/")[2]
+    with psycopg.connect(url, autocommit=True) as connection:
+        # As in a new database since Postgres 15.
+        for statement in (
+            "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+            f"CREATE ROLE {role} LOGIN PASSWORD 'x'",
+            f"GRANT CONNECT ON DATABASE {name} TO {role}",
+        ):
+            connection.execute(statement.encode())
+    yield make_url(url).set(username=role, password="x").render_as_string(hide_password=False)
+    drop_database(postgres.url, name)
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"DROP ROLE {role}".encode())
+
+
+def test_a_right_that_is_missing_is_one_line_with_the_statement_that_grants_it(
+    bare_role: str, postgres: PostgresServer
+) -> None:
+    role, name = make_url(bare_role).username, make_url(bare_role).database
+    owner = make_url(postgres.url).set(database=name).render_as_string(hide_password=False)
+    db = Database(bare_role)
+    with pytest.raises(SchemaError) as refused:
+        migrate(db)
+    line, _, grant = str(refused.value).partition("Let its owner run: ")
+    assert line == "The database refuses it: permission denied for schema public. "
+    assert grant == f'GRANT USAGE, CREATE ON SCHEMA public TO "{role}";'
+    with psycopg.connect(owner, autocommit=True) as connection:
+        # As it is told; and what the extensions need.
+        connection.execute(grant.encode())
+        connection.execute(f"GRANT CREATE ON DATABASE {name} TO {role}".encode())
+    migrate(db)
+    check_schema(db)
+    check_writable(db)
+    with psycopg.connect(owner, autocommit=True) as connection:
+        connection.execute(f"REVOKE INSERT ON tasks FROM {role}".encode())
+    with pytest.raises(SchemaError, match=r"permission denied for table tasks.*GRANT ALL ON ALL TABLES"):
+        check_writable(db)
+    db.close()
+
+
+def as_first_admin(monkeypatch: pytest.MonkeyPatch, **given: str | None) -> None:
+    for name, value in given.items():
+        secret = SecretStr(value) if name == "password" and value else value
+        monkeypatch.setattr(settings, f"first_admin_{name}", secret)
+
+
+def test_the_first_admin_is_made_once_and_never_again(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    as_first_admin(monkeypatch, username="root", email="root@example.com", password=PASSWORD)
+    assert create_tables.create_first_admin()
+    second = api.person("second", admin=True)
+    (root,) = [each["id"] for each in second.get("/users").json() if each["username"] == "root"]
+    caplog.clear()
+    assert second.delete(f"/users/{root}?transfer_to={second.id}").status_code == 200
+    assert not create_tables.create_first_admin()
+    assert "root" not in {each["username"] for each in second.get("/users").json()}
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "warning"),
+    [
+        ({"username": "ADA", "email": "root@example.com", "password": PASSWORD}, "FIRST_ADMIN_USERNAME is"),
+        ({"username": "root", "email": "Ada@Example.com", "password": PASSWORD}, "FIRST_ADMIN_EMAIL is"),
+        ({"username": "root", "email": None, "password": None}, "FIRST_ADMIN_EMAIL, FIRST_ADMIN_PASSWORD"),
+    ],
+)
+def test_what_keeps_the_first_admin_from_being_made_is_one_warning_and_no_more(
+    api: Api,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    given: dict[str, str | None],
+    warning: str,
+) -> None:
+    ada = api.person()
+    as_first_admin(monkeypatch, **given)
+    assert create_tables.main() == 0
+    (said,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warning in said
+    assert PASSWORD not in capsys.readouterr().out
+    assert ada.get("/auth/me").json()["role"] == "member"
+
+
+def test_a_password_of_the_first_admin_that_breaks_a_rule_is_one_line_without_it(
+    api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_first_admin(monkeypatch, username="root", email="root@example.com", password="my-root-password")
+    assert create_tables.main() == 1
+    said = capsys.readouterr()
+    assert said.err == "Tables not created: FIRST_ADMIN_PASSWORD: The password may not contain the username\n"
+    assert "my-root-password" not in said.out

@@ -1,0 +1,16 @@
+"""Programs that rights on files hold for, also where the tests run as root."""
+
+import os
+import shutil
+
+import pytest
+
+
+def confined(command: list[str]) -> list[str]:
+    """The command, without root's power to read and write what its rights forbid."""
+    if os.geteuid() != 0:
+        return command
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        pytest.skip("setpriv is not installed, and root may write everything")
+    return [setpriv, "--bounding-set", "-dac_override,-dac_read_search", *command]
