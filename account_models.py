@@ -26,7 +26,13 @@ TOKEN_NAME_LENGTH = 100
 ADDRESS_LENGTH = 64
 CLIENT_LENGTH = 200
 LINK_PURPOSES = ("reset", "verify", "change")
-ACCOUNT_MAIL_KINDS = (*LINK_PURPOSES, "password_changed", "email_changed", "token_created")
+ACCOUNT_MAIL_KINDS = (
+    *LINK_PURPOSES,
+    "password_changed",
+    "email_changed",
+    "token_created",
+    "webhook_disabled",
+)
 
 
 class UserSession(Base):

@@ -102,6 +102,9 @@ class Settings(BaseSettings):
     retention_notifications_days: int | None = Field(None, ge=1)
     # Triggers keep the last month of it, whatever is set.
     retention_audit_days: int | None = Field(None, ge=31)
+    retention_events_days: int = Field(30, ge=1)
+    webhook_timeout_seconds: float = Field(15, gt=0, le=120)
+    webhook_allowed_networks: Annotated[list[str], NoDecode] = []
 
     log_file: Path = Path("app.log")
     log_file_mb: int = Field(50, ge=0, le=100_000)
@@ -143,14 +146,21 @@ class Settings(BaseSettings):
             raise ValueError("must begin with redis://, rediss:// or unix://")
         return value
 
-    @field_validator("trusted_proxies", "metrics_allowed", "allowed_hosts", "cors_origins", mode="before")
+    @field_validator(
+        "trusted_proxies",
+        "metrics_allowed",
+        "webhook_allowed_networks",
+        "allowed_hosts",
+        "cors_origins",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         return (
             [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         )
 
-    @field_validator("trusted_proxies", "metrics_allowed")
+    @field_validator("trusted_proxies", "metrics_allowed", "webhook_allowed_networks")
     @classmethod
     def _as_networks(cls, value: list[str]) -> list[str]:
         try:
@@ -252,6 +262,11 @@ class Settings(BaseSettings):
     def trusted_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
         """The networks of the proxies whose word on a caller's address counts."""
         return _networks(tuple(self.trusted_proxies))
+
+    @property
+    def webhook_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """The networks that are not public and may receive webhooks all the same."""
+        return _networks(tuple(self.webhook_allowed_networks))
 
     @property
     def is_production(self) -> bool:

@@ -61,6 +61,8 @@ class Database:
     """One database: its engine, its threads and its transactions."""
 
     def __init__(self, url: str, options: Settings = settings) -> None:
+        # Called after each commit of this process, in whichever thread saw it: it has to be quick.
+        self.after_commit: Callable[[], None] = _do_nothing
         self._connect(url, options)
 
     def _connect(self, url: str, options: Settings) -> None:
@@ -153,10 +155,12 @@ class Database:
         The work may be called again where the database asks for it: it must have no other effect.
         """
         if self._writer is None:
-            return self._transaction(work)
-        job = Job(work, None)
-        self._writer.submit(job)
-        result: T = job.future.result()
+            result = self._transaction(work)
+        else:
+            job = Job(work, None)
+            self._writer.submit(job)
+            result = job.future.result()
+        self.after_commit()
         return result
 
     async def read_async(self, work: Work[T], *, short: bool = False) -> T:
@@ -168,10 +172,12 @@ class Database:
     async def write_async(self, work: Work[T]) -> T:
         """`write`, holding up neither the event loop nor a thread that others need."""
         if self._writer is None:
-            return await self.threads.run(lambda: self._transaction(work))
-        job = Job(work, asyncio.get_running_loop())
-        self._writer.submit(job)
-        result: T = await job.future
+            result = await self.threads.run(lambda: self._transaction(work))
+        else:
+            job = Job(work, asyncio.get_running_loop())
+            self._writer.submit(job)
+            result = await job.future
+        self.after_commit()
         return result
 
     def _transaction(self, work: Work[T]) -> T:
@@ -272,6 +278,10 @@ class Database:
         _close_all(self._readers)
         _close_all(self._writers)
         self.engine.dispose()
+
+
+def _do_nothing() -> None:
+    """Nobody wants to hear of commits."""
 
 
 def _take(idle: deque[OpenSession]) -> OpenSession | None:

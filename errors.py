@@ -56,6 +56,10 @@ class Conflict(AppError):
     status, code, detail = 409, "conflict", "The request conflicts with the current state"
 
 
+class Gone(AppError):
+    status, code, detail = 410, "gone", "This is not kept any more"
+
+
 class PreconditionFailed(AppError):
     status, code = 412, "precondition_failed"
     detail = "Somebody else changed this first: get it again and repeat your change"

@@ -17,15 +17,15 @@ from routers import (
     analytics,
     audit,
     auth,
-    bulk,
+    events,
     flow,
     notifications,
     page_sessions,
     program_tokens,
     system,
     tasks,
-    transfer,
     users,
+    webhooks,
 )
 from routers.account_pages import add_account_pages
 from routers.docs import add_docs_pages
@@ -127,10 +127,10 @@ def create_app() -> FastAPI:
     install_error_handlers(app)
     for router in (
         tasks.router,
-        transfer.router,
-        bulk.router,
         analytics.router,
         flow.router,
+        events.router,
+        webhooks.router,
         notifications.router,
         auth.router,
         page_sessions.router,

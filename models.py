@@ -264,6 +264,26 @@ class TaskHistory(Base):
             **where("project_id IS NOT NULL"),
         ),
         Index("ix_task_history_previous_project_id", "previous_project_id", "task_id", **where(LEFT_PROJECT)),
+        # The feed of an account and of a project, in its order; with the kind, by which it is filtered.
+        Index("ix_task_history_owner_feed", "owner_id", "id", "kind"),
+        Index("ix_task_history_previous_owner_feed", "previous_owner_id", "id", "kind", **where(LEFT_OWNER)),
+        Index("ix_task_history_project_feed", "project_id", "id", "kind", **where("project_id IS NOT NULL")),
+        Index(
+            "ix_task_history_previous_project_feed",
+            "previous_project_id",
+            "id",
+            "kind",
+            **where(LEFT_PROJECT),
+        ),
+        # When somebody became a member of which project, and when that ended.
+        Index(
+            "ix_task_history_member_added", "owner_id", "id", "project_id", **where("kind = 'member_added'")
+        ),
+        Index(
+            "ix_task_history_member_removed",
+            *("previous_owner_id", "id", "project_id"),
+            **where("kind = 'member_removed'"),
+        ),
         {"sqlite_autoincrement": True},
     )
 

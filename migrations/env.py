@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 import account_models
 import models
 import project_models
+import webhook_models
 from database import Base, database
 
 # Tables that a trigger or an extension keeps, without a model.
@@ -31,8 +32,13 @@ def run(connection: Connection) -> None:
     context.run_migrations()
 
 
-assert account_models.UserSession.metadata is models.Task.metadata is Base.metadata
-assert project_models.SharedProject.metadata is Base.metadata
+for known in (
+    models.Task,
+    account_models.UserSession,
+    project_models.SharedProject,
+    webhook_models.Webhook,
+):
+    assert known.metadata is Base.metadata
 if context.is_offline_mode():
     raise SystemExit("Migrations look at the database as they go: they can't be written out as a script.")
 if (given := context.config.attributes.get("connection")) is not None:

@@ -21,12 +21,14 @@ class AccountExport(Answer):
     known_addresses: Rows
     projects: Annotated[Rows, Field(description="The projects that the caller made")]
     project_members: Annotated[Rows, Field(description="The caller's places in projects")]
+    webhooks: Annotated[Rows, Field(description="The webhooks that the caller made, without their secrets")]
     notification_preferences: Rows
     tasks: Rows
     task_history: Annotated[Rows, Field(description="What the caller did, and what was done to their tasks")]
     task_comments: Annotated[Rows, Field(description="What the caller said about tasks")]
     notifications: Rows
     audit_events: Annotated[Rows, Field(description="What the caller did, and what was done to the account")]
+    webhook_deliveries: Annotated[Rows, Field(description="What became of the deliveries to those webhooks")]
     idempotency_keys: Annotated[
         Rows, Field(description="Answers to writes that came with an `Idempotency-Key`, kept for a day or so")
     ]

@@ -1,5 +1,6 @@
 """Callers: the account that a token was issued to, and whether it may call an endpoint."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
@@ -9,6 +10,7 @@ from sqlalchemy.orm import Session
 from account_models import program_tokens, sessions
 from errors import Forbidden, NotAuthenticated
 from models import Caller, users
+from storage.column_types import UtcDateTime
 from storage.prepared import prepared
 
 Scope = Literal["tasks:read", "tasks:write", "analytics:read", "admin"]
@@ -72,6 +74,41 @@ def _caller_of_program(db: Session, hashed: str) -> Caller:
     caller = Caller(*row[:-1])._replace(scopes=tuple(row.scopes))
     # Without the scope for it even an admin's program does no more than a member's.
     return caller if ADMIN_SCOPE in row.scopes else caller._replace(role="member")
+
+
+_ACTIVE = select(users.c.id).where(users.c.is_active, users.c.id.in_(bindparam("ids", expanding=True)))
+_OPEN_SESSIONS = (
+    select(sessions.c.id)
+    .join_from(sessions, users, users.c.id == sessions.c.user_id)
+    .where(users.c.is_active, sessions.c.id.in_(bindparam("ids", expanding=True)))
+)
+_GOOD_TOKENS = (
+    select(program_tokens.c.token_hash)
+    .join_from(program_tokens, users, users.c.id == program_tokens.c.user_id)
+    .where(
+        users.c.is_active,
+        program_tokens.c.token_hash.in_(bindparam("ids", expanding=True)),
+        program_tokens.c.expires_at.is_(None)
+        | (program_tokens.c.expires_at > bindparam("now", type_=UtcDateTime())),
+    )
+)
+
+
+def ended(db: Session, claims: Mapping[int, Mapping[str, Any]]) -> set[int]:
+    """Which of these tokens, each under a key of the caller's, are good no more: three queries for all of them."""
+    groups: dict[str, dict[int, Any]] = {"program": {}, "sid": {}, "sub": {}}
+    for key, each in claims.items():
+        name = next(name for name in groups if each.get(name) is not None)
+        groups[name][key] = int(each["sub"]) if name == "sub" else each[name]
+    found: set[int] = set()
+    for name, statement in (("program", _GOOD_TOKENS), ("sid", _OPEN_SESSIONS), ("sub", _ACTIVE)):
+        if groups[name]:
+            values: dict[str, Any] = {"ids": sorted(set(groups[name].values()))}
+            if name == "program":
+                values["now"] = datetime.now(UTC)
+            good = set(db.execute(statement, values).scalars())
+            found |= {key for key, value in groups[name].items() if value not in good}
+    return found
 
 
 def authorize(db: Session, claims: dict[str, Any], *, admin: bool, scope: str | None) -> Caller:

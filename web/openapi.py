@@ -32,6 +32,8 @@ TAGS = [
     {"name": "tasks", "description": "Making, finding, changing and moving tasks"},
     {"name": "analytics", "description": "Figures about tasks"},
     {"name": "flow", "description": definitions.markdown()},
+    {"name": "events", "description": "What happened: read again, waited for, or streamed"},
+    {"name": "webhooks", "description": "Telling other programs what happens, as it happens"},
     {"name": "notifications", "description": "What people are told, and how"},
     {"name": "system", "description": "The program itself"},
 ]

@@ -98,13 +98,7 @@ def problem_response(
     errors: Iterable[Mapping[str, Any]] = (),
 ) -> JSONResponse:
     """An error as it goes out."""
-    body = problem(status, code, detail, errors)
-    return JSONResponse(body, status_code=status, headers=dict(headers or {}), media_type=PROBLEM_MEDIA_TYPE)
-
-
-def problem(status: int, code: str, detail: str, errors: Iterable[Mapping[str, str]] = ()) -> dict[str, Any]:
-    """The members of an error."""
-    members: dict[str, Any] = {
+    body: dict[str, Any] = {
         "type": "about:blank",
         "title": _title(status),
         "status": status,
@@ -113,8 +107,8 @@ def problem(status: int, code: str, detail: str, errors: Iterable[Mapping[str, s
         "request_id": request_id_var.get(),
     }
     if problems := list(errors):
-        members["errors"] = problems
-    return members
+        body["errors"] = problems
+    return JSONResponse(body, status_code=status, headers=dict(headers or {}), media_type=PROBLEM_MEDIA_TYPE)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -49,6 +49,11 @@ TEXTS = {
         "a token was made for your account, by which a program acts for you.",
         "If it was not you, reset your password: that ends it, and every session.",
     ),
+    "webhook_disabled": (
+        "A webhook was switched off",
+        "a webhook of yours was switched off, because its receiver answered that it is gone, or failed for five days.",
+        "`GET /webhooks` tells which. What happens meanwhile is kept: switch the webhook on again and replay it.",
+    ),
 }
 
 _NOW: Any = bindparam("now", type_=UtcDateTime())

@@ -18,6 +18,7 @@ from account_models import (
 from models import Caller, notification_preferences, notifications, task_history, tasks, users
 from project_models import project_members, projects, task_comments
 from request_context import address_group
+from webhook_models import webhook_deliveries, webhooks
 
 PART = 1000
 # What lets somebody in, or is derived from what is there anyway.
@@ -59,6 +60,7 @@ SHORT = {
     "project_members": _select(project_members, project_members.c.user_id == _ME).order_by(
         project_members.c.project_id
     ),
+    "webhooks": _select(webhooks, webhooks.c.user_id == _ME).order_by(webhooks.c.id),
     "notification_preferences": _select(
         notification_preferences, notification_preferences.c.user_id == _ME
     ).order_by(notification_preferences.c.kind),
@@ -78,12 +80,17 @@ LONG = {
     "audit_events": _in_parts(
         audit_events, or_(audit_events.c.actor_id == _ME, audit_events.c.user_id == _ME)
     ),
+    "webhook_deliveries": _in_parts(
+        webhook_deliveries,
+        webhook_deliveries.c.webhook_id.in_(select(webhooks.c.id).where(webhooks.c.user_id == _ME)),
+    ),
     "idempotency_keys": _in_parts(idempotency_keys, idempotency_keys.c.user_id == _ME),
 }
 # What says nothing of a person that the tables above do not say.
 DERIVED = (
     "attempts",
     "duration_counts",
+    "feed_positions",
     "owner_counts",
     "project_counts",
     "project_states",

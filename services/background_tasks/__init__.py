@@ -21,10 +21,12 @@ from services.delivery.notification_tasks import (
 from services.delivery.reminder_tasks import remind
 from services.delivery.worker import Worker
 from services.tasks import search_index
+from services.webhooks.delivery import deliveries
 
 __all__ = [
     "after_change",
     "after_import",
+    "after_webhook_change",
     "begin_to_stop",
     "process_task_assignment",
     "send_mails",
@@ -92,6 +94,7 @@ _workers = (_clock, _notices, _mails, _titles)
 
 async def after_change(*user_ids: int) -> None:
     """What follows a change of these accounts' tasks: notifications are delivered, their caches refreshed."""
+    deliveries.notice()
     if not _is_waited_for:
         _notices.wake(*user_ids)
         return
@@ -100,10 +103,15 @@ async def after_change(*user_ids: int) -> None:
         await _mails.work(patience=MAIL_PATIENCE_SECONDS)
 
 
-async def after_import(*user_ids: int) -> None:
-    """What follows an import or a batch: as for any change of these accounts' tasks, and the titles are indexed."""
+async def after_import(user_id: int) -> None:
+    """What follows an import: as for any change, and the titles are indexed."""
     _titles.wake()
-    await after_change(*user_ids)
+    await after_change(user_id)
+
+
+async def after_webhook_change() -> None:
+    """What follows a change of a webhook, or a delivery that was asked for."""
+    deliveries.wake()
 
 
 async def send_mails() -> None:
@@ -125,16 +133,19 @@ def start(*, is_waited_for: bool) -> None:
         worker.reside(settings.delivery_poll_seconds, 0.0 if is_waited_for else PAUSE_SECONDS)
     _titles.reside(TITLES_SECONDS, PAUSE_SECONDS)
     _clock.reside(REMIND_SECONDS)
+    deliveries.start()
 
 
 def begin_to_stop() -> None:
     """Take up no new mails; to be called from a signal handler, it only says so."""
     _mails.ending.set()
+    deliveries.begin_to_stop()
 
 
 def stop() -> None:
     """Finish what is being delivered, and end; the rest is left for the next process."""
     global _is_waited_for  # noqa: PLW0603
+    deliveries.stop()
     for worker in _workers:
         worker.stop()
     _refresher.forget()

@@ -14,6 +14,9 @@ from database import AnyRow, database
 from logging_config import logger
 from models import notifications, task_history
 from services.delivery.reminder_tasks import LONGEST_OVERDUE
+from services.events.retention import forget_old_snapshots
+from services.webhooks.renewal import renew_secrets
+from webhook_models import webhook_deliveries
 
 BATCH = 1000
 
@@ -32,7 +35,12 @@ class Rule:
 
 
 RULES = (
-    Rule(task_history, "retention_history_days", true()),
+    # Who was a member when says what an account sees of the feed, and is short.
+    Rule(
+        task_history,
+        "retention_history_days",
+        task_history.c.kind.not_in(("member_added", "member_removed")),
+    ),
     # What is still to be delivered stays, and so does a reminder that would be written anew.
     Rule(
         notifications,
@@ -43,12 +51,17 @@ RULES = (
     # One that was sent is gone already.
     Rule(account_mails, "retention_notifications_days", account_mails.c.next_attempt_at.is_(None)),
     Rule(audit_events, "retention_audit_days", true()),
+    # What waits is still to be delivered.
+    Rule(webhook_deliveries, "retention_events_days", webhook_deliveries.c.state != "waiting"),
     Rule(idempotency_keys, "idempotency_hours", true(), unit="hours"),
 )
 
 
 def delete_old() -> dict[str, int]:
-    """Apply every rule that is set; how many rows of which table were deleted."""
+    """Apply every rule that is set; how many rows of which table were deleted.
+
+    With them go what only the feed needs of old events, and secrets that are encrypted by an old key.
+    """
     deleted = {}
     for rule in RULES:
         age: int | None = getattr(settings, rule.setting)
@@ -57,6 +70,8 @@ def delete_old() -> dict[str, int]:
             logger.info(
                 "Deleted %d rows of %s that were older than %d %s", count, rule.table.name, age, rule.unit
             )
+    forget_old_snapshots()
+    renew_secrets()
     return deleted
 
 

@@ -32,8 +32,6 @@ CHECKS = [
     response_schema_conformance,
 ]
 numbers = count()
-for media_type in ("application/x-ndjson", "application/jsonl"):
-    schemathesis.serializer.alias(media_type, "text/plain")
 
 
 def operations(*, boundaries: bool) -> BaseSchema:

@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from account_models import sessions
 from database import AnyRow, database
 from main import app
-from models import Caller, notifications, users
+from models import Caller, notifications, task_history, users
 from schemas.accounts import ProgramTokenCreate
 from schemas.tasks import TaskCreate
+from schemas.webhooks import WebhookCreate
 from security.passwords import hash_password
 from security.tokens import create_access_token
 from services import task_service
@@ -26,7 +27,9 @@ from services.accounts import link as link_service
 from services.accounts import program_token as token_service
 from services.accounts import session as session_service
 from services.accounts import user as user_service
+from services.events import event_id
 from services.flow import pictures
+from services.webhooks import webhook
 from tests.support.api import PASSWORD
 
 # `owner` owns the task, session, token or notification that the path names, `member` is somebody else.
@@ -42,7 +45,6 @@ GET    /tasks                                    401 200 200 200  401 401 401  2
 GET    /tasks/search                             401 200 200 200  401 401 401  200 403 403 403
 GET    /tasks/all                                401 403 403 200  401 401 401  403 403 403 200
 GET    /tasks/admin/filter                       401 403 403 200  401 401 401  403 403 403 200
-POST   /tasks/batch                              401 200 200 200  401 401 401  403 200 403 403
 POST   /tasks/import                             401 201 201 201  401 401 401  403 201 403 403
 GET    /tasks/export                             401 200 200 200  401 401 401  200 403 403 403
 GET    /tasks/{task_id}                          401 404 200 200  401 401 401  200 403 403 403
@@ -77,6 +79,19 @@ GET    /notifications/failed                     401 403 403 200  401 401 401  4
 POST   /notifications/failed/retry               401 403 403 200  401 401 401  403 403 403 200
 GET    /notifications/{notification_id}          401 404 200 404  401 401 401  200 403 403 403
 POST   /notifications/{notification_id}/read     401 404 200 404  401 401 401  403 200 403 403
+
+GET    /events                                   401 200 200 200  401 401 401  200 403 403 403
+GET    /events/stream                            401 200 200 200  401 401 401  200 403 403 403
+GET    /webhooks                                 401 200 200 200  401 401 401  200 403 403 403
+POST   /webhooks                                 401 201 201 201  401 401 401  403 201 403 403
+GET    /webhooks/{webhook_id}                    401 404 200 404  401 401 401  200 403 403 403
+PATCH  /webhooks/{webhook_id}                    401 404 200 404  401 401 401  403 200 403 403
+DELETE /webhooks/{webhook_id}                    401 404 204 404  401 401 401  403 204 403 403
+POST   /webhooks/{webhook_id}/ping               401 404 202 404  401 401 401  403 202 403 403
+POST   /webhooks/{webhook_id}/rotate             401 404 200 404  401 401 401  403 200 403 403
+POST   /webhooks/{webhook_id}/replay             401 404 202 404  401 401 401  403 202 403 403
+GET    /webhooks/{webhook_id}/deliveries         401 404 200 404  401 401 401  200 403 403 403
+POST   /webhooks/{webhook_id}/deliveries/{delivery_id}/retry 401 404 202 404  401 401 401  403 202 403 403
 
 POST   /auth/register                            200 200 200 200  200 200 200  200 200 200 200
 POST   /auth/login                               200 200 200 200  403 200 200  200 200 200 200
@@ -119,6 +134,8 @@ POST   /test-background                          200 200 200 200  200 200 200  2
 """
 # It takes five seconds, and has nothing to do with who calls it.
 NOT_CALLED = {"POST /test-background"}
+# Its answer does not end: its headers will do.
+ENDLESS = {"GET /events/stream"}
 
 
 @cache
@@ -160,6 +177,9 @@ class World:
             purpose: link_service.make(db, self.owner.id, purpose, self.owner.email).partition("token=")[2]
             for purpose in ("reset", "verify")
         }
+        self.webhook = webhook.create(db, owner, WebhookCreate(**HOOK).model_dump())["id"]
+        self.delivery = webhook.ping(db, owner, self.webhook)["id"]
+        self.event = event_id.encode(db.execute(select(func.max(task_history.c.id))).scalar_one())
         made = pictures.make_link(db, owner, "throughput", {}, 1)
         self.picture = made["url"].partition("signature=")[2]
         for actor, account in (("owner", self.owner), ("member", self.member), ("admin", self.admin)):
@@ -182,17 +202,21 @@ class World:
         return {"sub": str(account.id), "sid": session_service.start(db, account.id).session_id}
 
 
+# Nobody listens there.
+HOOK: dict[str, Any] = {"url": "https://nowhere.invalid/hook", "types": ["task.*"]}
 NEW_PASSWORD = "another long battery"
 # What a call sends besides its path, so that whoever may make it succeeds.
 CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
     "POST /tasks": lambda _: {"json": {"title": "Write another"}},
-    "POST /tasks/batch": lambda _: {"json": {"operations": [{"op": "create", "task": {"title": "Another"}}]}},
     "GET /tasks/search": lambda _: {"params": {"query": "report"}},
     "POST /tasks/import": lambda _: {"json": [{"title": "Done long ago", "status": "completed"}]},
     "PUT /tasks/{task_id}": lambda _: {"json": {"title": "Write it well"}},
     "PATCH /tasks/{task_id}": lambda _: {"json": {"title": "Write it well"}},
     "PUT /tasks/{task_id}/assign": lambda world: {"params": {"assigned_user_id": world.member.id}},
     "PUT /notifications/preferences": lambda _: {"json": {"created": "never"}},
+    "POST /webhooks": lambda _: {"json": HOOK},
+    "PATCH /webhooks/{webhook_id}": lambda _: {"json": {"description": "Tells the chat"}},
+    "POST /webhooks/{webhook_id}/replay": lambda world: {"json": {"after": world.event}},
     "POST /auth/register": lambda world: {
         "json": {
             "username": f"new{world.number}",
@@ -271,10 +295,14 @@ def call(client: TestClient, endpoint: str, world: World, actor: str) -> int:
         notification_id=world.notification,
         session_id=world.session,
         token_id=world.program_token,
+        webhook_id=world.webhook,
+        delivery_id=world.delivery,
         chart="throughput",
         user_id=world.owner.id,
     )
     options = CALLS[endpoint](world) if endpoint in CALLS else {}
+    if endpoint in ENDLESS:
+        method = "HEAD"
     status: int = client.request(method, path, headers=bearer(world, actor), **options).status_code
     return status
 

@@ -1,0 +1,102 @@
+"""Events: what happened, to be read again, waited for, or streamed."""
+
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import Depends, Header, Query, Request, Response
+from pydantic_core import to_json
+
+import auth
+from auth import CurrentUser
+from database import database
+from schemas.events import Event, EventFilters, EventPageFilters
+from services.events import event, event_id, feed
+from web.event_stream import EventStream
+from web.routing import Router
+from web.strict_input import CLAIMS, QUERY
+from web.transaction import ReadSession
+from web.waiting import wait_for_events
+
+READS = "tasks:read"
+router = Router(prefix="/events", tags=["events"], reads=READS)
+
+
+def _question(filters: EventFilters) -> feed.Question:
+    return feed.Question(
+        tuple(filters.types), filters.project_id, filters.task_id, everybodys=filters.scope == "all"
+    )
+
+
+async def _wait(request: Request) -> None:
+    """Wait for the first event before the transaction that reads it begins: nothing is held meanwhile."""
+    filters = request.scope[QUERY]["filters"]
+    if not filters.wait:
+        return
+    claims, question = request.scope[CLAIMS], _question(filters)
+
+    def look(db: Any) -> bool:
+        user = auth.authorize(db, claims, admin=False, scope=READS)
+        return bool(feed.page(db, user, question, feed.begin(db, filters.after), 1).rows)
+
+    async def is_there() -> bool:
+        return await database.read_async(look)
+
+    await wait_for_events(is_there, filters.wait)
+
+
+@router.get("", response_model=list[Event], errors=[404, 410], dependencies=[Depends(_wait)])
+def list_events(
+    db: ReadSession,
+    user: CurrentUser,
+    filters: Annotated[EventPageFilters, Query()],
+    request: Request,
+) -> Response:
+    """List what happened, oldest first.
+
+    It is all that the caller may see: of own tasks, and of projects since the caller became a member. The header
+    `Link` has the address of the next page, always: whoever follows it misses nothing and gets nothing twice. `wait`
+    answers as soon as there is an event.
+    """
+    after = feed.begin(db, filters.after)
+    page = feed.page(db, user, _question(filters), after, filters.limit)
+    return Response(
+        to_json([event.event_of(row) for row in page.rows]),
+        headers={"Link": f'<{_next(request, page.position)}>; rel="next"'},
+        media_type="application/json",
+    )
+
+
+def _next(request: Request, position: int) -> str:
+    query = [each for each in request.query_params.multi_items() if each[0] != "after"]
+    if position > 0:
+        query.append(("after", event_id.encode(position)))
+    return str(request.url.replace(query=urlencode(query)))
+
+
+@router.get(
+    "/stream",
+    errors=[404, 410, 429],
+    response_class=Response,
+    responses={200: {"description": "Events, as they happen", "content": {"text/event-stream": {}}}},
+)
+def stream_events(
+    db: ReadSession,
+    user: CurrentUser,
+    filters: Annotated[EventFilters, Query()],
+    request: Request,
+    last_event_id: Annotated[
+        str | None,
+        Header(max_length=100, description="Go on behind this event, as browsers do by themselves"),
+    ] = None,
+) -> Response:
+    """Follow what happens, as Server-Sent Events.
+
+    Each message has the event's `id`, its type as `event`, and the whole event as `data`. It begins behind
+    `Last-Event-ID` or `after`, otherwise now. A comment every 15 seconds shows that the stream is alive. It ends with
+    the token or the session, and after 30 minutes: connect again with the `id` of the last event.
+    """
+    after = last_event_id or filters.after
+    position = feed.newest(db) if after is None else feed.begin(db, after)
+    question = _question(filters)
+    feed.check(db, user, question)
+    return EventStream(user, request.scope[CLAIMS], question, position)

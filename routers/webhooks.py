@@ -1,0 +1,220 @@
+"""Webhooks: telling other programs what happened, as it happens."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import BackgroundTasks, Depends, Header, Path, Query, Request, Response
+
+import auth
+from auth import CurrentUser
+from database import AnyRow, database
+from errors import invalid_input
+from models import LARGEST_ID
+from schemas.common import Message, Page
+from schemas.webhooks import (
+    DeliveryRead,
+    ReplayFrom,
+    WebhookCreate,
+    WebhookMade,
+    WebhookRead,
+    WebhookUpdate,
+)
+from services import background_tasks, preconditions
+from services.webhooks import fence, webhook
+from storage.threads import Threads
+from web.routing import Router, link_next
+from web.transaction import ReadSession, WriteSession
+
+READS, WRITES = "tasks:read", "tasks:write"
+router = Router(prefix="/webhooks", tags=["webhooks"], reads=READS, writes=WRITES)
+
+WebhookId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
+DeliveryId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
+IfMatch = Annotated[str | None, Header(description="Do it only if the webhook still has this `ETag`")]
+IfNoneMatch = Annotated[str | None, Header(description="Answer 304 if the webhook still has this `ETag`")]
+# How long a URL's name may take to be resolved when it is set; each connection is checked anyway.
+RESOLVING_SECONDS = 5.0
+
+_resolver = Threads(4, "webhook-names")
+
+
+async def _check_host(claims: Mapping[str, Any], url: str | None) -> None:
+    """Raise InvalidInput where the URL leads to an address that is not public, before the transaction begins."""
+    if url is None:
+        return
+    await database.read_async(
+        lambda db: auth.authorize(db, dict(claims), admin=False, scope=WRITES), short=True
+    )
+    try:
+        async with asyncio.timeout(RESOLVING_SECONDS):
+            await _resolver.run(lambda: fence.check_host(url))
+    except fence.AddressRefusedError:
+        detail = "The address is not public; the operator can allow it by WEBHOOK_ALLOWED_NETWORKS"
+        raise invalid_input([{"pointer": "#/url", "detail": detail}]) from None
+    except TimeoutError:
+        return
+
+
+async def _new_webhook(body: WebhookCreate, claims: auth.Claims) -> WebhookCreate:
+    await _check_host(claims, body.url)
+    return body
+
+
+async def _changed_webhook(body: WebhookUpdate, claims: auth.Claims) -> WebhookUpdate:
+    await _check_host(claims, body.url)
+    return body
+
+
+@router.post("", response_model=WebhookMade, status_code=201, errors=[404, 409], secrets=("secret",))
+def create_webhook(
+    db: WriteSession,
+    user: CurrentUser,
+    body: Annotated[WebhookCreate, Depends(_new_webhook)],
+    response: Response,
+    background: BackgroundTasks,
+) -> dict[str, Any]:
+    """Create a webhook.
+
+    It is sent what happens to the caller's own tasks or, with `project_id`, what happens in a project that the caller
+    manages. The `secret` is shown in this answer only. Deliveries follow Standard Webhooks: the receiver verifies
+    `webhook-signature` by the secret, answers 2xx, and drops a `webhook-id` that it has had.
+    """
+    made = webhook.create(db, user, body.model_dump())
+    response.headers["Location"] = f"/webhooks/{made['id']}"
+    response.headers["ETag"] = preconditions.entity_tag(made["id"], made["version"])
+    background.add_task(background_tasks.after_webhook_change)
+    return made
+
+
+@router.get("", response_model=list[WebhookRead], short=True)
+def list_webhooks(
+    db: ReadSession,
+    user: CurrentUser,
+    page: Annotated[Page, Query()],
+    request: Request,
+    response: Response,
+) -> list[AnyRow]:
+    """List the caller's webhooks, and those of projects that the caller manages, newest first."""
+    return link_next(request, response, webhook.list_webhooks(db, user, page))
+
+
+@router.get(
+    "/{webhook_id}",
+    response_model=WebhookRead,
+    errors=[404],
+    responses={304: {"description": "Not Modified"}},
+    short=True,
+)
+def read_webhook(
+    db: ReadSession,
+    user: CurrentUser,
+    webhook_id: WebhookId,
+    response: Response,
+    if_none_match: IfNoneMatch = None,
+) -> AnyRow | Response:
+    """Get a webhook, without its secret."""
+    found = webhook.get(db, user, webhook_id)
+    tag = response.headers["ETag"] = webhook.etag(found)
+    if preconditions.is_known(if_none_match, tag):
+        return Response(status_code=304, headers={"ETag": tag})
+    return found
+
+
+@router.patch("/{webhook_id}", response_model=WebhookRead, errors=[404, 412])
+def update_webhook(
+    db: WriteSession,
+    user: CurrentUser,
+    webhook_id: WebhookId,
+    body: Annotated[WebhookUpdate, Depends(_changed_webhook)],
+    response: Response,
+    background: BackgroundTasks,
+    if_match: IfMatch = None,
+) -> AnyRow:
+    """Change a webhook: only the fields that are sent.
+
+    Switched on again, it is sent what waits. What happened while it was off is kept: see replay.
+    """
+    changed = webhook.change(db, user, webhook_id, body.model_dump(exclude_unset=True), if_match)
+    response.headers["ETag"] = webhook.etag(changed)
+    background.add_task(background_tasks.after_webhook_change)
+    return changed
+
+
+@router.delete("/{webhook_id}", status_code=204, errors=[404, 412])
+def delete_webhook(
+    db: WriteSession, user: CurrentUser, webhook_id: WebhookId, if_match: IfMatch = None
+) -> Response:
+    """Delete a webhook, and what waits to be sent to it."""
+    webhook.remove(db, user, webhook_id, if_match)
+    return Response(status_code=204)
+
+
+@router.post("/{webhook_id}/ping", response_model=DeliveryRead, status_code=202, errors=[404, 409])
+def ping_webhook(
+    db: WriteSession, user: CurrentUser, webhook_id: WebhookId, background: BackgroundTasks
+) -> dict[str, Any]:
+    """Send a `webhook.ping`, to try the receiver out."""
+    background.add_task(background_tasks.after_webhook_change)
+    return webhook.ping(db, user, webhook_id)
+
+
+@router.post("/{webhook_id}/rotate", response_model=WebhookMade, errors=[404], secrets=("secret",))
+def rotate_webhook_secret(
+    db: WriteSession, user: CurrentUser, webhook_id: WebhookId, response: Response
+) -> dict[str, Any]:
+    """Give a webhook a new secret.
+
+    It is shown in this answer only. For 24 hours deliveries are signed by the old one too.
+    """
+    rotated = webhook.rotate(db, user, webhook_id)
+    response.headers["ETag"] = preconditions.entity_tag(rotated["id"], rotated["version"])
+    return rotated
+
+
+@router.post("/{webhook_id}/replay", response_model=Message, status_code=202, errors=[404, 410])
+def replay_webhook(
+    db: WriteSession,
+    user: CurrentUser,
+    webhook_id: WebhookId,
+    body: ReplayFrom,
+    background: BackgroundTasks,
+) -> dict[str, str]:
+    """Deliver again what happened behind an event.
+
+    Each event has the `webhook-id` that it had before, so that a receiver keeps what it missed only.
+    """
+    webhook.replay(db, user, webhook_id, body.after)
+    background.add_task(background_tasks.after_webhook_change)
+    return {"message": "The events are delivered again"}
+
+
+@router.get("/{webhook_id}/deliveries", response_model=list[DeliveryRead], errors=[404], short=True)
+def list_deliveries(
+    db: ReadSession,
+    user: CurrentUser,
+    webhook_id: WebhookId,
+    page: Annotated[Page, Query()],
+    request: Request,
+    response: Response,
+) -> list[dict[str, Any]]:
+    """List a webhook's deliveries, newest first: what became of each, and when it is tried again."""
+    return link_next(request, response, webhook.list_deliveries(db, user, webhook_id, page))
+
+
+@router.post(
+    "/{webhook_id}/deliveries/{delivery_id}/retry",
+    response_model=DeliveryRead,
+    status_code=202,
+    errors=[404, 409],
+)
+def retry_delivery(
+    db: WriteSession,
+    user: CurrentUser,
+    webhook_id: WebhookId,
+    delivery_id: DeliveryId,
+    background: BackgroundTasks,
+) -> dict[str, Any]:
+    """Deliver an event once more, now."""
+    background.add_task(background_tasks.after_webhook_change)
+    return webhook.retry(db, user, webhook_id, delivery_id)

@@ -1,0 +1,146 @@
+"""Webhooks and their deliveries."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import httpx
+from pydantic import AfterValidator, Field
+
+from schemas.common import Answer, Body, Id, Text, Time
+from schemas.events import EventPattern
+from webhook_models import DESCRIPTION_LENGTH, URL_LENGTH
+
+DeliveryState = Literal["waiting", "delivered", "failed"]
+DisabledReason = Literal["gone", "failing"]
+
+
+def check_url(url: str) -> str:
+    """The URL, if a webhook may have it as far as can be told without the network; raises ValueError."""
+    try:
+        parsed = httpx.URL(url)
+        port = parsed.port
+    except (httpx.InvalidURL, ValueError) as error:
+        raise ValueError("Input should be a URL such as https://example.com/hook") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ValueError("Input should be a URL that begins with http:// or https://")
+    if parsed.userinfo or "@" in url.partition("//")[2].partition("/")[0]:
+        raise ValueError("Input should be a URL without a name or password")
+    if "#" in url:
+        raise ValueError("Input should be a URL without a fragment")
+    if (port is not None and not 0 < port < 65536) or any(
+        letter.isspace() or not letter.isprintable() for letter in url
+    ):
+        raise ValueError("Input should be a URL such as https://example.com/hook")
+    return url
+
+
+WebhookUrl = Annotated[
+    Text,
+    Field(
+        min_length=1,
+        max_length=URL_LENGTH,
+        description="`http` or `https`, any port, at an address that is public",
+        examples=["https://example.com/hook"],
+    ),
+    AfterValidator(check_url),
+]
+Types = Annotated[
+    list[EventPattern],
+    Field(
+        min_length=1,
+        max_length=30,
+        description="Which events are sent: types, all of a kind such as `task.*`, or `*` for all",
+        examples=[["task.created", "task.status_changed"]],
+    ),
+]
+Description = Annotated[Text, Field(max_length=DESCRIPTION_LENGTH, examples=["Tells the chat what is done"])]
+
+
+class WebhookCreate(Body):
+    """A new webhook: for the caller's own tasks, or with `project_id` for a project's."""
+
+    url: WebhookUrl
+    types: Types
+    project_id: Annotated[Id | None, Field(description="A project that the caller manages")] = None
+    description: Description | None = None
+    enabled: bool = True
+
+
+class WebhookUpdate(Body):
+    """The fields to change; the others stay.
+
+    `null` clears `description` and leaves the others as they are. The read-only fields may be sent back with the
+    values they have.
+    """
+
+    url: WebhookUrl | None = None
+    types: Types | None = None
+    description: Description | None = None
+    enabled: bool | None = None
+    id: Annotated[int | None, Field(description="Read-only")] = None
+    user_id: Annotated[int | None, Field(description="Read-only")] = None
+    project_id: Annotated[int | None, Field(description="Read-only")] = None
+    disabled_reason: Annotated[DisabledReason | None, Field(description="Read-only")] = None
+    created_at: Annotated[Time | None, Field(description="Read-only")] = None
+    updated_at: Annotated[Time | None, Field(description="Read-only")] = None
+
+
+class WebhookRead(Answer):
+    """A webhook, without its secret."""
+
+    id: Annotated[int, Field(examples=[1])]
+    url: Annotated[str, Field(examples=["https://example.com/hook"])]
+    types: Annotated[list[EventPattern], Field(examples=[["task.created", "task.status_changed"]])]
+    project_id: Annotated[int | None, Field(description="The project that it is for", examples=[None])]
+    description: Annotated[str | None, Field(examples=["Tells the chat what is done"])]
+    enabled: bool
+    disabled_reason: Annotated[
+        DisabledReason | None,
+        Field(
+            description="Why the program switched it off: the receiver answered 410 (`gone`), or five days passed"
+            " without success (`failing`)",
+            examples=[None],
+        ),
+    ]
+    user_id: Annotated[int, Field(description="The account that made it", examples=[1])]
+    created_at: datetime
+    updated_at: datetime
+
+
+class WebhookMade(WebhookRead):
+    """A webhook with its secret, which is shown this once."""
+
+    secret: Annotated[
+        str | None,
+        Field(
+            description="The receiver verifies by it; `null` where a request is answered again",
+            examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"],
+        ),
+    ]
+
+
+class DeliveryRead(Answer):
+    """One event on its way to one webhook."""
+
+    id: Annotated[int, Field(examples=[1])]
+    event_id: Annotated[str, Field(description="The `id` of the event", examples=["evt_000000000000002a"])]
+    type: Annotated[EventPattern | Literal["webhook.ping"], Field(examples=["task.created"])]
+    state: Annotated[DeliveryState, Field(description="`failed` when it was tried ten times in vain")]
+    attempts: Annotated[int, Field(examples=[1])]
+    status_code: Annotated[
+        int | None, Field(description="Of the last answer, if there was one", examples=[200])
+    ]
+    error: Annotated[
+        str | None, Field(description="Why the last attempt failed", examples=["The receiver answered 500"])
+    ]
+    duration_ms: Annotated[int | None, Field(description="How long the last attempt took", examples=[35])]
+    next_attempt_at: datetime | None
+    created_at: datetime
+
+
+class ReplayFrom(Body):
+    """From where on events are delivered again."""
+
+    after: Annotated[
+        Text, Field(max_length=100, description="The `id` of an event", examples=["evt_000000000000002a"])
+    ]

@@ -1,0 +1,1 @@
+"""Events: the history as a feed that programs follow."""

@@ -1,0 +1,75 @@
+"""The public ids of events, opaque texts that sort by the order of the feed, and how far back the feed goes."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import bindparam, func, select
+from sqlalchemy.orm import Session
+
+from config import settings
+from errors import Gone, invalid_input
+from models import LARGEST_ID, task_history
+from storage.prepared import prepared
+
+PREFIX = "evt_"
+_SHAPE = re.compile(r"evt_([0-9a-f]{16})")
+_COLUMNS = (task_history.c.id, task_history.c.created_at)
+_ROW = prepared(select(*_COLUMNS).where(task_history.c.id == bindparam("row_id")))
+_NEXT = prepared(
+    select(*_COLUMNS).where(task_history.c.id >= bindparam("row_id")).order_by(task_history.c.id).limit(1)
+)
+_OLDEST = prepared(select(func.min(task_history.c.id)))
+_NEWEST = prepared(select(func.max(task_history.c.id)))
+
+
+def encode(row_id: int) -> str:
+    """The public id of a row of the history."""
+    return f"{PREFIX}{row_id:016x}"
+
+
+def decode(text: str) -> int | None:
+    """The row that a public id stands for; None for what is no id."""
+    found = _SHAPE.fullmatch(text)
+    number = int(found[1], 16) if found else 0
+    return number if 0 < number <= LARGEST_ID else None
+
+
+def position(db: Session, text: str, pointer: str = "?after") -> int:
+    """The row behind which to go on; raises InvalidInput for an unknown event, Gone for one that is not kept."""
+    row_id = decode(text)
+    row = None if row_id is None else db.execute(_ROW, {"row_id": row_id}).first()
+    if row is not None and row.created_at >= _oldest_time():
+        return int(row.id)
+    oldest = None if row_id is None else db.execute(_OLDEST).scalar()
+    if row is not None or (row_id is not None and oldest is not None and row_id < oldest):
+        raise Gone(
+            f"Events are kept for {settings.retention_events_days} days, and this one is older: begin again"
+            " without `after`",
+            code="events_expired",
+        )
+    raise invalid_input([{"pointer": pointer, "detail": "Not the `id` of an event"}])
+
+
+def _oldest_time() -> datetime:
+    return datetime.now(UTC) - timedelta(days=settings.retention_events_days)
+
+
+def before_oldest(db: Session) -> int:
+    """The number behind which the feed begins.
+
+    It is found by halving, because times grow with numbers, and no index is needed then.
+    """
+    kept_since = _oldest_time()
+    low, high = db.execute(_OLDEST).scalar(), db.execute(_NEWEST).scalar()
+    if low is None or high is None or db.execute(_ROW, {"row_id": low}).one().created_at >= kept_since:
+        return 0
+    # The row `low` is too old throughout, and the rows from `high` on are not.
+    high += 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        row = db.execute(_NEXT, {"row_id": middle}).first()
+        if row is None or row.created_at >= kept_since:
+            high = middle
+        else:
+            low = row.id
+    return int(low)

@@ -1,0 +1,151 @@
+"""Pages of the feed: what somebody may see of what happened, oldest first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.orm import Session
+
+from database import AnyRow
+from errors import Forbidden, NotFound
+from models import Caller, task_history
+from services.events import event, event_id, sight
+from services.events.watermark import watermark
+from storage.prepared import prepared
+
+# A page with `types` looks at so many events of each part; where it finds few, it goes on in the next.
+MOST_EXAMINED = 2000
+
+_ROWS = (
+    select(*event.COLUMNS)
+    .where(task_history.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(task_history.c.id)
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which events are asked for."""
+
+    types: Sequence[str] = ()
+    project_id: int | None = None
+    task_id: int | None = None
+    everybodys: bool = False
+    kinds: frozenset[str] | None = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Know the kinds that the types stand for."""
+        object.__setattr__(self, "kinds", event.kinds_of(self.types) if self.types else None)
+
+    def asks_for(self, row: AnyRow) -> bool:
+        """Whether an event that the caller sees is one of those asked for."""
+        return (
+            (self.kinds is None or row.kind in self.kinds)
+            and (self.task_id is None or row.task_id == self.task_id)
+            and (self.project_id is None or self.project_id in (row.project_id, row.previous_project_id))
+        )
+
+
+@dataclass(frozen=True)
+class EventPage:
+    """Rows of the history, and the number behind which the next page begins."""
+
+    rows: list[AnyRow]
+    position: int
+
+
+def begin(db: Session, after: str | None) -> int:
+    """The number behind which to begin; raises InvalidInput, Gone."""
+    return event_id.before_oldest(db) if after is None else event_id.position(db, after)
+
+
+def newest(db: Session) -> int:
+    """The number of the newest event that may be shown."""
+    return watermark.look(db)
+
+
+def check(db: Session, user: Caller, question: Question) -> None:
+    """Raise Forbidden or NotFound where the caller may not ask this."""
+    if question.everybodys and not user.is_admin:
+        raise Forbidden("Admin access required", code="admin_required")
+    if question.project_id is not None and not user.is_admin:
+        _of_own_project(db, user, question.project_id)
+
+
+def page(db: Session, user: Caller, question: Question, after: int, limit: int) -> EventPage:
+    """The next events that the caller sees, of those asked for; raises Forbidden, NotFound."""
+    if question.everybodys and not user.is_admin:
+        raise Forbidden("Admin access required", code="admin_required")
+    until = watermark.look(db)
+    if until <= after:
+        return EventPage([], after)
+    # One more than a page tells whether there is more.
+    examined = _examine(db, user, question, after, until, MOST_EXAMINED if question.kinds else limit)
+    kinds = question.kinds
+    ids = [row_id for row_id, kind in examined.found if kinds is None or kind in kinds]
+    position = examined.until
+    if len(ids) >= limit:
+        ids = ids[:limit]
+        position = ids[-1]
+    rows = list(db.execute(_ROWS, {"ids": ids})) if ids else []
+    return EventPage(rows, position)
+
+
+def _examine(
+    db: Session, user: Caller, question: Question, after: int, until: int, limit: int
+) -> sight.Examined:
+    project_id = question.project_id
+    sees_all = question.everybodys or (
+        user.is_admin and (project_id is not None or question.task_id is not None)
+    )
+    if project_id is not None:
+        parts = sight.of_project(project_id) if sees_all else _of_own_project(db, user, project_id)
+    elif sees_all:
+        parts = None
+    else:
+        parts = sight.of_account(db, user.id)
+    if question.task_id is not None:
+        return sight.examine_task(db, parts, question.task_id, after, until, limit)
+    if parts is None:
+        return sight.examine_everything(db, after, until, limit)
+    return sight.examine(db, parts, after, until, limit)
+
+
+def _of_own_project(db: Session, user: Caller, project_id: int) -> list[sight.Part]:
+    parts = [part for part in sight.memberships(db, user.id) if part.value == project_id]
+    if not parts:
+        raise NotFound("Project not found", code="project_not_found")
+    return parts
+
+
+# -- for streams ---------------------------------------------------------------------------------------
+
+# So many new events are handed out to streams at once.
+MOST_NEWS = 500
+
+_NEWS = prepared(
+    select(*event.COLUMNS, task_history.c.owner_id, task_history.c.previous_owner_id)
+    .where(task_history.c.id > bindparam("after"), task_history.c.id <= bindparam("until"))
+    .order_by(task_history.c.id)
+    .limit(MOST_NEWS)
+)
+
+
+def news(db: Session, after: int) -> tuple[list[AnyRow], int]:
+    """Everybody's next events, and the number up to which they are all."""
+    until = watermark.look(db)
+    if until <= after:
+        return [], after
+    rows = list(db.execute(_NEWS, {"after": after, "until": until}))
+    return rows, rows[-1].id if len(rows) == MOST_NEWS else until
+
+
+def keys_of(row: AnyRow) -> list[tuple[str, int]]:
+    """What streams that see the event have among their keys: see `stream_sight`."""
+    accounts = {row.owner_id, row.previous_owner_id} - {None}
+    projects = {row.project_id, row.previous_project_id} - {None}
+    return [
+        ("everything", 0),
+        *(("account", each) for each in accounts),
+        *(("project", each) for each in projects),
+    ]

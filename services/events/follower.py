@@ -1,0 +1,78 @@
+"""Noticing that there are new events, for all who wait for them in this process.
+
+One thread looks, only while somebody waits: at once when this process has committed something, and a few times a
+second for what other processes commit. It belongs to no event loop.
+"""
+
+import threading
+from collections.abc import Callable
+
+from database import database
+from errors import AppError
+from logging_config import logger
+from services.events.watermark import watermark
+
+# What other processes commit is noticed after so long at most.
+POLL_SECONDS = 0.25
+# More commits come together in that time.
+PAUSE_SECONDS = 0.01
+# While open transactions hold events back.
+UNDECIDED_SECONDS = 0.03
+
+
+class Follower:
+    """Calls everybody who listens when the feed has grown."""
+
+    def __init__(self) -> None:
+        self._listeners: set[Callable[[], object]] = set()
+        self._lock = threading.Lock()
+        self._awake = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def listen(self, listener: Callable[[], object]) -> None:
+        """Call the listener from now on, in the follower's thread, whenever there are new events."""
+        with self._lock:
+            self._listeners.add(listener)
+            database.after_commit = self.wake
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="events", daemon=True)
+                self._thread.start()
+
+    def leave(self, listener: Callable[[], object]) -> None:
+        """Call the listener no more; the thread ends after the last one has left."""
+        with self._lock:
+            self._listeners.discard(listener)
+            if not self._listeners:
+                self._awake.set()
+
+    def wake(self) -> None:
+        """Look soon, because something was committed here."""
+        if not self._awake.is_set():
+            self._awake.set()
+
+    def _serve(self) -> None:
+        told, wait = -1, 0.0
+        while True:
+            self._awake.wait(wait)
+            self._awake.clear()
+            with self._lock:
+                if not self._listeners:
+                    self._thread = None
+                    return
+                listeners = list(self._listeners)
+            wait = POLL_SECONDS
+            try:
+                decided = database.read(watermark.look)
+            except AppError as error:
+                logger.warning("The feed can't be followed just now: %s", error)
+                continue
+            if watermark.is_waiting:
+                wait = UNDECIDED_SECONDS
+            if decided > told or decided < told:
+                told = decided
+                for listener in listeners:
+                    listener()
+                threading.Event().wait(PAUSE_SECONDS)
+
+
+follower = Follower()

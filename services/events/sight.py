@@ -1,0 +1,175 @@
+"""Which events somebody may see, as reads by an index: each finds the numbers of a part of the feed, in order.
+
+A task's events are seen by the account that owns it, before or after the event; so are they by the members of the
+project that it is in. A member sees what happens from the event that made them one to the one that ends it: these
+two are in the history as well, and are all that has to be known of the past.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    bindparam,
+    literal_column,
+    select,
+    text,
+    tuple_,
+    union_all,
+)
+from sqlalchemy.orm import Session
+
+from database import database
+from models import LARGEST_ID, LEFT_OWNER, LEFT_PROJECT, task_history
+from storage.prepared import prepared
+
+_ID = task_history.c.id
+_COLUMNS = (_ID, task_history.c.kind)
+
+
+class Part(NamedTuple):
+    """A part of the feed: a column that has this value, and between which numbers."""
+
+    column: str
+    value: int
+    after: int = 0
+    until: int = LARGEST_ID
+
+
+class Examined(NamedTuple):
+    """The numbers and kinds that were looked at, in order, and the number up to which none is missing."""
+
+    found: list[tuple[int, str]]
+    until: int
+
+
+def _read(column: ColumnElement[Any], *conditions: Any) -> tuple[Select[Any], Select[Any]]:
+    """The statement for SQLite and the one for Postgres."""
+    value: BindParameter[int] = bindparam("value")
+    after: BindParameter[int] = bindparam("after")
+    usual = select(*_COLUMNS).where(bindparam("until") >= _ID, *conditions).limit(bindparam("limit"))
+    # With plain equality Postgres would walk the primary key, through everybody's events.
+    by_row = tuple_(column, _ID) > tuple_(value, after)
+    return (
+        prepared(usual.where(column == value, after < _ID).order_by(_ID)),
+        prepared(usual.where(by_row, column <= value).order_by(column, _ID)),
+    )
+
+
+_READS = {
+    "owner_id": _read(task_history.c.owner_id),
+    "previous_owner_id": _read(task_history.c.previous_owner_id, text(LEFT_OWNER)),
+    "project_id": _read(task_history.c.project_id, task_history.c.project_id.is_not(None)),
+    "previous_project_id": _read(task_history.c.previous_project_id, text(LEFT_PROJECT)),
+}
+
+_EVERYBODYS = prepared(
+    select(*_COLUMNS)
+    .where(bindparam("after") < _ID, bindparam("until") >= _ID)
+    .order_by(_ID)
+    .limit(bindparam("limit"))
+)
+_OF_TASK = prepared(
+    select(
+        *_COLUMNS,
+        *(task_history.c[name] for name in _READS),
+    )
+    .where(
+        task_history.c.task_id == bindparam("task_id"), bindparam("after") < _ID, bindparam("until") >= _ID
+    )
+    .order_by(_ID)
+    .limit(bindparam("limit"))
+)
+# When an account became a member of which project, and when it ceased to be one.
+_MEMBERSHIPS = prepared(
+    union_all(
+        *(
+            select(
+                _ID.label("id"),
+                literal_column(kind).label("kind"),
+                task_history.c.project_id.label("project_id"),
+            ).where(text(f"kind = {kind}"), column == bindparam("user_id"))
+            for kind, column in (
+                ("'member_added'", task_history.c.owner_id),
+                ("'member_removed'", task_history.c.previous_owner_id),
+            )
+        )
+    ).order_by("id")
+)
+
+
+def memberships(db: Session, user_id: int) -> list[Part]:
+    """What an account sees of the projects that it is or was a member of, as parts of the feed."""
+    began: dict[int, int] = {}
+    parts = []
+    for row_id, kind, project_id in db.execute(_MEMBERSHIPS, {"user_id": user_id}):
+        if kind == "member_added":
+            began.setdefault(project_id, row_id)
+        elif (since := began.pop(project_id, None)) is not None:
+            parts += _of_project(project_id, since, row_id)
+    for project_id, since in began.items():
+        parts += _of_project(project_id, since, LARGEST_ID)
+    return parts
+
+
+def _of_project(project_id: int, since: int, until: int) -> list[Part]:
+    return [
+        Part("project_id", project_id, since - 1, until),
+        Part("previous_project_id", project_id, since - 1, until),
+    ]
+
+
+def of_account(db: Session, user_id: int) -> list[Part]:
+    """All that an account sees."""
+    return [Part("owner_id", user_id), Part("previous_owner_id", user_id), *memberships(db, user_id)]
+
+
+def of_project(project_id: int) -> list[Part]:
+    """All events of a project."""
+    return _of_project(project_id, 1, LARGEST_ID)
+
+
+def examine(db: Session, parts: Iterable[Part], after: int, until: int, limit: int) -> Examined:
+    """Look at the next events of these parts, so many of each at most."""
+    found: dict[int, str] = {}
+    complete_until = until
+    for part in parts:
+        begin, end = max(after, part.after), min(until, part.until)
+        if begin >= end:
+            continue
+        rows = _rows(db, part, begin, end, limit)
+        found.update(rows)
+        if len(rows) == limit:
+            complete_until = min(complete_until, rows[-1][0])
+    return Examined(sorted(each for each in found.items() if each[0] <= complete_until), complete_until)
+
+
+def _rows(db: Session, part: Part, after: int, until: int, limit: int) -> list[tuple[int, str]]:
+    on_sqlite, on_postgres = _READS[part.column]
+    values = {"value": part.value, "after": after, "until": until, "limit": limit}
+    return [(row[0], row[1]) for row in db.execute(on_sqlite if database.is_sqlite else on_postgres, values)]
+
+
+def examine_everything(db: Session, after: int, until: int, limit: int) -> Examined:
+    """Look at the next events of everybody."""
+    rows = db.execute(_EVERYBODYS, {"after": after, "until": until, "limit": limit}).all()
+    return Examined([(row[0], row[1]) for row in rows], rows[-1][0] if len(rows) == limit else until)
+
+
+def examine_task(
+    db: Session, parts: list[Part] | None, task_id: int, after: int, until: int, limit: int
+) -> Examined:
+    """Look at the next events of a task, as far as they lie in one of the parts; None stands for everything."""
+    values = {"task_id": task_id, "after": after, "until": until, "limit": limit}
+    rows = db.execute(_OF_TASK, values).all()
+    seen = [
+        (row[0], row[1])
+        for row in rows
+        if parts is None
+        or any(
+            part.after < row[0] <= part.until and getattr(row, part.column) == part.value for part in parts
+        )
+    ]
+    return Examined(seen, rows[-1][0] if len(rows) == limit else until)

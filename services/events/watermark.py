@@ -1,0 +1,89 @@
+"""How far the feed may be read: up to where no open transaction can add an event any more.
+
+Numbers are given out before the commit. A reader that sees event 7 while the transaction of event 6 is still open
+would go on behind 7, and never show 6. On SQLite there is one writer, so that numbers are in the order of commits.
+On Postgres a look remembers the newest event and the next transaction to begin; when all transactions before that
+one have ended, everything up to that event is decided. An event must not be the first write of its transaction, and
+its sequence must not be cached, so that a transaction has its number before its event has one.
+
+A new process knows nothing until the transactions that were open at its start have ended. Until then it goes by what
+the delivery of webhooks has written down.
+"""
+
+import threading
+from collections import deque
+
+from sqlalchemy import BigInteger, Integer, String, bindparam, func, literal_column, select
+from sqlalchemy.orm import Session
+
+from database import database
+from models import task_history
+from storage.prepared import prepared
+from webhook_models import feed_positions
+
+# Events up to here are decided, as whoever delivers webhooks has written down.
+WEBHOOKS = "webhooks"
+MOST_CANDIDATES = 256
+
+_NEWEST = func.coalesce(func.max(task_history.c.id), 0)
+_ON_SQLITE = prepared(select(_NEWEST.label("newest")))
+_OLDEST_OPEN: str = "pg_snapshot_xmin(pg_current_snapshot())"
+_ON_POSTGRES = prepared(
+    select(
+        select(_NEWEST).scalar_subquery().label("newest"),
+        literal_column(f"{_OLDEST_OPEN}::text::bigint", BigInteger).label("oldest_open"),
+        # How far behind the next transaction the oldest open one is.
+        literal_column(f"age({_OLDEST_OPEN}::xid)", Integer).label("age"),
+        select(feed_positions.c.event_id)
+        .where(feed_positions.c.name == bindparam("name", WEBHOOKS, String))
+        .scalar_subquery()
+        .label("written"),
+    )
+)
+
+
+class Watermark:
+    """What one process knows of the database in use."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._url: object = None
+        self.decided = 0
+        # A newest event, and the transaction that was next to begin when it was seen.
+        self._candidates: deque[tuple[int, int]] = deque()
+
+    def look(self, db: Session) -> int:
+        """The number up to which every event is decided."""
+        if database.is_sqlite:
+            self.decided = int(db.execute(_ON_SQLITE).scalar_one())
+            return self.decided
+        row = db.execute(_ON_POSTGRES).one()
+        with self._lock:
+            if self._url is not database.url:
+                # Another database has other numbers.
+                self._url, self.decided = database.url, 0
+                self._candidates.clear()
+            self._learn(row.newest, row.oldest_open, row.oldest_open + row.age, row.written or 0)
+            return self.decided
+
+    def _learn(self, newest: int, oldest_open: int, next_to_begin: int, written: int) -> None:
+        candidates = self._candidates
+        decided = max(self.decided, written)
+        while candidates and oldest_open >= candidates[0][1]:
+            decided = max(decided, candidates.popleft()[0])
+        if oldest_open >= next_to_begin:
+            decided = max(decided, newest)
+            candidates.clear()
+        elif newest > decided and (not candidates or newest > candidates[-1][0]):
+            if len(candidates) == MOST_CANDIDATES:
+                candidates.pop()
+            candidates.append((newest, next_to_begin))
+        self.decided = decided
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there are events that open transactions hold back."""
+        return bool(self._candidates)
+
+
+watermark = Watermark()

@@ -1,0 +1,240 @@
+"""What senders read and write: claiming webhooks, taking their due deliveries, and writing what became of them.
+
+A webhook is claimed, not a delivery: a receiver that is down then holds up one sender, however much waits for it.
+Whoever dies with a claim leaves a webhook that is free again when the claim ends.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic_core import to_json
+from sqlalchemy import and_, bindparam, case, func, literal_column, or_, select, update
+from sqlalchemy.orm import Session
+
+from config import settings
+from database import AnyRow
+from models import task_history, users
+from services.accounts import account_mail
+from services.events import event, event_id
+from services.webhooks import secret as secrets
+from services.webhooks.sending import Letter, Result, next_attempt
+from services.webhooks.webhook import PING
+from storage.column_types import UtcDateTime
+from webhook_models import webhook_deliveries, webhooks
+
+# How many deliveries a sender takes at once from a receiver that is well.
+BATCH = 20
+# A receiver that takes longer is served beside the others.
+SLOW_SECONDS = 2.0
+# A receiver that was not reached is left alone for a second, then for two, and so on up to this.
+LONGEST_PAUSE = timedelta(seconds=60)
+# Without success for so long a webhook is switched off.
+PATIENCE = timedelta(days=5)
+MARGIN = timedelta(seconds=5)
+
+_NOW: Any = bindparam("now", type_=UtcDateTime())
+_TROUBLED = or_(webhooks.c.failures > literal_column("0"), webhooks.c.is_slow)
+_IS_ON = and_(webhooks.c.enabled, or_(webhooks.c.project_id.is_not(None), users.c.is_active))
+_IS_FREE = or_(webhooks.c.claimed_until.is_(None), webhooks.c.claimed_until <= _NOW)
+_CLAIMED_COLUMNS = tuple(
+    webhooks.c[name]
+    for name in (
+        *("id", "user_id", "url", "secret", "previous_secret", "previous_secret_until"),
+        *("claimed_until", "failing_since", "failures", "is_slow", "enabled"),
+    )
+)
+
+
+def _claim_statement(*, troubled: bool) -> Any:
+    due = (
+        select(webhooks.c.id)
+        .join_from(webhooks, users, users.c.id == webhooks.c.user_id)
+        .where(_IS_ON, webhooks.c.due_at <= _NOW, _IS_FREE, _TROUBLED if troubled else ~_TROUBLED)
+        .order_by(webhooks.c.due_at, webhooks.c.id)
+        .limit(bindparam("limit"))
+        .with_for_update(skip_locked=True, of=webhooks)
+        .cte("due")
+    )
+    return (
+        update(webhooks)
+        .where(webhooks.c.id.in_(select(due.c.id)))
+        .values(claimed_until=bindparam("until", type_=UtcDateTime()))
+        .returning(*_CLAIMED_COLUMNS)
+    )
+
+
+_CLAIM = {troubled: _claim_statement(troubled=troubled) for troubled in (False, True)}
+# A webhook that is claimed is due again when the claim ends, if whoever has it died.
+_FREE_AT = case(
+    (webhooks.c.claimed_until > webhooks.c.due_at, webhooks.c.claimed_until), else_=webhooks.c.due_at
+)
+_NEXT_DUE = (
+    select(_TROUBLED.label("is_troubled"), func.min(_FREE_AT, type_=UtcDateTime()).label("free_at"))
+    .join_from(webhooks, users, users.c.id == webhooks.c.user_id)
+    .where(_IS_ON, webhooks.c.due_at.is_not(None))
+    .group_by(_TROUBLED)
+)
+_DUE = (
+    select(
+        func.min(webhooks.c.due_at),
+        # A claim that ends may leave something due as well.
+        func.min(webhooks.c.claimed_until),
+    )
+    .join_from(webhooks, users, users.c.id == webhooks.c.user_id)
+    .where(_IS_ON, webhooks.c.due_at.is_not(None))
+)
+_DUE = (
+    select(*(webhook_deliveries.c[name] for name in ("id", "event_id", "type", "attempts", "created_at")))
+    .where(
+        webhook_deliveries.c.webhook_id == bindparam("webhook_id"),
+        webhook_deliveries.c.next_attempt_at <= _NOW,
+    )
+    .order_by(webhook_deliveries.c.next_attempt_at, webhook_deliveries.c.id)
+    .limit(bindparam("limit"))
+)
+_EVENTS = select(*event.COLUMNS).where(task_history.c.id.in_(bindparam("ids", expanding=True)))
+_LOCK = select(*_CLAIMED_COLUMNS).where(webhooks.c.id == bindparam("webhook_id")).with_for_update()
+_WRITE_RESULT = (
+    update(webhook_deliveries)
+    .where(webhook_deliveries.c.id == bindparam("delivery_id"))
+    .values(
+        state=bindparam("new_state"),
+        attempts=bindparam("tried"),
+        status_code=bindparam("answered"),
+        error=bindparam("said"),
+        duration_ms=bindparam("took"),
+        next_attempt_at=bindparam("due_next", type_=UtcDateTime()),
+    )
+)
+_FIRST_DUE = select(func.min(webhook_deliveries.c.next_attempt_at)).where(
+    webhook_deliveries.c.webhook_id == bindparam("webhook_id")
+)
+_UPDATE = update(webhooks).where(webhooks.c.id == bindparam("of_webhook"))
+_OWNER = select(users.c.email).where(users.c.id == bindparam("user_id"))
+
+
+def next_due(db: Session) -> dict[bool, float]:
+    """In how many seconds a sender is needed, for receivers that are in trouble and for the others."""
+    now = datetime.now(UTC)
+    return {
+        bool(row.is_troubled): max(0.0, (row.free_at - now).total_seconds()) for row in db.execute(_NEXT_DUE)
+    }
+
+
+def lease() -> timedelta:
+    """How long a claim lasts: as long as one attempt may take, and a little."""
+    return timedelta(seconds=settings.webhook_timeout_seconds) + MARGIN
+
+
+def claim(db: Session, *, steady: int, troubled: int) -> list[AnyRow]:
+    """Webhooks that are due and then ours for a while: so many that are well, and so many that are not."""
+    now = datetime.now(UTC)
+    claimed: list[AnyRow] = []
+    for is_troubled, limit in ((False, steady), (True, troubled)):
+        if limit > 0:
+            values = {"now": now, "until": now + lease(), "limit": limit}
+            claimed += db.execute(_CLAIM[is_troubled], values).all()
+    return claimed
+
+
+def take(db: Session, webhook: AnyRow) -> list[Letter]:
+    """The next letters for a webhook that was claimed; without content or secrets where they can't be had."""
+    now = datetime.now(UTC)
+    limit = 1 if webhook.failures or webhook.is_slow else BATCH
+    rows = db.execute(_DUE, {"webhook_id": webhook.id, "now": now, "limit": limit}).all()
+    ids = [row.event_id for row in rows if row.event_id is not None]
+    events = {row.id: row for row in db.execute(_EVENTS, {"ids": ids})} if ids else {}
+    return [_letter(webhook, row, events.get(row.event_id), now) for row in rows]
+
+
+def message_id(webhook_id: int, delivery: AnyRow) -> str:
+    """What tells a receiver that it has an event already: the same at every attempt, and when it is replayed."""
+    if delivery.event_id is None:
+        return f"msg_{webhook_id}_ping_{delivery.id}"
+    return f"msg_{webhook_id}_{event_id.encode(delivery.event_id)}"
+
+
+def _letter(webhook: AnyRow, delivery: AnyRow, row: AnyRow | None, now: datetime) -> Letter:
+    if delivery.type == PING:
+        told: dict[str, Any] | None = {
+            "id": f"ping_{delivery.id}",
+            "type": PING,
+            "timestamp": delivery.created_at,
+            "data": {"webhook_id": webhook.id},
+        }
+    else:
+        told = None if row is None else event.event_of(row)
+    return Letter(
+        delivery.id,
+        delivery.attempts,
+        webhook.url,
+        _signing_secrets(webhook, now),
+        message_id(webhook.id, delivery),
+        b"" if told is None else to_json(told),
+    )
+
+
+def _signing_secrets(webhook: AnyRow, now: datetime) -> list[str]:
+    stored = [webhook.secret]
+    if webhook.previous_secret is not None and webhook.previous_secret_until > now:
+        stored.append(webhook.previous_secret)
+    try:
+        return [secrets.decrypt(each) for each in stored]
+    except secrets.SecretUnreadableError:
+        return []
+
+
+def settle(db: Session, claimed: AnyRow, results: Sequence[tuple[Letter, Result]]) -> None:
+    """Write what became of the letters, and give the webhook back."""
+    webhook_id = claimed.id
+    # Locked in a statement of its own: what was added while we waited for the lock is seen by the next one.
+    webhook = db.execute(_LOCK, {"webhook_id": webhook_id}).first()
+    if webhook is None:
+        return
+    now = datetime.now(UTC)
+    for letter, result in results:
+        db.execute(_WRITE_RESULT, _outcome(letter, result, now))
+    health = _health(webhook, [result for _, result in results], now)
+    due_at = db.execute(_FIRST_DUE, {"webhook_id": webhook_id}).scalar()
+    if due_at is not None and health["failures"]:
+        pause = min(LONGEST_PAUSE, timedelta(seconds=2 ** min(health["failures"] - 1, 10)))
+        due_at = max(due_at, now + pause)
+    if webhook.enabled and "disabled_reason" in health:
+        email = db.execute(_OWNER, {"user_id": webhook.user_id}).scalar_one()
+        account_mail.put(db, "webhook_disabled", webhook.user_id, email)
+        health |= {"version": webhooks.c.version + 1, "updated_at": now}
+    changes = {**health, "due_at": due_at}
+    if webhook.claimed_until == claimed.claimed_until:
+        changes["claimed_until"] = None
+    db.execute(_UPDATE.values(changes), {"of_webhook": webhook_id})
+
+
+def _outcome(letter: Letter, result: Result, now: datetime) -> dict[str, Any]:
+    tried = letter.attempts + 1
+    due_next = None if result.is_delivered else next_attempt(tried, result, now)
+    state = "delivered" if result.is_delivered else "waiting" if due_next else "failed"
+    return {
+        "delivery_id": letter.delivery_id,
+        "new_state": state,
+        "tried": tried,
+        "answered": result.status_code,
+        "said": result.error,
+        "took": round(result.seconds * 1000),
+        "due_next": due_next,
+    }
+
+
+def _health(webhook: AnyRow, results: Sequence[Result], now: datetime) -> dict[str, Any]:
+    """How the receiver fares now, and whether the webhook is to be switched off."""
+    failing_since, failures, is_slow = webhook.failing_since, webhook.failures, webhook.is_slow
+    for result in results:
+        failing_since = None if result.is_delivered else failing_since or now
+        failures = failures + 1 if result.is_unreachable else 0
+        is_slow = result.seconds > SLOW_SECONDS
+    health: dict[str, Any] = {"failing_since": failing_since, "failures": failures, "is_slow": is_slow}
+    if any(result.status_code == 410 for result in results):
+        health |= {"enabled": False, "disabled_reason": "gone"}
+    elif failing_since is not None and now - failing_since >= PATIENCE:
+        health |= {"enabled": False, "disabled_reason": "failing"}
+    return health

@@ -1,0 +1,198 @@
+"""Delivering to webhooks: one thread sees to what is due, others wait for the receivers.
+
+The life of a delivery:
+
+1. A change writes its row of the history. It knows nothing of webhooks, and costs nothing more.
+2. `dispatch` follows the feed, and writes a row for each event and each webhook that wants it.
+3. `Courier` claims webhooks that are due, and hands each to a sender.
+4. The sender sends the webhook's letters one after the other, over connections of its own.
+5. What became of them is written with the time of the next attempt, and the webhook is free again.
+
+Receivers that were slow or could not be reached have senders of their own. However many they are, the others are
+served by senders that none of them holds up.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from config import settings
+from database import AnyRow, database
+from logging_config import logger
+from services.delivery.worker import Worker
+from services.events.follower import follower
+from services.webhooks import claims, dispatch, sending
+from services.webhooks.sending import Letter, Result
+
+# Threads that wait for receivers: they start when they are needed, and cost nothing while they wait.
+MOST_STEADY = 64
+MOST_TROUBLED = 32
+IDLE_SECONDS = 10.0
+# Senders that use the database at the same moment, so that they take few of its connections.
+DATABASE_TURNS = 2
+# How often, at most, a change looks whether there are webhooks.
+LOOK_SECONDS = 5.0
+# How long a process that ends waits for receivers.
+STOP_SECONDS = 3.0
+
+
+class Lane:
+    """Threads that take work in its order; started when there is work and no idle thread, ended when they idle."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self._name, self._size = name, size
+        self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._threads = 0
+        # Pieces of work that wait or are being done.
+        self._open = 0
+
+    def free(self) -> int:
+        """How many more pieces of work would be begun at once."""
+        return self._size - self._open
+
+    @property
+    def is_idle(self) -> bool:
+        return self._open == 0
+
+    def put(self, work: Callable[[], None]) -> None:
+        """Have the work done."""
+        with self._lock:
+            self._open += 1
+            starts = self._threads < min(self._open, self._size)
+            self._threads += starts
+        self._work.put(work)
+        if starts:
+            threading.Thread(target=self._serve, name=self._name, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                work = self._work.get(timeout=IDLE_SECONDS)
+            except queue.Empty:
+                with self._lock:
+                    if self._work.empty():
+                        self._threads -= 1
+                        return
+                continue
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001  # the claim ends by itself, and somebody tries again
+                logger.warning("A webhook could not be served and is tried again later: %s", error)
+            finally:
+                with self._lock:
+                    self._open -= 1
+
+
+class Courier:
+    """Hands what is due to senders."""
+
+    def __init__(self, wake: Callable[[], object]) -> None:
+        self._wake = wake
+        self._steady = Lane("webhooks", MOST_STEADY)
+        self._troubled = Lane("webhooks-in-trouble", MOST_TROUBLED)
+        self._turns = threading.BoundedSemaphore(DATABASE_TURNS)
+        self.ending = threading.Event()
+
+    def deliver(self) -> float | None:
+        """Hand out all that is due; in how many seconds there is more, if that is known."""
+        while not self.ending.is_set():
+            free = {False: self._steady.free(), True: self._troubled.free()}
+            due = database.read(claims.next_due)
+            # What no sender is free for waits until one is, who then wakes us.
+            waits = [seconds for is_troubled, seconds in due.items() if free[is_troubled] > 0]
+            if not waits or min(waits) > 0:
+                return min(waits, default=None)
+            claimed = database.write(
+                lambda db, free=free: claims.claim(db, steady=free[False], troubled=free[True])  # type: ignore[misc]
+            )
+            for webhook in claimed:
+                lane = self._troubled if webhook.failures or webhook.is_slow else self._steady
+                lane.put(lambda webhook=webhook: self._serve(webhook))  # type: ignore[misc]
+            if not claimed:
+                return None
+        return None
+
+    def _serve(self, webhook: AnyRow) -> None:
+        """Send the letters of a webhook and write down what became of them."""
+        letters: list[Letter] = []
+        if not self.ending.is_set():
+            with self._turns:
+                letters = database.read(lambda db: claims.take(db, webhook))
+        results: list[tuple[Letter, Result]] = []
+        seconds = 0.0
+        for letter in letters:
+            result = sending.send(letter)
+            results.append((letter, result))
+            seconds += result.seconds
+            # The next one must end before the claim does. After one that got no answer others come first.
+            if result.is_unreachable or seconds > claims.SLOW_SECONDS or self.ending.is_set():
+                break
+        with self._turns:
+            database.write(lambda db: claims.settle(db, webhook, results))
+        self._wake()
+
+    def stop(self, patience: float) -> None:
+        """Hand out nothing more, and wait for the senders."""
+        self.ending.set()
+        end = time.monotonic() + patience
+        while time.monotonic() < end and not (self._steady.is_idle and self._troubled.is_idle):
+            time.sleep(0.01)
+        sending.connections.close()
+
+
+class Deliveries:
+    """The delivery of webhooks in this process; it belongs to no event loop."""
+
+    def __init__(self) -> None:
+        self._worker = Worker("webhook-deliveries", self._work)
+        self._courier = Courier(self._worker.wake)
+        self._resides = self._listens = False
+        self._looked_at = -LOOK_SECONDS
+
+    def start(self) -> None:
+        """Deliver from now on, beginning with what an earlier process left."""
+        self._courier.ending.clear()
+        self._resides = True
+        self._worker.reside(settings.delivery_poll_seconds)
+
+    def wake(self) -> None:
+        """Look at once: a webhook was changed, or is to be sent something."""
+        if self._resides:
+            self._worker.wake()
+        else:
+            self.start()
+
+    def notice(self) -> None:
+        """Something was changed here: without a lifespan nobody else finds out whether there are webhooks."""
+        if not self._resides and time.monotonic() - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = time.monotonic()
+            self._worker.wake()
+
+    def begin_to_stop(self) -> None:
+        """Begin no more deliveries; it only says so."""
+        self._courier.ending.set()
+
+    def stop(self) -> None:
+        """Finish what is being sent; the rest is left for the next process."""
+        follower.leave(self._worker.wake)
+        self._courier.stop(STOP_SECONDS)
+        self._worker.stop()
+        self._resides = self._listens = False
+        self._looked_at = -LOOK_SECONDS
+        self._courier.ending.clear()
+
+    def _work(self, _user_ids: set[int]) -> float | None:
+        is_needed = dispatch.dispatch()
+        if is_needed and not self._resides:
+            self.start()
+        if is_needed and not self._listens:
+            follower.listen(self._worker.wake)
+        elif self._listens and not is_needed:
+            follower.leave(self._worker.wake)
+        self._listens = is_needed
+        return self._courier.deliver() if is_needed else None
+
+
+deliveries = Deliveries()

@@ -1,0 +1,217 @@
+"""Following the feed for webhooks: which event goes to which of them.
+
+The rows of deliveries and the place in the feed are written in one transaction, so that no event is left out and
+none is written twice, whatever process dies. Changes of tasks know nothing of it, and cost nothing more.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import and_, bindparam, func, literal, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from database import AnyRow, database
+from models import task_history
+from services.events import event, sight
+from services.events.watermark import WEBHOOKS, watermark
+from storage.column_types import UtcDateTime
+from webhook_models import feed_positions, webhook_deliveries, webhooks
+
+BATCH = 500
+# Without a webhook the place in the feed is written once in so many events.
+STRIDE = 1000
+
+_PEOPLE = ("owner_id", "previous_owner_id")
+_PROJECTS = ("project_id", "previous_project_id")
+_IS_NEEDED = select(
+    select(literal(1)).where(webhooks.c.enabled).exists().label("enabled"),
+    select(literal(1)).where(webhooks.c.replay_until.is_not(None)).exists().label("replays"),
+    select(func.max(feed_positions.c.event_id))
+    .where(feed_positions.c.name == WEBHOOKS)
+    .scalar_subquery()
+    .label("position"),
+)
+_POSITION = (
+    select(feed_positions.c.event_id)
+    .where(feed_positions.c.name == WEBHOOKS)
+    .with_for_update(skip_locked=True)
+)
+_MOVE = (
+    update(feed_positions).where(feed_positions.c.name == WEBHOOKS).values(event_id=bindparam("new_position"))
+)
+_NEXT = (
+    select(task_history.c.id, task_history.c.kind, *(task_history.c[name] for name in (*_PEOPLE, *_PROJECTS)))
+    .where(task_history.c.id > bindparam("after"), task_history.c.id <= bindparam("until"))
+    .order_by(task_history.c.id)
+    .limit(BATCH)
+)
+_CONCERNED = select(
+    *(webhooks.c[name] for name in ("id", "user_id", "project_id", "types", "starts_after"))
+).where(
+    webhooks.c.enabled,
+    or_(
+        and_(webhooks.c.project_id.is_(None), webhooks.c.user_id.in_(bindparam("people", expanding=True))),
+        webhooks.c.project_id.in_(bindparam("projects", expanding=True)),
+    ),
+)
+_NOW: Any = bindparam("now", type_=UtcDateTime())
+_MAKE_DUE = (
+    update(webhooks)
+    .where(
+        webhooks.c.id.in_(bindparam("ids", expanding=True)),
+        or_(
+            webhooks.c.due_at.is_(None),
+            # A receiver that was not reached is left alone until its pause is over.
+            and_(webhooks.c.failures == 0, webhooks.c.due_at > _NOW),
+        ),
+    )
+    .values(due_at=_NOW)
+)
+_REPLAYING = (
+    select(
+        *(
+            webhooks.c[name]
+            for name in ("id", "user_id", "project_id", "types", "replay_after", "replay_until")
+        )
+    )
+    .where(webhooks.c.replay_until.is_not(None))
+    .order_by(webhooks.c.id)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+_REPLAYED = (
+    update(webhooks)
+    .where(webhooks.c.id == bindparam("of_webhook"))
+    .values(replay_after=bindparam("new_after"), replay_until=bindparam("new_until"))
+)
+
+
+def _insert() -> Any:
+    """The INSERT of the database in use: both know what to do about rows that are there, each in its own words."""
+    return (sqlite.insert if database.is_sqlite else postgresql.insert)(webhook_deliveries)
+
+
+def dispatch() -> bool:
+    """Write a delivery for each event that is new and each webhook that wants it; whether there is any webhook on."""
+    until = database.read(watermark.look)
+    # Looked for after that: a webhook that is not there yet is told of no event up to here.
+    row = database.read(lambda db: db.execute(_IS_NEEDED).one())
+    if row.enabled:
+        while database.write(lambda db: _step(db, until)):
+            pass
+    elif until - (row.position or 0) >= STRIDE:
+        # Nobody wants them: only how far events are decided is worth writing down.
+        database.write(lambda db: _skip(db, until))
+    while row.replays and database.write(_replay):
+        pass
+    return bool(row.enabled)
+
+
+def _position(db: Session) -> int | None:
+    """Where the last one stopped, locked; None while another process is at it."""
+    found = db.execute(_POSITION).scalar()
+    if found is None:
+        make = (sqlite.insert if database.is_sqlite else postgresql.insert)(feed_positions)
+        db.execute(make.on_conflict_do_nothing(), {"name": WEBHOOKS, "event_id": 0})
+        found = db.execute(_POSITION).scalar()
+    return found
+
+
+def _skip(db: Session, until: int) -> None:
+    position = _position(db)
+    if position is not None and position < until:
+        db.execute(_MOVE, {"new_position": until})
+
+
+def _step(db: Session, until: int) -> bool:
+    """Take the next events; whether there are more."""
+    position = _position(db)
+    if position is None or position >= until:
+        return False
+    rows: Sequence[AnyRow] = db.execute(_NEXT, {"after": position, "until": until}).all()
+    is_last = len(rows) < BATCH
+    wanted = {"people": _values(rows, _PEOPLE), "projects": _values(rows, _PROJECTS)}
+    deliveries = [
+        (webhook.id, row)
+        for webhook in db.execute(_CONCERNED, wanted)
+        for row in rows
+        if _wants(webhook, row)
+    ]
+    deliveries.sort(key=lambda each: (each[1].id, each[0]))
+    if deliveries:
+        now = datetime.now(UTC)
+        db.execute(_insert().on_conflict_do_nothing(), [_delivery(*each, now) for each in deliveries])
+        db.execute(_MAKE_DUE, {"ids": sorted({webhook_id for webhook_id, _ in deliveries}), "now": now})
+    db.execute(_MOVE, {"new_position": until if is_last else rows[-1].id})
+    return not is_last
+
+
+def _values(rows: Iterable[AnyRow], names: Iterable[str]) -> list[int]:
+    names = tuple(names)
+    return sorted({value for row in rows for name in names if (value := getattr(row, name)) is not None})
+
+
+def _wants(webhook: AnyRow, row: AnyRow) -> bool:
+    names, value = (
+        (_PEOPLE, webhook.user_id) if webhook.project_id is None else (_PROJECTS, webhook.project_id)
+    )
+    return (
+        row.id > webhook.starts_after
+        and row.kind in event.kinds_of(webhook.types)
+        and any(getattr(row, name) == value for name in names)
+    )
+
+
+def _delivery(webhook_id: int, row: AnyRow, now: datetime) -> dict[str, Any]:
+    return {
+        "webhook_id": webhook_id,
+        "event_id": row.id,
+        "type": event.type_of(row.kind),
+        "state": "waiting",
+        "attempts": 0,
+        "next_attempt_at": now,
+        "created_at": now,
+    }
+
+
+def _replay(db: Session) -> bool:
+    """Write the next deliveries of a webhook that is to be replayed; whether there are more."""
+    webhook = db.execute(_REPLAYING).first()
+    if webhook is None:
+        return False
+    names, value = (
+        (_PEOPLE, webhook.user_id) if webhook.project_id is None else (_PROJECTS, webhook.project_id)
+    )
+    parts = [sight.Part(name, value) for name in names]
+    examined = sight.examine(db, parts, webhook.replay_after, webhook.replay_until, BATCH)
+    kinds, now = event.kinds_of(webhook.types), datetime.now(UTC)
+    rows = [
+        {
+            "webhook_id": webhook.id,
+            "event_id": row_id,
+            "type": event.type_of(kind),
+            "state": "waiting",
+            "attempts": 0,
+            "next_attempt_at": now,
+            "created_at": now,
+        }
+        for row_id, kind in examined.found
+        if kind in kinds
+    ]
+    if rows:
+        again = {"state": "waiting", "attempts": 0, "next_attempt_at": now}
+        statement = _insert().on_conflict_do_update(index_elements=["webhook_id", "event_id"], set_=again)
+        db.execute(statement, rows)
+        db.execute(_MAKE_DUE, {"ids": [webhook.id], "now": now})
+    is_done = examined.until >= webhook.replay_until
+    db.execute(
+        _REPLAYED,
+        {
+            "of_webhook": webhook.id,
+            "new_after": None if is_done else examined.until,
+            "new_until": None if is_done else webhook.replay_until,
+        },
+    )
+    return True

@@ -1,0 +1,73 @@
+"""The secrets that webhooks are signed with: made here, shown once, and kept encrypted.
+
+The key is derived from `SECRET_KEY`, which is not in the database: a stolen copy of it tells no secret.
+"""
+
+import base64
+import secrets
+from functools import lru_cache
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from config import settings
+
+PREFIX = "whsec_"
+SECRET_BYTES = 32
+# Tells this use of the key from others.
+_PURPOSE = b"task platform: secrets of webhooks"
+
+
+class SecretUnreadableError(Exception):
+    """The secret was encrypted by a key that is not set any more."""
+
+
+def make() -> str:
+    """A new secret, as a receiver is given it."""
+    return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+
+
+@lru_cache(maxsize=8)
+def _cipher(key: str) -> Fernet:
+    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=_PURPOSE).derive(key.encode())
+    return Fernet(base64.urlsafe_b64encode(derived))
+
+
+def _ciphers() -> MultiFernet:
+    """The cipher of the current key, by which secrets are encrypted, and of the one before, which still decrypts."""
+    ciphers = [_cipher(settings.signing_key())]
+    if settings.secret_key_previous is not None:
+        ciphers.append(_cipher(settings.secret_key_previous.get_secret_value()))
+    return MultiFernet(ciphers)
+
+
+def encrypt(secret: str) -> str:
+    """The secret as it is stored."""
+    return _ciphers().encrypt(secret.encode()).decode()
+
+
+@lru_cache(maxsize=1024)
+def _decrypted(stored: str, _keys: tuple[str, ...]) -> str:
+    try:
+        return _ciphers().decrypt(stored.encode()).decode()
+    except InvalidToken:
+        raise SecretUnreadableError(
+            "The secret can't be read, because SECRET_KEY was changed: rotate the secret"
+        ) from None
+
+
+def decrypt(stored: str) -> str:
+    """The secret; raises SecretUnreadableError."""
+    previous = settings.secret_key_previous
+    keys = (settings.signing_key(), previous.get_secret_value() if previous else "")
+    return _decrypted(stored, keys)
+
+
+def is_of_current_key(stored: str) -> bool:
+    """Whether the secret needs no key but the current one."""
+    try:
+        _cipher(settings.signing_key()).decrypt(stored.encode())
+    except InvalidToken:
+        return False
+    return True

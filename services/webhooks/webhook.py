@@ -1,0 +1,213 @@
+"""Webhooks as their owners see them: making, changing and looking at them, and asking for deliveries."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from database import AnyRow
+from errors import Conflict, NotFound, invalid_input
+from models import Caller, task_history, users
+from schemas.common import Page
+from schemas.webhooks import DeliveryRead, WebhookRead
+from services import preconditions
+from services.events import event_id
+from services.paging import PageOf, keyset_by_id
+from services.webhooks import secret as secrets
+from storage.column_types import UtcDateTime
+from webhook_models import webhook_deliveries, webhooks
+
+MOST_WEBHOOKS = 20
+# After a rotation receivers have this long to learn the new secret.
+OVERLAP = timedelta(hours=24)
+PING = "webhook.ping"
+READ_ONLY_FIELDS = ("id", "user_id", "project_id", "disabled_reason", "created_at", "updated_at")
+
+_COLUMNS = (*(webhooks.c[name] for name in WebhookRead.model_fields), webhooks.c.version)
+_ONE = select(*_COLUMNS).where(
+    webhooks.c.id == bindparam("webhook_id"),
+    webhooks.c.user_id == bindparam("user_id"),
+    webhooks.c.project_id.is_(None),
+)
+_OWN = (
+    select(*_COLUMNS)
+    .where(webhooks.c.user_id == bindparam("user_id"), webhooks.c.project_id.is_(None))
+    .order_by(webhooks.c.id.desc())
+)
+_LOCK_ACCOUNT = select(users.c.id).where(users.c.id == bindparam("user_id")).with_for_update()
+_COUNT = select(func.count()).where(webhooks.c.user_id == bindparam("user_id"))
+_NEWEST_EVENT = select(func.coalesce(func.max(task_history.c.id), 0))
+_UPDATE = update(webhooks).where(webhooks.c.id == bindparam("of_webhook"))
+_DELETE = delete(webhooks).where(webhooks.c.id == bindparam("of_webhook"))
+_SECRET = select(webhooks.c.secret).where(webhooks.c.id == bindparam("webhook_id"))
+_DELIVERY_COLUMNS = tuple(webhook_deliveries.c[name] for name in DeliveryRead.model_fields)
+_DELIVERIES = select(*_DELIVERY_COLUMNS).where(webhook_deliveries.c.webhook_id == bindparam("webhook_id"))
+_ADD_DELIVERY = insert(webhook_deliveries).returning(*_DELIVERY_COLUMNS)
+_NOW: Any = bindparam("now", type_=UtcDateTime())
+_RETRY = (
+    update(webhook_deliveries)
+    .where(
+        webhook_deliveries.c.webhook_id == bindparam("of_webhook"),
+        webhook_deliveries.c.id == bindparam("of_delivery"),
+    )
+    .values(state="waiting", attempts=0, next_attempt_at=_NOW)
+    .returning(*_DELIVERY_COLUMNS)
+)
+_MAKE_DUE = update(webhooks).where(webhooks.c.id == bindparam("of_webhook")).values(due_at=_NOW)
+
+
+def etag(webhook: AnyRow) -> str:
+    """The entity tag of a webhook as it is now."""
+    return preconditions.entity_tag(webhook.id, webhook.version)
+
+
+def create(db: Session, user: Caller, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Make a webhook, whose secret nobody can be shown again; raises Conflict."""
+    # Two requests at once would both find a place free.
+    db.execute(_LOCK_ACCOUNT, {"user_id": user.id})
+    if db.execute(_COUNT, {"user_id": user.id}).scalar_one() >= MOST_WEBHOOKS:
+        raise Conflict(
+            f"An account can have {MOST_WEBHOOKS} webhooks: delete one first", code="too_many_webhooks"
+        )
+    secret, now = secrets.make(), datetime.now(UTC)
+    row = db.execute(
+        insert(webhooks).returning(*_COLUMNS),
+        {
+            **values,
+            "user_id": user.id,
+            "secret": secrets.encrypt(secret),
+            "version": 1,
+            "created_at": now,
+            "updated_at": now,
+            "starts_after": db.execute(_NEWEST_EVENT).scalar_one(),
+            "failures": 0,
+            "is_slow": False,
+        },
+    ).one()
+    return {**row._asdict(), "secret": secret}
+
+
+def list_webhooks(db: Session, user: Caller, page: Page) -> PageOf[AnyRow]:
+    """A page of the caller's webhooks, newest first."""
+    return keyset_by_id(db, _OWN, webhooks.c.id, page, {"user_id": user.id})
+
+
+def get(db: Session, user: Caller, webhook_id: int, *, locked: bool = False) -> AnyRow:
+    """A webhook that the caller looks after; raises NotFound."""
+    statement = _ONE.with_for_update() if locked else _ONE
+    row = db.execute(statement, {"webhook_id": webhook_id, "user_id": user.id}).first()
+    if row is None:
+        raise NotFound("Webhook not found", code="webhook_not_found")
+    return row
+
+
+def change(
+    db: Session, user: Caller, webhook_id: int, values: Mapping[str, Any], if_match: str | None
+) -> AnyRow:
+    """Change the given fields of a webhook; raises NotFound, PreconditionFailed, InvalidInput.
+
+    None clears `description` and leaves the others as they are. Switching it on again forgets why it was off.
+    """
+    before = get(db, user, webhook_id, locked=True)
+    preconditions.require(if_match, etag(before))
+    differing = {name: value for name, value in values.items() if value != getattr(before, name)}
+    if refused := [name for name in differing if name in READ_ONLY_FIELDS]:
+        detail = "Read-only: leave it out, or send the value it has"
+        raise invalid_input([{"pointer": f"#/{name}", "detail": detail} for name in refused])
+    changes = {name: value for name, value in differing.items() if value is not None or name == "description"}
+    if not changes:
+        return before
+    now = datetime.now(UTC)
+    if "url" in changes or changes.get("enabled"):
+        # How the receiver fared before says nothing of it now.
+        changes |= {"failing_since": None, "failures": 0, "is_slow": False}
+    if changes.get("enabled"):
+        changes |= {"disabled_reason": None, "due_at": now}
+    changes |= {"version": before.version + 1, "updated_at": now}
+    return db.execute(_UPDATE.values(changes).returning(*_COLUMNS), {"of_webhook": before.id}).one()
+
+
+def remove(db: Session, user: Caller, webhook_id: int, if_match: str | None) -> None:
+    """Delete a webhook, and what waits to be sent to it; raises NotFound, PreconditionFailed."""
+    webhook = get(db, user, webhook_id, locked=True)
+    preconditions.require(if_match, etag(webhook))
+    db.execute(_DELETE, {"of_webhook": webhook.id})
+
+
+def rotate(db: Session, user: Caller, webhook_id: int) -> dict[str, Any]:
+    """Give a webhook a new secret; for a day the old one signs too; raises NotFound."""
+    webhook = get(db, user, webhook_id, locked=True)
+    secret, now = secrets.make(), datetime.now(UTC)
+    changes = {
+        "secret": secrets.encrypt(secret),
+        "previous_secret": db.execute(_SECRET, {"webhook_id": webhook.id}).scalar_one(),
+        "previous_secret_until": now + OVERLAP,
+        "version": webhook.version + 1,
+        "updated_at": now,
+    }
+    row = db.execute(_UPDATE.values(changes).returning(*_COLUMNS), {"of_webhook": webhook.id}).one()
+    return {**row._asdict(), "secret": secret}
+
+
+# -- deliveries ----------------------------------------------------------------------------------------
+
+
+def delivery(row: AnyRow) -> dict[str, Any]:
+    """A delivery as it is shown: an event by its public id, a ping by its own."""
+    shown = row._asdict()
+    shown["event_id"] = f"ping_{row.id}" if row.event_id is None else event_id.encode(row.event_id)
+    return shown
+
+
+def list_deliveries(db: Session, user: Caller, webhook_id: int, page: Page) -> PageOf[dict[str, Any]]:
+    """A page of a webhook's deliveries, newest first; raises NotFound."""
+    get(db, user, webhook_id)
+    found = keyset_by_id(db, _DELIVERIES, webhook_deliveries.c.id, page, {"webhook_id": webhook_id})
+    return PageOf([delivery(row) for row in found.rows], found.next_cursor)
+
+
+def ping(db: Session, user: Caller, webhook_id: int) -> dict[str, Any]:
+    """Have a `webhook.ping` sent; raises NotFound, Conflict."""
+    webhook = _switched_on(db, user, webhook_id)
+    now = datetime.now(UTC)
+    row = db.execute(
+        _ADD_DELIVERY,
+        {
+            "webhook_id": webhook.id,
+            "type": PING,
+            "state": "waiting",
+            "attempts": 0,
+            "next_attempt_at": now,
+            "created_at": now,
+        },
+    ).one()
+    db.execute(_MAKE_DUE, {"of_webhook": webhook.id, "now": now})
+    return delivery(row)
+
+
+def retry(db: Session, user: Caller, webhook_id: int, delivery_id: int) -> dict[str, Any]:
+    """Have an event delivered once more, now; raises NotFound, Conflict."""
+    webhook = _switched_on(db, user, webhook_id)
+    now = datetime.now(UTC)
+    row = db.execute(_RETRY, {"of_webhook": webhook.id, "of_delivery": delivery_id, "now": now}).first()
+    if row is None:
+        raise NotFound("Delivery not found", code="delivery_not_found")
+    db.execute(_MAKE_DUE, {"of_webhook": webhook.id, "now": now})
+    return delivery(row)
+
+
+def replay(db: Session, user: Caller, webhook_id: int, after: str) -> None:
+    """Have all events behind this one delivered again; raises NotFound, InvalidInput, Gone."""
+    webhook = get(db, user, webhook_id, locked=True)
+    position = event_id.position(db, after, pointer="#/after")
+    changes = {"replay_after": position, "replay_until": db.execute(_NEWEST_EVENT).scalar_one()}
+    db.execute(_UPDATE.values(changes), {"of_webhook": webhook.id})
+
+
+def _switched_on(db: Session, user: Caller, webhook_id: int) -> AnyRow:
+    webhook = get(db, user, webhook_id, locked=True)
+    if not webhook.enabled:
+        raise Conflict("The webhook is off: switch it on first", code="webhook_disabled")
+    return webhook

@@ -1,0 +1,159 @@
+"""The feed: everybody reads all that they may see of what happened, once, in its order."""
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from sqlalchemy import select, update
+
+from database import database
+from models import task_history
+from services.background_tasks.retention_tasks import delete_old
+from tests.support.api import Api, Person, assert_problem
+
+
+def follow(person: Person, address: str = "/events") -> tuple[list[Any], str]:
+    """The events at an address, and the address of the next ones."""
+    answer = person.get(address)
+    assert answer.status_code == 200, answer.text
+    link = answer.headers["link"]
+    assert link.endswith('>; rel="next"')
+    parts = urlsplit(link[1:].partition(">")[0])
+    return answer.json(), f"{parts.path}?{parts.query}"
+
+
+def types(events: list[Any]) -> list[str]:
+    return [each["type"] for each in events]
+
+
+def test_it_tells_what_happened_oldest_first_with_the_task_as_it_was(api: Api) -> None:
+    ada = api.person()
+    answer = ada.post("/tasks", json={"title": "Write"}, headers={"X-Request-ID": "made-by-ada"})
+    task = answer.json()
+    done = ada.patch(f"/tasks/{task['id']}", json={"status": "completed"}).json()
+    ada.delete(f"/tasks/{task['id']}")
+    (made, completed, deleted), following = follow(ada)
+    assert types([made, completed, deleted]) == ["task.created", "task.status_changed", "task.deleted"]
+    assert made["id"] < completed["id"] < deleted["id"]
+    assert (made["actor_id"], made["request_id"]) == (ada.id, "made-by-ada")
+    assert made["timestamp"] == task["created_at"]
+    assert made["data"]["task"] == task
+    assert (completed["data"]["task"], deleted["data"]["task"]) == (done, done)
+    assert completed["data"]["changes"]["status"] == {"from": "pending", "to": "completed"}
+    assert {made["data"]["task_id"], deleted["data"]["task_id"]} == {task["id"]}
+    assert follow(ada, following) == ([], following)
+    ada.task("Another")
+    assert types(follow(ada, following)[0]) == ["task.created"]
+    assert follow(ada, f"/events?after={made['id']}")[0][0] == completed
+
+
+def test_pages_go_on_where_the_one_before_ended(api: Api) -> None:
+    ada, bob = api.person(), api.person("bob")
+    for number in range(7):
+        ada.task(f"Task {number}")
+        bob.task("Another's")
+    address, found = "/events?limit=3", []
+    for expected in (3, 3, 1, 0):
+        events, address = follow(ada, address)
+        assert len(events) == expected
+        found += events
+    assert [each["data"]["task"]["title"] for each in found] == [f"Task {number}" for number in range(7)]
+
+
+def test_types_projects_and_tasks_narrow_it(api: Api) -> None:
+    ada = api.person()
+    first, second = ada.task("first"), ada.task("second")
+    ada.patch(f"/tasks/{first['id']}", json={"priority": 1})
+    ada.patch(f"/tasks/{second['id']}", json={"status": "completed"})
+    assert types(follow(ada, f"/events?task_id={first['id']}")[0]) == ["task.created", "task.updated"]
+    wanted = "/events?types=task.updated&types=task.status_changed"
+    assert types(follow(ada, wanted)[0]) == ["task.updated", "task.status_changed"]
+    assert types(follow(ada, "/events?types=task.updated,task.status_changed")[0]) == types(
+        follow(ada, wanted)[0]
+    )
+    assert len(follow(ada, "/events?types=task.*")[0]) == len(follow(ada, "/events?types=*")[0]) == 4
+    # With a page of one, types that come late are found all the same.
+    events, following = follow(ada, "/events?types=task.status_changed&limit=1")
+    assert types(events) == ["task.status_changed"]
+    assert follow(ada, following)[0] == []
+    assert follow(ada, "/events?types=comment.*")[0] == []
+
+
+def test_whoever_gives_a_task_away_sees_that_as_the_last_of_it(api: Api) -> None:
+    ada, bob, root = api.person(), api.person("bob"), api.person("root", admin=True)
+    task = ada.task()
+    ada.put(f"/tasks/{task['id']}/assign", params={"assigned_user_id": bob.id})
+    bob.patch(f"/tasks/{task['id']}", json={"priority": 4})
+    assert types(follow(ada)[0]) == ["task.created", "task.assigned"]
+    assert types(follow(bob)[0]) == ["task.assigned", "task.updated"]
+    assert follow(root)[0] == []
+    assert types(follow(root, "/events?scope=all")[0]) == ["task.created", "task.assigned", "task.updated"]
+    assert_problem(ada.get("/events?scope=all"), 403, "admin_required")
+
+
+def test_what_can_not_be_gone_on_from_is_told(api: Api) -> None:
+    ada = api.person()
+    for number in range(3):
+        ada.task(f"Task {number}")
+    (first, second, third), _ = follow(ada)
+    for unknown in (
+        "nonsense",
+        "",
+        "evt_ffffffffffffffff",
+        "evt_7fffffffffffffff",
+        "evt_0000000000000000",
+        "1",
+    ):
+        assert_problem(ada.get(f"/events?after={unknown}"), 422, pointer="?after")
+    for query in ("wait=31", "limit=501", "types=task.exploded", "scope=mine", "cursor=x"):
+        assert_problem(ada.get(f"/events?{query}"), 422)
+    old = datetime.now(UTC) - timedelta(days=31)
+    age = update(task_history).where(task_history.c.id <= int(second["id"][4:], 16)).values(created_at=old)
+    database.write(lambda db: db.execute(age))
+    assert_problem(ada.get(f"/events?after={first['id']}"), 410, "events_expired")
+    assert follow(ada)[0] == [third]
+    # The hourly round takes the copies of tasks that nobody can read any more; the history stays.
+    delete_old()
+    kept = database.read(
+        lambda db: list(db.execute(select(task_history.c.snapshot).order_by(task_history.c.id)))
+    )
+    assert [row.snapshot is None for row in kept] == [True, True, False]
+
+
+def test_waiting_is_answered_as_soon_as_there_is_an_event(api: Api) -> None:
+    ada = api.person()
+    ada.task("before")
+    _, following = follow(ada)
+    began = time.monotonic()
+    assert follow(ada, f"{following}&wait=0.3")[0] == []
+    assert time.monotonic() - began >= 0.3
+    later = threading.Timer(0.3, lambda: ada.task("meanwhile"))
+    later.start()
+    began = time.monotonic()
+    events, _ = follow(ada, f"{following}&wait=20")
+    assert types(events) == ["task.created"]
+    assert time.monotonic() - began < 5
+    later.join()
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_what_an_open_transaction_may_still_add_is_waited_for(api: Api, database_url: str) -> None:
+    ada = api.person()
+    ada.task("before")
+    _, following = follow(ada)
+    with psycopg.connect(database_url) as connection:
+        # As our own transactions do, this one writes something else before its event.
+        connection.execute("UPDATE users SET email_verified_at = now()")
+        connection.execute(
+            "INSERT INTO task_history (task_id, actor_id, kind, created_at, changes, owner_id, status)"
+            f" VALUES (999, {ada.id}, 'created', now(), '{{}}', {ada.id}, 'pending')"
+        )
+        ada.task("after")
+        assert follow(ada, following)[0] == []
+        connection.commit()
+    events, _ = follow(ada, following)
+    assert [each["data"]["task_id"] for each in events] == [999, 2]

@@ -1,0 +1,126 @@
+"""Server-Sent Events from a real server."""
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Self
+
+import httpx
+import pytest
+
+from main import app
+from tests.support.api import Api, Person
+from tests.support.serving import served
+from web import event_stream
+
+
+class Stream:
+    """A client that reads a stream in a thread of its own."""
+
+    def __init__(self, url: str, person: Person, **options: Any) -> None:
+        self._client = httpx.Client(timeout=30)
+        headers = {"Authorization": f"Bearer {person.token}", **options.pop("headers", {})}
+        self._answer = self._client.send(
+            self._client.build_request("GET", f"{url}/events/stream", headers=headers, **options), stream=True
+        )
+        self.status = self._answer.status_code
+        self.headers = self._answer.headers
+        self.messages: list[dict[str, str]] = []
+        self.comments = 0
+        self.is_over = threading.Event()
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        message: dict[str, str] = {}
+        with contextlib.suppress(httpx.HTTPError, httpx.StreamError, OSError, ValueError):
+            for line in self._answer.iter_lines():
+                with self._changed:
+                    if line.startswith(":"):
+                        self.comments += 1
+                    elif line:
+                        name, _, value = line.partition(": ")
+                        message[name] = value
+                    elif message:
+                        self.messages.append(message)
+                        message = {}
+                    self._changed.notify_all()
+        self.is_over.set()
+
+    def wait_for(self, count: int, seconds: float = 10.0) -> list[Any]:
+        """The events, once there are so many."""
+        with self._changed:
+            there = self._changed.wait_for(lambda: len(self.messages) >= count, seconds)
+        assert there, self.messages
+        return [json.loads(each["data"]) for each in self.messages]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._answer.close()
+        self._client.close()
+
+
+@pytest.fixture
+def url(api: Api) -> Iterator[str]:
+    with served(app) as address:
+        yield address
+
+
+def test_events_are_pushed_as_the_feed_tells_them(api: Api, url: str) -> None:
+    ada, bob = api.person(), api.person("bob")
+    ada.task("before")
+    with Stream(url, ada) as stream, Stream(url, bob, params={"types": "task.assigned"}) as bobs:
+        assert stream.status == 200
+        assert stream.headers["content-type"] == "text/event-stream; charset=utf-8"
+        began = time.monotonic()
+        task = ada.task("after")
+        stream.wait_for(1)
+        assert time.monotonic() - began < 2
+        bob.task("bob's own")
+        ada.put(f"/tasks/{task['id']}/assign", params={"assigned_user_id": bob.id})
+        bob.patch(f"/tasks/{task['id']}", json={"priority": 1})
+        ada.task("the last")
+        events = stream.wait_for(3)
+        assert events == ada.get("/events").json()[1:]
+        assert [each["type"] for each in events] == ["task.created", "task.assigned", "task.created"]
+        assert bobs.wait_for(1) == [events[1]]
+        assert {"id": events[0]["id"], "event": "task.created"}.items() <= stream.messages[0].items()
+    with Stream(url, ada, headers={"Last-Event-ID": events[0]["id"]}) as again:
+        assert again.wait_for(2) == events[1:]
+        newest = ada.task("the very last")
+        assert again.wait_for(3)[-1]["data"]["task"] == newest
+    with Stream(url, ada, params={"after": events[1]["id"], "types": "task.created"}) as again:
+        assert [each["data"]["task_id"] for each in again.wait_for(2)] == [3 + 1, newest["id"]]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_account_has_ten_streams_and_each_ends_with_its_session(
+    api: Api, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "LOOK_SECONDS", 0.1)
+    ada = api.person()
+    with contextlib.ExitStack() as stack:
+        streams = [stack.enter_context(Stream(url, ada)) for _ in range(10)]
+        assert {each.status for each in streams} == {200}
+        headers = {"Authorization": f"Bearer {ada.token}"}
+        refused = httpx.get(f"{url}/events/stream", headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
+        assert refused.headers["retry-after"]
+        streams[0].__exit__()
+        end = time.monotonic() + 5
+        while httpx.head(f"{url}/events/stream", headers=headers).status_code == 429:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        assert httpx.get(f"{url}/events/stream?after=x", headers=headers).status_code == 422
+        end = time.monotonic() + 5
+        while not all(each.comments >= 2 for each in streams[1:]):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        ada.post("/auth/logout-all")
+        for each in streams[1:]:
+            assert each.is_over.wait(5)

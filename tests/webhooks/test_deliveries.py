@@ -1,0 +1,296 @@
+"""Webhooks deliver what happens, signed, to a real receiver, whatever the receiver does."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from account_models import account_mails
+from config import settings
+from database import database
+from services.webhooks.delivery import deliveries as deliveries_of_this_process
+from tests.support.api import Api, Person
+from tests.support.receiver import Receiver, receiver
+from webhook_models import webhook_deliveries, webhooks
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    monkeypatch.setattr(settings, "webhook_allowed_networks", ["127.0.0.0/8"])
+    monkeypatch.setattr(settings, "webhook_timeout_seconds", 1.0)
+    with receiver() as listening:
+        yield listening
+
+
+def made(person: Person, hook: Receiver, *types: str, **fields: Any) -> Any:
+    answer = person.post("/webhooks", json={"url": hook.url, "types": list(types) or ["*"], **fields})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def deliveries(person: Person, webhook: Any) -> list[Any]:
+    answer = person.get(f"/webhooks/{webhook['id']}/deliveries")
+    assert answer.status_code == 200, answer.text
+    listed: list[Any] = answer.json()
+    return listed
+
+
+def settled(person: Person, webhook: Any, count: int, state: str = "delivered") -> list[Any]:
+    """The deliveries, once so many are in this state and the webhook is free."""
+    end = time.monotonic() + 10
+    while True:
+        found = deliveries(person, webhook)
+        if sum(each["state"] == state for each in found) >= count:
+            return found
+        assert time.monotonic() < end, found
+        time.sleep(0.02)
+
+
+def make_due() -> None:
+    """Let the time pass until the next attempt."""
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    waiting = webhook_deliveries.c.state == "waiting"
+    database.write(
+        lambda db: db.execute(update(webhook_deliveries).where(waiting).values(next_attempt_at=past))
+    )
+    database.write(lambda db: db.execute(update(webhooks).values(due_at=past)))
+    deliveries_of_this_process.wake()
+
+
+def test_an_event_arrives_signed_as_the_feed_tells_it(api: Api, hook: Receiver) -> None:
+    ada = api.person()
+    webhook = made(ada, hook, "task.created", "task.status_changed")
+    task = ada.task("Write")
+    ada.patch(f"/tasks/{task['id']}", json={"priority": 3})
+    ada.patch(f"/tasks/{task['id']}", json={"status": "completed"})
+    first, second = hook.wait_for(2)
+    told = [each.verified(webhook["secret"]) for each in (first, second)]
+    feed = ada.get("/events").json()
+    assert told == [feed[0], feed[2]]
+    assert [each["type"] for each in told] == ["task.created", "task.status_changed"]
+    assert first.message_id != second.message_id
+    newest, oldest = settled(ada, webhook, 2)
+    assert (oldest["event_id"], oldest["type"]) == (feed[0]["id"], "task.created")
+    assert (newest["attempts"], newest["status_code"], newest["error"]) == (1, 200, None)
+    assert newest["next_attempt_at"] is None
+    assert api.person("bob").get(f"/webhooks/{webhook['id']}/deliveries").status_code == 404
+
+
+def test_an_owner_before_gets_the_event_that_takes_the_task_away_as_the_last(
+    api: Api, hook: Receiver
+) -> None:
+    ada, bob = api.person(), api.person("bob")
+    webhook, bobs = made(ada, hook), made(bob, hook)
+    task = ada.task()
+    ada.put(f"/tasks/{task['id']}/assign", params={"assigned_user_id": bob.id})
+    bob.delete(f"/tasks/{task['id']}")
+    settled(bob, bobs, 2)
+    settled(ada, webhook, 2)
+    assert [each["type"] for each in deliveries(ada, webhook)] == ["task.assigned", "task.created"]
+    assert [each["type"] for each in deliveries(bob, bobs)] == ["task.deleted", "task.assigned"]
+    ids = [each.message_id for each in hook.wait_for(4)]
+    assert len(set(ids)) == 4
+
+
+def test_what_fails_is_tried_again_with_the_same_id_and_given_up_after_ten_attempts(
+    api: Api, hook: Receiver
+) -> None:
+    hook.answer = lambda _: (500, {}, b"")
+    ada = api.person()
+    webhook = made(ada, hook, "task.created")
+    before = datetime.now(UTC)
+    ada.task()
+    hook.wait_for(1)
+    for attempt, shortest in enumerate((5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400), start=1):
+        found = waiting(ada, webhook, attempt)
+        delay = datetime.fromisoformat(found["next_attempt_at"]) - before
+        assert shortest <= delay.total_seconds() <= shortest * 1.2 + 30
+        assert (found["status_code"], found["error"]) == (
+            500,
+            "The receiver answered 500 (Internal Server Error)",
+        )
+        before = datetime.now(UTC)
+        make_due()
+        hook.wait_for(attempt + 1)
+    (failed,) = settled(ada, webhook, 1, "failed")
+    assert (failed["attempts"], failed["next_attempt_at"]) == (10, None)
+    assert len({each.message_id for each in hook.received}) == 1
+    hook.answer = lambda _: (204, {}, b"")
+    answer = ada.post(f"/webhooks/{webhook['id']}/deliveries/{failed['id']}/retry")
+    assert (answer.status_code, answer.json()["state"]) == (202, "waiting")
+    assert settled(ada, webhook, 1)[0]["status_code"] == 204
+    assert ada.post(f"/webhooks/{webhook['id']}/deliveries/999/retry").status_code == 404
+
+
+def waiting(person: Person, webhook: Any, attempts: int) -> Any:
+    end = time.monotonic() + 10
+    while True:
+        (found,) = deliveries(person, webhook)
+        if found["attempts"] == attempts and found["state"] == "waiting":
+            return found
+        assert time.monotonic() < end, found
+        time.sleep(0.02)
+
+
+def test_a_receiver_says_when_it_wants_to_be_asked_again(api: Api, hook: Receiver) -> None:
+    hook.answer = lambda _: (429, {"Retry-After": "600"}, b"")
+    ada = api.person()
+    webhook = made(ada, hook)
+    ada.task()
+    hook.wait_for(1)
+    found = waiting(ada, webhook, 1)
+    delay = datetime.fromisoformat(found["next_attempt_at"]) - datetime.now(UTC)
+    assert 590 <= delay.total_seconds() <= 601
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (lambda _: (302, {"Location": "http://127.0.0.1:1/"}, b""), "redirects are not followed"),
+        (lambda _: None, "closed before the answer"),
+        (lambda _: time.sleep(3), "did not answer within 1 seconds"),
+    ],
+    ids=["redirect", "closed", "slow"],
+)
+def test_what_is_no_answer_is_a_failure_that_says_why(
+    api: Api, hook: Receiver, answer: Any, error: str
+) -> None:
+    hook.answer = answer
+    ada = api.person()
+    webhook = made(ada, hook)
+    ada.task()
+    hook.wait_for(1)
+    found = waiting(ada, webhook, 1)
+    assert error in found["error"]
+    assert found["duration_ms"] < 2500
+    assert len(hook.received) == 1
+
+
+def test_a_large_or_endless_answer_costs_nothing(api: Api, hook: Receiver) -> None:
+    def drip(handler: Any) -> Any:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        for _ in range(30):
+            handler.wfile.write(b".")
+            time.sleep(0.1)
+
+    answers: Iterator[Any] = iter([lambda _: (200, {}, b"x" * 10_000_000), drip, lambda _: (200, {}, b"")])
+
+    def in_turn(handler: Any) -> Any:
+        return next(answers)(handler)
+
+    hook.answer = in_turn
+    ada = api.person()
+    webhook = made(ada, hook)
+    for number in range(3):
+        ada.task(f"Task {number}")
+        hook.wait_for(number + 1)
+    found = settled(ada, webhook, 3)
+    assert {each["status_code"] for each in found} == {200}
+    assert max(each["duration_ms"] for each in found) < 1800
+
+
+def test_410_switches_it_off_with_a_mail_and_what_happens_then_can_be_replayed(
+    api: Api, hook: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    ada = api.person()
+    webhook = made(ada, hook, "task.*")
+    ada.task("first")
+    hook.wait_for(1)
+    settled(ada, webhook, 1)
+    hook.answer = lambda _: (410, {}, b"")
+    ada.task("gone")
+    hook.wait_for(2)
+    path = f"/webhooks/{webhook['id']}"
+    end = time.monotonic() + 10
+    while (now := ada.get(path).json())["enabled"] and time.monotonic() < end:
+        time.sleep(0.02)
+    assert (now["enabled"], now["disabled_reason"]) == (False, "gone")
+    assert database.read(lambda db: db.execute(select(account_mails.c.kind)).scalars().all()) == [
+        "webhook_disabled"
+    ]
+    ada.task("while it is off")
+    assert ada.post(f"{path}/ping").status_code == 409
+    hook.answer = lambda _: (200, {}, b"")
+    first = ada.get("/events").json()[0]
+    changed = ada.patch(path, json={"enabled": True})
+    assert (changed.json()["enabled"], changed.json()["disabled_reason"]) == (True, None)
+    answer = ada.post(f"{path}/replay", json={"after": first["id"]})
+    assert answer.status_code == 202, answer.text
+    arrived = hook.wait_for(4)
+    settled(ada, webhook, 3)
+    told = [each.verified(webhook["secret"])["data"]["task"]["title"] for each in arrived]
+    assert told[:2] == ["first", "gone"]
+    assert set(told[2:]) == {"gone", "while it is off"}
+    # A receiver drops what it has had: the event that it refused comes with the id that it had.
+    assert len({each.message_id for each in arrived}) == 3
+    assert ada.post(f"{path}/replay", json={"after": "evt_0"}).status_code == 422
+
+
+def test_five_days_without_success_switch_it_off(api: Api, hook: Receiver) -> None:
+    hook.answer = lambda _: (500, {}, b"")
+    ada = api.person()
+    webhook = made(ada, hook)
+    ada.task()
+    hook.wait_for(1)
+    waiting(ada, webhook, 1)
+    long_ago = datetime.now(UTC) - timedelta(days=5)
+    database.write(lambda db: db.execute(update(webhooks).values(failing_since=long_ago)))
+    make_due()
+    hook.wait_for(2)
+    waiting(ada, webhook, 2)
+    now = ada.get(f"/webhooks/{webhook['id']}").json()
+    assert (now["enabled"], now["disabled_reason"]) == (False, "failing")
+
+
+def test_after_a_rotation_both_secrets_sign_for_a_day(api: Api, hook: Receiver) -> None:
+    ada = api.person()
+    webhook = made(ada, hook)
+    path = f"/webhooks/{webhook['id']}"
+    rotated = ada.post(f"{path}/rotate")
+    assert rotated.status_code == 200
+    secret = rotated.json()["secret"]
+    assert secret != webhook["secret"]
+    ping = ada.post(f"{path}/ping")
+    assert (ping.status_code, ping.json()["type"]) == (202, "webhook.ping")
+    (received,) = hook.wait_for(1)
+    for each in (secret, webhook["secret"]):
+        assert received.verified(each)["type"] == "webhook.ping"
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    database.write(lambda db: db.execute(update(webhooks).values(previous_secret_until=past)))
+    settled(ada, webhook, 1)
+    ada.post(f"{path}/ping")
+    _, received = hook.wait_for(2)
+    assert received.verified(secret)
+    with pytest.raises(Exception, match="No matching signature"):
+        received.verified(webhook["secret"])
+
+
+def test_slow_receivers_delay_no_other(api: Api, hook: Receiver) -> None:
+    def answer(handler: Any) -> Any:
+        if "slow" in handler.path:
+            time.sleep(0.9)
+        return 200, {}, b""
+
+    hook.answer = answer
+    ada = api.person()
+    for number in range(5):
+        made(ada, hook, description=f"slow {number}", url=f"{hook.url}/slow{number}")
+    webhook = made(ada, hook)
+    began = time.monotonic()
+    ada.task()
+    settled(ada, webhook, 1)
+    assert time.monotonic() - began < 0.8
+    hook.wait_for(6)
+
+
+def test_the_deliveries_of_a_switched_off_account_wait(api: Api, hook: Receiver) -> None:
+    ada, root = api.person(), api.person("root", admin=True)
+    webhook = made(ada, hook)
+    root.patch(f"/users/{ada.id}", json={"is_active": False})
+    task = root.task()
+    root.put(f"/tasks/{task['id']}/assign", params={"assigned_user_id": root.id})
+    assert hook.received == []
+    assert webhook["enabled"]

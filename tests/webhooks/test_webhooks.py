@@ -1,0 +1,144 @@
+"""Webhooks as their owners see them."""
+
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import select
+
+from config import settings
+from database import database
+from services.webhooks import secret as secrets
+from tests.support.api import Api, assert_problem
+from webhook_models import webhooks
+
+HOOK = {"url": "https://93.184.215.14/hook", "types": ["task.created", "comment.*"]}
+
+
+def test_a_webhook_is_made_read_changed_and_deleted(api: Api) -> None:
+    ada, bob = api.person(), api.person("bob")
+    answer = ada.post("/webhooks", json=HOOK)
+    assert answer.status_code == 201
+    made = answer.json()
+    assert (made["url"], made["types"], made["enabled"]) == (HOOK["url"], HOOK["types"], True)
+    assert made["secret"].startswith("whsec_")
+    path = answer.headers["location"]
+    assert path == f"/webhooks/{made['id']}"
+    read = ada.get(path)
+    assert read.json() == {name: value for name, value in made.items() if name != "secret"}
+    assert read.headers["etag"] == answer.headers["etag"]
+    assert ada.get(path, headers={"If-None-Match": f"W/{read.headers['etag']}"}).status_code == 304
+    assert ada.get("/webhooks").json() == [read.json()]
+    assert bob.get("/webhooks").json() == []
+    assert_problem(bob.get(path), 404, "webhook_not_found")
+
+    # Get, edit, put back.
+    changed = ada.patch(path, json={**read.json(), "description": "Tells the chat", "enabled": False})
+    assert changed.status_code == 200, changed.text
+    assert (changed.json()["description"], changed.json()["enabled"]) == ("Tells the chat", False)
+    old = {"If-Match": read.headers["etag"]}
+    assert_problem(ada.patch(path, json={"enabled": True}, headers=old), 412)
+    assert_problem(ada.delete(path, headers=old), 412)
+    assert_problem(ada.patch(path, json={"user_id": bob.id}), 422, pointer="#/user_id")
+    assert ada.patch(path, json={"description": None, "url": None}).json()["description"] is None
+    assert ada.delete(path).status_code == 204
+    assert ada.get(path).status_code == 404
+
+
+REFUSED = (
+    "ftp://93.184.215.14/",
+    "https://",
+    "hook",
+    "https://ada:secret@93.184.215.14/",
+    "https://@93.184.215.14/",
+    "https://93.184.215.14/#part",
+    "https://93.184.215.14:99999/",
+    "https://93.184.215.14/a b",
+    "http://127.0.0.1:8000/hook",
+    "http://localhost/hook",
+    "http://2130706433/",
+    "http://0x7f.1/",
+    "http://0/",
+    "http://10.1.2.3/",
+    "http://169.254.169.254/latest/meta-data",
+    "http://100.64.0.1/",
+    "http://224.0.0.1/",
+    "http://[::1]/",
+    "http://[::ffff:127.0.0.1]/",
+    "http://[::ffff:7f00:1]/",
+    "http://[64:ff9b::7f00:1]/",
+    "http://[fe80::1]/",
+    "http://[fd00::1]/",
+    "http://[2002:7f00:1::]/",
+    "http://[::127.0.0.1]/",
+)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_addresses_that_are_not_public_are_refused(api: Api) -> None:
+    ada = api.person()
+    path = ada.post("/webhooks", json=HOOK).headers["location"]
+    for url in REFUSED:
+        assert_problem(ada.post("/webhooks", json={**HOOK, "url": url}), 422, pointer="#/url")
+        assert_problem(ada.patch(path, json={"url": url}), 422, pointer="#/url")
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_networks_that_the_operator_allows_are_taken(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "webhook_allowed_networks", ["127.0.0.0/8", "fd00::/8"])
+    ada = api.person()
+    for url in (
+        "http://127.0.0.1:1/",
+        "http://localhost/",
+        "http://[fd00::1]/",
+        "http://[::ffff:127.0.0.1]/",
+    ):
+        assert ada.post("/webhooks", json={**HOOK, "url": url}).status_code == 201, url
+    # A name that leads nowhere yet may be made later.
+    assert ada.post("/webhooks", json={**HOOK, "url": "https://nowhere.invalid/"}).status_code == 201
+    assert ada.post("/webhooks", json={**HOOK, "url": "http://10.0.0.1/"}).status_code == 422
+
+
+BAD_FIELDS: list[tuple[dict[str, Any], str]] = [
+    ({"types": []}, "#/types"),
+    ({"types": ["task.exploded"]}, "#/types/0"),
+    ({"url": None}, "#/url"),
+    ({"secret": "whsec_mine"}, "#/secret"),
+    ({"description": "x" * 501}, "#/description"),
+]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_bad_input_is_named(api: Api) -> None:
+    ada = api.person()
+    for fields, pointer in BAD_FIELDS:
+        assert_problem(ada.post("/webhooks", json={**HOOK, **fields}), 422, pointer=pointer)
+
+
+def test_an_account_has_twenty_at_most(api: Api) -> None:
+    ada = api.person()
+    paths = [ada.post("/webhooks", json=HOOK).headers["location"] for _ in range(20)]
+    assert_problem(ada.post("/webhooks", json=HOOK), 409, "too_many_webhooks")
+    assert len(ada.get("/webhooks?limit=15").json()) == 15
+    ada.delete(paths[0])
+    assert ada.post("/webhooks", json=HOOK).status_code == 201
+
+
+def test_the_database_does_not_show_the_secret(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = api.person()
+    made = ada.post("/webhooks", json=HOOK, headers={"Idempotency-Key": "once"}).json()
+    again = ada.post("/webhooks", json=HOOK, headers={"Idempotency-Key": "once"})
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.json() == {**made, "secret": None}
+    stored = database.read(lambda db: db.execute(select(webhooks.c.secret)).scalar_one())
+    assert made["secret"] not in stored
+    assert secrets.decrypt(stored) == made["secret"]
+    # After the key was changed, the one before decrypts; without it, nothing does.
+    before = settings.secret_key
+    assert before is not None
+    monkeypatch.setattr(settings, "secret_key", SecretStr("another-key-that-is-long-enough"))
+    with pytest.raises(secrets.SecretUnreadableError):
+        secrets.decrypt(stored)
+    monkeypatch.setattr(settings, "secret_key_previous", before)
+    assert secrets.decrypt(stored) == made["secret"]
+    assert not secrets.is_of_current_key(stored)

@@ -1,0 +1,329 @@
+"""Server-Sent Events: the feed, pushed.
+
+A stream is an ASGI response of its own, because a thousand of them wait most of the time and each may cost a few
+kilobytes only. The streams of one event loop share a hub: it reads each new event once, writes it once, and knows
+which streams see it.
+"""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from fastapi import Request, Response
+from pydantic_core import to_json
+from starlette.types import Receive, Scope, Send
+
+from database import AnyRow, database
+from errors import AppError, TooManyRequests
+from logging_config import logger
+from models import Caller
+from security import callers
+from services.events import event, feed
+from services.events.follower import follower
+from services.events.stream_sight import StreamSight, sight_at
+from web.problems import error_response
+
+MOST_OF_AN_ACCOUNT = 10
+COMMENT_SECONDS = 15.0
+# Sessions are looked at more often, so that a stream ends 15 seconds after its session at most.
+LOOK_SECONDS = 7.5
+LONGEST_SECONDS = 30 * 60.0
+# A client that takes its events more slowly than they come is cut off, and goes on where it was.
+MOST_WAITING_BYTES = 1024 * 1024
+PAGE = 200
+COMMENT = b": still here\n\n"
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    # A proxy is to hand on each event at once.
+    (b"x-accel-buffering", b"no"),
+]
+
+
+def _message(told: dict[str, Any]) -> bytes:
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (told["id"].encode(), told["type"].encode(), to_json(told))
+
+
+class EventStream(Response):
+    """The answer that goes on: what the caller sees from a position on."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, user: Caller, claims: dict[str, Any], question: feed.Question, position: int) -> None:
+        super().__init__()
+        self.user, self.claims, self.question, self.position = user, claims, question, position
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        hub = _hub()
+        stream = _Stream(self, send)
+        if not hub.has_place(self.user.id):
+            error = TooManyRequests(
+                f"An account can have {MOST_OF_AN_ACCOUNT} streams at once: end one first",
+                retry_after=15,
+                code="too_many_streams",
+            )
+            await error_response(Request(scope), error)(scope, receive, send)
+            return
+        hub.add(stream)
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            # Shows the client, and every proxy between, that the stream is open.
+            await send({"type": "http.response.body", "body": COMMENT, "more_body": True})
+            await stream.catch_up(hub)
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        finally:
+            hub.remove(stream)
+
+
+class _Stream:
+    """One open stream."""
+
+    __slots__ = (
+        "claims",
+        "ends_at",
+        "is_ended",
+        "is_sending",
+        "position",
+        "question",
+        "send",
+        "sight",
+        "size",
+        "user",
+        "waiting",
+    )
+
+    def __init__(self, response: EventStream, send: Send) -> None:
+        self.user, self.claims, self.question = response.user, response.claims, response.question
+        # Of an event loop's clock nothing is known that outlives it: the token's end is a time of day.
+        self.ends_at = min(time.time() + LONGEST_SECONDS, response.claims.get("exp", float("inf")))
+        self.position = response.position
+        # None until the stream has caught up.
+        self.sight: StreamSight | None = None
+        self.send = send
+        self.waiting: list[bytes] = []
+        self.size = 0
+        self.is_sending = self.is_ended = False
+
+    def put(self, content: bytes) -> None:
+        """Have this sent, without waiting for it."""
+        if self.is_ended:
+            return
+        self.waiting.append(content)
+        self.size += len(content)
+        if self.size > MOST_WAITING_BYTES:
+            self.end()
+        self._begin_to_send()
+
+    def end(self) -> None:
+        """Send what waits, and end the stream."""
+        if not self.is_ended:
+            self.is_ended = True
+            self._begin_to_send()
+
+    def _begin_to_send(self) -> None:
+        if not self.is_sending:
+            self.is_sending = True
+            task = asyncio.ensure_future(self._send_waiting())
+            _tasks.add(task)
+            task.add_done_callback(_tasks.discard)
+
+    async def _send_waiting(self) -> None:
+        try:
+            while self.waiting:
+                content = b"".join(self.waiting)
+                self.waiting.clear()
+                self.size = 0
+                await self.send({"type": "http.response.body", "body": content, "more_body": True})
+            if self.is_ended:
+                await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+        except Exception as error:  # noqa: BLE001  # the client is gone, which its own coroutine hears of
+            logger.debug("A stream could not be written to: %s", error)
+        finally:
+            self.is_sending = False
+
+    async def catch_up(self, hub: "_Hub") -> None:
+        """Send what lies between the stream's position and the hub's."""
+        while not self.is_ended:
+            page = await database.read_async(
+                lambda db: feed.page(db, self.user, self.question, self.position, PAGE)
+            )
+            if page.rows:
+                content = b"".join(_message(event.event_of(row)) for row in page.rows)
+                # Waits for a client that is slow to take it: there may be a million.
+                await self.send({"type": "http.response.body", "body": content, "more_body": True})
+            self.position = page.position
+            hub.begin_at(self.position)
+            if self.position >= hub.position:
+                self.sight = await database.read_async(
+                    lambda db: sight_at(db, self.user, self.question, self.position)
+                )
+                # The hub may have gone on meanwhile.
+                if self.position >= hub.position:
+                    hub.index(self)
+                    return
+
+    def take(self, row: AnyRow, content: bytes) -> None:
+        """Send the event, if it is new to the stream and asked for."""
+        if row.id > self.position:
+            self.position = row.id
+            if self.question.asks_for(row):
+                self.put(content)
+
+
+# Tasks that send: an event loop itself keeps no hold of them.
+_tasks: set["asyncio.Future[None]"] = set()
+
+
+class _Hub:
+    """The streams of one event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._streams: set[_Stream] = set()
+        self._of_account: dict[int, int] = {}
+        # What streams look for in a row: `StreamSight.keys`.
+        self._index: dict[tuple[str, int], set[_Stream]] = {}
+        # Every stream that has caught up has been given the events up to here.
+        self.position = 0
+        self._is_reading = self._is_dirty = False
+        self._timer: asyncio.Task[None] | None = None
+
+    def has_place(self, user_id: int) -> bool:
+        """Whether the account may have another stream."""
+        return self._of_account.get(user_id, 0) < MOST_OF_AN_ACCOUNT
+
+    def add(self, stream: _Stream) -> None:
+        """Count a stream; it is given events once it has caught up."""
+        if not self._streams:
+            follower.listen(self._notice)
+            self._timer = self._loop.create_task(self._keep_time())
+        self._streams.add(stream)
+        self._of_account[stream.user.id] = self._of_account.get(stream.user.id, 0) + 1
+
+    def begin_at(self, position: int) -> None:
+        """Hand out what lies behind this position, if no stream is given events yet."""
+        if not self._index:
+            self.position = position
+
+    def index(self, stream: _Stream) -> None:
+        """Give the stream the events that it sees from now on."""
+        assert stream.sight is not None
+        for key in stream.sight.keys:
+            self._index.setdefault(key, set()).add(stream)
+
+    def _drop(self, stream: _Stream) -> None:
+        for key in stream.sight.keys if stream.sight is not None else ():
+            if (found := self._index.get(key)) is not None:
+                found.discard(stream)
+                if not found:
+                    del self._index[key]
+
+    def remove(self, stream: _Stream) -> None:
+        """Forget a stream that has ended."""
+        stream.is_ended = True
+        self._streams.discard(stream)
+        self._drop(stream)
+        self._of_account[stream.user.id] -= 1
+        if not self._of_account[stream.user.id]:
+            del self._of_account[stream.user.id]
+        if not self._streams:
+            follower.leave(self._notice)
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def _notice(self) -> None:
+        """Hear in the follower's thread of new events."""
+        with contextlib.suppress(RuntimeError):  # The loop has closed.
+            self._loop.call_soon_threadsafe(self._read_soon)
+
+    def _read_soon(self) -> None:
+        self._is_dirty = True
+        if not self._is_reading:
+            self._is_reading = True
+            task = asyncio.ensure_future(self._read())
+            _tasks.add(task)
+            task.add_done_callback(_tasks.discard)
+
+    async def _read(self) -> None:
+        try:
+            while self._is_dirty and self._streams:
+                self._is_dirty = False
+                position = self.position
+                rows, until = await database.read_async(lambda db, after=position: feed.news(db, after))  # type: ignore[misc]
+                for row in rows:
+                    self._hand_out(row)
+                self.position = until
+                self._is_dirty = self._is_dirty or len(rows) == feed.MOST_NEWS
+        except AppError as error:
+            logger.warning("Streams wait for the database: %s", error)
+        finally:
+            self._is_reading = False
+
+    def _hand_out(self, row: AnyRow) -> None:
+        concerned: set[_Stream] = set()
+        for key in feed.keys_of(row):
+            concerned |= self._index.get(key, set())
+        if concerned:
+            content = _message(event.event_of(row))
+            for stream in concerned:
+                stream.take(row, content)
+                # Whether the account sees more from now on, or less.
+                assert stream.sight is not None
+                if stream.sight.is_changed_by(row):
+                    self._drop(stream)
+                    stream.sight.change(row)
+                    self.index(stream)
+
+    async def _keep_time(self) -> None:
+        """Every 15 seconds say that the streams are alive, and end those whose time is up."""
+        says_so = False
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            says_so = not says_so
+            try:
+                await self._look_after(says_so=not says_so)
+            except AppError as error:
+                logger.warning("Streams could not be looked after: %s", error)
+
+    async def _look_after(self, *, says_so: bool) -> None:
+        streams, now = list(self._streams), time.time()
+        claims = {id(stream): stream.claims for stream in streams}
+        ended = await database.read_async(lambda db: callers.ended(db, claims))
+        for stream in streams:
+            if id(stream) in ended or now >= stream.ends_at:
+                stream.end()
+            elif says_so:
+                stream.put(COMMENT)
+
+    def end(self) -> None:
+        """End all streams, because the program ends."""
+        for stream in list(self._streams):
+            stream.end()
+
+    def end_soon(self) -> None:
+        """`end`, from any thread."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self.end)
+
+
+_hubs: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Hub]" = WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def _hub() -> _Hub:
+    with _lock:
+        return _hubs.setdefault(asyncio.get_running_loop(), _Hub())
+
+
+def end_all() -> None:
+    """End all streams of this process; their clients go on elsewhere."""
+    hubs: Iterable[_Hub]
+    with _lock:
+        hubs = list(_hubs.values())
+    for hub in hubs:
+        hub.end_soon()
