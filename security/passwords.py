@@ -12,7 +12,7 @@ from config import settings
 from errors import ServiceUnavailable
 from storage.threads import Threads
 
-# Eight seconds' work for the hashing thread at the default cost.
+# The hashing thread works off a full queue in eight seconds at the default cost.
 LONGEST_HASHING_QUEUE = 32
 password_context = CryptContext(
     schemes=["bcrypt_sha256", "bcrypt"],
@@ -20,7 +20,7 @@ password_context = CryptContext(
     bcrypt_sha256__rounds=settings.bcrypt_rounds,
     bcrypt__rounds=settings.bcrypt_rounds,
 )
-# bcrypt takes a quarter of a second of a core: with a thread of its own it can't take those that others need.
+# bcrypt takes a quarter of a second of a core. A thread of its own keeps it from taking the threads of others.
 hashing = Threads(1, "hashing")
 
 
@@ -35,7 +35,7 @@ def verify_password(password: str, hashed: str) -> bool:
     try:
         matches: bool = password_context.verify(unicodedata.normalize("NFC", password), hashed)
     except ValueError:
-        # What no password may be: thousands of characters, or such as bcrypt can't hash.
+        # No password has thousands of characters, or characters that bcrypt can't hash.
         return False
     return matches
 
@@ -44,14 +44,14 @@ _dummy_hash: list[str] = []
 
 
 def verify_or_pretend(password: str, hashed: str | None) -> bool:
-    """Verify; with no hash to compare with take as long and say no."""
+    """Verify a password; if there is no hash, take as long and answer False."""
     if not _dummy_hash:
         _dummy_hash.append(hash_password(uuid.uuid4().hex))
     return verify_password(password, hashed or _dummy_hash[0]) and hashed is not None
 
 
 def verify_and_renew(password: str, hashed: str | None) -> tuple[bool, str | None]:
-    """`verify_or_pretend`, and a new hash where the old one was made at another cost or by an older scheme."""
+    """Verify a password like `verify_or_pretend`, and make a new hash if the old one has another cost or scheme."""
     matches = verify_or_pretend(password, hashed)
     outdated = matches and password_context.needs_update(hashed or "")
     return matches, hash_password(password) if outdated else None
@@ -62,7 +62,7 @@ _hashing_places = threading.BoundedSemaphore(LONGEST_HASHING_QUEUE)
 
 @contextmanager
 def _hashing_place() -> Iterator[None]:
-    """A place in the queue for the hashing thread; raises ServiceUnavailable where all are taken."""
+    """Hold a place in the queue of the hashing thread; raises ServiceUnavailable if all are taken."""
     if not _hashing_places.acquire(blocking=False):
         raise ServiceUnavailable(
             "Too many people are logging in at once: try again shortly", retry_after=5, code="hashing_busy"
@@ -74,7 +74,7 @@ def _hashing_place() -> Iterator[None]:
 
 
 def refuse_when_busy() -> None:
-    """Raise ServiceUnavailable where no place is left to hash a password, before anything is done for it."""
+    """Raise ServiceUnavailable if no place is left to hash a password, before any other work is done."""
     with _hashing_place():
         return
 

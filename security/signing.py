@@ -1,7 +1,7 @@
-"""Signing tokens, and checking what comes back: HS256 only, by keys that are fit for it.
+"""Signing and verifying tokens: by HS256 only, and with keys that are fit for it.
 
 python-jose takes an empty key, a public key as a shared secret, and any algorithm if none is named; nothing
-else in the program calls it.
+else in the program calls python-jose.
 """
 
 import base64
@@ -17,12 +17,12 @@ ALGORITHM = "HS256"
 
 
 class InvalidTokenError(Exception):
-    """A token that was not signed by us, is expired, or lacks what every token has."""
+    """A token that this program did not sign, that is expired, or that lacks a claim which every token has."""
 
 
 @lru_cache(maxsize=8)
 def _fit(key: str) -> str:
-    """The key, if it is one to sign with; raises ValueError."""
+    """The key, if it is fit for signing; raises ValueError."""
     if problem := key_problem(key):
         raise ValueError(f"The key for signing tokens {problem}")
     return key

@@ -26,7 +26,7 @@ def create_access_token(data: dict[str, Any], expires_delta: timedelta | None = 
 
 
 def verify_token(token: str) -> dict[str, Any]:
-    """The claims of an access token signed by us and not expired; raises NotAuthenticated."""
+    """The claims of an access token that this program signed and that is not expired; raises NotAuthenticated."""
     claims = _verified.get(token)
     if claims is None:
         try:
@@ -41,7 +41,7 @@ def verify_token(token: str) -> dict[str, Any]:
 
 
 def token_hash(token: str) -> str:
-    """What is stored of a token that is random enough to need no salt."""
+    """The hash that is stored in place of a token. Tokens are random, so the hash needs no salt."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -50,5 +50,5 @@ _verified: BoundedCache[str, dict[str, Any]] = BoundedCache(REMEMBERED_TOKENS)
 
 
 def forget_verified_tokens() -> None:
-    """Check every signature anew, as the tests want it after they changed the key."""
+    """Forget all verified tokens: the tests call this after they change the key."""
     _verified.clear()

@@ -1,4 +1,4 @@
-"""Many whole numbers at once from the database, as one text: making a row of each costs more than all the rest."""
+"""Many whole numbers from the database as one text, because making a Python row of each is the largest cost."""
 
 from collections.abc import Mapping
 from functools import reduce
@@ -23,6 +23,6 @@ def as_text(statement: Any) -> Select[Any]:
 
 
 def read_numbers(db: Session, statement: Select[Any], values: Mapping[str, Any], columns: int) -> Integers:
-    """What a statement made by `as_text` finds, as an array with a row for each column."""
+    """Execute a statement made by `as_text`; the result is an array with a row for each column."""
     text = db.execute(statement, values).scalar_one()
     return np.fromstring(text or "", np.int64, sep=",").reshape(-1, columns).T

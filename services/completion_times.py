@@ -56,7 +56,7 @@ def _from(number: int) -> Any:
     return select(literal_column(str(number)).label("number"), here.c.took)
 
 
-# The shortest, the percentiles and the longest; and, as number -1, which version of the tasks they are of.
+# The shortest, the percentiles and the longest duration; row -1 is the version of the tasks.
 _PLACES = prepared(
     union_all(
         *(_from(number) for number in range(len(PERCENTS) + 2)),
@@ -71,7 +71,7 @@ kept: BoundedCache[int, dict[str, Any]] = BoundedCache(1000)
 
 def get_stats(db: Session, user_id: int) -> dict[str, Any]:
     """In hours, percentiles by linear interpolation; kept until the account's tasks change."""
-    # The version is read first: what changes in between makes the figures newer than it, never older.
+    # The version is read first: a change in between makes the figures newer than their version, never older.
     version = int(db.execute(VERSION, {"user_id": user_id}).scalar_one())
     figures = kept.get(user_id, version)
     if figures is None:
@@ -81,19 +81,19 @@ def get_stats(db: Session, user_id: int) -> dict[str, Any]:
 
 
 def from_all(db: Session, user_id: int) -> dict[str, Any]:
-    """The figures by reading every duration, in one statement: right also while tasks change."""
+    """Compute the figures from every duration, read by one statement, so that they are right while tasks change."""
     (durations,) = read_numbers(db, _ALL, {"user_id": user_id}, 1)
     took: list[int] = np.sort(durations).tolist()
     return _summarize(len(took), sum(took), took.__getitem__)
 
 
 def from_counts(db: Session, user_id: int) -> dict[str, Any] | None:
-    """The figures by the counts, in two statements; None where tasks changed in between, or too many are alike."""
+    """Compute the figures from the counts, by two statements; None if tasks changed in between or too many are alike."""
     rows = db.execute(_BUCKETS, {"user_id": user_id}).all()
     if not rows:
         return _summarize(0, 0, [].__getitem__)
     buckets, counts, seconds, microseconds, versions = zip(*rows, strict=True)
-    # Up to and with each bucket.
+    # The number of durations up to the end of each bucket.
     upto = list(accumulate(map(int, counts)))
     together = int(sum(seconds)) * 1_000_000 + int(sum(microseconds))
     total = upto[-1]
@@ -104,7 +104,7 @@ def from_counts(db: Session, user_id: int) -> dict[str, Any] | None:
         at = bisect_right(upto, place)
         skip = place - (upto[at - 1] if at else 0)
         if 0 <= buckets[at] < EXACT and (place + 1 < upto[at] or place + 1 == total):
-            # It and the next, if there is one, are what all in the bucket are.
+            # All durations of this bucket are equal, so the first one will do.
             skip = 0
         values[f"least_{number}"], values[f"skip_{number}"] = _least(buckets[at]), skip
         steps += skip
@@ -122,7 +122,7 @@ def from_counts(db: Session, user_id: int) -> dict[str, Any] | None:
 
 
 def _least(bucket: int) -> int:
-    """The shortest duration that a bucket may hold; the lowest one holds what was completed before it was begun."""
+    """The shortest duration of a bucket; the lowest bucket holds tasks that were completed before they were begun."""
     if bucket < 0:
         return -(2**63)
     digits, leading = divmod(bucket, 100)
@@ -130,12 +130,12 @@ def _least(bucket: int) -> int:
 
 
 def _place(total: int, percent: int) -> tuple[int, int]:
-    """Where in the order a percentile lies: behind which place, and by how many hundredths of the way to the next."""
+    """The place of a percentile in the order, and how many hundredths of the way to the next place it lies."""
     return divmod((total - 1) * percent, 100)
 
 
 def _summarize(total: int, together: int, at: Callable[[int], int]) -> dict[str, Any]:
-    """What so many durations, in microseconds, come to in hours; `at` knows the one at a place in their order."""
+    """The statistics in hours; `together` is the sum in microseconds, and `at` gives the duration at a place in the order."""
 
     def hours(value: float) -> float:
         return round(value / HOUR, 2)

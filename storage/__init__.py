@@ -1,1 +1,1 @@
-"""What SQLAlchemy and the drivers are made to do."""
+"""Machinery over SQLAlchemy and the database drivers."""

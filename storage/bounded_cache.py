@@ -1,4 +1,4 @@
-"""A cache that holds no more than its limit, and whose entries are worth something at one version only."""
+"""A cache with a limit, whose entries are valid at one version only."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -11,10 +11,10 @@ V = TypeVar("V")
 
 
 class BoundedCache(Generic[K, V]):
-    """The entries that were used last, as many as fit.
+    """Keeps the most recently used entries, as many as fit.
 
     `limit` is the number of entries, or with `weigh` the sum of their weights (bytes, rows). The newest entry is
-    kept whatever it weighs. Reads take no lock.
+    kept even if it alone is over the limit. Reads take no lock.
     """
 
     def __init__(self, limit: int, weigh: Callable[[V], int] | None = None) -> None:

@@ -43,7 +43,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else DateTime(timezone=True))
 
     def bind_processor(self, dialect: Dialect) -> Any:
-        """How a time is sent; a naive one is taken as UTC."""
+        """Convert a time for the driver; a naive time is taken as UTC."""
 
         def as_utc(value: datetime | None) -> datetime | None:
             return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
@@ -55,7 +55,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return as_microseconds if dialect.name == "sqlite" else as_utc
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> Any:  # noqa: ARG002  # as the base class has it
-        """How a time comes back."""
+        """Convert a time from the driver."""
         if dialect.name != "sqlite":
             return None
         epoch, delta = _EPOCH, timedelta
@@ -81,7 +81,7 @@ class ValueList(TypeDecorator[list[Any]]):
         return dialect.type_descriptor(Text() if dialect.name == "sqlite" else ARRAY(self.item))
 
     def bind_processor(self, dialect: Dialect) -> Any:
-        """How a list is sent."""
+        """Convert a list for the driver."""
         return (lambda values: to_json(values).decode()) if dialect.name == "sqlite" else None
 
 
@@ -129,7 +129,10 @@ PERIOD = timedelta(days=30)
 
 
 class Period(FunctionElement[int]):
-    """SQL: the number of the 30 days that a time lies in, counted from 1970; before then one more on SQLite."""
+    """SQL: the number of the 30-day period that contains a time, counted from 1970.
+
+    Before 1970 the number is one higher on SQLite, which rounds towards zero.
+    """
 
     type = BigInteger()
     inherit_cache = True
@@ -143,7 +146,7 @@ def _period_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
 
 @compiles(Period, "postgresql")
 def _period_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    # The one form of it that depends on no setting, and may so be indexed.
+    # This form depends on no setting of the server, so that an index may use it.
     seconds = f"extract(epoch FROM {compiler.process(element.clauses, **options)} AT TIME ZONE 'UTC')"
     return f"CAST(floor({seconds} / {PERIOD // timedelta(seconds=1)}) AS bigint)"
 
@@ -166,9 +169,9 @@ def _numbers_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
     return f"(SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST({text} AS json)))"
 
 
-# JSON as jsonb on Postgres; as text on SQLite, which has functions for it too.
+# `jsonb` on Postgres; text on SQLite, which has functions for JSON in texts.
 JsonText = JSON().with_variant(JSONB(), "postgresql")
-# SQLite gives out numbers only to a primary key that is INTEGER.
+# SQLite numbers only a primary key of the type INTEGER.
 RowId = BigInteger().with_variant(Integer(), "sqlite")
 
 
@@ -178,5 +181,5 @@ def one_of(column: str, values: tuple[str, ...]) -> str:
 
 
 def where(condition: str) -> dict[str, Any]:
-    """The arguments that make an index one of some rows only."""
+    """Make an index partial: the arguments of `Index` for a condition on its rows."""
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}

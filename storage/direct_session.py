@@ -1,4 +1,4 @@
-"""A session on a connection that stays open, which adds little to what the driver takes."""
+"""A session on a connection that stays open, with little overhead over the driver."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from storage.prepared import prepared_form
 
 
 class DirectSession(Session):
-    """A session that hands Core's statements straight to its connection, for two thirds of the cost."""
+    """Hands statements of SQLAlchemy Core straight to the connection, at two thirds of the cost."""
 
     def __init__(self, connection: Connection, cursor: Any) -> None:
         super().__init__(connection, expire_on_commit=False)
@@ -18,15 +18,18 @@ class DirectSession(Session):
         self._savepoint = connection.begin_nested
 
     def begin_nested(self) -> Any:
-        """A savepoint, sent at once: the session's own would be sent with its next statement, which goes past it."""
+        """Send a savepoint at once.
+
+        The session would send its own with its next statement, but that statement goes past the session.
+        """
         return self._savepoint()
 
     def is_listened_to(self) -> bool:
-        """Whether the engine has listeners, which are to hear of every statement."""
+        """Whether the engine has listeners, which must hear of every statement."""
         return bool(self._connection.engine._has_events)  # noqa: SLF001
 
     def execute(self, statement: Any, params: Any = None, **options: Any) -> Any:
-        """Execute a statement; one that loads objects goes the session's way."""
+        """Execute a statement; the session itself executes a statement that loads objects."""
         form = prepared_form(statement)
         if form is not None and not options and not self.is_listened_to():
             if not isinstance(params, list):
@@ -44,9 +47,9 @@ def takes_text(db: Session) -> bool:
 
 
 class OpenSession:
-    """A session on a connection of its own that stays open, for taking one from a pool costs as much as a query.
+    """A session on its own open connection, because taking one from a pool costs as much as a query.
 
-    The driver is in autocommit mode: a transaction begins and ends where `database` says so.
+    The driver is in autocommit mode: `database` begins and ends each transaction.
     """
 
     __slots__ = ("cursor", "driver", "session")
@@ -60,11 +63,14 @@ class OpenSession:
         self.session = DirectSession(connection, self.cursor)
 
     def is_dead(self) -> bool:
-        """Whether the connection has been lost; what SQLite has open can't be."""
+        """Whether the connection is lost; a connection to SQLite never is."""
         return getattr(self.driver, "closed", False) is True
 
     def forget(self) -> None:
-        """Make the session as good as new for the next one; few load objects, and forgetting none takes time too."""
+        """Forget the loaded objects, so that the next request finds a fresh session.
+
+        Few requests load objects, and forgetting nothing takes time too: hence the check.
+        """
         if len(self.session.identity_map) or self.session.new:
             self.session.expunge_all()
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from errors import AppError, DatabaseReadOnly, DatabaseUnavailable, InsufficientStorage
 from logging_config import logger
 
-# Postgres ended the transaction for the sake of another: serialization failure, deadlock.
+# Postgres ended the transaction to let another one go on: serialization failure, deadlock.
 REPEATABLE = ("40001", "40P01")
 READ_ONLY = "25006"
 MISSING_RIGHT = "42501"
@@ -26,7 +26,7 @@ def sqlstate(error: BaseException | None) -> str | None:
 
 
 def translated_error(error: BaseException) -> BaseException:
-    """The domain's error for what the database could not do just now; any other error as it is."""
+    """Translate a driver's error that the database's state explains; return any other error as it is."""
     original = error.orig if isinstance(error, DBAPIError) else error
     translated: BaseException | None = None
     if isinstance(original, sqlite3.Error):

@@ -4,14 +4,14 @@ import unicodedata
 
 
 def normal_form(text: str) -> str:
-    """The text in Unicode's normal form C, in which texts are equal that look so."""
+    """The text in Unicode's normal form C, in which texts that look equal are equal."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def fold(text: str) -> str:
-    """The text as it is searched and sorted by: Unicode's case folding between two normalisations (NFC).
+    """The form of a text for searching and sorting: Unicode's case folding between two normalisations (NFC).
 
-    `STRASSE` and `straße` fold to the same; `resume` and `résumé` do not. Source: the Unicode Standard,
+    `STRASSE` and `straße` fold to the same text; `resume` and `résumé` do not. Source: the Unicode Standard,
     section 3.13, canonical caseless matching.
     """
     if text.isascii():
@@ -20,7 +20,7 @@ def fold(text: str) -> str:
 
 
 def pattern(text: str) -> str:
-    r"""The LIKE pattern of folded text that contains this one, its `%`, `_` and `\` ordinary characters."""
+    r"""The LIKE pattern for folded texts that contain this one; `%`, `_` and `\` are ordinary characters."""
     folded = fold(text).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{folded}%"
 

@@ -1,7 +1,7 @@
 """SQLite's one writer: a thread that commits the waiting writes of all requests in one transaction.
 
 One fsync then serves many writers, durably: each of them is answered after the commit. A write that fails takes
-no other with it, because the others are done again without it.
+no other with it, because the others are run again without it.
 """
 
 import queue
@@ -17,7 +17,7 @@ LARGEST_BATCH = 128
 
 
 class GroupCommitWriter:
-    """SQLite's one writer: a thread that commits what is waiting in one transaction."""
+    """The thread, its queue of jobs, and the batches that it commits."""
 
     def __init__(self, open_session: Callable[[], OpenSession]) -> None:
         self._open_session = open_session
@@ -66,7 +66,7 @@ class GroupCommitWriter:
             opened.close()
 
     def _next_batch(self) -> list[Job]:
-        """What is waiting, at least one job; nothing when the thread is to end."""
+        """The waiting jobs, at least one; an empty list when the thread should end."""
         while True:
             batch = []
             job = self._jobs.get()
@@ -86,9 +86,9 @@ class GroupCommitWriter:
 
 
 def _commit_together(opened: OpenSession, batch: list[Job], *, savepoints: bool = False) -> bool:
-    """Run the jobs in one transaction; False where nothing of it could be kept.
+    """Run the jobs in one transaction; False if nothing of it could be kept.
 
-    Without savepoints, which cost a fifth of a short write, a job may fail before it has changed anything.
+    Savepoints cost a fifth of a short write. Without them a job may fail only before it has changed anything.
     """
     if len(batch) == 1:
         return False
@@ -100,7 +100,7 @@ def _commit_together(opened: OpenSession, batch: list[Job], *, savepoints: bool 
                 execute("SAVEPOINT job")
             changes = driver.total_changes
             _run(opened, job)
-            # A full disk ends the whole transaction; so could the work itself.
+            # A full disk ends the whole transaction, and the work itself could.
             if not driver.in_transaction:
                 return False
             if savepoints:
@@ -136,4 +136,4 @@ def _run(opened: OpenSession, job: Job) -> None:
     job.run(opened.session)
     opened.forget()
     if job.error is not None:
-        opened.session.rollback()  # Of the session only; see skip_autocommit_rollback.
+        opened.session.rollback()  # This resets the session only: see skip_autocommit_rollback in database.py.

@@ -1,7 +1,7 @@
-"""Statements that are compiled once: what SQLAlchemy does around the driver at each execution, done beforehand.
+"""Statements that are compiled once instead of at each execution.
 
-`prepared(select(...))` is the statement itself, and any session executes it. The sessions of `database` know it
-again: they hand its text and its processed parameters straight to the driver, for a third of the cost.
+`prepared(select(...))` is the statement itself, and any session executes it. The sessions of `database` recognise
+it, and hand its text and its processed parameters straight to the driver, at a third of the cost.
 """
 
 import sys
@@ -20,9 +20,9 @@ _KEPT_AT = "prepared_form"
 
 
 def prepared(statement: S, *, plan_anew: bool = False) -> S:
-    """The statement, to be compiled once for all its executions.
+    """Mark a statement that is kept and executed often, so that it is compiled once.
 
-    For one that is kept and executed often. Lists of any length (`IN` with `expanding`) are not for it. Several
+    Lists of any length (`IN` with `expanding`) can't be prepared. Several
     rows at once, each with the same names, go to the driver in one call, unless the statement returns rows.
 
     Postgres plans a statement once for all values, after a few executions; `plan_anew` has it look at the values
@@ -33,14 +33,14 @@ def prepared(statement: S, *, plan_anew: bool = False) -> S:
 
 
 def prepared_form(statement: Any) -> "Prepared | TextOnly | None":
-    """How to execute a statement quickly, where it was prepared for that."""
+    """The prepared form of a statement, if it has one."""
     form: Prepared | TextOnly | None = getattr(statement, _KEPT_AT, None)
-    # What is made from a prepared statement, by one more condition say, takes its attributes along.
+    # A statement made from a prepared one, by one more condition say, takes its attributes along.
     return form if form is not None and form.statement is statement else None
 
 
 class Prepared:
-    """A statement with what it was compiled to, for each database and each set of parameters."""
+    """A statement and its compiled forms, one for each database and each set of parameters."""
 
     __slots__ = ("_compiled", "_plan_anew", "statement")
 
@@ -49,18 +49,18 @@ class Prepared:
         self._compiled: dict[tuple[str, ...], _Compiled] = {}
 
     def execute(self, connection: Connection, cursor: Any, values: Mapping[str, Any]) -> Result[Any]:
-        """Execute it by the driver's cursor; raises what SQLAlchemy would."""
+        """Execute the statement by the driver's cursor; raises the errors that SQLAlchemy would raise."""
         return self._compiled_for(connection.dialect, values).execute(connection.dialect, cursor, values)
 
     @property
     def takes_many(self) -> bool:
-        """Whether the driver can execute it for many rows at once: it writes, and returns no rows."""
+        """Whether the driver can execute the statement for many rows at once: it writes, and returns no rows."""
         return isinstance(self.statement, UpdateBase) and not self.statement.exported_columns
 
     def execute_many(
         self, connection: Connection, cursor: Any, rows: Sequence[Mapping[str, Any]]
     ) -> Result[Any]:
-        """Execute it for each row, by one call of the driver; the result has no rows."""
+        """Execute the statement for each row, by one call of the driver; the result has no rows."""
         dialect = connection.dialect
         return self._compiled_for(dialect, rows[0]).execute_many(dialect, cursor, rows)
 
@@ -96,7 +96,7 @@ class TextOnly:
         return self
 
     def execute(self, connection: Connection, cursor: Any, values: Mapping[str, Any]) -> Result[Any]:
-        """Execute it by the driver's cursor; raises what SQLAlchemy would."""
+        """Execute the statement by the driver's cursor; raises the errors that SQLAlchemy would raise."""
         return self._compiled.execute(connection.dialect, cursor, values)
 
     def execute_many(
@@ -111,7 +111,7 @@ class TextOnly:
 
 
 class _Compiled:
-    """A statement's text for one database, with how its parameters get in and its rows out."""
+    """The text of a statement for one database, with the converters of its parameters and rows."""
 
     def __init__(self, statement: Any, dialect: Dialect, names: list[str], *, plan_anew: bool) -> None:
         compiled = statement.compile(dialect=dialect, column_keys=names)
@@ -119,10 +119,10 @@ class _Compiled:
         if compiled.post_compile_params or compiled.literal_execute_params:
             raise TypeError(f"its text depends on its values, so it can't be prepared: {compiled}")
         self._text = compiled.string
-        # psycopg prepares on the server, and so plans for all values, unless told not to.
+        # psycopg prepares on the server, which plans once for all values, unless told not to.
         self._options = {"prepare": False} if plan_anew and dialect.name == "postgresql" else {}
         self._parameters: list[tuple[str, Processor | None]] = []
-        # The values that the statement itself has.
+        # Values that are part of the statement itself.
         self._fixed: dict[str, Any] = {}
         for name in compiled.positiontup or ():
             bind = compiled.binds[name]
@@ -159,7 +159,7 @@ class _Compiled:
         ]
 
     def _error(self, dialect: Dialect, error: Exception) -> Exception:
-        # No parameters: what they hold belongs into no log.
+        # The parameters are left out: their values belong in no log.
         return DBAPIError.instance(
             self._text, None, error, dialect.loaded_dbapi.Error, hide_parameters=True, dialect=dialect
         )

@@ -22,10 +22,10 @@ def keep_private(path: Path, *_: Any) -> None:
             os.close(os.open(real, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         except FileExistsError:
             for name in (real, f"{real}-wal", f"{real}-shm"):
-                # Somebody else's file is theirs to protect.
+                # A file of another user is for that user to protect.
                 with contextlib.suppress(OSError):
                     mode = stat.S_IMODE(os.stat(name).st_mode)
                     if mode & 0o077:
                         os.chmod(name, mode & 0o700)
         except OSError:
-            return  # SQLite says why the file can't be made.
+            return  # SQLite will say why the file can't be made.

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Job:
-    """One piece of work for another thread, and whoever waits for it."""
+    """One piece of work for another thread, with the future that its caller waits for."""
 
     __slots__ = ("context", "error", "future", "loop", "result", "work")
 
@@ -27,7 +27,7 @@ class Job:
         self.error: BaseException | None = None
 
     def run(self, session: Session | None = None) -> None:
-        """Do the work and keep its result or its error; a second run replaces what the first one left."""
+        """Do the work and keep its result or its error; a second run replaces those of the first."""
         try:
             if session is None:
                 self.result = self.context.run(self.work)
@@ -35,11 +35,11 @@ class Job:
                 self.result = self.context.run(self.work, session)
                 session.flush()
             self.error = None
-        except BaseException as error:  # noqa: BLE001  # handed to the one who waits
+        except BaseException as error:  # noqa: BLE001  # handed to the caller that waits
             self.result, self.error = None, error
 
     def settle(self) -> None:
-        """Tell the one who waits; on an event loop, from that loop only."""
+        """Set the result of the future; for a future of an event loop, call this in that loop only."""
         if self.future.done():
             return
         if self.error is not None:
@@ -60,7 +60,7 @@ def settle(jobs: list[Job]) -> None:
         try:
             loop.call_soon_threadsafe(_settle_all, ours)
         except RuntimeError:
-            continue  # The loop has closed: nobody waits any more.
+            continue  # The loop is closed: no one waits any more.
 
 
 def _settle_all(jobs: list[Job]) -> None:
@@ -71,7 +71,8 @@ def _settle_all(jobs: list[Job]) -> None:
 class Threads:
     """A few threads that work for any event loop, started when they are first needed.
 
-    Cheaper a hop than `run_in_threadpool`, and not shared with it: what waits here holds up nothing else.
+    A hop costs less than `run_in_threadpool`. The threads are not shared with it, so that work which waits here
+    holds up nothing else.
     """
 
     def __init__(self, size: int, name: str) -> None:
@@ -90,7 +91,7 @@ class Threads:
         return result
 
     def waiting(self) -> int:
-        """How many pieces of work no thread has taken yet."""
+        """The number of jobs that no thread has taken yet."""
         return self._jobs.qsize()
 
     def _start_one(self) -> None:
@@ -108,7 +109,7 @@ class Threads:
                 settle([job])
 
     def stop(self) -> None:
-        """Let the threads end after what they are doing."""
+        """Let the threads end after their current jobs."""
         with self._lock:
             for _ in range(self._started):
                 self._jobs.put(None)

@@ -1,1 +1,1 @@
-"""What FastAPI is made to do."""
+"""Machinery over FastAPI and Starlette."""

@@ -1,4 +1,4 @@
-"""Ending in time: a server that is told to stop is gone within ten seconds, whoever holds on to it."""
+"""Shutdown: a server that gets a signal to stop is gone within ten seconds, whatever clients do."""
 
 import os
 import signal
@@ -10,18 +10,18 @@ from types import FrameType
 from logging_config import logger
 from services import background_tasks
 
-# Requests, deliveries and connections that have not ended by then are cut off.
+# Requests, deliveries and connections that have not ended after this time are cut off.
 GRACE_SECONDS = 8.0
 
 
 @contextmanager
 def in_time() -> Iterator[None]:
-    """Within this block, the first signal to stop also ends the taking up of mails, and begins the countdown.
+    """Within this block, the first signal to stop also stops taking up new mails, and starts the countdown.
 
     The server's own handlers are called as before.
     """
     if threading.current_thread() is not threading.main_thread():
-        # A test client's; nobody sends signals to it.
+        # The thread of a test client gets no signals.
         yield
         return
     begun = False
@@ -40,7 +40,7 @@ def in_time() -> Iterator[None]:
 
     before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
     for each, handler in before.items():
-        # Where nobody handles it, as with a server that is not run from a shell, it stays so.
+        # A signal that no one handles, as under some process managers, stays unhandled.
         if callable(handler):
             signal.signal(each, stop)
     try:

@@ -1,8 +1,11 @@
-"""What happens after a response: people are told, caches are refreshed.
+"""Work after a response, and four functions that only programs of the roadmap call from here.
 
-FastAPI's BackgroundTasks call `after_change`, which only wakes a thread that does the work of many requests
-at once. What is to be told was written in the request's own transaction, so that nothing is lost with the
-process: whoever looks next finds it. Mail has a thread of its own, and so has what comes by the clock.
+Such programs call `send_task_notification`, `process_task_assignment` and `send_task_completion_email` here, and
+`update_analytics_cache` from outside.
+
+FastAPI's BackgroundTasks call `after_change`, which only wakes a thread. The thread does the work of many requests at
+once: it delivers notifications and refreshes caches. Notifications were written in the request's own transaction, so
+that none is lost with the process: any process finds them. Mail has a thread of its own, and so has work by the clock.
 """
 
 import time
@@ -37,31 +40,31 @@ __all__ = [
     "update_analytics_cache",
 ]
 
-# More requests come together in that time; nobody waits for a line in the log.
+# Several requests share one round in this time; no one waits for a line in the log.
 PAUSE_SECONDS = 0.25
 # How long the background task of a request stays for what it began, and then for the mail, where a test's client
 # looks at what was done.
 PATIENCE_SECONDS = 5.0
 MAIL_PATIENCE_SECONDS = 1.0
-# So few are not worth putting off.
+# Work for this few accounts is done at once.
 FEW_ACCOUNTS = 3
 REMIND_SECONDS = 30.0
 TIDY_SECONDS = 3600.0
-# New titles are found without the index, as long as they are not very many.
+# A few new titles are found without the index, so indexing them can wait.
 TITLES_SECONDS = 20.0
 
 _refresher = Refresher()
-# Without a lifespan nobody else comes by later.
+# Without a lifespan no worker wakes by itself.
 _is_waited_for = True
 
 
 def _tell_and_refresh(user_ids: set[int]) -> float | None:
-    # Remembered before anything can fail.
+    # Noted first, before anything can fail.
     _refresher.add(user_ids)
     told, has_mail = deliver_notices()
     if has_mail:
         _mails.wake()
-    # Those whom a process that died left untold: their entries were not refreshed either.
+    # Recipients that a dead process left behind: their entries were not refreshed either.
     _refresher.add(told)
     return _refresher.refresh(at_once=_is_waited_for or len(user_ids) <= FEW_ACCOUNTS)
 
@@ -93,7 +96,7 @@ _workers = (_clock, _notices, _mails, _titles)
 
 
 async def after_change(*user_ids: int) -> None:
-    """What follows a change of these accounts' tasks: notifications are delivered, their caches refreshed."""
+    """Deliver notifications and refresh caches after a change of these accounts' tasks."""
     deliveries.notice()
     if not _is_waited_for:
         _notices.wake(*user_ids)
@@ -104,7 +107,7 @@ async def after_change(*user_ids: int) -> None:
 
 
 async def after_import(user_id: int) -> None:
-    """What follows an import: as for any change, and the titles are indexed."""
+    """Do the work after an import: that of any change, and indexing the titles."""
     _titles.wake()
     await after_change(user_id)
 
@@ -115,7 +118,7 @@ async def after_webhook_change() -> None:
 
 
 async def send_mails() -> None:
-    """Send what mails are due."""
+    """Send due mails."""
     if _is_waited_for:
         await _mails.work(patience=MAIL_PATIENCE_SECONDS)
     else:
@@ -137,13 +140,13 @@ def start(*, is_waited_for: bool) -> None:
 
 
 def begin_to_stop() -> None:
-    """Take up no new mails; to be called from a signal handler, it only says so."""
+    """Take up no new mails. A signal handler may call this: it only sets a flag."""
     _mails.ending.set()
     deliveries.begin_to_stop()
 
 
 def stop() -> None:
-    """Finish what is being delivered, and end; the rest is left for the next process."""
+    """Finish the deliveries in progress and end; the next process takes up the rest."""
     global _is_waited_for  # noqa: PLW0603
     deliveries.stop()
     for worker in _workers:

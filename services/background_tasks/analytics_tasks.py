@@ -25,9 +25,9 @@ from logging_config import logger
 from models import users
 from services import analytics_service
 
-# An account whose tasks change all the time has its entry written once in so many seconds.
+# The entry of an account whose tasks change all the time is written once in this many seconds.
 INTERVAL = 1.0
-# How long a cache that can't be written is left alone.
+# The pause after the cache could not be written, in seconds.
 PAUSE = 5.0
 ATTEMPTS = 3
 REDIS_TIMEOUT = 1.0
@@ -45,7 +45,7 @@ def cache_name(user_id: int) -> str:
 
 
 def update_analytics_cache(user_id: int) -> None:
-    """Write an account's figures anew; what goes wrong is logged, for the figures are never read from there."""
+    """Write an account's figures; a failure is only logged, because the API never reads them there."""
     try:
         _refresh(user_id)
     except Exception as error:  # noqa: BLE001  # a cache that can't be written must not stop what comes after it
@@ -53,7 +53,7 @@ def update_analytics_cache(user_id: int) -> None:
 
 
 class Refresher:
-    """Refreshes the entries of the accounts that changed, each not too often, all of them sooner or later."""
+    """Refreshes the entries of changed accounts, each at most once in a while, and all in the end."""
 
     def __init__(self) -> None:
         self._changed: set[int] = set()
@@ -61,7 +61,7 @@ class Refresher:
         self._paused_until = 0.0
 
     def forget(self) -> None:
-        """Begin anew, as a new process would."""
+        """Forget everything, as a new process would."""
         self._changed.clear()
         self._refreshed.clear()
         self._paused_until = 0.0
@@ -71,9 +71,9 @@ class Refresher:
         self._changed |= user_ids
 
     def refresh(self, *, at_once: bool) -> float | None:
-        """Refresh what may be refreshed now; in how many seconds to call again, if there is more to do.
+        """Refresh the entries that may be refreshed now; returns the seconds until the next call, if more are left.
 
-        Where nobody would call again, `at_once` leaves none for later. Raises what the database does.
+        If no one would call again, `at_once` refreshes all entries. Raises the database's errors.
         """
         now = time.monotonic()
         if not self._changed:
@@ -100,7 +100,7 @@ class Refresher:
 
 
 def _refresh(user_id: int) -> None:
-    """Write the entry until it is of the version that the database has; raises CacheUnavailable.
+    """Write the entry until it has the version of the database; raises CacheUnavailable.
 
     Another process may have read newer figures, and written them before we wrote ours.
     """
@@ -123,7 +123,7 @@ def _refresh(user_id: int) -> None:
 
 
 def _figures(db: Session, user_id: int, written: int | None) -> tuple[int, dict[str, Any] | None]:
-    """The version of an account's figures, and the figures unless they are those already written.
+    """The version of an account's figures, and the figures unless this version is already written.
 
     The version is read first: the figures may be newer than it, never older.
     """
@@ -138,7 +138,7 @@ def _figures(db: Session, user_id: int, written: int | None) -> tuple[int, dict[
 
 @lru_cache(maxsize=4)
 def redis_client(url: str) -> "redis.Redis":
-    """A client that gives up soon; one more attempt is for a connection that died while it lay idle."""
+    """A client with short timeouts; one more attempt covers a connection that died while idle."""
     return redis.Redis.from_url(
         url,
         socket_timeout=REDIS_TIMEOUT,
@@ -148,8 +148,8 @@ def redis_client(url: str) -> "redis.Redis":
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    """Put the file there in one step: whoever reads it sees the old one or the new one."""
-    # A name of this thread's own, so that what a crash leaves is overwritten some day.
+    """Replace the file in one step, so that readers see the old file or the new one."""
+    # The temporary name is this thread's, so that a file left by a crash is overwritten some day.
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640)

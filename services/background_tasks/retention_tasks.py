@@ -1,4 +1,4 @@
-"""Deleting what is older than the settings allow. Where a setting is empty, everything is kept."""
+"""Retention: deletes rows that are older than the settings allow. An empty setting keeps everything."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -41,14 +41,14 @@ RULES = (
         "retention_history_days",
         task_history.c.kind.not_in(("member_added", "member_removed")),
     ),
-    # What is still to be delivered stays, and so does a reminder that would be written anew.
+    # Undelivered notifications stay, and so do reminders that would otherwise be written again.
     Rule(
         notifications,
         "retention_notifications_days",
         notifications.c.state.in_(("delivered", "failed"))
         & (notifications.c.due_at.is_(None) | (notifications.c.due_at < bindparam("long_overdue"))),
     ),
-    # One that was sent is gone already.
+    # Sent mails are deleted when they are sent.
     Rule(account_mails, "retention_notifications_days", account_mails.c.next_attempt_at.is_(None)),
     Rule(audit_events, "retention_audit_days", true()),
     # What waits is still to be delivered.
@@ -58,7 +58,7 @@ RULES = (
 
 
 def delete_old() -> dict[str, int]:
-    """Apply every rule that is set; how many rows of which table were deleted.
+    """Apply every rule that is set; returns the number of deleted rows by table.
 
     With them go what only the feed needs of old events, and secrets that are encrypted by an old key.
     """
@@ -76,7 +76,7 @@ def delete_old() -> dict[str, int]:
 
 
 def _apply(rule: Rule, before: datetime) -> int:
-    """Go through the table in the order in which it was written, as far as it is old, a short transaction each."""
+    """Delete in the order of writing, as far as rows are old, in short transactions."""
     table, after, deleted = rule.table, -1, 0
     page = (
         select(table.c.id)
@@ -84,7 +84,7 @@ def _apply(rule: Rule, before: datetime) -> int:
         .order_by(table.c.id)
         .limit(BATCH)
     )
-    # The first row that is young ends it: what was written later is younger still.
+    # The first young row ends the work: later rows are younger still.
     first_young = (
         select(table.c.id).where(table.c.created_at >= bindparam("before")).order_by(table.c.id).limit(1)
     )

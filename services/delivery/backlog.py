@@ -1,4 +1,4 @@
-"""All that goes out by mail: notifications and mails about accounts, which wait in tables of their own."""
+"""The backlog of all mail: notifications and mails about accounts, which wait in tables of their own."""
 
 from sqlalchemy.orm import Session
 
@@ -8,7 +8,7 @@ from services.notification_service import Backlog
 
 
 def backlog(db: Session) -> Backlog:
-    """What is not delivered: notifications by state, mails about accounts as `account_mail` or `failed`."""
+    """Count the undelivered rows: notifications by state, mails about accounts as `account_mail` or `failed`."""
     about_accounts = account_mail.backlog(db)
     waiting = notification_service.backlog(db)
     waiting["account_mail"] = (about_accounts.waiting, about_accounts.due_at)
@@ -18,7 +18,7 @@ def backlog(db: Session) -> Backlog:
 
 
 def retry_failed(db: Session, notification_id: int | None = None) -> int:
-    """Have what was given up sent again, all or one notification; how many."""
+    """Send failed mails again, all of them or those of one notification; returns their number."""
     retried = notification_service.retry_failed(db, notification_id)
-    # The number names a notification; a mail about an account may have the same.
+    # The id is a notification's; a mail about an account may have the same id.
     return retried if notification_id is not None else retried + account_mail.retry_failed(db)

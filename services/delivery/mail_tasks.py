@@ -1,7 +1,7 @@
 """Sending mails: in batches over a few connections, in a thread of their own.
 
-Nothing else waits for the mail server. A row is sent by whoever has the claim on it and has time enough left;
-what fails is tried again, later each time, and in the end kept as failed with what the server said.
+Nothing else waits for the mail server. A row is sent by the process that holds the claim on it and has enough time
+left. A mail that fails is tried again, later each time, and in the end kept as failed with the server's answer.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ from services.delivery.outbox import (
 from services.email_service import Mail, MailServer
 
 BATCH = 20
-# How long the mail server is left alone, at most, after it could not be reached.
+# The longest pause after the mail server could not be reached, in seconds.
 LONGEST_PAUSE = 60.0
 
 # -- mails about accounts ------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ _CLAIM = (
     .returning(*_COLUMNS)
 )
 _DIGEST_DUE = (notifications.c.state == "digest", notifications.c.next_attempt_at <= bindparam("now"))
-# All that is in one person's digest, at once: on Postgres a second process waits here and then finds none due.
+# All rows of one person's digest at once: on Postgres a second process waits here and then finds none due.
 _CLAIM_DIGEST = (
     update(notifications)
     .where(
@@ -92,7 +92,7 @@ _CLAIM_DIGEST = (
 
 
 async def _letters_of_notifications(rows: Sequence[AnyRow]) -> list[Letter]:
-    """A mail for each row, or for all of a digest; none for somebody who is gone or disabled."""
+    """One mail for each row, or one for a whole digest; none for an account that is gone or disabled."""
     ids = {row.user_id for row in rows} | {row.actor_id for row in rows}
     people: dict[int, Any] = await database.read_async(lambda db: people_of(db, ids))
 
@@ -119,12 +119,12 @@ _OF_NOTIFICATIONS = Outbox(
     .values(state="delivered", next_attempt_at=None, delivered_at=bindparam("sent_at"), last_error=None),
 )
 
-# In this order: somebody waits for the link to log in with.
+# Mails about accounts go first, because a person waits for the link.
 OUTBOXES = (_ABOUT_ACCOUNTS, _OF_NOTIFICATIONS)
 
 
 async def claim_mails() -> tuple[Outbox, list[AnyRow]] | None:
-    """Rows of one outbox that are due and then ours to send for a while; None if there are none."""
+    """Claim due rows of one outbox for a while; None if there are none."""
     return await database.write_async(_claim)
 
 
@@ -136,7 +136,7 @@ def _claim(db: Any) -> tuple[Outbox, list[AnyRow]] | None:
 
 
 class _Pause:
-    """How long the mail server is left alone after it could not be reached: longer each time."""
+    """The pause after the mail server could not be reached, which grows each time."""
 
     def __init__(self) -> None:
         self.failures = 0
@@ -158,7 +158,7 @@ mail_pause = _Pause()
 
 
 def deliver_mails(ending: threading.Event) -> None:
-    """Send what is due, until there is no more or the program ends."""
+    """Send due mails until there are no more or the program ends."""
     if not settings.smtp_server:
         asyncio.run(_go_without_server())
     elif mail_pause.is_over():
@@ -166,7 +166,7 @@ def deliver_mails(ending: threading.Event) -> None:
 
 
 async def _go_without_server() -> None:
-    """What waits for a mail server that is not set any more, digests and mails about accounts: into the log."""
+    """Write mails into the log that wait for a mail server which is no longer set."""
     while claimed := await claim_mails():
         outbox, rows = claimed
         for letter in await outbox.letters(rows):
@@ -176,15 +176,15 @@ async def _go_without_server() -> None:
 
 
 async def _deliver(ending: threading.Event) -> None:
-    # One goes ahead: while the mail server can't be reached, it is not asked several times at once.
+    # One connection goes ahead, so that an unreachable server is not asked several times at once.
     goes_on = await _serve(ending, rounds=1)
-    # A server may close a connection after so many mails: then they go on over new ones.
+    # A server may close a connection after a number of mails: the rest go out over new connections.
     while goes_on and not ending.is_set():
         goes_on = any(await asyncio.gather(*(_serve(ending) for _ in range(settings.smtp_connections))))
 
 
 async def _serve(ending: threading.Event, rounds: int | None = None) -> bool:
-    """Send one batch after another over one connection; whether any mail was sent."""
+    """Send one batch after another over one connection; returns whether any mail was sent."""
     sent = 0
     claimed = await claim_mails()
     if claimed is None:
@@ -209,7 +209,7 @@ async def _serve(ending: threading.Event, rounds: int | None = None) -> bool:
 
 
 async def _send(server: MailServer, outbox: Outbox, rows: Sequence[AnyRow], ending: threading.Event) -> int:
-    """Send the mails of the claimed rows, and write down what became of each; how many were sent."""
+    """Send the mails of the claimed rows and write the result of each; returns how many were sent."""
     sent = 0
     for letter in await outbox.letters(rows):
         first = letter.rows[0]

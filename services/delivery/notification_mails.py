@@ -1,4 +1,4 @@
-"""The mails that a task leads to: what they say."""
+"""The subject and text of the mails about tasks."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -14,7 +14,7 @@ FOOTER = "You choose which mails you get at /notifications/preferences."
 
 
 async def send_task_completion_email(user_email: str, task_title: str) -> None:
-    """Tell an owner by mail that a task was completed; what goes wrong is logged."""
+    """Tell an owner by mail that a task was completed; a failure is logged."""
     subject, body = completion(task_title)
     try:
         await send_email_async(user_email, subject, body)
@@ -28,7 +28,7 @@ def _subject_and_text(row: Any, people: Mapping[int, Any]) -> tuple[str, str]:
 
 
 def mail_of(row: Any, people: Mapping[int, Any]) -> Mail:
-    """The mail of one notification; `people` has its owner and, if still there, who caused it."""
+    """The mail of one notification; `people` has its recipient and, if still there, the account that caused it."""
     subject, text = _subject_and_text(row, people)
     return Mail(
         people[row.user_id].email,
@@ -60,5 +60,5 @@ def _page(content: str) -> str:
 
 
 def _message_id(kind: str, row: Any) -> str:
-    """The same each time the mail is tried, and never another's, also after the database was made anew."""
+    """The Message-ID of a mail: the same at every attempt, and unique even if the database is made again."""
     return f"<{kind}.{row.id}.{microseconds(row.created_at)}@{sender_domain()}>"

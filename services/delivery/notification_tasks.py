@@ -22,7 +22,7 @@ from services.email_service import log_unsent, send_email_async
 
 BATCH = 500
 LEASE = timedelta(minutes=1)
-# What a line in the log and a mail are made of.
+# The columns that a line in the log and a mail need.
 MAILED = (
     *("id", "user_id", "kind", "task_id", "task_title", "actor_id", "created_at", "due_at"),
     *("project_id", "project_name", "comment_id"),
@@ -50,7 +50,7 @@ def send_task_notification(user_id: int, task_title: str, action: str) -> None:
 
 
 async def process_task_assignment(task_id: int, assigned_user_id: int, assigner_user_id: int) -> None:
-    """Tell an account, in the log and by mail, that a task was given to it; what goes wrong is logged."""
+    """Tell an account, in the log and by mail, that a task was given to it; a failure is logged."""
     try:
         title = database.read(lambda db: db.execute(_TITLE, {"task_id": task_id}).scalar())
         people = database.read(lambda db: people_of(db, {assigned_user_id, assigner_user_id}))
@@ -65,18 +65,18 @@ async def process_task_assignment(task_id: int, assigned_user_id: int, assigner_
 
 
 def people_of(db: Session, ids: Iterable[int]) -> dict[int, AnyRow]:
-    """Name, address and whether active, of each of these accounts that is there."""
+    """The name, email and activity of each of these accounts that still exists."""
     return {row.id: row for row in db.execute(_PEOPLE, {"ids": sorted(ids)})}
 
 
 def next_digest(now: datetime) -> datetime:
-    """When the next daily digest is made up."""
+    """The time of the next daily digest."""
     today = now.replace(hour=settings.digest_hour, minute=0, second=0, microsecond=0)
     return today if today > now else today + timedelta(days=1)
 
 
 class _Outcome:
-    """What became of a batch, to be written together with the next claim."""
+    """The result of a batch, which is written together with the next claim."""
 
     def __init__(self) -> None:
         self.delivered: list[int] = []
@@ -93,7 +93,7 @@ class _Outcome:
 
 
 def deliver_notices() -> tuple[set[int], bool]:
-    """Deliver the notices that are due; whom they were for, and whether there is mail to send now."""
+    """Deliver due notifications; returns their recipients, and whether there is mail to send now."""
     told: set[int] = set()
     outcome, has_mail = _Outcome(), False
     while True:
@@ -116,7 +116,7 @@ def _settle_and_claim(outcome: _Outcome) -> Callable[[Session], list[AnyRow]]:
 
 
 def _deliver(claimed: list[AnyRow]) -> _Outcome:
-    """Write the lines of a batch into the log, and sort out whom to send a mail."""
+    """Write the lines of a batch into the log, and decide which rows become mails."""
     outcome = _Outcome()
     wanted: dict[tuple[int, str], str] = database.read(
         lambda db: notification_service.deliveries(db, {row.user_id for row in claimed})
@@ -142,7 +142,7 @@ def _deliver(claimed: list[AnyRow]) -> _Outcome:
 
 
 def _log_mails(rows: list[AnyRow]) -> None:
-    """Without a mail server, say in the log what would have been sent to whom."""
+    """Write subject and recipient of each mail into the log, because no mail server is set."""
     ids = {row.user_id for row in rows} | {row.actor_id for row in rows}
     people: dict[int, Any] = database.read(lambda db: people_of(db, ids))
     with together():

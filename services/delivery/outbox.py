@@ -1,7 +1,12 @@
-"""Tables whose rows are mails to send: taking rows for a while, and writing down what became of them.
+"""Outboxes: tables whose rows are mails to send.
 
-A row is claimed by moving the time when it is due into the future, so that nobody else takes it; whoever
-dies with a claim leaves a row that is due again when the claim ends.
+The life of a row:
+
+1. A service writes the row in the transaction that causes the mail. The row is due at `next_attempt_at`.
+2. A process claims the row: it moves `next_attempt_at` to the end of the claim, so that no other process takes it.
+3. The process composes and sends the mail.
+4. The process writes the result, if its claim still holds: sent, to be tried later, or failed.
+5. If the process dies in between, the row is due again when the claim ends.
 """
 
 import random
@@ -22,14 +27,14 @@ LONGEST_DELAY = 3600.0
 
 
 def claim_statement(table: Table, *conditions: ColumnElement[bool], batch: int) -> Update:
-    """Take the oldest rows that are due; on Postgres without waiting for those that another one is taking."""
+    """Claim the oldest due rows; on Postgres without waiting for rows that another process is claiming."""
     due = (
         select(table.c.id)
         .where(*conditions, table.c.next_attempt_at <= bindparam("now"))
         .order_by(table.c.next_attempt_at, table.c.id)
         .limit(batch)
         .with_for_update(skip_locked=True)
-        # Not a subquery: Postgres may run one of those more than once, and then takes more rows.
+        # A CTE, because Postgres may run a subquery more than once, and then takes more rows.
         .cte("due")
     )
     return update(table).where(table.c.id.in_(select(due.c.id))).values(next_attempt_at=bindparam("until"))
@@ -37,7 +42,7 @@ def claim_statement(table: Table, *conditions: ColumnElement[bool], batch: int) 
 
 @dataclass(frozen=True)
 class Letter:
-    """Rows that go out as one mail, which is composed as it goes; None is for somebody who is to get none."""
+    """Rows that go out as one mail. `compose` makes the mail as it is sent, or None if the recipient gets none."""
 
     rows: Sequence[AnyRow]
     compose: Callable[[], Awaitable[Mail | None]]
@@ -45,7 +50,7 @@ class Letter:
 
 @dataclass(frozen=True)
 class Outbox:
-    """A table of mails: how its rows are claimed, put into letters, and what becomes of them.
+    """A table of mails, with the statements that claim its rows and write their results.
 
     The claims are tried one after the other, with `now` and `until`. The other statements are for rows by
     `row_id` that are still claimed until `claimed_until`: `later` writes how often they were `tried`, when they are
@@ -59,7 +64,7 @@ class Outbox:
     sent: Any
 
     def claim(self, db: Session) -> list[AnyRow]:
-        """Rows that are due, oldest first, which are then ours to send for longer than any mail can take."""
+        """Claim due rows, oldest first, for longer than any mail can take."""
         now = datetime.now(UTC)
         lease = timedelta(seconds=10 + 2 * COMMANDS * settings.smtp_timeout_seconds)
         for statement in self.claims:
@@ -68,12 +73,12 @@ class Outbox:
         return []
 
     async def delivered(self, rows: Sequence[AnyRow]) -> None:
-        """They were sent."""
+        """Write that the rows were sent."""
         now = datetime.now(UTC)
         await self._write(self.sent, [{**_claim_of(row), "sent_at": now} for row in rows])
 
     async def released(self, rows: Sequence[AnyRow]) -> None:
-        """They were not tried: somebody else's turn."""
+        """Give the rows back untried, for any process."""
         now = datetime.now(UTC)
         await self._write(
             self.later,
@@ -81,7 +86,7 @@ class Outbox:
         )
 
     async def failed(self, rows: Sequence[AnyRow], error: Exception) -> None:
-        """They were tried in vain: later again, or, after too many times, never."""
+        """Write that sending failed: the rows are due later, or after too many attempts never."""
         await self._write(
             self.later,
             [_result(row, row.attempts, _next(row), said(error)) for row in rows],
@@ -96,12 +101,12 @@ DUE_NEXT: Any = bindparam("due_next", type_=UtcDateTime())
 
 
 def is_claimed(table: Table) -> ColumnElement[bool]:
-    """The condition that a row is still claimed by whoever says until when."""
+    """The condition that a claim, known by its end, still holds."""
     return (table.c.id == bindparam("row_id")) & (table.c.next_attempt_at == bindparam("claimed_until"))
 
 
 def later_statement(table: Table) -> Update:
-    """What `Outbox.later` is, for a table with the usual columns."""
+    """The statement `Outbox.later` for a table with the usual columns."""
     return (
         update(table)
         .where(is_claimed(table))
@@ -118,7 +123,7 @@ def _result(row: AnyRow, attempts: int, due_next: datetime | None, error: str | 
 
 
 def _next(row: AnyRow) -> datetime | None:
-    """When to try a row again that was tried in vain; None when it is given up."""
+    """The time of the next attempt after a failure; None if there is none."""
     if row.attempts >= settings.mail_attempts:
         return None
     delay = min(LONGEST_DELAY, settings.mail_retry_seconds * 2 ** min(row.attempts - 1, 20))
@@ -126,12 +131,12 @@ def _next(row: AnyRow) -> datetime | None:
 
 
 def ends_soon(row: AnyRow) -> bool:
-    """Whether the claim could end while the mail is being sent, so that somebody else would send it too."""
+    """Whether the claim could end while the mail is being sent, so that another process would send it too."""
     longest = timedelta(seconds=COMMANDS * settings.smtp_timeout_seconds)
     ends: datetime = row.next_attempt_at
     return ends - datetime.now(UTC) < longest
 
 
 def said(error: Exception) -> str:
-    """What went wrong, in a line that is not too long."""
+    """The error in one line of limited length."""
     return (str(error) or type(error).__name__)[:1000]

@@ -1,4 +1,4 @@
-"""Reminding owners of tasks that are due soon or overdue: once each, whichever process comes first."""
+"""Reminders of tasks that are due soon or overdue: one for each task and due time, by any process."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from database import database
 from models import notifications, task_history, tasks
 
 BATCH = 500
-# What has been overdue for longer, as after a migration from elsewhere, is no news to anybody.
+# A task that has been overdue for longer, as after an import from elsewhere, is news to no one.
 LONGEST_OVERDUE = timedelta(days=7)
 
 _COLUMNS = (
@@ -29,14 +29,14 @@ _COLUMNS = (
 
 
 def _due(kind: str) -> Select[Any]:
-    """The open tasks due in a span of time of which their owners have not been reminded."""
+    """Open tasks due in a span of time whose owners have not been reminded of them."""
     reminded = exists().where(
         notifications.c.task_id == tasks.c.id,
         notifications.c.user_id == tasks.c.user_id,
         notifications.c.kind == kind,
         notifications.c.due_at == tasks.c.due_at,
     )
-    # Import tells nobody anything, and so not either of what was overdue when it came.
+    # An import notifies no one, and so not of tasks that were overdue when they were imported.
     came_overdue = exists().where(
         task_history.c.task_id == tasks.c.id,
         task_history.c.kind == "imported",
@@ -77,7 +77,7 @@ _INSERT: dict[tuple[str, str], Any] = {
 
 
 def remind() -> int:
-    """Write reminders for the tasks that have come to be due soon or overdue; of how many."""
+    """Write reminders for tasks that have become due soon or overdue; returns their number."""
     now = datetime.now(UTC)
     spans = {
         "due_soon": (now, now + timedelta(hours=settings.reminder_hours)),
@@ -89,7 +89,7 @@ def remind() -> int:
 
 
 def _remind(kind: str, values: dict[str, datetime]) -> int:
-    """Read first, which holds up nobody, and then write only what was found, looking at it again."""
+    """Read first, which blocks no writer; then check and write only the tasks that were found."""
     reminded = 0
     while ids := database.read(lambda db: list(db.execute(_FIND[kind], values).scalars())):
         statement = _INSERT["sqlite" if database.is_sqlite else "postgresql", kind]

@@ -1,4 +1,4 @@
-"""A thread that does what comes after responses, for as many requests at once as are waiting."""
+"""A thread for work after responses, which serves all waiting requests in one round."""
 
 import asyncio
 import contextlib
@@ -9,17 +9,17 @@ from concurrent.futures import Future
 
 from logging_config import logger
 
-# With no more than that in a round, the next one need not wait for more to come together.
+# After a round with no more requests than this, the next round starts without a pause.
 FEW_WAKES = 3
 
 
 class Worker:
-    """Does its work when it is woken, once for all that woke it meanwhile; started by the first who does.
+    """Does its work when it is woken, once for all requests that woke it meanwhile. The first call starts it.
 
-    It belongs to no event loop, so that it serves programs that start no lifespan too. Where there is one, it is
-    made resident: it also wakes by itself, and where many wake it leaves a pause for more to come together.
+    The thread belongs to no event loop, so that it also serves programs that start no lifespan. A lifespan makes it
+    resident: it then wakes by itself too, and pauses between rounds, so that one round serves more requests.
 
-    The work returns in how many seconds it wants to be done again, if it knows.
+    The work returns the number of seconds after which it should be done again, if it knows.
     """
 
     def __init__(self, name: str, work: Callable[[set[int]], float | None]) -> None:
@@ -36,12 +36,12 @@ class Worker:
         self.ending = threading.Event()
 
     def reside(self, interval: float, pause: float = 0.0) -> None:
-        """Wake by itself every so many seconds from now on, beginning at once."""
+        """Wake at this interval (seconds) from now on, beginning at once."""
         self._interval, self._pause = interval, pause
         self.wake()
 
     def wake(self, *user_ids: int) -> "Future[None]":
-        """Have the work done, soon, for these accounts among others; the future is done when it is."""
+        """Ask for the work, for these accounts; the future is done when the work is."""
         # First what is to be done, then which round it is: the thread goes the other way round, so that the
         # round that is told of is never over before the work was seen.
         self._waiting.append(user_ids)
@@ -70,7 +70,7 @@ class Worker:
         await shared[2]
 
     def stop(self, patience: float = 3.0) -> bool:
-        """End the thread after what it is doing; whether it ended in time. The next who wakes it starts another."""
+        """End the thread after its current round; returns whether it ended in time. The next call starts another thread."""
         with self._lock:
             thread, self._interval, self._pause = self._thread, None, 0.0
             if thread is None:
@@ -108,7 +108,7 @@ class Worker:
 
 
 def _tell(loop: asyncio.AbstractEventLoop, end: "asyncio.Future[None]") -> None:
-    with contextlib.suppress(RuntimeError):  # The loop has closed: nobody waits any more.
+    with contextlib.suppress(RuntimeError):  # The loop is closed: no one waits any more.
         loop.call_soon_threadsafe(_finish, end)
 
 

@@ -1,4 +1,4 @@
-"""The answers as pictures."""
+"""Charts: the answers of the flow figures as pictures."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from services.flow.svg import AMBER, BLUE, GREEN, GREY, RED, Chart, Mark, steps
 
 Answer = Mapping[str, Any]
 
-# Where an axis of durations has its lines, in hours.
+# The grid lines of an axis of durations, in hours.
 DURATIONS: Sequence[Mark] = (
     (1 / 60, "1 min"),
     (1 / 6, "10 min"),
@@ -37,7 +37,7 @@ def _day(at: float) -> str:
 
 
 def _days(start: float, end: float) -> list[Mark]:
-    """Five days along an axis of time."""
+    """Five days for the labels of an axis of time."""
     return [(at, _day(at)) for at in (start + (end - start) * place / 5 for place in range(6))]
 
 
@@ -61,7 +61,7 @@ def _count(n: int) -> str:
 
 
 def throughput(answer: Answer) -> Chart:
-    """Bars of what was completed, a line of what was created."""
+    """Bars of completed tasks, and a line of created ones."""
     rows = answer["intervals"]
     highest = max([1, *(max(row["created"], row["completed"]) for row in rows)])
     x = _between(_at(rows[0]["starts_at"]), _at(rows[-1]["ends_at"]))
@@ -79,7 +79,7 @@ def throughput(answer: Answer) -> Chart:
 
 
 def cumulative_flow(answer: Answer) -> Chart:
-    """Areas that lie on one another."""
+    """One area for each status, stacked."""
     rows = answer["intervals"]
     ends = [_at(row["ends_at"]) for row in rows] or [_at(answer["as_of"])]
     highest = max([1, *(row["pending"] + row["in_progress"] + row["completed"] for row in rows)])
@@ -123,7 +123,7 @@ def _marks(chart: Chart) -> list[Mark]:
 
 
 def _tasks(answer: Answer, which: str, what: str) -> str:
-    """How many tasks the words are about, and how many of them are drawn."""
+    """A sentence that says how many tasks there are, and how many of them are drawn."""
     drawn, n = len(answer["tasks"]), answer["n"]
     return f"{_count(n)} {what}." if drawn == n else f"The {which} {drawn:,} of {_count(n)} {what}."
 
@@ -166,7 +166,7 @@ def aging(answer: Answer) -> Chart:
 
 
 def time_in_status(answer: Answer) -> Chart:
-    """For each status the half, 85% and 95% of the tasks."""
+    """The median, 85% and 95% of the time in each status."""
     rows = answer["statuses"]
     longest = max([1.0, *(row["p95_hours"] or 0 for row in rows)])
     top = next((hours for hours, _ in DURATIONS if hours >= longest), longest)
@@ -188,7 +188,7 @@ def time_in_status(answer: Answer) -> Chart:
 
 
 def forecast(answer: Answer) -> Chart:
-    """The chance, day by day or by how many."""
+    """The probability by day, or by number of tasks."""
     by_day = answer["done_by"] is not None
     rows = answer["days"] if by_day else answer["counts"]
     points = [(_at(row["date"]) if by_day else float(row["count"]), row["percentage"]) for row in rows]
@@ -208,7 +208,7 @@ def forecast(answer: Answer) -> Chart:
 
 
 def burnup(answer: Answer) -> Chart:
-    """Scope and completed, and the cone of what is to come."""
+    """Scope and completed tasks, and the cone of the forecast."""
     rows, cone = answer["intervals"], answer["forecast"]["cone"]
     ends = [_at(row["ends_at"]) for row in rows] or [_at(answer["as_of"])]
     x = _between(ends[0], max([ends[-1], *(_at(point["date"]) for point in cone)]))

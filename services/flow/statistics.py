@@ -1,4 +1,4 @@
-"""What a sample of durations comes to, from whole microseconds, so that every database gives the same."""
+"""Statistics of durations, in whole microseconds, so that every database gives the same figures."""
 
 from typing import Any
 
@@ -17,19 +17,19 @@ def hours(value: float) -> float:
 
 
 def percentile(ordered: Integers, percent: int) -> float | None:
-    """By linear interpolation, in microseconds; of sorted values, None without any."""
+    """The percentile of sorted values by linear interpolation, in microseconds; None if there are no values."""
     if not len(ordered):
         return None
-    # Whole numbers as far as possible: a hundredth of a place between two neighbours.
+    # Whole numbers are kept as far as possible: places are hundredths between two neighbours.
     below, part = divmod((len(ordered) - 1) * percent, 100)
     low, high = int(ordered[below]), int(ordered[min(below + 1, len(ordered) - 1)])
     return low + (high - low) * part / 100
 
 
 def summary(durations: Integers) -> dict[str, Any]:
-    """How many they are and what they come to in hours; nulls without any."""
+    """The number of durations and their statistics in hours; null if there are none."""
     ordered = np.sort(durations)
-    # Summed by Python: a hundred thousand durations of years do not fit into 64 bits.
+    # Python sums them: a hundred thousand durations of years do not fit into 64 bits.
     values: list[float | None] = [sum(ordered.tolist()) / len(ordered) if len(ordered) else None]
     values += [percentile(ordered, percent) for percent in (*PERCENTILES, 0, 100)]
     names = ("mean", *(f"p{percent}" for percent in PERCENTILES), "min", "max")

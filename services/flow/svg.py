@@ -16,12 +16,12 @@ INK, MUTED, LINE, PAPER = "#1b2430", "#5a6675", "#dfe3e8", "#ffffff"
 BLUE, RED, GREEN, AMBER, GREY = "#2563a8", "#b4451f", "#6aa684", "#e0a63c", "#9fb4d0"
 
 
-# What XML can't hold, not even escaped.
+# Characters that XML can't hold, not even escaped.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def escape(text: str) -> str:
-    """Text as it stands in XML; what XML forbids is shown as U+FFFD."""
+    """Escape a text for XML; characters that XML forbids become U+FFFD."""
     return escape_markup(_FORBIDDEN.sub("\ufffd", text))
 
 
@@ -39,7 +39,7 @@ def steps(highest: float) -> list[Mark]:
 
 @dataclass
 class Chart:
-    """A picture of a width and a height, its axes from `x` to `y`; what is drawn last lies on top."""
+    """A picture of a given size with its axes; later drawings lie on top of earlier ones."""
 
     title: str
     subtitle: str
@@ -50,7 +50,7 @@ class Chart:
     _legend: list[tuple[str, str]] = field(default_factory=list)
 
     def place(self, point: Point) -> Point:
-        """Where a point lies in the picture."""
+        """The position of a point in the picture, in pixels."""
         (x0, x1), (y0, y1) = self.x, (self.scale(self.y[0]), self.scale(self.y[1]))
         return (
             LEFT + (point[0] - x0) / ((x1 - x0) or 1) * (WIDTH - LEFT - RIGHT),
@@ -61,14 +61,14 @@ class Chart:
         return "M" + "L".join(f"{_number(x)} {_number(y)}" for x, y in map(self.place, points))
 
     def grid(self, x_marks: Sequence[Mark], y_marks: Sequence[Mark]) -> None:
-        """Lines and numbers behind what is drawn."""
+        """Draw grid lines and their numbers."""
         for value, text in y_marks:
             _, y = self.place((self.x[0], value))
             self._parts.append(f'<path d="M{LEFT} {_number(y)}H{WIDTH - RIGHT}" stroke="{LINE}"/>')
             self._text(LEFT - 8, y + 4, text, "end", MUTED)
         for value, text in x_marks:
             x, _ = self.place((value, self.y[0]))
-            # What stands at an edge must not be cut off.
+            # A label at the edge must not be cut off.
             anchor = "start" if x < LEFT + 1 else "end" if x > WIDTH - RIGHT - 1 else "middle"
             self._text(x, HEIGHT - BOTTOM + 20, text, anchor, MUTED)
 
@@ -79,7 +79,7 @@ class Chart:
         )
 
     def line(self, points: Sequence[Point], colour: str, name: str = "", dash: str = "") -> None:
-        """A line through points."""
+        """Draw a line through points."""
         if points:
             dashed = f' stroke-dasharray="{dash}"' if dash else ""
             self._parts.append(
@@ -89,14 +89,14 @@ class Chart:
             self._legend.append((colour, name))
 
     def area(self, points: Sequence[Point], colour: str, name: str) -> None:
-        """What lies below a line."""
+        """Draw the area below a line."""
         if points:
             floor = [(points[-1][0], self.y[0]), (points[0][0], self.y[0])]
             self._parts.append(f'<path d="{self._path([*points, *floor])}Z" fill="{colour}"/>')
         self._legend.append((colour, name))
 
     def bar(self, start: float, end: float, height: float, colour: str) -> None:
-        """A bar from the floor."""
+        """Draw a bar that stands on the axis."""
         (left, top), (right, floor) = self.place((start, height)), self.place((end, self.y[0]))
         self._parts.append(
             f'<rect x="{_number(left)}" y="{_number(top)}" width="{_number(max(right - left, 0.5))}"'
@@ -104,7 +104,7 @@ class Chart:
         )
 
     def dot(self, point: Point, colour: str, about: str) -> None:
-        """A dot that says what it is."""
+        """Draw a dot with a tooltip."""
         x, y = self.place(point)
         self._parts.append(
             f'<circle cx="{_number(x)}" cy="{_number(y)}" r="3" fill="{colour}" fill-opacity="0.6">'
@@ -112,11 +112,11 @@ class Chart:
         )
 
     def name(self, colour: str, name: str) -> None:
-        """Name a colour in the legend."""
+        """Add a colour and its name to the legend."""
         self._legend.append((colour, name))
 
     def render(self) -> bytes:
-        """The picture."""
+        """The finished picture, as SVG."""
         drawn, self._parts = self._parts, []
         self._text(LEFT, 26, self.title, "start", INK, 17)
         self._text(LEFT, 46, self.subtitle, "start", MUTED)
