@@ -17,6 +17,7 @@ from routers import (
     analytics,
     audit,
     auth,
+    bulk,
     events,
     flow,
     notifications,
@@ -24,6 +25,7 @@ from routers import (
     program_tokens,
     system,
     tasks,
+    transfer,
     users,
     webhooks,
 )
@@ -127,6 +129,8 @@ def create_app() -> FastAPI:
     install_error_handlers(app)
     for router in (
         tasks.router,
+        transfer.router,
+        bulk.router,
         analytics.router,
         flow.router,
         events.router,

@@ -79,7 +79,7 @@ def speed(name: str, url: str, count: int) -> None:
     for title, answer in ANSWERS.items():
         times: dict[str, list[float]] = {"cold": [], "warm": []}
         for _ in range(ROUNDS):
-            history.kept.clear()
+            history.clear()
             for measured in times.values():
                 start = perf_counter()
                 db.read(lambda session, answer=answer: answer(session, ask(session, user, query)))  # type: ignore[misc]

@@ -1,34 +1,25 @@
 """Tasks: making, finding, changing and moving them in bulk."""
 
-from collections.abc import AsyncIterator
-from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from fastapi import BackgroundTasks, Depends, Header, Path, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi import BackgroundTasks, Header, Path, Query, Request, Response
 
-import auth
 from auth import AdminUser, CurrentUser
-from database import AnyRow, database
+from database import AnyRow
 from models import LARGEST_ID
 from schemas.common import Message
 from schemas.tasks import (
     HistoryEntry,
-    Imported,
     OwnerFilters,
     TaskCreate,
     TaskFilters,
-    TaskImport,
     TaskRead,
     TaskSearch,
     TaskUpdate,
 )
 from services import background_tasks, preconditions, task_service
-from services.tasks import import_files
-from services.tasks import transfer as transfer_service
 from services.tasks.task_query import reads_little
 from web.routing import Router, link_next
-from web.strict_input import media_type
 from web.transaction import ReadSession, WriteSession
 
 router = Router(prefix="/tasks", tags=["tasks"], reads="tasks:read", writes="tasks:write")
@@ -36,16 +27,6 @@ router = Router(prefix="/tasks", tags=["tasks"], reads="tasks:read", writes="tas
 TaskId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 IfMatch = Annotated[str | None, Header(description="Change the task only if it still has this `ETag`")]
 IfNoneMatch = Annotated[str | None, Header(description="Answer 304 if the task still has this `ETag`")]
-IMPORT_BODY = 32 * 1024 * 1024
-READERS = {
-    "text/csv": import_files.parse_csv,
-    "application/x-ndjson": import_files.parse_ndjson,
-    "application/jsonl": import_files.parse_ndjson,
-}
-NDJSON_BODY = {
-    "schema": {"type": "string"},
-    "examples": {"lines": {"value": '{"title": "Write the report"}\n{"title": "Send it"}\n'}},
-}
 
 
 def _short_list(values: Any) -> bool:
@@ -125,95 +106,6 @@ def filter_all_tasks(
     return link_next(request, response, page)
 
 
-async def _import_rows(request: Request, claims: auth.Claims) -> list[TaskImport]:
-    """The body's tasks, read in a thread: there may be ten thousand; whoever may not import sends them in vain."""
-    await database.read_async(
-        lambda db: auth.authorize(db, claims, admin=False, scope="tasks:write"), short=True
-    )
-    body = await request.body()
-    parse = READERS.get(media_type(request), import_files.parse_json)
-    return await database.threads.run(lambda: parse(body))
-
-
-@router.post(
-    "/import",
-    response_model=Imported,
-    status_code=201,
-    body_limit=IMPORT_BODY,
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": {
-                        "type": "array",
-                        "maxItems": import_files.MOST_IMPORTED,
-                        "items": {"$ref": "#/components/schemas/TaskImport"},
-                    },
-                    "examples": {"a list": {"value": [{"title": "Write the report", "status": "completed"}]}},
-                },
-                "text/csv": {
-                    "schema": {"type": "string"},
-                    "examples": {"a table": {"value": "title,status\r\nWrite the report,completed\r\n"}},
-                },
-                "application/x-ndjson": NDJSON_BODY,
-                "application/jsonl": NDJSON_BODY,
-            },
-        }
-    },
-)
-def import_tasks(
-    db: WriteSession,
-    user: CurrentUser,
-    rows: Annotated[list[TaskImport], Depends(_import_rows)],
-    background: BackgroundTasks,
-) -> dict[str, Any]:
-    """Import up to 10,000 tasks, all or none.
-
-    The body is a JSON array, NDJSON, or CSV whose first line names the columns. Tasks keep their own
-    `created_at`, `updated_at` and `completed_at`. `id` and `user_id` are taken and not used, so that an export
-    can be imported. In CSV `,`, `;`, TAB or `|` separates the cells, an empty cell is a field left out, and
-    `tags` are a JSON array or separated by commas. A bad row is named by its index. Nobody is notified.
-    """
-    ids = transfer_service.import_tasks(db, user, rows)
-    background.add_task(background_tasks.after_import, user.id)
-    return {"imported": len(ids), "ids": list(ids)}
-
-
-@router.get(
-    "/export",
-    response_model=list[TaskRead],
-    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
-)
-def export_tasks(
-    db: ReadSession,
-    user: CurrentUser,
-    format: Annotated[Literal["json", "csv"], Query(description="What to write")] = "json",  # noqa: A002
-) -> Response:
-    """Export all of the caller's tasks, in the order they were made.
-
-    It is streamed, and import reads it back unchanged. No cell of the CSV begins a formula.
-    """
-    part = transfer_service.csv_part if format == "csv" else transfer_service.json_part
-    rows = transfer_service.export_chunk(db, user, after_id=-1)
-
-    async def stream(rows: list[AnyRow]) -> AsyncIterator[bytes]:
-        yield (b"" if format == "csv" else b"[") + part(rows, first=True)
-        while len(rows) == transfer_service.EXPORT_CHUNK:
-            # A read of its own for each part: a client that is slow to take them holds up nothing.
-            following = partial(transfer_service.export_chunk, user=user, after_id=rows[-1].id)
-            rows = await database.read_async(following)
-            yield part(rows, first=False)
-        if format == "json":
-            yield b"]"
-
-    return StreamingResponse(
-        stream(rows),
-        media_type="text/csv" if format == "csv" else "application/json",
-        headers={"Content-Disposition": f'attachment; filename="tasks.{format}"'},
-    )
-
-
 @router.get(
     "/{task_id}",
     response_model=TaskRead,
@@ -238,8 +130,8 @@ def read_task_history(db: ReadSession, user: CurrentUser, task_id: TaskId) -> li
     return task_service.get_task_history(db, user, task_id)
 
 
-@router.put("/{task_id}", response_model=TaskRead, errors=[404, 412])
-@router.patch("/{task_id}", response_model=TaskRead, errors=[404, 412], operation_id="patch_task")
+@router.put("/{task_id}", response_model=TaskRead, errors=[404, 409, 412])
+@router.patch("/{task_id}", response_model=TaskRead, errors=[404, 409, 412], operation_id="patch_task")
 def update_task(
     db: WriteSession,
     user: CurrentUser,

@@ -7,7 +7,7 @@ from pydantic import EmailStr, Field
 
 from configuration import account_rules
 from models import Role
-from schemas.common import Answer, Body, Page, Text, Time, Whole
+from schemas.common import Answer, Body, Page, ReadOnlyTime, Text, Time, Whole
 from security.callers import Scope
 
 Username = Annotated[
@@ -75,7 +75,7 @@ class ReadOnlyAccount(Body):
 
     id: Annotated[Whole | None, Field(description="Read-only")] = None
     email: Annotated[str | None, Field(description="Read-only: see `POST /auth/email`")] = None
-    created_at: Annotated[Time | None, Field(description="Read-only")] = None
+    created_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
 
 
 class AccountUpdate(ReadOnlyAccount):
@@ -92,7 +92,7 @@ class UserUpdate(ReadOnlyAccount):
     role: Role | None = None
     is_active: bool | None = None
     username: Annotated[str | None, Field(description="Read-only")] = None
-    email_verified_at: Annotated[Time | None, Field(description="Read-only")] = None
+    email_verified_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
 
 
 class UserFilters(Page):

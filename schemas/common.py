@@ -149,6 +149,31 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+class SentTime:
+    """A time that a client sends back: equal to a time that is the same at the precision that was sent.
+
+    Clients keep milliseconds or seconds of what they get, and cut off the rest.
+    """
+
+    __slots__ = ("_moment", "_step")
+
+    def __init__(self, value: Any) -> None:
+        self._moment: datetime = parse_time(value)
+        fraction = RFC_3339.fullmatch(value)[1] if isinstance(value, str) else ".000000"  # type: ignore[index]
+        self._step = 10 ** (6 - min(6, len(fraction or ".") - 1))
+
+    def _cut(self, value: datetime) -> datetime:
+        return value.replace(microsecond=value.microsecond // self._step * self._step)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, datetime) and self._cut(other) == self._moment
+
+    def __lt__(self, other: datetime) -> bool:
+        return self._moment < self._cut(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 DAY_SCHEMA = {"type": "string", "format": "date", "examples": ["2026-11-22"]}
 TIME_SCHEMA = {"type": "string", "format": "date-time", "examples": ["2026-11-22T09:30:00Z"]}
 Time = Annotated[
@@ -163,6 +188,8 @@ Title = Annotated[
     AfterValidator(_not_blank),
 ]
 Description = Annotated[Text, Field(max_length=DESCRIPTION_LENGTH, examples=["Two pages, with figures"])]
+# A time that may be sent back only with the value it has.
+ReadOnlyTime = Annotated[SentTime, PlainValidator(SentTime), WithJsonSchema(TIME_SCHEMA)]
 # What a list is filtered by.
 Moment = Annotated[datetime, PlainValidator(_moment), WithJsonSchema({"anyOf": [DAY_SCHEMA, TIME_SCHEMA]})]
 TimeZone = Annotated[

@@ -15,6 +15,7 @@ from schemas.common import (
     Body,
     PriorityChoices,
     ProjectChoices,
+    QueryFilter,
     TagChoices,
     Text,
     TimeZone,
@@ -65,6 +66,7 @@ class FlowQuery(BaseModel):
     project: ProjectChoices = Field(default_factory=list)
     tag: TagChoices = Field(default_factory=list)
     priority: PriorityChoices = Field(default_factory=list)
+    filter: QueryFilter | None = None
     user_id: Annotated[int | None, Field(ge=0, le=LARGEST_ID, description="Another's tasks (admins)")] = None
     scope: Annotated[Literal["own", "all"], Field(description="`all`: everybody's tasks (admins)")] = "own"
 

@@ -5,10 +5,30 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Select, Text, cast, func, select
+from sqlalchemy import ColumnElement, Select, Text, cast, select
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.functions import FunctionElement
 
 from services.flow.statistics import Integers
+
+
+class _Joined(FunctionElement[str]):
+    """SQL: the texts of all rows as one, separated by commas."""
+
+    inherit_cache = True
+    type = Text()
+    name = "joined"
+
+
+@compiles(_Joined, "sqlite")
+def _joined_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"group_concat({compiler.process(element.clauses, **options)}, ',')"
+
+
+@compiles(_Joined, "postgresql")
+def _joined_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    return f"string_agg({compiler.process(element.clauses, **options)}, ',')"
 
 
 def as_text(statement: Any) -> Select[Any]:
@@ -19,10 +39,14 @@ def as_text(statement: Any) -> Select[Any]:
     rows = statement.subquery()
     numbers: list[ColumnElement[str]] = [cast(column, Text) for column in rows.c]
     line = reduce(lambda left, right: left.concat(",").concat(right), numbers)
-    return select(func.aggregate_strings(line, ","))
+    return select(_Joined(line))
 
 
 def read_numbers(db: Session, statement: Select[Any], values: Mapping[str, Any], columns: int) -> Integers:
     """Execute a statement made by `as_text`; the result is an array with a row for each column."""
-    text = db.execute(statement, values).scalar_one()
+    return numbers(db.execute(statement, values).scalar_one(), columns)
+
+
+def numbers(text: str | None, columns: int) -> Integers:
+    """Turn the text that such a statement finds into an array with a row for each column."""
     return np.fromstring(text or "", np.int64, sep=",").reshape(-1, columns).T

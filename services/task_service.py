@@ -13,7 +13,7 @@ from sqlalchemy import Select, bindparam, literal_column, select
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import Forbidden, InvalidInput, NotFound
+from errors import Conflict, Forbidden, InvalidInput, NotFound
 from models import TASK_KINDS, Caller, notifications, task_history, tasks, users
 from schemas.tasks import TaskFilters
 from services import preconditions
@@ -125,7 +125,7 @@ def create_task(db: Session, user: Caller, values: Mapping[str, Any]) -> AnyRow:
 def update_task(
     db: Session, user: Caller, task_id: int, values: Mapping[str, Any], if_match: str | None = None
 ) -> AnyRow:
-    """Change the given fields of a task; raises NotFound, PreconditionFailed, InvalidInput.
+    """Change the given fields of a task; raises NotFound, PreconditionFailed, Conflict, InvalidInput.
 
     None clears `description` and `due_at`, and leaves the other fields as they are. What changes nothing
     is not written.
@@ -151,7 +151,16 @@ def update_task(
 
 
 def _differences(before: AnyRow, values: Mapping[str, Any]) -> dict[str, Any]:
-    """What the values change; raises InvalidInput for a read-only field that is sent with another value."""
+    """What the values change.
+
+    Raises Conflict for a copy that is older than the task, InvalidInput for a read-only field with another value.
+    """
+    sent = values.get("updated_at")
+    if sent is not None and sent < before.updated_at:
+        raise Conflict(
+            "The task was changed since this copy of it was read: get it again, or leave the read-only fields out",
+            code="stale_copy",
+        )
     changes = {}
     for name, value in values.items():
         same = value == getattr(before, name)

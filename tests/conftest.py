@@ -35,7 +35,7 @@ from main import app  # noqa: E402
 from migrations.schema import migrate  # noqa: E402
 from security.tokens import forget_verified_tokens  # noqa: E402
 from services import background_tasks, completion_times  # noqa: E402
-from services.flow.history import kept as flow_records  # noqa: E402
+from services.flow import history as flow_history  # noqa: E402
 from tests.support.api import Api  # noqa: E402
 from tests.support.openapi_check import CheckedClient  # noqa: E402
 from tests.support.postgres import PostgresServer, PostgresUnavailable, postgres_server  # noqa: E402
@@ -106,7 +106,7 @@ def database_in_use(request: pytest.FixtureRequest, folder: Path) -> Iterator[st
         database.switch(url)
         forget_verified_tokens()
         completion_times.kept.clear()
-        flow_records.clear()
+        flow_history.clear()
         yield url
         background_tasks.stop()
         database.close()

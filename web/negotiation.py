@@ -1,8 +1,10 @@
 """Which of the media types that an endpoint can answer with the caller wants."""
 
+import inspect
 from collections.abc import Callable, Sequence
+from typing import Annotated, Literal
 
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
 
 from errors import NotAcceptable
 
@@ -41,13 +43,25 @@ def _read(part: str) -> tuple[str, float]:
     return name, 1.0
 
 
-def accepted(*offered: str) -> Callable[[Request, Response], str]:
-    """A dependency that tells which of these types to answer with."""
+def accepted(*offered: str) -> Callable[..., str]:
+    """A dependency that tells which of these types to answer with: by `format`, else by the header `Accept`."""
+    formats = {media_type.partition("/")[2].partition("+")[0]: media_type for media_type in offered}
 
-    def choose(request: Request, response: Response) -> str:
+    def choose(request: Request, response: Response, **asked: str | None) -> str:
         response.headers["Vary"] = "Accept"
+        if asked["format"] is not None:
+            return formats[asked["format"]]
         return best(",".join(request.headers.getlist("accept")), offered)
 
+    note = Query(description="What to answer with; left out, the header `Accept` says it")
+    wanted = inspect.Parameter(
+        "format",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[Literal[tuple(formats)] | None, note],
+    )
+    plain = [each for each in inspect.signature(choose).parameters.values() if each.name != "asked"]
+    choose.__signature__ = inspect.Signature([*plain, wanted])  # type: ignore[attr-defined]
     return choose
 
 

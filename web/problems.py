@@ -98,7 +98,13 @@ def problem_response(
     errors: Iterable[Mapping[str, Any]] = (),
 ) -> JSONResponse:
     """An error as it goes out."""
-    body: dict[str, Any] = {
+    body = problem(status, code, detail, errors)
+    return JSONResponse(body, status_code=status, headers=dict(headers or {}), media_type=PROBLEM_MEDIA_TYPE)
+
+
+def problem(status: int, code: str, detail: str, errors: Iterable[Mapping[str, str]] = ()) -> dict[str, Any]:
+    """The members of an error."""
+    members: dict[str, Any] = {
         "type": "about:blank",
         "title": _title(status),
         "status": status,
@@ -107,8 +113,8 @@ def problem_response(
         "request_id": request_id_var.get(),
     }
     if problems := list(errors):
-        body["errors"] = problems
-    return JSONResponse(body, status_code=status, headers=dict(headers or {}), media_type=PROBLEM_MEDIA_TYPE)
+        members["errors"] = problems
+    return members
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

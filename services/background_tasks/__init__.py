@@ -106,10 +106,10 @@ async def after_change(*user_ids: int) -> None:
         await _mails.work(patience=MAIL_PATIENCE_SECONDS)
 
 
-async def after_import(user_id: int) -> None:
-    """Do the work after an import: that of any change, and indexing the titles."""
+async def after_import(*user_ids: int) -> None:
+    """Do the work after an import or a batch: that of any change of these accounts' tasks, and indexing the titles."""
     _titles.wake()
-    await after_change(user_id)
+    await after_change(*user_ids)
 
 
 async def after_webhook_change() -> None:

@@ -3,17 +3,16 @@
 Kept in memory for the accounts asked about last, until any of their tasks changes.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Select,
-    and_,
     bindparam,
     case,
     func,
@@ -28,15 +27,16 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from models import STATUSES, owner_counts, task_history, tasks
 from services.bulk_numbers import as_text, read_numbers
-from services.flow import replay
+from services.flow import replay, selected
 from services.flow.question import Selection
 from services.flow.replay import NEVER, Events, Spells
+from services.flow.selected import changes_hands
 from services.flow.statistics import Integers
-from services.tasks.task_query import choices, one_of_many
 from storage.bounded_cache import BoundedCache
 
 # How many spells are kept for all accounts together: about 40 bytes each.
 MOST_KEPT = 1_000_000
+MOST_CHOSEN_BYTES = 4 * 1024 * 1024
 IDS_AT_ONCE = 500
 # No time, shorter to write than NEVER: no task is completed in the last microsecond of 1969.
 NONE = -1
@@ -83,17 +83,15 @@ def _code(column: Any) -> ColumnElement[int]:
 # -- tasks as they are -----------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=64)
-def _tasks(owned: bool, chosen: tuple[tuple[str, int], ...]) -> Select[Any]:  # noqa: FBT001  # the key of a cache
+@cache
+def _tasks(*, owned: bool) -> Select[Any]:
     statement = select(
         tasks.c.id,
         _time(tasks.c.created_at).label("created"),
         _time(tasks.c.completed_at).label("completed"),
         _code(tasks.c.status).label("status"),
     )
-    if owned:
-        statement = statement.where(tasks.c.user_id == bindparam("owner_id"))
-    return as_text(statement.where(*(one_of_many(name, count) for name, count in chosen)))
+    return as_text(statement.where(tasks.c.user_id == bindparam("owner_id")) if owned else statement)
 
 
 # -- changes ---------------------------------------------------------------------------------------
@@ -107,11 +105,6 @@ _IS_TASK = task_history.c.task_id.is_not(None)
 # A task that is made or imported begins when it says; one with nothing before it is such a task.
 _AT = func.coalesce(_Microseconds(task_history.c.task_created_at), _Microseconds(task_history.c.created_at))
 _OWNER_ID = bindparam("owner_id", type_=BigInteger)
-
-
-def _changes_hands(row: Any) -> ColumnElement[bool]:
-    """In the words of the index of the tasks that left an owner, which is found by them."""
-    return or_(row.owner_id.is_(None), row.owner_id != row.previous_owner_id)
 
 
 def _changes(mine: Any, *conditions: Any) -> Select[Any]:
@@ -128,7 +121,7 @@ def _changes(mine: Any, *conditions: Any) -> Select[Any]:
 _EVERY_CHANGE = as_text(_changes(case((_owner.is_(None), 0), else_=1)))
 # Along an index each: while the account has the task, and when the task leaves it.
 _OWN_CHANGES = as_text(_changes(literal(1, BigInteger), _owner == _OWNER_ID))
-_LEAVING = as_text(_changes(literal(0, BigInteger), _previous == _OWNER_ID, _changes_hands(task_history.c)))
+_LEAVING = as_text(_changes(literal(0, BigInteger), _previous == _OWNER_ID, changes_hands(task_history.c)))
 # What happened to tasks that others had before.
 _OTHERS_CHANGES = as_text(
     _changes(
@@ -139,35 +132,14 @@ _OTHERS_CHANGES = as_text(
     )
 )
 
-# -- tasks that have left --------------------------------------------------------------------------
-
-_leaving = task_history.alias("leaving")
-
-
-def _left(condition: Any) -> Select[Any]:
-    return (
-        select(
-            task_history.c.task_id,
-            task_history.c.changes,
-            case((condition(task_history.c), 1), else_=0).label("leaves"),
-        )
-        .where(task_history.c.task_id.in_(select(_leaving.c.task_id).where(condition(_leaving.c))))
-        .order_by(task_history.c.task_id, task_history.c.id)
-    )
-
-
-_LEFT_OWNER = _left(lambda each: and_(each.previous_owner_id == _OWNER_ID, _changes_hands(each)))
-_DELETED = _left(lambda each: each.owner_id.is_(None))
-
 _VERSION = select(func.coalesce(func.sum(owner_counts.c.version), 0))
 _OWNER_VERSION = _VERSION.where(owner_counts.c.user_id == bindparam("owner_id"))
 _LAST_CHANGE = select(func.coalesce(func.max(task_history.c.id), 0))
 
 
 def _read_tasks(db: Session, selection: Selection) -> Integers:
-    chosen, values = choices(selection.filters())
-    statement = _tasks(selection.owner_id is not None, chosen)
-    found = read_numbers(db, statement, {**values, "owner_id": selection.owner_id}, 4)
+    statement = _tasks(owned=selection.owner_id is not None)
+    found = read_numbers(db, statement, {"owner_id": selection.owner_id}, 4)
     found[2][found[2] == NONE] = NEVER
     return found[:, np.argsort(found[0])]
 
@@ -186,38 +158,10 @@ def _read_changes(db: Session, selection: Selection) -> Integers:
     return np.concatenate(parts, axis=1)
 
 
-def _left_that_match(db: Session, selection: Selection) -> list[int]:
-    """The tasks that have left the account and matched the filters when they did."""
-    statement = _DELETED if selection.owner_id is None else _LEFT_OWNER
-    facts: dict[int, dict[str, Any]] = {}
-    matched: dict[int, bool] = {}
-    for row in db.execute(statement, {} if selection.owner_id is None else {"owner_id": selection.owner_id}):
-        fields = facts.setdefault(row.task_id, {})
-        # What a deletion tells is what was; any other change tells what is from then on.
-        fields |= {
-            name: change["from"] if row.leaves and change["to"] is None else change["to"]
-            for name, change in row.changes.items()
-        }
-        if row.leaves:
-            matched[row.task_id] = _matches(fields, selection)
-    return [task_id for task_id, matches in matched.items() if matches]
-
-
-def _matches(fields: Mapping[str, Any], selection: Selection) -> bool:
-    return (
-        (not selection.project or fields.get("project") in selection.project)
-        and (not selection.priority or fields.get("priority") in selection.priority)
-        and (not selection.tag or not {*selection.tag}.isdisjoint(fields.get("tags") or ()))
-    )
-
-
 def _read(db: Session, selection: Selection) -> Record:
     ids, created, completed, status = _read_tasks(db, selection)
     task, row, at, done = _read_changes(db, selection)
     done[done == NONE] = NEVER
-    if selection.filters():
-        chosen = np.isin(task, np.concatenate((ids, np.array(_left_that_match(db, selection), np.int64))))
-        task, row, at, done = (each[chosen] for each in (task, row, at, done))
     # What a program wrote past the API has no history: it counts as if it had been imported.
     unknown = ~np.isin(ids, task)
     mine = np.concatenate((row & 2 == 2, np.ones(int(unknown.sum()), bool)))
@@ -233,8 +177,24 @@ def _read(db: Session, selection: Selection) -> Record:
     return Record(ids, created, completed, replay.first_started(spells, ids), status, spells)
 
 
+class _Chosen(NamedTuple):
+    """Which tasks of a record some filters choose: a bit for each task, and the ids of those that have left."""
+
+    bits: NDArray[np.uint8]
+    left: Integers
+
+
 # An empty record takes room too.
 kept: BoundedCache[Selection, Record] = BoundedCache(MOST_KEPT, lambda record: 1000 + len(record.spells.task))
+chosen: BoundedCache[Selection, _Chosen] = BoundedCache(
+    MOST_CHOSEN_BYTES, lambda each: 1000 + each.bits.nbytes + each.left.nbytes
+)
+
+
+def clear() -> None:
+    """Forget all that is kept."""
+    kept.clear()
+    chosen.clear()
 
 
 def _version(db: Session, selection: Selection) -> tuple[int, ...]:
@@ -247,9 +207,30 @@ def _version(db: Session, selection: Selection) -> tuple[int, ...]:
 def read(db: Session, selection: Selection) -> Record:
     """The tasks and their history, as they are now."""
     # The version is read first: what changes in between makes the record newer than it, never older.
-    version = _version(db, selection)
-    record = kept.get(selection, version)
+    version, everything = _version(db, selection), selection.unfiltered()
+    record = kept.get(everything, version)
     if record is None:
-        record = _read(db, selection)
-        kept.put(selection, record, version)
-    return record
+        record = _read(db, everything)
+        kept.put(everything, record, version)
+    if selection == everything:
+        return record
+    these = chosen.get(selection, version)
+    if these is None:
+        bits = np.packbits(np.isin(record.ids, selected.ids(db, selection)))
+        these = _Chosen(bits, selected.left(db, selection))
+        chosen.put(selection, these, version)
+    return _part(record, these)
+
+
+def _part(record: Record, these: _Chosen) -> Record:
+    """The record of the chosen tasks."""
+    there = np.unpackbits(these.bits, count=len(record.ids)).astype(bool)
+    ids = record.ids[there]
+    return Record(
+        ids,
+        record.created[there],
+        record.completed[there],
+        record.started[there],
+        record.status[there],
+        record.spells.of(np.isin(record.spells.task, np.concatenate((ids, these.left)))),
+    )

@@ -15,6 +15,7 @@ from security.callers import CALLER_BY_ID
 from services.flow import answers
 from services.flow.charts import CHARTS
 from services.flow.question import Question, ask
+from services.query.refusal import InvalidFilter
 
 KIND = "picture"
 
@@ -58,7 +59,11 @@ def _picture(db: Session, caller: Caller, chart: str, values: Mapping[str, Any])
             {**each, "loc": ("body", "query", *each["loc"])} for each in error.errors(include_input=False)
         ]
         raise invalid_input(input_problems(problems, names)) from None
-    return draw(chart, answer(db, ask(db, caller, query), query))
+    try:
+        question = ask(db, caller, query)
+    except InvalidFilter as error:
+        raise error.at("#/query/filter") from None
+    return draw(chart, answer(db, question, query))
 
 
 def make_link(

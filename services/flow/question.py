@@ -14,6 +14,9 @@ from schemas.common import zone_named
 from schemas.flow import FlowQuery
 from services.flow import periods
 from services.flow.periods import Period
+from services.query import asking
+from services.query.conditions import Place
+from services.query.normal import Normal
 from storage.column_types import microseconds, moment, rfc3339
 
 _USER = select(users.c.id).where(users.c.id == bindparam("user_id"))
@@ -26,6 +29,16 @@ class Selection(NamedTuple):
     project: tuple[str, ...] = ()
     tag: tuple[str, ...] = ()
     priority: tuple[int, ...] = ()
+    # What is asked for in the language of filters.
+    asked: Normal | None = None
+
+    @property
+    def place(self) -> Place:
+        return Place(self.owner_id)
+
+    def unfiltered(self) -> "Selection":
+        """All tasks of the same owner."""
+        return Selection(self.owner_id)
 
     def filters(self) -> dict[str, tuple[Any, ...]]:
         """The filters that are given, by the names they have in lists of tasks: any of the values."""
@@ -43,6 +56,8 @@ class Question:
     # The list of tasks that holds those behind the answer, and what chooses the owner in it.
     path: str
     owner: dict[str, int]
+    # The filter as it was asked, for the same list.
+    asked: tuple[tuple[str, str], ...] = ()
 
     @property
     def now_or_end(self) -> int:
@@ -53,7 +68,7 @@ class Question:
         """The address of the list of the tasks with any of the statuses, within the times."""
         query: list[tuple[str, Any]] = [*self.owner.items()]
         query += [(name, value) for name, values in self.selection.filters().items() for value in values]
-        query += [("status", status) for status in statuses]
+        query += [*self.asked, *(("status", status) for status in statuses)]
         query += [(name, rfc3339(moment(at))) for name, at in times.items()]
         return f"{self.path}?{urlencode(query)}" if query else self.path
 
@@ -79,4 +94,8 @@ def ask(db: Session, caller: Caller, query: FlowQuery) -> Question:
     period = periods.period(query.from_, query.to, zone_named(query.tz), as_of)
     projects, tags, priorities = sorted(query.project), sorted(query.tag), sorted(query.priority)
     selection = Selection(owner_id, tuple(projects), tuple(tags), tuple(priorities))
-    return Question(selection, period, as_of, path, owner)
+    if query.filter is None:
+        return Question(selection, period, as_of, path, owner)
+    found = asking.read(db, caller.id, query.filter, query.tz)
+    selection = selection._replace(asked=asking.with_known_texts(db, found, selection.place))
+    return Question(selection, period, as_of, path, owner, (("filter", query.filter), ("tz", query.tz)))

@@ -10,11 +10,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from errors import AppError, input_problems, invalid_input
-from schemas.tasks import TaskImport
+from schemas.tasks import MOST_IMPORTED, TaskImport
 from services.tasks import csv_cells, fields
 from services.tasks.json_stream import JsonText, NotJson, elements
 
-MOST_IMPORTED = 10_000
 MOST_PROBLEMS_TOLD = 100
 # More than any task needs, however it is written; what is longer is not even read.
 LONGEST_ROW = 1024 * 1024

@@ -5,21 +5,23 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 from sqlalchemy import bindparam
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from models import Caller, task_history, tasks
-from schemas.tasks import TaskImport
+from models import LARGEST_ID, Caller, task_history, tasks
+from schemas.tasks import ExportQuery, TaskImport
+from services.paging import PageOf, decode_cursor, encode_cursor
 from services.tasks import fields, history
 from services.tasks.bulk import insert_many, take_ids
 from services.tasks.csv_cells import formula_free
 from services.tasks.import_files import CSV_COLUMNS
 from services.tasks.task_query import visible_tasks
 from storage.column_types import rfc3339
+from storage.prepared import prepared
 
 EXPORT_CHUNK = 1000
 
@@ -71,12 +73,35 @@ def _columns(row: TaskImport, user: Caller, now: datetime) -> dict[str, Any]:
 
 # -- out -------------------------------------------------------------------------------------------
 
-_CHUNK = visible_tasks().where(tasks.c.id > bindparam("after_id")).order_by(tasks.c.id).limit(EXPORT_CHUNK)
+_EXPORTABLE = visible_tasks().where(tasks.c.id > bindparam("after_id")).order_by(tasks.c.id)
+_CHUNK = prepared(_EXPORTABLE.where(tasks.c.id <= bindparam("until_id")).limit(EXPORT_CHUNK))
+# The last task of a part, and whether there is one behind it.
+_END = prepared(_EXPORTABLE.with_only_columns(tasks.c.id).offset(bindparam("before")).limit(2))
 
 
-def export_chunk(db: Session, user: Caller, after_id: int) -> list[AnyRow]:
+class Export(NamedTuple):
+    """An export, or a part of one: its first rows, and the id it ends with."""
+
+    first: PageOf[AnyRow]
+    until_id: int
+
+
+def export_page(db: Session, user: Caller, query: ExportQuery) -> Export:
+    """What is to be exported; raises InvalidInput for a bad cursor."""
+    after_id = -1 if query.cursor is None else decode_cursor(query.cursor, int)[0]
+    until_id, next_cursor = LARGEST_ID, None
+    if query.limit is not None:
+        asked = {"owner_id": user.id, "after_id": after_id, "before": query.limit - 1}
+        ending = db.execute(_END, asked).scalars().all()
+        if len(ending) > 1:
+            until_id, next_cursor = ending[0], encode_cursor(ending[0])
+    return Export(PageOf(export_chunk(db, user, after_id, until_id), next_cursor), until_id)
+
+
+def export_chunk(db: Session, user: Caller, after_id: int, until_id: int = LARGEST_ID) -> list[AnyRow]:
     """The next of the caller's tasks behind an id, in the order they were made."""
-    return list(db.execute(_CHUNK, {"owner_id": user.id, "after_id": after_id}).all())
+    asked = {"owner_id": user.id, "after_id": after_id, "until_id": until_id}
+    return list(db.execute(_CHUNK, asked).all())
 
 
 def json_part(rows: Iterable[AnyRow], *, first: bool) -> bytes:

@@ -32,6 +32,8 @@ CHECKS = [
     response_schema_conformance,
 ]
 numbers = count()
+for media_type in ("application/x-ndjson", "application/jsonl"):
+    schemathesis.serializer.alias(media_type, "text/plain")
 
 
 def operations(*, boundaries: bool) -> BaseSchema:

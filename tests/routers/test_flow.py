@@ -451,7 +451,7 @@ def test_both_databases_answer_the_same_bytes(
         for url in (f"sqlite:///{copy}", migrated_postgres):
             database.switch(url)
             forget_verified_tokens()
-            history.kept.clear()
+            history.clear()
             ada = Api(TestClient(app)).person()
             assert ada.post("/tasks/import", json=issues()).status_code == 201
             ada.put("/tasks/1", json={"status": "in_progress"})

@@ -203,12 +203,62 @@ def test_get_edit_put_works_with_the_read_only_fields_sent_back(api: Api) -> Non
         "id": 99,
         "user_id": 99,
         "created_at": "2020-01-01T00:00:00Z",
-        "updated_at": "2020-01-01T00:00:00Z",
+        "updated_at": "2999-01-01T00:00:00Z",
         "completed_at": None,
     }.items():
         answer = ada.put(f"/tasks/{task['id']}", json={"title": "mine", name: value})
         assert_problem(answer, 422, "invalid_input", f"#/{name}")
     assert ada.get(f"/tasks/{task['id']}").json()["title"] == "edited"
+
+
+def cut(value: str | None, digits: int) -> str | None:
+    """A time as a client keeps it that has fewer digits."""
+    whole, _, fraction = (value or "").removesuffix("Z").partition(".")
+    return value and (f"{whole}.{fraction.ljust(6, '0')[:digits]}Z" if digits else f"{whole}Z")
+
+
+@pytest.mark.parametrize("digits", [0, 1, 3, 5, 6, 9])
+def test_get_edit_put_works_for_clients_that_keep_times_less_precisely(api: Api, digits: int) -> None:
+    ada = api.person()
+    row = {"title": "x", "status": "completed", "created_at": "2020-01-02T03:04:05.740725Z"}
+    row |= {"completed_at": "2020-01-02T03:04:06.999999Z", "updated_at": "2020-01-02T03:04:07.000009Z"}
+    ada.post("/tasks/import", json=[row])
+    task = ada.get("/tasks/1").json()
+    times = {name: cut(task[name], digits) for name in ("created_at", "updated_at", "completed_at")}
+    changed = ada.put("/tasks/1", json=task | times | {"title": "y"})
+    assert (changed.status_code, changed.json()["title"]) == (200, "y")
+    elsewhere = {"created_at": "2020-01-02T08:34:05.74+05:30", "completed_at": times["completed_at"]}
+    assert ada.patch("/tasks/1", json=elsewhere).status_code == 200
+    for name, value in (
+        ("created_at", "2020-01-02T03:04:05.741Z"),
+        ("created_at", "2020-01-02T03:04:05.740726Z"),
+        ("created_at", "2020-01-02T03:04:04Z"),
+        ("completed_at", "2020-01-02T03:04:07Z"),
+        ("completed_at", None),
+        ("updated_at", "2999-01-01T00:00:00Z"),
+    ):
+        answer = ada.patch("/tasks/1", json={"title": "z", name: value})
+        assert_problem(answer, 422, "invalid_input", f"#/{name}")
+    me = ada.get("/auth/me").json()
+    same = ada.patch("/auth/me", json=me | {"created_at": cut(me["created_at"], digits)})
+    assert same.status_code == 200, same.text
+
+
+def test_a_copy_that_is_older_than_the_task_is_told_so(api: Api) -> None:
+    ada, bob = api.person(), api.person("bob")
+    old = ada.task()
+    path = f"/tasks/{old['id']}"
+    new = ada.put(path, json={"status": "completed"}).json()
+    for method in ("PUT", "PATCH"):
+        for copy in (old, old | {"title": "mine", "user_id": bob.id}, {"updated_at": old["updated_at"]}):
+            problem = assert_problem(ada.call(method, path, json=copy), 409, "stale_copy")
+            assert "get it again, or leave the read-only fields out" in problem["detail"]
+    assert ada.get(path).json() == new
+    without = {name: old[name] for name in ("title", "status", "tags", "due_at")}
+    assert ada.put(path, json=without).json()["status"] == "pending"
+    # Nothing is stale about a copy of what is still to come: it is another value.
+    future = {"title": "x", "updated_at": "9999-01-01T00:00:00Z"}
+    assert_problem(ada.put(path, json=future), 422, "invalid_input", "#/updated_at")
 
 
 def test_a_change_that_changes_nothing_writes_nothing(api: Api) -> None:

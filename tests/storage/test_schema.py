@@ -1,5 +1,6 @@
 """The schema: made by migrations alone, the same as the models say, and true for programs that write past the API."""
 
+import json
 import os
 import subprocess
 import sys
@@ -131,6 +132,40 @@ def test_up_down_and_up_again_with_rows(empty_database: Database) -> None:
     assert layout(db) == layouts[-1]
     migrate(db, "base")
     assert set(layout(db)) <= {"alembic_version"}
+
+
+def test_tags_and_projects_of_earlier_versions_get_one_spelling(empty_database: Database) -> None:
+    db = empty_database
+    migrate(db, "0016")
+    kept = [("General", ["a"]), ("Café", ["é", "b"]), ("\u0958" * 60, ["\u0958" * 26])]
+    rows = [*kept, (" General\u00a0", ["a", " a", "a"]), ("Cafe\u0301", ["e\u0301", "é", "b\t", "b"])]
+    with db.engine.begin() as connection:
+        now = "0" if db.is_sqlite else "now()"
+        connection.exec_driver_sql(
+            "INSERT INTO users (username, email, email_folded, password_hash, is_active, role, created_at)"
+            f" VALUES ('ada', 'a@b.cd', 'a@b.cd', 'x', true, 'admin', {now})"
+        )
+        for project, tags in rows:
+            insert = text(
+                "INSERT INTO tasks (user_id, title, title_folded, status, priority, project, tags, created_at,"
+                f" updated_at, version) VALUES (1, 't', 't', 'pending', 0, :project, :tags, {now}, {now}, 7)"
+            )
+            connection.execute(insert, {"project": project, "tags": json.dumps(tags)})
+    migrate(db)
+    sql = "SELECT project, tags, version FROM tasks ORDER BY id"
+    found = [tuple(row) for row in db.read(lambda session: session.execute(text(sql)).all())]
+    if db.is_sqlite:
+        found = [(project, json.loads(tags), version) for project, tags, version in found]
+    assert found == [(*row, 7) for row in kept] + [("General", ["a"], 8), ("Café", ["é", "b"], 8)]
+    counts = "SELECT project, sum(pending) FROM project_counts GROUP BY project HAVING sum(pending) > 0"
+    counted = db.read(lambda session: session.execute(text(counts)).all())
+    assert {(project, int(number)) for project, number in counted} == {
+        ("General", 2),
+        ("Café", 2),
+        ("\u0958" * 60, 1),
+    }
+    tagged = "SELECT count(*) FROM task_tags"
+    assert db.read(lambda session: session.execute(text(tagged)).scalar()) == 7
 
 
 def test_a_failed_migration_changes_nothing(

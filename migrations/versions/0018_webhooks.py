@@ -7,8 +7,8 @@ from alembic import op
 
 from storage.column_types import JsonText, RowId, UtcDateTime, where
 
-revision: str = "0017"
-down_revision: str | None = "0016"
+revision: str = "0018"
+down_revision: str | None = "0017"
 branch_labels: str | None = None
 depends_on: str | None = None
 

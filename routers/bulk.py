@@ -1,0 +1,51 @@
+"""Tasks: many changes in one call."""
+
+from typing import Any, NotRequired, get_type_hints
+
+from fastapi import BackgroundTasks, Response
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from auth import CurrentUser
+from schemas.batch import Batch, BatchAnswer
+from schemas.tasks import TaskRead
+from services import background_tasks
+from services.tasks import batch as batch_service
+from web.problems import problem
+from web.routing import Router
+from web.transaction import WriteSession
+
+router = Router(prefix="/tasks", tags=["tasks"], reads="tasks:read", writes="tasks:write")
+
+_TASK_FIELDS = tuple(TaskRead.model_fields)
+# What is written without validating it again.
+_Task: Any = TypedDict("_Task", get_type_hints(TaskRead, include_extras=True))  # type: ignore[misc]
+_PARTS: Any = {"status": int, "task": NotRequired[_Task], "error": NotRequired[dict[str, Any]]}
+_Result: Any = TypedDict("_Result", _PARTS)  # type: ignore[misc]
+_Results: Any = TypedDict("_Results", {"results": list[_Result]})
+_RESULTS: TypeAdapter[Any] = TypeAdapter(_Results)
+
+
+def _result(outcome: batch_service.Outcome) -> Any:
+    result: dict[str, Any] = {"status": outcome.status}
+    if outcome.task is not None:
+        task = outcome.task
+        result["task"] = {name: getattr(task, name) for name in _TASK_FIELDS}
+    if outcome.error is not None:
+        error = outcome.error
+        result["error"] = problem(error.status, error.code, error.detail, error.errors)
+    return result
+
+
+@router.post("/batch", response_model=BatchAnswer, errors=[403, 404, 409, 412])
+def run_batch(db: WriteSession, user: CurrentUser, body: Batch, background: BackgroundTasks) -> Response:
+    """Create, change, assign and delete up to 1,000 tasks in one call.
+
+    The operations are done in their order, each by the rules of its own endpoint, with its history and its
+    notifications. With `atomic`, the default, an operation that fails undoes all: the answer is its error, whose
+    `errors` point at the operation. With `atomic: false` its result has the error, and the others are kept.
+    """
+    outcomes = batch_service.run(db, user, body)
+    background.add_task(background_tasks.after_import, *sorted(outcomes.owner_ids))
+    results = [_result(outcome) for outcome in outcomes.results]
+    return Response(_RESULTS.dump_json({"results": results}), media_type="application/json")

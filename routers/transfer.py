@@ -1,0 +1,130 @@
+"""Tasks in and out in bulk, as files that other programs write and read."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import BackgroundTasks, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+import auth
+from auth import CurrentUser
+from database import AnyRow, database
+from schemas.tasks import MOST_IMPORTED, ExportQuery, Imported, TaskImport, TaskRead
+from services import background_tasks
+from services.tasks import import_files
+from services.tasks import transfer as transfer_service
+from web.negotiation import CSV, JSON, accepted
+from web.routing import Router, link_next
+from web.strict_input import media_type as media_type_of
+from web.transaction import ReadSession, WriteSession
+
+router = Router(prefix="/tasks", tags=["tasks"], reads="tasks:read", writes="tasks:write")
+
+IMPORT_BODY = 32 * 1024 * 1024
+READERS = {
+    "text/csv": import_files.parse_csv,
+    "application/x-ndjson": import_files.parse_ndjson,
+    "application/jsonl": import_files.parse_ndjson,
+}
+NDJSON_BODY = {
+    "schema": {"type": "string"},
+    "examples": {"lines": {"value": '{"title": "Write the report"}\n{"title": "Send it"}\n'}},
+}
+
+
+async def _import_rows(request: Request, claims: auth.Claims) -> list[TaskImport]:
+    """The body's tasks, read in a thread: there may be ten thousand; whoever may not import sends them in vain."""
+    await database.read_async(
+        lambda db: auth.authorize(db, claims, admin=False, scope="tasks:write"), short=True
+    )
+    body = await request.body()
+    parse = READERS.get(media_type_of(request), import_files.parse_json)
+    return await database.threads.run(lambda: parse(body))
+
+
+@router.post(
+    "/import",
+    response_model=Imported,
+    status_code=201,
+    body_limit=IMPORT_BODY,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "array",
+                        "maxItems": MOST_IMPORTED,
+                        "items": {"$ref": "#/components/schemas/TaskImport"},
+                    },
+                    "examples": {"a list": {"value": [{"title": "Write the report", "status": "completed"}]}},
+                },
+                "text/csv": {
+                    "schema": {"type": "string"},
+                    "examples": {"a table": {"value": "title,status\r\nWrite the report,completed\r\n"}},
+                },
+                "application/x-ndjson": NDJSON_BODY,
+                "application/jsonl": NDJSON_BODY,
+            },
+        }
+    },
+)
+def import_tasks(
+    db: WriteSession,
+    user: CurrentUser,
+    rows: Annotated[list[TaskImport], Depends(_import_rows)],
+    background: BackgroundTasks,
+) -> dict[str, Any]:
+    """Import up to 10,000 tasks, all or none.
+
+    The body is a JSON array, NDJSON, or CSV whose first line names the columns. Tasks keep their own
+    `created_at`, `updated_at` and `completed_at`. `id` and `user_id` are taken and not used, so that an export
+    can be imported. In CSV `,`, `;`, TAB or `|` separates the cells, an empty cell is a field left out, and
+    `tags` are a JSON array or separated by commas. A bad row is named by its index. Nobody is notified.
+    """
+    ids = transfer_service.import_tasks(db, user, rows)
+    background.add_task(background_tasks.after_import, user.id)
+    return {"imported": len(ids), "ids": list(ids)}
+
+
+@router.get(
+    "/export",
+    response_model=list[TaskRead],
+    responses={200: {"content": {CSV: {"schema": {"type": "string"}}}}},
+    errors=[406],
+)
+def export_tasks(
+    db: ReadSession,
+    user: CurrentUser,
+    query: Annotated[ExportQuery, Query()],
+    media_type: Annotated[str, Depends(accepted(JSON, CSV))],
+    request: Request,
+    response: Response,
+) -> Response:
+    """Export all of the caller's tasks, in the order they were made.
+
+    The answer is streamed, and import reads it back unchanged. No cell of the CSV begins a formula. With `limit`
+    it is a part that import takes; the header `Link` has the address of the next part.
+    """
+    page = transfer_service.export_page(db, user, query)
+    rows = link_next(request, response, page.first)
+    is_csv = media_type == CSV
+    part = transfer_service.csv_part if is_csv else transfer_service.json_part
+
+    async def stream(rows: list[AnyRow]) -> AsyncIterator[bytes]:
+        yield (b"" if is_csv else b"[") + part(rows, first=True)
+        while len(rows) == transfer_service.EXPORT_CHUNK:
+            # A read of its own for each part: a client that is slow to take them holds up nothing.
+            following = partial(
+                transfer_service.export_chunk, user=user, after_id=rows[-1].id, until_id=page.until_id
+            )
+            rows = await database.read_async(following)
+            yield part(rows, first=False)
+        if not is_csv:
+            yield b"]"
+
+    name = f'attachment; filename="tasks.{"csv" if is_csv else "json"}"'
+    headers = {**response.headers, "Content-Disposition": name}
+    headers.pop("content-length", None)
+    return StreamingResponse(stream(rows), media_type=media_type, headers=headers)

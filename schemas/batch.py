@@ -1,0 +1,162 @@
+"""Many changes of tasks in one call."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field, ValidationError, WrapValidator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from schemas.common import Answer, Body, Id, Text
+from schemas.tasks import TaskCreate, TaskRead, TaskUpdate
+
+MOST_OPERATIONS = 1000
+MOST_UNKNOWN_TOLD = 20
+
+IfMatch = Annotated[
+    Text | None,
+    Field(
+        max_length=1000, description="Change the task only if it still has this `ETag`", examples=['"1-3"']
+    ),
+]
+
+
+class Refused(NamedTuple):
+    """A task that an operation can't be done with; what is wrong with it, in Pydantic's words."""
+
+    problems: list[Any]
+    allowed: tuple[str, ...]
+
+
+def _of(model: type[Body]) -> WrapValidator:
+    """Keep what is wrong with a task: it fails its own operation, not the whole call."""
+
+    def check(value: Any, handler: Callable[[Any], Any]) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            problems = error.errors(include_url=False, include_input=False)
+            return Refused(list(problems), tuple(model.model_fields))
+
+    return WrapValidator(check)
+
+
+class CreateOperation(Body):
+    """Create a task: as `POST /tasks`."""
+
+    op: Literal["create"]
+    task: Annotated[TaskCreate, _of(TaskCreate)]
+
+
+class UpdateOperation(Body):
+    """Change the fields of a task that are sent: as `PATCH /tasks/{id}`."""
+
+    op: Literal["update"]
+    id: Id
+    if_match: IfMatch = None
+    task: Annotated[TaskUpdate, _of(TaskUpdate)]
+
+
+class AssignOperation(Body):
+    """Give a task to somebody else: as `PUT /tasks/{id}/assign`."""
+
+    op: Literal["assign"]
+    id: Id
+    assigned_user_id: Annotated[Id, Field(description="The new owner", examples=[2])]
+    if_match: IfMatch = None
+
+
+class DeleteOperation(Body):
+    """Delete a task: as `DELETE /tasks/{id}`."""
+
+    op: Literal["delete"]
+    id: Id
+    if_match: IfMatch = None
+
+
+Operation = CreateOperation | UpdateOperation | AssignOperation | DeleteOperation
+_KINDS: dict[Any, type[Operation]] = {
+    "create": CreateOperation,
+    "update": UpdateOperation,
+    "assign": AssignOperation,
+    "delete": DeleteOperation,
+}
+
+
+class _NoOperation(Body):
+    """What an operation without a known `op` is checked against, so that the error names `op`."""
+
+    op: Literal["create", "update", "assign", "delete"]
+
+
+def _by_op(value: Any, _handler: Callable[[Any], Any]) -> Operation:
+    """The operation, read as what its `op` says. A union would put the name of its part into each error's place."""
+    op = value.get("op") if isinstance(value, dict) else None
+    kind = _KINDS.get(op) if isinstance(op, str) else None
+    if kind is None:
+        _NoOperation.model_validate({"op": op} if isinstance(value, dict) and "op" in value else {})
+    assert kind is not None
+    allowed = ", ".join(kind.model_fields)
+    unknown: list[InitErrorDetails] = [
+        {
+            "type": PydanticCustomError(
+                "unknown_field", "Unknown field; allowed: {allowed}", {"allowed": allowed}
+            ),
+            "loc": (name,),
+            "input": None,
+        }
+        for name in value
+        if name not in kind.model_fields
+    ]
+    if unknown:
+        raise ValidationError.from_exception_data("Operation", unknown[:MOST_UNKNOWN_TOLD])
+    return kind.model_validate(value)
+
+
+class Batch(Body):
+    """Operations that are done in their order."""
+
+    atomic: Annotated[bool, Field(description="Whether an operation that fails undoes all the others")] = True
+    operations: Annotated[
+        list[Annotated[Operation, Field(discriminator="op"), WrapValidator(_by_op)]],
+        Field(
+            min_length=1,
+            max_length=MOST_OPERATIONS,
+            examples=[
+                [
+                    {"op": "create", "task": {"title": "Write the report"}},
+                    {"op": "update", "id": 1, "if_match": '"1-3"', "task": {"status": "completed"}},
+                    {"op": "assign", "id": 2, "assigned_user_id": 2},
+                    {"op": "delete", "id": 3},
+                ]
+            ],
+        ),
+    ]
+
+
+class BatchError(Answer):
+    """Why an operation failed: the error of its own endpoint."""
+
+    type: Annotated[str, Field(examples=["about:blank"])]
+    title: Annotated[str, Field(examples=["Not Found"])]
+    status: Annotated[int, Field(examples=[404])]
+    detail: Annotated[str, Field(examples=["Task not found"])]
+    code: Annotated[str, Field(examples=["task_not_found"])]
+    request_id: Annotated[str, Field(examples=["5f0c6a0de1f44c4c9f43d35f0f4c2d5b"])]
+    errors: Annotated[
+        list[dict[str, str]],
+        Field(examples=[[{"pointer": "#/operations/17", "detail": "Task not found"}]]),
+    ]
+
+
+class BatchResult(Answer):
+    """What became of an operation: its status, and the task as it is then or the error."""
+
+    status: Annotated[int, Field(description="The status of its own endpoint", examples=[201])]
+    task: Annotated[TaskRead | None, Field(description="Left out after `delete`, and where it failed")] = None
+    error: Annotated[BatchError | None, Field(description="Only where it failed")] = None
+
+
+class BatchAnswer(Answer):
+    """The results, one for each operation, in their order."""
+
+    results: list[BatchResult]

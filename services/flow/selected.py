@@ -1,0 +1,107 @@
+"""Which tasks a question's filters choose: those that are there by what they are now, others by what they were last."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import BigInteger, Select, and_, bindparam, case, or_, select
+from sqlalchemy.orm import Session
+
+from database import AnyRow
+from models import task_history, tasks
+from services.bulk_numbers import as_text, numbers
+from services.flow.question import Selection
+from services.flow.statistics import Integers
+from services.query import statements
+from services.query.conditions import condition, shaped
+from services.query.evaluate import matches
+from services.tasks.task_query import choices, one_of_many
+
+_OWNER_ID = bindparam("owner_id", type_=BigInteger)
+_TIMES = ("due_at", "completed_at", "blocked_at")
+_leaving = task_history.alias("leaving")
+
+
+def changes_hands(row: Any) -> Any:
+    """In the words of the index of the tasks that left an owner, which is found by them."""
+    return or_(row.owner_id.is_(None), row.owner_id != row.previous_owner_id)
+
+
+def _left(condition: Any) -> Select[Any]:
+    return (
+        select(
+            task_history.c.task_id,
+            task_history.c.created_at,
+            task_history.c.task_created_at,
+            task_history.c.previous_owner_id,
+            task_history.c.changes,
+            case((condition(task_history.c), 1), else_=0).label("leaves"),
+        )
+        .where(task_history.c.task_id.in_(select(_leaving.c.task_id).where(condition(_leaving.c))))
+        .order_by(task_history.c.task_id, task_history.c.id)
+    )
+
+
+_LEFT_OWNER = _left(lambda each: and_(each.previous_owner_id == _OWNER_ID, changes_hands(each)))
+_DELETED = _left(lambda each: each.owner_id.is_(None))
+
+
+def ids(db: Session, selection: Selection) -> Integers:
+    """The tasks that are there, in no order."""
+    chosen, values = choices(selection.filters())
+    shape = None
+    if selection.asked is not None:
+        shape, more = shaped(selection.asked)
+        values |= more
+    place = selection.place
+
+    def build() -> Select[Any]:
+        statement = select(tasks.c.id).where(*(one_of_many(name, count) for name, count in chosen))
+        if place.owner_id is not None:
+            statement = statement.where(tasks.c.user_id == _OWNER_ID)
+        if shape is not None:
+            statement = statement.where(condition(shape, place.scope))
+        return as_text(statement)
+
+    found = statements.execute(db, ("flow", place.scope, chosen, shape), build, values | place._asdict())
+    these: Integers = numbers(found.scalar_one(), 1)[0]
+    return these
+
+
+def left(db: Session, selection: Selection) -> Integers:
+    """The tasks that have left the account and matched the filters when they did."""
+    statement = _DELETED if selection.owner_id is None else _LEFT_OWNER
+    facts: dict[int, dict[str, Any]] = {}
+    matched: dict[int, bool] = {}
+    for row in db.execute(statement, {} if selection.owner_id is None else {"owner_id": selection.owner_id}):
+        fields = facts.setdefault(row.task_id, {"id": row.task_id})
+        # What a deletion tells is what was; any other change tells what is from then on.
+        fields |= {
+            name: change["from"] if row.leaves and change["to"] is None else change["to"]
+            for name, change in row.changes.items()
+        }
+        fields.setdefault("created_at", row.task_created_at or row.created_at)
+        if row.leaves:
+            matched[row.task_id] = _matches(_as_it_left(fields, row), selection)
+        fields["updated_at"] = row.created_at
+    return np.array([task_id for task_id, is_chosen in matched.items() if is_chosen], np.int64)
+
+
+def _as_it_left(fields: Mapping[str, Any], row: AnyRow) -> dict[str, Any]:
+    """The task as it was when it left, with the owner whom it left."""
+    times = {
+        name: datetime.fromisoformat(fields[name]) for name in _TIMES if isinstance(fields.get(name), str)
+    }
+    # A private task has its status for its state.
+    state = fields.get("state") or fields.get("status")
+    return {**fields, **times, "state": state, "user_id": row.previous_owner_id}
+
+
+def _matches(task: Mapping[str, Any], selection: Selection) -> bool:
+    return (
+        (not selection.project or task.get("project") in selection.project)
+        and (not selection.priority or task.get("priority") in selection.priority)
+        and (not selection.tag or not {*selection.tag}.isdisjoint(task.get("tags") or ()))
+        and (selection.asked is None or matches(selection.asked, task))
+    )

@@ -1,0 +1,127 @@
+"""Batches: many operations in one transaction, each by the rules of its own endpoint."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from database import AnyRow
+from errors import AppError, input_problems, invalid_input
+from models import Caller
+from schemas.batch import (
+    AssignOperation,
+    Batch,
+    CreateOperation,
+    Operation,
+    Refused,
+    UpdateOperation,
+)
+from services import task_service
+from services.tasks import bulk
+from services.tasks.unit_of_work import UnitOfWork
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of an operation."""
+
+    status: int
+    task: AnyRow | None = None
+    error: AppError | None = None
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """What became of a batch, and whose tasks it changed."""
+
+    results: list[Outcome] = field(default_factory=list)
+    owner_ids: set[int] = field(default_factory=set)
+
+
+def run(db: Session, user: Caller, batch: Batch) -> Outcomes:
+    """Do the operations in their order. Raises the error of the first that fails where the batch is atomic."""
+    operations = batch.operations
+    outcomes = Outcomes()
+    new_tasks = sum(isinstance(each, CreateOperation) for each in operations)
+    with UnitOfWork(db, user, new_tasks=new_tasks) as unit:
+        if user.is_admin or any(isinstance(each, AssignOperation) for each in operations):
+            bulk.take_turns(db)
+        unit.load(each.id for each in operations if not isinstance(each, CreateOperation))
+        for place, operation in enumerate(operations):
+            try:
+                if batch.atomic:
+                    outcome = _do(db, user, operation, outcomes.owner_ids)
+                else:
+                    with unit.operation():
+                        outcome = _do(db, user, operation, outcomes.owner_ids)
+            except _RefusedError:
+                # All that are not valid are told at once, where none of them is going to be done.
+                until = len(operations) if batch.atomic else place + 1
+                refusal = invalid_input(list(_problems(operations, range(place, until))))
+                if batch.atomic:
+                    raise refusal from None
+                outcome = Outcome(refusal.status, error=refusal)
+            except AppError as error:
+                _put_in_place(error, place)
+                if batch.atomic or error.status >= 500:
+                    raise
+                outcome = Outcome(error.status, error=error)
+            outcomes.results.append(outcome)
+    return outcomes
+
+
+class _RefusedError(Exception):
+    """The task of an operation is not valid."""
+
+
+def _do(db: Session, user: Caller, operation: Operation, owner_ids: set[int]) -> Outcome:
+    """Do one operation, and note whose tasks it changed."""
+    task: AnyRow | None
+    match operation:
+        case CreateOperation():
+            changed = task = task_service.create_task(db, user, _valid(operation.task).model_dump())
+        case UpdateOperation():
+            values = _valid(operation.task).model_dump(exclude_unset=True)
+            changed = task = task_service.update_task(db, user, operation.id, values, operation.if_match)
+        case AssignOperation():
+            before, task = task_service.assign_task(
+                db, user, operation.id, operation.assigned_user_id, operation.if_match
+            )
+            owner_ids.add(before.user_id)
+            changed = task
+        case _:
+            task, changed = None, task_service.delete_task(db, user, operation.id, operation.if_match)
+    owner_ids.add(changed.user_id)
+    return Outcome(201 if isinstance(operation, CreateOperation) else 200, task)
+
+
+def _valid(task: Any) -> Any:
+    if isinstance(task, Refused):
+        raise _RefusedError
+    return task
+
+
+def _problems(operations: Sequence[Operation], places: range) -> Iterator[dict[str, str]]:
+    """What is wrong with the tasks of the operations at these places."""
+    for place in places:
+        refused = getattr(operations[place], "task", None)
+        if isinstance(refused, Refused):
+            found = [
+                {**each, "loc": ("body", "operations", place, "task", *each["loc"])}
+                for each in refused.problems
+            ]
+            yield from input_problems(found, refused.allowed)
+
+
+def _put_in_place(error: AppError, place: int) -> None:
+    """Have an error point at the operation, or at what is wrong within its task."""
+    here = f"#/operations/{place}"
+
+    def within(pointer: str) -> str:
+        return f"{here}/task{pointer[1:]}" if pointer.startswith("#/") else here
+
+    problems = [{**problem, "pointer": within(problem["pointer"])} for problem in error.errors]
+    if error.code == "invalid_input" and problems:
+        error.detail = invalid_input(problems).detail
+    error.errors = [*problems] or [{"pointer": here, "detail": error.detail}]
