@@ -1,16 +1,18 @@
 """Tasks: many changes in one call."""
 
-from typing import Any, NotRequired, get_type_hints
+from typing import Annotated, Any, NotRequired, get_type_hints
 
-from fastapi import BackgroundTasks, Response
+from fastapi import BackgroundTasks, Query, Response
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from auth import CurrentUser
 from schemas.batch import Batch, BatchAnswer
-from schemas.tasks import TaskRead
+from schemas.bulk import BulkAnswer, BulkQuery
+from schemas.tasks import TaskRead, TaskUpdate
 from services import background_tasks
 from services.tasks import batch as batch_service
+from services.tasks import by_filter
 from web.problems import problem
 from web.routing import Router
 from web.transaction import WriteSession
@@ -49,3 +51,37 @@ def run_batch(db: WriteSession, user: CurrentUser, body: Batch, background: Back
     background.add_task(background_tasks.after_import, *sorted(outcomes.owner_ids))
     results = [_result(outcome) for outcome in outcomes.results]
     return Response(_RESULTS.dump_json({"results": results}), media_type="application/json")
+
+
+@router.patch("", response_model=BulkAnswer, errors=[403, 404, 409], operation_id="change_tasks")
+def change_tasks(
+    db: WriteSession,
+    user: CurrentUser,
+    query: Annotated[BulkQuery, Query()],
+    body: TaskUpdate,
+    background: BackgroundTasks,
+) -> dict[str, int]:
+    """Change all tasks that a filter finds, up to 10,000, all or none.
+
+    Each is changed by the rules of `PATCH /tasks/{id}`. Unless the filter finds exactly `expected` tasks, nothing is
+    changed, and the error tells how many there are: a filter that is not what was meant does no harm.
+    """
+    done = by_filter.change(db, user, query, body.model_dump(exclude_unset=True))
+    background.add_task(background_tasks.after_import, *sorted(done.owner_ids))
+    return {"matched": done.matched, "changed": done.changed}
+
+
+@router.delete("", response_model=BulkAnswer, errors=[403, 404, 409], operation_id="delete_tasks")
+def delete_tasks(
+    db: WriteSession,
+    user: CurrentUser,
+    query: Annotated[BulkQuery, Query()],
+    background: BackgroundTasks,
+) -> dict[str, int]:
+    """Delete all tasks that a filter finds, up to 10,000, all or none; their history stays.
+
+    Unless the filter finds exactly `expected` tasks, nothing is deleted.
+    """
+    done = by_filter.delete(db, user, query)
+    background.add_task(background_tasks.after_import, *sorted(done.owner_ids))
+    return {"matched": done.matched, "changed": done.changed}

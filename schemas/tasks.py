@@ -144,8 +144,8 @@ class HistoryEntry(Answer):
     ]
 
 
-class TaskFilters(Page):
-    """Which tasks, in which order; filters combine with AND."""
+class TaskConditions(BaseModel):
+    """Which tasks; filters combine with AND."""
 
     # Before the times, whose days are those of this zone.
     tz: TimeZone = "UTC"
@@ -165,6 +165,11 @@ class TaskFilters(Page):
     completed_after: Annotated[Moment | None, Field(description="Then or later")] = None
     completed_before: Annotated[Moment | None, Field(description="Earlier")] = None
     filter: QueryFilter | None = None
+
+
+class TaskFilters(TaskConditions, Page):
+    """Which tasks, in which order; filters combine with AND."""
+
     total: Annotated[bool, Field(description="Tell in `X-Total-Count` how many tasks the filters find")] = (
         False
     )

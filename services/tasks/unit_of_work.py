@@ -174,14 +174,16 @@ class UnitOfWork:
         if kind is None:
             self.write()
 
-    def load(self, task_ids: Iterable[int]) -> None:
-        """Read and lock those of the tasks that are the caller's; of everybody's for an admin."""
-        listed = sorted(set(task_ids))
-        if not listed:
-            return
-        values = {"task_ids": to_json(listed).decode(), "owner_id": self._user.id}
-        for row in self._db.execute(_load(everybodys=self._user.is_admin), values):
-            self._rows[row.id] = TaskRow(*row)
+    def load(self, task_ids: Iterable[int], *, are_visible: bool = False) -> dict[int, int]:
+        """Read and lock those of the tasks that are the caller's, or all that are known to be visible; their versions.
+
+        An admin sees everybody's.
+        """
+        values = {"task_ids": to_json(sorted(set(task_ids))).decode(), "owner_id": self._user.id}
+        statement = _load(everybodys=are_visible or self._user.is_admin)
+        rows = {row.id: TaskRow(*row) for row in self._db.execute(statement, values)}
+        self._rows |= rows
+        return {task_id: row.version for task_id, row in rows.items()}
 
     @contextmanager
     def operation(self) -> Iterator[None]:

@@ -46,6 +46,8 @@ GET    /tasks/search                             401 200 200 200  401 401 401  2
 GET    /tasks/all                                401 403 403 200  401 401 401  403 403 403 200
 GET    /tasks/admin/filter                       401 403 403 200  401 401 401  403 403 403 200
 POST   /tasks/batch                              401 200 200 200  401 401 401  403 200 403 403
+PATCH  /tasks                                    401 200 200 200  401 401 401  403 200 403 403
+DELETE /tasks                                    401 200 200 200  401 401 401  403 200 403 403
 POST   /tasks/import                             401 201 201 201  401 401 401  403 201 403 403
 GET    /tasks/export                             401 200 200 200  401 401 401  200 403 403 403
 GET    /tasks/{task_id}                          401 404 200 200  401 401 401  200 403 403 403
@@ -210,6 +212,8 @@ NEW_PASSWORD = "another long battery"
 CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
     "POST /tasks": lambda _: {"json": {"title": "Write another"}},
     "POST /tasks/batch": lambda _: {"json": {"operations": [{"op": "create", "task": {"title": "Another"}}]}},
+    "PATCH /tasks": lambda _: {"params": {"filter": "id = 0", "expected": 0}, "json": {"title": "Another"}},
+    "DELETE /tasks": lambda _: {"params": {"filter": "id = 0", "expected": 0}},
     "GET /tasks/search": lambda _: {"params": {"query": "report"}},
     "POST /tasks/import": lambda _: {"json": [{"title": "Done long ago", "status": "completed"}]},
     "PUT /tasks/{task_id}": lambda _: {"json": {"title": "Write it well"}},

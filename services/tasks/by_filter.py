@@ -1,0 +1,74 @@
+"""Changing or deleting all tasks that a filter finds, in one transaction."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from sqlalchemy.orm import Session
+
+from errors import Conflict
+from models import Caller
+from schemas.bulk import MOST_CHANGED, BulkQuery
+from schemas.tasks import TaskFilters
+from services import task_service
+from services.tasks import bulk
+from services.tasks.unit_of_work import UnitOfWork
+
+
+class Changed(NamedTuple):
+    """How many tasks the filter found and how many of them were changed; whose tasks these are."""
+
+    matched: int
+    changed: int
+    owner_ids: set[int]
+
+
+def change(db: Session, user: Caller, query: BulkQuery, values: Mapping[str, Any]) -> Changed:
+    """Change the given fields of each task, by the rules of one; raises Conflict unless the number is right."""
+    changed, owner_ids = 0, set()
+    with _found(db, user, query) as found:
+        for task_id, version in found.items():
+            task = task_service.update_task(db, user, task_id, values)
+            if task.version != version:
+                changed += 1
+                owner_ids.add(task.user_id)
+    return Changed(len(found), changed, owner_ids)
+
+
+def delete(db: Session, user: Caller, query: BulkQuery) -> Changed:
+    """Delete each task, by the rules of one; raises Conflict unless the number is right."""
+    owner_ids = set()
+    with _found(db, user, query) as found:
+        for task_id in found:
+            owner_ids.add(task_service.delete_task(db, user, task_id).user_id)
+    return Changed(len(found), len(found), owner_ids)
+
+
+@contextmanager
+def _found(db: Session, user: Caller, query: BulkQuery) -> Iterator[dict[int, int]]:
+    """The tasks that are found, each with its version, locked within a unit of work."""
+    filters = query.filters()
+    with UnitOfWork(db, user) as unit:
+        if user.is_admin:
+            bulk.take_turns(db)
+        locked: dict[int, int] = {}
+        while True:
+            ids = task_service.matching_ids(db, user, filters, MOST_CHANGED + 1)
+            _check_number(db, user, filters, len(ids), query.expected)
+            # What somebody else changed before it was locked may not be found any more, and something else instead.
+            if locked.keys() >= set(ids):
+                break
+            locked |= unit.load(ids, are_visible=True)
+        yield {task_id: locked[task_id] for task_id in ids}
+
+
+def _check_number(db: Session, user: Caller, filters: TaskFilters, found: int, expected: int) -> None:
+    """Raise Conflict unless so many were expected."""
+    if found == expected:
+        return
+    if found > MOST_CHANGED:
+        counted = filters.model_copy(update={"total": True, "limit": 1})
+        found = task_service.get_tasks_with_filters(db, user, counted).total or found
+    raise Conflict(
+        f"The filter finds {found:,} tasks, not {expected:,}: nothing was changed", code="unexpected_number"
+    )

@@ -1,0 +1,136 @@
+"""Changing and deleting all tasks that a filter finds: exactly those, and none unless their number is the expected one."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from database import database
+from schemas import bulk
+from services.tasks import by_filter
+from tests.support.api import Api, Person, assert_problem
+
+
+def rows(sql: str) -> list[Any]:
+    return [tuple(row) for row in database.read(lambda db: db.execute(text(sql)).all())]
+
+
+def change(person: Person, filter_: str, expected: int, fields: dict[str, Any], **more: Any) -> Any:
+    return person.patch("/tasks", params={"filter": filter_, "expected": expected, **more}, json=fields)
+
+
+def delete(person: Person, filter_: str, expected: int, **more: Any) -> Any:
+    return person.delete("/tasks", params={"filter": filter_, "expected": expected, **more})
+
+
+@pytest.fixture
+def ada(api: Api) -> Person:
+    """Somebody with ten tasks, five of which are pending; somebody else has as many."""
+    bob, ada = api.person("bob"), api.person()
+    for person in (bob, ada):
+        person.post(
+            "/tasks/import",
+            json=[
+                {
+                    "title": f"Task {number}",
+                    "status": ("pending", "completed")[number % 2],
+                    "priority": number % 5,
+                }
+                for number in range(10)
+            ],
+        )
+    return ada
+
+
+def test_all_that_are_found_are_changed_each_by_the_rules_of_one(ada: Person) -> None:
+    answer = change(ada, "status = pending", 5, {"status": "completed", "tags": ["done"]})
+    assert (answer.status_code, answer.json()) == (200, {"matched": 5, "changed": 5})
+    tasks = ada.get("/tasks?tag=done").json()
+    assert len(tasks) == 5
+    assert all(task["completed_at"] for task in tasks)
+    assert [task["title"] for task in ada.get("/tasks?status=pending").json()] == []
+    kinds = rows("SELECT kind, count(*) FROM task_history GROUP BY kind ORDER BY kind")
+    assert kinds == [("imported", 20), ("status_changed", 5), ("updated", 5)]
+    assert rows("SELECT kind, count(*) FROM notifications GROUP BY kind") == [("completed", 5)]
+    # Those that are so already are found, and not changed.
+    assert change(ada, "priority <= 4", 10, {"tags": ["done"]}).json() == {"matched": 10, "changed": 5}
+    assert ada.get("/analytics/user-completion-stats").json()["completed_tasks"] == 10
+    assert rows("SELECT count(*) FROM tasks WHERE version > 1") == [(10,)]
+
+
+def test_all_that_are_found_are_deleted(ada: Person) -> None:
+    answer = delete(ada, "status = completed and priority > 1", 3)
+    assert (answer.status_code, answer.json()) == (200, {"matched": 3, "changed": 3})
+    assert len(ada.get("/tasks").json()) == 7
+    assert rows("SELECT count(*) FROM tasks") == [(17,)]
+    assert rows("SELECT count(*) FROM task_history WHERE kind = 'deleted'") == [(3,)]
+
+
+def test_another_number_than_expected_changes_nothing(ada: Person) -> None:
+    before = rows("SELECT id, version FROM tasks ORDER BY id")
+    for answer in (
+        change(ada, "status = pending", 4, {"priority": 0}),
+        delete(ada, "status = pending", 6),
+        delete(ada, "status = pending", 0),
+    ):
+        problem = assert_problem(answer, 409, "unexpected_number")
+        assert "finds 5 tasks" in problem["detail"]
+    assert rows("SELECT id, version FROM tasks ORDER BY id") == before
+    assert delete(ada, "title = nothing", 0).json() == {"matched": 0, "changed": 0}
+
+
+def test_more_than_may_be_changed_is_refused_with_the_number(
+    ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(by_filter, "MOST_CHANGED", 3)
+    problem = assert_problem(delete(ada, "status = pending", 3), 409, "unexpected_number")
+    assert "finds 5 tasks" in problem["detail"]
+    assert bulk.MOST_CHANGED == 10_000
+    assert_problem(delete(ada, "status = pending", 10_001), 422, "invalid_input", "?expected")
+
+
+def test_filter_and_number_must_both_be_given_and_be_understood(ada: Person) -> None:
+    for path, pointer in (
+        ("/tasks?expected=10", "?filter"),
+        ("/tasks?filter=status%20%3D%20pending", "?expected"),
+        ("/tasks?filter=status%20%3D%20pending&expected=-1", "?expected"),
+        ("/tasks?filter=status%20%3D%20pending&expected=5&limit=5", "?limit"),
+        ("/tasks?filter=status%20%3D%20pending&expected=5&sort_by=id", "?sort_by"),
+    ):
+        assert_problem(ada.delete(path), 422, "invalid_input", pointer)
+        assert_problem(ada.patch(path, json={"priority": 1}), 422, "invalid_input", pointer)
+    for wrong in ("", "status = ", "status ="):
+        assert_problem(delete(ada, wrong, 10), 422, "invalid_filter", "?filter")
+    assert_problem(change(ada, "status = pending", 5, {"priority": 9}), 422, "invalid_input", "#/priority")
+    assert rows("SELECT count(*) FROM tasks") == [(20,)]
+
+
+def test_plain_filters_and_the_zone_combine_with_the_filter(ada: Person) -> None:
+    ada.post("/tasks", json={"title": "Late", "due_at": "2026-11-26T23:30:00Z", "project": "Paris"})
+    assert_problem(delete(ada, "due = 2026-11-27", 1), 409)
+    assert_problem(delete(ada, "due = 2026-11-27", 1, tz="Europe/Paris", project="Rome"), 409)
+    answer = delete(ada, "due = 2026-11-27", 1, tz="Europe/Paris", project="Paris")
+    assert answer.json() == {"matched": 1, "changed": 1}
+
+
+def test_a_key_makes_it_safe_to_repeat(ada: Person) -> None:
+    options: Any = {
+        "params": {"filter": "status = pending", "expected": 5},
+        "headers": {"Idempotency-Key": "once"},
+    }
+    first, second = (ada.delete("/tasks", **options) for _ in range(2))
+    assert first.content == second.content == b'{"matched":5,"changed":5}'
+    assert second.headers["idempotency-replayed"] == "true"
+
+
+def test_of_many_at_once_each_changes_what_it_found(ada: Person) -> None:
+    """Whoever comes second finds another number, or the same tasks as they are by then."""
+
+    def complete(_number: int) -> Any:
+        return change(ada, "status = pending", 5, {"status": "completed"})
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(complete, range(8)))
+    assert sorted(answer.status_code for answer in answers) == [200] + [409] * 7
+    assert rows("SELECT count(*) FROM task_history WHERE kind = 'status_changed'") == [(5,)]
