@@ -6,6 +6,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+# An answer tells of so many things that are wrong, each in a text of so many characters.
+MOST_PROBLEMS = 100
+LONGEST_TEXT = 1000
+
 
 class AppError(Exception):
     """An error with a status, a stable code for programs and one sentence for a person."""
@@ -151,9 +155,18 @@ def input_problems(problems: Iterable[Any], allowed: Sequence[str] = ()) -> list
     return found
 
 
+def _shortened(problem: dict[str, str]) -> dict[str, str]:
+    """The problem with no name in it longer than anyone reads: it may be a client's, of a megabyte."""
+    return {
+        name: text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
+        for name, text in problem.items()
+    }
+
+
 def invalid_input(problems: list[dict[str, str]]) -> InvalidInput:
-    """One error for all that is wrong with the input, its sentence naming the first."""
+    """One error for all that is wrong with the input, its sentence naming the first and how many there are."""
+    more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
+    problems = [_shortened(problem) for problem in problems[:MOST_PROBLEMS]]
     first = problems[0]
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     where = "The body" if first["pointer"] == "#" else first["pointer"]
     return InvalidInput(f"{where}: {first['detail']}{more}", errors=problems)

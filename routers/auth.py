@@ -34,6 +34,9 @@ from web.transaction import ReadSession, WriteSession
 
 router = Router(prefix="/auth", tags=["auth"])
 
+# A name and a password with every character percent-encoded are shorter.
+LONGEST_FORM = 16 * 1024
+
 
 @router.post("/register", response_model=UserRead, errors=[400, 403, 429, 503, 507])
 async def register(body: RegisterRequest, background: BackgroundTasks) -> dict[str, Any]:
@@ -73,7 +76,7 @@ async def register(body: RegisterRequest, background: BackgroundTasks) -> dict[s
     return row._asdict()
 
 
-@router.post("/login", response_model=Token, errors=[401, 403, 429, 503, 507])
+@router.post("/login", response_model=Token, errors=[401, 403, 429, 503, 507], body_limit=LONGEST_FORM)
 async def login(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[str, Any]:
     """Log in with a username, or the email, and the password.
 

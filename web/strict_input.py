@@ -14,6 +14,7 @@ from starlette.types import Message
 
 import auth
 from errors import AppError, ContentTooLarge, UnsupportedMediaType, invalid_input
+from web import bounds
 
 SMALL_BODY = 1024 * 1024
 # An attribute of endpoints that are closed to strangers, and where the claims of the token are kept.
@@ -40,12 +41,15 @@ class StrictRoute(APIRoute):
         handle = super().get_route_handler()
         self.dependant = whole
         media_types = self._media_types()
+        has_body = self.body_field is not None
+        is_form = any("form" in each for each in media_types)
 
         async def strict(request: Request) -> Response:
             if closed:
                 # Before anything of a stranger's is read; a dependency for it would cost as much as a query.
                 request.scope[CLAIMS] = auth.claims_of(request)
-            if request.scope["query_string"]:
+            if query_string := request.scope["query_string"]:
+                bounds.check_query(query_string)
                 _check_query(request, allowed)
             if models:
                 query = _query_values(request, allowed)
@@ -57,6 +61,8 @@ class StrictRoute(APIRoute):
             if request.method != "GET":
                 request = _with_body_limit(request, self.body_limit)
             try:
+                if has_body:
+                    await bounds.check_body(request, is_form=is_form)
                 return await handle(request)
             except HTTPException as error:
                 # FastAPI makes a 400 of whatever ends the reading of a body.
