@@ -3,6 +3,7 @@
 An upgrade that changes one of them fails here, with a sentence that says which file relies on it.
 """
 
+import asyncio
 import inspect
 from typing import Any
 
@@ -195,3 +196,13 @@ def test_the_receive_of_a_request_belongs_to_what_holds_the_connection(cycle: An
     assert "self.transport = transport" in inspect.getsource(cycle.__init__)
     assert inspect.iscoroutinefunction(cycle.receive)
     assert "self.scope, self.receive, self.send" in inspect.getsource(cycle.run_asgi)
+
+
+# -- Starlette ---------------------------------------------------------------------------------------
+
+
+def test_a_request_keeps_the_json_that_was_parsed() -> None:
+    """`web/bounds.py` parses a large body off the event loop, and puts it where FastAPI looks for it."""
+    request = Request({"type": "http", "headers": []})
+    request._json = {"title": "parsed already"}  # noqa: SLF001
+    assert asyncio.run(request.json()) == {"title": "parsed already"}

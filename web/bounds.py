@@ -6,6 +6,7 @@ second of the event loop and an answer of nine megabytes.
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -89,6 +90,7 @@ def _fields_and_brackets(body: bytes) -> int:
 def _check_number(content: Any) -> None:
     """Raise InvalidInput for an object of too many fields or an array of too many elements, and say where it is."""
     waiting = [("#", content)]
+    inner: Iterable[tuple[Any, Any]]
     while waiting:
         place, each = waiting.pop()
         if isinstance(each, dict):

@@ -1,7 +1,6 @@
 """Many rows at once: one statement on Postgres, which fires the triggers once a statement; one call on SQLite."""
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 from pydantic_core import to_json
@@ -25,6 +24,7 @@ from sqlalchemy.orm import Session
 from models import tasks
 from storage.column_types import NumbersOf
 from storage.prepared import prepared
+from storage.shape_cache import kept_by_shape
 
 _LAST_ID = prepared(
     select(literal_column("seq", BigInteger))
@@ -87,12 +87,12 @@ def delete_many(db: Session, task_ids: Sequence[int]) -> None:
     db.execute(_DELETE, {"task_ids": to_json(task_ids).decode()})
 
 
-@cache
+@kept_by_shape
 def _insert(table: Table) -> Any:
     return prepared(insert(table))
 
 
-@cache
+@kept_by_shape
 def _update(columns: tuple[str, ...]) -> Any:
     new = {name: bindparam(f"new_{name}", type_=tasks.c[name].type) for name in columns}
     return prepared(update(tasks).where(tasks.c.id == bindparam("new_id")).values(new))
@@ -101,13 +101,13 @@ def _update(columns: tuple[str, ...]) -> Any:
 # The rows are one parameter: psycopg takes seconds to read a statement with a hundred thousand of them.
 
 
-@cache
+@kept_by_shape
 def _insert_from_json(table: Table, columns: tuple[str, ...], dialect: Dialect) -> Any:
     names = ", ".join(columns)
     return _of_json(f"INSERT INTO {table.name} ({names}) SELECT {names}", table, columns, dialect)
 
 
-@cache
+@kept_by_shape
 def _update_from_json(columns: tuple[str, ...], dialect: Dialect) -> Any:
     new = ", ".join(f"{name} = changed.{name}" for name in columns)
     return _of_json(

@@ -9,7 +9,6 @@ the owner's newest tasks say how frequent a text is. Whichever way, the list's o
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -22,6 +21,7 @@ from services.tasks import search_index
 from storage.column_types import PERIOD, Period, moment
 from storage.folding import fold, pattern
 from storage.prepared import prepared
+from storage.shape_cache import kept_by_shape
 
 # Below this an owner's titles are gone through faster than the index of trigrams is asked.
 MANY_TASKS = 3000
@@ -154,7 +154,7 @@ _FIRST_PERIOD = {
 }
 
 
-@cache
+@kept_by_shape
 def _tagged(count: int, *, owned: bool) -> Select[Any]:
     """The tasks with any of so many tags, up to more than are few."""
     wanted: list[ColumnElement[bool]] = [
@@ -166,7 +166,7 @@ def _tagged(count: int, *, owned: bool) -> Select[Any]:
     return prepared(statement if count == 1 else statement.distinct(), plan_anew=True)
 
 
-@cache
+@kept_by_shape
 def _counted(statuses: tuple[str, ...], *, owned: bool) -> Select[Any]:
     if owned:
         total = select(_total(owner_counts, *statuses))

@@ -7,7 +7,6 @@ A list is read by keyset along an index. Where rows without a value come last (`
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
@@ -37,6 +36,7 @@ from services.tasks.fields import TASK_COLUMNS
 from storage.column_types import NumbersOf, microseconds, moment
 from storage.folding import fold, pattern
 from storage.prepared import prepared
+from storage.shape_cache import kept_by_shape
 
 NULLABLE = ("due_at", "completed_at")
 TIMES = ("created_at", "updated_at", "due_at", "completed_at")
@@ -328,7 +328,7 @@ def _filtered(shape: _Shape) -> tuple[Select[Any], ColumnElement[Any], ColumnEle
     return statement, column, row_id
 
 
-@lru_cache(maxsize=1024)
+@kept_by_shape
 def _statement(shape: _Shape) -> Select[Any]:
     plan_anew = bool(shape.names) or any(name != "status" for name, _ in shape.choices)
     return prepared(_build(shape), plan_anew=plan_anew)

@@ -18,7 +18,6 @@ from collections import namedtuple
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from functools import cache
 from itertools import groupby
 from typing import Any, Self
 
@@ -32,6 +31,7 @@ from services.tasks import bulk
 from services.tasks.fields import NAMES, TASK_COLUMNS
 from storage.column_types import NumbersOf
 from storage.prepared import prepared
+from storage.shape_cache import kept_by_shape
 
 # Where a session keeps its unit of work.
 _UNIT = "unit_of_work"
@@ -42,7 +42,7 @@ _DELETE = prepared(delete(tasks).where(tasks.c.id == bindparam("task_id")))
 _INSERT_ROW = {table: prepared(insert(table)) for table in (task_history, notifications)}
 
 
-@cache
+@kept_by_shape
 def _load(*, everybodys: bool) -> Executable:
     listed = NumbersOf(bindparam("task_ids", type_=String()))
     statement = select(*TASK_COLUMNS).where(tasks.c.id.bool_op("IN")(listed))
@@ -51,7 +51,7 @@ def _load(*, everybodys: bool) -> Executable:
     return prepared(statement.order_by(tasks.c.id).with_for_update())
 
 
-@cache
+@kept_by_shape
 def _update(columns: tuple[str, ...]) -> Executable:
     """The statement that changes these columns, built once: that takes longer than to execute it."""
     new = {name: bindparam(f"new_{name}", type_=tasks.c[name].type) for name in columns}

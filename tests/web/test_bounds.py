@@ -1,0 +1,183 @@
+"""What a request may bring, and how small the answer to too much is."""
+
+import gc
+import json
+import random
+import time
+import tracemalloc
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from errors import InvalidInput
+from storage.shape_cache import shapes
+from tests.support.api import Api, Person, assert_problem
+from web import bounds
+
+JSON = {"Content-Type": "application/json"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+SMALL = 10_000
+
+
+@pytest.fixture(scope="module")
+def ada(shared_api: Api) -> Person:
+    return shared_api.person()
+
+
+def the_one_problem(answer: Any, pointer: str) -> str:
+    """What the one problem of a 422 says; the answer is small."""
+    problem = assert_problem(answer, 422, "invalid_input")
+    assert [each["pointer"] for each in problem["errors"]] == [pointer]
+    assert len(answer.content) < SMALL
+    said: str = problem["errors"][0]["detail"]
+    return said
+
+
+def fields(number: int) -> dict[str, int]:
+    return {f"f{each}": each for each in range(number)}
+
+
+# -- queries -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/health", "/tasks", "/nowhere-of-mine"])
+def test_more_than_a_hundred_parameters_are_one_problem(ada: Person, path: str) -> None:
+    for query in ("&".join(f"a{each}=1" for each in range(101)), "a&" * 30_000, "&" * 50 + "b=1&" * 101):
+        answer = ada.get(f"{path}?{query}")
+        if path.startswith("/nowhere"):
+            assert (answer.status_code, len(answer.content) < SMALL) == (404, True)
+        else:
+            assert "100" in the_one_problem(answer, "?")
+
+
+def test_a_parameter_more_than_twenty_times_is_one_problem(ada: Person) -> None:
+    assert "21" in the_one_problem(ada.get("/tasks?" + "&".join(["status=pending"] * 21)), "?status")
+    encoded = "&".join(["status=pending"] * 15 + ["%73tatus=completed"] * 6)
+    assert "21" in the_one_problem(ada.get(f"/tasks?{encoded}"), "?status")
+    assert "25" in the_one_problem(ada.get("/health?" + "&".join(["x=1"] * 25)), "?x")
+    assert ada.get("/tasks?" + "&".join(["status=pending"] * 20)).status_code == 200
+    assert ada.get("/tasks?" + "&&&&" * 200 + "status=pending").status_code == 200
+
+
+def test_a_hundred_unknown_parameters_are_told_each(ada: Person) -> None:
+    problem = assert_problem(ada.get("/health?" + "&".join(f"a{each}=1" for each in range(100))), 422)
+    assert len(problem["errors"]) == 100
+    assert "99 more" in problem["detail"]
+
+
+def test_a_long_query_and_a_long_name_make_a_small_answer(ada: Person) -> None:
+    for query in ("a" * 60_000, "a" * 60_000 + "=1234"):
+        the_one_problem(ada.get(f"/health?{query}"), "?" + "a" * 999 + "...")
+    with pytest.raises(InvalidInput, match="65,536"):
+        bounds.check_query(b"a" * 65_537)
+
+
+# -- bodies ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [101, 5_000, 60_000])
+def test_too_many_fields_are_one_problem(ada: Person, number: int) -> None:
+    body = json.dumps(fields(number))
+    for method, path in (("POST", "/auth/register"), ("POST", "/tasks"), ("PATCH", "/tasks/1")):
+        assert "at most" in the_one_problem(ada.call(method, path, content=body, headers=JSON), "#")
+
+
+def test_a_hundred_fields_are_told_each_and_more_problems_are_counted(ada: Person) -> None:
+    problem = assert_problem(ada.post("/tasks", json=fields(100)), 422)
+    assert len(problem["errors"]) == 100
+    assert "100 more" in problem["detail"]
+    tags = assert_problem(ada.post("/tasks", json={"title": "x", "tags": list(range(900))}), 422)
+    assert len(tags["errors"]) <= 100
+
+
+def test_too_much_further_in_is_named_where_it_is(ada: Person) -> None:
+    query = {"chart": "throughput", "query": fields(101)}
+    the_one_problem(ada.post("/analytics/pictures", json=query), "#/query")
+    the_one_problem(ada.post("/tasks", json={"title": "x", "tags": ["a"] * 1001}), "#/tags")
+    the_one_problem(ada.post("/tasks", json={"title": "x", "~/": {"a": fields(101)}}), "#/~0~1/a")
+
+
+def test_a_megabyte_of_anything_is_refused_soon_and_shortly(ada: Person) -> None:
+    most = 1024 * 1024 - 10
+    bodies = [
+        b'{"title": ' + b"[]," * (most // 4),
+        b"[" + b"{}," * (most // 3 - 3) + b"1]",
+        b'{"' + b"x" * (most - 20) + b'": 1}',
+        b'"' * most,
+        b'{"a": "' + b'\\"' * (most // 2 - 10) + b'"}',
+        b'"\\' * (most // 2),
+        b"[" * most,
+        b'{"a":' * (most // 5),
+        b"1" * most,
+        b"," * most,
+        json.dumps({"title": "x", "tags": ["y"] * 100_000}).encode(),
+        b'{"title": "' + b"\\ud800," * (most // 8) + b'"}',
+    ]
+    for body in bodies:
+        began = time.perf_counter()
+        answer = ada.post("/tasks", content=body, headers=JSON)
+        assert answer.status_code == 422, body[:20]
+        assert len(answer.content) < SMALL, body[:20]
+        # Far above what it takes, and far below what it took.
+        assert time.perf_counter() - began < 2, body[:20]
+
+
+def test_commas_in_a_text_are_not_fields(ada: Person) -> None:
+    text = 'a,"b":[{\\' * 6_000
+    assert ada.post("/tasks", json={"title": "x", "description": text}).json()["description"] == text
+
+
+def test_a_form_is_bounded_too(ada: Person) -> None:
+    client: TestClient = ada.client
+    answer = client.post("/auth/login", content=b"a&" * 200, headers=FORM)
+    the_one_problem(answer, "#")
+    huge = client.post("/auth/login", content=b"username=" + b"%" * 1_000_000, headers=FORM)
+    assert_problem(huge, 413, "content_too_large")
+
+
+def test_an_answer_is_what_it_was_for_a_body_that_is_no_json(ada: Person) -> None:
+    broken = b'{"title": "x", "tags": [' + b'"a",' * 150
+    problem = assert_problem(ada.post("/tasks", content=broken, headers=JSON), 422, None, "#")
+    assert "Not valid JSON at character" in problem["detail"]
+
+
+# -- what is kept for the shapes of requests -----------------------------------------------------------
+
+
+def test_choices_are_a_set(ada: Person) -> None:
+    ada.get("/tasks?status=pending&status=completed")
+    before = len(shapes)
+    for repeats in range(2, 19):
+        assert (
+            ada.get("/tasks?" + "&".join(["status=pending"] * repeats + ["status=completed"])).status_code
+            == 200
+        )
+    assert len(shapes) == before
+
+
+def test_what_is_kept_by_shape_is_bounded_in_bytes(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shapes, "_limit", 1_000_000)
+    chance = random.Random(1)  # noqa: S311  # a test that is the same each time
+
+    def ask(times: int) -> None:
+        for _ in range(times):
+            choices = {"tag": 20, "project": 20, "priority": 4}
+            query = [
+                (name, str(each)) for name, most in choices.items() for each in range(chance.randint(0, most))
+            ]
+            query += [("sort_by", chance.choice(["created_at", "title", "due_at"]))]
+            assert ada.get("/tasks", params=query).status_code == 200
+
+    ask(40)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        ask(120)
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert shapes.weight <= 1_000_000
+    assert grown < 3_000_000
