@@ -30,6 +30,11 @@ TAGS = [
     {"name": "auth", "description": "Accounts, logging in, and tokens for programs"},
     {"name": "users", "description": "Finding people to assign tasks to; for admins, looking after accounts"},
     {"name": "tasks", "description": "Making, finding, changing and moving tasks"},
+    {
+        "name": "projects",
+        "description": "Projects that people share: members with roles, a workflow of states with limits",
+    },
+    {"name": "comments", "description": "What is said about tasks, and who is mentioned"},
     {"name": "analytics", "description": "Figures about tasks"},
     {"name": "flow", "description": definitions.markdown()},
     {"name": "events", "description": "What happened: read again, waited for, or streamed"},
