@@ -235,6 +235,8 @@ class TaskTag(Base):
     project_id: Mapped[int | None] = mapped_column(BigInteger)
 
 
+# Of a row of the history: its owner becomes a member of its project.
+BECAME_MEMBER = "kind IN ('member_added', 'project_created')"
 # Of a row of the history: the task leaves its owner, who may be the last.
 LEFT_OWNER = "previous_owner_id IS NOT NULL AND (owner_id IS NULL OR owner_id <> previous_owner_id)"
 
@@ -276,9 +278,7 @@ class TaskHistory(Base):
             **where(LEFT_PROJECT),
         ),
         # When somebody became a member of which project, and when that ended.
-        Index(
-            "ix_task_history_member_added", "owner_id", "id", "project_id", **where("kind = 'member_added'")
-        ),
+        Index("ix_task_history_member_added", "owner_id", "id", "project_id", **where(BECAME_MEMBER)),
         Index(
             "ix_task_history_member_removed",
             *("previous_owner_id", "id", "project_id"),

@@ -114,7 +114,7 @@ def _storable(value: str) -> str:
     return value
 
 
-def not_blank(value: str) -> str:
+def _not_blank(value: str) -> str:
     if not value.strip():
         raise ValueError("Input should not be blank")
     return value
@@ -185,7 +185,7 @@ Text = Annotated[str, AfterValidator(_storable)]
 Title = Annotated[
     Text,
     Field(min_length=1, max_length=TITLE_LENGTH, examples=["Write the report"]),
-    AfterValidator(not_blank),
+    AfterValidator(_not_blank),
 ]
 Description = Annotated[Text, Field(max_length=DESCRIPTION_LENGTH, examples=["Two pages, with figures"])]
 # A time that may be sent back only with the value it has.
@@ -206,7 +206,7 @@ Whole = Annotated[int, BeforeValidator(_whole)]
 BlockedReason = Annotated[
     Text,
     Field(min_length=1, max_length=BLOCKED_REASON_LENGTH, examples=["Waits for the figures"]),
-    AfterValidator(not_blank),
+    AfterValidator(_not_blank),
 ]
 StateKey = Annotated[Text, Field(min_length=1, max_length=STATE_KEY_LENGTH, examples=["review"])]
 Priority = Annotated[Whole, Field(ge=0, le=HIGHEST_PRIORITY, examples=[2])]
@@ -226,7 +226,6 @@ ProjectChoices = Annotated[
 TagChoices = Annotated[
     Choices[Annotated[Name, Field(max_length=TAG_LENGTH)]], Field(description=ANY_OF, examples=[["writing"]])
 ]
-StateChoices = Annotated[Choices[StateKey], Field(description=ANY_OF, examples=[["review"]])]
 PriorityChoices = Annotated[
     Choices[Annotated[int, Field(ge=0, le=HIGHEST_PRIORITY)]], Field(description=ANY_OF, examples=[[3, 4]])
 ]
@@ -265,7 +264,9 @@ class Message(Answer):
 class Ready(Answer):
     """That every part works which the program needs."""
 
-    parts: dict[str, str] = Field(examples=[{"database": "ok", "schema": "ok", "delivery": "ok"}])
+    parts: dict[str, str] = Field(
+        examples=[{"database": "ok", "schema": "ok", "delivery": "ok", "webhooks": "ok"}]
+    )
 
 
 class Page(BaseModel):

@@ -114,3 +114,18 @@ class Event(Answer):
         Field(description="`X-Request-ID` of the request that did it", examples=["5f0c6a0de1f44c4c"]),
     ]
     data: EventData
+
+
+class PingData(Answer):
+    """Which webhook is tried out."""
+
+    webhook_id: Annotated[int, Field(examples=[1])]
+
+
+class Ping(Answer):
+    """What a webhook is sent to try it out."""
+
+    id: Annotated[str, Field(examples=["ping_7"])]
+    type: Literal["webhook.ping"]
+    timestamp: datetime
+    data: PingData

@@ -7,6 +7,8 @@ import asyncio
 import inspect
 from typing import Any
 
+import httpcore
+import httpx
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.dependencies.models import Dependant
@@ -206,3 +208,19 @@ def test_a_request_keeps_the_json_that_was_parsed() -> None:
     request = Request({"type": "http", "headers": []})
     request._json = {"title": "parsed already"}  # noqa: SLF001
     assert asyncio.run(request.json()) == {"title": "parsed already"}
+
+
+# -- httpx -------------------------------------------------------------------------------------------
+
+
+def test_a_transport_of_httpx_has_a_pool_of_httpcore() -> None:
+    """`services/webhooks/fence.py` puts a pool in its place that connects to addresses it has checked only."""
+    with httpx.HTTPTransport() as transport:
+        assert type(transport._pool) is httpcore.ConnectionPool  # noqa: SLF001
+    source = inspect.getsource(httpx.HTTPTransport.handle_request)
+    assert "self._pool.handle_request(" in source
+    backend = inspect.signature(httpcore.ConnectionPool).parameters["network_backend"]
+    assert backend.default is None
+    assert list(inspect.signature(httpcore.SyncBackend.connect_tcp).parameters) == [
+        *("self", "host", "port", "timeout", "local_address", "socket_options"),
+    ]

@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 import auth
 from schemas.tasks import TaskImport
 from services.flow import definitions
+from web.webhook_documents import webhooks_described
 
 DESCRIPTION = """
 People and programs keep their work here, and ask how it flows.
@@ -30,11 +31,6 @@ TAGS = [
     {"name": "auth", "description": "Accounts, logging in, and tokens for programs"},
     {"name": "users", "description": "Finding people to assign tasks to; for admins, looking after accounts"},
     {"name": "tasks", "description": "Making, finding, changing and moving tasks"},
-    {
-        "name": "projects",
-        "description": "Projects that people share: members with roles, a workflow of states with limits",
-    },
-    {"name": "comments", "description": "What is said about tasks, and who is mentioned"},
     {"name": "analytics", "description": "Figures about tasks"},
     {"name": "flow", "description": definitions.markdown()},
     {"name": "events", "description": "What happened: read again, waited for, or streamed"},
@@ -62,6 +58,7 @@ def install_openapi(app: FastAPI, problem: type[BaseModel]) -> None:
             document["components"].setdefault("securitySchemes", {})[auth.bearer.scheme_name] = (
                 jsonable_encoder(auth.bearer.model, by_alias=True, exclude_none=True)
             )
+            document["webhooks"] = webhooks_described(schemas)
             app.openapi_schema = document
         return app.openapi_schema
 

@@ -9,6 +9,7 @@ from types import FrameType
 
 from logging_config import logger
 from services import background_tasks
+from web import event_stream, waiting
 
 # Requests, deliveries and connections that have not ended after this time are cut off.
 GRACE_SECONDS = 8.0
@@ -16,7 +17,7 @@ GRACE_SECONDS = 8.0
 
 @contextmanager
 def in_time() -> Iterator[None]:
-    """Within this block, the first signal to stop also stops taking up new mails, and starts the countdown.
+    """Within this block, the first signal to stop also ends all streams and the taking of mails, and starts the countdown.
 
     The server's own handlers are called as before.
     """
@@ -31,6 +32,8 @@ def in_time() -> Iterator[None]:
         if not begun:
             begun = True
             background_tasks.begin_to_stop()
+            event_stream.end_all()
+            waiting.end_all()
             countdown = threading.Timer(GRACE_SECONDS, _end, (number,))
             countdown.daemon = True
             countdown.start()

@@ -2,29 +2,43 @@
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import Awaitable, Callable
 
 from services.events.follower import follower
 
-_ending = threading.Event()
+# How to end each wait of this process at once.
+_waiting: set[Callable[[], None]] = set()
 
 
 async def wait_for_events(is_there: Callable[[], Awaitable[bool]], seconds: float) -> None:
     """Wait until `is_there` finds an event, for so many seconds at most."""
     loop, grown = asyncio.get_running_loop(), asyncio.Event()
+    is_ended = False
 
     def notice() -> None:
         with contextlib.suppress(RuntimeError):  # The loop has closed.
             loop.call_soon_threadsafe(grown.set)
 
+    def end() -> None:
+        nonlocal is_ended
+        is_ended = True
+        notice()
+
     follower.listen(notice)
+    _waiting.add(end)
     try:
         async with asyncio.timeout(seconds):
-            while not await is_there():
+            while not (await is_there() or is_ended):
                 await grown.wait()
                 grown.clear()
     except TimeoutError:
         return
     finally:
+        _waiting.discard(end)
         follower.leave(notice)
+
+
+def end_all() -> None:
+    """Have every wait answered now, because the program ends; the clients go on elsewhere."""
+    for end in list(_waiting):
+        end()

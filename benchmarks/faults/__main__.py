@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks.faults import database_drills, delivery_drills, retry_drills
+from benchmarks.faults import database_drills, delivery_drills, event_drills, retry_drills, webhook_drills
 
 DRILLS: dict[str, Callable[[], str]] = {
     "killed-sqlite": lambda: database_drills.killed("sqlite"),
@@ -18,6 +18,18 @@ DRILLS: dict[str, Callable[[], str]] = {
     "redis": delivery_drills.redis_fails,
     "three-processes": delivery_drills.three_processes,
     "disk-full": database_drills.disk_full,
+    "feed-sqlite": lambda: event_drills.feed_followed("sqlite"),
+    "feed-postgres": lambda: event_drills.feed_followed("postgres"),
+    "streams-sqlite": lambda: event_drills.idle_streams("sqlite"),
+    "streams-postgres": lambda: event_drills.idle_streams("postgres"),
+    "million-events-sqlite": lambda: event_drills.million_events("sqlite"),
+    "million-events-postgres": lambda: event_drills.million_events("postgres"),
+    "webhooks-sqlite": lambda: webhook_drills.storm("sqlite"),
+    "webhooks-postgres": lambda: webhook_drills.storm("postgres"),
+    "dead-receivers-sqlite": lambda: webhook_drills.dead_receivers("sqlite"),
+    "dead-receivers-postgres": lambda: webhook_drills.dead_receivers("postgres"),
+    "webhook-cost-sqlite": lambda: webhook_drills.cost("sqlite"),
+    "webhook-cost-postgres": lambda: webhook_drills.cost("postgres"),
     "slow-client": database_drills.slow_client,
     "retried-sqlite": lambda: retry_drills.retried("sqlite"),
     "retried-postgres": lambda: retry_drills.retried("postgres"),

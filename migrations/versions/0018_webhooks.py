@@ -20,7 +20,7 @@ FEED: tuple[tuple[str, list[str], str | None], ...] = (
     ("previous_owner_feed", ["previous_owner_id", "id", "kind"], LEFT_OWNER),
     ("project_feed", ["project_id", "id", "kind"], "project_id IS NOT NULL"),
     ("previous_project_feed", ["previous_project_id", "id", "kind"], LEFT_PROJECT),
-    ("member_added", ["owner_id", "id", "project_id"], "kind = 'member_added'"),
+    ("member_added", ["owner_id", "id", "project_id"], "kind IN ('member_added', 'project_created')"),
     ("member_removed", ["previous_owner_id", "id", "project_id"], "kind = 'member_removed'"),
 )
 

@@ -39,7 +39,7 @@ RULES = (
     Rule(
         task_history,
         "retention_history_days",
-        task_history.c.kind.not_in(("member_added", "member_removed")),
+        task_history.c.kind.not_in(("project_created", "member_added", "member_removed")),
     ),
     # Undelivered notifications stay, and so do reminders that would otherwise be written again.
     Rule(

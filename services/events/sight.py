@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from database import database
-from models import LARGEST_ID, LEFT_OWNER, LEFT_PROJECT, task_history
+from models import BECAME_MEMBER, LARGEST_ID, LEFT_OWNER, LEFT_PROJECT, task_history
 from storage.prepared import prepared
 
 _ID = task_history.c.id
@@ -82,18 +82,18 @@ _OF_TASK = prepared(
     .order_by(_ID)
     .limit(bindparam("limit"))
 )
-# When an account became a member of which project, and when it ceased to be one.
+# When an account became a member of which project, by making it or by being added, and when it ceased to be one.
 _MEMBERSHIPS = prepared(
     union_all(
         *(
             select(
                 _ID.label("id"),
-                literal_column(kind).label("kind"),
+                literal_column(begins).label("begins"),
                 task_history.c.project_id.label("project_id"),
-            ).where(text(f"kind = {kind}"), column == bindparam("user_id"))
-            for kind, column in (
-                ("'member_added'", task_history.c.owner_id),
-                ("'member_removed'", task_history.c.previous_owner_id),
+            ).where(text(condition), column == bindparam("user_id"))
+            for begins, condition, column in (
+                ("1", BECAME_MEMBER, task_history.c.owner_id),
+                ("0", "kind = 'member_removed'", task_history.c.previous_owner_id),
             )
         )
     ).order_by("id")
@@ -104,8 +104,8 @@ def memberships(db: Session, user_id: int) -> list[Part]:
     """What an account sees of the projects that it is or was a member of, as parts of the feed."""
     began: dict[int, int] = {}
     parts = []
-    for row_id, kind, project_id in db.execute(_MEMBERSHIPS, {"user_id": user_id}):
-        if kind == "member_added":
+    for row_id, begins, project_id in db.execute(_MEMBERSHIPS, {"user_id": user_id}):
+        if begins:
             began.setdefault(project_id, row_id)
         elif (since := began.pop(project_id, None)) is not None:
             parts += _of_project(project_id, since, row_id)

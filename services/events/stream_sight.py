@@ -12,6 +12,8 @@ from services.events.feed import Question
 
 Key = tuple[str, int]
 EVERYTHING: Key = ("everything", 0)
+# By these events somebody becomes a member of a project.
+BEGINS = ("member_added", "project_created")
 
 
 class StreamSight:
@@ -24,14 +26,14 @@ class StreamSight:
     def is_changed_by(self, row: AnyRow) -> bool:
         """Whether the account becomes a member of a project by this event, or ceases to be one."""
         return self._follows and (
-            (row.kind == "member_added" and row.owner_id == self._user_id)
+            (row.kind in BEGINS and row.owner_id == self._user_id)
             or (row.kind == "member_removed" and row.previous_owner_id == self._user_id)
         )
 
     def change(self, row: AnyRow) -> None:
         """See what the event makes visible, or no longer."""
         key = ("project", row.project_id)
-        if row.kind == "member_added":
+        if row.kind in BEGINS:
             self.keys.add(key)
         else:
             self.keys.discard(key)

@@ -17,6 +17,8 @@ from services.delivery import backlog as outbox_service
 from services.delivery.mail_tasks import mail_pause
 from services.notification_service import Backlog
 from services.operations import metrics
+from services.webhooks import backlog as webhook_backlog
+from services.webhooks.backlog import WebhookBacklog
 from storage.faults import read_only_notice, reason_of
 from storage.threads import Threads
 
@@ -44,9 +46,15 @@ async def _database_parts() -> dict[str, str]:
                 wanted = f"{found}, and {newest_revision()} is needed: run `python create_tables.py`"
                 return {"database": "ok", "schema": wanted}
             waiting = await database.read_async(outbox_service.backlog)
+            hooks = await database.read_async(webhook_backlog.backlog)
     except (AppError, TimeoutError):
         return {"database": "can't be reached"}
-    return {"database": await _writing(), "schema": "ok", "delivery": _delivery(waiting)}
+    return {
+        "database": await _writing(),
+        "schema": "ok",
+        "delivery": _delivery(waiting),
+        "webhooks": _webhooks(hooks),
+    }
 
 
 async def _writing() -> str:
@@ -72,9 +80,18 @@ def _delivery(waiting: Backlog) -> str:
     return "ok"
 
 
-def _seconds_late(waiting: Backlog, state: str) -> float:
-    due = waiting[state][1] if state in waiting else None
+def _webhooks(waiting: WebhookBacklog) -> str:
+    """Whether what is due is delivered soon to receivers that are well."""
+    late = _seconds_since(waiting.due_at)
+    return f"behind by {late:.0f} seconds" if late > settings.delivery_behind_seconds else "ok"
+
+
+def _seconds_since(due: datetime | None) -> float:
     return max(0.0, (datetime.now(UTC) - due).total_seconds()) if due is not None else 0.0
+
+
+def _seconds_late(waiting: Backlog, state: str) -> float:
+    return _seconds_since(waiting[state][1]) if state in waiting else 0.0
 
 
 async def _redis_part() -> dict[str, str]:
@@ -115,7 +132,7 @@ async def metrics_page() -> str:
     )
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            counts, waiting = await database.read_async(_stored)
+            counts, waiting, hooks = await database.read_async(_stored)
     except (AppError, TimeoutError):
         page.add("database_up", "gauge", "Whether the database answers.", [(own, 0)])
         return page.text()
@@ -140,8 +157,30 @@ async def metrics_page() -> str:
         "For how long the first of them has been due.",
         [({"state": state}, round(_seconds_late(waiting, state), 3)) for state in states[:-1]],
     )
+    _add_webhooks(page, hooks)
     return page.text()
 
 
-def _stored(db: Session) -> tuple[dict[str, int], Backlog]:
-    return analytics_service.get_task_counts(db), outbox_service.backlog(db)
+def _add_webhooks(page: metrics.Page, hooks: WebhookBacklog) -> None:
+    page.add(
+        "webhooks",
+        "gauge",
+        "Webhooks that are on, and those that the program switched off because their receivers failed.",
+        [({"state": "on"}, hooks.enabled), ({"state": "switched_off"}, hooks.switched_off)],
+    )
+    page.add(
+        "webhook_deliveries",
+        "gauge",
+        "Deliveries to webhooks that wait, and those that were given up.",
+        [({"state": "waiting"}, hooks.waiting), ({"state": "failed"}, hooks.failed)],
+    )
+    page.add(
+        "webhook_oldest_seconds",
+        "gauge",
+        "For how long the first delivery to a receiver that is well has been due.",
+        [({}, round(_seconds_since(hooks.due_at), 3))],
+    )
+
+
+def _stored(db: Session) -> tuple[dict[str, int], Backlog, WebhookBacklog]:
+    return analytics_service.get_task_counts(db), outbox_service.backlog(db), webhook_backlog.backlog(db)

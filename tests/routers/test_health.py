@@ -41,7 +41,7 @@ def test_ready_names_its_parts(client: TestClient) -> None:
     answer = client.get("/ready")
     assert (answer.status_code, answer.json()) == (
         200,
-        {"parts": {"database": "ok", "schema": "ok", "delivery": "ok"}},
+        {"parts": {"database": "ok", "schema": "ok", "delivery": "ok", "webhooks": "ok"}},
     )
 
 

@@ -1,1 +1,0 @@
-"""Projects that people share: themselves, their members, their workflow."""

@@ -1,0 +1,104 @@
+"""What waits to be delivered to webhooks, and what was given up: for operators."""
+
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from database import AnyRow
+from storage.column_types import UtcDateTime
+from webhook_models import webhook_deliveries, webhooks
+
+_NOW: Any = bindparam("now", type_=UtcDateTime())
+_IS_FAILED = webhook_deliveries.c.state == "failed"
+_COUNTS = select(
+    select(func.count(webhook_deliveries.c.id))
+    .where(webhook_deliveries.c.next_attempt_at.is_not(None))
+    .scalar_subquery()
+    .label("waiting"),
+    select(func.count(webhook_deliveries.c.id)).where(_IS_FAILED).scalar_subquery().label("failed"),
+    select(func.count(webhooks.c.id)).where(webhooks.c.enabled).scalar_subquery().label("enabled"),
+    select(func.count(webhooks.c.id))
+    .where(webhooks.c.disabled_reason.is_not(None))
+    .scalar_subquery()
+    .label("switched_off"),
+    # A receiver that is in trouble is late by its own fault.
+    select(func.min(webhooks.c.due_at))
+    .where(
+        webhooks.c.enabled,
+        webhooks.c.failures == 0,
+        or_(webhooks.c.claimed_until.is_(None), webhooks.c.claimed_until <= _NOW),
+    )
+    .scalar_subquery()
+    .label("due_at"),
+)
+_FAILED = (
+    select(
+        *(
+            webhook_deliveries.c[name]
+            for name in ("id", "webhook_id", "type", "attempts", "error", "created_at")
+        ),
+        webhooks.c.url,
+        webhooks.c.user_id,
+    )
+    .join_from(webhook_deliveries, webhooks, webhooks.c.id == webhook_deliveries.c.webhook_id)
+    .where(_IS_FAILED)
+    .order_by(webhook_deliveries.c.id.desc())
+    .limit(bindparam("limit"))
+)
+_TROUBLED = (
+    select(
+        *(
+            webhooks.c[name]
+            for name in ("id", "user_id", "url", "enabled", "disabled_reason", "failing_since")
+        )
+    )
+    .where(or_(webhooks.c.failing_since.is_not(None), webhooks.c.disabled_reason.is_not(None)))
+    .order_by(webhooks.c.id)
+)
+_RETRY = (
+    update(webhook_deliveries)
+    .where(_IS_FAILED)
+    .values(state="waiting", attempts=0, next_attempt_at=_NOW)
+    .returning(webhook_deliveries.c.webhook_id)
+)
+_RETRY_ONE = _RETRY.where(webhook_deliveries.c.id == bindparam("of_delivery"))
+_MAKE_DUE = update(webhooks).where(webhooks.c.id.in_(bindparam("ids", expanding=True))).values(due_at=_NOW)
+
+
+class WebhookBacklog(NamedTuple):
+    """How many deliveries wait or were given up, how many webhooks are on or were switched off, and what is late."""
+
+    waiting: int
+    failed: int
+    enabled: int
+    switched_off: int
+    # Since when the first delivery to a receiver that is well has been due.
+    due_at: datetime | None
+
+
+def backlog(db: Session) -> WebhookBacklog:
+    """What is not delivered."""
+    return WebhookBacklog(*db.execute(_COUNTS, {"now": datetime.now(UTC)}).one())
+
+
+def get_failed(db: Session, *, limit: int) -> list[AnyRow]:
+    """The last deliveries that were given up, each with its last error."""
+    return list(db.execute(_FAILED, {"limit": limit}))
+
+
+def get_troubled(db: Session) -> list[AnyRow]:
+    """The webhooks whose receivers fail, or that were switched off because they did."""
+    return list(db.execute(_TROUBLED))
+
+
+def retry_failed(db: Session, delivery_id: int | None = None) -> int:
+    """Have what was given up delivered again, all or one; how many."""
+    now = datetime.now(UTC)
+    statement = _RETRY if delivery_id is None else _RETRY_ONE
+    values: dict[str, Any] = {"now": now} | ({} if delivery_id is None else {"of_delivery": delivery_id})
+    ids = list(db.execute(statement, values).scalars())
+    if ids:
+        db.execute(_MAKE_DUE, {"ids": sorted(set(ids)), "now": now})
+    return len(ids)
