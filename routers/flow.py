@@ -52,7 +52,7 @@ def _page(
     return content
 
 
-@router.get("/definitions", response_model=shapes.Definitions, short=True)
+@router.get("/definitions", response_model=shapes.Definitions, short=True, tags=["glossary"])
 def definitions(db: ReadSession, user: CurrentUser) -> dict[str, Any]:
     """Tell what each figure means."""
     return {"definitions": DEFINITIONS}

@@ -131,7 +131,13 @@ def read_task_history(db: ReadSession, user: CurrentUser, task_id: TaskId) -> li
 
 
 @router.put("/{task_id}", response_model=TaskRead, errors=[404, 409, 412])
-@router.patch("/{task_id}", response_model=TaskRead, errors=[404, 409, 412], operation_id="patch_task")
+@router.patch(
+    "/{task_id}",
+    response_model=TaskRead,
+    errors=[404, 409, 412],
+    operation_id="patch_task",
+    summary="Change a task, by PATCH",
+)
 def update_task(
     db: WriteSession,
     user: CurrentUser,

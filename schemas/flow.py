@@ -29,6 +29,8 @@ ChartName = Literal[
     "throughput", "cumulative-flow", "cycle-times", "time-in-status", "aging", "forecast", "burnup"
 ]
 
+Interval = Literal["day", "week", "month"]
+
 
 def _day(value: Any) -> Any:
     try:
@@ -74,7 +76,7 @@ class FlowQuery(BaseModel):
 class IntervalQuery(FlowQuery):
     """The same, interval by interval."""
 
-    interval: Literal["day", "week", "month"] = "week"
+    interval: Interval = "week"
 
 
 class CumulativeQuery(IntervalQuery):

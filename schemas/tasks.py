@@ -32,6 +32,8 @@ from schemas.common import (
 )
 
 MOST_IMPORTED = 10_000
+SortBy = Literal["created_at", "updated_at", "due_at", "completed_at", "title", "priority", "id"]
+SortOrder = Literal["desc", "asc"]
 
 
 class TaskCreate(Body):
@@ -173,10 +175,8 @@ class TaskFilters(TaskConditions, Page):
     total: Annotated[bool, Field(description="Tell in `X-Total-Count` how many tasks the filters find")] = (
         False
     )
-    sort_by: Literal["created_at", "updated_at", "due_at", "completed_at", "title", "priority", "id"] = (
-        "created_at"
-    )
-    sort_order: Literal["desc", "asc"] = "desc"
+    sort_by: SortBy = "created_at"
+    sort_order: SortOrder = "desc"
 
 
 class ExportQuery(BaseModel):

@@ -1,6 +1,6 @@
 """What `/docs` says: the first three calls, the tags, the shapes of bodies and errors."""
 
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import FastAPI
 from fastapi.encoders import jsonable_encoder
@@ -8,8 +8,18 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 import auth
-from schemas.tasks import TaskImport
+from models import NotificationKind, Role, TaskHistoryKind, TaskStatus
+from schemas.events import EventPattern, EventType
+from schemas.flow import ChartName, Interval
+from schemas.notifications import Delivery
+from schemas.tasks import SortBy, SortOrder, TaskImport
+from schemas.webhooks import DeliveryState
+from security.callers import Scope
 from services.flow import definitions
+from services.tasks import fields
+from web import openapi_errors, openapi_examples, openapi_headers, openapi_shape
+from web.problems import PROBLEM_MEDIA_TYPE
+from web.strict_input import StrictRoute
 from web.webhook_documents import webhooks_described
 
 DESCRIPTION = """
@@ -27,39 +37,103 @@ Send the token as `Authorization: Bearer <access_token>`. Times are in UTC. List
 page in the header `Link`. Errors are `application/problem+json`: `detail` is for people, `code` for programs.
 """
 
+# In the order of a first day.
 TAGS = [
-    {"name": "auth", "description": "Accounts, logging in, and tokens for programs"},
-    {"name": "users", "description": "Finding people to assign tasks to; for admins, looking after accounts"},
     {"name": "tasks", "description": "Making, finding, changing and moving tasks"},
     {"name": "analytics", "description": "Figures about tasks"},
-    {"name": "flow", "description": definitions.markdown()},
+    {"name": "flow", "description": "How tasks flow: throughput, cycle times, aging, forecasts"},
     {"name": "events", "description": "What happened: read again, waited for, or streamed"},
     {"name": "webhooks", "description": "Telling other programs what happens, as it happens"},
     {"name": "notifications", "description": "What people are told, and how"},
+    {"name": "auth", "description": "Accounts, logging in, and tokens for programs"},
+    {"name": "users", "description": "Finding people to assign tasks to; for admins, looking after accounts"},
     {"name": "system", "description": "The program itself"},
+    {"name": "glossary", "description": definitions.markdown()},
 ]
+# Lists of allowed values that get a name of their own.
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "TaskStatus": get_args(TaskStatus),
+    "Role": get_args(Role),
+    "Scope": get_args(Scope),
+    "SortBy": get_args(SortBy),
+    "SortOrder": get_args(SortOrder),
+    "Interval": get_args(Interval),
+    "ChartName": get_args(ChartName),
+    "NotificationKind": get_args(NotificationKind),
+    "NotificationDelivery": get_args(Delivery),
+    "TaskHistoryKind": get_args(TaskHistoryKind),
+    "EventType": get_args(EventType),
+    "EventPattern": get_args(EventPattern),
+    "WebhookDeliveryState": get_args(DeliveryState),
+}
+# FastAPI names a form by its endpoint.
+NAMES = {"Body_login": "LoginForm"}
+READ_ONLY = {"TaskRead": tuple(fields.READ_ONLY)}
+BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An access token, which `POST /auth/login` answers, or a program's token: `tp_...`",
+}
 
 
 def install_openapi(app: FastAPI, problem: type[BaseModel]) -> None:
-    """Complete the document with the shapes that no endpoint names as its model."""
+    """Complete the document, once it is asked for."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            document = generate()
-            _, definitions = models_json_schema(
-                [(problem, "serialization"), (TaskImport, "validation")],
-                ref_template="#/components/schemas/{model}",
-            )
-            schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            schemas.update(definitions["$defs"])
-            for unused in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(unused, None)
-            document["components"].setdefault("securitySchemes", {})[auth.bearer.scheme_name] = (
-                jsonable_encoder(auth.bearer.model, by_alias=True, exclude_none=True)
-            )
-            document["webhooks"] = webhooks_described(schemas)
-            app.openapi_schema = document
+            app.openapi_schema = _complete(generate(), app, problem)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _complete(document: dict[str, Any], app: FastAPI, problem: type[BaseModel]) -> dict[str, Any]:
+    components = document["components"]
+    # The shapes that no endpoint names as its model.
+    _, found = models_json_schema(
+        [(problem, "serialization"), (TaskImport, "validation")],
+        ref_template="#/components/schemas/{model}",
+    )
+    components["schemas"].update(found["$defs"])
+    document["webhooks"] = webhooks_described(components["schemas"])
+    components["securitySchemes"] = {
+        auth.bearer.scheme_name: jsonable_encoder(auth.bearer.model, by_alias=True, exclude_none=True),
+        "Bearer": BEARER,
+    }
+    routes = {route.operation_id: route for route in app.routes if isinstance(route, StrictRoute)}
+    for _, _, operation in openapi_shape.operations(document):
+        route = routes[operation["operationId"]]
+        if "security" in operation:
+            operation["security"] = [{name: []} for name in components["securitySchemes"]]
+        if not route.media_types():
+            operation["responses"].pop("415", None)
+        _show_errors(operation, route)
+    openapi_shape.drop_repeated_summaries(document)
+    openapi_shape.in_order_of_tags(document)
+    openapi_shape.drop_noise(document)
+    openapi_shape.mark_read_only(document, READ_ONLY)
+    openapi_shape.name_choices(document, CHOICES)
+    openapi_shape.rename_schemas(document, NAMES)
+    for _, _, operation in openapi_shape.operations(document):
+        openapi_examples.show(operation)
+    openapi_headers.declare(document)
+    openapi_shape.share_responses(document, openapi_errors.component_name)
+    openapi_shape.share_parameters(document)
+    openapi_shape.drop_unused_schemas(document)
+    return document
+
+
+def _show_errors(operation: dict[str, Any], route: StrictRoute) -> None:
+    """Show of each error one that the operation gives, or several where several are recorded."""
+    for status, response in operation["responses"].items():
+        content = response.get("content", {}).get(PROBLEM_MEDIA_TYPE)
+        if status < "400" or content is None:
+            continue
+        shown = openapi_examples.errors(operation["operationId"], status)
+        if len(shown) > 1:
+            content["examples"] = {code: {"value": value} for code, value in shown.items()}
+        else:
+            content["example"] = next(iter(shown.values()), None) or openapi_errors.example(
+                route, int(status)
+            )

@@ -20,7 +20,6 @@ from errors import (
     ContentTooLarge,
     DatabaseReadOnly,
     Forbidden,
-    InvalidInput,
     NotAcceptable,
     NotAuthenticated,
     NotFound,
@@ -72,7 +71,8 @@ class Problem(BaseModel):
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 
-def _title(status: int) -> str:
+def title_of(status: int) -> str:
+    """The title of an error's status."""
     return _TITLES.get(status) or HTTPStatus(status).phrase
 
 
@@ -106,7 +106,7 @@ def problem(status: int, code: str, detail: str, errors: Iterable[Mapping[str, s
     """The members of an error."""
     members: dict[str, Any] = {
         "type": "about:blank",
-        "title": _title(status),
+        "title": title_of(status),
         "status": status,
         "detail": detail,
         "code": code,
@@ -118,33 +118,12 @@ def problem(status: int, code: str, detail: str, errors: Iterable[Mapping[str, s
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI entries of the errors with these statuses."""
+    """The errors that an endpoint gives; `web/openapi_errors.py` says more of each."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
-        status: {
-            "description": _title(status),
-            "content": {PROBLEM_MEDIA_TYPE: {"schema": schema, "example": _example(status)}},
-        }
+        status: {"description": title_of(status), "content": {PROBLEM_MEDIA_TYPE: {"schema": schema}}}
         for status in sorted(set(statuses))
     }
-
-
-def _example(status: int) -> dict[str, Any]:
-    """An error of this status as it usually is."""
-    kinds: list[type[AppError]] = [AppError, *AppError.__subclasses__()]
-    kind = next(kind for kind in kinds if kind.status == status)
-    example: dict[str, Any] = {
-        "type": "about:blank",
-        "title": _title(status),
-        "status": status,
-        "detail": kind.detail,
-        "code": kind.code,
-        "request_id": "5f0c6a0de1f44c4c9f43d35f0f4c2d5b",
-    }
-    if kind is InvalidInput:
-        wrong = {"pointer": "#/title", "detail": "String should have at least 1 character"}
-        example |= {"detail": f"{wrong['pointer']}: {wrong['detail']}", "errors": [wrong]}
-    return example
 
 
 def _allowed_fields(request: Request) -> list[str]:

@@ -96,6 +96,9 @@ class Router(APIRouter):
             **(options.get("responses") or {}),
         }
         options.setdefault("operation_id", endpoint.__name__)
+        summary, _, description = (inspect.getdoc(endpoint) or "").partition("\n\n")
+        options.setdefault("summary", " ".join(summary.split()).removesuffix("."))
+        options.setdefault("description", description)
         if caller_parameter(signature) is not None:
             closed: dict[str, Any] = {"security": [{auth.bearer.scheme_name: []}]}
             options["openapi_extra"] = closed | (options.get("openapi_extra") or {})
@@ -107,7 +110,7 @@ class Router(APIRouter):
         super().add_api_route(path, wrapped, **options)
         route = self.routes[-1]
         assert isinstance(route, StrictRoute)
-        route.body_limit = body_limit
+        route.body_limit, route.scope, route.caller = body_limit, scope, caller_parameter(signature)
 
     def _declare_key(
         self, path: str, signature: inspect.Signature, options: dict[str, Any]

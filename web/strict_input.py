@@ -27,20 +27,24 @@ class StrictRoute(APIRoute):
     """A route that ignores nothing silently, and takes no more than it can use."""
 
     body_limit = SMALL_BODY
+    # The name of the parameter that takes the caller, with whether it must be an admin; and the scope that a
+    # program's token needs.
+    caller: tuple[str, bool] | None = None
+    scope: str | None = None
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler, behind checks of the token, the query's names and the body's media type."""
         closed = getattr(self.endpoint, NEEDS_TOKEN, False)
-        allowed = dict(_query_names(self.dependant))
+        allowed = dict(allowed_query(self.dependant))
         whole = self.dependant
-        models = _query_models(whole) if hasattr(self.endpoint, NEEDS_TOKEN) else {}
+        models = query_models(whole) if hasattr(self.endpoint, NEEDS_TOKEN) else {}
         beside = {name: frozenset(allowed).difference(_names(model)) for name, model in models.items()}
         # FastAPI takes a quarter of a list's time to read a model of parameters: here it only declares them.
         declared = [field for field in whole.query_params if field.name not in models]
         self.dependant = dataclasses.replace(whole, query_params=declared)
         handle = super().get_route_handler()
         self.dependant = whole
-        media_types = self._media_types()
+        media_types = self.media_types()
         has_body = self.body_field is not None
         is_form = any("form" in each for each in media_types)
 
@@ -72,7 +76,8 @@ class StrictRoute(APIRoute):
 
         return strict
 
-    def _media_types(self) -> tuple[str, ...]:
+    def media_types(self) -> tuple[str, ...]:
+        """The media types that the endpoint takes a body in."""
         if self.body_field is not None:
             taken = getattr(self.body_field.field_info, "media_type", "application/json")
             return (taken, "multipart/form-data") if "form" in taken else (taken,)
@@ -80,7 +85,7 @@ class StrictRoute(APIRoute):
         return tuple(extra.get("content", ()))
 
 
-def _query_names(dependant: Dependant) -> Iterator[tuple[str, bool]]:
+def allowed_query(dependant: Dependant) -> Iterator[tuple[str, bool]]:
     """The names of all query parameters, those within models too; and whether each is single."""
     for field in dependant.query_params:
         annotation = field.field_info.annotation
@@ -92,14 +97,14 @@ def _query_names(dependant: Dependant) -> Iterator[tuple[str, bool]]:
         else:
             yield field.alias, not _is_list(annotation)
     for dependency in dependant.dependencies:
-        yield from _query_names(dependency)
+        yield from allowed_query(dependency)
 
 
 def _names(model: type[BaseModel]) -> list[str]:
     return [info.alias or name for name, info in model.model_fields.items()]
 
 
-def _query_models(dependant: Dependant) -> dict[str, type[BaseModel]]:
+def query_models(dependant: Dependant) -> dict[str, type[BaseModel]]:
     """The parameters that are models of query parameters, by name."""
     found = {}
     for field in dependant.query_params:

@@ -9,11 +9,12 @@ from sqlalchemy.orm import Session
 
 from errors import invalid_input
 from models import STATUSES, tasks
+from schemas.flow import Interval
 from services.flow import forecast, history, replay
 from services.flow.definitions import chosen
 from services.flow.forecast import TooLittleHistory
 from services.flow.history import Record
-from services.flow.periods import DAY, WEEK, Interval, Period, intervals, midnight
+from services.flow.periods import DAY, WEEK, Period, intervals, midnight
 from services.flow.question import Question
 from services.flow.replay import NEVER
 from services.flow.statistics import PERCENTILES, Integers, hours, summary

@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Literal
 from zoneinfo import ZoneInfo
 
 from errors import invalid_input
 from schemas.common import beginning
+from schemas.flow import Interval
 from storage.column_types import microseconds, moment
-
-Interval = Literal["day", "week", "month"]
 
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)

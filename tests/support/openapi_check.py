@@ -10,6 +10,11 @@ import jsonschema_rs
 from anyio.from_thread import BlockingPortal
 from fastapi.testclient import TestClient
 
+# The headers that clients work with: each must be declared where it comes.
+CHECKED_HEADERS = {
+    *("etag", "location", "link", "retry-after", "www-authenticate", "x-request-id", "x-total-count"),
+    *("idempotency-replayed", "ratelimit", "ratelimit-policy"),
+}
 ROUTING_STATUSES = {404, 405}  # Where no endpoint is reached, no endpoint can declare it.
 
 
@@ -65,6 +70,11 @@ class CheckedClient(TestClient):
         assert declared is not None, (
             f"{method} {path} answered an undeclared {answer.status_code}: {answer.text}"
         )
+        declared = resolved(document, declared)
+        undeclared = CHECKED_HEADERS & {*answer.headers} - {
+            name.lower() for name in declared.get("headers", {})
+        }
+        assert not undeclared, f"{method} {path} answered {answer.status_code} with undeclared {undeclared}"
         content = declared.get("content", {})
         if answer.content:
             media_type = answer.headers["content-type"].partition(";")[0]
@@ -76,6 +86,15 @@ class CheckedClient(TestClient):
                     answer.json()
                 )
         return answer
+
+
+def resolved(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """A part of the document, or the component that it refers to."""
+    if "$ref" in part:
+        _, _, kind, name = part["$ref"].split("/")
+        found: dict[str, Any] = document["components"][kind][name]
+        return found
+    return part
 
 
 def _operation(document: dict[str, Any], path: str, method: str) -> dict[str, Any] | None:

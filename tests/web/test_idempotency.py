@@ -20,6 +20,7 @@ from main import app
 from schemas.common import Message
 from services.background_tasks.retention_tasks import delete_old
 from tests.support.api import Api, Person, assert_problem
+from tests.support.openapi_check import resolved
 from web.idempotency import _Turns
 from web.problems import install_error_handlers
 from web.routing import Router
@@ -359,7 +360,8 @@ def test_a_turn_passes_over_those_who_gave_up() -> None:
 def test_every_write_of_an_account_declares_the_key(
     method: str, path: str, operation: dict[str, Any]
 ) -> None:
-    names = [each["name"] for each in operation["parameters"] if each["in"] == "header"]
+    parameters = [resolved(app.openapi(), each) for each in operation["parameters"]]
+    names = [each["name"] for each in parameters if each["in"] == "header"]
     assert "Idempotency-Key" in names
     success = next(answer for status, answer in operation["responses"].items() if status < "300")
     assert "Idempotency-Replayed" in success["headers"]

@@ -1,0 +1,224 @@
+"""The OpenAPI document as people and generators of clients want it: no noise, and each thing said once.
+
+FastAPI writes what it knows of each endpoint by itself. The steps here work on the whole document, so that an
+endpoint needs to do nothing for them.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+# A schema, a response, an operation: whatever is a JSON object in the document.
+Part = dict[str, Any]
+OPERATIONS = ("get", "post", "put", "patch", "delete")
+# JavaScript reads larger numbers wrongly, and so do the pages that show the document.
+LARGEST_EXACT = 2**53
+SCHEMAS = "#/components/schemas/"
+_NESTED = ("items", "additionalProperties", "not", "propertyNames")
+_LISTED = ("anyOf", "oneOf", "allOf", "prefixItems")
+
+
+def operations(document: Part) -> Iterator[tuple[str, str, Part]]:
+    """Each operation with its method and path."""
+    for path, item in document["paths"].items():
+        for method in OPERATIONS:
+            if method in item:
+                yield method, path, item[method]
+
+
+def _all_operations(document: Part) -> Iterator[Part]:
+    """The operations of the program, and those that it calls at others."""
+    yield from (operation for _, _, operation in operations(document))
+    yield from (item["post"] for item in document.get("webhooks", {}).values())
+
+
+def _schemas_in(schema: Part) -> Iterator[Part]:
+    """A schema and all schemas within it; what only looks like one, such as an example, is passed over."""
+    yield schema
+    for name in _NESTED:
+        if isinstance(schema.get(name), dict):
+            yield from _schemas_in(schema[name])
+    for name in _LISTED:
+        for each in schema.get(name, ()):
+            yield from _schemas_in(each)
+    for name in ("properties", "$defs"):
+        for each in schema.get(name, {}).values():
+            yield from _schemas_in(each)
+
+
+def _roots(document: Part) -> Iterator[Part]:
+    """The schemas that are in no other schema."""
+    yield from document["components"]["schemas"].values()
+    yield from (each["schema"] for each in document["components"].get("parameters", {}).values())
+    for operation in _all_operations(document):
+        yield from (each["schema"] for each in operation.get("parameters", ()) if "schema" in each)
+        bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for body in bodies:
+            yield from (each["schema"] for each in body.get("content", {}).values() if "schema" in each)
+
+
+def every_schema(document: Part) -> list[Part]:
+    """Every schema of the document, those within others too."""
+    return [schema for root in _roots(document) for schema in _schemas_in(root)]
+
+
+# -- words -----------------------------------------------------------------------------------------
+
+
+def drop_repeated_summaries(document: Part) -> None:
+    """Begin each description behind the line that is its summary."""
+    for _, _, operation in operations(document):
+        first, _, rest = operation.get("description", "").partition("\n\n")
+        if " ".join(first.split()).removesuffix(".") == operation["summary"]:
+            operation["description"] = rest
+        if not operation.get("description"):
+            operation.pop("description", None)
+
+
+def in_order_of_tags(document: Part) -> None:
+    """Order the paths as the tags are ordered, those of one tag as they came."""
+    places = {tag["name"]: place for place, tag in enumerate(document["tags"])}
+
+    def place(item: tuple[str, Part]) -> int:
+        return min(places[tag] for each in item[1].values() for tag in each["tags"][:1])
+
+    document["paths"] = dict(sorted(document["paths"].items(), key=place))
+
+
+# -- schemas ---------------------------------------------------------------------------------------
+
+
+def drop_noise(document: Part) -> None:
+    """Drop titles that repeat names, bounds that are none, and null where a parameter is left out instead."""
+    for _, _, operation in operations(document):
+        for parameter in operation.get("parameters", ()):
+            _drop_null(parameter)
+    for schema in every_schema(document):
+        if isinstance(schema.get("title"), str):
+            del schema["title"]
+        for bound, written in (("maximum", "le"), ("minimum", "ge")):
+            if written in schema:
+                # Pydantic has no word of its own for a bound behind a function.
+                schema[bound] = schema.pop(written)
+            if abs(schema.get(bound, 0)) >= LARGEST_EXACT:
+                del schema[bound]
+                schema["format"] = "int64"
+
+
+def _drop_null(parameter: Part) -> None:
+    schema = parameter["schema"]
+    if "anyOf" in schema:
+        kinds = [each for each in schema.pop("anyOf") if each.get("type") != "null"]
+        schema |= kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+    if parameter.get("description") == schema.get("description"):
+        schema.pop("description", None)
+    if schema.get("default", ...) in (None, []):
+        del schema["default"]
+
+
+def mark_read_only(document: Part, of: Mapping[str, Sequence[str]]) -> None:
+    """Mark the fields that can't be changed: those that say so, and those of some schemas by name."""
+    for name, schema in document["components"]["schemas"].items():
+        for field, value in schema.get("properties", {}).items():
+            if str(value.get("description", "")).startswith("Read-only") or field in of.get(name, ()):
+                value["readOnly"] = True
+
+
+def name_choices(document: Part, names: Mapping[str, Sequence[str]]) -> None:
+    """Give lists of allowed values a schema of their own, wherever they stand."""
+    by_values = {tuple(values): name for name, values in names.items()}
+    used = {}
+    for schema in every_schema(document):
+        name = by_values.get(tuple(schema.get("enum", ())))
+        if name is not None:
+            del schema["enum"], schema["type"]
+            schema["$ref"] = SCHEMAS + name
+            used[name] = {"type": "string", "enum": [*names[name]], "description": _choice_title(name)}
+    document["components"]["schemas"] |= used
+
+
+def _choice_title(name: str) -> str:
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+    return f"The values of a {words}"
+
+
+def rename_schemas(document: Part, names: Mapping[str, str]) -> None:
+    """Rename schemas, and any that has a property of its own name, which many languages refuse."""
+    schemas: Part = document["components"]["schemas"]
+    renamed = {old: new for old, new in names.items() if old in schemas}
+    for name, schema in schemas.items():
+        if name.lower() in {field.replace("_", "").lower() for field in schema.get("properties", {})}:
+            renamed[name] = f"{name}Answer"
+    document["components"]["schemas"] = {renamed.get(name, name): each for name, each in schemas.items()}
+    for schema in every_schema(document):
+        name = schema.get("$ref", "").removeprefix(SCHEMAS)
+        if name in renamed:
+            schema["$ref"] = SCHEMAS + renamed[name]
+
+
+# -- what is said once -----------------------------------------------------------------------------
+
+
+class _Shared:
+    """Parts of one kind that are the same in several places, under names of their own."""
+
+    def __init__(self, kind: str, name_of: Callable[[Part], str]) -> None:
+        self._kind, self._name_of = kind, name_of
+        self._places: dict[str, list[tuple[Any, Any]]] = {}
+
+    def add(self, container: Any, key: Any) -> None:
+        """Note that a part stands at this place."""
+        self._places.setdefault(json.dumps(container[key], sort_keys=True), []).append((container, key))
+
+    def share(self, document: Part) -> None:
+        """Put what stands in several places into the components, and refer to it from there."""
+        shared: Part = {}
+        for places in self._places.values():
+            if len(places) == 1:
+                continue
+            container, key = places[0]
+            part = container[key]
+            name = wanted = self._name_of(part)
+            number = 2
+            while name in shared:
+                name, number = f"{wanted}{number}", number + 1
+            shared[name] = part
+            for container, key in places:
+                container[key] = {"$ref": f"#/components/{self._kind}/{name}"}
+        document["components"][self._kind] = dict(sorted(shared.items()))
+
+
+def share_responses(document: Part, name_of: Callable[[Part], str]) -> None:
+    """Say each error once that several operations answer with."""
+    shared = _Shared("responses", name_of)
+    for _, _, operation in operations(document):
+        for status in operation["responses"]:
+            if status >= "400":
+                shared.add(operation["responses"], status)
+    shared.share(document)
+
+
+def share_parameters(document: Part) -> None:
+    """Say each parameter once that several operations take."""
+    shared = _Shared("parameters", lambda parameter: camel(parameter["name"]))
+    for operation in _all_operations(document):
+        for place in range(len(operation.get("parameters", ()))):
+            shared.add(operation["parameters"], place)
+    shared.share(document)
+
+
+def camel(text: str) -> str:
+    """The words of a text as the name of a component."""
+    return "".join(word[:1].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", text))
+
+
+def drop_unused_schemas(document: Part) -> None:
+    """Drop the schemas that nothing refers to any more."""
+    while True:
+        used = set(re.findall(rf'"{SCHEMAS}(\w+)"', json.dumps(document)))
+        unused = document["components"]["schemas"].keys() - used
+        if not unused:
+            return
+        for name in unused:
+            del document["components"]["schemas"][name]
