@@ -95,8 +95,15 @@ async def delete_me(
 ) -> dict[str, str]:
     """Delete the caller's account with all of its tasks, for good."""
     confirmed = await _confirm_password(user, body.password)
-    await _write_confirmed(user, confirmed, lambda db: removal_service.delete_account(db, user, user, None))
+    changed: set[int] = set()
+
+    def delete(db: Any) -> None:
+        changed.clear()
+        changed.update(removal_service.delete_account(db, user, user, None))
+
+    await _write_confirmed(user, confirmed, delete)
     background.add_task(removal_service.forget_cache, user.id)
+    background.add_task(background_tasks.after_change, *sorted(changed))
     return {"message": "Account deleted"}
 
 

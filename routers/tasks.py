@@ -2,15 +2,17 @@
 
 from typing import Annotated, Any
 
-from fastapi import BackgroundTasks, Header, Path, Query, Request, Response
+from fastapi import BackgroundTasks, Path, Query, Request, Response
 
 from auth import AdminUser, CurrentUser
 from database import AnyRow
 from models import LARGEST_ID
+from routers.conditional import IfMatch, IfNoneMatch
 from schemas.common import Message
 from schemas.tasks import (
     HistoryEntry,
     OwnerFilters,
+    TaskBlock,
     TaskCreate,
     TaskFilters,
     TaskRead,
@@ -25,30 +27,29 @@ from web.transaction import ReadSession, WriteSession
 router = Router(prefix="/tasks", tags=["tasks"], reads="tasks:read", writes="tasks:write")
 
 TaskId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
-IfMatch = Annotated[str | None, Header(description="Change the task only if it still has this `ETag`")]
-IfNoneMatch = Annotated[str | None, Header(description="Answer 304 if the task still has this `ETag`")]
 
 
 def _short_list(values: Any) -> bool:
     return reads_little(values["filters"])
 
 
-@router.post("", response_model=TaskRead, status_code=201)
+@router.post("", response_model=TaskRead, status_code=201, errors=[404, 409])
 def create_task(
     db: WriteSession, user: CurrentUser, body: TaskCreate, response: Response, background: BackgroundTasks
 ) -> AnyRow:
     """Create a task.
 
-    It belongs to the caller. One that is made `completed` is completed now.
+    It belongs to the caller or, in a shared project, to the member whom `user_id` names. One that is made
+    `completed` is completed now. A full state that blocks takes no more tasks: 409.
     """
-    task = task_service.create_task(db, user, body.model_dump())
+    task = task_service.create_task(db, user, body.model_dump(exclude_unset=True))
     response.headers["Location"] = f"/tasks/{task.id}"
     response.headers["ETag"] = task_service.etag(task)
-    background.add_task(background_tasks.after_change, user.id)
+    background.add_task(background_tasks.after_change, task.user_id)
     return task
 
 
-@router.get("", response_model=list[TaskRead], short=_short_list)
+@router.get("", response_model=list[TaskRead], errors=[404], short=_short_list)
 def list_tasks(
     db: ReadSession,
     user: CurrentUser,
@@ -63,7 +64,7 @@ def list_tasks(
     return link_next(request, response, task_service.get_tasks_with_filters(db, user, filters))
 
 
-@router.get("/search", response_model=list[TaskRead])
+@router.get("/search", response_model=list[TaskRead], errors=[404])
 def search_tasks(
     db: ReadSession,
     user: CurrentUser,
@@ -79,7 +80,7 @@ def search_tasks(
     return link_next(request, response, task_service.get_tasks_with_filters(db, user, filters))
 
 
-@router.get("/all", response_model=list[TaskRead])
+@router.get("/all", response_model=list[TaskRead], errors=[404])
 def list_all_tasks(
     db: ReadSession,
     user: AdminUser,
@@ -93,7 +94,7 @@ def list_all_tasks(
     )
 
 
-@router.get("/admin/filter", response_model=list[TaskRead])
+@router.get("/admin/filter", response_model=list[TaskRead], errors=[404])
 def filter_all_tasks(
     db: ReadSession,
     user: AdminUser,
@@ -149,7 +150,9 @@ def update_task(
 ) -> AnyRow:
     """Change a task: only the fields that are sent.
 
-    Completing it sets `completed_at`, reopening it clears it. Its owner may, and an admin.
+    Completing it sets `completed_at` and ends a block, reopening it clears it. `state` sets `status` with it.
+    `project_id` moves it into a shared project, `null` out of it. Its owner may, an admin, and in a shared project
+    every member but viewers.
     """
     task = task_service.update_task(db, user, task_id, body.model_dump(exclude_unset=True), if_match)
     response.headers["ETag"] = task_service.etag(task)
@@ -157,7 +160,43 @@ def update_task(
     return task
 
 
-@router.delete("/{task_id}", response_model=Message, errors=[404, 412])
+@router.put("/{task_id}/blocked", response_model=TaskRead, errors=[404, 409, 412])
+def block_task(
+    db: WriteSession,
+    user: CurrentUser,
+    task_id: TaskId,
+    body: TaskBlock,
+    response: Response,
+    background: BackgroundTasks,
+    if_match: IfMatch = None,
+) -> AnyRow:
+    """Say that a task is blocked, and why.
+
+    Of a task that is blocked already, only the reason changes. A completed task can't be blocked.
+    """
+    task = task_service.block_task(db, user, task_id, body.reason, if_match)
+    response.headers["ETag"] = task_service.etag(task)
+    background.add_task(background_tasks.after_change, task.user_id)
+    return task
+
+
+@router.delete("/{task_id}/blocked", response_model=TaskRead, errors=[404, 409, 412])
+def unblock_task(
+    db: WriteSession,
+    user: CurrentUser,
+    task_id: TaskId,
+    response: Response,
+    background: BackgroundTasks,
+    if_match: IfMatch = None,
+) -> AnyRow:
+    """Say that a task is blocked no longer."""
+    task = task_service.unblock_task(db, user, task_id, if_match)
+    response.headers["ETag"] = task_service.etag(task)
+    background.add_task(background_tasks.after_change, task.user_id)
+    return task
+
+
+@router.delete("/{task_id}", response_model=Message, errors=[404, 409, 412])
 def delete_task(
     db: WriteSession,
     user: CurrentUser,
@@ -171,7 +210,7 @@ def delete_task(
     return {"message": "Task deleted successfully"}
 
 
-@router.put("/{task_id}/assign", response_model=Message, errors=[403, 404, 412])
+@router.put("/{task_id}/assign", response_model=Message, errors=[403, 404, 409, 412])
 def assign_task(
     db: WriteSession,
     user: CurrentUser,
@@ -182,7 +221,7 @@ def assign_task(
 ) -> dict[str, str]:
     """Give a task to somebody else, who is notified.
 
-    Its owner may, and an admin. `GET /users/lookup` tells the id of a user.
+    Its owner may, and an admin; in a shared project every member, to members only. `GET /users/lookup` tells the id of a user.
     """
     before, after = task_service.assign_task(db, user, task_id, assigned_user_id, if_match)
     background.add_task(background_tasks.after_change, before.user_id, after.user_id)

@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 import auth
 from auth import CurrentUser
 from database import AnyRow, database
+from schemas.common import Id
 from schemas.tasks import MOST_IMPORTED, ExportQuery, Imported, TaskImport, TaskRead
 from services import background_tasks
 from services.tasks import import_files
@@ -47,6 +48,7 @@ async def _import_rows(request: Request, claims: auth.Claims) -> list[TaskImport
     "/import",
     response_model=Imported,
     status_code=201,
+    errors=[404, 409],
     body_limit=IMPORT_BODY,
     openapi_extra={
         "requestBody": {
@@ -75,15 +77,19 @@ def import_tasks(
     user: CurrentUser,
     rows: Annotated[list[TaskImport], Depends(_import_rows)],
     background: BackgroundTasks,
+    project_id: Annotated[
+        Id | None, Query(description="The shared project that all of them go to", examples=[None])
+    ] = None,
 ) -> dict[str, Any]:
     """Import up to 10,000 tasks, all or none.
 
     The body is a JSON array, NDJSON, or CSV whose first line names the columns. Tasks keep their own
-    `created_at`, `updated_at` and `completed_at`. `id` and `user_id` are taken and not used, so that an export
-    can be imported. In CSV `,`, `;`, TAB or `|` separates the cells, an empty cell is a field left out, and
+    `created_at`, `updated_at` and `completed_at`. `id`, `user_id` and `project_id` are taken and not used, so that
+    an export can be imported; the parameter `project_id` puts all of them into a shared project. A `state` that is
+    unknown there becomes the first one with the status. In CSV `,`, `;`, TAB or `|` separates the cells, an empty cell is a field left out, and
     `tags` are a JSON array or separated by commas. A bad row is named by its index. Nobody is notified.
     """
-    ids = transfer_service.import_tasks(db, user, rows)
+    ids = transfer_service.import_tasks(db, user, rows, project_id)
     background.add_task(background_tasks.after_import, user.id)
     return {"imported": len(ids), "ids": list(ids)}
 

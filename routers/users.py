@@ -49,12 +49,26 @@ def read_user(db: ReadSession, user: AdminUser, user_id: UserId) -> AnyRow:
 
 
 @router.patch("/{user_id}", response_model=UserDetails, errors=[404, 409])
-def update_user(db: WriteSession, user: AdminUser, user_id: UserId, body: UserUpdate) -> AnyRow:
+def update_user(
+    db: WriteSession,
+    user: AdminUser,
+    user_id: UserId,
+    body: UserUpdate,
+    background: BackgroundTasks,
+    transfer_to: Annotated[
+        Id | None,
+        Query(description="Who gets its tasks in the projects that they are both in", examples=[2]),
+    ] = None,
+) -> AnyRow:
     """Change an account's role, or switch it off or on (admins).
 
-    Switching it off ends its sessions. The last active admin stays one.
+    Switching it off ends its sessions. Its tasks in shared projects go to other members. The last active admin stays
+    one, and so does the last manager of a project that others are in.
     """
-    return user_admin_service.update_user(db, user, user_id, body.model_dump(exclude_unset=True))
+    values = body.model_dump(exclude_unset=True)
+    account, changed = user_admin_service.update_user(db, user, user_id, values, transfer_to)
+    background.add_task(background_tasks.after_change, *sorted(changed))
+    return account
 
 
 @router.delete("/{user_id}", response_model=Message, errors=[404, 409])
@@ -74,10 +88,10 @@ def delete_user(
         detail = "Say either `transfer_to` or `delete_tasks=true`: the tasks need somebody, or go too"
         raise invalid_input([{"pointer": "?transfer_to", "detail": detail}])
     account = user_admin_service.get_user(db, user_id)
-    removal_service.delete_account(db, user, account, transfer_to)
+    changed = removal_service.delete_account(db, user, account, transfer_to)
     background.add_task(removal_service.forget_cache, user_id)
-    if transfer_to is not None:
-        background.add_task(background_tasks.after_change, transfer_to)
+    heirs = {transfer_to} if transfer_to is not None else set()
+    background.add_task(background_tasks.after_change, *sorted(changed | heirs))
     return {"message": "User deleted"}
 
 

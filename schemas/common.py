@@ -114,7 +114,7 @@ def _storable(value: str) -> str:
     return value
 
 
-def _not_blank(value: str) -> str:
+def not_blank(value: str) -> str:
     if not value.strip():
         raise ValueError("Input should not be blank")
     return value
@@ -185,7 +185,7 @@ Text = Annotated[str, AfterValidator(_storable)]
 Title = Annotated[
     Text,
     Field(min_length=1, max_length=TITLE_LENGTH, examples=["Write the report"]),
-    AfterValidator(_not_blank),
+    AfterValidator(not_blank),
 ]
 Description = Annotated[Text, Field(max_length=DESCRIPTION_LENGTH, examples=["Two pages, with figures"])]
 # A time that may be sent back only with the value it has.
@@ -206,7 +206,7 @@ Whole = Annotated[int, BeforeValidator(_whole)]
 BlockedReason = Annotated[
     Text,
     Field(min_length=1, max_length=BLOCKED_REASON_LENGTH, examples=["Waits for the figures"]),
-    AfterValidator(_not_blank),
+    AfterValidator(not_blank),
 ]
 StateKey = Annotated[Text, Field(min_length=1, max_length=STATE_KEY_LENGTH, examples=["review"])]
 Priority = Annotated[Whole, Field(ge=0, le=HIGHEST_PRIORITY, examples=[2])]
@@ -226,6 +226,7 @@ ProjectChoices = Annotated[
 TagChoices = Annotated[
     Choices[Annotated[Name, Field(max_length=TAG_LENGTH)]], Field(description=ANY_OF, examples=[["writing"]])
 ]
+StateChoices = Annotated[Choices[StateKey], Field(description=ANY_OF, examples=[["review"]])]
 PriorityChoices = Annotated[
     Choices[Annotated[int, Field(ge=0, le=HIGHEST_PRIORITY)]], Field(description=ANY_OF, examples=[[3, 4]])
 ]

@@ -13,6 +13,7 @@ from schemas.common import (
     Body,
     Choices,
     Description,
+    Id,
     Moment,
     Page,
     Priority,
@@ -21,6 +22,7 @@ from schemas.common import (
     ProjectChoices,
     QueryFilter,
     ReadOnlyTime,
+    StateChoices,
     StateKey,
     TagChoices,
     Tags,
@@ -46,12 +48,21 @@ class TaskCreate(Body):
     project: Project = "General"
     tags: Annotated[Tags, Field(default_factory=list)]
     due_at: Time | None = None
+    state: Annotated[
+        StateKey | None, Field(description="A key of its project's states; it says the status too")
+    ] = None
+    project_id: Annotated[
+        Id | None, Field(description="The shared project that it is for", examples=[None])
+    ] = None
+    user_id: Annotated[
+        Id | None, Field(description="In a shared project: the member who gets it", examples=[None])
+    ] = None
 
 
 class TaskUpdate(Body):
     """The fields to change; the others stay.
 
-    `null` clears `description` and `due_at` and leaves the others as they are. The read-only fields may be
+    `null` clears `description`, `due_at` and `project_id` and leaves the others as they are. The read-only fields may be
     sent back with the values they have.
     """
 
@@ -67,10 +78,20 @@ class TaskUpdate(Body):
     updated_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
     completed_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
     user_id: Annotated[Whole | None, Field(description="Read-only: see assign")] = None
-    state: Annotated[str | None, Field(description="Read-only")] = None
-    project_id: Annotated[Whole | None, Field(description="Read-only")] = None
+    state: Annotated[
+        StateKey | None, Field(description="A key of its project's states; it sets the status too")
+    ] = None
+    project_id: Annotated[
+        Id | None, Field(description="Moves it into a shared project; `null` out of it", examples=[None])
+    ] = None
     blocked_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
     blocked_reason: Annotated[str | None, Field(description="Read-only")] = None
+
+
+class TaskBlock(Body):
+    """Why a task can't go on."""
+
+    reason: BlockedReason
 
 
 class TaskRead(Answer):
@@ -152,6 +173,12 @@ class TaskConditions(BaseModel):
     # Before the times, whose days are those of this zone.
     tz: TimeZone = "UTC"
     status: Annotated[Choices[TaskStatus], Field(description=ANY_OF)] = Field(default_factory=list)
+    state: StateChoices = Field(default_factory=list)
+    project_id: Annotated[
+        Whole | None,
+        Field(ge=0, le=LARGEST_ID, description="All tasks of a shared project that the caller is in"),
+    ] = None
+    blocked: Annotated[bool | None, Field(description="Only those that are blocked, or are not")] = None
     title_contains: Annotated[
         Text | None, Field(min_length=1, max_length=TITLE_LENGTH, description="In any letter case")
     ] = None

@@ -11,13 +11,16 @@ from database import AnyRow
 from errors import NotFound
 from models import LARGEST_ID, Caller, notification_preferences, notifications, users
 from schemas.notifications import NotificationRead
+from services import rights
 from services.delivery.kinds import USUAL
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from storage.column_types import microseconds, moment
 
 COLUMNS = tuple(notifications.c[name] for name in NotificationRead.model_fields)
 
-_OWN = select(*COLUMNS).where(notifications.c.user_id == bindparam("user_id"))
+_OWN = select(*COLUMNS).where(
+    notifications.c.user_id == bindparam("user_id"), ~rights.is_hidden(notifications)
+)
 _ONE = _OWN.where(notifications.c.id == bindparam("notification_id"))
 _PAGE = (
     _OWN.where(notifications.c.id < bindparam("before"))

@@ -1,54 +1,35 @@
-"""Tasks: who may see and change which, and what is written when one changes.
+"""Tasks: reading and changing them, and what is written when one changes.
 
-Every read starts at `visible_tasks`. Every change writes the task, its history and, where somebody is
+Who may see and change which is asked of `rights`. Every change writes the task, its history and, where somebody is
 to be told, a notification, all in the caller's transaction.
 """
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Select, bindparam, literal_column, select
+from sqlalchemy import bindparam, literal_column, select
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import Conflict, Forbidden, InvalidInput, NotFound
-from models import TASK_KINDS, Caller, notifications, task_history, tasks, users
+from errors import Conflict, Forbidden, InvalidInput
+from models import TASK_KINDS, Caller, notifications, task_history, users
 from schemas.tasks import TaskFilters
-from services import preconditions
+from services import preconditions, rights
 from services.paging import PageOf
+from services.projects import member
 from services.query import asking
 from services.query.conditions import Place
-from services.tasks import fields, history, task_query, unit_of_work
-from services.tasks.task_query import visible_tasks
+from services.tasks import fields, history, many, placement, task_query, unit_of_work
 from storage.prepared import prepared
 
-
-def task_not_found() -> NotFound:
-    """What is said of a task that is not there, or not to be seen."""
-    return NotFound("Task not found", code="task_not_found")
-
-
-@cache
-def _one_task(*, everybodys: bool, locked: bool) -> Select[Any]:
-    statement = visible_tasks(everybodys=everybodys).where(tasks.c.id == bindparam("task_id"))
-    return prepared(statement.with_for_update() if locked else statement)
+task_not_found = rights.task_not_found
 
 
 def get_task(db: Session, user: Caller, task_id: int) -> AnyRow:
-    """A task of the caller's, any task for an admin; raises NotFound."""
-    return _find(db, task_id, user, everybodys=user.is_admin)
-
-
-def _find(db: Session, task_id: int, user: Caller, *, everybodys: bool, locked: bool = False) -> AnyRow:
-    if locked and (kept := unit_of_work.find(db, user, task_id)) is not None:
-        return kept
-    statement = _one_task(everybodys=everybodys, locked=locked)
-    row = db.execute(statement, {"owner_id": user.id, "task_id": task_id}).first()
-    if row is None:
-        raise task_not_found()
-    return row
+    """A task that the caller sees: their own, or one of a project that they are in; raises NotFound."""
+    return rights.find_task(db, user, task_id)
 
 
 def etag(task: AnyRow) -> str:
@@ -59,10 +40,19 @@ def etag(task: AnyRow) -> str:
 def get_tasks_with_filters(
     db: Session, user: Caller, filters: TaskFilters, *, everybodys: bool = False, owner_id: int | None = None
 ) -> PageOf[AnyRow]:
-    """A page of the caller's tasks; of everybody's, or of one owner's, for an admin."""
-    owner_id = owner_id if everybodys else user.id
-    filters, asked = asking.in_list(db, user.id, filters, Place(owner_id))
-    return task_query.page(db, owner_id, filters, asked)
+    """A page of the caller's tasks, or of a project's; of everybody's, or of one owner's, for an admin.
+
+    Raises NotFound for a project that the caller does not see.
+    """
+    project_id = filters.project_id
+    if project_id is not None:
+        rights.role_in(db, user, project_id)
+    if not everybodys:
+        # Without a project the list is the caller's own.
+        owner_id = user.id if project_id is None else None
+    place = Place(owner_id, project_id if owner_id is None else None)
+    filters, asked = asking.in_list(db, user.id, filters, place)
+    return task_query.page(db, place, filters, asked)
 
 
 def matching_ids(db: Session, user: Caller, filters: TaskFilters, at_most: int) -> list[int]:
@@ -72,7 +62,7 @@ def matching_ids(db: Session, user: Caller, filters: TaskFilters, at_most: int) 
     come there are too many. Raises InvalidFilter.
     """
     filters, asked = asking.in_list(db, user.id, filters, Place(user.id))
-    return task_query.ids(db, user.id, filters, asked, at_most)
+    return task_query.ids(db, Place(user.id), filters, asked, at_most)
 
 
 def get_task_history(db: Session, user: Caller, task_id: int) -> list[AnyRow]:
@@ -100,23 +90,42 @@ _HISTORY = prepared(
 _ACTIVE_USER = prepared(select(users.c.id).where(users.c.id == bindparam("user_id"), users.c.is_active))
 
 
+# The fields that a new task has unless they are sent.
+_DEFAULTS: dict[str, Any] = {
+    "description": None,
+    "status": "pending",
+    "priority": 0,
+    "project": "General",
+    "tags": [],
+    "due_at": None,
+}
+_PLACED = frozenset({"project_id", "user_id", "state"})
+
+
 def create_task(db: Session, user: Caller, values: Mapping[str, Any]) -> AnyRow:
-    """Make a task of the caller's."""
+    """Make a task of the caller's or, in a project, of the member who is to get it; `values` are the fields sent.
+
+    Raises NotFound, Forbidden, Conflict, InvalidInput.
+    """
     now = datetime.now(UTC)
+    columns = {**_DEFAULTS, **values, "user_id": user.id}
+    if not _PLACED.isdisjoint(values):
+        for name in _PLACED:
+            columns.pop(name, None)
+        columns |= {"user_id": user.id, **placement.of_new(db, user, values)}
     row = unit_of_work.add_task(
         db,
         {
-            **values,
-            **fields.derived(values),
-            "user_id": user.id,
+            **columns,
+            **fields.derived(columns),
             "created_at": now,
             "updated_at": now,
-            "completed_at": now if values["status"] == "completed" else None,
+            "completed_at": now if columns["status"] == "completed" else None,
             "version": 1,
         },
     )
     history.add(db, user, now, "created", before=None, after=row)
-    notify(db, user, now, "created", row)
+    notify(db, user, now, "created" if row.user_id == user.id else "assigned", row)
     if row.status == "completed":
         notify(db, user, now, "completed", row)
     return row
@@ -125,29 +134,57 @@ def create_task(db: Session, user: Caller, values: Mapping[str, Any]) -> AnyRow:
 def update_task(
     db: Session, user: Caller, task_id: int, values: Mapping[str, Any], if_match: str | None = None
 ) -> AnyRow:
-    """Change the given fields of a task; raises NotFound, PreconditionFailed, Conflict, InvalidInput.
+    """Change the given fields of a task; raises NotFound, Forbidden, Conflict, PreconditionFailed, InvalidInput.
 
-    None clears `description` and `due_at`, and leaves the other fields as they are. What changes nothing
-    is not written.
+    None clears some fields, and leaves the others as they are: see `fields`. What changes nothing is not written.
     """
-    before = _find(db, task_id, user, everybodys=user.is_admin, locked=True)
+    before, place = rights.lock_task(db, user, task_id)
     preconditions.require(if_match, etag(before))
     changes = _differences(before, values)
     if not changes:
         return before
-    now = datetime.now(UTC)
-    completes = changes.get("status") == "completed"
-    if "status" in changes:
-        changes["completed_at"] = max(now, before.created_at) if completes else None
-    changes |= fields.derived(changes)
-    after = unit_of_work.change_task(db, before, changes, now)
-    if "status" in changes:
-        history.add(db, user, now, "status_changed", before, after, only=fields.STATUS)
-    if any(getattr(before, name) != getattr(after, name) for name in fields.PLAIN):
-        history.add(db, user, now, "updated", before, after, only=fields.PLAIN)
+    now, moved = datetime.now(UTC), None
+    columns = {name: value for name, value in changes.items() if name not in _WORKFLOW}
+    if len(columns) < len(changes) or place is not None:
+        placed, moved = placement.of_changed(db, user, before, place, changes)
+        columns |= placed
+    completes = columns.get("status") == "completed"
+    if "status" in columns:
+        columns["completed_at"] = max(now, before.created_at) if completes else None
+        if completes and before.blocked_at is not None:
+            columns |= dict.fromkeys(fields.BLOCKED)
+    columns |= fields.derived(columns)
+    after = unit_of_work.change_task(db, before, columns, now)
+    _tell_changes(db, user, now, before, after, moved)
     if completes:
         notify(db, user, now, "completed", after)
     return after
+
+
+# The fields that `placement` decides on.
+_WORKFLOW = frozenset({"status", "state", "project_id"})
+
+
+def _tell_changes(
+    db: Session, user: Caller, now: datetime, before: Any, after: AnyRow, moved: Mapping[str, Any] | None
+) -> None:
+    """Write the rows of history that a change leads to, each from where the one before it ended."""
+    plain = fields.PLAIN
+    if moved is not None:
+        there = SimpleNamespace(**before._asdict() | moved)
+        history.add(db, user, now, "moved", before, there, only=("project_id", "project", "state"))
+        before, plain = there, tuple(name for name in plain if name != "project")
+    if before.status != after.status:
+        history.add(db, user, now, "status_changed", before, after, only=fields.STATUS)
+    elif before.state != after.state:
+        history.add(db, user, now, "state_changed", before, after, only=("state",))
+    if before.blocked_at is not None and after.blocked_at is None:
+        blocked = SimpleNamespace(
+            **after._asdict() | {name: getattr(before, name) for name in fields.BLOCKED}
+        )
+        history.add(db, user, now, "unblocked", blocked, after, only=fields.BLOCKED)
+    if any(getattr(before, name) != getattr(after, name) for name in plain):
+        history.add(db, user, now, "updated", before, after, only=plain)
 
 
 def _differences(before: AnyRow, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,8 +215,8 @@ def _read_only(name: str) -> InvalidInput:
 
 
 def delete_task(db: Session, user: Caller, task_id: int, if_match: str | None = None) -> AnyRow:
-    """Delete a task, and keep its history; raises NotFound, PreconditionFailed."""
-    task = _find(db, task_id, user, everybodys=user.is_admin, locked=True)
+    """Delete a task, and keep its history; raises NotFound, Forbidden, Conflict, PreconditionFailed."""
+    task, _ = rights.lock_task(db, user, task_id, "delete")
     preconditions.require(if_match, etag(task))
     unit_of_work.remove_task(db, task)
     history.add(db, user, datetime.now(UTC), "deleted", before=task, after=None)
@@ -189,17 +226,21 @@ def delete_task(db: Session, user: Caller, task_id: int, if_match: str | None = 
 def assign_task(
     db: Session, user: Caller, task_id: int, assigned_user_id: int, if_match: str | None = None
 ) -> tuple[AnyRow, AnyRow]:
-    """Give a task to another account; the task before and after.
+    """Give a task to another account, in a project to another member; the task before and after.
 
     Raises NotFound for no such task, Forbidden for somebody else's, NotFound for no such or an inactive
-    account, PreconditionFailed.
+    account, Conflict, PreconditionFailed.
     """
-    before = _find(db, task_id, user, everybodys=True, locked=True)
-    if before.user_id != user.id and not user.is_admin:
+    before, place = rights.lock_task(db, user, task_id, strangers=True)
+    if place is None and before.user_id != user.id and not user.is_admin:
         raise Forbidden("Cannot assign this task", code="cannot_assign")
     preconditions.require(if_match, etag(before))
-    if db.execute(_ACTIVE_USER, {"user_id": assigned_user_id}).first() is None:
-        raise NotFound("User not found", code="user_not_found")
+    if place is not None:
+        may_get = member.can_own(db, place.id, assigned_user_id)
+    else:
+        may_get = db.execute(_ACTIVE_USER, {"user_id": assigned_user_id}).first() is not None
+    if not may_get:
+        raise rights.user_not_found()
     if assigned_user_id == before.user_id:
         return before, before
     now = datetime.now(UTC)
@@ -209,20 +250,36 @@ def assign_task(
     return before, after
 
 
+def block_task(db: Session, user: Caller, task_id: int, reason: str, if_match: str | None = None) -> AnyRow:
+    """Say that a task is blocked, and why; of one that is, only the reason changes.
+
+    Raises NotFound, Forbidden, Conflict, PreconditionFailed.
+    """
+    before, _ = rights.lock_task(db, user, task_id)
+    preconditions.require(if_match, etag(before))
+    if before.status == "completed":
+        raise Conflict("The task is completed: reopen it first", code="task_completed")
+    if before.blocked_reason == reason:
+        return before
+    now = datetime.now(UTC)
+    blocked_at = before.blocked_at or now
+    after = unit_of_work.change_task(db, before, {"blocked_at": blocked_at, "blocked_reason": reason}, now)
+    history.add(db, user, now, "blocked", before, after, only=fields.BLOCKED)
+    return after
+
+
+def unblock_task(db: Session, user: Caller, task_id: int, if_match: str | None = None) -> AnyRow:
+    """Say that a task is blocked no longer; raises NotFound, Forbidden, Conflict, PreconditionFailed."""
+    before, _ = rights.lock_task(db, user, task_id)
+    preconditions.require(if_match, etag(before))
+    if before.blocked_at is None:
+        return before
+    now = datetime.now(UTC)
+    after = unit_of_work.change_task(db, before, dict.fromkeys(fields.BLOCKED), now)
+    history.add(db, user, now, "unblocked", before, after, only=fields.BLOCKED)
+    return after
+
+
 def notify(db: Session, actor: Caller, now: datetime, kind: str, task: AnyRow) -> None:
     """Write that the task's owner is to be told; who delivers it comes after the commit."""
-    unit_of_work.add_row(
-        db,
-        notifications,
-        {
-            "user_id": task.user_id,
-            "kind": kind,
-            "task_id": task.id,
-            "task_title": task.title,
-            "actor_id": actor.id,
-            "created_at": now,
-            "state": "waiting",
-            "attempts": 0,
-            "next_attempt_at": now,
-        },
-    )
+    unit_of_work.add_row(db, notifications, many.notification(actor, now, kind, task.user_id, task))

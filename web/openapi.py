@@ -40,6 +40,11 @@ page in the header `Link`. Errors are `application/problem+json`: `detail` is fo
 # In the order of a first day.
 TAGS = [
     {"name": "tasks", "description": "Making, finding, changing and moving tasks"},
+    {
+        "name": "projects",
+        "description": "Projects that people share: members with roles, a workflow of states with limits",
+    },
+    {"name": "comments", "description": "What is said about tasks, and who is mentioned"},
     {"name": "analytics", "description": "Figures about tasks"},
     {"name": "flow", "description": "How tasks flow: throughput, cycle times, aging, forecasts"},
     {"name": "events", "description": "What happened: read again, waited for, or streamed"},

@@ -15,6 +15,7 @@ from models import MEMBER_KINDS, Caller, task_history, tasks, users
 from services import idempotency
 from services.accounts import audit as audit_service
 from services.background_tasks.analytics_tasks import cache_name
+from services.projects import leaving
 from services.tasks import history
 from services.tasks.bulk import insert_many
 from services.tasks.fields import TASK_COLUMNS, TEXTS
@@ -87,14 +88,18 @@ def keep_an_admin(db: Session, user_id: int) -> None:
         raise Conflict("This is the last active admin: make somebody else one first", code="last_admin")
 
 
-def delete_account(db: Session, actor: Caller, account: AnyRow | Caller, heir_id: int | None) -> None:
-    """Delete an account, and its tasks unless they go to `heir_id`; raises Conflict, NotFound."""
+def delete_account(db: Session, actor: Caller, account: AnyRow | Caller, heir_id: int | None) -> set[int]:
+    """Delete an account, and its tasks unless they go to `heir_id`; who else has other tasks now.
+
+    Its tasks in shared projects stay there. Raises Conflict, NotFound.
+    """
     keep_an_admin(db, account.id)
     user_id, now = account.id, datetime.now(UTC)
     if heir_id is not None and (
         heir_id == user_id or db.execute(_HEIR, {"user_id": heir_id}).first() is None
     ):
         raise NotFound("User not found", code="user_not_found")
+    changed = leaving.leave(db, actor, user_id, heir_id, now)
     _forget_texts(db, user_id, with_tasks=heir_id is None)
     _write_history(db, actor, user_id, heir_id, now)
     if heir_id is not None:
@@ -111,6 +116,7 @@ def delete_account(db: Session, actor: Caller, account: AnyRow | Caller, heir_id
         tasks=moved.rowcount,  # type: ignore[attr-defined]
         transfer_to=heir_id,
     )
+    return changed - {user_id}
 
 
 def _write_history(db: Session, actor: Caller, user_id: int, heir_id: int | None, now: datetime) -> None:

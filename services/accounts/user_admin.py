@@ -14,6 +14,7 @@ from services.accounts import removal as removal_service
 from services.accounts import session as session_service
 from services.accounts import user as user_service
 from services.paging import PageOf, keyset_by_id
+from services.projects import leaving
 from storage.folding import pattern
 
 _COLUMNS = tuple(users.c[name] for name in UserDetails.model_fields)
@@ -50,14 +51,22 @@ def _found(row: AnyRow | None) -> AnyRow:
     return row
 
 
-def update_user(db: Session, actor: Caller, user_id: int, values: dict[str, Any]) -> AnyRow:
-    """Change an account's role, or switch it off or on; raises NotFound, Conflict, InvalidInput."""
+def update_user(
+    db: Session, actor: Caller, user_id: int, values: dict[str, Any], heir_id: int | None = None
+) -> tuple[AnyRow, set[int]]:
+    """Change an account's role, or switch it off or on; the account, and who else has other tasks now.
+
+    Raises NotFound, Conflict, InvalidInput.
+    """
+    changed: set[int] = set()
     if values.get("role") == "member" or values.get("is_active") is False:
         removal_service.keep_an_admin(db, user_id)
     before = _found(db.execute(_LOCKED, {"user_id": user_id}).first())
     changes = user_service.changes(before, values, ("role", "is_active"))
     if not changes:
-        return before
+        return before, changed
+    if changes.get("is_active") is False:
+        changed = leaving.switch_off(db, actor, user_id, heir_id)
     after = db.execute(_UPDATE.values(changes), {"of_user": user_id}).one()
     if "role" in changes:
         audit_service.record(
@@ -68,7 +77,7 @@ def update_user(db: Session, actor: Caller, user_id: int, values: dict[str, Any]
         audit_service.record(db, kind, actor_id=actor.id, user_id=user_id)
         if not after.is_active:
             session_service.end_all(db, user_id)
-    return after
+    return after, changed
 
 
 def end_sessions(db: Session, actor: Caller, user_id: int) -> int:

@@ -24,7 +24,7 @@ from models import notifications
 from services import email_service
 from services.accounts import account_mail
 from services.delivery import notification_mails as email_tasks
-from services.delivery.notification_tasks import MAILED, people_of
+from services.delivery.notification_tasks import MAILED, hidden_among, people_of
 from services.delivery.outbox import (
     DUE_NEXT,
     Letter,
@@ -99,6 +99,11 @@ async def _letters_of_notifications(rows: Sequence[AnyRow]) -> list[Letter]:
     async def compose(about: Sequence[AnyRow]) -> Mail | None:
         person = people.get(about[0].user_id)
         if person is None or not person.is_active:
+            return None
+        # Looked at last of all: its reader may have been taken out of a project meanwhile.
+        hidden = await database.read_async(lambda db: hidden_among(db, [row.id for row in about]))
+        about = [row for row in about if row.id not in hidden]
+        if not about:
             return None
         is_digest = about[0].state == "digest"
         return email_tasks.digest_of(about, people) if is_digest else email_tasks.mail_of(about[0], people)

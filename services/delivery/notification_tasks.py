@@ -14,7 +14,7 @@ from config import settings
 from database import AnyRow, database
 from logging_config import logger, together
 from models import notifications, tasks, users
-from services import notification_service
+from services import notification_service, rights
 from services.delivery import notification_mails as email_tasks
 from services.delivery.kinds import KINDS, assignment
 from services.delivery.outbox import claim_statement
@@ -41,6 +41,9 @@ _DIGEST = _SETTLE.values(state="digest", next_attempt_at=bindparam("due"))
 _PEOPLE = select(users.c.id, users.c.username, users.c.email, users.c.is_active).where(
     users.c.id.in_(bindparam("ids", expanding=True))
 )
+_HIDDEN = select(notifications.c.id).where(
+    notifications.c.id.in_(bindparam("ids", expanding=True)), rights.is_hidden(notifications)
+)
 _TITLE = select(tasks.c.title).where(tasks.c.id == bindparam("task_id"))
 
 
@@ -62,6 +65,11 @@ async def process_task_assignment(task_id: int, assigned_user_id: int, assigner_
         await send_email_async(people[assigned_user_id].email, subject, body)
     except Exception as error:  # noqa: BLE001  # one that fails must not stop the next
         logger.warning("Assignment of task %s was not told to user %s: %s", task_id, assigned_user_id, error)
+
+
+def hidden_among(db: Session, ids: Iterable[int]) -> set[int]:
+    """Those of these notifications that are of a task which their reader does not see any more."""
+    return set(db.execute(_HIDDEN, {"ids": sorted(ids)}).scalars())
 
 
 def people_of(db: Session, ids: Iterable[int]) -> dict[int, AnyRow]:
@@ -121,6 +129,9 @@ def _deliver(claimed: list[AnyRow]) -> _Outcome:
     wanted: dict[tuple[int, str], str] = database.read(
         lambda db: notification_service.deliveries(db, {row.user_id for row in claimed})
     )
+    hidden = database.read(lambda db: hidden_among(db, [row.id for row in claimed]))
+    outcome.delivered += sorted(hidden)
+    claimed = [row for row in claimed if row.id not in hidden]
     mailed = []
     with together():
         for row in claimed:

@@ -7,7 +7,7 @@ to begin. Postgres chooses by itself, but it can't know that what is frequent wi
 the owner's newest tasks say how frequent a text is. Whichever way, the list's own conditions decide what is in it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -114,7 +114,8 @@ _matching = (
 _MATCHING_ON_POSTGRES = prepared(select(_matching.c.id).limit(FEW_FOUND + 1), plan_anew=True)
 
 
-def _within(name: str) -> ColumnElement[bool]:
+def within(name: str) -> ColumnElement[bool]:
+    """The condition that a range stands for."""
     column = tasks.c[RANGE_COLUMNS[name]]
     bound = bindparam(name, type_=column.type)
     return column >= bound if name.endswith("after") else column < bound
@@ -122,7 +123,7 @@ def _within(name: str) -> ColumnElement[bool]:
 
 def _in_range(name: str) -> Select[Any]:
     mine = tasks.c.user_id == bindparam("owner_id")
-    some = select(tasks.c.id).where(mine, _within(name)).limit(FEW_IN_RANGE + 1)
+    some = select(tasks.c.id).where(mine, within(name)).limit(FEW_IN_RANGE + 1)
     return prepared(select(func.count()).select_from(some.subquery()))
 
 
@@ -139,7 +140,7 @@ def _first_period(name: str, *, descending: bool) -> Select[Any]:
     )
     beyond = period < periods.c.period if descending else period > periods.c.period
     following = select(furthest(period)).where(*mine, beyond).correlate(periods).scalar_subquery()
-    has_one = exists().where(mine[0], period == periods.c.period, _within(name)).correlate(periods)
+    has_one = exists().where(mine[0], period == periods.c.period, within(name)).correlate(periods)
     following_rows = select(following).where(periods.c.period.is_not(None), ~has_one)
     return prepared(select(last(periods.union_all(following_rows).c.period)), plan_anew=True)
 
@@ -287,7 +288,11 @@ def _bounds(
         for name, bound in ranges.items()
         if (name, descending) in _FIRST_PERIOD
     ]
-    periods = [period for period in found if period is not None]
+    return creation_bounds([period for period in found if period is not None], descending=descending)
+
+
+def creation_bounds(periods: Sequence[int], *, descending: bool) -> dict[str, datetime]:
+    """Before, or after, which time the tasks were made that lie in these periods or beyond them."""
     if not periods:
         return {}
     # One more to be on the safe side: before 1970 the databases don't count alike.

@@ -23,16 +23,22 @@ _NEW = text("SELECT task_id FROM task_search_changes LIMIT :limit")
 _BEGINNING = text(
     "SELECT trigram FROM task_search_trigrams WHERE trigram BETWEEN :pair AND :pair || char(1114111) LIMIT :limit"
 )
-_MATCHING = text(
-    "SELECT rowid & 4294967295 FROM task_search_index WHERE task_search_index MATCH :trigrams"
-    " AND rowid BETWEEN :first_owner << 32 AND (:last_owner << 32 | 4294967295) LIMIT :limit"
-)
+# Whose titles stand in it together: each owner's, or each project's.
+_MATCHING = {
+    table: text(
+        f"SELECT rowid & 4294967295 FROM {table} WHERE {table} MATCH :trigrams"  # names of ours
+        " AND rowid BETWEEN :first_owner << 32 AND (:last_owner << 32 | 4294967295) LIMIT :limit"
+    )
+    for table in ("task_search_index", "task_search_projects")
+}
 
 
-def find(db: Session, owner_id: int | None, needle: str, limit: int) -> list[int] | None:
+def find(
+    db: Session, owner_id: int | None, needle: str, limit: int, *, in_project: bool = False
+) -> list[int] | None:
     """Tasks of an owner, or of everybody, that may have a text of two letters or more: so many, and one if more.
 
-    All that have it are among them, and everybody's whose titles are new; None where the index does not help.
+    `in_project`: of the project with this id. All that have it are among them, and everybody's whose titles are new; None where the index does not help.
     """
     new = db.execute(_NEW, {"limit": limit + 1}).scalars().all()
     if len(new) > limit:
@@ -50,7 +56,11 @@ def find(db: Session, owner_id: int | None, needle: str, limit: int) -> list[int
             "last_owner": last,
             "limit": limit + 1,
         }
-        found.update(db.execute(_MATCHING, asked).scalars())
+        found.update(
+            db.execute(
+                _MATCHING["task_search_projects" if in_project else "task_search_index"], asked
+            ).scalars()
+        )
     return sorted({*new, *found})
 
 
@@ -86,6 +96,18 @@ _INDEX = (
         "INSERT INTO task_search_index (rowid, title) SELECT tasks.user_id << 32 | tasks.id, tasks.title_folded || char(3)"
         " FROM task_search_changes CROSS JOIN tasks ON tasks.id = task_search_changes.task_id"
         " WHERE task_search_changes.task_id <= :last ORDER BY tasks.user_id, tasks.id"
+    ),
+    text(
+        "INSERT INTO task_search_projects (task_search_projects, rowid, title)"
+        " SELECT 'delete', project_id << 32 | task_id, indexed || char(3) FROM task_search_changes"
+        " WHERE task_id <= :last AND indexed IS NOT NULL AND project_id IS NOT NULL ORDER BY project_id, task_id"
+    ),
+    text(
+        "INSERT INTO task_search_projects (rowid, title)"
+        " SELECT tasks.project_id << 32 | tasks.id, tasks.title_folded || char(3)"
+        " FROM task_search_changes CROSS JOIN tasks ON tasks.id = task_search_changes.task_id"
+        " WHERE task_search_changes.task_id <= :last AND tasks.project_id IS NOT NULL"
+        " ORDER BY tasks.project_id, tasks.id"
     ),
     text("DELETE FROM task_search_changes WHERE task_id <= :last"),
 )

@@ -11,17 +11,14 @@ from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 from sqlalchemy import (
-    BigInteger,
     BindParameter,
     ColumnElement,
     Select,
     String,
     bindparam,
     func,
-    literal_column,
     select,
     tuple_,
-    type_coerce,
 )
 from sqlalchemy.orm import Session
 
@@ -30,9 +27,9 @@ from models import task_tags, tasks
 from schemas.tasks import TaskFilters
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from services.query import asking, statements
-from services.query.conditions import Shape, Shaped, condition
-from services.tasks import list_plan
-from services.tasks.fields import TASK_COLUMNS
+from services.query.conditions import Place, Scope, Shape, Shaped, condition
+from services.rights import unindexed, visible_tasks
+from services.tasks import list_plan, project_plan
 from storage.column_types import NumbersOf, microseconds, moment
 from storage.folding import fold, pattern
 from storage.prepared import prepared
@@ -71,12 +68,18 @@ RANGES: dict[str, tuple[Any, Callable[[Any, Any], ColumnElement[bool]]]] = {
 CONDITIONS: dict[str, Callable[[], ColumnElement[bool]]] = {
     "title_contains": lambda: tasks.c.title_folded.like(bindparam("title_contains"), escape="\\"),
     "query": lambda: tasks.c.title_folded.like(bindparam("query"), escape="\\"),
+    # An admin's list of an owner's tasks in a project; a project's own list begins at its tasks.
+    "project_id": lambda: tasks.c.project_id == bindparam("project_id"),
+    "is_blocked": lambda: tasks.c.blocked_at.is_not(None),
+    "is_free": lambda: tasks.c.blocked_at.is_(None),
 }
 
 
 # The filters with several values, any of which will do: a task has one of these, or several tags.
 CHOICES: dict[str, Any] = {
     "status": tasks.c.status,
+    # The state of a private task is its status.
+    "state": func.coalesce(tasks.c.state, tasks.c.status),
     "project": tasks.c.project,
     "priority": tasks.c.priority,
     "tag": None,
@@ -87,24 +90,6 @@ BOUNDS: dict[str, tuple[Any, Callable[[Any, Any], ColumnElement[bool]]]] = {
     "made_after": (tasks.c.created_at, operator.ge),
     "made_before": (tasks.c.created_at, operator.lt),
 }
-
-
-def visible_tasks(*, everybodys: bool = False, by_id: bool = False) -> Select[Any]:
-    """The tasks a caller may see: where every read of tasks starts. Takes `owner_id` unless it is everybody's.
-
-    `by_id` is for a read of certain tasks: it keeps SQLite from going through all of the owner's for them.
-    """
-    statement = select(*TASK_COLUMNS)
-    if everybodys:
-        return statement
-    return statement.where(
-        (_unindexed(tasks.c.user_id) if by_id else tasks.c.user_id) == bindparam("owner_id")
-    )
-
-
-def _unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The column as SQLite finds no index of it."""
-    return type_coerce(type_coerce(column, BigInteger) + literal_column("0"), column.type)
 
 
 def reads_little(filters: TaskFilters) -> bool:
@@ -127,7 +112,7 @@ def reads_little(filters: TaskFilters) -> bool:
 class _Shape(NamedTuple):
     """All that a statement's text depends on."""
 
-    owned: bool
+    scope: Scope
     names: tuple[str, ...]
     # The filters with several values, each with the number of its parameters.
     choices: tuple[tuple[str, int], ...]
@@ -178,19 +163,17 @@ class _Planned(NamedTuple):
         return statements.execute(db, shape, lambda: _build(shape), values)
 
 
-def page(
-    db: Session, owner_id: int | None, filters: TaskFilters, asked: Shaped | None = None
-) -> PageOf[AnyRow]:
-    """A page of an owner's tasks, or of everybody's; raises InvalidInput for a bad cursor.
+def page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None = None) -> PageOf[AnyRow]:
+    """A page of an owner's tasks, of a project's or of everybody's; raises InvalidInput for a bad cursor.
 
     `asked` is what is left of a filter after `asking.in_list` has put the rest into the plain ones.
     """
-    planned = _planned(db, owner_id, filters, asked)
+    planned = _planned(db, place, filters, asked)
     rows = _rows(filters, lambda part, **more: list(planned.execute(db, part, **more).all()))
     total = None
     if filters.total:
-        if asked is None:
-            total = list_plan.known_total(db, owner_id, filters)
+        if asked is None and place.scope != "project":
+            total = list_plan.known_total(db, place.owner_id, filters)
         if total is None:
             total = planned.uncut().execute(db, "count").scalar_one()
     if len(rows) <= filters.limit:
@@ -199,30 +182,33 @@ def page(
     return PageOf(rows[: filters.limit], _cursor_behind(last, filters), total)
 
 
-def ids(
-    db: Session, owner_id: int | None, filters: TaskFilters, asked: Shaped | None, at_most: int
-) -> list[int]:
+def ids(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None, at_most: int) -> list[int]:
     """The ids of the tasks that a list of these filters has, in order; its own order and page do not matter."""
-    planned = _planned(db, owner_id, filters, asked).uncut()
+    planned = _planned(db, place, filters, asked).uncut()
     return list(planned.execute(db, "ids", limit=at_most).scalars())
 
 
-def _planned(db: Session, owner_id: int | None, filters: TaskFilters, asked: Shaped | None) -> _Planned:
+def _planned(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None) -> _Planned:
     names = tuple(name for name in FILTERS if getattr(filters, name, None) is not None)
     values: dict[str, Any] = {name: getattr(filters, name) for name in names}
     for name in list_plan.TEXTS:
         if name in values:
             values[name] = pattern(values[name])
     chosen, parameters = choices({name: getattr(filters, name) for name in CHOICES})
-    values |= parameters | {"owner_id": owner_id, "limit": filters.limit + 1}
+    values |= parameters | {"owner_id": place.owner_id, "limit": filters.limit + 1}
+    if filters.project_id is not None:
+        values["project_id"] = filters.project_id
     if asked is not None:
         values |= asked.values
 
-    task_ids, walks, bounds = list_plan.plan(db, owner_id, filters)
+    if place.project_id is not None:
+        task_ids, walks, bounds = project_plan.plan(db, filters)
+    else:
+        task_ids, walks, bounds = list_plan.plan(db, place.owner_id, filters)
     if task_ids is not None:
         values["task_ids"] = to_json(task_ids).decode()
     shape = _Shape(
-        owned=owner_id is not None,
+        scope=place.scope,
         names=(*names, *bounds),
         choices=chosen,
         sort_by=filters.sort_by,
@@ -283,20 +269,24 @@ def _place(cursor: str, filters: TaskFilters) -> dict[str, Any]:
     return {"after_value": value, "after_id": row_id}
 
 
-def _condition(name: str, *, unindexed: bool) -> ColumnElement[bool]:
-    if name in list_plan.TEXTS and unindexed:
+def _condition(name: str, *, is_walked: bool) -> ColumnElement[bool]:
+    if name in list_plan.TEXTS and is_walked:
         return tasks.c.title_folded.concat("").like(bindparam(name), escape="\\")
     if name in CONDITIONS:
         return CONDITIONS[name]()
     column, compare = (RANGES | BOUNDS)[name]
-    return compare(_unindexed(column) if unindexed else column, bindparam(name, type_=column.type))
+    return compare(unindexed(column) if is_walked else column, bindparam(name, type_=column.type))
 
 
-def one_of_many(name: str, count: int, *, unindexed: bool = False) -> ColumnElement[bool]:
+def one_of_many(
+    name: str, count: int, *, is_walked: bool = False, scope: Scope = "owner"
+) -> ColumnElement[bool]:
     """The condition that a filter with so many values stands for: a task has any of them."""
+    if name == "state" and scope == "project":
+        return any_of(name, tasks.c.state, count)
     if name != "tag":
         return any_of(name, CHOICES[name], count)
-    if unindexed:
+    if is_walked:
         # A subquery with a limit stays one: it is asked of each task that is passed.
         return _tagged(count).limit(1).scalar_subquery().is_not(None)
     return _tagged(count).exists()
@@ -304,27 +294,31 @@ def one_of_many(name: str, count: int, *, unindexed: bool = False) -> ColumnElem
 
 def _filtered(shape: _Shape) -> tuple[Select[Any], ColumnElement[Any], ColumnElement[int]]:
     """The tasks that fulfil the filters, and the columns of their order."""
-    statement = visible_tasks(everybodys=not shape.owned, by_id=shape.by_id)
+    statement = visible_tasks(shape.scope, by_id=shape.by_id)
     if shape.by_id:
         listed = NumbersOf(bindparam("task_ids", type_=String()))
         statement = statement.where(tasks.c.id.bool_op("IN")(listed))
     column: ColumnElement[Any] = SORT_COLUMNS[shape.sort_by]
     row_id: ColumnElement[int] = tasks.c.id
     for name in shape.names:
-        statement = statement.where(_condition(name, unindexed=name in shape.walks))
+        statement = statement.where(_condition(name, is_walked=name in shape.walks))
     for name, count in shape.choices:
         if (name, count) == ("tag", 1) and shape.sort_by == "created_at" and not shape.by_id:
             # The tags stand in the order of this list: it is read along them.
             statement = statement.join(task_tags, task_tags.c.task_id == tasks.c.id).where(
                 any_of("tag", task_tags.c.tag, 1)
             )
-            if shape.owned:
+            if shape.scope == "owner":
                 statement = statement.where(task_tags.c.user_id == bindparam("owner_id"))
+            elif shape.scope == "project":
+                statement = statement.where(task_tags.c.project_id == bindparam("project_id"))
             column, row_id = task_tags.c.created_at, task_tags.c.task_id
         else:
-            statement = statement.where(one_of_many(name, count, unindexed=name in shape.walks))
+            statement = statement.where(
+                one_of_many(name, count, is_walked=name in shape.walks, scope=shape.scope)
+            )
     if shape.asked is not None:
-        statement = statement.where(condition(shape.asked, "owner" if shape.owned else "all"))
+        statement = statement.where(condition(shape.asked, shape.scope))
     return statement, column, row_id
 
 

@@ -15,11 +15,12 @@ from database import AnyRow
 from models import LARGEST_ID, Caller, task_history, tasks
 from schemas.tasks import ExportQuery, TaskImport
 from services.paging import PageOf, decode_cursor, encode_cursor
-from services.tasks import fields, history
+from services.projects import workflow
+from services.rights import Place, visible_tasks
+from services.tasks import fields, history, placement
 from services.tasks.bulk import insert_many, take_ids
 from services.tasks.csv_cells import formula_free
 from services.tasks.import_files import CSV_COLUMNS
-from services.tasks.task_query import visible_tasks
 from storage.column_types import rfc3339
 from storage.prepared import prepared
 
@@ -31,13 +32,22 @@ _EXPORTED = TypeAdapter(list[dict[str, Any]])
 # -- in --------------------------------------------------------------------------------------------
 
 
-def import_tasks(db: Session, user: Caller, rows: Sequence[TaskImport]) -> Sequence[int]:
-    """Put the tasks into the caller's account, in their order, each with a row of history; their ids."""
+def import_tasks(
+    db: Session, user: Caller, rows: Sequence[TaskImport], project_id: int | None = None
+) -> Sequence[int]:
+    """Put the tasks into the caller's account, in their order, each with a row of history; their ids.
+
+    With a project they go there, whatever limits its states have. Raises NotFound, Forbidden, Conflict.
+    """
+    place = None if project_id is None else placement.importing(db, user, project_id)
     if not rows:
         return ()
-    now = datetime.now(UTC)
+    now, states = datetime.now(UTC), workflow.states_of(db, project_id)
     ids = take_ids(db, len(rows))
-    values = [{"id": task_id, **_columns(row, user, now)} for task_id, row in zip(ids, rows, strict=True)]
+    values = [
+        {"id": task_id, **_columns(row, user, now, place, states)}
+        for task_id, row in zip(ids, rows, strict=True)
+    ]
     events = [history.task_entry(user, now, "imported", None, _Imported(each)) for each in values]
     insert_many(db, tasks, values)
     insert_many(db, task_history, events)
@@ -48,27 +58,45 @@ class _Imported:
     """A task just imported, as `history.task_entry` reads it."""
 
     def __init__(self, values: dict[str, Any]) -> None:
-        self.__dict__ = values
+        self.__dict__ = {**values, "state": values["state"] or values["status"]}
 
 
-def _columns(row: TaskImport, user: Caller, now: datetime) -> dict[str, Any]:
+def _columns(
+    row: TaskImport, user: Caller, now: datetime, place: Place | None, states: Sequence[Any]
+) -> dict[str, Any]:
     created_at = row.created_at or min(
         each for each in (row.completed_at, row.updated_at, now) if each is not None
     )
+    state = _state(row, states)
     completed_at = None
-    if row.status == "completed":
+    if state.status == "completed":
         # Not told when: as far as is known it was then that it was changed last.
         completed_at = row.completed_at or max(row.updated_at or created_at, created_at)
-    return {name: getattr(row, name) for name in fields.IMPORTED} | {
+    values = {name: getattr(row, name) for name in fields.IMPORTED} | {
         "user_id": user.id,
         **fields.derived({"title": row.title, "description": row.description}),
-        "state": None,
-        "project_id": None,
+        "status": state.status,
+        "state": None if place is None else state.key,
+        "project_id": None if place is None else place.id,
         "created_at": created_at,
         "updated_at": row.updated_at or completed_at or created_at,
         "completed_at": completed_at,
         "version": 1,
     }
+    if place is not None:
+        values["project"] = place.name
+    if completed_at is not None:
+        values |= dict.fromkeys(fields.BLOCKED)
+    return values
+
+
+def _state(row: TaskImport, states: Sequence[Any]) -> Any:
+    """The state that a row names, or the first with its status: of an unknown one, or one with another status."""
+    has_status = "status" in row.model_fields_set
+    for state in states:
+        if state.key == row.state and (not has_status or state.status == row.status):
+            return state
+    return workflow.first_with(states, row.status)
 
 
 # -- out -------------------------------------------------------------------------------------------

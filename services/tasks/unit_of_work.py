@@ -45,7 +45,8 @@ _INSERT_ROW = {table: prepared(insert(table)) for table in (task_history, notifi
 @kept_by_shape
 def _load(*, everybodys: bool) -> Executable:
     listed = NumbersOf(bindparam("task_ids", type_=String()))
-    statement = select(*TASK_COLUMNS).where(tasks.c.id.bool_op("IN")(listed))
+    # A task in a project is locked after its project.
+    statement = select(*TASK_COLUMNS).where(tasks.c.id.bool_op("IN")(listed), tasks.c.project_id.is_(None))
     if not everybodys:
         statement = statement.where(tasks.c.user_id == bindparam("owner_id"))
     return prepared(statement.order_by(tasks.c.id).with_for_update())

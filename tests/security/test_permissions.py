@@ -29,6 +29,9 @@ from services.accounts import session as session_service
 from services.accounts import user as user_service
 from services.events import event_id
 from services.flow import pictures
+from services.projects import member as member_service
+from services.projects import project as project_service
+from services.tasks import comment as comment_service
 from services.webhooks import webhook
 from tests.support.api import PASSWORD
 
@@ -56,6 +59,22 @@ PATCH  /tasks/{task_id}                          401 404 200 200  401 401 401  4
 DELETE /tasks/{task_id}                          401 404 200 200  401 401 401  403 200 403 403
 GET    /tasks/{task_id}/history                  401 404 200 200  401 401 401  200 403 403 403
 PUT    /tasks/{task_id}/assign                   401 403 200 200  401 401 401  403 200 403 403
+PUT    /tasks/{task_id}/blocked                  401 404 200 200  401 401 401  403 200 403 403
+DELETE /tasks/{task_id}/blocked                  401 404 200 200  401 401 401  403 200 403 403
+POST   /tasks/{task_id}/comments                 401 404 201 201  401 401 401  403 201 403 403
+GET    /tasks/{task_id}/comments                 401 404 200 200  401 401 401  200 403 403 403
+GET    /tasks/{task_id}/comments/{comment_id}    401 404 200 200  401 401 401  200 403 403 403
+PATCH  /tasks/{task_id}/comments/{comment_id}    401 404 200 403  401 401 401  403 200 403 403
+DELETE /tasks/{task_id}/comments/{comment_id}    401 404 204 204  401 401 401  403 204 403 403
+
+POST   /projects                                 401 201 201 201  401 401 401  403 201 403 403
+GET    /projects                                 401 200 200 200  401 401 401  200 403 403 403
+GET    /projects/{project_id}                    401 404 200 200  401 401 401  200 403 403 403
+PATCH  /projects/{project_id}                    401 404 200 200  401 401 401  403 200 403 403
+DELETE /projects/{project_id}                    401 404 204 204  401 401 401  403 204 403 403
+GET    /projects/{project_id}/members            401 404 200 200  401 401 401  200 403 403 403
+PUT    /projects/{project_id}/members/{user_id}  401 404 200 200  401 401 401  403 200 403 403
+DELETE /projects/{project_id}/members/{user_id}  401 404 204 204  401 401 401  403 204 403 403
 
 GET    /analytics/user-completion-stats          401 200 200 200  401 401 401  403 403 200 403
 GET    /analytics/all-users-stats                401 403 403 200  401 401 401  403 403 403 200
@@ -169,8 +188,12 @@ class World:
         self.admin = self._account(db, "admin", "admin")
         owner = Caller(*self.owner)
         self.task = task_service.create_task(
-            db, owner, TaskCreate(title="Write the report", tags=[]).model_dump()
+            db, owner, TaskCreate(title="Write the report", tags=[]).model_dump(exclude_unset=True)
         )
+        self.comment = comment_service.create_comment(db, owner, self.task.id, "Ready").id
+        self.project = project_service.create_project(db, owner, {"name": "Research"})["id"]
+        self.colleague = self._account(db, "colleague")
+        member_service.put_member(db, owner, self.project, self.colleague.id, "manager")
         self.notification = db.execute(
             select(notifications.c.id).where(notifications.c.user_id == owner.id)
         ).scalar_one()
@@ -219,6 +242,13 @@ CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
     "PUT /tasks/{task_id}": lambda _: {"json": {"title": "Write it well"}},
     "PATCH /tasks/{task_id}": lambda _: {"json": {"title": "Write it well"}},
     "PUT /tasks/{task_id}/assign": lambda world: {"params": {"assigned_user_id": world.member.id}},
+    "PUT /tasks/{task_id}/blocked": lambda _: {"json": {"reason": "Waits for the figures"}},
+    "POST /tasks/{task_id}/comments": lambda _: {"json": {"text": "Ready"}},
+    "PATCH /tasks/{task_id}/comments/{comment_id}": lambda _: {"json": {"text": "Really ready"}},
+    "POST /projects": lambda _: {"json": {"name": "Findings"}},
+    "PATCH /projects/{project_id}": lambda _: {"json": {"name": "Findings"}},
+    "DELETE /projects/{project_id}": lambda _: {"params": {"tasks": "release"}},
+    "PUT /projects/{project_id}/members/{user_id}": lambda _: {"json": {"role": "viewer"}},
     "PUT /notifications/preferences": lambda _: {"json": {"created": "never"}},
     "POST /webhooks": lambda _: {"json": HOOK},
     "PATCH /webhooks/{webhook_id}": lambda _: {"json": {"description": "Tells the chat"}},
@@ -298,13 +328,15 @@ def call(client: TestClient, endpoint: str, world: World, actor: str) -> int:
     method, template = endpoint.split()
     path = template.format(
         task_id=world.task.id,
+        comment_id=world.comment,
+        project_id=world.project,
         notification_id=world.notification,
         session_id=world.session,
         token_id=world.program_token,
         webhook_id=world.webhook,
         delivery_id=world.delivery,
         chart="throughput",
-        user_id=world.owner.id,
+        user_id=world.colleague.id if "/projects" in template else world.owner.id,
     )
     options = CALLS[endpoint](world) if endpoint in CALLS else {}
     if endpoint in ENDLESS:

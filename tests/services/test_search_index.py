@@ -15,6 +15,7 @@ from database import AnyRow, database
 from models import Caller, tasks
 from schemas.tasks import TaskFilters, TaskSearch
 from services import task_service
+from services.query.conditions import Place
 from services.tasks import import_files, list_plan, search_index, task_query
 from services.tasks import transfer as transfer_service
 from storage.folding import fold
@@ -74,7 +75,7 @@ def found(owner: Caller | None, filters: TaskFilters) -> list[int]:
     """The ids on all pages of an owner's list, or of everybody's, by keyset."""
     ids: list[int] = []
     while True:
-        page = database.read(partial(task_query.page, owner_id=owner and owner.id, filters=filters))
+        page = database.read(partial(task_query.page, place=Place(owner and owner.id), filters=filters))
         ids += [row.id for row in page.rows]
         if page.next_cursor is None:
             return ids

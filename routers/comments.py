@@ -1,0 +1,82 @@
+"""Comments on tasks."""
+
+from typing import Annotated
+
+from fastapi import BackgroundTasks, Path, Query, Request, Response
+
+from auth import CurrentUser
+from database import AnyRow
+from models import LARGEST_ID
+from routers.tasks import TaskId
+from schemas.comments import CommentRead, CommentWrite
+from schemas.common import Page
+from services import background_tasks
+from services.tasks import comment as comment_service
+from web.routing import Router, link_next
+from web.transaction import ReadSession, WriteSession
+
+router = Router(
+    prefix="/tasks/{task_id}/comments", tags=["comments"], reads="tasks:read", writes="tasks:write"
+)
+
+CommentId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
+
+
+@router.post("", response_model=CommentRead, status_code=201, errors=[404, 409])
+def create_comment(
+    db: WriteSession,
+    user: CurrentUser,
+    task_id: TaskId,
+    body: CommentWrite,
+    response: Response,
+    background: BackgroundTasks,
+) -> AnyRow:
+    """Comment on a task.
+
+    `@username` mentions somebody. They are notified if they see the task, and so is the task's owner.
+    """
+    comment = comment_service.create_comment(db, user, task_id, body.text)
+    response.headers["Location"] = f"/tasks/{task_id}/comments/{comment.id}"
+    background.add_task(background_tasks.after_change)
+    return comment
+
+
+@router.get("", response_model=list[CommentRead], errors=[404], short=True)
+def list_comments(
+    db: ReadSession,
+    user: CurrentUser,
+    task_id: TaskId,
+    page: Annotated[Page, Query()],
+    request: Request,
+    response: Response,
+) -> list[AnyRow]:
+    """List the comments on a task, oldest first."""
+    return link_next(request, response, comment_service.list_comments(db, user, task_id, page))
+
+
+@router.get("/{comment_id}", response_model=CommentRead, errors=[404], short=True)
+def read_comment(db: ReadSession, user: CurrentUser, task_id: TaskId, comment_id: CommentId) -> AnyRow:
+    """Get a comment."""
+    return comment_service.get_comment(db, user, task_id, comment_id)
+
+
+@router.patch("/{comment_id}", response_model=CommentRead, errors=[404, 409])
+def update_comment(
+    db: WriteSession,
+    user: CurrentUser,
+    task_id: TaskId,
+    comment_id: CommentId,
+    body: CommentWrite,
+    background: BackgroundTasks,
+) -> AnyRow:
+    """Change a comment. Its author may; whoever is mentioned for the first time is notified."""
+    comment = comment_service.update_comment(db, user, task_id, comment_id, body.text)
+    background.add_task(background_tasks.after_change)
+    return comment
+
+
+@router.delete("/{comment_id}", status_code=204, errors=[404, 409])
+def delete_comment(db: WriteSession, user: CurrentUser, task_id: TaskId, comment_id: CommentId) -> Response:
+    """Delete a comment. Its author may, a manager of the project, and an admin."""
+    comment_service.delete_comment(db, user, task_id, comment_id)
+    return Response(status_code=204)

@@ -1,0 +1,167 @@
+"""Projects that people share: the projects themselves and their members."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import BackgroundTasks, Path, Query, Request, Response
+
+from auth import CurrentUser
+from database import AnyRow
+from models import LARGEST_ID
+from routers.conditional import IfMatch, IfNoneMatch
+from schemas.common import Id, Page
+from schemas.projects import MemberPut, MemberRead, ProjectCreate, ProjectFilters, ProjectRead, ProjectUpdate
+from services import background_tasks, preconditions
+from services.projects import member as member_service
+from services.projects import project as project_service
+from web.routing import Router, link_next
+from web.transaction import ReadSession, WriteSession
+
+router = Router(prefix="/projects", tags=["projects"], reads="tasks:read", writes="tasks:write")
+
+ProjectId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
+MemberId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[2])]
+TransferTo = Annotated[Id | None, Query(description="The member who gets the tasks", examples=[2])]
+
+
+@router.post("", response_model=ProjectRead, status_code=201)
+def create_project(
+    db: WriteSession,
+    user: CurrentUser,
+    body: ProjectCreate,
+    response: Response,
+    background: BackgroundTasks,
+) -> dict[str, Any]:
+    """Create a project.
+
+    The caller becomes its manager. Without `states` it has three: To do, In progress and Done.
+    """
+    project = project_service.create_project(db, user, body.model_dump())
+    response.headers["Location"] = f"/projects/{project['id']}"
+    response.headers["ETag"] = project_service.etag(project)
+    if body.adopt_tasks:
+        background.add_task(background_tasks.after_change, user.id)
+    return project
+
+
+@router.get("", response_model=list[ProjectRead])
+def list_projects(
+    db: ReadSession,
+    user: CurrentUser,
+    filters: Annotated[ProjectFilters, Query()],
+    request: Request,
+    response: Response,
+) -> list[dict[str, Any]]:
+    """List the projects that the caller is a member of, newest first."""
+    return link_next(request, response, project_service.list_projects(db, user, filters))
+
+
+@router.get(
+    "/{project_id}",
+    response_model=ProjectRead,
+    errors=[404],
+    responses={304: {"description": "Not Modified"}},
+    short=True,
+)
+def read_project(
+    db: ReadSession,
+    user: CurrentUser,
+    project_id: ProjectId,
+    response: Response,
+    if_none_match: IfNoneMatch = None,
+) -> dict[str, Any] | Response:
+    """Get a project with its workflow; its members may, and admins."""
+    project = project_service.get_project(db, user, project_id)
+    tag = response.headers["ETag"] = project_service.etag(project)
+    if preconditions.is_known(if_none_match, tag):
+        return Response(status_code=304, headers={"ETag": tag})
+    return project
+
+
+@router.patch("/{project_id}", response_model=ProjectRead, errors=[404, 409, 412])
+def update_project(
+    db: WriteSession,
+    user: CurrentUser,
+    project_id: ProjectId,
+    body: ProjectUpdate,
+    response: Response,
+    if_match: IfMatch = None,
+) -> dict[str, Any]:
+    """Change a project: only the fields that are sent. Its managers may.
+
+    A new name is written to its tasks. A state that is taken out while tasks are in it needs `replaced_states`.
+    While a project is archived its tasks can only be read.
+    """
+    values = body.model_dump(exclude_unset=True)
+    if body.states is not None:
+        values["states"] = [state.model_dump() for state in body.states]
+    project = project_service.update_project(db, user, project_id, values, if_match)
+    response.headers["ETag"] = project_service.etag(project)
+    return project
+
+
+@router.delete("/{project_id}", status_code=204, errors=[404, 412])
+def delete_project(
+    db: WriteSession,
+    user: CurrentUser,
+    project_id: ProjectId,
+    tasks: Annotated[
+        Literal["delete", "release"],
+        Query(description="`release`: they stay with their owners, with the name as label"),
+    ],
+    background: BackgroundTasks,
+    if_match: IfMatch = None,
+) -> Response:
+    """Delete a project, and say what becomes of its tasks. Its managers may."""
+    owners = project_service.delete_project(db, user, project_id, tasks, if_match)
+    background.add_task(background_tasks.after_change, *sorted(owners))
+    return Response(status_code=204)
+
+
+@router.get("/{project_id}/members", response_model=list[MemberRead], errors=[404])
+def list_members(
+    db: ReadSession,
+    user: CurrentUser,
+    project_id: ProjectId,
+    page: Annotated[Page, Query()],
+    request: Request,
+    response: Response,
+) -> list[AnyRow]:
+    """List the members of a project."""
+    return link_next(request, response, member_service.list_members(db, user, project_id, page))
+
+
+@router.put("/{project_id}/members/{user_id}", response_model=MemberRead, errors=[404, 409])
+def put_member(
+    db: WriteSession,
+    user: CurrentUser,
+    project_id: ProjectId,
+    user_id: MemberId,
+    body: MemberPut,
+    background: BackgroundTasks,
+    transfer_to: TransferTo = None,
+) -> AnyRow:
+    """Add somebody to a project, who is notified, or change their role. Its managers may.
+
+    A viewer owns no tasks there: a member who becomes one hands them to another member by `transfer_to`.
+    """
+    member, changed = member_service.put_member(db, user, project_id, user_id, body.role, transfer_to)
+    background.add_task(background_tasks.after_change, *sorted(changed))
+    return member
+
+
+@router.delete("/{project_id}/members/{user_id}", status_code=204, errors=[404, 409])
+def remove_member(
+    db: WriteSession,
+    user: CurrentUser,
+    project_id: ProjectId,
+    user_id: MemberId,
+    background: BackgroundTasks,
+    transfer_to: TransferTo = None,
+) -> Response:
+    """Take somebody out of a project. Its managers may, and members leave by it.
+
+    A member who owns tasks there hands them to another one by `transfer_to`. The last manager stays.
+    """
+    changed = member_service.remove_member(db, user, project_id, user_id, transfer_to)
+    background.add_task(background_tasks.after_change, *sorted(changed))
+    return Response(status_code=204)

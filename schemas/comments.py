@@ -1,0 +1,31 @@
+"""Comments on tasks."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from project_models import COMMENT_LENGTH
+from schemas.common import Answer, Body, Text, not_blank
+
+
+class CommentWrite(Body):
+    """What is said about a task; `@username` mentions somebody, who is notified."""
+
+    text: Annotated[
+        Text,
+        Field(min_length=1, max_length=COMMENT_LENGTH, examples=["Ready for a look, @bob"]),
+        AfterValidator(not_blank),
+    ]
+
+
+class CommentRead(Answer):
+    """A comment on a task."""
+
+    id: Annotated[int, Field(examples=[1])]
+    task_id: Annotated[int, Field(examples=[1])]
+    author_id: Annotated[int | None, Field(description="None when the account is gone", examples=[1])]
+    author: Annotated[str | None, Field(description="The username", examples=["ada"])]
+    text: Annotated[str, Field(examples=["Ready for a look, @bob"])]
+    created_at: datetime
+    edited_at: datetime | None

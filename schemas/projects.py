@@ -1,0 +1,153 @@
+"""Projects that people share, their members and states."""
+
+import re
+from collections import Counter
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+from typing_extensions import TypedDict
+
+from models import STATUSES, TaskStatus
+from project_models import LARGEST_WIP_LIMIT, STATE_NAME_LENGTH
+from schemas.common import Answer, Body, Description, Page, Project, StateKey, Text, Time, Whole, not_blank
+
+ProjectRole = Literal["viewer", "member", "manager"]
+WipPolicy = Literal["warn", "block"]
+FEWEST_STATES, MOST_STATES = 3, 20
+_KEY = re.compile(r"[a-z0-9_-]+", re.ASCII)
+
+
+def _key(value: str) -> str:
+    if not _KEY.fullmatch(value):
+        raise ValueError("Input should consist of a-z, 0-9, `_` and `-`")
+    return value
+
+
+class State(Body):
+    """A state of a workflow: each stands for one of the three statuses."""
+
+    key: Annotated[
+        StateKey, AfterValidator(_key), Field(description="Of a-z, 0-9, `_`, `-`", examples=["review"])
+    ]
+    name: Annotated[
+        Text,
+        Field(min_length=1, max_length=STATE_NAME_LENGTH, examples=["In review"]),
+        AfterValidator(not_blank),
+    ]
+    status: TaskStatus
+    wip_limit: Annotated[
+        Whole | None, Field(ge=1, le=LARGEST_WIP_LIMIT, description="How many tasks it is for", examples=[3])
+    ] = None
+    wip_policy: Annotated[
+        WipPolicy, Field(description="Whether a full state takes no more tasks, or only says so")
+    ] = "warn"
+    waiting: Annotated[bool, Field(description="Tasks wait here for somebody else")] = False
+
+
+def _workflow(states: list[State]) -> list[State]:
+    """A list of states that can be a workflow; raises ValueError."""
+    twice = [key for key, count in Counter(state.key for state in states).items() if count > 1]
+    if twice:
+        raise ValueError(f"The key {twice[0]} is there twice")
+    missing = [status for status in STATUSES if status not in {state.status for state in states}]
+    if missing:
+        raise ValueError(f"No state has the status {missing[0]}: each of the three needs one")
+    return states
+
+
+States = Annotated[
+    list[State], Field(min_length=FEWEST_STATES, max_length=MOST_STATES), AfterValidator(_workflow)
+]
+EXAMPLE_STATES = [
+    {"key": "todo", "name": "To do", "status": "pending"},
+    {"key": "doing", "name": "Doing", "status": "in_progress", "wip_limit": 3, "wip_policy": "block"},
+    {"key": "done", "name": "Done", "status": "completed"},
+]
+
+
+class ProjectCreate(Body):
+    """A new project; only the name is needed."""
+
+    name: Project
+    description: Description | None = None
+    states: Annotated[
+        States | None, Field(description="In their order; by default three", examples=[EXAMPLE_STATES])
+    ] = None
+    adopt_tasks: Annotated[
+        bool, Field(description="Take along the caller's own tasks whose `project` is this name")
+    ] = False
+
+
+class ProjectUpdate(Body):
+    """The fields to change; the others stay.
+
+    `null` clears `description` and leaves the others as they are. The read-only fields may be sent back with the
+    values they have.
+    """
+
+    name: Project | None = None
+    description: Description | None = None
+    archived: Annotated[bool | None, Field(description="An archived project can only be read")] = None
+    states: Annotated[States | None, Field(examples=[EXAMPLE_STATES])] = None
+    replaced_states: Annotated[
+        dict[str, str] | None,
+        Field(
+            description="Where the tasks go of states that are taken out: from the old key to the new one",
+            examples=[{"review": "doing"}],
+            max_length=100,
+        ),
+    ] = None
+    id: Annotated[Whole | None, Field(description="Read-only")] = None
+    archived_at: Annotated[Time | None, Field(description="Read-only: see `archived`")] = None
+    created_by: Annotated[Whole | None, Field(description="Read-only")] = None
+    created_at: Annotated[Time | None, Field(description="Read-only")] = None
+    updated_at: Annotated[Time | None, Field(description="Read-only")] = None
+    role: Annotated[ProjectRole | None, Field(description="Read-only: see the members")] = None
+
+
+class StateRead(TypedDict):
+    """A state of a workflow."""
+
+    key: Annotated[str, Field(examples=["review"])]
+    name: Annotated[str, Field(examples=["In review"])]
+    status: TaskStatus
+    wip_limit: int | None
+    wip_policy: WipPolicy
+    waiting: bool
+
+
+class ProjectRead(Answer):
+    """A project that people share."""
+
+    id: Annotated[int, Field(examples=[1])]
+    name: Annotated[str, Field(examples=["Research"])]
+    description: Annotated[str | None, Field(examples=["What we find out together"])]
+    states: Annotated[list[StateRead], Field(description="The workflow, in its order")]
+    archived_at: datetime | None
+    created_by: Annotated[int | None, Field(description="None when the account is gone", examples=[1])]
+    created_at: datetime
+    updated_at: datetime
+    role: Annotated[ProjectRole | None, Field(description="The caller's; none for an admin who is no member")]
+
+
+class ProjectFilters(Page):
+    """Which projects."""
+
+    archived: Annotated[bool, Field(description="`true`: the archived ones")] = False
+    scope: Annotated[Literal["own", "all"], Field(description="`all`: everybody's projects (admins)")] = "own"
+
+
+class MemberRead(Answer):
+    """An account in a project."""
+
+    user_id: Annotated[int, Field(examples=[2])]
+    username: Annotated[str, Field(examples=["bob"])]
+    role: ProjectRole
+    added_at: datetime
+
+
+class MemberPut(Body):
+    """What an account may do in a project."""
+
+    role: ProjectRole

@@ -1,0 +1,1 @@
+"""Projects that people share: themselves, their members, their workflow."""

@@ -1,0 +1,39 @@
+"""What becomes of an account's projects, and of its tasks in them, when it is switched off or deleted."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy.orm import Session
+
+from models import Caller
+from services.projects import member
+from services.projects import project as project_service
+
+
+def switch_off(db: Session, actor: Caller, user_id: int, heir_id: int | None) -> set[int]:
+    """Hand over the tasks of an account that stays a member, in case it comes back; whose tasks changed.
+
+    Raises Conflict where others would be left without a manager.
+    """
+    now, changed = datetime.now(UTC), set()
+    for project_id in member.projects_of(db, user_id):
+        changed |= member.step_down(db, actor, now, project_id, user_id, heir_id) or set()
+    return changed
+
+
+def leave(db: Session, actor: Caller, user_id: int, heir_id: int | None, now: datetime) -> set[int]:
+    """Take an account that is to be deleted out of its projects; whose tasks changed.
+
+    A project without anybody else goes to `heir_id`; without one it goes with the account, and its tasks are
+    the account's again. Raises Conflict where others would be left without a manager.
+    """
+    changed: set[int] = set()
+    for project_id in member.projects_of(db, user_id):
+        given = member.step_down(db, actor, now, project_id, user_id, heir_id)
+        if given is not None:
+            changed |= given
+            member.drop(db, actor, now, project_id, user_id)
+        elif heir_id is not None:
+            member.inherit(db, actor, now, project_id, heir_id)
+        else:
+            project_service.remove(db, actor, project_service.for_removal(db, actor, project_id), "release")
+    return changed

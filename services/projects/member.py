@@ -1,0 +1,265 @@
+"""The members of a project: adding them, changing their role, taking them out, and who gets their tasks.
+
+Every change locks the project first, so that of two at once the second sees what the first did: a project that has
+members keeps a manager.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import and_, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from database import AnyRow
+from errors import Conflict
+from models import Caller, notifications, tasks, users
+from project_models import project_members, projects
+from schemas.common import Page
+from schemas.projects import MemberRead
+from services import rights
+from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
+from services.tasks import history, many
+from storage.column_types import rfc3339
+from storage.prepared import prepared
+
+_M = project_members.c
+_COLUMNS = tuple(users.c.username if name == "username" else _M[name] for name in MemberRead.model_fields)
+_WITH_NAMES = select(*_COLUMNS, users.c.is_active).join_from(project_members, users, users.c.id == _M.user_id)
+_HERE = _WITH_NAMES.where(_M.project_id == bindparam("project_id"))
+_PAGE = _HERE.where(_M.user_id > bindparam("after_id")).order_by(_M.user_id).limit(bindparam("limit"))
+_MEMBER = prepared(_HERE.where(_M.user_id == bindparam("member_id")))
+_MANAGERS = prepared(_HERE.where(_M.role == "manager", users.c.is_active).order_by(_M.added_at, _M.user_id))
+# Whoever may own a task there; an account that is switched off is given nothing.
+_WORKER = prepared(
+    select(_M.user_id)
+    .join_from(project_members, users, users.c.id == _M.user_id)
+    .where(
+        _M.project_id == bindparam("project_id"),
+        _M.user_id == bindparam("member_id"),
+        _M.role != "viewer",
+        users.c.is_active,
+    )
+)
+_ACTIVE = select(users.c.id).where(users.c.id == bindparam("user_id"), users.c.is_active)
+_ROW = and_(_M.project_id == bindparam("of_project"), _M.user_id == bindparam("of_user"))
+_INSERT = insert(project_members)
+_SET_ROLE = update(project_members).where(_ROW)
+_DELETE = delete(project_members).where(_ROW)
+_OWNS = prepared(
+    select(tasks.c.id)
+    .where(tasks.c.project_id == bindparam("project_id"), tasks.c.user_id == bindparam("member_id"))
+    .limit(1)
+)
+
+
+def list_members(db: Session, caller: Caller, project_id: int, page: Page) -> PageOf[AnyRow]:
+    """A page of a project's members, by their ids; raises NotFound."""
+    rights.role_in(db, caller, project_id)
+    if page.cursor is not None and page.skip:
+        raise invalid_cursor("It goes on where a page ended, and can't be combined with `skip`")
+    after_id = -1 if page.cursor is None else decode_cursor(page.cursor, int)[0]
+    asked = {"project_id": project_id, "after_id": after_id, "limit": page.limit + 1}
+    rows = list(db.execute(_PAGE.offset(page.skip), asked).all())
+    if len(rows) <= page.limit:
+        return PageOf(rows, None)
+    return PageOf(rows[: page.limit], encode_cursor(rows[page.limit - 1].user_id))
+
+
+def can_own(db: Session, project_id: int, user_id: int) -> bool:
+    """Whether an account may own tasks in a project."""
+    return db.execute(_WORKER, {"project_id": project_id, "member_id": user_id}).first() is not None
+
+
+def _find(db: Session, project_id: int, user_id: int) -> AnyRow | None:
+    return db.execute(_MEMBER, {"project_id": project_id, "member_id": user_id}).first()
+
+
+def _subject(member: Any) -> dict[str, Any]:
+    return {
+        "user_id": member.user_id,
+        "username": member.username,
+        "role": member.role,
+        "added_at": rfc3339(member.added_at),
+    }
+
+
+def put_member(
+    db: Session, caller: Caller, project_id: int, user_id: int, role: str, transfer_to: int | None = None
+) -> tuple[AnyRow, set[int]]:
+    """Add an account to a project, or change its role; the member, and whose tasks changed.
+
+    Raises NotFound, Forbidden, Conflict.
+    """
+    place, now = rights.lock_settings(db, caller, project_id), datetime.now(UTC)
+    before = _find(db, project_id, user_id)
+    if db.execute(_ACTIVE, {"user_id": user_id}).first() is None:
+        raise rights.user_not_found()
+    changed: set[int] = set()
+    if before is not None and before.role == role:
+        return before, changed
+    if before is None:
+        db.execute(_INSERT, {"project_id": project_id, "user_id": user_id, "role": role, "added_at": now})
+    else:
+        if before.role == "manager":
+            _keep_a_manager(db, project_id, user_id)
+        if role == "viewer":
+            changed = _hand_over(db, caller, now, project_id, user_id, transfer_to)
+        db.execute(_SET_ROLE.values(role=role), {"of_project": project_id, "of_user": user_id})
+    member = _find(db, project_id, user_id)
+    assert member is not None
+    kind = "member_added" if before is None else "member_updated"
+    changes = {"role": {"from": None if before is None else before.role, "to": role}}
+    history.add_about(
+        *(db, caller, now, kind, _subject(member)), project_id=project_id, member_id=user_id, changes=changes
+    )
+    if before is None and user_id != caller.id:
+        about = {"project_id": project_id, "project_name": place.name}
+        db.execute(
+            insert(notifications), many.notification(caller, now, "added_to_project", user_id, **about)
+        )
+    return member, changed
+
+
+def remove_member(
+    db: Session, caller: Caller, project_id: int, user_id: int, transfer_to: int | None = None
+) -> set[int]:
+    """Take an account out of a project, which a member may do for themselves; whose tasks changed.
+
+    Raises NotFound, Forbidden, Conflict.
+    """
+    action: rights.Action = "see" if user_id == caller.id else "manage"
+    rights.lock_settings(db, caller, project_id, action)
+    member = _find(db, project_id, user_id)
+    if member is None:
+        raise rights.user_not_found()
+    if member.role == "manager":
+        _keep_a_manager(db, project_id, user_id)
+    now = datetime.now(UTC)
+    changed = _hand_over(db, caller, now, project_id, user_id, transfer_to)
+    drop(db, caller, now, project_id, user_id)
+    return changed
+
+
+def drop(db: Session, actor: Caller, now: datetime, project_id: int, user_id: int) -> None:
+    """Take out a member who owns nothing any more, with what they are still to be told of the project."""
+    member = _find(db, project_id, user_id)
+    assert member is not None
+    db.execute(_DELETE, {"of_project": project_id, "of_user": member.user_id})
+    of_project = select(tasks.c.id).where(tasks.c.project_id == project_id)
+    db.execute(
+        delete(notifications).where(
+            notifications.c.user_id == member.user_id,
+            or_(notifications.c.project_id == project_id, notifications.c.task_id.in_(of_project)),
+        )
+    )
+    history.add_about(
+        *(db, actor, now, "member_removed", _subject(member)),
+        project_id=project_id,
+        member_id=member.user_id,
+        changes={"role": {"from": member.role, "to": None}},
+    )
+
+
+def _keep_a_manager(db: Session, project_id: int, user_id: int) -> None:
+    """Raise Conflict if this is the last manager who is active."""
+    managers = [row.user_id for row in db.execute(_MANAGERS, {"project_id": project_id})]
+    if not set(managers) - {user_id}:
+        raise _last_manager()
+
+
+def _last_manager() -> Conflict:
+    return Conflict(
+        "This is the last manager of the project: make another member one first", code="last_manager"
+    )
+
+
+def _hand_over(
+    db: Session, actor: Caller, now: datetime, project_id: int, user_id: int, heir_id: int | None
+) -> set[int]:
+    """Give a member's tasks to another member; whose tasks changed. Raises Conflict, NotFound."""
+    if heir_id is not None and (heir_id == user_id or not can_own(db, project_id, heir_id)):
+        raise rights.user_not_found()
+    if db.execute(_OWNS, {"project_id": project_id, "member_id": user_id}).first() is None:
+        return set()
+    if heir_id is None:
+        raise Conflict(
+            "They own tasks in the project: say in `transfer_to` which member gets them",
+            code="member_has_tasks",
+        )
+    give(db, actor, now, project_id, user_id, heir_id)
+    return {user_id, heir_id}
+
+
+def give(db: Session, actor: Caller, now: datetime, project_id: int, user_id: int, heir_id: int) -> None:
+    """Give all tasks that an account owns in a project to another one, who is told."""
+    for rows in many.in_chunks(db, tasks.c.project_id == project_id, tasks.c.user_id == user_id):
+        after = many.change_many(db, actor, now, rows, {"user_id": heir_id}, "assigned")
+        many.notify_many(db, actor, now, "assigned", after)
+
+
+# -- accounts that are switched off or deleted -----------------------------------------------------
+
+_PROJECTS = (
+    select(_M.project_id, projects.c.name)
+    .join_from(project_members, projects, projects.c.id == _M.project_id)
+    .where(_M.user_id == bindparam("user_id"))
+    .order_by(_M.project_id)
+    .with_for_update(of=projects)
+)
+_OTHERS = (
+    _HERE.where(_M.user_id != bindparam("member_id"), users.c.is_active)
+    # Managers first, then members, each in the order they came.
+    .order_by(case((_M.role == "manager", 0), (_M.role == "member", 1), else_=2), _M.added_at, _M.user_id)
+)
+
+
+def projects_of(db: Session, user_id: int) -> Sequence[int]:
+    """The projects of an account, locked in their order."""
+    return [row.project_id for row in db.execute(_PROJECTS, {"user_id": user_id})]
+
+
+def step_down(
+    db: Session, actor: Caller, now: datetime, project_id: int, user_id: int, heir_id: int | None
+) -> set[int] | None:
+    """Give the tasks of an account that is to go to `heir_id`, or to the manager who has been there longest.
+
+    Whose tasks changed; None where nobody else is there. Raises Conflict where others would be left without a
+    manager.
+    """
+    asked = {"project_id": project_id, "member_id": user_id}
+    others = db.execute(_OTHERS, asked).all()
+    if not others:
+        return None
+    member = _find(db, project_id, user_id)
+    if member is not None and member.role == "manager":
+        _keep_a_manager(db, project_id, user_id)
+    if db.execute(_OWNS, asked).first() is None:
+        return set()
+    workers: list[int] = [row.user_id for row in others if row.role != "viewer"]
+    if heir_id is not None and heir_id in workers:
+        workers = [heir_id]
+    if not workers:
+        raise _last_manager()
+    give(db, actor, now, project_id, user_id, workers[0])
+    return {user_id, workers[0]}
+
+
+def inherit(db: Session, actor: Caller, now: datetime, project_id: int, heir_id: int) -> None:
+    """Make an account the manager of a project that is left without anybody."""
+    role, place = "manager", {"of_project": project_id, "of_user": heir_id}
+    before = _find(db, project_id, heir_id)
+    if before is None:
+        values = {"project_id": project_id, "user_id": heir_id, "role": role, "added_at": now}
+        db.execute(_INSERT, values)
+    else:
+        db.execute(_SET_ROLE.values(role=role), place)
+    member = _find(db, project_id, heir_id)
+    assert member is not None
+    kind = "member_added" if before is None else "member_updated"
+    history.add_about(
+        *(db, actor, now, kind, _subject(member)),
+        project_id=project_id,
+        member_id=heir_id,
+        changes={"role": {"from": None if before is None else before.role, "to": role}},
+    )

@@ -1,0 +1,233 @@
+"""Projects: making, reading, changing and deleting them, and what becomes of their tasks."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy import BigInteger, Select, bindparam, delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from database import AnyRow
+from errors import Forbidden, InvalidInput
+from models import Caller, tasks
+from project_models import project_members, projects
+from schemas.projects import ProjectFilters, ProjectRead
+from services import preconditions, rights
+from services.paging import PageOf, keyset_by_id
+from services.projects import workflow
+from services.tasks import bulk, history, many
+from storage.column_types import rfc3339
+from storage.prepared import prepared
+
+READ_ONLY = ("id", "archived_at", "created_by", "created_at", "updated_at", "role")
+_COLUMNS = (
+    *(projects.c[name] for name in ProjectRead.model_fields if name in projects.c),
+    projects.c.version,
+)
+_MINE = (project_members.c.project_id == projects.c.id) & (
+    project_members.c.user_id == bindparam("caller_id", type_=BigInteger)
+)
+_WITH_ROLE = select(*_COLUMNS, project_members.c.role)
+_OWN = _WITH_ROLE.join_from(project_members, projects, _MINE)
+_ALL = _WITH_ROLE.join_from(projects, project_members, _MINE, isouter=True)
+_ONE = prepared(_ALL.where(projects.c.id == bindparam("project_id")))
+_INSERT = prepared(insert(projects).returning(projects.c.id))
+_ADD_MEMBER = insert(project_members)
+_UPDATE = update(projects).where(projects.c.id == bindparam("of_project"))
+_DELETE = delete(projects).where(projects.c.id == bindparam("of_project"))
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def etag(project: Mapping[str, Any]) -> str:
+    """The entity tag of a project as it is now, for somebody with this role."""
+    return f'"{project["id"]}-{project["version"]}-{project["role"] or "admin"}"'
+
+
+def get_project(db: Session, caller: Caller, project_id: int) -> dict[str, Any]:
+    """A project that the caller sees, with its states; raises NotFound."""
+    row = db.execute(_ONE, {"project_id": project_id, "caller_id": caller.id}).first()
+    if row is None or not rights.sees(caller, row.role):
+        raise rights.project_not_found()
+    return _with_states(db, row)
+
+
+def _with_states(db: Session, row: AnyRow) -> dict[str, Any]:
+    states = [state._asdict() for state in workflow.states_of(db, row.id)]
+    return {**row._asdict(), "states": states}
+
+
+def list_projects(db: Session, caller: Caller, filters: ProjectFilters) -> PageOf[dict[str, Any]]:
+    """A page of the projects that the caller is a member of, or of everybody's; raises Forbidden."""
+    if filters.scope == "all" and not caller.is_admin:
+        raise Forbidden("Admin access required", code="admin_required")
+    statement: Select[Any] = _ALL if filters.scope == "all" else _OWN
+    is_archived = projects.c.archived_at.is_not(None)
+    statement = statement.where(is_archived if filters.archived else ~is_archived)
+    row_id = projects.c.id if filters.scope == "all" else project_members.c.project_id
+    page = keyset_by_id(db, statement, row_id, filters, {"caller_id": caller.id})
+    return PageOf([_with_states(db, row) for row in page.rows], page.next_cursor)
+
+
+# -- making ----------------------------------------------------------------------------------------
+
+
+def create_project(db: Session, caller: Caller, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Make a project that the caller manages, with their own tasks of this name where they are to come along."""
+    now = datetime.now(UTC)
+    project_id = db.execute(
+        _INSERT,
+        {
+            "name": values["name"],
+            "description": values.get("description"),
+            "archived_at": None,
+            "created_by": caller.id,
+            "created_at": now,
+            "updated_at": now,
+            "version": 1,
+        },
+    ).scalar_one()
+    db.execute(
+        _ADD_MEMBER, {"project_id": project_id, "user_id": caller.id, "role": "manager", "added_at": now}
+    )
+    workflow.make(db, project_id, values.get("states"))
+    project = get_project(db, caller, project_id)
+    # Its maker is its first member.
+    history.add_about(
+        db, caller, now, "project_created", subject(project), project_id=project_id, member_id=caller.id
+    )
+    if values.get("adopt_tasks"):
+        _adopt(db, caller, now, project)
+    return project
+
+
+def _adopt(db: Session, caller: Caller, now: datetime, project: Mapping[str, Any]) -> None:
+    states = workflow.states_of(db, project["id"])
+    mine = (
+        tasks.c.user_id == caller.id,
+        tasks.c.project == project["name"],
+        tasks.c.project_id.is_(None),
+    )
+    for rows in many.in_chunks(db, *mine):
+        for status in {task.status for task in rows}:
+            changes = {"project_id": project["id"], "state": workflow.first_with(states, status).key}
+            some = [task for task in rows if task.status == status]
+            many.change_many(db, caller, now, some, changes, "moved")
+
+
+def subject(project: Mapping[str, Any]) -> dict[str, Any]:
+    """A project as the history tells of it: as it is read, but for whose role it is."""
+    return {
+        name: rfc3339(project[name]) if isinstance(project[name], datetime) else project[name]
+        for name in ProjectRead.model_fields
+        if name != "role"
+    }
+
+
+# -- changing --------------------------------------------------------------------------------------
+
+
+def update_project(
+    db: Session, caller: Caller, project_id: int, values: Mapping[str, Any], if_match: str | None = None
+) -> dict[str, Any]:
+    """Change the given fields; raises NotFound, Forbidden, Conflict, PreconditionFailed, InvalidInput."""
+    rights.lock_settings(db, caller, project_id)
+    before = get_project(db, caller, project_id)
+    preconditions.require(if_match, etag(before))
+    _check_read_only(before, values)
+    now = datetime.now(UTC)
+    changes = _differences(before, values, now)
+    states, replaced = values.get("states"), values.get("replaced_states") or {}
+    if replaced and not states:
+        raise _wrong("replaced_states", "Goes with the new `states`")
+    has_states = bool(states) and states != before["states"]
+    if states and (has_states or replaced):
+        workflow.replace(db, caller, now, project_id, states, replaced)
+    if not changes and not has_states:
+        return before
+    columns = {**changes, "updated_at": now, "version": before["version"] + 1}
+    db.execute(_UPDATE.values(columns), {"of_project": project_id})
+    if "name" in changes:
+        _rename_tasks(db, project_id, changes["name"], now)
+    after = get_project(db, caller, project_id)
+    told, old = subject(after), subject(before)
+    names = [name for name in (*changes, "states") if told[name] != old[name]]
+    changed = {name: {"from": old[name], "to": told[name]} for name in names}
+    history.add_about(db, caller, now, "project_updated", told, project_id=project_id, changes=changed)
+    return after
+
+
+def _check_read_only(before: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    for name in READ_ONLY:
+        if name in values and values[name] != before[name]:
+            raise _wrong(name, "Read-only: leave it out, or send the value it has")
+
+
+def _wrong(field: str, detail: str) -> InvalidInput:
+    problem = {"pointer": f"#/{field}", "detail": detail}
+    return InvalidInput(f"{problem['pointer']}: {detail}", errors=[problem])
+
+
+def _differences(before: Mapping[str, Any], values: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    if values.get("name") is not None and values["name"] != before["name"]:
+        changes["name"] = values["name"]
+    if "description" in values and values["description"] != before["description"]:
+        changes["description"] = values["description"]
+    archived = values.get("archived")
+    if archived is not None and archived != (before["archived_at"] is not None):
+        changes["archived_at"] = now if archived else None
+    return changes
+
+
+def _rename_tasks(db: Session, project_id: int, name: str, now: datetime) -> None:
+    """Write the new name to the project's tasks, whose history does not tell of it."""
+    bulk.take_turns(db)
+    later = tasks.c.updated_at > now
+    renamed = update(tasks).where(tasks.c.project_id == project_id)
+    values = {"project": name, "version": tasks.c.version + 1}
+    db.execute(renamed.where(later).values(values))
+    db.execute(renamed.where(~later).values({**values, "updated_at": now}))
+
+
+# -- deleting --------------------------------------------------------------------------------------
+
+
+def delete_project(
+    db: Session,
+    caller: Caller,
+    project_id: int,
+    what: Literal["delete", "release"],
+    if_match: str | None = None,
+) -> set[int]:
+    """Delete a project, and its tasks or only their place in it; whose tasks they were.
+
+    Raises NotFound, Forbidden, PreconditionFailed.
+    """
+    rights.lock_settings(db, caller, project_id)
+    project = get_project(db, caller, project_id)
+    preconditions.require(if_match, etag(project))
+    return remove(db, caller, project, what)
+
+
+def for_removal(db: Session, actor: Caller, project_id: int) -> dict[str, Any]:
+    """A project as it is, for whom its account is deleted."""
+    return _with_states(db, db.execute(_ONE, {"project_id": project_id, "caller_id": actor.id}).one())
+
+
+def remove(
+    db: Session, actor: Caller, project: Mapping[str, Any], what: Literal["delete", "release"]
+) -> set[int]:
+    """Take away a project whose settings are locked; whose tasks they were that were in it."""
+    now, project_id = datetime.now(UTC), project["id"]
+    owners: set[int] = set()
+    for rows in many.in_chunks(db, tasks.c.project_id == project_id):
+        owners.update(task.user_id for task in rows)
+        if what == "delete":
+            many.delete_many(db, actor, now, rows)
+        else:
+            many.change_many(db, actor, now, rows, {"project_id": None, "state": None}, "moved")
+    history.add_about(db, actor, now, "project_deleted", subject(project), project_id=project_id)
+    db.execute(_DELETE, {"of_project": project_id})
+    return owners

@@ -1,0 +1,189 @@
+"""The workflow of a project: its states, which one a task is to be in, and how many tasks a state takes."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from database import AnyRow
+from errors import Conflict, InvalidInput, invalid_input
+from models import STATUSES, Caller, tasks
+from project_models import project_states
+from services.tasks import many
+from storage.prepared import prepared
+
+
+class StateOf(NamedTuple):
+    """A state, as the rules below look at it."""
+
+    key: str
+    name: str
+    status: str
+    wip_limit: int | None
+    wip_policy: str
+    waiting: bool
+
+
+_NAMES = {"pending": "To do", "in_progress": "In progress", "completed": "Done"}
+# The workflow of a project unless another is given; a private task has the same.
+DEFAULT = tuple(StateOf(status, _NAMES[status], status, None, "warn", waiting=False) for status in STATUSES)
+COLUMNS = tuple(project_states.c[name] for name in StateOf._fields)
+
+_STATES = prepared(
+    select(*COLUMNS)
+    .where(project_states.c.project_id == bindparam("project_id"), project_states.c.removed_at.is_(None))
+    .order_by(project_states.c.position)
+)
+_EVER = prepared(
+    select(*COLUMNS, project_states.c.removed_at)
+    .where(project_states.c.project_id == bindparam("project_id"))
+    .order_by(project_states.c.removed_at.is_not(None), project_states.c.position, project_states.c.key)
+)
+_LOCK = prepared(
+    select(project_states.c.key)
+    .where(project_states.c.project_id == bindparam("project_id"), project_states.c.key == bindparam("key"))
+    .with_for_update()
+)
+_IN_STATE = tasks.c.project_id == bindparam("project_id"), tasks.c.state == bindparam("key")
+_COUNT = prepared(select(func.count()).select_from(tasks).where(*_IN_STATE))
+_ANY = prepared(select(tasks.c.id).where(*_IN_STATE).limit(1))
+
+
+def states_of(db: Session, project_id: int | None) -> Sequence[Any]:
+    """The states of a project in their order; of no project, those that a private task has."""
+    if project_id is None:
+        return DEFAULT
+    return db.execute(_STATES, {"project_id": project_id}).all()
+
+
+def ever(db: Session, project_id: int) -> list[AnyRow]:
+    """The states of a project in their order, then those that were taken out."""
+    return list(db.execute(_EVER, {"project_id": project_id}).all())
+
+
+def first_with(states: Sequence[Any], status: str) -> Any:
+    """The first state that has the status."""
+    return next(state for state in states if state.status == status)
+
+
+def wanted(states: Sequence[Any], key: str | None, status: str | None, now_in: Any = None) -> Any:
+    """The state that a task is to be in, by the state and the status that are sent, if any.
+
+    `now_in` is the state that it is in. Raises InvalidInput for a state that is unknown, or has another status.
+    """
+    if key is not None:
+        found = next((state for state in states if state.key == key), None)
+        if found is None:
+            allowed = ", ".join(state.key for state in states)
+            raise _wrong("state", f"There is no such state; allowed: {allowed}")
+        if status is not None and status != found.status:
+            raise _wrong("status", f"The state {key} has the status {found.status}: send one of the two")
+        return found
+    if now_in is not None and status in (None, now_in.status):
+        return now_in
+    return first_with(states, status or "pending")
+
+
+def _wrong(field: str, detail: str) -> InvalidInput:
+    return invalid_input([{"pointer": f"#/{field}", "detail": detail}])
+
+
+def enter(db: Session, project_id: int, state: Any) -> None:
+    """Have room for one more task in a state, until the end of the transaction; raises Conflict for a full one.
+
+    The state's row is locked, and the tasks counted in a statement after it: two tasks at once take one place.
+    """
+    if state.wip_limit is None or state.wip_policy != "block":
+        return
+    asked = {"project_id": project_id, "key": state.key}
+    db.execute(_LOCK, asked)
+    count: int = db.execute(_COUNT, asked).scalar_one()
+    if count >= state.wip_limit:
+        raise Conflict(
+            f"The state {state.key} has a limit of {state.wip_limit} tasks, and holds {count}",
+            code="wip_limit_reached",
+        )
+
+
+# -- changing the workflow -------------------------------------------------------------------------
+
+
+def make(db: Session, project_id: int, states: Sequence[Mapping[str, Any]] | None) -> None:
+    """Give a new project its states."""
+    rows = [state._asdict() for state in DEFAULT] if states is None else [dict(state) for state in states]
+    _insert(db, project_id, rows)
+
+
+def _insert(db: Session, project_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    values = [
+        {**row, "project_id": project_id, "position": place, "removed_at": None}
+        for place, row in enumerate(rows)
+    ]
+    db.execute(insert(project_states), values)
+
+
+def replace(
+    db: Session,
+    actor: Caller,
+    now: datetime,
+    project_id: int,
+    states: Sequence[Mapping[str, Any]],
+    replaced: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Give a project, whose settings are locked, other states; tasks in those that go are moved to where `replaced` says.
+
+    Raises Conflict where tasks are in a state that goes, or that gets another status, InvalidInput.
+    """
+    before = {state.key: state for state in states_of(db, project_id)}
+    after = {state["key"]: StateOf(**state) for state in states}
+    gone = [key for key in before if key not in after]
+    _check_replaced(replaced, gone, after)
+    for key, state in before.items():
+        is_used = db.execute(_ANY, {"project_id": project_id, "key": key}).first() is not None
+        if key in gone and key not in replaced and is_used:
+            raise Conflict(
+                f"Tasks are in the state {key}: say in `replaced_states` where they go", code="state_in_use"
+            )
+        if key in after and after[key].status != state.status and is_used:
+            detail = f"Tasks are in the state {key}: its status can't change, so replace it by another state"
+            raise Conflict(detail, code="state_in_use")
+    for key in gone:
+        if key in replaced:
+            _move(db, actor, now, project_id, before[key], after[replaced[key]])
+    _write(db, now, project_id, states, gone)
+
+
+def _check_replaced(replaced: Mapping[str, str], gone: Sequence[str], after: Mapping[str, Any]) -> None:
+    problems = []
+    for old, new in replaced.items():
+        pointer = f"#/replaced_states/{old.replace('~', '~0').replace('/', '~1')}"
+        if old not in gone:
+            problems.append({"pointer": pointer, "detail": "No state with this key is taken out"})
+        elif new not in after:
+            problems.append(
+                {"pointer": pointer, "detail": "The new states have none with the key it goes to"}
+            )
+    if problems:
+        raise invalid_input(problems)
+
+
+def _move(db: Session, actor: Caller, now: datetime, project_id: int, old: Any, new: Any) -> None:
+    changes, kind = {"state": new.key}, "state_changed"
+    if new.status != old.status:
+        changes, kind = {**changes, "status": new.status}, "status_changed"
+    for rows in many.in_chunks(db, tasks.c.project_id == project_id, tasks.c.state == old.key):
+        many.change_many(db, actor, now, rows, changes, kind)
+
+
+def _write(
+    db: Session, now: datetime, project_id: int, states: Sequence[Mapping[str, Any]], gone: Sequence[str]
+) -> None:
+    here = project_states.c.project_id == project_id
+    if gone:
+        # Figures of the past still name them.
+        db.execute(update(project_states).where(here, project_states.c.key.in_(gone)).values(removed_at=now))
+    db.execute(delete(project_states).where(here, project_states.c.key.in_([each["key"] for each in states])))
+    _insert(db, project_id, states)

@@ -1,0 +1,263 @@
+"""Who may see and do what: with tasks, their comments, and the projects that people share.
+
+Lists begin at `visible_tasks`; what names a single task or project goes through `check`, which knows three answers:
+yes, 403 for a member whose role is too small, and 404 for everybody else, so that no one learns what there is.
+A change locks first what its right depends on, by `lock_project`: nobody is removed, and nothing archived, meanwhile.
+"""
+
+from functools import cache
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    bindparam,
+    exists,
+    literal_column,
+    select,
+    type_coerce,
+)
+from sqlalchemy.orm import Session
+
+from database import AnyRow
+from errors import Conflict, Forbidden, NotFound
+from models import Caller, tasks, users
+from project_models import PROJECT_ROLES, project_members, projects
+from services.query.conditions import Scope
+from services.tasks import unit_of_work
+from services.tasks.fields import TASK_COLUMNS
+from storage.prepared import prepared
+
+Action = Literal["see", "write", "delete", "manage"]
+
+# The least role that an action takes in a project. A member deletes their own tasks, a manager any.
+LEAST_ROLE: dict[Action, str] = {"see": "viewer", "write": "member", "delete": "manager", "manage": "manager"}
+_RANK = {role: rank for rank, role in enumerate(PROJECT_ROLES)}
+
+
+class Place(NamedTuple):
+    """A project, and the role in it of whoever asks; none for an admin who is no member."""
+
+    id: int
+    name: str
+    archived_at: Any
+    role: str | None
+
+
+def task_not_found() -> NotFound:
+    """What is said of a task that is not there, or not to be seen."""
+    return NotFound("Task not found", code="task_not_found")
+
+
+def project_not_found() -> NotFound:
+    """What is said of a project that is not there, or not to be seen."""
+    return NotFound("Project not found", code="project_not_found")
+
+
+def user_not_found() -> NotFound:
+    """What is said of an account that is not there, is switched off, or can't be meant."""
+    return NotFound("User not found", code="user_not_found")
+
+
+def sees(caller: Caller, role: str | None) -> bool:
+    """Whether somebody with this role, or with none, sees a project."""
+    return role is not None or caller.is_admin
+
+
+def require_role(action: Action, role: str | None, caller: Caller) -> None:
+    """Raise Forbidden unless the role is enough for the action; an admin has a manager's rights everywhere."""
+    least = LEAST_ROLE[action]
+    if not caller.is_admin and (role is None or _RANK[role] < _RANK[least]):
+        raise Forbidden(f"This takes the role {least} in the project", code="project_role")
+
+
+def check(action: Action, role: str | None, task: Any, caller: Caller) -> None:
+    """Raise NotFound for a task that the caller does not see, Forbidden for one that they may only see."""
+    if task.project_id is None:
+        if task.user_id != caller.id and not caller.is_admin:
+            raise task_not_found()
+        return
+    if not sees(caller, role):
+        raise task_not_found()
+    own = action == "delete" and task.user_id == caller.id
+    require_role("write" if own else action, role, caller)
+
+
+def require_open(place: Place | None) -> None:
+    """Raise Conflict for a project that is archived."""
+    if place is not None and place.archived_at is not None:
+        raise Conflict("The project is archived: its tasks can only be read", code="project_archived")
+
+
+# -- lists -----------------------------------------------------------------------------------------
+
+
+def visible_tasks(scope: Scope = "owner", *, by_id: bool = False) -> Select[tuple[Any, ...]]:
+    """The tasks of an owner (`owner_id`), of a project (`project_id`), or everybody's: every list begins here.
+
+    Ask `role_in` first for a project, and for everybody's tasks whether the caller is an admin. `by_id` is for a
+    read of certain tasks: it keeps SQLite from going through all of the owner's, or the project's, for them.
+    """
+    statement = select(*TASK_COLUMNS)
+    if scope == "all":
+        return statement
+    column = tasks.c.project_id if scope == "project" else tasks.c.user_id
+    named = bindparam("project_id" if scope == "project" else "owner_id", type_=BigInteger)
+    return statement.where((unindexed(column) if by_id else column) == named)
+
+
+def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The column as SQLite finds no index of it."""
+    return type_coerce(type_coerce(column, BigInteger) + literal_column("0"), column.type)
+
+
+def is_hidden(told: Any) -> ColumnElement[bool]:
+    """The condition that a notification is of a task in a project that its reader does not see any more.
+
+    `told` is the table of notifications. What was told of a private task stays.
+    """
+    is_member = exists().where(
+        project_members.c.project_id == tasks.c.project_id, project_members.c.user_id == told.c.user_id
+    )
+    is_admin = exists().where(users.c.id == told.c.user_id, users.c.role == "admin")
+    return exists().where(
+        tasks.c.id == told.c.task_id,
+        tasks.c.project_id.is_not(None),
+        ~is_member.correlate(tasks, told),
+        ~is_admin,
+    )
+
+
+# -- one project -----------------------------------------------------------------------------------
+
+_PLACE = (projects.c.id, projects.c.name, projects.c.archived_at)
+_IS_MEMBER = (project_members.c.project_id == projects.c.id) & (
+    project_members.c.user_id == bindparam("caller_id")
+)
+_WITH_ROLE = (
+    select(*_PLACE, project_members.c.role)
+    .join_from(projects, project_members, _IS_MEMBER)
+    .where(projects.c.id == bindparam("project_id"))
+)
+_AS_MEMBER = prepared(_WITH_ROLE)
+_AS_ADMIN = prepared(
+    select(*_PLACE, select(project_members.c.role).where(_IS_MEMBER).scalar_subquery().label("role")).where(
+        projects.c.id == bindparam("project_id")
+    )
+)
+# Both rows: the project can't be archived, and the member can't be removed, until the transaction ends.
+_AS_MEMBER_SHARED = prepared(_WITH_ROLE.with_for_update(read=True))
+_SHARED = prepared(
+    select(*_PLACE, literal_column("NULL").label("role"))
+    .where(projects.c.id == bindparam("project_id"))
+    .with_for_update(read=True)
+)
+_EXCLUSIVE = prepared(select(projects.c.id).where(projects.c.id == bindparam("project_id")).with_for_update())
+
+
+def role_in(db: Session, caller: Caller, project_id: int) -> Place:
+    """A project that the caller sees, with their role; raises NotFound."""
+    asked = {"project_id": project_id, "caller_id": caller.id}
+    return _found(db.execute(_AS_ADMIN if caller.is_admin else _AS_MEMBER, asked).first())
+
+
+def lock_project(db: Session, caller: Caller, project_id: int) -> Place:
+    """The same, until the end of the transaction: for what changes tasks in it; raises NotFound."""
+    asked = {"project_id": project_id, "caller_id": caller.id}
+    row = db.execute(_AS_MEMBER_SHARED, asked).first()
+    if row is None and caller.is_admin:
+        row = db.execute(_SHARED, {"project_id": project_id}).first()
+    return _found(row)
+
+
+def lock_settings(db: Session, caller: Caller, project_id: int, action: Action = "manage") -> Place:
+    """A project with all that happens in it held up, for a change of its members, states or itself.
+
+    Raises NotFound, Forbidden.
+    """
+    # Asked before too, so that nobody without the right holds up a project.
+    require_role(action, role_in(db, caller, project_id).role, caller)
+    db.execute(_EXCLUSIVE, {"project_id": project_id})
+    place = role_in(db, caller, project_id)
+    require_role(action, place.role, caller)
+    return place
+
+
+def _found(row: AnyRow | None) -> Place:
+    if row is None:
+        raise project_not_found()
+    return Place(*row)
+
+
+# -- one task --------------------------------------------------------------------------------------
+
+_ROLE = (
+    select(project_members.c.role)
+    .where(
+        project_members.c.project_id == tasks.c.project_id,
+        project_members.c.user_id == bindparam("caller_id"),
+    )
+    .scalar_subquery()
+    .label("role")
+)
+_BY_ID = select(*TASK_COLUMNS).where(tasks.c.id == bindparam("task_id"))
+_TASK = prepared(_BY_ID.add_columns(_ROLE))
+_PROJECT_OF = prepared(select(tasks.c.id, tasks.c.project_id).where(tasks.c.id == bindparam("task_id")))
+_IN_PROJECT_LOCKED = prepared(_BY_ID.where(tasks.c.project_id == bindparam("project_id")).with_for_update())
+# How often a task may move to another project while it is waited for.
+_MOST_MOVES = 10
+
+
+@cache
+def _private_locked(*, everybodys: bool) -> Select[Any]:
+    statement = _BY_ID.where(tasks.c.project_id.is_(None))
+    if not everybodys:
+        statement = statement.where(tasks.c.user_id == bindparam("owner_id"))
+    return prepared(statement.with_for_update())
+
+
+def find_task(db: Session, caller: Caller, task_id: int, action: Action = "see") -> AnyRow:
+    """A task that the caller may do this with, as it is, and their role; raises NotFound, Forbidden."""
+    row = db.execute(_TASK, {"task_id": task_id, "caller_id": caller.id}).first()
+    if row is None:
+        raise task_not_found()
+    check(action, row.role, row, caller)
+    return row
+
+
+def lock_task(
+    db: Session, caller: Caller, task_id: int, action: Action = "write", *, strangers: bool = False
+) -> tuple[AnyRow, Place | None]:
+    """A task that the caller may change, until the end of the transaction, and the project that it is in.
+
+    A private task takes one statement. A task in a project is locked after the project: in this order everywhere,
+    so that no two wait for each other. `strangers` also finds what is private to others: only to refuse them.
+    Raises NotFound, Forbidden, Conflict for an archived project.
+    """
+    kept = unit_of_work.find(db, caller, task_id)
+    if kept is not None:
+        return kept, None
+    everybodys = strangers or caller.is_admin
+    asked = {"task_id": task_id} if everybodys else {"task_id": task_id, "owner_id": caller.id}
+    for _ in range(_MOST_MOVES):
+        private = db.execute(_private_locked(everybodys=everybodys), asked).first()
+        if private is not None:
+            return private, None
+        found = db.execute(_PROJECT_OF, {"task_id": task_id}).first()
+        if found is None:
+            break
+        if found.project_id is None:
+            if not everybodys:
+                break
+            continue
+        try:
+            place = lock_project(db, caller, found.project_id)
+        except NotFound:
+            break
+        row = db.execute(_IN_PROJECT_LOCKED, {"task_id": task_id, "project_id": place.id}).first()
+        if row is not None:
+            check(action, place.role, row, caller)
+            require_open(place)
+            return row, place
+    raise task_not_found()

@@ -1,0 +1,179 @@
+"""Comments on tasks, and whom they mention: at most one notification for each comment and account."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from database import AnyRow
+from errors import Forbidden, NotFound
+from models import Caller, notifications, users
+from project_models import project_members, task_comments
+from schemas.comments import CommentRead
+from schemas.common import Page
+from services import rights
+from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
+from services.tasks import bulk, history, many
+from storage.column_types import rfc3339
+from storage.prepared import prepared
+
+# A name is not part of a longer word, such as an address; a dot at its end may end the sentence.
+_MENTION = re.compile(r"(?<![A-Za-z0-9._@-])@([A-Za-z0-9._-]{3,50})", re.ASCII)
+
+_C = task_comments.c
+_COLUMNS = tuple(
+    users.c.username.label("author") if name == "author" else _C[name] for name in CommentRead.model_fields
+)
+_COMMENTS = (
+    select(*_COLUMNS)
+    .join_from(task_comments, users, users.c.id == _C.author_id, isouter=True)
+    .where(_C.task_id == bindparam("task_id"))
+)
+_ONE = prepared(_COMMENTS.where(_C.id == bindparam("comment_id")))
+_PAGE = prepared(
+    _COMMENTS.where(_C.id > bindparam("after_id"))
+    .order_by(_C.id)
+    .limit(bindparam("limit"))
+    .offset(bindparam("skip"))
+)
+_INSERT = prepared(insert(task_comments).returning(_C.id))
+_UPDATE = prepared(
+    update(task_comments)
+    .where(_C.id == bindparam("of_comment"))
+    .values(text=bindparam("new_text"), edited_at=bindparam("now"))
+)
+_DELETE = prepared(delete(task_comments).where(_C.id == bindparam("of_comment")))
+# The accounts of these names that see the task: its owner, admins, the members of its project.
+_MENTIONED = select(users.c.id, func.lower(users.c.username).label("name")).where(
+    func.lower(users.c.username).in_(bindparam("names", expanding=True)),
+    users.c.is_active,
+    or_(
+        users.c.id == bindparam("owner_id"),
+        users.c.role == "admin",
+        exists().where(
+            project_members.c.project_id == bindparam("project_id"), project_members.c.user_id == users.c.id
+        ),
+    ),
+)
+_TOLD = select(notifications.c.user_id).where(notifications.c.comment_id == bindparam("comment_id"))
+
+
+def comment_not_found() -> NotFound:
+    """What is said of a comment that is not there."""
+    return NotFound("Comment not found", code="comment_not_found")
+
+
+def list_comments(db: Session, caller: Caller, task_id: int, page: Page) -> PageOf[AnyRow]:
+    """A page of a task's comments, oldest first; raises NotFound."""
+    rights.find_task(db, caller, task_id)
+    if page.cursor is not None and page.skip:
+        raise invalid_cursor("It goes on where a page ended, and can't be combined with `skip`")
+    after_id = -1 if page.cursor is None else decode_cursor(page.cursor, int)[0]
+    asked = {"task_id": task_id, "after_id": after_id, "limit": page.limit + 1, "skip": page.skip}
+    rows = list(db.execute(_PAGE, asked).all())
+    if len(rows) <= page.limit:
+        return PageOf(rows, None)
+    return PageOf(rows[: page.limit], encode_cursor(rows[page.limit - 1].id))
+
+
+def get_comment(db: Session, caller: Caller, task_id: int, comment_id: int) -> AnyRow:
+    """One comment; raises NotFound."""
+    rights.find_task(db, caller, task_id)
+    return _find(db, task_id, comment_id)
+
+
+def _find(db: Session, task_id: int, comment_id: int) -> AnyRow:
+    row = db.execute(_ONE, {"task_id": task_id, "comment_id": comment_id}).first()
+    if row is None:
+        raise comment_not_found()
+    return row
+
+
+def _subject(comment: AnyRow) -> dict[str, Any]:
+    fields = comment._asdict()
+    return {name: rfc3339(value) if isinstance(value, datetime) else value for name, value in fields.items()}
+
+
+def create_comment(db: Session, caller: Caller, task_id: int, text: str) -> AnyRow:
+    """Comment on a task, and tell its owner and those who are mentioned; raises NotFound, Forbidden, Conflict."""
+    task, _ = rights.lock_task(db, caller, task_id)
+    now = datetime.now(UTC)
+    values = {
+        "task_id": task_id,
+        "author_id": caller.id,
+        "text": text,
+        "created_at": now,
+        "edited_at": None,
+    }
+    comment = _find(db, task_id, db.execute(_INSERT, values).scalar_one())
+    history.add_about(db, caller, now, "comment_created", _subject(comment), task=task)
+    told = dict.fromkeys((task.user_id,), "commented")
+    told |= dict.fromkeys(_mentioned(db, task, text), "mentioned")
+    _tell(db, caller, now, task, comment, told)
+    return comment
+
+
+def update_comment(db: Session, caller: Caller, task_id: int, comment_id: int, text: str) -> AnyRow:
+    """Change one's own comment, and tell those who are mentioned now; raises NotFound, Forbidden, Conflict."""
+    task, _ = rights.lock_task(db, caller, task_id)
+    before = _find(db, task_id, comment_id)
+    if before.author_id != caller.id:
+        raise Forbidden("Only its author changes a comment", code="not_author")
+    if before.text == text:
+        return before
+    now = datetime.now(UTC)
+    db.execute(_UPDATE, {"of_comment": comment_id, "new_text": text, "now": now})
+    after = _find(db, task_id, comment_id)
+    changes = {"text": {"from": before.text, "to": text}}
+    history.add_about(db, caller, now, "comment_updated", _subject(after), task=task, changes=changes)
+    told = set(db.execute(_TOLD, {"comment_id": comment_id}).scalars())
+    fresh = dict.fromkeys(_mentioned(db, task, text) - told, "mentioned")
+    _tell(db, caller, now, task, after, fresh)
+    return after
+
+
+def delete_comment(db: Session, caller: Caller, task_id: int, comment_id: int) -> None:
+    """Delete a comment: one's own, any for a manager or an admin; raises NotFound, Forbidden, Conflict."""
+    task, place = rights.lock_task(db, caller, task_id)
+    comment = _find(db, task_id, comment_id)
+    if comment.author_id != caller.id:
+        if place is not None:
+            rights.require_role("manage", place.role, caller)
+        elif not caller.is_admin:
+            raise Forbidden("Only its author and admins delete this comment", code="not_author")
+    db.execute(_DELETE, {"of_comment": comment_id})
+    history.add_about(db, caller, datetime.now(UTC), "comment_deleted", _subject(comment), task=task)
+
+
+def _mentioned(db: Session, task: AnyRow, text: str) -> set[int]:
+    """The accounts that a text mentions and that see the task."""
+    names = set()
+    for found in _MENTION.findall(text):
+        # `@bob.` is meant for bob, unless there is somebody of that name.
+        name = found.lower()
+        names |= {name, name.rstrip(".-_")}
+    if not names:
+        return set()
+    asked = {"names": sorted(names), "owner_id": task.user_id, "project_id": task.project_id}
+    there = {row.name: row.id for row in db.execute(_MENTIONED, asked)}
+    meant = set()
+    for found in _MENTION.findall(text):
+        name = found.lower()
+        user_id = there.get(name, there.get(name.rstrip(".-_")))
+        if user_id is not None:
+            meant.add(user_id)
+    return meant
+
+
+def _tell(
+    db: Session, caller: Caller, now: datetime, task: AnyRow, comment: AnyRow, told: dict[int, str]
+) -> None:
+    rows = [
+        many.notification(caller, now, kind, user_id, task, comment_id=comment.id)
+        for user_id, kind in sorted(told.items())
+        if user_id != caller.id
+    ]
+    if rows:
+        bulk.insert_many(db, notifications, rows)

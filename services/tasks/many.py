@@ -1,0 +1,130 @@
+"""The same change to many tasks, or the end of all of them, each with its row of history."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    case,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from database import AnyRow
+from models import Caller, notifications, task_history, tasks
+from services.tasks import bulk, history
+from services.tasks.fields import BLOCKED, IN_HISTORY, TASK_COLUMNS
+from storage.column_types import UtcDateTime
+
+CHUNK = 500
+
+
+def in_chunks(db: Session, *conditions: ColumnElement[bool]) -> Iterator[Sequence[AnyRow]]:
+    """The tasks that meet the conditions, locked, in the order they were made, some at a time."""
+    after_id = -1
+    statement = select(*TASK_COLUMNS).where(*conditions).order_by(tasks.c.id).limit(CHUNK)
+    while rows := db.execute(statement.where(tasks.c.id > after_id).with_for_update()).all():
+        yield rows
+        after_id = rows[-1].id
+
+
+def change_many(
+    db: Session,
+    actor: Caller,
+    now: datetime,
+    before: Sequence[AnyRow],
+    changes: Mapping[str, Any],
+    kind: str,
+) -> list[Any]:
+    """Make the same change to all of these tasks, each with a row of history of this kind; the tasks after it.
+
+    A change of status has its consequences: completing sets `completed_at` and ends a block.
+    """
+    bulk.take_turns(db)
+    columns, given = dict(changes), literal(now, UtcDateTime())
+    if "status" in changes:
+        completes = changes["status"] == "completed"
+        columns["completed_at"] = _later(tasks.c.created_at, given) if completes else None
+        if completes:
+            columns |= dict.fromkeys(BLOCKED)
+    # The state of a private task is its status, which needs no column.
+    columns |= {"updated_at": _later(tasks.c.updated_at, given), "version": tasks.c.version + 1}
+    ids = [task.id for task in before]
+    db.execute(update(tasks).where(tasks.c.id.in_(ids)).values(columns))
+    after = [_changed(task, changes, now) for task in before]
+    entries = []
+    for old, new in zip(before, after, strict=True):
+        without_block = tuple(name for name in IN_HISTORY if name not in BLOCKED)
+        entries.append(history.task_entry(actor, now, kind, old, new, only=without_block))
+        if old.blocked_at is not None and new.blocked_at is None:
+            entries.append(
+                history.task_entry(actor, now, "unblocked", old, new, only=BLOCKED) | _settled(new)
+            )
+    bulk.insert_many(db, task_history, entries)
+    return after
+
+
+def _later(column: ColumnElement[datetime], now: Any) -> Any:
+    # What was imported may have been made, or changed, in what is still to come.
+    return case((column > now, column), else_=now)
+
+
+def _changed(task: AnyRow, changes: Mapping[str, Any], now: datetime) -> Any:
+    after = SimpleNamespace(**task._asdict() | dict(changes))
+    after.updated_at, after.version = max(now, task.updated_at), task.version + 1
+    if after.project_id is None:
+        after.state = after.status
+    if "status" in changes:
+        after.completed_at = max(now, task.created_at) if after.status == "completed" else None
+        if after.status == "completed":
+            after.blocked_at = after.blocked_reason = None
+    return after
+
+
+def _settled(task: Any) -> dict[str, Any]:
+    """What a second row about the same change says of before: it has been told already."""
+    return {
+        "previous_status": task.status,
+        "previous_state": task.state if task.project_id is not None else None,
+        "previous_owner_id": task.user_id,
+        "previous_project_id": task.project_id,
+    }
+
+
+def delete_many(db: Session, actor: Caller, now: datetime, before: Sequence[AnyRow]) -> None:
+    """Delete these tasks, each with a row of history."""
+    bulk.take_turns(db)
+    bulk.insert_many(
+        db, task_history, [history.task_entry(actor, now, "deleted", task, None) for task in before]
+    )
+    bulk.delete_many(db, [task.id for task in before])
+
+
+def notify_many(db: Session, actor: Caller, now: datetime, kind: str, told: Sequence[Any]) -> None:
+    """Write that each task's owner is to be told."""
+    if told:
+        bulk.insert_many(
+            db, notifications, [notification(actor, now, kind, task.user_id, task) for task in told]
+        )
+
+
+def notification(
+    actor: Caller, now: datetime, kind: str, user_id: int, task: Any = None, **about: Any
+) -> dict[str, Any]:
+    """A row that an account is to be told, of a task or of what `about` names; it waits for the delivery."""
+    return {
+        "user_id": user_id,
+        "kind": kind,
+        "task_id": None if task is None else task.id,
+        "task_title": None if task is None else task.title,
+        "actor_id": actor.id,
+        "created_at": now,
+        "state": "waiting",
+        "attempts": 0,
+        "next_attempt_at": now,
+        **about,
+    }

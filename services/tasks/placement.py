@@ -1,0 +1,139 @@
+"""Where a task goes: into which project, into which of its states, and whose it is.
+
+A field of a change that has the value it had counts as not sent: what comes here differs from the task.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy.orm import Session
+
+from database import AnyRow
+from errors import Conflict, InvalidInput, invalid_input
+from models import Caller
+from services import rights
+from services.projects import member, workflow
+from services.rights import Place
+
+
+def _wrong(field: str, detail: str) -> InvalidInput:
+    return invalid_input([{"pointer": f"#/{field}", "detail": detail}])
+
+
+def _check_name(values: Mapping[str, Any], place: Place) -> None:
+    """Raise InvalidInput for a `project` that is not the name of the task's project."""
+    if values.get("project") not in (None, place.name):
+        raise _wrong("project", f"The task's project is {place.name}: send its name, or leave it out")
+
+
+# -- new tasks -------------------------------------------------------------------------------------
+
+
+def of_new(db: Session, caller: Caller, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The owner, the project, the state and the status of a task that is to be made, by the fields that are sent.
+
+    Raises NotFound, Forbidden, Conflict, InvalidInput.
+    """
+    project_id, owner_id = values.get("project_id"), values.get("user_id")
+    key, status = values.get("state"), values.get("status")
+    if project_id is None:
+        if owner_id not in (None, caller.id):
+            raise _wrong("user_id", "Goes with `project_id`: to give a private task away, assign it")
+        return {"status": workflow.wanted(workflow.DEFAULT, key, status).status}
+    place = entered(db, caller, project_id)
+    if owner_id is None:
+        if place.role is None:
+            raise _wrong("user_id", "An admin who is no member of the project says whose the task is")
+        owner_id = caller.id
+    if not member.can_own(db, place.id, owner_id):
+        raise rights.user_not_found()
+    _check_name(values, place)
+    state = workflow.wanted(workflow.states_of(db, place.id), key, status)
+    workflow.enter(db, place.id, state)
+    return {
+        "user_id": owner_id,
+        "project_id": place.id,
+        "project": place.name,
+        "state": state.key,
+        "status": state.status,
+    }
+
+
+def entered(db: Session, caller: Caller, project_id: int) -> Place:
+    """A project that the caller may put tasks into; raises NotFound, Forbidden, Conflict."""
+    place = rights.lock_project(db, caller, project_id)
+    rights.require_role("write", place.role, caller)
+    rights.require_open(place)
+    return place
+
+
+def importing(db: Session, caller: Caller, project_id: int) -> Place:
+    """A project that the caller may import tasks of their own into; raises NotFound, Forbidden, Conflict."""
+    place = entered(db, caller, project_id)
+    if not member.can_own(db, place.id, caller.id):
+        raise Conflict("Who imports owns the tasks: become a member first", code="owner_not_member")
+    return place
+
+
+# -- changes ---------------------------------------------------------------------------------------
+
+
+class Placed(NamedTuple):
+    """What a change of a task comes to."""
+
+    # The columns that its project, its state and its status lead to.
+    columns: dict[str, Any]
+    # The fields by which it moved to another project, before its status changed; none if it did not.
+    moved: dict[str, Any] | None
+
+
+def of_changed(
+    db: Session, caller: Caller, before: AnyRow, place: Place | None, changes: Mapping[str, Any]
+) -> Placed:
+    """Where the changes put a task; raises NotFound, Forbidden, Conflict, InvalidInput."""
+    moved: dict[str, Any] | None = None
+    if "project_id" in changes:
+        moved, states, here = _moved(db, caller, before, place, changes)
+        key_now = moved["state"]
+        project_id = moved["project_id"]
+    else:
+        if place is not None:
+            _check_name(changes, place)
+        if "state" not in changes and "status" not in changes:
+            return Placed({}, None)
+        project_id = before.project_id
+        states = workflow.states_of(db, project_id)
+        here = next(state for state in states if state.key == before.state)
+        key_now = before.state
+    state = workflow.wanted(states, changes.get("state"), changes.get("status"), here)
+    if project_id is not None and (moved is not None or state.key != key_now):
+        workflow.enter(db, project_id, state)
+    columns: dict[str, Any] = {name: moved[name] for name in ("project_id", "project")} if moved else {}
+    columns["state"] = None if project_id is None else state.key
+    if state.status != before.status:
+        columns["status"] = state.status
+    return Placed(columns, moved)
+
+
+def _moved(
+    db: Session, caller: Caller, before: AnyRow, place: Place | None, changes: Mapping[str, Any]
+) -> tuple[dict[str, Any], Sequence[Any], Any]:
+    """The fields of a task that moves, the states there are where it goes, and the one that has its status."""
+    label = changes.get("project") or before.project
+    if changes["project_id"] is None:
+        assert place is not None
+        if before.user_id != caller.id:
+            rights.require_role("manage", place.role, caller)
+        states: Sequence[Any] = workflow.DEFAULT
+        project_id = None
+    else:
+        target = entered(db, caller, changes["project_id"])
+        _check_name(changes, target)
+        if not member.can_own(db, target.id, before.user_id):
+            raise Conflict(
+                "The task's owner is no member of the project: assign it to one first",
+                code="owner_not_member",
+            )
+        states, project_id, label = workflow.states_of(db, target.id), target.id, target.name
+    here = workflow.first_with(states, before.status)
+    return {"project_id": project_id, "project": label, "state": here.key}, states, here

@@ -1,0 +1,185 @@
+"""How the databases are helped to find a few tasks among very many of one project: see `list_plan`.
+
+A project has no count of its own. Whether it has many tasks is found by counting up to the number that matters.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, String, bindparam, exists, func, select
+from sqlalchemy.orm import Session
+
+from models import task_tags, tasks
+from schemas.tasks import TaskFilters
+from services.tasks import search_index
+from services.tasks.list_plan import (
+    FEW_FOUND,
+    FEW_IN_RANGE,
+    FEW_SCANNED,
+    FEW_TAGGED,
+    FREQUENT,
+    MANY_TASKS,
+    NEWEST,
+    RANGE_COLUMNS,
+    TEXTS,
+    Plan,
+    creation_bounds,
+    within,
+)
+from storage.column_types import Period
+from storage.folding import fold, pattern
+from storage.prepared import prepared
+
+_HERE = tasks.c.project_id == bindparam("project_id")
+_needle = bindparam("needle", type_=String())
+_some = select(tasks.c.id).where(_HERE).limit(MANY_TASKS).subquery()
+_SOME = prepared(select(func.count()).select_from(_some))
+
+
+def _containing(position: Any) -> Select[Any]:
+    found = position(tasks.c.title_folded, _needle) > 0
+    return select(tasks.c.id).where(_HERE, found).limit(FEW_SCANNED + 1)
+
+
+_CONTAINING = {
+    True: prepared(_containing(func.instr)),
+    False: prepared(_containing(func.strpos), plan_anew=True),
+}
+_newest = (
+    select(tasks.c.title_folded)
+    .where(_HERE)
+    .order_by(tasks.c.created_at.desc(), tasks.c.id.desc())
+    .limit(NEWEST)
+    .subquery()
+)
+_AMONG_NEWEST = prepared(
+    select(func.count()).select_from(_newest).where(func.strpos(_newest.c.title_folded, _needle) > 0),
+    plan_anew=True,
+)
+_matching = (
+    select(tasks.c.id)
+    .where(_HERE, tasks.c.title_folded.like(bindparam("pattern"), escape="\\"))
+    .cte("matching")
+    .prefix_with("MATERIALIZED", dialect="postgresql")
+)
+_MATCHING = prepared(select(_matching.c.id).limit(FEW_FOUND + 1), plan_anew=True)
+
+
+@cache
+def _in_range(name: str) -> Select[Any]:
+    some = select(tasks.c.id).where(_HERE, within(name)).limit(FEW_IN_RANGE + 1)
+    return prepared(select(func.count()).select_from(some.subquery()))
+
+
+@cache
+def _first_period(name: str, *, descending: bool) -> Select[Any]:
+    """The newest, or oldest, period in which a task was made that lies within the range: see `list_plan`."""
+    period = Period(tasks.c.created_at)
+    here = (_HERE, tasks.c[RANGE_COLUMNS[name]].is_not(None))
+    furthest, last = (func.max, func.min) if descending else (func.min, func.max)
+    periods = select(select(furthest(period)).where(*here).scalar_subquery().label("period")).cte(
+        "periods", recursive=True
+    )
+    beyond = period < periods.c.period if descending else period > periods.c.period
+    following = select(furthest(period)).where(*here, beyond).correlate(periods).scalar_subquery()
+    has_one = exists().where(*here, period == periods.c.period, within(name)).correlate(periods)
+    following_rows = select(following).where(periods.c.period.is_not(None), ~has_one)
+    return prepared(select(last(periods.union_all(following_rows).c.period)), plan_anew=True)
+
+
+@cache
+def _tagged(count: int) -> Select[Any]:
+    tags: list[ColumnElement[Any]] = [bindparam(f"tag_{place}") for place in range(count)]
+    tagged = select(task_tags.c.task_id).where(
+        task_tags.c.project_id == bindparam("project_id"), task_tags.c.tag.in_(tags)
+    )
+    return prepared(tagged.distinct().limit(FEW_TAGGED + 1), plan_anew=True)
+
+
+def plan(db: Session, filters: TaskFilters) -> Plan:
+    """How to read this list of a project's tasks."""
+    project_id = filters.project_id
+    assert project_id is not None
+    texts = {name: fold(getattr(filters, name, None) or "") for name in TEXTS}
+    ranges = {
+        name: getattr(filters, name)
+        for name, column in RANGE_COLUMNS.items()
+        if getattr(filters, name) is not None and column not in (filters.sort_by, "updated_at")
+    }
+    tags = filters.tag if filters.sort_by != "created_at" or len(filters.tag) > 1 else []
+    if not (any(texts.values()) or ranges or tags):
+        return Plan()
+    is_sqlite = db.get_bind().dialect.name == "sqlite"
+    walks: tuple[str, ...] = ()
+    if any(texts.values()):
+        found = _by_text(db, project_id, texts, is_sqlite=is_sqlite)
+        if found.task_ids is not None:
+            return found
+        walks = found.walks
+    if tags:
+        asked = {"project_id": project_id, **{f"tag_{place}": tag for place, tag in enumerate(tags)}}
+        tagged = db.execute(_tagged(len(tags)), asked).scalars().all()
+        if len(tagged) <= FEW_TAGGED:
+            return Plan(list(tagged), walks)
+        walks += ("tag",)
+    if not (ranges and _has_many(db, project_id)):
+        return Plan(None, walks)
+    if is_sqlite:
+        wide = tuple(
+            name
+            for name, bound in ranges.items()
+            if db.execute(_in_range(name), {"project_id": project_id, name: bound}).scalar_one()
+            > FEW_IN_RANGE
+        )
+        walks += wide
+        ranges = {name: ranges[name] for name in wide}
+    return Plan(None, walks, _bounds(db, project_id, ranges, filters))
+
+
+def _bounds(
+    db: Session, project_id: int, ranges: Mapping[str, datetime], filters: TaskFilters
+) -> dict[str, datetime]:
+    if filters.sort_by != "created_at" or filters.tag:
+        return {}
+    descending = filters.sort_order == "desc"
+    found = [
+        db.execute(
+            _first_period(name, descending=descending), {"project_id": project_id, name: bound}
+        ).scalar_one()
+        for name, bound in ranges.items()
+    ]
+    return creation_bounds([period for period in found if period is not None], descending=descending)
+
+
+def _has_many(db: Session, project_id: int) -> bool:
+    return bool(db.execute(_SOME, {"project_id": project_id}).scalar_one() >= MANY_TASKS)
+
+
+def _by_text(db: Session, project_id: int, texts: Mapping[str, str], *, is_sqlite: bool) -> Plan:
+    needle, named = max(texts.values(), key=len), tuple(name for name, each in texts.items() if each)
+    if not _has_many(db, project_id):
+        return Plan(
+            walks=() if is_sqlite else tuple(n for n in named if len(texts[n]) < search_index.TRIGRAM)
+        )
+    if is_sqlite:
+        found = search_index.find(db, project_id, needle, FEW_FOUND, in_project=True)
+        if found is not None:
+            return Plan(found if len(found) <= FEW_FOUND else None)
+        return Plan(_scanned(db, project_id, needle, is_sqlite=True))
+    if len(needle) < search_index.TRIGRAM:
+        return Plan(_scanned(db, project_id, needle, is_sqlite=False), named)
+    short = tuple(name for name in named if len(texts[name]) < search_index.TRIGRAM)
+    if db.execute(_AMONG_NEWEST, {"project_id": project_id, "needle": needle}).scalar_one() >= FREQUENT:
+        # Going through the list soon has a page full.
+        return Plan(walks=named)
+    asked = {"project_id": project_id, "pattern": pattern(needle)}
+    found = list(db.execute(_MATCHING, asked).scalars().all())
+    return Plan(found, named) if len(found) <= FEW_FOUND else Plan(walks=short)
+
+
+def _scanned(db: Session, project_id: int, needle: str, *, is_sqlite: bool) -> list[int] | None:
+    asked = {"project_id": project_id, "needle": needle}
+    found = db.execute(_CONTAINING[is_sqlite], asked).scalars().all()
+    return list(found) if len(found) <= FEW_SCANNED else None
