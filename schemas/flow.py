@@ -69,6 +69,10 @@ class FlowQuery(BaseModel):
     tag: TagChoices = Field(default_factory=list)
     priority: PriorityChoices = Field(default_factory=list)
     filter: QueryFilter | None = None
+    project_id: Annotated[
+        int | None,
+        Field(ge=0, le=LARGEST_ID, description="All tasks of a shared project that the caller is in"),
+    ] = None
     user_id: Annotated[int | None, Field(ge=0, le=LARGEST_ID, description="Another's tasks (admins)")] = None
     scope: Annotated[Literal["own", "all"], Field(description="`all`: everybody's tasks (admins)")] = "own"
 
@@ -245,11 +249,27 @@ class StatusCounts(TypedDict):
     completed: Count
 
 
+class StateCounts(TypedDict):
+    """How many tasks were in a state."""
+
+    state: Annotated[str, Field(description="The key", examples=["review"])]
+    name: Annotated[str, Field(examples=["In review"])]
+    status: TaskStatus
+    at_start: Annotated[int, Field(description="At the beginning of the period", examples=[2])]
+    counts: Annotated[list[int], Field(description="At the end of each interval", examples=[[2, 3, 1]])]
+
+
 class CumulativeFlow(FlowAnswer):
     """How many tasks were in each status at the end of each interval; `n` is how many there were in all."""
 
     at_start: Annotated[StatusCounts, Field(description="The same at the beginning of the period")]
     intervals: list[CumulativeInterval]
+    states: Annotated[
+        list[StateCounts] | None,
+        Field(
+            description="With `project_id`: the same by the project's states, those that were taken out last"
+        ),
+    ]
 
 
 class StatusDurations(Durations):
@@ -258,10 +278,24 @@ class StatusDurations(Durations):
     status: TaskStatus
 
 
+class StateDurations(Durations):
+    """What the time in one state comes to."""
+
+    state: Annotated[str, Field(description="The key", examples=["review"])]
+    name: Annotated[str, Field(examples=["In review"])]
+    status: TaskStatus
+
+
 class TimeInStatus(FlowAnswer):
     """How long the tasks completed in the period were in each status."""
 
     statuses: list[StatusDurations]
+    states: Annotated[
+        list[StateDurations] | None,
+        Field(
+            description="With `project_id`: the same by the project's states, those that were taken out last"
+        ),
+    ]
     links: CompletedLink
 
 
@@ -277,6 +311,10 @@ class AgingTask(TypedDict):
     age_hours: Annotated[float, Field(examples=[26.5])]
     age_percentile: Annotated[
         Percentage | None, Field(description="Of the past cycle times; null where there are none")
+    ]
+    state: Annotated[
+        str,
+        Field(description="A key of its project's states; without a project its status", examples=["review"]),
     ]
 
 

@@ -4,26 +4,27 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from errors import invalid_input
 from models import STATUSES, tasks
 from schemas.flow import Interval
 from services.flow import forecast, history, replay
+from services.flow.by_state import counts_by_state, only_since, time_by_state
 from services.flow.definitions import chosen
 from services.flow.forecast import TooLittleHistory
-from services.flow.history import Record
 from services.flow.periods import DAY, WEEK, Period, intervals, midnight
 from services.flow.question import Question
+from services.flow.record import Record
 from services.flow.replay import NEVER
 from services.flow.statistics import PERCENTILES, Integers, hours, summary
 from services.paging import decode_cursor, encode_cursor, invalid_cursor
 from storage.column_types import moment
 
-_NAMES: Select[Any] = select(tasks.c.id, tasks.c.title, tasks.c.project).where(
-    tasks.c.id.in_(bindparam("ids", expanding=True))
-)
+_NAMES: Select[Any] = select(
+    tasks.c.id, tasks.c.title, tasks.c.project, func.coalesce(tasks.c.state, tasks.c.status).label("state")
+).where(tasks.c.id.in_(bindparam("ids", expanding=True)))
 IDS_AT_ONCE = 500
 # How many weeks ahead a cone is drawn, and how many points a curve of chances has at most.
 CONE_WEEKS = 26
@@ -135,9 +136,7 @@ def cumulative_flow(
     bounds = np.array([question.period.start, *(part.end for part in parts)], np.int64)
     counted = replay.counts_at(record.spells, bounds)
     if completed == "period":
-        before = counted[:, replay.COMPLETED] - counted[0, replay.COMPLETED]
-        # A task that was completed before the period may be reopened within it.
-        counted[:, replay.COMPLETED] = np.maximum(before, 0)
+        only_since(counted, replay.COMPLETED)
     at_start, *counts = counted.tolist()
     end = parts[-1].end if parts else question.period.start
     there = record.spells.mine & (record.spells.start < end)
@@ -154,6 +153,7 @@ def cumulative_flow(
             }
             for part, each in zip(parts, counts, strict=True)
         ],
+        "states": counts_by_state(db, question, record, bounds, completed),
     }
 
 
@@ -167,15 +167,16 @@ def time_in_status(db: Session, question: Question) -> dict[str, Any]:
         "statuses": [
             {"status": status, **summary(times)} for status, times in zip(STATUSES, spent, strict=True)
         ],
+        "states": time_by_state(db, question, record, places),
         "links": {"completed": _completed_link(question, question.period)},
     }
 
 
-def _names(db: Session, ids: list[int]) -> dict[int, tuple[str, str]]:
+def _names(db: Session, ids: list[int]) -> dict[int, tuple[str, str, str]]:
     found = {}
     for place in range(0, len(ids), IDS_AT_ONCE):
         for row in db.execute(_NAMES, {"ids": ids[place : place + IDS_AT_ONCE]}):
-            found[row.id] = (row.title, row.project)
+            found[row.id] = (row.title, row.project, row.state)
     return found
 
 
@@ -215,6 +216,7 @@ def aging(db: Session, question: Question, limit: int, cursor: str | None = None
                 "title": names[task_id][0],
                 "project": names[task_id][1],
                 "status": STATUSES[record.status[places[place]]],
+                "state": names[task_id][2],
                 "since": moment(int(since[place])),
                 "never_started": bool(started[place] == NEVER),
                 "age_hours": hours(int(ages[place])),

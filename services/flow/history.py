@@ -3,7 +3,6 @@
 Kept in memory for the accounts asked about last, until any of their tasks changes.
 """
 
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -11,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
     Select,
     bindparam,
     case,
@@ -20,16 +18,13 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
-from models import STATUSES, owner_counts, task_history, tasks
+from models import owner_counts, task_history, tasks
 from services.bulk_numbers import as_text, read_numbers
-from services.flow import replay, selected
+from services.flow import project_history, selected
 from services.flow.question import Selection
-from services.flow.replay import NEVER, Events, Spells
+from services.flow.record import Microseconds, Record, assembled, code_of, time_of
 from services.flow.selected import changes_hands
 from services.flow.statistics import Integers
 from storage.bounded_cache import BoundedCache
@@ -38,46 +33,6 @@ from storage.bounded_cache import BoundedCache
 MOST_KEPT = 1_000_000
 MOST_CHOSEN_BYTES = 4 * 1024 * 1024
 IDS_AT_ONCE = 500
-# No time, shorter to write than NEVER: no task is completed in the last microsecond of 1969.
-NONE = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """The tasks that are there now, sorted by id, in microseconds; and all spells, of those that have left too."""
-
-    ids: Integers
-    created: Integers
-    completed: Integers  # NEVER while it is open
-    started: Integers  # NEVER where it was not
-    status: Integers
-    spells: Spells
-
-
-class _Microseconds(FunctionElement[int]):
-    """A time as whole microseconds since 1970, computed by the database."""
-
-    inherit_cache = True
-    type = BigInteger()
-
-
-@compiles(_Microseconds)
-def _as_stored(element: Any, compiler: SQLCompiler, **options: Any) -> str:
-    return str(compiler.process(element.clauses, **options))
-
-
-@compiles(_Microseconds, "postgresql")
-def _from_timestamp(element: Any, compiler: SQLCompiler, **options: Any) -> str:
-    return f"CAST(EXTRACT(EPOCH FROM {compiler.process(element.clauses, **options)}) * 1000000 AS BIGINT)"
-
-
-def _time(column: Any) -> ColumnElement[int]:
-    return func.coalesce(_Microseconds(column), NONE)
-
-
-def _code(column: Any) -> ColumnElement[int]:
-    whens = [(column == name, number) for number, name in enumerate(STATUSES)]
-    return case(*whens, else_=replay.GONE)
 
 
 # -- tasks as they are -----------------------------------------------------------------------------
@@ -87,9 +42,9 @@ def _code(column: Any) -> ColumnElement[int]:
 def _tasks(*, owned: bool) -> Select[Any]:
     statement = select(
         tasks.c.id,
-        _time(tasks.c.created_at).label("created"),
-        _time(tasks.c.completed_at).label("completed"),
-        _code(tasks.c.status).label("status"),
+        time_of(tasks.c.created_at).label("created"),
+        time_of(tasks.c.completed_at).label("completed"),
+        code_of(tasks.c.status).label("status"),
     )
     return as_text(statement.where(tasks.c.user_id == bindparam("owner_id")) if owned else statement)
 
@@ -103,7 +58,7 @@ _IS_CHANGE = or_(
 # Other rows tell of projects and members.
 _IS_TASK = task_history.c.task_id.is_not(None)
 # A task that is made or imported begins when it says; one with nothing before it is such a task.
-_AT = func.coalesce(_Microseconds(task_history.c.task_created_at), _Microseconds(task_history.c.created_at))
+_AT = func.coalesce(Microseconds(task_history.c.task_created_at), Microseconds(task_history.c.created_at))
 _OWNER_ID = bindparam("owner_id", type_=BigInteger)
 
 
@@ -112,9 +67,9 @@ def _changes(mine: Any, *conditions: Any) -> Select[Any]:
     return select(
         task_history.c.task_id,
         # Together with the number of the row: the fewer numbers, the quicker they are read.
-        (task_history.c.id * 16 + _code(task_history.c.status) * 4 + flags).label("row"),
+        (task_history.c.id * 16 + code_of(task_history.c.status) * 4 + flags).label("row"),
         _AT.label("at"),
-        _time(task_history.c.task_completed_at).label("done"),
+        time_of(task_history.c.task_completed_at).label("done"),
     ).where(_IS_TASK, _IS_CHANGE, *conditions)
 
 
@@ -140,7 +95,6 @@ _LAST_CHANGE = select(func.coalesce(func.max(task_history.c.id), 0))
 def _read_tasks(db: Session, selection: Selection) -> Integers:
     statement = _tasks(owned=selection.owner_id is not None)
     found = read_numbers(db, statement, {"owner_id": selection.owner_id}, 4)
-    found[2][found[2] == NONE] = NEVER
     return found[:, np.argsort(found[0])]
 
 
@@ -159,22 +113,11 @@ def _read_changes(db: Session, selection: Selection) -> Integers:
 
 
 def _read(db: Session, selection: Selection) -> Record:
+    if selection.project_id is not None:
+        return project_history.read(db, selection.project_id)
     ids, created, completed, status = _read_tasks(db, selection)
     task, row, at, done = _read_changes(db, selection)
-    done[done == NONE] = NEVER
-    # What a program wrote past the API has no history: it counts as if it had been imported.
-    unknown = ~np.isin(ids, task)
-    mine = np.concatenate((row & 2 == 2, np.ones(int(unknown.sum()), bool)))
-    events = Events(
-        np.concatenate((task, ids[unknown])),
-        np.concatenate((row, np.zeros_like(ids[unknown]))),
-        np.concatenate((at, created[unknown])),
-        np.concatenate((row >> 2 & 3, status[unknown])),
-        mine,
-        np.concatenate((done, completed[unknown])),
-    )
-    spells = replay.replay(events)
-    return Record(ids, created, completed, replay.first_started(spells, ids), status, spells)
+    return assembled((ids, created, completed, status, status), (task, row, at, done, row >> 2 & 3))
 
 
 class _Chosen(NamedTuple):
@@ -197,7 +140,9 @@ def clear() -> None:
     chosen.clear()
 
 
-def _version(db: Session, selection: Selection) -> tuple[int, ...]:
+def _version(db: Session, selection: Selection) -> tuple[Any, ...]:
+    if selection.project_id is not None:
+        return project_history.version(db, selection.project_id)
     if selection.owner_id is not None:
         return (int(db.execute(_OWNER_VERSION, {"owner_id": selection.owner_id}).scalar_one()),)
     # Accounts may go, and their counts with them: the history only ever grows.
@@ -233,4 +178,5 @@ def _part(record: Record, these: _Chosen) -> Record:
         record.started[there],
         record.status[there],
         record.spells.of(np.isin(record.spells.task, np.concatenate((ids, these.left)))),
+        record.states,
     )

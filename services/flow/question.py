@@ -12,6 +12,7 @@ from errors import Forbidden, NotFound, invalid_input
 from models import Caller, users
 from schemas.common import zone_named
 from schemas.flow import FlowQuery
+from services import rights
 from services.flow import periods
 from services.flow.periods import Period
 from services.query import asking
@@ -31,14 +32,16 @@ class Selection(NamedTuple):
     priority: tuple[int, ...] = ()
     # What is asked for in the language of filters.
     asked: Normal | None = None
+    # A project whose tasks they are, whoever owns them; the owner is None then.
+    project_id: int | None = None
 
     @property
     def place(self) -> Place:
-        return Place(self.owner_id)
+        return Place(self.owner_id, self.project_id)
 
     def unfiltered(self) -> "Selection":
-        """All tasks of the same owner."""
-        return Selection(self.owner_id)
+        """All tasks of the same owner, or project."""
+        return Selection(self.owner_id, project_id=self.project_id)
 
     def filters(self) -> dict[str, tuple[Any, ...]]:
         """The filters that are given, by the names they have in lists of tasks: any of the values."""
@@ -76,8 +79,11 @@ class Question:
 def ask(db: Session, caller: Caller, query: FlowQuery) -> Question:
     """The question of a caller; raises Forbidden, NotFound, InvalidInput."""
     owner_id: int | None = caller.id
-    path, owner = "/tasks", {}
-    if query.scope == "all" or query.user_id not in (None, caller.id):
+    path: str = "/tasks"
+    owner: dict[str, int] = {}
+    if query.project_id is not None:
+        owner_id, owner = None, _project(db, caller, query)
+    elif query.scope == "all" or query.user_id not in (None, caller.id):
         if not caller.is_admin:
             raise Forbidden("Admin access required", code="admin_required")
         if query.scope == "all":
@@ -93,9 +99,21 @@ def ask(db: Session, caller: Caller, query: FlowQuery) -> Question:
     as_of = microseconds(datetime.now(UTC))
     period = periods.period(query.from_, query.to, zone_named(query.tz), as_of)
     projects, tags, priorities = sorted(query.project), sorted(query.tag), sorted(query.priority)
-    selection = Selection(owner_id, tuple(projects), tuple(tags), tuple(priorities))
+    chosen = (tuple(projects), tuple(tags), tuple(priorities))
+    selection = Selection(owner_id, *chosen, project_id=query.project_id)
     if query.filter is None:
         return Question(selection, period, as_of, path, owner)
     found = asking.read(db, caller.id, query.filter, query.tz)
     selection = selection._replace(asked=asking.with_known_texts(db, found, selection.place))
     return Question(selection, period, as_of, path, owner, (("filter", query.filter), ("tz", query.tz)))
+
+
+def _project(db: Session, caller: Caller, query: FlowQuery) -> dict[str, int]:
+    """What chooses the project in a list of tasks; raises NotFound, InvalidInput."""
+    assert query.project_id is not None
+    rights.role_in(db, caller, query.project_id)
+    for name, is_given in (("user_id", query.user_id is not None), ("scope", query.scope == "all")):
+        if is_given:
+            detail = "Is of all members' tasks: leave it out with `project_id`"
+            raise invalid_input([{"pointer": f"?{name}", "detail": detail}])
+    return {"project_id": query.project_id}

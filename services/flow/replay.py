@@ -24,6 +24,8 @@ class Events:
     row: Integers
     at: Integers
     status: Integers
+    # By its place among the states of the project that is asked about; else the status again.
+    state: Integers
     mine: NDArray[np.bool_]
     done: Integers
 
@@ -36,17 +38,26 @@ class Spells:
     start: Integers
     stop: Integers
     status: Integers
+    state: Integers
     mine: NDArray[np.bool_]
 
     def of(self, chosen: NDArray[np.bool_]) -> "Spells":
         """The chosen ones."""
         return Spells(
-            self.task[chosen], self.start[chosen], self.stop[chosen], self.status[chosen], self.mine[chosen]
+            self.task[chosen],
+            self.start[chosen],
+            self.stop[chosen],
+            self.status[chosen],
+            self.state[chosen],
+            self.mine[chosen],
         )
 
 
-def replay(events: Events) -> Spells:
-    """The spells between the changes of each task; the last one of a task has no end."""
+def replay(events: Events, pending_state: int = PENDING) -> Spells:
+    """The spells between the changes of each task; the last one of a task has no end.
+
+    `pending_state` is the state of what came in completed, until it was.
+    """
     # What came in completed was pending until then: its row stands for two changes.
     came_done = np.flatnonzero(events.done != NEVER)
     task = np.concatenate((events.task, events.task[came_done]))
@@ -54,15 +65,17 @@ def replay(events: Events) -> Spells:
     at = np.concatenate((events.at, events.done[came_done]))
     status = np.concatenate((events.status, events.status[came_done]))
     status[came_done] = PENDING
+    state = np.concatenate((events.state, events.state[came_done]))
+    state[came_done] = pending_state
     mine = np.concatenate((events.mine, events.mine[came_done]))
 
     order = np.lexsort((row, task))
-    task, at, status, mine = task[order], at[order], status[order], mine[order]
+    task, at, status, state, mine = task[order], at[order], status[order], state[order], mine[order]
     same_task = task[1:] == task[:-1]
     _never_backwards(at, same_task)
     stop = np.full(len(at), NEVER, np.int64)
     stop[:-1][same_task] = at[1:][same_task]
-    return Spells(task, at, stop, status, mine & (status != GONE))
+    return Spells(task, at, stop, status, state, mine & (status != GONE))
 
 
 def _never_backwards(at: Integers, same_task: NDArray[np.bool_]) -> None:
@@ -92,25 +105,46 @@ def first_started(spells: Spells, tasks: Integers) -> Integers:
 
 def counts_at(spells: Spells, moments: Integers) -> Integers:
     """How many of the account's tasks were in each status just before each moment: a row each."""
-    found = np.empty((len(moments), len(STATUSES)), np.int64)
-    for status in range(len(STATUSES)):
-        chosen = spells.mine & (spells.status == status)
+    return _counts_at(spells, spells.status, len(STATUSES), moments)
+
+
+def state_counts_at(spells: Spells, states: int, moments: Integers) -> Integers:
+    """The same for each of so many states."""
+    return _counts_at(spells, spells.state, states, moments)
+
+
+def _counts_at(spells: Spells, where: Integers, columns: int, moments: Integers) -> Integers:
+    found = np.empty((len(moments), columns), np.int64)
+    for column in range(columns):
+        chosen = spells.mine & (where == column)
         begun = np.searchsorted(np.sort(spells.start[chosen]), moments, "left")
         ended = np.searchsorted(np.sort(spells.stop[chosen]), moments, "left")
-        found[:, status] = begun - ended
+        found[:, column] = begun - ended
     return found
 
 
 def time_spent(spells: Spells, tasks: Integers, until: Integers) -> list[Integers]:
     """For each status, how long the tasks, sorted by id, were in it until a moment each: those that were at all."""
+    return _time_spent(spells, spells.status, len(STATUSES), tasks, until)
+
+
+def time_in_states(spells: Spells, states: int, tasks: Integers, until: Integers) -> list[Integers]:
+    """The same for each of so many states of the project."""
+    # Before a task came to the project it was in none of them.
+    return _time_spent(spells.of(spells.mine), spells.state[spells.mine], states, tasks, until)
+
+
+def _time_spent(
+    spells: Spells, where: Integers, columns: int, tasks: Integers, until: Integers
+) -> list[Integers]:
     place = np.minimum(np.searchsorted(tasks, spells.task), max(len(tasks) - 1, 0))
     ours = tasks[place] == spells.task if len(tasks) else np.zeros(len(spells.task), bool)
-    place, start, status = place[ours], spells.start[ours], spells.status[ours]
+    place, start, where = place[ours], spells.start[ours], where[ours]
     stop = np.minimum(spells.stop[ours], until[place])
     found = []
-    for each in range(len(STATUSES)):
+    for each in range(columns):
         # A spell without length was not spent there; the last completion is where the time ends.
-        chosen = (status == each) & (stop > start)
+        chosen = (where == each) & (stop > start)
         total = np.zeros(len(tasks), np.int64)
         np.add.at(total, place[chosen], (stop - start)[chosen])
         found.append(total[total > 0])

@@ -19,6 +19,7 @@ from services.query.evaluate import matches
 from services.tasks.task_query import choices, one_of_many
 
 _OWNER_ID = bindparam("owner_id", type_=BigInteger)
+_PROJECT_ID = bindparam("project_id", type_=BigInteger)
 _TIMES = ("due_at", "completed_at", "blocked_at")
 _leaving = task_history.alias("leaving")
 
@@ -43,6 +44,12 @@ def _left(condition: Any) -> Select[Any]:
     )
 
 
+def leaves_project(row: Any) -> Any:
+    """The same for the tasks that left a project."""
+    return or_(row.project_id.is_(None), row.project_id != row.previous_project_id)
+
+
+_LEFT_PROJECT = _left(lambda each: and_(each.previous_project_id == _PROJECT_ID, leaves_project(each)))
 _LEFT_OWNER = _left(lambda each: and_(each.previous_owner_id == _OWNER_ID, changes_hands(each)))
 _DELETED = _left(lambda each: each.owner_id.is_(None))
 
@@ -58,7 +65,9 @@ def ids(db: Session, selection: Selection) -> Integers:
 
     def build() -> Select[Any]:
         statement = select(tasks.c.id).where(*(one_of_many(name, count) for name, count in chosen))
-        if place.owner_id is not None:
+        if place.project_id is not None:
+            statement = statement.where(tasks.c.project_id == _PROJECT_ID)
+        elif place.owner_id is not None:
             statement = statement.where(tasks.c.user_id == _OWNER_ID)
         if shape is not None:
             statement = statement.where(condition(shape, place.scope))
@@ -70,20 +79,22 @@ def ids(db: Session, selection: Selection) -> Integers:
 
 
 def left(db: Session, selection: Selection) -> Integers:
-    """The tasks that have left the account and matched the filters when they did."""
-    statement = _DELETED if selection.owner_id is None else _LEFT_OWNER
+    """The tasks that have left the account, or the project, and matched the filters when they did."""
+    if selection.project_id is not None:
+        statement = _LEFT_PROJECT
+    else:
+        statement = _DELETED if selection.owner_id is None else _LEFT_OWNER
     facts: dict[int, dict[str, Any]] = {}
     matched: dict[int, bool] = {}
-    for row in db.execute(statement, {} if selection.owner_id is None else {"owner_id": selection.owner_id}):
+    asked = {name: value for name, value in selection.place._asdict().items() if value is not None}
+    for row in db.execute(statement, asked):
         fields = facts.setdefault(row.task_id, {"id": row.task_id})
-        # What a deletion tells is what was; any other change tells what is from then on.
-        fields |= {
-            name: change["from"] if row.leaves and change["to"] is None else change["to"]
-            for name, change in row.changes.items()
-        }
         fields.setdefault("created_at", row.task_created_at or row.created_at)
         if row.leaves:
-            matched[row.task_id] = _matches(_as_it_left(fields, row), selection)
+            # What the change tells is from what to what: what was is what left.
+            were = {name: change["from"] for name, change in row.changes.items()}
+            matched[row.task_id] = _matches(_as_it_left(fields | were, row), selection)
+        fields |= {name: change["to"] for name, change in row.changes.items()}
         fields["updated_at"] = row.created_at
     return np.array([task_id for task_id, is_chosen in matched.items() if is_chosen], np.int64)
 

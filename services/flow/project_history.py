@@ -1,0 +1,112 @@
+"""The record of a shared project: its tasks, whoever owns them, and every change of status, state or project.
+
+A change of owner within the project is none, and ends no spell.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, case, func, literal, or_, select
+from sqlalchemy.orm import Session
+
+from models import owner_counts, task_history, tasks
+from project_models import project_members
+from services.bulk_numbers import as_text, read_numbers
+from services.flow.record import Microseconds, Record, assembled, code_of, time_of
+from services.flow.selected import leaves_project
+from services.flow.statistics import Integers
+from services.projects import workflow
+
+IDS_AT_ONCE = 500
+# A state of no project, or of another one.
+NO_STATE = 999
+
+_H = task_history.c
+_PROJECT_ID = bindparam("project_id", type_=BigInteger)
+_IS_CHANGE = or_(
+    _H.status.is_distinct_from(_H.previous_status),
+    _H.state.is_distinct_from(_H.previous_state),
+    _H.project_id.is_distinct_from(_H.previous_project_id),
+)
+_AT = func.coalesce(Microseconds(_H.task_created_at), Microseconds(_H.created_at))
+# Whose counts grow with every change of a task in the project: each task is a member's.
+_VERSIONS = (
+    select(owner_counts.c.user_id, func.sum(owner_counts.c.version))
+    .join_from(project_members, owner_counts, owner_counts.c.user_id == project_members.c.user_id)
+    .where(project_members.c.project_id == _PROJECT_ID)
+    .group_by(owner_counts.c.user_id)
+    .order_by(owner_counts.c.user_id)
+)
+
+
+def _number_of(column: Any, keys: tuple[str, ...]) -> ColumnElement[int]:
+    """A state as its place among these keys."""
+    return case(*((column == key, place) for place, key in enumerate(keys)), else_=NO_STATE)
+
+
+@lru_cache(maxsize=64)
+def _tasks(keys: tuple[str, ...]) -> Select[Any]:
+    return as_text(
+        select(
+            tasks.c.id,
+            time_of(tasks.c.created_at).label("created"),
+            time_of(tasks.c.completed_at).label("completed"),
+            code_of(tasks.c.status).label("status"),
+            _number_of(tasks.c.state, keys).label("state"),
+        ).where(tasks.c.project_id == _PROJECT_ID)
+    )
+
+
+def _changes(keys: tuple[str, ...], mine: int, *conditions: Any) -> Select[Any]:
+    flags = literal(mine * 2, BigInteger) + case((_H.previous_owner_id.is_(None), 1), else_=0)
+    return as_text(
+        select(
+            _H.task_id,
+            (_H.id * 16 + code_of(_H.status) * 4 + flags).label("row"),
+            _AT.label("at"),
+            time_of(_H.task_completed_at).label("done"),
+            _number_of(_H.state, keys).label("state"),
+        ).where(_H.task_id.is_not(None), _IS_CHANGE, *conditions)
+    )
+
+
+@lru_cache(maxsize=64)
+def _statements(keys: tuple[str, ...]) -> tuple[Select[Any], Select[Any], Select[Any]]:
+    """The changes within the project, those by which tasks leave it, and those of its tasks elsewhere."""
+    return (
+        _changes(keys, 1, _H.project_id == _PROJECT_ID),
+        _changes(keys, 0, _H.previous_project_id == _PROJECT_ID, leaves_project(_H)),
+        _changes(
+            keys,
+            0,
+            _H.project_id.is_distinct_from(_PROJECT_ID),
+            _H.previous_project_id.is_distinct_from(_PROJECT_ID),
+            _H.task_id.in_(bindparam("ids", expanding=True)),
+        ),
+    )
+
+
+def version(db: Session, project_id: int) -> tuple[Any, ...]:
+    """Grows with every change of the project's tasks; also another where its states are others."""
+    counted = [tuple(row) for row in db.execute(_VERSIONS, {"project_id": project_id})]
+    return (*counted, *(state.key for state in workflow.ever(db, project_id)))
+
+
+def read(db: Session, project_id: int) -> Record:
+    """The tasks and their history, as they are now."""
+    states = workflow.ever(db, project_id)
+    keys = tuple(state.key for state in states)
+    asked = {"project_id": project_id}
+    found = read_numbers(db, _tasks(keys), asked, 5)
+    within, leaving, elsewhere = _statements(keys)
+    parts = [read_numbers(db, statement, asked, 5) for statement in (within, leaving)]
+    own = np.concatenate(parts, axis=1)
+    began_here = own[0][own[1] & 1 == 1]
+    came: list[int] = sorted(set(own[0][~np.isin(own[0], began_here)].tolist()))
+    for place in range(0, len(came), IDS_AT_ONCE):
+        some = asked | {"ids": came[place : place + IDS_AT_ONCE]}
+        parts.append(read_numbers(db, elsewhere, some, 5))
+    changes: Integers = np.concatenate(parts, axis=1)
+    pending = next(place for place, state in enumerate(states) if state.status == "pending")
+    return assembled(tuple(found[:, np.argsort(found[0])]), tuple(changes), keys, pending)

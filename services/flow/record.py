@@ -1,0 +1,90 @@
+"""A record: tasks as they are, and all that they went through, from which every figure is computed."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sqlalchemy import BigInteger, ColumnElement, case, func
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from models import STATUSES
+from services.flow import replay
+from services.flow.replay import NEVER, Events, Spells
+from services.flow.statistics import Integers
+
+# No time, shorter to write than NEVER: no task is completed in the last microsecond of 1969.
+NONE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The tasks that are there now, sorted by id, in microseconds; and all spells, of those that have left too."""
+
+    ids: Integers
+    created: Integers
+    completed: Integers  # NEVER while it is open
+    started: Integers  # NEVER where it was not
+    status: Integers
+    spells: Spells
+    # The keys of the project's states, the numbers of which the spells have; none without a project.
+    states: tuple[str, ...] = ()
+
+
+class Microseconds(FunctionElement[int]):
+    """A time as whole microseconds since 1970, computed by the database."""
+
+    inherit_cache = True
+    type = BigInteger()
+
+
+@compiles(Microseconds)
+def _as_stored(element: Any, compiler: SQLCompiler, **options: Any) -> str:
+    return str(compiler.process(element.clauses, **options))
+
+
+@compiles(Microseconds, "postgresql")
+def _from_timestamp(element: Any, compiler: SQLCompiler, **options: Any) -> str:
+    return f"CAST(EXTRACT(EPOCH FROM {compiler.process(element.clauses, **options)}) * 1000000 AS BIGINT)"
+
+
+def time_of(column: Any) -> ColumnElement[int]:
+    """A time as a number, which is `NONE` where there is none."""
+    return func.coalesce(Microseconds(column), NONE)
+
+
+def code_of(column: Any) -> ColumnElement[int]:
+    """A status as a number."""
+    whens = [(column == name, number) for number, name in enumerate(STATUSES)]
+    return case(*whens, else_=replay.GONE)
+
+
+def assembled(
+    found: tuple[Integers, ...],
+    changes: tuple[Integers, ...],
+    states: tuple[str, ...] = (),
+    pending_state: int = 0,
+) -> Record:
+    """The record of the tasks that are there (id, created, completed, status, state) and of their changes.
+
+    A change is a task's id, its row with status and flags, its time, when what came in completed was, and a state.
+    """
+    ids, created, completed, status, state = found
+    task, row, at, done, state_of_change = changes
+    completed[completed == NONE] = NEVER
+    done[done == NONE] = NEVER
+    # What a program wrote past the API has no history: it counts as if it had been imported.
+    unknown = ~np.isin(ids, task)
+    mine = np.concatenate((row & 2 == 2, np.ones(int(unknown.sum()), bool)))
+    events = Events(
+        np.concatenate((task, ids[unknown])),
+        np.concatenate((row, np.zeros_like(ids[unknown]))),
+        np.concatenate((at, created[unknown])),
+        np.concatenate((row >> 2 & 3, status[unknown])),
+        np.concatenate((state_of_change, state[unknown])),
+        mine,
+        np.concatenate((done, completed[unknown])),
+    )
+    spells = replay.replay(events, pending_state)
+    return Record(ids, created, completed, replay.first_started(spells, ids), status, spells, states)
