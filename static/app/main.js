@@ -1,1 +1,201 @@
-import { h } from "../shared/dom.js";
+// The page: who is logged in, what the address asks for, and what happens meanwhile.
+import { h, say } from "../shared/dom.js";
+import { loginPage } from "../shared/login.js";
+import { LoggedOut, onSession, resume } from "../shared/session.js";
+import { theme } from "../shared/theme.js";
+import { act, whenLoggedOut } from "./actions.js";
+import { go, now, onGo } from "./address.js";
+import * as api from "./api.js";
+import { taskBoard } from "./board.js";
+import { bulkBar } from "./bulk.js";
+import { importPage } from "./importing.js";
+import { useSurface } from "./keys.js";
+import { taskList } from "./list.js";
+import { follow } from "./live.js";
+import { clear as unmark, onMarks } from "./marks.js";
+import { forgetAll, forgetMembers, loadProjects, loadUnread, loadViews, membersOf, model, project } from "./model.js";
+import { notificationsPage } from "./notifying.js";
+import * as panel from "./panel.js";
+import { projectPage } from "./project.js";
+import { settingsPage } from "./settings.js";
+import { clearSide, newProject, sidebar, tellLive, whenLeaving } from "./side.js";
+import * as store from "./store.js";
+import { settleAll } from "./toasts.js";
+import { showCount, titleOf, toolbar } from "./toolbar.js";
+
+const ABOUT = "Write down what is to be done, alone or together, and do it.";
+const PAGES = { settings: settingsPage, notifications: notificationsPage, import: importPage, project: projectPage };
+const content = document.getElementById("content");
+const bulk = bulkBar();
+let surface = null;
+let shownKey = null;
+let unfollow = () => undefined;
+document.documentElement.dataset.theme = theme();
+
+// -- logging in -----------------------------------------------------------------------------------
+
+function leave(message = "") {
+  unfollow();
+  settleAll();
+  setSurface(null);
+  store.clear();
+  forgetAll();
+  panel.close();
+  clearSide();
+  shownKey = null;
+  document.body.classList.remove("in", "side-open");
+  document.title = "Tasks - Task Platform";
+  loginPage(content, ABOUT, start, message, "h1");
+}
+
+async function start() {
+  try {
+    if (!(await resume())) return leave();
+    // The tasks are asked for at once: they need no more than the caller.
+    const me = api.account.me();
+    await Promise.all([me.then((found) => (model.me = found)), loadProjects()]);
+    document.body.classList.add("in");
+    shownKey = null;
+    await render();
+    await Promise.all([loadViews(), loadUnread()]);
+    sidebar();
+    if (now().view) await render(true);
+    unfollow = follow(act(happened), act(missed), tellLive);
+  } catch (error) {
+    if (error instanceof LoggedOut) leave(error.message);
+    else content.replaceChildren(h("p", { className: "notice", role: "alert" }, error.message, " ", h("button", { type: "button", onclick: start }, "Retry")));
+  }
+  return null;
+}
+
+// -- what is shown --------------------------------------------------------------------------------
+
+function setSurface(next) {
+  surface?.leave();
+  surface = next;
+  useSurface(next);
+}
+
+// What of the address decides which tasks are shown, and how.
+function keyOf({ task: _, ...rest }) {
+  return JSON.stringify(rest);
+}
+
+const render = act(async (again = false) => {
+  if (!model.me) return;
+  const address = now();
+  const key = keyOf(address);
+  if (again || key !== shownKey) {
+    const page = PAGES[address.page];
+    const isOther = shownKey === null || !shownKey.includes(`"project":"${address.project}"`);
+    shownKey = key;
+    unmark();
+    sidebar();
+    setSurface(null);
+    document.title = `${page ? page.title : titleOf(address)} - Task Platform`;
+    if (page) {
+      store.clear();
+      await page(content);
+    } else await showTasks(isOther);
+  }
+  surface?.draw();
+  await panel.show(address.task);
+});
+
+async function showTasks(isOther) {
+  const isTyping = content.contains(document.activeElement) ? document.activeElement.name : null;
+  const loading = store.load();
+  const [bar] = await Promise.all([toolbar(), isOther && project() ? membersOf(project().id) : null]);
+  const place = h("div", { className: now().layout === "board" ? "board" : "list" });
+  const empty = h("div", { className: "empty", id: "empty" });
+  content.replaceChildren(bar, place, empty, bulk.element);
+  setSurface((now().layout === "board" ? taskBoard : taskList)(place));
+  await loading;
+  if (isTyping) content.querySelector(`[name="${isTyping}"]`)?.focus();
+  else if (!now().task && !document.activeElement?.closest("#side")) surface?.focus();
+}
+
+function showEmpty() {
+  const place = document.getElementById("empty");
+  if (!place || !surface) return;
+  const isEmpty = !store.all().length && !store.state.isLoading && !store.state.error;
+  place.hidden = !isEmpty;
+  if (!isEmpty) return;
+  const address = now();
+  const isFiltered = ["q", "status", "priority", "tag", "label", "owner", "filter", "view"].some((name) => address[name]);
+  const way = (label, run) => h("button", { type: "button", onclick: run }, label);
+  if (isFiltered) place.replaceChildren(h("h2", {}, "Nothing fits these filters"), way("Clear the filters", () => go({ project: address.project, layout: address.layout })));
+  else
+    place.replaceChildren(
+      h("h2", {}, address.project ? "This project has no open task" : "Nothing to do"),
+      h("p", {}, "Write a line above and press Enter: ", h("code", {}, "Write the report #writing !3 due:tomorrow")),
+      h("p", { className: "buttons" }, way("Import tasks", () => go({ page: "import", project: address.project })), address.project ? null : way("New project", newProject)),
+      h("p", { className: "muted" }, "Press ", h("kbd", {}, "?"), " for all keys."),
+    );
+}
+
+let frame = null;
+store.onTasks(() => {
+  frame =
+    frame ||
+    requestAnimationFrame(() => {
+      frame = null;
+      surface?.update();
+      showCount();
+      showEmpty();
+      bulk.update();
+    });
+});
+onMarks(() => {
+  surface?.draw();
+  bulk.update();
+});
+
+// -- what happens meanwhile ------------------------------------------------------------------------
+
+async function happened(event) {
+  const { type, data } = event;
+  if (type.startsWith("task.") && data.task) {
+    if (type === "task.deleted") store.drop(data.task_id);
+    else if (store.get(data.task_id)?.updated_at !== data.task.updated_at || type !== "task.created") store.put(data.task);
+  }
+  if (data.task_id && data.task_id === panel.openId() && (type.startsWith("task.") || type.startsWith("comment."))) await panel.refresh(event);
+  if (type.startsWith("project.") || type.startsWith("member.")) {
+    forgetMembers(data.project_id);
+    await loadProjects();
+    sidebar();
+    if (now().project === String(data.project_id)) await render(true);
+  }
+  if (event.actor_id !== model.me?.id) unreadSoon();
+}
+
+let unreadTimer = null;
+function unreadSoon() {
+  unreadTimer =
+    unreadTimer ||
+    setTimeout(
+      act(async () => {
+        unreadTimer = null;
+        await loadUnread();
+        sidebar();
+      }),
+      2000,
+    );
+}
+
+// Something may have been missed: all that is shown is asked for again.
+async function missed() {
+  if (!surface || document.querySelector("dialog")) return;
+  await store.load();
+  unreadSoon();
+}
+
+onGo(() => render());
+onSession((what) => {
+  leave(what === "in" ? "" : "You were logged out in another tab.");
+  if (what === "in") start();
+});
+whenLoggedOut((message) => leave(message));
+whenLeaving(() => leave());
+addEventListener("online", () => say("Back online."));
+start();

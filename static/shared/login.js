@@ -6,8 +6,8 @@ const LOGIN = { name: "username", autocomplete: "username", required: true, maxL
 const NEW = { type: "password", autocomplete: "new-password", required: true, minLength: 8, maxLength: 256 };
 
 // Shows the form in `place`, and calls `done` when somebody is logged in.
-export function loginPage(place, about, done, message = "") {
-  show(place, about, done, "login", message);
+export function loginPage(place, about, done, message = "", heading = "h2") {
+  show({ place, about, done, heading }, "login", message);
 }
 
 const PAGES = {
@@ -49,7 +49,8 @@ const PAGES = {
   },
 };
 
-function show(place, about, done, name, message) {
+function show(given, name, message) {
+  const { place, about, done, heading } = given;
   const page = PAGES[name];
   const problem = h("p", { className: "problem", role: "alert" }, message);
   const button = h("button", { type: "submit", className: "main" }, page.button);
@@ -73,12 +74,12 @@ function show(place, about, done, name, message) {
     return null;
   }
   const others = page.others.map((other) =>
-    h("button", { type: "button", className: "link", onclick: () => show(place, about, done, other, "") }, PAGES[other].link || PAGES[other].title),
+    h("button", { type: "button", className: "link", onclick: () => show(given, other, "") }, PAGES[other].link || PAGES[other].title),
   );
   const form = h(
     "form",
     { className: "login", onsubmit: submit, "aria-labelledby": "login-title" },
-    h("h2", { id: "login-title" }, page.title),
+    h(heading, { id: "login-title" }, page.title),
     h("p", {}, about),
     page.fields(),
     problem,

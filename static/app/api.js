@@ -1,0 +1,112 @@
+// The calls of the API that the page makes, by what they are for.
+import { call, nextPage, request, write } from "../shared/session.js";
+
+const query = (values) => {
+  const found = new URLSearchParams();
+  for (const [name, value] of Object.entries(values)) {
+    for (const each of [value].flat()) if (each !== undefined && each !== null && each !== "") found.append(name, each);
+  }
+  return found.toString();
+};
+
+// All pages of a list, up to so many rows.
+async function whole(path, most = 1000) {
+  const rows = [];
+  for (let next = path; next && rows.length < most; ) {
+    const response = await request(next);
+    rows.push(...(await response.json()));
+    next = nextPage(response);
+  }
+  return rows;
+}
+
+async function tagged(method, path, body, etag, headers = {}) {
+  const options = { method, headers: { ...headers, ...(etag ? { "If-Match": etag } : {}) } };
+  if (body !== undefined) {
+    options.body = JSON.stringify(body);
+    options.headers["Content-Type"] = "application/json";
+  }
+  const response = await request(path, options);
+  return { value: await response.json(), etag: response.headers.get("ETag") };
+}
+
+export const tasks = {
+  get: (id) => tagged("GET", `/tasks/${id}`),
+  create: (task) => write("POST", "/tasks", task, { "Idempotency-Key": crypto.randomUUID?.() || `${Date.now()}-${Math.random()}` }),
+  change: (id, fields, etag) => tagged("PATCH", `/tasks/${id}`, fields, etag),
+  remove: (id, options) => request(`/tasks/${id}`, { method: "DELETE", ...options }),
+  assign: (id, userId) => write("PUT", `/tasks/${id}/assign?${query({ assigned_user_id: userId })}`),
+  block: (id, reason) => write("PUT", `/tasks/${id}/blocked`, { reason }),
+  unblock: (id) => write("DELETE", `/tasks/${id}/blocked`),
+  batch: async (operations, options = {}) => {
+    const body = JSON.stringify({ atomic: true, operations });
+    return (await request("/tasks/batch", { method: "POST", headers: { "Content-Type": "application/json" }, body, ...options })).json();
+  },
+  history: (id) => whole(`/tasks/${id}/history`),
+  send: (rows, projectId) => write("POST", `/tasks/import?${query({ project_id: projectId })}`, rows),
+};
+
+export const comments = {
+  list: (id) => whole(`/tasks/${id}/comments`),
+  create: (id, text) => write("POST", `/tasks/${id}/comments`, { text }),
+  change: (id, commentId, text) => write("PATCH", `/tasks/${id}/comments/${commentId}`, { text }),
+  remove: (id, commentId) => write("DELETE", `/tasks/${id}/comments/${commentId}`),
+};
+
+export const projects = {
+  list: (archived = false) => whole(`/projects?${query({ archived: archived ? "true" : "" })}`),
+  get: (id) => tagged("GET", `/projects/${id}`),
+  create: (project) => write("POST", "/projects", project),
+  change: (id, fields) => write("PATCH", `/projects/${id}`, fields),
+  remove: (id, what) => write("DELETE", `/projects/${id}?tasks=${what}`),
+  members: (id) => whole(`/projects/${id}/members`),
+  setMember: (id, userId, role) => write("PUT", `/projects/${id}/members/${userId}`, { role }),
+  removeMember: (id, userId, transferTo) => write("DELETE", `/projects/${id}/members/${userId}?${query({ transfer_to: transferTo })}`),
+};
+
+export const views = {
+  list: () => whole("/views"),
+  create: (view) => write("POST", "/views", view),
+  remove: (id) => write("DELETE", `/views/${id}`),
+};
+
+export const notifications = {
+  list: (unread = false) => call(`/notifications?${query({ unread: unread ? "true" : "", limit: 200 })}`),
+  read: (id) => write("POST", `/notifications/${id}/read`),
+  readAll: () => write("POST", "/notifications/read-all"),
+  preferences: () => call("/notifications/preferences"),
+  prefer: (kinds) => write("PUT", "/notifications/preferences", kinds),
+};
+
+export const account = {
+  me: () => call("/auth/me"),
+  rename: (username) => write("PATCH", "/auth/me", { username }),
+  password: (fields) => write("POST", "/auth/password", fields),
+  email: (fields) => write("POST", "/auth/email", fields),
+  sessions: () => call("/auth/sessions"),
+  endSession: (id) => write("DELETE", `/auth/sessions/${id}`),
+  endAll: () => write("POST", "/auth/logout-all"),
+  tokens: () => call("/auth/tokens"),
+  createToken: (token) => write("POST", "/auth/tokens", token),
+  removeToken: (id) => write("DELETE", `/auth/tokens/${id}`),
+  lookup: (username) => call(`/users/lookup?${query({ username })}`),
+};
+
+export const webhooks = {
+  list: () => whole("/webhooks"),
+  create: (webhook) => write("POST", "/webhooks", webhook),
+  change: (id, fields) => write("PATCH", `/webhooks/${id}`, fields),
+  remove: (id) => write("DELETE", `/webhooks/${id}`),
+  ping: (id) => write("POST", `/webhooks/${id}/ping`),
+  rotate: (id) => write("POST", `/webhooks/${id}/rotate`),
+  deliveries: (id) => call(`/webhooks/${id}/deliveries?limit=20`),
+  retry: (id, deliveryId) => write("POST", `/webhooks/${id}/deliveries/${deliveryId}/retry`),
+};
+
+export const calendars = {
+  list: () => whole("/calendars"),
+  create: (calendar) => write("POST", "/calendars", calendar),
+  remove: (id) => write("DELETE", `/calendars/${id}`),
+};
+
+export { query };

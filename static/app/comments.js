@@ -1,0 +1,70 @@
+// What people say about a task.
+import { h, say } from "../shared/dom.js";
+import { moment } from "../shared/format.js";
+import { act } from "./actions.js";
+import * as api from "./api.js";
+import { confirmed } from "./dialog.js";
+import { may, model } from "./model.js";
+
+// Names that are mentioned stand out.
+function withMentions(text) {
+  return text.split(/(@[A-Za-z0-9._-]{3,50})/).map((part, at) => (at % 2 ? h("strong", { className: "mention" }, part) : part));
+}
+
+export function commentList(task) {
+  const list = h("ol", { className: "comments" });
+  const title = h("h3", {}, "Comments");
+  const load = act(async () => {
+    try {
+      const found = await api.comments.list(task.id);
+      list.replaceChildren(...found.map((comment) => one(task, comment, load)));
+      title.textContent = found.length ? `Comments (${found.length})` : "Comments";
+    } catch (error) {
+      if (!error.status) throw error;
+      list.replaceChildren(h("li", { className: "muted" }, error.message));
+    }
+  });
+  load();
+  const text = h("textarea", { name: "comment", rows: 2, maxLength: 10000, required: true, placeholder: "Write a comment; @name tells somebody", "aria-label": "Comment", "data-keep": "1", onkeydown: (event) => (event.ctrlKey || event.metaKey) && event.key === "Enter" && form.requestSubmit() });
+  const form = h(
+    "form",
+    {
+      className: "stack",
+      onsubmit: act(async (event) => {
+        event.preventDefault();
+        await api.comments.create(task.id, text.value);
+        text.value = "";
+        await load();
+      }),
+    },
+    text,
+    h("p", { className: "buttons" }, h("button", { type: "submit" }, "Comment")),
+  );
+  const element = h("section", { className: "talk" }, title, list, may("member", task.project_id) ? form : null);
+  element.load = load;
+  return element;
+}
+
+function one(task, comment, load) {
+  const isMine = comment.author_id === model.me.id;
+  const mayDelete = isMine || may("manager", task.project_id);
+  const body = h("p", { className: "said" }, withMentions(comment.text));
+  const edit = () => {
+    const area = h("textarea", { value: comment.text, rows: 3, maxLength: 10000, "aria-label": "Comment", required: true });
+    const form = h("form", { className: "stack", onsubmit: act(async (event) => (event.preventDefault(), await api.comments.change(task.id, comment.id, area.value), await load())) }, area, h("p", { className: "buttons" }, h("button", { type: "button", onclick: load }, "Cancel"), h("button", { type: "submit" }, "Save")));
+    body.replaceWith(form);
+    area.focus();
+  };
+  const remove = act(async () => {
+    if (!(await confirmed("Delete the comment?", "It can't be brought back.", "Delete"))) return;
+    await api.comments.remove(task.id, comment.id);
+    say("The comment is deleted.");
+    await load();
+  });
+  return h(
+    "li",
+    {},
+    h("p", { className: "by" }, h("strong", {}, comment.author || "somebody who has left"), h("time", { className: "muted", dateTime: comment.created_at }, moment(comment.created_at)), comment.edited_at ? h("span", { className: "muted" }, "edited") : null, isMine ? h("button", { type: "button", className: "link", onclick: edit }, "Edit") : null, mayDelete ? h("button", { type: "button", className: "link", onclick: remove }, "Delete") : null),
+    body,
+  );
+}

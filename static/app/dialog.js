@@ -1,0 +1,69 @@
+// A dialog over the page, which ends with Escape, and gives the focus back.
+import { absolve, blameAll, h } from "../shared/dom.js";
+import { icon } from "./icons.js";
+import { LoggedOut } from "../shared/session.js";
+
+export function dialog(title, content, { wide = false } = {}) {
+  const before = document.activeElement;
+  const element = h(
+    "dialog",
+    { className: wide ? "wide" : "", "aria-label": title, onclick: (event) => event.target === element && element.close() },
+    h("div", { className: "dialog" }, h("header", {}, h("h2", {}, title), h("button", { type: "button", className: "bare", "aria-label": "Close", onclick: () => element.close() }, icon("close"))), content),
+  );
+  element.addEventListener("close", () => {
+    element.remove();
+    if (before?.isConnected) before.focus({ preventScroll: true });
+  });
+  document.body.append(element);
+  element.showModal();
+  return element;
+}
+
+// A form whose errors stand beside its fields; `send` gets its values.
+export function form(children, button, send, className = "stack") {
+  const problem = h("p", { className: "problem", role: "alert" });
+  const submit = h("button", { type: "submit", className: "main" }, button);
+  const element = h(
+    "form",
+    {
+      className,
+      async onsubmit(event) {
+        event.preventDefault();
+        submit.disabled = true;
+        absolve(element);
+        problem.textContent = "";
+        try {
+          await send(Object.fromEntries(new FormData(element)), element);
+        } catch (error) {
+          if (error instanceof LoggedOut || !error.message) throw error;
+          blameAll(element, error, problem);
+        } finally {
+          submit.disabled = false;
+        }
+      },
+    },
+    children,
+    problem,
+    h("p", { className: "buttons" }, submit),
+  );
+  return element;
+}
+
+// Asks before what can't be taken back; answers whether to go on.
+export function confirmed(title, text, button) {
+  return new Promise((resolve) => {
+    let answer = false;
+    const yes = () => {
+      answer = true;
+      element.close();
+    };
+    const buttons = h(
+      "p",
+      { className: "buttons" },
+      h("button", { type: "button", onclick: () => element.close() }, "Cancel"),
+      h("button", { type: "button", className: "main danger", onclick: yes }, button),
+    );
+    const element = dialog(title, h("div", { className: "stack" }, h("p", {}, text), buttons));
+    element.addEventListener("close", () => resolve(answer));
+  });
+}

@@ -1,0 +1,110 @@
+// The keyboard: every key, what it does, and the page of help that `?` shows.
+import { h } from "../shared/dom.js";
+import { change, go, now } from "./address.js";
+import { dialog } from "./dialog.js";
+import { active, clear, concerned, mark, markAll, marked } from "./marks.js";
+import { pick } from "./pickers.js";
+import { setFields } from "./actions.js";
+import { undoLast } from "./toasts.js";
+import { PRIORITIES } from "./model.js";
+
+let surface = null;
+
+// The list or the board that the keys are about.
+export const useSurface = (shown) => (surface = shown);
+
+const focusOn = (selector) => {
+  const element = document.querySelector(selector);
+  if (element?.closest("#filters")?.hidden) document.querySelector('[aria-controls="filters"]').click();
+  element?.focus();
+  element?.select?.();
+};
+
+function openActive() {
+  if (active() !== null) change({ task: String(active()) });
+}
+
+function editTitle() {
+  openActive();
+  let tries = 40;
+  const wait = setInterval(() => {
+    const title = document.querySelector("#panel .task-title");
+    if (!title && --tries) return;
+    clearInterval(wait);
+    title?.focus();
+    title?.select();
+  }, 50);
+}
+
+function escape() {
+  if (document.activeElement?.matches("input, textarea, select")) surface?.focus();
+  else if (marked().length) clear();
+  else if (now().task) (change({ task: null }), surface?.focus());
+}
+
+const KEYS = [
+  ["Moving", [
+    [["j", "ArrowDown"], "Next task", () => surface?.step(1)],
+    [["k", "ArrowUp"], "Task before", () => surface?.step(-1)],
+    [["Enter", "o"], "Open the task", openActive],
+    [["Escape"], "Leave a field, unmark, close the task", escape],
+    [["/"], "Search", () => focusOn("[name=q]")],
+    [["f"], "Filter in words", () => focusOn("[name=filter]")],
+    [["v"], "List or board", () => change({ layout: now().layout === "board" ? null : "board" })],
+  ]],
+  ["The marked tasks, or the one you are on", [
+    [["c", "n"], "Add a task", () => focusOn("[name=quick]")],
+    [["d"], "Complete, or open again", () => pick("toggle")],
+    [["e"], "Edit the title", editTitle],
+    [["s"], "State", () => pick("state")],
+    [["p"], "Priority", () => pick("priority")],
+    [["0", "1", "2", "3", "4"], "Priority at once, none to urgent", (key) => concerned().length && setFields(concerned(), { priority: Number(key) }, PRIORITIES[key].toLowerCase())],
+    [["t"], "Due", () => pick("due")],
+    [["l"], "Tag", () => pick("tag")],
+    [["a"], "Assign", () => pick("assign")],
+    [["m"], "Move to a project", () => pick("move")],
+    [["b"], "Block", () => pick("block")],
+    [["Delete", "#"], "Delete", () => pick("remove")],
+    [["x"], "Mark, or unmark", () => active() !== null && mark(active())],
+    [["*"], "Mark all", () => markAll(surface?.order() || [])],
+    [["Shift+ArrowDown", "Shift+ArrowUp"], "Mark on and on, in the list", null],
+    [["Shift+ArrowRight", "Shift+ArrowLeft"], "Move to the next state, on the board", null],
+    [["z"], "Undo", undoLast],
+  ]],
+  ["Going", [
+    [["g i"], "My tasks", () => go({})],
+    [["g n"], "Notifications", () => go({ page: "notifications" })],
+    [["g m"], "Import", () => go({ page: "import" })],
+    [["g s"], "Settings", () => go({ page: "settings" })],
+    [["?"], "This help", help],
+  ]],
+];
+
+const BY_KEY = new Map(KEYS.flatMap(([, rows]) => rows.filter(([, , run]) => run).flatMap(([keys, , run]) => keys.map((key) => [key, run]))));
+
+export function help() {
+  if (document.querySelector("dialog")) return;
+  const key = (name) => name.split(/(?<=.)[+ ](?=.)/).map((part) => h("kbd", {}, part.replace("Arrow", "")));
+  dialog(
+    "Keys",
+    h("div", { className: "keys" }, KEYS.map(([title, rows]) => h("section", {}, h("h3", {}, title), h("dl", {}, rows.map(([keys, what]) => h("div", {}, h("dt", {}, keys.map(key)), h("dd", {}, what))))))),
+    { wide: true },
+  );
+}
+
+let first = null;
+
+addEventListener("keydown", (event) => {
+  if (event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey || document.querySelector("dialog") || !surface) return;
+  const target = event.target;
+  const isTyping = target.matches("textarea, select, input:not([type=checkbox])");
+  if (isTyping && event.key !== "Escape") return;
+  // A button or a link keeps Enter; the arrows are the list's own.
+  if (event.key === "Enter" && target.matches("button, a, summary")) return;
+  const together = first === "g" ? `g ${event.key}` : event.key;
+  first = event.key === "g" && first !== "g" ? "g" : null;
+  const run = BY_KEY.get(together);
+  if (!run) return;
+  event.preventDefault();
+  run(event.key);
+});

@@ -1,0 +1,94 @@
+// From the cells of a file to tasks, and what could not be read.
+const DONE = /^(done|completed?|closed|resolved|fixed|finished|archived?|released|true|yes|x|won'?t ?(do|fix))$/i;
+const STARTED = /^(in[ _-]?progress|doing|started|active|in review|review|testing|wip|working.*)$/i;
+const PRIORITIES = [[/^(4|p0|highest|urgent|blocker|critical|asap)$/i, 4], [/^(3|p1|high|major|important)$/i, 3], [/^(2|p2|medium|normal|moderate)$/i, 2], [/^(1|p3|low|minor)$/i, 1]];
+const MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+
+export function statusFrom(text) {
+  const word = text.trim();
+  if (DONE.test(word)) return "completed";
+  return STARTED.test(word) ? "in_progress" : "pending";
+}
+
+export function priorityFrom(text) {
+  return PRIORITIES.find(([pattern]) => pattern.test(text.trim()))?.[1] ?? 0;
+}
+
+// A time as other programs write it: RFC 3339, `2026-12-31 14:00`, Jira's `31/Dec/26 2:00 PM`; or null.
+export function timeFrom(text) {
+  const word = text.trim();
+  if (!word) return null;
+  const jira = /^(\d{1,2})[/-]([A-Za-z]{3})[/-](\d{2,4})(?:\s+(\d{1,2}):(\d{2})(?:\s*([AP]M))?)?$/.exec(word);
+  if (jira) {
+    const [, day, name, year, hour = "0", minute = "0", half] = jira;
+    const hours = half ? (Number(hour) % 12) + (half.toUpperCase() === "PM" ? 12 : 0) : Number(hour);
+    const month = MONTHS.indexOf(name.toLowerCase());
+    return month < 0 ? null : new Date(year.length === 2 ? 2000 + Number(year) : Number(year), month, Number(day), hours, Number(minute)).toISOString();
+  }
+  if (!/^\d{4}-\d{2}-\d{2}/.test(word)) return null;
+  const at = new Date(word.length === 10 ? `${word}T00:00:00` : word.replace(" ", "T").replace(/ UTC$/, "Z"));
+  return Number.isNaN(at.getTime()) ? null : at.toISOString();
+}
+
+const tagsFrom = (text) => text.replace(/^\[|\]$/g, "").split(/[,;]/).map((tag) => tag.trim().replace(/^["']|["']$/g, "").slice(0, 50)).filter(Boolean);
+
+const READERS = {
+  status: statusFrom,
+  tags: tagsFrom,
+  due_at: timeFrom,
+  created_at: timeFrom,
+  completed_at: timeFrom,
+  updated_at: timeFrom,
+  blocked_at: timeFrom,
+};
+
+// The tasks that the rows are by this meaning of the columns, and what is not as it was.
+export function tasksFrom(source, meaning) {
+  const notes = new Map();
+  const note = (text) => notes.set(text, (notes.get(text) || 0) + 1);
+  const tasks = [];
+  for (const row of source.rows) {
+    const task = {};
+    meaning.forEach((name, at) => {
+      const text = (row[at] ?? "").toString();
+      if (!name || !text.trim()) return;
+      if (name === "priority") task.priority = (source.priority || priorityFrom)(text);
+      else if (name === "tags") task.tags = [...new Set([...(task.tags || []), ...tagsFrom(text)])];
+      else {
+        const value = READERS[name] ? READERS[name](text) : text.trim();
+        if (value === null) note(`"${text.trim().slice(0, 40)}" in ${source.columns[at]} is no time: left out`);
+        else task[name] = value;
+      }
+    });
+    finish(task, note);
+    if (task.title) tasks.push(task);
+    else note("A row without a title is left out");
+  }
+  return { tasks, notes: [...notes].map(([text, count]) => (count > 1 ? `${text} (${count} rows)` : text)) };
+}
+
+// What a task may not be: too long, completed without or with a time that contradicts.
+function finish(task, note) {
+  if (task.tags?.length > 20) {
+    note("More than 20 tags: the first 20 are kept");
+    task.tags = task.tags.slice(0, 20);
+  }
+  for (const [name, most] of [["title", 500], ["description", 65_536], ["project", 100]]) {
+    if (task[name]?.length > most) {
+      note(`A ${name} of more than ${most} characters is cut`);
+      task[name] = task[name].slice(0, most);
+    }
+  }
+  if (task.title) task.title = task.title.replace(/\s+/g, " ");
+  if (task.completed_at && task.status !== "completed") {
+    if (task.status && task.status !== "pending") delete task.completed_at;
+    else task.status = "completed";
+  }
+  if (!task.blocked_at || task.status === "completed") {
+    delete task.blocked_at;
+    delete task.blocked_reason;
+  }
+  // A time of creation after that of completion is one that was guessed.
+  if (task.created_at && task.completed_at && task.created_at > task.completed_at) delete task.created_at;
+  if (task.updated_at && task.created_at && task.updated_at < task.created_at) delete task.updated_at;
+}

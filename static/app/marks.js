@@ -1,0 +1,55 @@
+// Which task the keyboard is on, and which are marked.
+import * as store from "./store.js";
+
+const listeners = new Set();
+const ids = new Set();
+let activeId = null;
+let anchor = null;
+
+export const onMarks = (listener) => listeners.add(listener);
+
+function changed() {
+  for (const listener of listeners) listener();
+}
+
+export const active = () => activeId;
+
+export function activate(id) {
+  if (activeId === id) return;
+  activeId = id;
+  changed();
+}
+
+export const isMarked = (id) => ids.has(id);
+export const marked = () => [...ids].map(store.get).filter(Boolean);
+
+export function mark(id, isOn = !ids.has(id)) {
+  ids[isOn ? "add" : "delete"](id);
+  anchor = id;
+  changed();
+}
+
+// Marks all from the last one that was marked to this one.
+export function markTo(id, order) {
+  const [from, to] = [order.indexOf(anchor ?? id), order.indexOf(id)].sort((a, b) => a - b);
+  for (const each of order.slice(Math.max(from, 0), to + 1)) ids.add(each);
+  changed();
+}
+
+export function markAll(order) {
+  for (const id of order) ids.add(id);
+  changed();
+}
+
+export function clear() {
+  ids.clear();
+  changed();
+}
+
+// What a key or a button is about: the marked tasks, or else the active one.
+export function concerned() {
+  const found = marked();
+  if (found.length) return found;
+  const one = activeId === null ? undefined : store.get(activeId);
+  return one ? [one] : [];
+}

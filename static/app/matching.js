@@ -1,0 +1,43 @@
+// Whether a task belongs to what is looked at, and where in it, without asking the server.
+import { model } from "./model.js";
+
+const folded = (text) => text.normalize("NFC").toLowerCase();
+
+// The order of lists is that of code points of folded titles, nulls last both ways, ties broken by id.
+const KEYS = {
+  title: (task) => folded(task.title),
+  priority: (task) => task.priority,
+  id: (task) => task.id,
+};
+
+export function compare(address) {
+  const name = address.sort || "created_at";
+  const direction = address.order === "asc" ? 1 : -1;
+  const key = KEYS[name] || ((task) => task[name]);
+  return (one, two) => {
+    const [first, second] = [key(one), key(two)];
+    if (first === null || second === null) {
+      if (first !== second) return first === null ? 1 : -1;
+    } else if (first !== second) return first < second ? -direction : direction;
+    return (one.id - two.id) * direction;
+  };
+}
+
+export const STATUSES = { open: ["pending", "in_progress"], all: [], pending: ["pending"], in_progress: ["in_progress"], completed: ["completed"] };
+
+export function statusesOf(address) {
+  return STATUSES[address.status || (address.layout === "board" || address.view ? "all" : "open")] || [];
+}
+
+// True or false; null where only the server can tell.
+export function matches(task, address) {
+  if (address.project ? task.project_id !== Number(address.project) : task.user_id !== model.me.id && !address.view) return false;
+  const statuses = statusesOf(address);
+  if (statuses.length && !statuses.includes(task.status)) return false;
+  if (address.priority && task.priority !== Number(address.priority)) return false;
+  if (address.tag && !task.tags.includes(address.tag)) return false;
+  if (address.label && task.project !== address.label) return false;
+  if (address.owner && task.user_id !== Number(address.owner)) return false;
+  if (address.q && !folded(task.title).includes(folded(address.q))) return false;
+  return address.filter || address.view ? null : true;
+}

@@ -1,0 +1,89 @@
+// What the page knows besides the tasks: who asks, the projects, and what each state is.
+import { now } from "./address.js";
+import * as api from "./api.js";
+
+export const PRIORITIES = ["No priority", "Low", "Medium", "High", "Urgent"];
+const OWN_STATES = [
+  { key: "pending", name: "To do", status: "pending", wip_limit: null },
+  { key: "in_progress", name: "In progress", status: "in_progress", wip_limit: null },
+  { key: "completed", name: "Done", status: "completed", wip_limit: null },
+];
+export const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+
+export const model = { me: null, projects: [], views: [], unread: 0, trouble: new Map() };
+const members = new Map();
+const names = new Map();
+
+export function forgetAll() {
+  Object.assign(model, { me: null, projects: [], views: [], unread: 0, trouble: new Map() });
+  members.clear();
+  names.clear();
+}
+
+// What a part of the page needs; where the server can't give it, why not.
+async function part(name, ask, otherwise) {
+  try {
+    model.trouble.delete(name);
+    return await ask();
+  } catch (error) {
+    if (!error.status) throw error;
+    model.trouble.set(name, error.message);
+    return otherwise;
+  }
+}
+
+export async function loadProjects() {
+  model.projects = await part("projects", () => api.projects.list(), []);
+}
+
+export async function loadViews() {
+  model.views = await part("views", api.views.list, []);
+}
+
+export async function loadUnread() {
+  model.unread = (await part("notifications", () => api.notifications.list(true), [])).length;
+}
+
+export const projectOf = (id) => model.projects.find((each) => each.id === Number(id));
+
+// The shared project that is looked at, or undefined.
+export const project = () => (now().project ? projectOf(now().project) : undefined);
+
+export const statesOf = (projectId) => projectOf(projectId)?.states || OWN_STATES;
+
+export function stateOf(task) {
+  const states = statesOf(task.project_id);
+  return states.find((each) => each.key === (task.state || task.status)) || states.find((each) => each.status === task.status);
+}
+
+// The state that a task goes to by being completed or opened again.
+export function firstState(projectId, status) {
+  return statesOf(projectId).find((each) => each.status === status);
+}
+
+export async function membersOf(projectId) {
+  if (!projectId) return [];
+  if (!members.has(projectId)) members.set(projectId, part("members", () => api.projects.members(projectId), []));
+  const found = await members.get(projectId);
+  for (const each of found) names.set(each.user_id, each.username);
+  return found;
+}
+
+export const forgetMembers = (projectId) => members.delete(projectId);
+
+export function nameOf(userId) {
+  if (userId === null || userId === undefined) return "somebody who has left";
+  if (userId === model.me?.id) return model.me.username;
+  return names.get(userId) || `account ${userId}`;
+}
+
+export const knowName = (id, name) => names.set(id, name);
+
+// Whether the caller may do what takes this role in a task's project.
+const RANKS = ["viewer", "member", "manager"];
+export function may(role, projectId) {
+  if (!projectId) return true;
+  const found = projectOf(projectId);
+  if (!found || found.role === null) return Boolean(model.me?.role === "admin") || !found;
+  return RANKS.indexOf(found.role) >= RANKS.indexOf(role);
+}

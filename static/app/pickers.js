@@ -1,0 +1,88 @@
+// Changing the marked tasks, or the one that the keyboard is on, by a small dialog.
+import { field, h, say } from "../shared/dom.js";
+import { act, addTag, assign, move, remove, setFields, setState, toggle } from "./actions.js";
+import * as api from "./api.js";
+import { dialog, form } from "./dialog.js";
+import { stateIcon, priorityIcon } from "./icons.js";
+import { clear, concerned } from "./marks.js";
+import { PRIORITIES, knowName, membersOf, model, statesOf } from "./model.js";
+import { due, moment } from "./words.js";
+
+const about = (tasks) => (tasks.length === 1 ? tasks[0].title : `${tasks.length} tasks`);
+
+// A list to choose from, by arrows and Enter or by a click.
+function choose(title, options, chosen) {
+  const buttons = options.map(([value, label, picture]) => h("button", { type: "button", role: "menuitem", onclick: () => (element.close(), chosen(value)) }, picture || null, label));
+  const onkeydown = (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const at = buttons.indexOf(document.activeElement);
+    buttons[(at + step + buttons.length) % buttons.length].focus();
+  };
+  const element = dialog(title, h("div", { className: "menu-list", role: "menu", "aria-label": title, onkeydown }, buttons));
+  buttons[0]?.focus();
+}
+
+function ask(title, label, properties, button, send, hint = null) {
+  const element = dialog(title, form([field(label, { name: "value", required: true, autocomplete: "off", ...properties }), hint ? h("p", { className: "muted" }, hint) : null], button, async ({ value }) => {
+    await send(value.trim());
+    element.close();
+  }));
+  element.querySelector("input").focus();
+}
+
+const sameProject = (tasks) => tasks.every((task) => task.project_id === tasks[0].project_id);
+
+export const PICKERS = {
+  toggle: (tasks) => toggle(tasks),
+  remove: (tasks) => (clear(), remove(tasks)),
+  state(tasks) {
+    if (!sameProject(tasks)) {
+      say("These tasks are of several projects, whose states differ.");
+      return;
+    }
+    choose(`State of ${about(tasks)}`, statesOf(tasks[0].project_id).map((state) => [state.key, state.name, stateIcon(state.status)]), (key) => setState(tasks, key));
+  },
+  priority(tasks) {
+    choose(`Priority of ${about(tasks)}`, PRIORITIES.map((name, at) => [at, name, priorityIcon(at)]), (value) => setFields(tasks, { priority: value }, PRIORITIES[value].toLowerCase()));
+  },
+  due(tasks) {
+    ask(`When is ${about(tasks)} due?`, "Due", { required: false, placeholder: "tomorrow" }, "Set", async (value) => {
+      const at = value ? moment(value) : null;
+      if (value && !at) throw Object.assign(new Error("That is no time."), { errors: [{ pointer: "#/value", detail: "Try today, tomorrow, today+7d or 2026-12-31." }] });
+      setFields(tasks, { due_at: at ? at.toISOString() : null }, at ? `due ${due(at)}` : "never due");
+    }, "today, tomorrow, today+7d, 2026-12-31, 2026-12-31 14:00; empty: never.");
+  },
+  tag(tasks) {
+    ask(`Tag ${about(tasks)}`, "Tag", { maxLength: 50 }, "Add", (value) => void addTag(tasks, value.replace(/^#/, "")));
+  },
+  async assign(tasks) {
+    const [{ project_id: projectId }] = tasks;
+    if (projectId && sameProject(tasks)) {
+      const members = (await membersOf(projectId)).filter((each) => each.role !== "viewer");
+      choose(`Give ${about(tasks)} to`, members.map((each) => [each.user_id, each.username]), (id) => assign(tasks, id));
+      return;
+    }
+    ask(`Give ${about(tasks)} to`, "Username", { autocapitalize: "none" }, "Assign", async (value) => {
+      const found = await api.account.lookup(value);
+      knowName(found.id, found.username);
+      await assign(tasks, found.id);
+    });
+  },
+  move(tasks) {
+    const open = model.projects.filter((each) => !each.archived_at);
+    choose(`Move ${about(tasks)} to`, [...open.map((each) => [each.id, each.name]), [null, "No shared project"]], (id) => move(tasks, id, id === null ? "no shared project" : open.find((each) => each.id === id).name));
+  },
+  block(tasks) {
+    ask(`Why is ${about(tasks)} blocked?`, "Reason", { maxLength: 500 }, "Block", async (reason) => {
+      for (const task of tasks) await api.tasks.block(task.id, reason);
+    });
+  },
+};
+
+// Does it to what is marked, or to the task that the keyboard is on.
+export const pick = act(async (name) => {
+  const tasks = concerned();
+  if (tasks.length) await PICKERS[name](tasks);
+});

@@ -1,0 +1,73 @@
+// Adding a task by one line, and what is understood of it while it is typed.
+import { h, say } from "../shared/dom.js";
+import { act } from "./actions.js";
+import { now } from "./address.js";
+import * as api from "./api.js";
+import { icon } from "./icons.js";
+import { activate } from "./marks.js";
+import { PRIORITIES, may, model, project, projectOf } from "./model.js";
+import * as store from "./store.js";
+import { due, taskFrom } from "./words.js";
+
+export function quickAdd() {
+  const input = h("input", {
+    className: "quick",
+    name: "quick",
+    placeholder: "Add a task: #tag !priority @project due:tomorrow",
+    "aria-label": "Add a task",
+    "aria-describedby": "quick-read",
+    autocomplete: "off",
+    maxLength: 700,
+    oninput: show,
+  });
+  const read = h("p", { className: "quick-read", id: "quick-read", "aria-live": "polite" });
+  const element = h("form", { className: "add", onsubmit: act(send) }, icon("plus"), input, h("button", { type: "submit", className: "main" }, "Add"), read);
+
+  function understood() {
+    const { task, problems } = taskFrom(input.value, model.projects);
+    const here = project();
+    if (here && !task.project_id && !task.project) task.project_id = here.id;
+    return { task, problems };
+  }
+
+  function show() {
+    if (!input.value.trim()) return read.replaceChildren();
+    const { task, problems } = understood();
+    const parts = [
+      ...(task.tags || []).map((tag) => h("span", { className: "fact tag" }, tag)),
+      task.priority ? h("span", { className: "fact" }, PRIORITIES[task.priority]) : null,
+      task.project_id && task.project_id !== project()?.id ? h("span", { className: "fact project" }, `in ${projectOf(task.project_id).name}`) : null,
+      task.project ? h("span", { className: "fact project" }, `labelled ${task.project}`) : null,
+      task.due_at ? h("span", { className: "fact due" }, `due ${due(task.due_at)}`) : null,
+      ...problems.map((text) => h("span", { className: "problem" }, text)),
+    ].filter(Boolean);
+    return read.replaceChildren(...parts);
+  }
+
+  async function send(event) {
+    event.preventDefault();
+    const { task, problems } = understood();
+    if (problems.length) return;
+    if (!task.title) {
+      say("A task needs a title.");
+      return;
+    }
+    const line = input.value;
+    input.value = "";
+    show();
+    try {
+      const made = await api.tasks.create(task);
+      store.put(made);
+      if (store.get(made.id)) activate(made.id);
+      say(store.get(made.id) ? `Added "${made.title}".` : `Added "${made.title}", which the filters hide.`);
+    } catch (error) {
+      if (!input.value) input.value = line;
+      show();
+      throw error;
+    }
+  }
+
+  // A viewer reads.
+  const isClosed = now().project && (!may("member", Number(now().project)) || project()?.archived_at);
+  return isClosed ? null : element;
+}

@@ -1,0 +1,103 @@
+// Dates in words, as the query language knows them, and tasks in one line.
+import { shortDay, time } from "../shared/format.js";
+
+const UNITS = { m: "minute", h: "hour", d: "day", w: "week", mo: "month", y: "year" };
+const DAY = 86_400_000;
+const WORD = /^(now|today|yesterday|tomorrow)(?:([+-])(\d{1,5})(mo|[mhdwy]))?$/i;
+const DATE = /^(\d{4})-(\d{2})-(\d{2})$/;
+
+function midnight(at) {
+  return new Date(at.getFullYear(), at.getMonth(), at.getDate());
+}
+
+function shifted(at, amount, unit) {
+  const found = new Date(at);
+  if (unit === "minute" || unit === "hour") return new Date(at.getTime() + amount * (unit === "hour" ? 3_600_000 : 60_000));
+  if (unit === "day" || unit === "week") found.setDate(at.getDate() + amount * (unit === "week" ? 7 : 1));
+  else {
+    // A month from 31 January is the last day of February.
+    const months = at.getMonth() + amount * (unit === "year" ? 12 : 1);
+    found.setDate(1);
+    found.setMonth(months);
+    const last = new Date(found.getFullYear(), found.getMonth() + 1, 0).getDate();
+    found.setDate(Math.min(at.getDate(), last));
+  }
+  return found;
+}
+
+// The moment that words or a date mean, or null; a whole day is its midnight.
+export function moment(text, clock = new Date()) {
+  const date = DATE.exec(text);
+  if (date) {
+    const found = new Date(Number(date[1]), date[2] - 1, Number(date[3]));
+    return found.getMonth() === date[2] - 1 ? found : null;
+  }
+  const word = WORD.exec(text);
+  if (!word) {
+    const isTime = /^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}/.test(text);
+    return isTime && !Number.isNaN(Date.parse(text)) ? new Date(text) : null;
+  }
+  const [, name, sign, amount, unit] = word.map((part) => part?.toLowerCase());
+  const starts = { now: clock, today: midnight(clock) };
+  starts.yesterday = shifted(starts.today, -1, "day");
+  starts.tomorrow = shifted(starts.today, 1, "day");
+  return amount ? shifted(starts[name], (sign === "-" ? -1 : 1) * amount, UNITS[unit]) : starts[name];
+}
+
+const isWholeDay = (at) => at.getHours() === 0 && at.getMinutes() === 0 && at.getSeconds() === 0;
+
+// When a task is due, as people say it.
+export function due(text, clock = new Date()) {
+  const at = new Date(text);
+  const days = Math.round((midnight(at) - midnight(clock)) / DAY);
+  const names = { "-1": "Yesterday", 0: "Today", 1: "Tomorrow" };
+  const sameYear = at.getFullYear() === clock.getFullYear();
+  const name = names[days] || shortDay(at) + (sameYear ? "" : ` ${at.getFullYear()}`);
+  return isWholeDay(at) ? name : `${name}, ${time(at)}`;
+}
+
+export function isOverdue(task, clock = new Date()) {
+  if (!task.due_at || task.status === "completed") return false;
+  const at = new Date(task.due_at);
+  return isWholeDay(at) ? at < midnight(clock) : at < clock;
+}
+
+// What a field for a due time shows, and reads again.
+export function dueText(text) {
+  if (!text) return "";
+  const at = new Date(text);
+  const pad = (value) => String(value).padStart(2, "0");
+  const day = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
+  return isWholeDay(at) ? day : `${day} ${pad(at.getHours())}:${pad(at.getMinutes())}`;
+}
+
+const NAMED = { none: 0, low: 1, medium: 2, high: 3, urgent: 4 };
+// A mark, then a quoted text or a word.
+const PART = /(^|\s)(#|!|@|due:)(?:"([^"]+)"|([^\s"]+))(?=\s|$)/gi;
+
+// A task from one line: `Write the report #writing !3 @Research due:tomorrow`.
+export function taskFrom(line, projects = [], clock = new Date()) {
+  const task = { tags: [] };
+  const problems = [];
+  const title = line.replace(PART, (whole, before, mark, quoted, plain) => {
+    const value = quoted ?? plain;
+    if (mark === "#") task.tags.push(value);
+    else if (mark === "!") {
+      const priority = /^[0-4]$/.test(value) ? Number(value) : NAMED[value.toLowerCase()];
+      if (priority === undefined) return whole;
+      task.priority = priority;
+    } else if (mark === "@") {
+      const known = projects.find((each) => each.name.toLowerCase() === value.toLowerCase());
+      if (known) task.project_id = known.id;
+      else task.project = value;
+    } else {
+      const at = moment(value, clock);
+      if (!at) problems.push(`"${value}" is no time: try today, tomorrow, today+7d or 2026-12-31.`);
+      else task.due_at = at.toISOString();
+    }
+    return before;
+  });
+  task.title = title.replace(/\s+/g, " ").trim();
+  if (!task.tags.length) delete task.tags;
+  return { task, problems };
+}

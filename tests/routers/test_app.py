@@ -1,0 +1,397 @@
+"""The page of tasks in a browser: what a person does in the first hour, on a desk and on a phone."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from fastapi.testclient import TestClient
+from playwright.sync_api import Locator, Page, expect
+
+from main import app
+from tests.routers.test_dashboard import sqlite_only
+from tests.support.api import PASSWORD, Api
+from tests.support.chromium import BrowserPage, ChromiumUnavailable, browser_page
+from tests.support.serving import served
+
+MANY = 10_000
+PHONE = {"width": 390, "height": 844}
+JIRA = """Summary,Issue key,Status,Priority,Created,Resolved,Due date,Labels,Labels
+"Login fails, sometimes",ABC-1,Done,High,12/Nov/26 9:30 AM,14/Nov/26 2:00 PM,,auth,web
+Second issue,ABC-2,In Progress,Medium,13/Nov/26 9:30 AM,,2026-12-24,web,
+Third,ABC-3,To Do,Lowest,13/Nov/26 9:30 AM,,someday,,
+"""
+TRELLO = {
+    "name": "Garden",
+    "lists": [{"id": "l1", "name": "Doing"}, {"id": "l2", "name": "Done"}],
+    "cards": [
+        {
+            "id": "5f0000001111111111111111",
+            "name": "Plant a tree",
+            "idList": "l1",
+            "labels": [{"name": "green"}],
+        },
+        {"id": "5f0000002222222222222222", "name": "Water it", "idList": "l2", "labels": []},
+    ],
+    "checklists": [{"id": "c1"}],
+    "actions": [],
+}
+
+
+@pytest.fixture
+def browser(client: TestClient) -> Iterator[BrowserPage]:
+    with served(app) as base_url:
+        try:
+            with browser_page(base_url) as browser:
+                yield browser
+        except ChromiumUnavailable as error:
+            pytest.skip(error.reason)
+
+
+def log_in(browser: BrowserPage, path: str = "/app", page: Page | None = None) -> Page:
+    page = page or browser.page
+    page.goto(browser.base_url + path)
+    page.get_by_label("Username or email").fill("ada")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.locator("#side .me").wait_for(state="attached")
+    return page
+
+
+def row(page: Page, title: str) -> Locator:
+    return page.locator(".row", has_text=title)
+
+
+def assert_accessible(page: Page) -> None:
+    found = Axe().run(page).response["violations"]
+    assert [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found] == []
+
+
+def quick(page: Page, line: str) -> None:
+    page.get_by_label("Add a task").fill(line)
+    page.keyboard.press("Enter")
+    page.locator("#status", has_text="Added").wait_for()
+
+
+def leave_field(page: Page) -> None:
+    page.keyboard.press("Escape")
+
+
+@sqlite_only
+def test_from_nothing_to_a_completed_task(client: TestClient, browser: BrowserPage) -> None:
+    page = browser.page
+    browser.open("/")
+    page.get_by_role("link", name=re.compile("^Tasks")).click()
+    page.get_by_role("button", name="Forgotten password?").click()
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Make an account").click()
+    assert_accessible(page)
+    page.get_by_label("Username").fill("ada")
+    page.get_by_label("Email").fill("ada@example.com")
+    page.get_by_label(re.compile("^Password")).fill("short")
+    page.keyboard.press("Enter")
+    page.get_by_label(re.compile("^Password")).fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Nothing to do").wait_for()
+    assert_accessible(page)
+
+    # By keyboard: a task in one line, and what is understood of it.
+    leave_field(page)
+    page.keyboard.press("c")
+    page.keyboard.type("Write the report #writing !3 @Research due:tomorrow")
+    expect(page.locator("#quick-read")).to_have_text(re.compile("writing.*High.*Research.*due Tomorrow"))
+    page.keyboard.press("Enter")
+    expect(row(page, "Write the report")).to_contain_text("Tomorrow")
+    page.get_by_label("Add a task").fill("Other due:someday")
+    expect(page.locator("#quick-read")).to_contain_text('"someday" is no time')
+    page.get_by_label("Add a task").fill("Second task")
+    page.keyboard.press("Enter")
+    row(page, "Second task").wait_for()
+
+    # Done, and taken back.
+    leave_field(page)
+    page.keyboard.press("ArrowDown")
+    expect(row(page, "Write the report")).to_be_focused()
+    page.keyboard.press("d")
+    page.locator(".toast", has_text="Completed").wait_for()
+    expect(row(page, "Write the report")).to_have_count(0)
+    page.keyboard.press("z")
+    row(page, "Write the report").wait_for()
+    page.keyboard.press("k")
+    expect(row(page, "Second task")).to_be_focused()
+    page.keyboard.press("3")
+    expect(row(page, "Second task")).to_contain_text("High")
+    page.keyboard.press("Delete")
+    expect(row(page, "Second task")).to_have_count(0)
+    page.keyboard.press("z")
+    row(page, "Second task").wait_for()
+    page.keyboard.press("?")
+    page.get_by_role("dialog", name="Keys").wait_for()
+    assert_accessible(page)
+    page.keyboard.press("Escape")
+    assert browser.foreign_requests == []
+    assert [each for each in browser.console_errors if "404" not in each and "422" not in each] == []
+
+
+@sqlite_only
+def test_a_task_is_changed_in_place_and_others_are_heeded(api: Api, browser: BrowserPage) -> None:
+    ada = api.person()
+    api.person("grace")
+    task = ada.task("Write the report", tags=["a"])
+    page = log_in(browser)
+    row(page, "Write the report").wait_for()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**task=1**")
+    title = page.locator("#panel .task-title")
+    title.wait_for()
+    assert_accessible(page)
+
+    # A field is sent when it is left.
+    panel = page.locator("#panel")
+    panel.get_by_label("Priority", exact=True).select_option("High")
+    panel.get_by_label("Due", exact=True).fill("today+7d")
+    panel.get_by_label("Tags").fill("a, b")
+    panel.get_by_label("Description").fill("Two pages")
+    title.fill("Write it well")
+    title.press("Enter")
+    expect(row(page, "Write it well")).to_be_visible()
+    expect(page.locator("#panel [name=tags]")).to_have_value("a, b")
+    now = ada.get(f"/tasks/{task['id']}").json()
+    assert (now["title"], now["priority"], now["tags"], now["description"]) == (
+        "Write it well", 3, ["a", "b"], "Two pages",
+    )  # fmt: skip
+    assert now["due_at"]
+
+    # Somebody else changes something else: both changes stay.
+    ada.patch("/tasks/1", json={"priority": 4})
+    panel.get_by_label("Tags").fill("c")
+    page.keyboard.press("Tab")
+    expect(page.locator("#panel [name=priority]")).to_have_value("4")
+    assert ada.get("/tasks/1").json()["tags"] == ["c"]
+    # The same field: both are shown.
+    title.fill("Mine")
+    ada.patch("/tasks/1", json={"title": "Theirs"})
+    title.press("Enter")
+    both = page.get_by_role("dialog", name="Somebody else was first")
+    expect(both).to_contain_text("Theirs")
+    assert_accessible(page)
+    both.get_by_role("button", name="Take theirs").click()
+    expect(title).to_have_value("Theirs")
+    title.fill("Mine")
+    ada.patch("/tasks/1", json={"title": "Theirs again"})
+    title.press("Enter")
+    both.get_by_role("button", name="Keep mine").click()
+    expect(row(page, "Mine")).to_be_visible()
+
+    page.locator("#panel summary", has_text="History").click()
+    expect(page.locator("#panel .history")).to_contain_text("title: Theirs again → Mine")
+    # To somebody else.
+    panel.get_by_label("Owner").fill("nobody")
+    page.keyboard.press("Tab")
+    page.locator("#status", has_text="User not found").wait_for()
+    panel.get_by_label("Owner").fill("grace")
+    page.keyboard.press("Tab")
+    expect(row(page, "Mine")).to_have_count(0)
+
+
+@sqlite_only
+def test_many_are_marked_and_changed_at_once(api: Api, browser: BrowserPage) -> None:
+    ada = api.person()
+    for number in range(6):
+        ada.task(f"Task {number}")
+    page = log_in(browser)
+    row(page, "Task 5").wait_for()
+    page.keyboard.press("x")
+    page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("Shift+ArrowDown")
+    bulk = page.get_by_role("toolbar", name="Marked tasks")
+    expect(bulk).to_contain_text("3 tasks")
+    assert_accessible(page)
+    page.keyboard.press("l")
+    page.keyboard.type("later")
+    page.keyboard.press("Enter")
+    expect(page.locator(".fact.tag")).to_have_count(3)
+    page.keyboard.press("p")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator(".row .priority .icon")).to_have_count(3)
+    bulk.get_by_role("button", name="Complete").click()
+    expect(page.locator(".row")).to_have_count(3)
+    page.get_by_role("button", name="Undo").last.click()
+    expect(page.locator(".row")).to_have_count(6)
+    bulk.get_by_role("button", name="Delete").click()
+    expect(page.locator(".row")).to_have_count(3)
+    # It is too late to take it back when the page is left.
+    page.goto(browser.base_url + "/app?status=all")
+    expect(page.locator(".row")).to_have_count(3)
+    assert len(ada.get("/tasks").json()) == 3
+
+    # Filters stand in the address, and come back from it.
+    page.get_by_label("Search").fill("task 1")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**q=task+1**")
+    expect(page.locator(".row")).to_have_count(1)
+    page.get_by_label("Filter in words").fill("priority >")
+    page.keyboard.press("Enter")
+    expect(page.locator("#filter-problem")).not_to_be_empty()
+    page.get_by_label("Filter in words").fill("title ~ task and not id = 1")
+    page.keyboard.press("Enter")
+    expect(page.locator(".row")).to_have_count(1)
+    page.go_back()
+    page.go_back()
+    expect(page.locator(".row")).to_have_count(1)
+    page.get_by_role("button", name="Clear", exact=True).click()
+    expect(page.locator(".row")).to_have_count(3)
+
+
+@sqlite_only
+def test_a_file_is_seen_before_it_is_taken(api: Api, browser: BrowserPage, tmp_path: Path) -> None:
+    ada = api.person()
+    page = log_in(browser, "/app?page=import")
+    file = tmp_path / "jira.csv"
+    file.write_text(JIRA)
+    page.get_by_label(re.compile("Choose a file")).set_input_files(file)
+    page.get_by_role("heading", name="jira.csv: Jira, 3 rows").wait_for()
+    left = page.locator(".left")
+    expect(left).to_contain_text("the column Issue key")
+    expect(left).to_contain_text('"someday" in Due date is no time')
+    expect(left).to_contain_text("comments and attachments")
+    assert_accessible(page)
+    page.get_by_label("Priority means").select_option("")
+    expect(left).to_contain_text("the column Priority")
+    page.get_by_label("Priority means").select_option("priority")
+    page.get_by_role("button", name="Import 3 tasks").click()
+    page.wait_for_url("**status=all")
+    expect(page.locator(".row")).to_have_count(3)
+    tasks = {task["title"]: task for task in ada.get("/tasks").json()}
+    first = tasks["Login fails, sometimes"]
+    assert (first["status"], first["priority"], first["tags"]) == ("completed", 3, ["auth", "web"])
+    assert first["completed_at"] == "2026-11-14T14:00:00Z"
+    assert tasks["Second issue"]["due_at"] == "2026-12-24T00:00:00Z"
+
+    page.goto(browser.base_url + "/app?page=import")
+    board = tmp_path / "board.json"
+    board.write_text(json.dumps(TRELLO))
+    page.get_by_label(re.compile("Choose a file")).set_input_files(board)
+    expect(page.locator(".left")).to_contain_text("1 checklists")
+    page.get_by_role("button", name="Import 2 tasks").click()
+    page.wait_for_url("**status=all")
+    expect(row(page, "Plant a tree")).to_contain_text("green")
+    assert {task["title"]: task["status"] for task in ada.get("/tasks?project=Garden").json()} == {
+        "Plant a tree": "in_progress",
+        "Water it": "completed",
+    }
+    # What comes out again.
+    page.get_by_role("button", name="Export").click()
+    with page.expect_response(lambda answer: "/tasks/export?format=csv" in answer.url) as answer:
+        page.get_by_role("button", name="CSV").click()
+    assert answer.value.ok
+
+
+@sqlite_only
+def test_settings_are_there_for_tokens_sessions_and_notifications(api: Api, browser: BrowserPage) -> None:
+    ada = api.person()
+    ada.task("Write the report")
+    page = log_in(browser, "/app?page=settings")
+    page.get_by_text("New token").click()
+    page.locator("section", has_text="Program tokens").get_by_label("Name").fill("nightly")
+    page.get_by_role("button", name="Make a token").click()
+    token = page.get_by_label('The token "nightly"').input_value()
+    assert token.startswith("tp_")
+    expect(page.get_by_role("region", name="Program tokens")).to_contain_text("nightly")
+    page.get_by_role("button", name="Revoke").click()
+    page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    expect(page.locator("section", has_text="Program tokens")).to_contain_text("None yet.")
+    sessions = page.get_by_role("region", name="Sessions")
+    expect(sessions).to_contain_text("(this one)")
+    sessions.get_by_role("button", name="End").first.click()
+    expect(sessions.get_by_role("button", name="End")).to_have_count(0)
+    assert ada.get("/auth/me").status_code == 401
+    page.get_by_label("Username").fill("ada.l")
+    page.get_by_role("button", name="Rename").click()
+    expect(page.locator("#side .me")).to_have_text("ada.l")
+    assert_accessible(page)
+
+    page.get_by_role("link", name=re.compile("Notifications")).click()
+    expect(page.locator(".told li")).to_have_count(1)
+    page.get_by_role("button", name="Mark all as read").click()
+    expect(page.locator(".told .unread")).to_have_count(0)
+    expect(page.locator(".badge")).to_have_count(0)
+    page.get_by_label("Completed").select_option("never")
+    assert_accessible(page)
+    page.get_by_role("button", name="Log out").click()
+    page.get_by_role("heading", name="Log in").wait_for()
+
+
+@sqlite_only
+def test_it_is_made_for_a_phone_and_for_the_dark(api: Api, browser: BrowserPage) -> None:
+    ada = api.person()
+    for number in range(30):
+        ada.task(f"Task {number} with a title that is rather too long for a phone", tags=["web", "urgent"])
+    page = browser.page
+    page.set_viewport_size(PHONE)
+    page.emulate_media(color_scheme="dark")
+    log_in(browser)
+    row(page, "Task 29").wait_for()
+
+    def fits() -> Any:
+        return page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+    assert fits()
+    assert_accessible(page)
+    row(page, "Task 29").get_by_role("button", name=re.compile("^Complete")).click()
+    expect(row(page, "Task 29")).to_have_count(0)
+    page.get_by_role("link", name="Board").click()
+    page.locator(".task", has_text="Task 28").wait_for()
+    assert fits()
+    assert_accessible(page)
+    # By key a card goes to the next state.
+    page.locator(".task", has_text="Task 28").focus()
+    page.keyboard.press("Shift+ArrowRight")
+    expect(page.locator("[data-key=in_progress] .task")).to_contain_text("Task 28")
+    page.locator(".task", has_text="Task 27").get_by_role("link").click()
+    page.locator("#panel .task-title").wait_for()
+    assert fits()
+    assert_accessible(page)
+    page.get_by_role("button", name="Close (Escape)").click()
+    page.get_by_role("button", name="Menu").click()
+    page.get_by_role("link", name="Import").click()
+    page.get_by_role("heading", name="Import").wait_for()
+    assert fits()
+    page.get_by_role("button", name="Menu").click()
+    page.get_by_role("link", name="Settings").click()
+    page.get_by_role("heading", name="Sessions").wait_for()
+    assert fits()
+
+
+@sqlite_only
+def test_ten_thousand_tasks_scroll(api: Api, browser: BrowserPage) -> None:
+    ada = api.person()
+    rows = [{"title": f"Task {number}", "tags": ["a"] if number % 3 else []} for number in range(MANY)]
+    assert ada.post("/tasks/import", json=rows).status_code == 201
+    page = log_in(browser)
+    expect(page.locator("#count")).to_have_text("10,000", timeout=20_000)
+    assert page.locator(".row").count() < 80
+    page.locator(".row").first.press("End")
+    row(page, "Task 0").wait_for()
+    assert page.locator(".row").count() < 80
+    slowest = page.evaluate(
+        """async () => {
+            const list = document.querySelector('.list');
+            let [last, slowest] = [performance.now(), 0];
+            for (let step = 0; step < 60; step++) {
+                list.scrollTop = step * 5000;
+                await new Promise(requestAnimationFrame);
+                const now = performance.now();
+                slowest = Math.max(slowest, now - last);
+                last = now;
+            }
+            return slowest;
+        }"""
+    )
+    # A frame lasts 16 ms; the machine of the tests has other things to do too.
+    assert slowest < 250
