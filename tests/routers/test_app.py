@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it has no types
 from fastapi.testclient import TestClient
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, ViewportSize, expect
 
 from main import app
 from tests.routers.test_dashboard import sqlite_only
@@ -18,7 +18,7 @@ from tests.support.chromium import BrowserPage, ChromiumUnavailable, browser_pag
 from tests.support.serving import served
 
 MANY = 10_000
-PHONE = {"width": 390, "height": 844}
+PHONE = ViewportSize(width=390, height=844)
 JIRA = """Summary,Issue key,Status,Priority,Created,Resolved,Due date,Labels,Labels
 "Login fails, sometimes",ABC-1,Done,High,12/Nov/26 9:30 AM,14/Nov/26 2:00 PM,,auth,web
 Second issue,ABC-2,In Progress,Medium,13/Nov/26 9:30 AM,,2026-12-24,web,
