@@ -13,6 +13,7 @@ from errors import AppError, BadRequest, InvalidInput, input_problems
 from logging_config import logger, setup_logging
 from migrations.schema import SchemaError, migrate
 from services.accounts import user as user_service
+from services.operations.progress import progress
 
 
 class FirstAdminRefused(Exception):
@@ -53,7 +54,8 @@ def main() -> int:
     for warning in settings_warnings():
         logger.warning(warning)
     try:
-        migrate()
+        with progress("Migrating the database", "steps", logger.info) as report:
+            migrate(report=report)
         if create_first_admin():
             logger.info("First admin created: %s", settings.first_admin_username)
     except (AppError, SchemaError, FirstAdminRefused) as error:

@@ -11,6 +11,7 @@ import sys
 
 import commands
 from errors import AppError
+from migrations.schema import SchemaError
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -33,6 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
         code: int = parsed.run(parsed)
     except AppError as error:
         print(error.detail, file=sys.stderr)
+        return 1
+    except (SchemaError, OSError) as error:
+        print(error, file=sys.stderr)
         return 1
     return code
 

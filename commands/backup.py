@@ -1,22 +1,42 @@
-"""Copy the database, while it is in use, to a new file.
+"""Copy the database, while it is in use, to a new file, or to standard output.
 
 On Postgres `pg_dump` does it, which has to be installed, at least as new as the server.
 """
 
 import argparse
+import shutil
+import sys
+import tempfile
 from pathlib import Path
 
+from config import settings
 from database import database
 from services.operations import backup as backup_service
+from services.operations.progress import progress
+
+STANDARD_OUTPUT = Path("-")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say where to."""
-    parser.add_argument("file", type=Path, help="a file that is not there yet")
+    parser.add_argument("file", type=Path, help="a file that is not there yet; - for standard output")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the backup."""
-    backup_service.back_up(database, arguments.file)
-    print(f"The backup is in {arguments.file}")
+    if arguments.file != STANDARD_OUTPUT:
+        _back_up(arguments.file)
+        print(f"The backup is in {arguments.file}")
+        return 0
+    # Made whole before any of it is written: what comes out is a backup, or nothing.
+    with tempfile.TemporaryDirectory(dir=settings.data_dir, prefix=".backup-") as folder:
+        file = Path(folder) / "backup"
+        _back_up(file)
+        with file.open("rb") as made:
+            shutil.copyfileobj(made, sys.stdout.buffer)
     return 0
+
+
+def _back_up(file: Path) -> None:
+    with progress("Backing up", "tables" if not database.is_sqlite else "pages") as report:
+        backup_service.back_up(database, file, report)

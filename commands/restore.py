@@ -4,22 +4,44 @@ All or nothing; servers may go on meanwhile. A backup of an older version is bro
 """
 
 import argparse
+import shutil
+import sys
+import tempfile
 from pathlib import Path
 
+from config import settings
 from database import database
 from migrations.schema import migrate
 from services.operations import backup as backup_service
+from services.operations.progress import progress
+
+STANDARD_INPUT = Path("-")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say which, and whether what is there may be lost."""
-    parser.add_argument("file", type=Path, help="what `backup` wrote")
+    parser.add_argument("file", type=Path, help="what `backup` wrote; - for standard input")
     parser.add_argument("--replace", action="store_true", help="lose what the database holds now")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Restore the backup."""
-    backup_service.restore(database, arguments.file, replace=arguments.replace)
-    migrate()
-    print(f"The database is what {arguments.file} holds; restart servers that are running")
+    if arguments.file == STANDARD_INPUT:
+        with tempfile.TemporaryDirectory(dir=settings.data_dir, prefix=".backup-") as folder:
+            file = Path(folder) / "backup"
+            with file.open("wb") as given:
+                shutil.copyfileobj(sys.stdin.buffer, given)
+            _restore(file, replace=arguments.replace)
+        name = "the backup"
+    else:
+        _restore(arguments.file, replace=arguments.replace)
+        name = str(arguments.file)
+    print(f"The database is what {name} holds; restart servers that are running")
     return 0
+
+
+def _restore(file: Path, *, replace: bool) -> None:
+    with progress("Restoring", "entries" if not database.is_sqlite else "pages") as report:
+        backup_service.restore(database, file, replace=replace, report=report)
+    with progress("Migrating the database", "steps") as report:
+        migrate(report=report)

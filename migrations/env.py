@@ -28,6 +28,7 @@ def run(connection: Connection) -> None:
         render_as_batch=connection.dialect.name == "sqlite",
         compare_type=True,
         include_object=include_object,
+        on_version_apply=context.config.attributes.get("on_version_apply"),
     )
     context.run_migrations()
 

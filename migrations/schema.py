@@ -1,9 +1,10 @@
 """The schema that the database is at, and how it comes to the newest one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError
@@ -13,6 +14,8 @@ from database import Database, database
 from errors import DatabaseReadOnly, DatabaseUnavailable
 from storage.faults import MISSING_RIGHT, NO_SCHEMA, reason_of, sqlstate, translated_error
 
+# Called with the number of steps that are done, the number of all, and the name of the next.
+Report = Callable[..., None]
 FOLDER = Path(__file__).resolve().parent
 
 
@@ -39,8 +42,8 @@ def revision_of(session: Session) -> str | None:
     return session.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def migrate(db: Database = database, revision: str = "head") -> None:
-    """Bring the database to a revision, by default the newest, all or nothing."""
+def migrate(db: Database = database, revision: str = "head", report: Report | None = None) -> None:
+    """Bring the database to a revision, by default the newest, all or nothing; `report` is told of each step."""
     # A server that has nothing to migrate never loads Alembic, which would take a tenth of its memory.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
@@ -66,9 +69,23 @@ def migrate(db: Database = database, revision: str = "head") -> None:
             else {older.revision for older in script.iterate_revisions(revision, "base")}
         )
         if revision == "head" or at is None or at in below:
+            if report is not None:
+                configuration.attributes["on_version_apply"] = _reporting(script, revision, at, report)
             command.upgrade(configuration, revision)
         else:
             command.downgrade(configuration, revision)
+
+
+def _reporting(script: Any, revision: str, at: str | None, report: Report) -> Callable[..., None]:
+    """What Alembic calls after each step, to say what is done and what comes next."""
+    steps = [step.revision for step in script.iterate_revisions(revision, at or "base")][::-1]
+    report(0, len(steps), *steps[:1])
+
+    def applied(step: Any, **_: Any) -> None:
+        done = steps.index(step.up_revision_id) + 1
+        report(done, len(steps), *steps[done : done + 1])
+
+    return applied
 
 
 def check_schema(db: Database = database) -> None:

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
+from collections import deque
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -14,11 +15,17 @@ from sqlalchemy import text
 from database import Database
 from errors import AppError
 from migrations.schema import known_revisions
+from services.operations.progress import Report, unreported
 from storage.sqlite_file import keep_private
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 POSTGRES_MAGIC = b"PGDMP"
 BUSY_SECONDS = 60
+# After so many pages of SQLite's, 16 MB as a rule, it is said how far a copy is.
+PAGES_AT_ONCE = 4096
+# How pg_dump and pg_restore begin a line about one more thing that they do.
+_STEPS = ("dumping contents of", "creating ", "processing data for", "executing ")
+_TABLES = text("SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')")
 
 
 class BackupRefused(AppError):
@@ -27,20 +34,33 @@ class BackupRefused(AppError):
     code = "backup_refused"
 
 
-def back_up(db: Database, path: Path) -> None:
+def back_up(db: Database, path: Path, report: Report = unreported) -> None:
     """Write a copy of the database, as it is at one moment, to a new file; raises BackupRefused."""
     if path.exists():
         raise BackupRefused(f"{path} is there already: name a new file")
+    try:
+        _write_backup(db, path, report)
+    except OSError as error:
+        where = (
+            "name a file in a folder that can be, such as /data in the container, or - for standard output"
+        )
+        raise BackupRefused(f"{path} can't be written: {error.strerror}: {where}") from None
+
+
+def _write_backup(db: Database, path: Path, report: Report) -> None:
     # Written whole under another name: a file of the right name is a whole backup.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     os.close(descriptor)
     temporary = Path(name)
     try:
         if db.is_sqlite:
-            _copy_sqlite(_file_of(db), temporary)
+            _copy_sqlite(_file_of(db), temporary, report)
             _check_sqlite(temporary)
         else:
-            _run("pg_dump", db, "--format=custom", "--no-owner", "--file", str(temporary))
+            with db.engine.connect() as connection:
+                tables = connection.execute(_TABLES).scalar_one()
+            options = ("--format=custom", "--no-owner", "--verbose", "--file", str(temporary))
+            _run("pg_dump", db, *options, report=report, total=tables)
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.rename(path)
@@ -48,7 +68,7 @@ def back_up(db: Database, path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def restore(db: Database, path: Path, *, replace: bool = False) -> None:
+def restore(db: Database, path: Path, *, replace: bool = False, report: Report = unreported) -> None:
     """Put a backup in the place of what the database holds; all or nothing. Raises BackupRefused."""
     magic = _magic(path)
     expected, kind = (SQLITE_MAGIC, "SQLite") if db.is_sqlite else (POSTGRES_MAGIC, "Postgres")
@@ -58,10 +78,17 @@ def restore(db: Database, path: Path, *, replace: bool = False) -> None:
         raise BackupRefused("The database is not empty: say --replace to lose what it holds")
     if db.is_sqlite:
         _check_sqlite(path)
-        _copy_sqlite(path, _file_of(db))
+        _copy_sqlite(path, _file_of(db), report)
     else:
-        options = ("--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error")
-        _run("pg_restore", db, *options, str(path))
+        options = (
+            "--clean",
+            "--if-exists",
+            "--no-owner",
+            "--single-transaction",
+            "--exit-on-error",
+            "--verbose",
+        )
+        _run("pg_restore", db, *options, str(path), report=report, total=_entries(path))
 
 
 def _magic(path: Path) -> bytes:
@@ -87,15 +114,22 @@ def _file_of(db: Database) -> Path:
     return Path(db.url.database)
 
 
-def _copy_sqlite(source: Path, target: Path) -> None:
-    """Copy page by page in one go, with the locks that other programs heed."""
+def _copy_sqlite(source: Path, target: Path, report: Report) -> None:
+    """Copy page by page, with the locks that other programs heed."""
     keep_private(target)
+
+    def tell(_status: int, remaining: int, total: int) -> None:
+        report(total - remaining, total)
+
     try:
         with (
-            closing(sqlite3.connect(source, timeout=BUSY_SECONDS)) as reading,
+            closing(sqlite3.connect(source, timeout=BUSY_SECONDS, isolation_level=None)) as reading,
             closing(sqlite3.connect(target, timeout=BUSY_SECONDS)) as writing,
         ):
-            reading.backup(writing)
+            # One moment for all pages: without it, the copy would begin again at each change of others.
+            reading.execute("BEGIN")
+            reading.execute("SELECT 1 FROM sqlite_master").fetchone()
+            reading.backup(writing, pages=PAGES_AT_ONCE, progress=tell)
     except sqlite3.Error as error:
         raise BackupRefused(f"{source} can't be copied to {target}: {error}") from None
 
@@ -116,20 +150,38 @@ def _check_sqlite(path: Path) -> None:
 # -- Postgres ------------------------------------------------------------------------------------------
 
 
-def _run(program: str, db: Database, *options: str) -> None:
-    """Run one of Postgres' programs on the database; the password goes by the environment, which nobody else sees."""
-    found = shutil.which(program)
+def _program(name: str) -> str:
+    found = shutil.which(name)
     if found is None:
-        raise BackupRefused(f"{program} is not installed here: install Postgres' client programs")
+        raise BackupRefused(f"{name} is not installed here: install Postgres' client programs")
+    return found
+
+
+def _entries(path: Path) -> int:
+    """How many things a backup holds."""
+    command = [_program("pg_restore"), "--list", str(path)]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603  # Postgres' own
+    return sum(1 for line in listed.splitlines() if line and not line.startswith(";"))
+
+
+def _run(name: str, db: Database, *options: str, report: Report, total: int) -> None:
+    """Run one of Postgres' programs on the database; the password goes by the environment, which nobody else sees."""
     url = db.url.set(drivername="postgresql", password=None).render_as_string()
     secret: Mapping[str, str] = {"PGPASSWORD": str(db.url.password)} if db.url.password else {}
-    done = subprocess.run(  # noqa: S603  # a program of Postgres', with arguments of our own
-        [found, "--no-password", f"--dbname={url}", *options],
-        env={**os.environ, **secret},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        said = " ".join(done.stderr.split())[:500]
-        raise BackupRefused(f"{program} failed: {said}")
+    command = [_program(name), "--no-password", f"--dbname={url}", *options]
+    done, said = 0, deque[str](maxlen=5)
+    with subprocess.Popen(  # noqa: S603  # a program of Postgres', with arguments of our own
+        command, env={**os.environ, **secret}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        report(0, total)
+        for line in process.stderr:
+            message = line.strip().removeprefix(f"{name}: ")
+            if message.startswith(_STEPS):
+                done = min(done + 1, total)
+                report(done, total, message)
+            else:
+                said.append(message)
+    if process.returncode:
+        errors = [line for line in said if "error:" in line] or list(said)
+        raise BackupRefused(f"{name} failed: {' '.join(' '.join(errors).split())[:500]}")

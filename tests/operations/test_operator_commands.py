@@ -1,8 +1,11 @@
 """`python manage.py doctor`, `backup`, `restore`, `create-admin` and `outbox`, on both databases."""
 
 import io
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from database import database
 from models import notifications
 from tests.support.api import PASSWORD, Api
 from tests.support.mail import mail_catcher
+from tests.support.server import ROOT
 
 
 def test_doctor_gives_each_part_its_verdict(
@@ -128,3 +132,35 @@ def test_outbox_shows_what_failed_and_sends_it_again(api: Api, capsys: pytest.Ca
     assert manage.main(["outbox", "retry"]) == 0
     assert "1 are sent again" in capsys.readouterr().out
     assert database.read(lambda db: db.execute(notifications.select()).one()).state == "mail"
+
+
+def test_a_backup_goes_to_standard_output_and_comes_back_from_standard_input(
+    database_url: str, api: Api, tmp_path: Path
+) -> None:
+    if not database.is_sqlite and shutil.which("pg_dump") is None:
+        pytest.skip("pg_dump is not installed")
+    ada = api.person()
+    kept = ada.task("Kept")
+    environment = {**os.environ, "DATABASE_URL": database_url, "DATA_DIR": str(tmp_path)}
+
+    def manage_py(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+        return subprocess.run(command, env=environment, input=given, capture_output=True, check=False)
+
+    made = manage_py("backup", "-")
+    assert (made.returncode, made.stderr) == (0, b"")
+    ada.delete(f"/tasks/{kept['id']}")
+    restored = manage_py("restore", "--replace", "-", given=made.stdout)
+    assert (restored.returncode, restored.stderr) == (0, b"")
+    assert ada.get(f"/tasks/{kept['id']}").json() == kept
+    assert [path.name for path in tmp_path.iterdir() if "backup" in path.name] == []
+
+
+def test_a_backup_into_a_folder_that_can_not_be_written_is_one_line(
+    api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert manage.main(["backup", str(tmp_path / "nowhere" / "backup")]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"{tmp_path}/nowhere/backup can't be written: No such file or directory" in said
+    assert "/data" in said

@@ -1,0 +1,67 @@
+"""A real PgBouncer in front of a Postgres, handing each transaction whatever connection is free."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from benchmarks.servers import free_port
+
+START_SECONDS = 10.0
+# Fewer connections than the program's threads: what one leaves behind, another soon meets.
+CONNECTIONS = 3
+
+
+def program() -> str:
+    """Where PgBouncer is; skips the test where it is not installed."""
+    found = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    if found is None:
+        pytest.skip("pgbouncer is not installed")
+    return found
+
+
+@contextmanager
+def pgbouncer(url: str) -> Iterator[str]:
+    """Yields the URL of the same database through a pooler."""
+    behind, port, found = make_url(url), free_port(), program()
+    home = Path(tempfile.mkdtemp(prefix="pgbouncer-"))
+    (home / "users").write_text(f'"{behind.username}" "{behind.password or ""}"\n')
+    (home / "ini").write_text(
+        f"[databases]\n* = host={behind.host} port={behind.port}\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+        f"auth_type = trust\nauth_file = {home}/users\npool_mode = transaction\n"
+        f"default_pool_size = {CONNECTIONS}\nlogfile = {home}/log\n"
+    )
+    account = None
+    if os.geteuid() == 0:
+        # It refuses to be root.
+        account = pwd.getpwnam("nobody").pw_uid
+        for path in (home, *home.iterdir()):
+            os.chown(path, account, -1)
+    process = subprocess.Popen(
+        [found, "-q", home / "ini"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=account
+    )
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                assert process.poll() is None, (home / "log").read_text()
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        yield behind.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
+    finally:
+        process.terminate()
+        process.wait(10)
+        shutil.rmtree(home)
