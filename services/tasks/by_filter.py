@@ -70,5 +70,6 @@ def _check_number(db: Session, user: Caller, filters: TaskFilters, found: int, e
         counted = filters.model_copy(update={"total": True, "limit": 1})
         found = task_service.get_tasks_with_filters(db, user, counted).total or found
     raise Conflict(
-        f"The filter finds {found:,} tasks, not {expected:,}: nothing was changed", code="unexpected_number"
+        f"The filter finds {found:,} {'task' if found == 1 else 'tasks'}, not {expected:,}: nothing was changed",
+        code="unexpected_number",
     )
