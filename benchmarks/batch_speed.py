@@ -1,0 +1,133 @@
+"""Creating tasks one by one and in batches of 100, and a batch of 1,000 operations beside other requests.
+
+    python -m benchmarks.batch_speed [--database sqlite|postgres|both] [--quick]
+
+All are durable when they are answered. The CPU of the server, and of Postgres, is counted until both are idle again: what
+follows an answer counts.
+"""
+
+import itertools
+import json
+import sys
+from collections.abc import Iterator
+from statistics import median
+
+from benchmarks.load import Group, Source, drive, load, request
+from benchmarks.people import (
+    Person,
+    WrongAnswerError,
+    clients,
+    create,
+    limited,
+    list_of,
+    new_task,
+    settle_in,
+)
+from benchmarks.report import Report, number, progress, table
+from benchmarks.servers import NotStartedError, Server, settle
+from benchmarks.setup import Place, databases, finish, options, place, with_database
+
+SIZE = 100
+PEOPLE = 8
+CLIENTS = 16
+GOAL = 6.0
+THOUSAND_SECONDS = 1.5
+OTHERS_WAIT_MS = 100.0
+
+_numbers = itertools.count()
+
+
+def _batch(size: int) -> bytes:
+    """The body of a batch of creates."""
+    operations = [{"op": "create", "task": json.loads(new_task(next(_numbers)))} for _ in range(size)]
+    return json.dumps({"operations": operations}).encode()
+
+
+def _batches(people: list[Person], count: int, size: int) -> list[Source]:
+    """Clients that send so many batches together."""
+    calls: Iterator[tuple[bytes, int]] = iter(
+        [
+            (request("POST", "/tasks/batch", people[at % PEOPLE].token, _batch(size)), 200)
+            for at in range(count)
+        ]
+    )
+    return [lambda: next(calls, None) for _ in range(CLIENTS)]
+
+
+class Meter:
+    """Counts the CPU of a server and of its Postgres."""
+
+    def __init__(self, space: Place, server: Server, database: str) -> None:
+        self._pids = [server.pid, *([space.postgres().pid] if database == "postgres" else [])]
+
+    def read(self) -> list[float]:
+        return [settle(pid) for pid in self._pids]
+
+    def each(self, sources: list[Source], port: int, tasks: int) -> float:
+        """Microseconds of CPU for each task that the sources make."""
+        before = self.read()
+        done = load(sources, [port], 600)
+        if done.failed:
+            raise WrongAnswerError(f"wrong answers: {dict(done.failures)}")
+        return sum(after - start for after, start in zip(self.read(), before, strict=True)) / tasks * 1e6
+
+
+def _beside(people: list[Person], port: int, seconds: float) -> tuple[list[float], float, float]:
+    """How long batches of 1,000 took, and how long others waited beside them: 99 of 100, and the longest."""
+    calls = iter([(request("POST", "/tasks/batch", people[0].token, _batch(1000)), 200) for _ in range(8)])
+    others = [source for person in people[1:3] for source in (create(person), list_of(20)(person))]
+    ran = drive([Group([lambda: next(calls, None)], [port]), Group(others, [port])], seconds)
+    if any(each.failed for each in ran):
+        raise WrongAnswerError(f"wrong answers: {[dict(each.failures) for each in ran]}")
+    return ran[0].latencies, ran[1].percentile(0.99), ran[1].percentile(1.0)
+
+
+def measure(space: Place, database: str, rounds: int, singles: int) -> tuple[list[str], list[str], bool]:
+    """The two rows of a database, and whether it reached the goals."""
+    name = f"batch_{database}"
+    server = space.ours(name, space.url(database, name))
+    people = settle_in(server.port, PEOPLE)
+    meter = Meter(space, server, database)
+    one, many = [], []
+    for turn in range(rounds + 1):
+        progress(f"{database}: round {turn} of {rounds}")
+        single = meter.each(limited(clients(people, create, CLIENTS), singles), server.port, singles)
+        batched = meter.each(_batches(people, singles // SIZE * 4, SIZE), server.port, singles * 4)
+        if turn:
+            one.append(single)
+            many.append(batched)
+    ratio = median(one) / median(many)
+    took, most, longest = _beside(people, server.port, 8.0)
+    speed = [database, number(median(one)), number(median(many)), number(ratio, 1), number(GOAL)]
+    beside = [database, number(median(took) * 1000), number(max(took) * 1000), number(most), number(longest)]
+    return speed, beside, ratio >= GOAL and max(took) < THOUSAND_SECONDS
+
+
+def main() -> int:
+    parser = options(str(__doc__).partition("\n")[0], "benchmarks.batch_speed")
+    with_database(parser)
+    arguments = parser.parse_args()
+    rounds, singles = (2, 800) if arguments.quick else (5, 2000)
+    with place(arguments) as space:
+        report = Report("benchmarks.batch_speed", "Batches", space.directory)
+        measured = [measure(space, database, rounds, singles) for database in databases(arguments)]
+        report.say(
+            f"CPU of server and database for each created task, in us; batches of {SIZE}, {rounds} rounds."
+        )
+        report.say(
+            table(["database", "single", "in a batch", "ratio", "goal"], [each[0] for each in measured], 1)
+        )
+        report.say(
+            f"Batches of 1,000 creates in ms (goal {THOUSAND_SECONDS * 1000:.0f}), and what two clients that create"
+            f" and two that list waited beside them (goal {OTHERS_WAIT_MS:.0f})."
+        )
+        head = ["database", "median", "longest", "others, 99 of 100", "others, longest"]
+        report.say(table(head, [each[1] for each in measured], 1))
+        return finish(report, arguments, failed=False)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (NotStartedError, WrongAnswerError) as error:
+        sys.exit(str(error))
