@@ -5,6 +5,8 @@ yes, 403 for a member whose role is too small, and 404 for everybody else, so th
 A change locks first what its right depends on, by `lock_project`: nobody is removed, and nothing archived, meanwhile.
 """
 
+import contextlib
+from collections.abc import Collection, Iterable
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
@@ -164,6 +166,9 @@ def role_in(db: Session, caller: Caller, project_id: int) -> Place:
 
 def lock_project(db: Session, caller: Caller, project_id: int) -> Place:
     """The same, until the end of the transaction: for what changes tasks in it; raises NotFound."""
+    locked: Place | None = unit_of_work.locked_place(db, project_id)
+    if locked is not None:
+        return locked
     asked = {"project_id": project_id, "caller_id": caller.id}
     row = db.execute(_AS_MEMBER_SHARED, asked).first()
     if row is None and caller.is_admin:
@@ -237,7 +242,11 @@ def lock_task(
     """
     kept = unit_of_work.find(db, caller, task_id)
     if kept is not None:
-        return kept, None
+        task, its_place = kept
+        if its_place is not None:
+            check(action, its_place.role, task, caller)
+            require_open(its_place)
+        return task, its_place
     everybodys = strangers or caller.is_admin
     asked = {"task_id": task_id} if everybodys else {"task_id": task_id, "owner_id": caller.id}
     for _ in range(_MOST_MOVES):
@@ -261,3 +270,23 @@ def lock_task(
             require_open(place)
             return row, place
     raise task_not_found()
+
+
+def lock_tasks(
+    db: Session,
+    caller: Caller,
+    unit: unit_of_work.UnitOfWork,
+    task_ids: Collection[int],
+    *,
+    projects_too: Iterable[int] = (),
+    are_visible: bool = False,
+) -> dict[int, int]:
+    """Lock many tasks for a unit of work, after the projects that they are in and `projects_too`; their versions.
+
+    Both are locked in the order of their ids. What the caller does not see is left out.
+    """
+    places = {}
+    for project_id in sorted({*unit.projects_of(task_ids), *projects_too}):
+        with contextlib.suppress(NotFound):
+            places[project_id] = lock_project(db, caller, project_id)
+    return unit.load(task_ids, places, are_visible=are_visible)

@@ -12,7 +12,7 @@ from database import AnyRow
 from errors import Conflict, InvalidInput, invalid_input
 from models import STATUSES, Caller, tasks
 from project_models import project_states
-from services.tasks import many
+from services.tasks import many, unit_of_work
 from storage.prepared import prepared
 
 
@@ -98,6 +98,7 @@ def enter(db: Session, project_id: int, state: Any) -> None:
     """
     if state.wip_limit is None or state.wip_policy != "block":
         return
+    unit_of_work.write_first(db)
     asked = {"project_id": project_id, "key": state.key}
     db.execute(_LOCK, asked)
     count: int = db.execute(_COUNT, asked).scalar_one()

@@ -17,7 +17,7 @@ from schemas.batch import (
     Refused,
     UpdateOperation,
 )
-from services import task_service
+from services import rights, task_service
 from services.tasks import bulk
 from services.tasks.unit_of_work import UnitOfWork
 
@@ -45,9 +45,11 @@ def run(db: Session, user: Caller, batch: Batch) -> Outcomes:
     outcomes = Outcomes()
     new_tasks = sum(isinstance(each, CreateOperation) for each in operations)
     with UnitOfWork(db, user, new_tasks=new_tasks) as unit:
-        if user.is_admin or any(isinstance(each, AssignOperation) for each in operations):
+        targets = {project_id for each in operations if (project_id := _target(each)) is not None}
+        if targets or new_tasks < len(operations):
             bulk.take_turns(db)
-        unit.load(each.id for each in operations if not isinstance(each, CreateOperation))
+        ids = {each.id for each in operations if not isinstance(each, CreateOperation)}
+        rights.lock_tasks(db, user, unit, ids, projects_too=targets)
         for place, operation in enumerate(operations):
             try:
                 if batch.atomic:
@@ -69,6 +71,13 @@ def run(db: Session, user: Caller, batch: Batch) -> Outcomes:
                 outcome = Outcome(error.status, error=error)
             outcomes.results.append(outcome)
     return outcomes
+
+
+def _target(operation: Operation) -> int | None:
+    """The project that an operation makes a task in or moves one to."""
+    if not isinstance(operation, CreateOperation | UpdateOperation) or isinstance(operation.task, Refused):
+        return None
+    return operation.task.project_id
 
 
 class _RefusedError(Exception):

@@ -10,7 +10,7 @@ from errors import Conflict
 from models import Caller
 from schemas.bulk import MOST_CHANGED, BulkQuery
 from schemas.tasks import TaskFilters
-from services import task_service
+from services import rights, task_service
 from services.tasks import bulk
 from services.tasks.unit_of_work import UnitOfWork
 
@@ -49,8 +49,7 @@ def _found(db: Session, user: Caller, query: BulkQuery) -> Iterator[dict[int, in
     """The tasks that are found, each with its version, locked within a unit of work."""
     filters = query.filters()
     with UnitOfWork(db, user) as unit:
-        if user.is_admin:
-            bulk.take_turns(db)
+        bulk.take_turns(db)
         locked: dict[int, int] = {}
         while True:
             ids = task_service.matching_ids(db, user, filters, MOST_CHANGED + 1)
@@ -58,7 +57,7 @@ def _found(db: Session, user: Caller, query: BulkQuery) -> Iterator[dict[int, in
             # What somebody else changed before it was locked may not be found any more, and something else instead.
             if locked.keys() >= set(ids):
                 break
-            locked |= unit.load(ids, are_visible=True)
+            locked |= rights.lock_tasks(db, user, unit, ids, are_visible=True)
         yield {task_id: locked[task_id] for task_id in ids}
 
 

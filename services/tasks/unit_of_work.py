@@ -1,14 +1,14 @@
 """Changes of tasks, written one by one or, within a unit of work, together.
 
 `task_service` has the rules of a change, for one task and for a thousand. What it writes goes through this module. By
-itself that is one statement for each row. Within a `UnitOfWork` the rows of private tasks are read together, changed
-in memory and written together, which takes a sixth of the time:
+itself that is one statement for each row. Within a `UnitOfWork` the rows are read together, changed in memory and
+written together, which takes a sixth of the time:
 
-1. `load` reads and locks the tasks that are to be changed, in the order of their ids. Two units that cross each other
-   so wait for one another, and never for good.
+1. `load` locks the projects of the tasks that are to be changed, in the order of their ids, and then the tasks. Two
+   units that cross each other so wait for one another, and never for good.
 2. `find`, `insert`, `change`, `remove` and `add` go to memory.
-3. What memory does not know (a task of a project, or of somebody else) goes to the database: `give_way` first writes
-   what has been kept back, so that each statement sees what was done before it.
+3. What memory does not know (a task of somebody else, a number of tasks) is read from the database: `give_way` first
+   writes what has been kept back, so that each statement sees what was done before it.
 4. `write` writes the rest: the tasks, then history and notifications, in the order in which they came.
 
 An operation within `operation` is undone alone where it fails.
@@ -22,7 +22,19 @@ from itertools import groupby
 from typing import Any, Self
 
 from pydantic_core import to_json
-from sqlalchemy import Executable, String, Table, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    String,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from database import AnyRow
@@ -42,13 +54,18 @@ _DELETE = prepared(delete(tasks).where(tasks.c.id == bindparam("task_id")))
 _INSERT_ROW = {table: prepared(insert(table)) for table in (task_history, notifications)}
 
 
+_LISTED = tasks.c.id.bool_op("IN")(NumbersOf(bindparam("task_ids", type_=String())))
+_PROJECTS_OF = prepared(select(tasks.c.project_id).where(_LISTED, tasks.c.project_id.is_not(None)).distinct())
+
+
 @kept_by_shape
 def _load(*, everybodys: bool) -> Executable:
-    listed = NumbersOf(bindparam("task_ids", type_=String()))
-    # A task in a project is locked after its project.
-    statement = select(*TASK_COLUMNS).where(tasks.c.id.bool_op("IN")(listed), tasks.c.project_id.is_(None))
+    """The private tasks of the caller, or of everybody, and those in the projects that are locked."""
+    in_projects = tasks.c.project_id.bool_op("IN")(NumbersOf(bindparam("project_ids", type_=String())))
+    private: list[ColumnElement[bool]] = [tasks.c.project_id.is_(None)]
     if not everybodys:
-        statement = statement.where(tasks.c.user_id == bindparam("owner_id"))
+        private.append(tasks.c.user_id == bindparam("owner_id"))
+    statement = select(*TASK_COLUMNS).where(_LISTED, or_(and_(*private), in_projects))
     return prepared(statement.order_by(tasks.c.id).with_for_update())
 
 
@@ -64,27 +81,38 @@ def _update(columns: tuple[str, ...]) -> Executable:
 # -- one row, now or with others ---------------------------------------------------------------------
 
 
-def find(db: Session, user: Caller, task_id: int) -> AnyRow | None:
-    """A task that the session's unit of work holds; none where the database is to be asked."""
+def find(db: Session, user: Caller, task_id: int) -> tuple[AnyRow, Any] | None:
+    """A task that the session's unit of work holds, and its project; none where the database is to be asked.
+
+    A private task is one that the caller may change. What they may do with a task in a project is still to be checked.
+    """
     unit = _unit_of(db)
     if unit is None:
         return None
-    row: AnyRow | None = unit.find(user, task_id)
-    if row is None:
+    found: tuple[AnyRow, Any] | None = unit.find(user, task_id)
+    if found is None:
+        unit.forget(task_id)
         unit.give_way()
-    return row
+    return found
+
+
+def locked_place(db: Session, project_id: int) -> Any:
+    """A project that the session's unit of work has locked, as `rights.Place`; none for any other."""
+    unit = _unit_of(db)
+    return None if unit is None else unit.place(project_id)
+
+
+def write_first(db: Session) -> None:
+    """Write what the session's unit of work keeps back, before a statement that reads tasks."""
+    unit = _unit_of(db)
+    if unit is not None:
+        unit.give_way()
 
 
 def add_task(db: Session, values: Mapping[str, Any]) -> AnyRow:
     """Insert a task; the task as it is then."""
     unit = _unit_of(db)
-    row: AnyRow
-    if unit is not None:
-        if values.get("project_id") is None:
-            row = unit.insert(values)
-            return row
-        unit.give_way()
-    row = db.execute(_INSERT, values).one()
+    row: AnyRow = db.execute(_INSERT, values).one() if unit is None else unit.insert(values)
     return row
 
 
@@ -96,11 +124,8 @@ def change_task(db: Session, before: AnyRow, changes: Mapping[str, Any], now: da
     if isinstance(before, TaskRow):
         unit = _unit_of(db)
         assert unit is not None
-        if columns.get("project_id") is None:
-            row = unit.change(before, columns)
-            return row
-        unit.give_way()
-        unit.forget(before.id)
+        row = unit.change(before, columns)
+        return row
     values = {f"new_{name}": value for name, value in columns.items()}
     row = db.execute(_update(tuple(columns)), {**values, "task_id": before.id}).one()
     return row
@@ -141,7 +166,7 @@ TaskRow: Any = _row_class()
 
 
 def _task_row(columns: Mapping[str, Any]) -> Any:
-    """A private task with these columns; the others are empty."""
+    """A task with these columns; the others are empty."""
     row = TaskRow(**{name: columns.get(name) for name in TaskRow._fields})
     return row._replace(state=columns.get("state") or columns["status"])
 
@@ -155,6 +180,8 @@ class UnitOfWork:
         self._new_tasks = new_tasks
         self._ids: Iterator[int] = iter(())
         self._rows: dict[int, Any] = {}
+        # The projects that are locked, each as `rights.Place`.
+        self._places: dict[int, Any] = {}
         self._inserted: dict[int, dict[str, Any]] = {}
         self._updated: dict[int, dict[str, Any]] = {}
         self._deleted: dict[int, bool] = {}
@@ -175,12 +202,24 @@ class UnitOfWork:
         if kind is None:
             self.write()
 
-    def load(self, task_ids: Iterable[int], *, are_visible: bool = False) -> dict[int, int]:
-        """Read and lock those of the tasks that are the caller's, or all that are known to be visible; their versions.
+    def projects_of(self, task_ids: Iterable[int]) -> set[int]:
+        """The projects that the tasks are in."""
+        found = self._db.execute(_PROJECTS_OF, {"task_ids": _as_json(task_ids)})
+        return set(found.scalars())
 
-        An admin sees everybody's.
+    def load(
+        self, task_ids: Iterable[int], places: Mapping[int, Any], *, are_visible: bool = False
+    ) -> dict[int, int]:
+        """Read and lock the tasks that are the caller's own, or all that are known to be visible; their versions.
+
+        `places` are the projects that the caller sees, locked before: the tasks in them are read and locked too.
         """
-        values = {"task_ids": to_json(sorted(set(task_ids))).decode(), "owner_id": self._user.id}
+        self._places |= places
+        values = {
+            "task_ids": _as_json(task_ids),
+            "project_ids": to_json(sorted(self._places)).decode(),
+            "owner_id": self._user.id,
+        }
         statement = _load(everybodys=are_visible or self._user.is_admin)
         rows = {row.id: TaskRow(*row) for row in self._db.execute(statement, values)}
         self._rows |= rows
@@ -212,11 +251,18 @@ class UnitOfWork:
     # -- in memory -----------------------------------------------------------------------------------
 
     def find(self, user: Caller, task_id: int) -> Any:
-        """A private task that the caller may change, if memory has it."""
+        """A task and its project, if memory has it: a private task that the caller may change, or one in a project."""
         row = self._rows.get(task_id)
-        if row is None or row.project_id is not None or not (user.is_admin or row.user_id == user.id):
+        if row is None:
             return None
-        return row
+        if row.project_id is None:
+            return (row, None) if user.is_admin or row.user_id == user.id else None
+        place = self.place(row.project_id)
+        return None if place is None else (row, place)
+
+    def place(self, project_id: int) -> Any:
+        """A project that is locked already, as `rights.Place`; none for any other."""
+        return self._places.get(project_id)
 
     def insert(self, values: Mapping[str, Any]) -> Any:
         """Keep a new task; the task."""
@@ -287,6 +333,10 @@ class UnitOfWork:
         for kept in (self._inserted, self._updated, self._deleted, self._added, self._journal):
             kept.clear()
         self._mark = (0, 0)
+
+
+def _as_json(task_ids: Iterable[int]) -> str:
+    return to_json(sorted(set(task_ids))).decode()
 
 
 def _put(kept: dict[int, Any], key: int, value: Any) -> None:
