@@ -46,6 +46,10 @@ MAKE_A_KEY = "make one with `openssl rand -hex 32`"
 LONGEST_SHOWN = 100
 
 
+def _in_production(data: dict[str, Any]) -> bool:
+    return data.get("environment") == "production"
+
+
 class Settings(BaseSettings):
     """What can be set, with its default; the names in the environment are these in capitals."""
 
@@ -67,6 +71,7 @@ class Settings(BaseSettings):
     refresh_token_expire_days: int = Field(30, ge=1, le=365)
     bcrypt_rounds: int = Field(12, ge=4, le=18)
     registration_open: bool = True
+    registrations_per_hour: int = Field(default_factory=lambda data: 30 * _in_production(data), ge=0)
     require_verified_email: bool = False
     refuse_common_passwords: bool = False
     public_url: str = "http://localhost:8000"
@@ -83,6 +88,7 @@ class Settings(BaseSettings):
     cache_dir: Path = Path()
     redis_url: str | None = None
 
+    mail_unverified: bool = Field(default_factory=lambda data: not _in_production(data))
     smtp_server: str | None = None
     smtp_port: int = Field(587, ge=1, le=65535)
     smtp_username: str | None = None

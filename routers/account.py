@@ -23,7 +23,7 @@ from schemas.accounts import (
     UserRead,
 )
 from schemas.common import Message
-from security.passwords import hash_password_async, refuse_when_busy, verify_password_async
+from security.passwords import hash_password_async, hashing_busy, may_hash, verify_password_async
 from services import background_tasks
 from services.accounts import account as account_service
 from services.accounts import attempt as attempt_service
@@ -63,12 +63,13 @@ async def _confirm_password(user: Caller, password: str) -> str | None:
     The hash that was confirmed, which must still be there when something is written for it. Each step is a
     transaction of its own, kept though the answer is an error.
     """
-    refuse_when_busy()
+    if not (may_hash() or may_hash(known=True)):
+        raise hashing_busy()
     attempt = await database.write_async(lambda db: login_service.begin_for(db, user))
     if attempt.wait:
         raise attempt_service.too_many(attempt.wait)
     try:
-        matches = await verify_password_async(password, attempt.password_hash)
+        matches = await verify_password_async(password, attempt.password_hash, known=attempt.is_known)
     except ServiceUnavailable:
         await database.write_async(lambda db: login_service.forgive(db, attempt))
         raise

@@ -7,7 +7,7 @@ from fastapi.security import OAuth2PasswordRequestForm
 
 from auth import CurrentUser
 from config import settings
-from database import AnyRow, database
+from database import database
 from errors import (
     AppError,
     BadRequest,
@@ -20,12 +20,11 @@ from errors import (
 from models import LARGEST_ID
 from schemas.accounts import RefreshRequest, RegisterRequest, SessionRead, Token, UserRead
 from schemas.common import Message
-from security.passwords import hash_password_async, refuse_when_busy, verify_and_renew_async
+from security.passwords import hash_password_async, hashing_busy, may_hash, verify_and_renew_async
 from services import background_tasks
-from services.accounts import account as account_service
 from services.accounts import attempt as attempt_service
 from services.accounts import login as login_service
-from services.accounts import password_rules
+from services.accounts import password_rules, registration
 from services.accounts import session as session_service
 from services.accounts import user as user_service
 from services.accounts.session import Issued
@@ -48,30 +47,20 @@ async def register(body: RegisterRequest, background: BackgroundTasks) -> dict[s
         raise Forbidden("Registration is closed: ask an admin for an account", code="registration_closed")
     password_rules.check(body.password, body.username, body.email)
     # Counted first, and kept though the answer may be 400: the answer tells that somebody has an account.
-    keys = attempt_service.address_keys("register")
-    if wait := await database.write_async(lambda db: attempt_service.count(db, keys)):
-        raise attempt_service.too_many(wait)
-
-    def make(db: Any, hashed: str) -> AnyRow:
-        row = user_service.create_user(db, body.username, body.email, hashed)
-        attempt_service.take_back(db, keys)
-        attempt_service.know_address(db, row.id)
-        if settings.require_verified_email:
-            account_service.ask_to_verify(db, row)
-        return row
-
+    begun = await database.write_async(registration.begin)
+    if isinstance(begun, AppError):
+        raise begun
     try:
         await database.read_async(
             lambda db: user_service.check_free(db, body.username, body.email), short=True
         )
         hashed = await hash_password_async(body.password)
-        row = await database.write_async(lambda db: make(db, hashed))
-    except BadRequest:
+        row = await database.write_async(lambda db: registration.finish(db, begun, body, hashed))
+    except AppError as error:
+        is_attempt = isinstance(error, BadRequest)
+        await database.write_async(lambda db: registration.abandon(db, begun, is_attempt=is_attempt))
         raise
-    except AppError:
-        await database.write_async(lambda db: attempt_service.take_back(db, keys))
-        raise
-    if settings.require_verified_email:
+    if registration.asks_to_verify():
         background.add_task(background_tasks.send_mails)
     return row._asdict()
 
@@ -91,13 +80,21 @@ async def login(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[s
 
 async def check_and_start(username: str, password: str) -> Issued:
     """Start a session for an account whose password this is; raises what a login answers otherwise."""
-    refuse_when_busy()
+    if not may_hash():
+        # An owner at an address that is known for the account has places of their own.
+        known = await database.read_async(
+            lambda db: login_service.is_at_known_address(db, username), short=True
+        )
+        if not (known and may_hash(known=True)):
+            raise hashing_busy()
     # Counted in a transaction of its own before the password is checked: the count is kept whatever the answer.
     attempt = await database.write_async(lambda db: login_service.begin(db, username))
     if attempt.wait:
         raise attempt_service.too_many(attempt.wait)
     try:
-        matches, renewed = await verify_and_renew_async(password, attempt.password_hash)
+        matches, renewed = await verify_and_renew_async(
+            password, attempt.password_hash, known=attempt.is_known
+        )
     except ServiceUnavailable:
         await database.write_async(lambda db: login_service.forgive(db, attempt))
         raise

@@ -3,6 +3,7 @@
 import threading
 import unicodedata
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,10 +11,13 @@ from passlib.context import CryptContext
 
 from config import settings
 from errors import ServiceUnavailable
+from request_context import address_group, origin_var
 from storage.threads import Threads
 
 # The hashing thread works off a full queue in eight seconds at the default cost.
 LONGEST_HASHING_QUEUE = 32
+# Besides, for owners who come from where they have been before.
+PLACES_OF_KNOWN = 16
 password_context = CryptContext(
     schemes=["bcrypt_sha256", "bcrypt"],
     deprecated=["bcrypt"],
@@ -57,41 +61,77 @@ def verify_and_renew(password: str, hashed: str | None) -> tuple[bool, str | Non
     return matches, hash_password(password) if outdated else None
 
 
-_hashing_places = threading.BoundedSemaphore(LONGEST_HASHING_QUEUE)
+class _Places:
+    """Places in the queue for the hashing thread, of which one address holds half at most."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._held: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def _is_free(self, address: str) -> bool:
+        return self._held.total() < self._number and self._held[address] < self._number // 2
+
+    def is_free(self) -> bool:
+        """Whether the caller would get a place."""
+        with self._lock:
+            return self._is_free(address_group(origin_var.get().address))
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """A place for the caller; raises ServiceUnavailable if there is none."""
+        address = address_group(origin_var.get().address)
+        with self._lock:
+            if not self._is_free(address):
+                raise hashing_busy()
+            self._held[address] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held[address] -= 1
+                if not self._held[address]:
+                    del self._held[address]
+
+
+_for_all, _for_known = _Places(LONGEST_HASHING_QUEUE), _Places(PLACES_OF_KNOWN)
+
+
+def hashing_busy() -> ServiceUnavailable:
+    """The error for a caller whose password can't be hashed soon."""
+    return ServiceUnavailable(
+        "Too many people are logging in at once: try again shortly", retry_after=5, code="hashing_busy"
+    )
+
+
+def may_hash(*, known: bool = False) -> bool:
+    """Whether there is a place for the caller, before anything is done for it: one for all, or for those who are known."""
+    return (_for_known if known else _for_all).is_free()
 
 
 @contextmanager
-def _hashing_place() -> Iterator[None]:
-    """Hold a place in the queue of the hashing thread; raises ServiceUnavailable if all are taken."""
-    if not _hashing_places.acquire(blocking=False):
-        raise ServiceUnavailable(
-            "Too many people are logging in at once: try again shortly", retry_after=5, code="hashing_busy"
-        )
-    try:
+def _hashing_place(*, known: bool) -> Iterator[None]:
+    """A place for all, or else one of those for owners at an address that is known; raises ServiceUnavailable."""
+    places = _for_known if known and not _for_all.is_free() else _for_all
+    with places.hold():
         yield
-    finally:
-        _hashing_places.release()
 
 
-def refuse_when_busy() -> None:
-    """Raise ServiceUnavailable if no place is left to hash a password, before any other work is done."""
-    with _hashing_place():
-        return
-
-
-async def hash_password_async(password: str) -> str:
+async def hash_password_async(password: str, *, known: bool = False) -> str:
     """`hash_password` in the hashing thread."""
-    with _hashing_place():
+    with _hashing_place(known=known):
         return await hashing.run(lambda: hash_password(password))
 
 
-async def verify_password_async(password: str, hashed: str | None) -> bool:
+async def verify_password_async(password: str, hashed: str | None, *, known: bool = False) -> bool:
     """`verify_or_pretend` in the hashing thread."""
-    with _hashing_place():
+    with _hashing_place(known=known):
         return await hashing.run(lambda: verify_or_pretend(password, hashed))
 
 
-async def verify_and_renew_async(password: str, hashed: str | None) -> tuple[bool, str | None]:
+async def verify_and_renew_async(
+    password: str, hashed: str | None, *, known: bool = False
+) -> tuple[bool, str | None]:
     """`verify_and_renew` in the hashing thread."""
-    with _hashing_place():
+    with _hashing_place(known=known):
         return await hashing.run(lambda: verify_and_renew(password, hashed))

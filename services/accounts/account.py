@@ -54,7 +54,8 @@ def ask_to_verify(db: Session, account: AnyRow) -> None:
 
 def _count(db: Session, account: AnyRow | None, email: str) -> int:
     """Count somebody's asking for a mail; for how many seconds they are to wait instead."""
-    keys = attempt_service.keys_for(db, "mail", account.id if account is not None else None, email)
+    is_known = attempt_service.is_at_known_address(db, account.id if account is not None else None)
+    keys = attempt_service.keys_for("mail", email, is_known=is_known)
     return attempt_service.count(db, keys)
 
 

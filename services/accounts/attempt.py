@@ -69,21 +69,28 @@ def delay(failures: int, free: int) -> int:
     return 0 if failures < free else min(LONGEST_DELAY, 2 ** min(failures - free, 20))
 
 
-def keys_for(db: Session, what: str, user_id: int | None, name: str) -> list[str]:
-    """What an attempt on an account is counted under: the account, the caller's address, both together.
+def is_at_known_address(db: Session, user_id: int | None) -> bool:
+    """Whether an account's owner has used it from the caller's address; the same is read if there is no account."""
+    values = {
+        "user_id": -1 if user_id is None else user_id,
+        "address": address_group(origin_var.get().address),
+    }
+    seen = db.execute(_KNOWN, values).scalar()
+    return seen is not None and seen > datetime.now(UTC) - KNOWN_FOR
+
+
+def keys_for(what: str, name: str, *, is_known: bool) -> list[str]:
+    """What an attempt on an account is counted under: its name or email, the caller's address, both together.
 
     From an address that its owner has used the account from, under both together alone: what strangers try
-    elsewhere does not count there. An account that does not exist is counted like any other, by its name.
+    elsewhere does not count there. A name and the email of the same account are counted apart, like those of two
+    accounts or of none: else a count would tell which email belongs to which name.
     """
     address = address_group(origin_var.get().address)
-    # Of a name nobody has only the hash is kept: people type passwords into the wrong field.
-    digest = hashlib.sha256(fold(name).encode("utf-8", "replace")).hexdigest()[:32]
-    account = digest if user_id is None else str(user_id)
+    # Only a hash of the name is kept: people type passwords into the wrong field.
+    account = hashlib.sha256(fold(name).encode("utf-8", "replace")).hexdigest()[:32]
     both = f"{what}:both:{account}:{address}"
-    seen = db.execute(_KNOWN, {"user_id": -1 if user_id is None else user_id, "address": address}).scalar()
-    if seen is not None and seen > datetime.now(UTC) - KNOWN_FOR:
-        return [both]
-    return [f"{what}:account:{account}", f"{what}:address:{address}", both]
+    return [both] if is_known else [f"{what}:account:{account}", f"{what}:address:{address}", both]
 
 
 def address_keys(what: str) -> list[str]:

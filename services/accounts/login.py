@@ -37,6 +37,8 @@ class Attempt(NamedTuple):
     password_hash: str | None
     keys: list[str]
     wait: int
+    # The owner has used the account from here.
+    is_known: bool
 
 
 def begin(db: Session, username: str) -> Attempt:
@@ -44,15 +46,23 @@ def begin(db: Session, username: str) -> Attempt:
     # A username may not hold an "@", so that no name is another's email.
     account = db.execute(_FOR_LOGIN, {"name": username.lower(), "email": fold(username)}).first()
     user_id, hashed = (account.id, account.password_hash) if account is not None else (None, None)
-    keys = attempt_service.keys_for(db, "login", user_id, username)
-    return Attempt(user_id, hashed, keys, attempt_service.count(db, keys))
+    is_known = attempt_service.is_at_known_address(db, user_id)
+    keys = attempt_service.keys_for("login", username, is_known=is_known)
+    return Attempt(user_id, hashed, keys, attempt_service.count(db, keys), is_known)
+
+
+def is_at_known_address(db: Session, username: str) -> bool:
+    """Whether the owner of this name or email has used the account from the caller's address."""
+    account = db.execute(_FOR_LOGIN, {"name": username.lower(), "email": fold(username)}).first()
+    return account is not None and attempt_service.is_at_known_address(db, account.id)
 
 
 def begin_for(db: Session, user: Caller) -> Attempt:
     """Count an attempt of a caller to say their password once more."""
     hashed = db.execute(_OF_CALLER, {"user_id": user.id}).scalar()
-    keys = attempt_service.keys_for(db, "login", user.id, user.username)
-    return Attempt(user.id, hashed, keys, attempt_service.count(db, keys))
+    is_known = attempt_service.is_at_known_address(db, user.id)
+    keys = attempt_service.keys_for("login", user.username, is_known=is_known)
+    return Attempt(user.id, hashed, keys, attempt_service.count(db, keys), is_known)
 
 
 def check_still_confirmed(db: Session, user: Caller, confirmed_hash: str | None) -> None:

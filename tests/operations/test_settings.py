@@ -20,6 +20,8 @@ SAID = {
     "CACHE_DIR": "the working directory",
     "SECRET_KEY": "made once, kept in `DATA_DIR`",
     "SMTP_FROM": "`SMTP_USERNAME`",
+    "REGISTRATIONS_PER_HOUR": "`30` in production, `0` in development",
+    "MAIL_UNVERIFIED": "`false` in production, `true` in development",
 }
 
 

@@ -1,6 +1,8 @@
 """What attackers try, and do not get."""
 
+import asyncio
 import base64
+import contextvars
 import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -14,19 +16,22 @@ from fastapi.testclient import TestClient
 from jose import jwt
 from passlib.hash import bcrypt
 from pydantic import SecretStr
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from account_models import attempts
 from config import key_problem, settings
 from database import database
 from main import app
 from models import users
+from request_context import Origin, origin_var
 from security import signing
-from security.passwords import LONGEST_HASHING_QUEUE, _hashing_places, password_context
+from security.passwords import LONGEST_HASHING_QUEUE, hash_password_async, may_hash, password_context
 from security.tokens import forget_verified_tokens
 from services.accounts import account as account_service
 from services.accounts import attempt as attempt_service
 from tests.support.api import PASSWORD, Api
 from tests.support.openapi_check import CheckedClient
+from tests.support.queues import busy_hashing
 
 PROXY = ("127.0.0.1", 50000)
 
@@ -362,17 +367,82 @@ def test_an_old_hash_is_renewed_at_the_next_login(client: TestClient, api: Api) 
     api.log_in("ada")
 
 
-def test_logins_beyond_the_queue_are_sent_away(
-    client: TestClient, api: Api, monkeypatch: pytest.MonkeyPatch
+def hash_for(pool: ThreadPoolExecutor, address: str, *, known: bool = False) -> Any:
+    """Have a password hashed for somebody at this address."""
+
+    def run() -> str:
+        origin_var.set(Origin(address, "-"))
+        return asyncio.run(hash_password_async(PASSWORD, known=known))
+
+    return pool.submit(contextvars.copy_context().run, run)
+
+
+def test_one_address_holds_half_of_the_hashing_places_and_owners_have_their_own(
+    client: TestClient, api: Api
 ) -> None:
     api.person()
-    for _ in range(LONGEST_HASHING_QUEUE):
-        assert _hashing_places.acquire(blocking=False)  # as many who wait
-    try:
-        answer = client.post("/auth/login", data={"username": "ada", "password": PASSWORD})
-        assert (answer.status_code, answer.json()["code"]) == (503, "hashing_busy")
-        assert int(answer.headers["retry-after"]) > 0
-        assert client.get("/health").status_code == 200
-    finally:
-        _hashing_places.release(LONGEST_HASHING_QUEUE)
-    assert api.log_in("ada")
+    stranger = CheckedClient(app, api.client.portal, ("203.0.113.9", 4000))
+    attacker = CheckedClient(app, api.client.portal, ("198.51.100.1", 4000))
+    ada = {"username": "ada", "password": PASSWORD}
+    half = LONGEST_HASHING_QUEUE // 2
+    with ThreadPoolExecutor(LONGEST_HASHING_QUEUE + 1) as pool:
+        with busy_hashing() as wait_for:
+            queued = [hash_for(pool, "198.51.100.1") for _ in range(half)]
+            wait_for(half)
+            refused = attacker.post("/auth/login", data=ada)
+            assert (refused.status_code, refused.json()["code"]) == (503, "hashing_busy")
+            account = {"username": "eve", "email": "eve@example.com", "password": PASSWORD}
+            assert attacker.post("/auth/register", json=account).status_code == 503
+            assert may_hash()
+            queued += [hash_for(pool, "198.51.100.2") for _ in range(half)]
+            wait_for(2 * half)
+            # Another stranger finds all places taken, the owner one of those for owners.
+            refused = stranger.post("/auth/login", data=ada)
+            assert (refused.status_code, refused.json()["code"]) == (503, "hashing_busy")
+            assert int(refused.headers["retry-after"]) > 0
+            owner = pool.submit(client.post, "/auth/login", data=ada)
+            wait_for(2 * half + 1)
+            assert client.get("/health").status_code == 200
+        assert owner.result().status_code == 200
+        assert len({each.result() for each in queued}) == 2 * half
+    assert stranger.post("/auth/login", data=ada).status_code == 200
+
+
+def test_an_address_makes_so_many_accounts_an_hour(
+    client: TestClient, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "registrations_per_hour", 3)
+    attacker = through_proxy(client, monkeypatch)
+
+    def register(number: int, address: str = "198.51.100.1", **fields: str) -> Any:
+        account = {"username": f"user{number}", "email": f"user{number}@example.com", "password": PASSWORD}
+        return attacker.post("/auth/register", json=account | fields, headers={"X-Forwarded-For": address})
+
+    assert register(1).status_code == 200
+    # What fails makes no account, and takes none away.
+    assert register(2, email="user1@example.com").status_code == 400
+    assert register(3, username="USER1").status_code == 400
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(register, range(10, 18)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 2 + [429] * 6
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.json()["code"] == "too_many_registrations"
+    assert 3500 < int(refused.headers["retry-after"]) <= 3600
+    assert register(20, "198.51.100.2").status_code == 200
+    past = update(attempts).where(attempts.c.key == "register:hour:198.51.100.1")
+    database.write(lambda db: db.execute(past.values(blocked_until=datetime.now(UTC))))
+    assert [register(number).status_code for number in range(30, 34)] == [200, 200, 200, 429]
+
+
+def test_no_count_tells_which_email_belongs_to_which_name(client: TestClient, api: Api) -> None:
+    api.person()
+    stranger = CheckedClient(app, client.portal, ("203.0.113.9", 4000))
+
+    def guess_once(name: str) -> Any:
+        return stranger.post("/auth/login", data={"username": name, "password": "a guess"})
+
+    while guess_once("ada").status_code == 401:
+        pass
+    assert guess_once("ADA").status_code == 429
+    for email in ("ada@example.com", "nobody@example.com"):
+        assert guess_once(email).status_code == 401

@@ -1,11 +1,7 @@
 """What lets somebody in without the password: it ends with the password, and there is never too much of it."""
 
-import asyncio
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +14,7 @@ from database import database
 from errors import NotAuthenticated
 from schemas.accounts import ProgramTokenCreate
 from security.callers import load_caller
-from security.passwords import hash_password, hashing
+from security.passwords import hash_password
 from security.tokens import token_hash, verify_token
 from services.accounts import account as account_service
 from services.accounts import link as link_service
@@ -26,6 +22,7 @@ from services.accounts import program_token as token_service
 from services.accounts import session as session_service
 from services.flow import pictures
 from tests.support.api import PASSWORD, Api, Person
+from tests.support.queues import busy_hashing
 
 NEW = "another long battery"
 
@@ -118,31 +115,6 @@ def test_what_is_made_while_the_owner_ends_everything_is_ended_too(client: TestC
         database.write(lambda db: token_service.create(db, thief, wanted))
     made = database.write(lambda db: pictures.make_link(db, thief, "throughput", {}, 1))
     assert client.get(made["url"]).status_code == 403
-
-
-@contextmanager
-def busy_hashing() -> Iterator[Callable[[int], None]]:
-    """The hashing thread, held up; yields a function that waits until so many wait for it."""
-    go_on, begun = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        begun.set()
-        go_on.wait(30)
-
-    def wait_for(number: int) -> None:
-        deadline = time.monotonic() + 10
-        while hashing.waiting() < number:
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
-
-    with ThreadPoolExecutor(1) as pool:
-        held = pool.submit(lambda: asyncio.run(hashing.run(hold)))
-        assert begun.wait(10)
-        try:
-            yield wait_for
-        finally:
-            go_on.set()
-            held.result()
 
 
 CONFIRMED = {
