@@ -147,6 +147,11 @@ def take(db: Session, key: str, *, limit: int, wanted: int = 1) -> tuple[int, da
     return had, until
 
 
+def recipient_key(email: str) -> str:
+    """What the mails to an address are counted under, hashed: nobody need read the addresses here."""
+    return f"mail:hour:{hashlib.sha256(fold(email).encode()).hexdigest()[:32]}"
+
+
 def give_back(db: Session, key: str) -> None:
     """Undo a `take`, because what it was for did not happen."""
     db.execute(_GIVE_BACK, {"of_key": key})

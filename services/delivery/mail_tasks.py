@@ -24,7 +24,7 @@ from models import notifications
 from services import email_service
 from services.accounts import account_mail
 from services.delivery import notification_mails as email_tasks
-from services.delivery.notification_tasks import MAILED, hidden_among, people_of
+from services.delivery.notification_tasks import MAILED, hidden_among, may_be_mailed, people_of
 from services.delivery.outbox import (
     DUE_NEXT,
     Letter,
@@ -98,7 +98,7 @@ async def _letters_of_notifications(rows: Sequence[AnyRow]) -> list[Letter]:
 
     async def compose(about: Sequence[AnyRow]) -> Mail | None:
         person = people.get(about[0].user_id)
-        if person is None or not person.is_active:
+        if person is None or not may_be_mailed(person):
             return None
         # Looked at last of all: its reader may have been taken out of a project meanwhile.
         hidden = await database.read_async(lambda db: hidden_among(db, [row.id for row in about]))

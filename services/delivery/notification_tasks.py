@@ -3,7 +3,8 @@
 First comes the line in the log; a row that is to be mailed is then left to `mail_tasks`.
 """
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,13 +16,17 @@ from database import AnyRow, database
 from logging_config import logger, together
 from models import notifications, tasks, users
 from services import notification_service, rights
+from services.accounts import attempt as attempt_service
 from services.delivery import notification_mails as email_tasks
 from services.delivery.kinds import KINDS, assignment
 from services.delivery.outbox import claim_statement
+from services.delivery.reminder_tasks import KINDS as REMINDERS
 from services.email_service import log_unsent, send_email_async
 
 BATCH = 500
 LEASE = timedelta(minutes=1)
+# To one recipient; the rest of an hour's come as one digest.
+MOST_MAILS_AN_HOUR = 20
 # The columns that a line in the log and a mail need.
 MAILED = (
     *("id", "user_id", "kind", "task_id", "task_title", "actor_id", "created_at", "due_at"),
@@ -38,9 +43,9 @@ _SETTLE = update(notifications).where(
 _DELIVERED = _SETTLE.values(state="delivered", delivered_at=bindparam("now"), next_attempt_at=None)
 _MAIL = _SETTLE.values(state="mail", next_attempt_at=bindparam("now"))
 _DIGEST = _SETTLE.values(state="digest", next_attempt_at=bindparam("due"))
-_PEOPLE = select(users.c.id, users.c.username, users.c.email, users.c.is_active).where(
-    users.c.id.in_(bindparam("ids", expanding=True))
-)
+_PEOPLE = select(
+    *(users.c[name] for name in ("id", "username", "email", "is_active", "email_verified_at"))
+).where(users.c.id.in_(bindparam("ids", expanding=True)))
 _HIDDEN = select(notifications.c.id).where(
     notifications.c.id.in_(bindparam("ids", expanding=True)), rights.is_hidden(notifications)
 )
@@ -62,7 +67,8 @@ async def process_task_assignment(task_id: int, assigned_user_id: int, assigner_
         send_task_notification(assigned_user_id, title, "assigned")
         assigner = people[assigner_user_id].username if assigner_user_id in people else "somebody"
         subject, body = assignment(title, assigner)
-        await send_email_async(people[assigned_user_id].email, subject, body)
+        if may_be_mailed(people[assigned_user_id]):
+            await send_email_async(people[assigned_user_id].email, subject, body)
     except Exception as error:  # noqa: BLE001  # one that fails must not stop the next
         logger.warning("Assignment of task %s was not told to user %s: %s", task_id, assigned_user_id, error)
 
@@ -73,8 +79,13 @@ def hidden_among(db: Session, ids: Iterable[int]) -> set[int]:
 
 
 def people_of(db: Session, ids: Iterable[int]) -> dict[int, AnyRow]:
-    """The name, email and activity of each of these accounts that still exists."""
+    """The name, email, confirmation and activity of each of these accounts that still exists."""
     return {row.id: row for row in db.execute(_PEOPLE, {"ids": sorted(ids)})}
+
+
+def may_be_mailed(person: Any) -> bool:
+    """Whether a person gets mails about tasks: anyone can register with a stranger's address and write to it so."""
+    return bool(person.is_active and (settings.mail_unverified or person.email_verified_at is not None))
 
 
 def next_digest(now: datetime) -> datetime:
@@ -88,16 +99,32 @@ class _Outcome:
 
     def __init__(self) -> None:
         self.delivered: list[int] = []
-        self.mail: list[int] = []
+        # By what their number is counted under: the mails of one recipient, each about one row or several.
+        self.mails: dict[str, list[list[int]]] = defaultdict(list)
         self.digest: list[int] = []
 
     def write(self, db: Session, now: datetime) -> None:
         if self.delivered:
             db.execute(_DELIVERED, {"ids": self.delivered, "now": now})
-        if self.mail:
-            db.execute(_MAIL, {"ids": self.mail, "now": now})
+        for recipient, mails in sorted(self.mails.items()):
+            self._write_mails(db, recipient, mails, now)
         if self.digest:
             db.execute(_DIGEST, {"ids": self.digest, "due": next_digest(now)})
+
+    @staticmethod
+    def _write_mails(db: Session, recipient: str, mails: list[list[int]], now: datetime) -> None:
+        """Have one recipient's mails sent now, in production as far as the hour allows; the rest in one digest at its end."""
+        had, until = len(mails), now
+        if settings.is_production or not settings.mail_unverified:
+            had, until = attempt_service.take(db, recipient, limit=MOST_MAILS_AN_HOUR, wanted=len(mails))
+        single = [ids[0] for ids in mails[:had] if len(ids) == 1]
+        bundled = [each for ids in mails[:had] if len(ids) > 1 for each in ids]
+        rest = [each for ids in mails[had:] for each in ids]
+        if single:
+            db.execute(_MAIL, {"ids": single, "now": now})
+        for ids, due in ((bundled, now), (rest, until)):
+            if ids:
+                db.execute(_DIGEST, {"ids": ids, "due": due})
 
 
 def deliver_notices() -> tuple[set[int], bool]:
@@ -106,7 +133,7 @@ def deliver_notices() -> tuple[set[int], bool]:
     outcome, has_mail = _Outcome(), False
     while True:
         claimed = database.write(_settle_and_claim(outcome))
-        has_mail = has_mail or bool(outcome.mail)
+        has_mail = has_mail or bool(outcome.mails)
         if not claimed:
             return told, has_mail
         claimed.sort(key=lambda row: row.id)
@@ -132,32 +159,44 @@ def _deliver(claimed: list[AnyRow]) -> _Outcome:
     hidden = database.read(lambda db: hidden_among(db, [row.id for row in claimed]))
     outcome.delivered += sorted(hidden)
     claimed = [row for row in claimed if row.id not in hidden]
-    mailed = []
     with together():
         for row in claimed:
             logger.info("Notification sent to user %s: %s", row.user_id, KINDS[row.kind].line(row))
+    ids = {row.user_id for row in claimed} | {row.actor_id for row in claimed}
+    people: dict[int, Any] = database.read(lambda db: people_of(db, ids))
+    mailed = []
     for row in claimed:
         delivery = wanted.get((row.user_id, row.kind), KINDS[row.kind].usual)
-        if delivery == "daily":
+        if delivery == "never" or row.user_id not in people or not may_be_mailed(people[row.user_id]):
+            outcome.delivered.append(row.id)
+        elif delivery == "daily":
             outcome.digest.append(row.id)
-        elif delivery == "never":
-            outcome.delivered.append(row.id)
-        elif settings.smtp_server:
-            outcome.mail.append(row.id)
         else:
-            outcome.delivered.append(row.id)
             mailed.append(row)
-    if mailed:
-        _log_mails(mailed)
+    if settings.smtp_server:
+        _put_into_mails(outcome, mailed, people)
+    else:
+        outcome.delivered += [row.id for row in mailed]
+        _log_mails(mailed, people)
     return outcome
 
 
-def _log_mails(rows: list[AnyRow]) -> None:
+def _put_into_mails(outcome: _Outcome, rows: list[AnyRow], people: Mapping[int, Any]) -> None:
+    """A mail for each row, but one for all that somebody is reminded of."""
+    reminders: dict[str, list[int]] = defaultdict(list)
+    for row in rows:
+        recipient = attempt_service.recipient_key(people[row.user_id].email)
+        if row.kind in REMINDERS:
+            reminders[recipient].append(row.id)
+        else:
+            outcome.mails[recipient].append([row.id])
+    for recipient, ids in reminders.items():
+        outcome.mails[recipient].append(ids)
+
+
+def _log_mails(rows: list[AnyRow], people: Mapping[int, Any]) -> None:
     """Write subject and recipient of each mail into the log, because no mail server is set."""
-    ids = {row.user_id for row in rows} | {row.actor_id for row in rows}
-    people: dict[int, Any] = database.read(lambda db: people_of(db, ids))
     with together():
         for row in rows:
-            if row.user_id in people and people[row.user_id].is_active:
-                mail = email_tasks.mail_of(row, people)
-                log_unsent(mail.to, mail.subject)
+            mail = email_tasks.mail_of(row, people)
+            log_unsent(mail.to, mail.subject)

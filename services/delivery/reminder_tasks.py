@@ -61,9 +61,9 @@ def _due(kind: str) -> Select[Any]:
     )
 
 
-_KINDS = ("due_soon", "overdue")
+KINDS = ("due_soon", "overdue")
 _FIND = {
-    kind: _due(kind).with_only_columns(tasks.c.id).order_by(tasks.c.due_at).limit(BATCH) for kind in _KINDS
+    kind: _due(kind).with_only_columns(tasks.c.id).order_by(tasks.c.due_at).limit(BATCH) for kind in KINDS
 }
 _THESE = tasks.c.id.in_(bindparam("ids", expanding=True))
 _INSERT: dict[tuple[str, str], Any] = {
@@ -72,7 +72,7 @@ _INSERT: dict[tuple[str, str], Any] = {
     .on_conflict_do_nothing()
     .returning(notifications.c.id)
     for dialect in (postgresql, sqlite)
-    for kind in _KINDS
+    for kind in KINDS
 }
 
 

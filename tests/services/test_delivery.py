@@ -13,13 +13,17 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
+from account_models import attempts
 from config import settings
 from database import Database, database
 from main import app
-from models import notifications
+from models import notifications, users
 from services import background_tasks
+from services.accounts.attempt import HOUR
 from services.delivery import mail_tasks, outbox
-from tests.support.api import Api
+from services.delivery.notification_tasks import process_task_assignment
+from services.delivery.reminder_tasks import remind
+from tests.support.api import PASSWORD, Api, Person
 from tests.support.mail import MailCatcher, mail_catcher
 
 
@@ -255,3 +259,96 @@ def test_with_a_lifespan_what_was_left_is_delivered_and_what_comes_is_there_with
             )
         entry = json.loads((settings.cache_dir / f"cache_user_{ada.id}.json").read_text())
         assert entry["stats"]["total_tasks"] == 2
+
+
+# -- who gets how many mails -------------------------------------------------------------------------
+
+
+def confirm(*people: Person) -> None:
+    """Let these people have used the link that confirms their address."""
+    confirmed = update(users).where(users.c.id.in_([person.id for person in people]))
+    database.write(lambda db: db.execute(confirmed.values(email_verified_at=datetime.now(UTC))))
+
+
+def assign_many(giver: Person, taker: Person, number: int) -> None:
+    imported = giver.post("/tasks/import", json=[{"title": f"Task {each}"} for each in range(number)]).json()
+    for task_id in imported["ids"]:
+        answer = giver.put(f"/tasks/{task_id}/assign", params={"assigned_user_id": taker.id})
+        assert answer.status_code == 200
+
+
+def test_in_production_only_confirmed_addresses_get_mails_about_tasks(
+    api: Api, catcher: MailCatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "mail_unverified", False)
+    ada, bob = api.person(), api.person("bob")
+    eve = api.person("eve")
+    confirm(bob)
+    eve.put("/notifications/preferences", json={"created": "at_once", "completed": "daily"})
+    eve.task("Written by eve", status="completed", due_at=datetime.now(UTC).isoformat())
+    remind()
+    assign_many(ada, eve, 2)
+    assign_many(ada, bob, 1)
+    asyncio.run(process_task_assignment(1, eve.id, ada.id))
+    make_due()
+    send()
+    assert [message["To"] for message in catcher.wait_for(1)] == ["bob@example.com"]
+    assert {row.state for row in rows()} == {"delivered"}
+    # They see in the API what they are not mailed.
+    assert len(eve.get("/notifications").json()) >= 3
+
+
+def test_registering_sends_the_link_where_only_confirmed_addresses_get_mails(
+    client: TestClient, catcher: MailCatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "mail_unverified", False)
+    account = {"username": "ada", "email": "ada@example.com", "password": PASSWORD}
+    assert client.post("/auth/register", json=account).status_code == 200
+    message = catcher.wait_for(1)[0]
+    assert (message["To"], message["Subject"]) == ("ada@example.com", "Confirm your email address")
+    assert client.post("/auth/login", data={"username": "ada", "password": PASSWORD}).status_code == 200
+
+
+def test_a_recipient_gets_twenty_mails_an_hour_and_the_rest_as_one_digest(
+    api: Api, catcher: MailCatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "mail_unverified", False)
+    ada, bob, eve = api.person(), api.person("bob"), api.person("eve")
+    confirm(bob, eve)
+    assign_many(ada, bob, 45)
+    assign_many(ada, eve, 1)
+    send()
+    subjects = [message["Subject"] for message in catcher.wait_for(21) if message["To"] == "bob@example.com"]
+    assert len(subjects) == 20
+    waiting = [row for row in rows() if row.state == "digest"]
+    assert len(waiting) == 25
+    assert all(timedelta(minutes=55) < row.next_attempt_at - datetime.now(UTC) <= HOUR for row in waiting)
+    make_due()
+    send()
+    digest = catcher.wait_for(22)[21]
+    assert (digest["To"], digest["Subject"]) == ("bob@example.com", "Your tasks: 25 notifications")
+    assert {row.state for row in rows()} == {"delivered"}
+    # Another account with that address would not get twenty more, and a new hour begins when the old one ends.
+    keys = database.read(lambda db: db.execute(select(attempts.c.key)).scalars().all())
+    assert not any("bob" in key for key in keys)
+    ended = update(attempts).where(attempts.c.key.like("mail:hour:%"))
+    database.write(lambda db: db.execute(ended.values(blocked_until=datetime.now(UTC))))
+    assign_many(ada, bob, 1)
+    send()
+    assert catcher.wait_for(23)[22]["Subject"].startswith("New Task Assigned")
+
+
+def test_reminders_of_one_moment_come_in_one_mail(api: Api, catcher: MailCatcher) -> None:
+    ada, bob = api.person(), api.person("bob")
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    ada.post("/tasks/import", json=[{"title": f"Task {each}", "due_at": soon} for each in range(300)])
+    bob.task("The only one", due_at=soon)
+    assert remind() == 301
+    background_tasks.deliver_notices()
+    send()
+    messages = {message["To"]: message["Subject"] for message in catcher.wait_for(2)}
+    assert messages == {
+        "ada@example.com": "Your tasks: 300 notifications",
+        "bob@example.com": "Task Due Soon: The only one",
+    }
+    assert len(catcher.mails) == 2
