@@ -21,7 +21,7 @@ from models import notifications, users
 from services import background_tasks
 from services.accounts.attempt import HOUR
 from services.delivery import mail_tasks, outbox
-from services.delivery.notification_tasks import process_task_assignment
+from services.delivery.notification_tasks import deliver_notices, process_task_assignment
 from services.delivery.reminder_tasks import remind
 from tests.support.api import PASSWORD, Api, Person
 from tests.support.mail import MailCatcher, mail_catcher
@@ -344,7 +344,7 @@ def test_reminders_of_one_moment_come_in_one_mail(api: Api, catcher: MailCatcher
     ada.post("/tasks/import", json=[{"title": f"Task {each}", "due_at": soon} for each in range(300)])
     bob.task("The only one", due_at=soon)
     assert remind() == 301
-    background_tasks.deliver_notices()
+    deliver_notices()
     send()
     messages = {message["To"]: message["Subject"] for message in catcher.wait_for(2)}
     assert messages == {
