@@ -19,6 +19,7 @@ from services.projects import leaving
 from services.tasks import history
 from services.tasks.bulk import insert_many
 from services.tasks.fields import TASK_COLUMNS, TEXTS
+from services.webhooks import webhook as webhook_service
 
 CHUNK = 500
 
@@ -107,6 +108,7 @@ def delete_account(db: Session, actor: Caller, account: AnyRow | Caller, heir_id
     else:
         moved = db.execute(_DELETE_TASKS, {"of_user": user_id})
     idempotency.forget_account(db, user_id)
+    webhook_service.hand_over(db, user_id)
     db.execute(_DELETE_USER, {"of_user": user_id})
     audit_service.record(
         db,

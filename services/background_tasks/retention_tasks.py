@@ -15,7 +15,7 @@ from logging_config import logger
 from models import notifications, task_history
 from services.delivery.reminder_tasks import LONGEST_OVERDUE
 from services.events.retention import forget_old_snapshots
-from services.webhooks.renewal import renew_secrets
+from services.webhooks.renewal import delete_orphans, renew_secrets
 from webhook_models import webhook_deliveries
 
 BATCH = 1000
@@ -72,6 +72,7 @@ def delete_old() -> dict[str, int]:
             )
     forget_old_snapshots()
     renew_secrets()
+    delete_orphans()
     return deleted
 
 

@@ -1,12 +1,16 @@
-"""Encrypting the secrets of webhooks by a new `SECRET_KEY`, while the one before is still set."""
+"""What the hourly round does for webhooks: old keys of their secrets go, and so do those of projects that are gone."""
 
-from sqlalchemy import bindparam, select, update
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import bindparam, delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from config import settings
 from database import database
+from models import task_history
+from project_models import projects
 from services.webhooks import secret as secrets
-from webhook_models import webhooks
+from webhook_models import webhook_deliveries, webhooks
 
 _SECRETS = select(webhooks.c.id, webhooks.c.secret, webhooks.c.previous_secret).order_by(webhooks.c.id)
 _LOCKED = _SECRETS.where(webhooks.c.id == bindparam("webhook_id")).with_for_update()
@@ -15,6 +19,27 @@ _WRITE = (
     .where(webhooks.c.id == bindparam("of_webhook"))
     .values(secret=bindparam("new_secret"), previous_secret=bindparam("new_previous"))
 )
+
+
+_ORPHANS = delete(webhooks).where(
+    webhooks.c.project_id.is_not(None),
+    ~exists().where(projects.c.id == webhooks.c.project_id),
+    ~exists().where(
+        webhook_deliveries.c.webhook_id == webhooks.c.id, webhook_deliveries.c.next_attempt_at.is_not(None)
+    ),
+    # The end of the project itself is an event that they are told.
+    ~exists().where(
+        task_history.c.project_id == webhooks.c.project_id,
+        task_history.c.kind == "project_deleted",
+        task_history.c.created_at > bindparam("a_while_ago"),
+    ),
+)
+
+
+def delete_orphans() -> None:
+    """Delete the webhooks of projects that are gone, once they have been told so."""
+    values = {"a_while_ago": datetime.now(UTC) - timedelta(hours=1)}
+    database.write(lambda db: db.execute(_ORPHANS, values))
 
 
 def renew_secrets() -> None:

@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import and_, bindparam, delete, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from database import AnyRow
 from errors import Conflict, NotFound, invalid_input
 from models import Caller, task_history, users
+from project_models import project_members
 from schemas.common import Page
 from schemas.webhooks import DeliveryRead, WebhookRead
-from services import preconditions
+from services import preconditions, rights
 from services.events import event_id
 from services.paging import PageOf, keyset_by_id
 from services.webhooks import secret as secrets
@@ -26,20 +27,48 @@ PING = "webhook.ping"
 READ_ONLY_FIELDS = ("id", "user_id", "project_id", "disabled_reason", "created_at", "updated_at")
 
 _COLUMNS = (*(webhooks.c[name] for name in WebhookRead.model_fields), webhooks.c.version)
-_ONE = select(*_COLUMNS).where(
-    webhooks.c.id == bindparam("webhook_id"),
-    webhooks.c.user_id == bindparam("user_id"),
-    webhooks.c.project_id.is_(None),
+_MANAGES = exists().where(
+    project_members.c.project_id == webhooks.c.project_id,
+    project_members.c.user_id == bindparam("user_id"),
+    project_members.c.role == "manager",
 )
-_OWN = (
-    select(*_COLUMNS)
-    .where(webhooks.c.user_id == bindparam("user_id"), webhooks.c.project_id.is_(None))
-    .order_by(webhooks.c.id.desc())
+_ROLE = (
+    select(project_members.c.role)
+    .where(
+        project_members.c.project_id == webhooks.c.project_id,
+        project_members.c.user_id == bindparam("user_id"),
+    )
+    .scalar_subquery()
+    .label("role")
+)
+_ONE = select(*_COLUMNS, _ROLE).where(webhooks.c.id == bindparam("webhook_id"))
+_OWN = select(*_COLUMNS).where(
+    or_(and_(webhooks.c.project_id.is_(None), webhooks.c.user_id == bindparam("user_id")), _MANAGES)
 )
 _LOCK_ACCOUNT = select(users.c.id).where(users.c.id == bindparam("user_id")).with_for_update()
 _COUNT = select(func.count()).where(webhooks.c.user_id == bindparam("user_id"))
 _NEWEST_EVENT = select(func.coalesce(func.max(task_history.c.id), 0))
 _UPDATE = update(webhooks).where(webhooks.c.id == bindparam("of_webhook"))
+_LONGEST_MANAGER = (
+    select(project_members.c.user_id)
+    .where(
+        project_members.c.project_id == webhooks.c.project_id,
+        project_members.c.role == "manager",
+        project_members.c.user_id != bindparam("of_user"),
+    )
+    .order_by(project_members.c.added_at, project_members.c.user_id)
+    .limit(1)
+    .correlate(webhooks)
+)
+_HAND_OVER = (
+    update(webhooks)
+    .where(
+        webhooks.c.user_id == bindparam("of_user"),
+        webhooks.c.project_id.is_not(None),
+        _LONGEST_MANAGER.exists(),
+    )
+    .values(user_id=_LONGEST_MANAGER.scalar_subquery())
+)
 _DELETE = delete(webhooks).where(webhooks.c.id == bindparam("of_webhook"))
 _SECRET = select(webhooks.c.secret).where(webhooks.c.id == bindparam("webhook_id"))
 _DELIVERY_COLUMNS = tuple(webhook_deliveries.c[name] for name in DeliveryRead.model_fields)
@@ -64,7 +93,10 @@ def etag(webhook: AnyRow) -> str:
 
 
 def create(db: Session, user: Caller, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Make a webhook, whose secret nobody can be shown again; raises Conflict."""
+    """Make a webhook, whose secret nobody can be shown again; raises Conflict, NotFound, Forbidden."""
+    if (project_id := values["project_id"]) is not None:
+        # Whoever makes it stays a manager until it is made.
+        rights.require_role("manage", rights.lock_project(db, user, project_id).role, user)
     # Two requests at once would both find a place free.
     db.execute(_LOCK_ACCOUNT, {"user_id": user.id})
     if db.execute(_COUNT, {"user_id": user.id}).scalar_one() >= MOST_WEBHOOKS:
@@ -95,11 +127,16 @@ def list_webhooks(db: Session, user: Caller, page: Page) -> PageOf[AnyRow]:
 
 
 def get(db: Session, user: Caller, webhook_id: int, *, locked: bool = False) -> AnyRow:
-    """A webhook that the caller looks after; raises NotFound."""
-    statement = _ONE.with_for_update() if locked else _ONE
+    """A webhook that the caller looks after: their own, or one of a project that they manage.
+
+    Raises NotFound, Forbidden for a member who is no manager.
+    """
+    statement = _ONE.with_for_update(of=webhooks) if locked else _ONE
     row = db.execute(statement, {"webhook_id": webhook_id, "user_id": user.id}).first()
-    if row is None:
+    if row is None or not (row.user_id == user.id if row.project_id is None else rights.sees(user, row.role)):
         raise NotFound("Webhook not found", code="webhook_not_found")
+    if row.project_id is not None:
+        rights.require_role("manage", row.role, user)
     return row
 
 
@@ -134,6 +171,11 @@ def remove(db: Session, user: Caller, webhook_id: int, if_match: str | None) -> 
     webhook = get(db, user, webhook_id, locked=True)
     preconditions.require(if_match, etag(webhook))
     db.execute(_DELETE, {"of_webhook": webhook.id})
+
+
+def hand_over(db: Session, user_id: int) -> None:
+    """Leave the webhooks that an account made for projects to the manager who has been there longest."""
+    db.execute(_HAND_OVER, {"of_user": user_id})
 
 
 def rotate(db: Session, user: Caller, webhook_id: int) -> dict[str, Any]:

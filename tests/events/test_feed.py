@@ -157,3 +157,48 @@ def test_what_an_open_transaction_may_still_add_is_waited_for(api: Api, database
         connection.commit()
     events, _ = follow(ada, following)
     assert [each["data"]["task_id"] for each in events] == [999, 2]
+
+
+def test_members_see_a_project_from_the_event_that_made_them_one_to_the_one_that_ends_it(api: Api) -> None:
+    ada, bob, root = api.person(), api.person("bob"), api.person("root", admin=True)
+    before = ada.task("Adopted", project="Launch")
+    project = ada.post("/projects", json={"name": "Launch", "adopt_tasks": True}).json()
+    ada.task("Before bob", project_id=project["id"])
+    member = f"/projects/{project['id']}/members/{bob.id}"
+    ada.put(member, json={"role": "member"})
+    shared = ada.task("For both", project_id=project["id"])
+    bob.post(f"/tasks/{shared['id']}/comments", json={"text": "I begin"})
+    bob.put(f"/tasks/{shared['id']}/blocked", json={"reason": "waits"})
+    ada.delete(member)
+    ada.task("After bob", project_id=project["id"])
+    ada.patch(f"/projects/{project['id']}", json={"description": "Ours"})
+    ada.put(member, json={"role": "viewer"})
+    ada.patch(f"/tasks/{before['id']}", json={"project_id": None})
+    ada.patch(f"/tasks/{before['id']}", json={"priority": 2})
+    assert ada.delete(f"/projects/{project['id']}?tasks=release").status_code == 204
+
+    (first, *rest), _ = follow(bob)
+    assert (first["type"], first["data"]["member"]["user_id"]) == ("member.added", bob.id)
+    assert types(rest) == [
+        *("task.created", "comment.created", "task.blocked", "member.removed"),
+        *("member.added", "task.moved"),
+        *["task.moved"] * 3,
+        "project.deleted",
+    ]
+    assert rest[1]["data"]["comment"]["text"] == "I begin"
+    assert (rest[1]["data"]["task_id"], rest[1]["data"]["project_id"]) == (shared["id"], project["id"])
+    assert rest[-1]["data"]["project"]["name"] == "Launch"
+    of_project = f"/events?project_id={project['id']}"
+    assert follow(bob, of_project)[0] == [first, *rest]
+    everything = follow(root, of_project)[0]
+    assert types(everything)[0] == "project.created"
+    assert [each for each in everything if each["data"]["task_id"] == shared["id"]] == [
+        each
+        for each in follow(ada, f"/events?task_id={shared['id']}")[0]
+        if each["data"]["project_id"] is not None or each["type"] == "task.moved"
+    ]
+    # The owner sees what happened to the task before, within, and after the project.
+    own = types(follow(ada, f"/events?task_id={before['id']}")[0])
+    assert own == ["task.created", "task.moved", "task.moved", "task.updated"]
+    assert_problem(api.person("eve").get(of_project), 404, "project_not_found")
+    assert follow(root)[0] == []

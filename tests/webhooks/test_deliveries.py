@@ -12,7 +12,7 @@ from account_models import account_mails
 from config import settings
 from database import database
 from services.webhooks.delivery import deliveries as deliveries_of_this_process
-from tests.support.api import Api, Person
+from tests.support.api import PASSWORD, Api, Person, assert_problem
 from tests.support.receiver import Receiver, receiver
 from webhook_models import webhook_deliveries, webhooks
 
@@ -294,3 +294,40 @@ def test_the_deliveries_of_a_switched_off_account_wait(api: Api, hook: Receiver)
     root.put(f"/tasks/{task['id']}/assign", params={"assigned_user_id": root.id})
     assert hook.received == []
     assert webhook["enabled"]
+
+
+def test_a_projects_webhook_is_its_managers(api: Api, hook: Receiver) -> None:
+    ada, bob, cy, eve = (api.person(name) for name in ("ada", "bob", "cyril", "eve"))
+    project = ada.post("/projects", json={"name": "Launch"}).json()
+    members = f"/projects/{project['id']}/members"
+    assert ada.put(f"{members}/{bob.id}", json={"role": "manager"}).status_code == 200
+    assert ada.put(f"{members}/{cy.id}", json={"role": "member"}).status_code == 200
+    body = {"url": hook.url, "types": ["*"], "project_id": project["id"]}
+    assert_problem(eve.post("/webhooks", json=body), 404, "project_not_found")
+    assert_problem(cy.post("/webhooks", json=body), 403, "project_role")
+    webhook = ada.post("/webhooks", json=body).json()
+    path = f"/webhooks/{webhook['id']}"
+    assert bob.get("/webhooks").json() == [bob.get(path).json()]
+    assert cy.get("/webhooks").json() == []
+    assert_problem(cy.get(path), 403, "project_role")
+    assert_problem(eve.get(path), 404, "webhook_not_found")
+
+    private = cy.task("Nobody else's")
+    task = cy.task("For all", project_id=project["id"])
+    cy.post(f"/tasks/{task['id']}/comments", json={"text": "Soon"})
+    ada.put(f"{members}/{eve.id}", json={"role": "viewer"})
+    told = [each.verified(webhook["secret"]) for each in hook.wait_for(3)]
+    assert {each["type"] for each in told} == {"task.created", "comment.created", "member.added"}
+    comment = next(each for each in told if each["type"] == "comment.created")
+    assert comment["data"]["comment"]["text"] == "Soon"
+    assert private["id"] not in {each["data"]["task_id"] for each in told}
+
+    # Whoever made it leaves: the webhook is the project's, and stays.
+    settled(bob, webhook, 3)
+    assert ada.delete(f"{members}/{ada.id}").status_code == 204
+    assert_problem(ada.get(path), 404, "webhook_not_found")
+    assert ada.delete("/auth/me", json={"password": PASSWORD}).status_code == 200
+    assert bob.get(path).json()["user_id"] == bob.id
+    assert bob.delete(f"/projects/{project['id']}?tasks=delete").status_code == 204
+    types = {each.verified(webhook["secret"])["type"] for each in hook.wait_for(6)}
+    assert {"member.removed", "task.deleted", "project.deleted"} <= types
