@@ -18,6 +18,7 @@ from routers import (
     audit,
     auth,
     bulk,
+    calendars,
     comments,
     events,
     flow,
@@ -29,6 +30,7 @@ from routers import (
     tasks,
     transfer,
     users,
+    views,
     webhooks,
 )
 from routers.account_pages import add_account_pages
@@ -135,6 +137,8 @@ def create_app() -> FastAPI:
         comments.router,
         projects.router,
         bulk.router,
+        views.router,
+        calendars.router,
         analytics.router,
         flow.router,
         events.router,

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 import account_models
 import models
 import project_models
+import view_models
 import webhook_models
 from database import Base, database
 
@@ -37,6 +38,7 @@ for known in (
     models.Task,
     account_models.UserSession,
     project_models.SharedProject,
+    view_models.View,
     webhook_models.Webhook,
 ):
     assert known.metadata is Base.metadata

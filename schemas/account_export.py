@@ -22,6 +22,8 @@ class AccountExport(Answer):
     projects: Annotated[Rows, Field(description="The projects that the caller made")]
     project_members: Annotated[Rows, Field(description="The caller's places in projects")]
     webhooks: Annotated[Rows, Field(description="The webhooks that the caller made, without their secrets")]
+    views: Annotated[Rows, Field(description="The caller's filters under a name, those in projects too")]
+    calendars: Annotated[Rows, Field(description="The caller's calendars, without their addresses")]
     notification_preferences: Rows
     tasks: Rows
     task_history: Annotated[Rows, Field(description="What the caller did, and what was done to their tasks")]

@@ -243,6 +243,14 @@ QueryFilter = Annotated[
         }
     ),
 ]
+ViewId = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=LARGEST_ID,
+        description="A saved filter, which holds as well; in its order unless another is given",
+    ),
+]
 Id = Annotated[Whole, Field(ge=0, le=LARGEST_ID, examples=[1])]
 
 

@@ -19,6 +19,7 @@ from schemas.common import (
     TagChoices,
     Text,
     TimeZone,
+    ViewId,
     Whole,
     day_or_time,
 )
@@ -73,6 +74,7 @@ class FlowQuery(BaseModel):
         int | None,
         Field(ge=0, le=LARGEST_ID, description="All tasks of a shared project that the caller is in"),
     ] = None
+    view: ViewId | None = None
     user_id: Annotated[int | None, Field(ge=0, le=LARGEST_ID, description="Another's tasks (admins)")] = None
     scope: Annotated[Literal["own", "all"], Field(description="`all`: everybody's tasks (admins)")] = "own"
 

@@ -30,6 +30,7 @@ from schemas.common import (
     Time,
     TimeZone,
     Title,
+    ViewId,
     Whole,
 )
 
@@ -199,6 +200,7 @@ class TaskConditions(BaseModel):
 class TaskFilters(TaskConditions, Page):
     """Which tasks, in which order; filters combine with AND."""
 
+    view: ViewId | None = None
     total: Annotated[bool, Field(description="Tell in `X-Total-Count` how many tasks the filters find")] = (
         False
     )

@@ -42,17 +42,32 @@ def get_tasks_with_filters(
 ) -> PageOf[AnyRow]:
     """A page of the caller's tasks, or of a project's; of everybody's, or of one owner's, for an admin.
 
-    Raises NotFound for a project that the caller does not see.
+    Raises NotFound for a project or a view that the caller does not see, InvalidFilter.
     """
+    filters, normal = asking.of_list(db, user, filters)
+    place = _place_of_list(db, user, filters, everybodys=everybodys, owner_id=owner_id)
+    filters, asked = asking.split(db, filters, normal, place)
+    return task_query.page(db, place, filters, asked)
+
+
+def _place_of_list(
+    db: Session, user: Caller, filters: TaskFilters, *, everybodys: bool = False, owner_id: int | None = None
+) -> Place:
     project_id = filters.project_id
     if project_id is not None:
         rights.role_in(db, user, project_id)
     if not everybodys:
         # Without a project the list is the caller's own.
         owner_id = user.id if project_id is None else None
-    place = Place(owner_id, project_id if owner_id is None else None)
-    filters, asked = asking.in_list(db, user.id, filters, place)
-    return task_query.page(db, place, filters, asked)
+    return Place(owner_id, project_id if owner_id is None else None)
+
+
+def ids_of_list(db: Session, user: Caller, filters: TaskFilters, at_most: int) -> list[int]:
+    """The ids of all tasks that `get_tasks_with_filters` would list, in order; raises what that raises."""
+    filters, normal = asking.of_list(db, user, filters)
+    place = _place_of_list(db, user, filters)
+    filters, asked = asking.split(db, filters, normal, place)
+    return task_query.ids(db, place, filters, asked, at_most)
 
 
 def matching_ids(db: Session, user: Caller, filters: TaskFilters, at_most: int) -> list[int]:
@@ -61,7 +76,8 @@ def matching_ids(db: Session, user: Caller, filters: TaskFilters, at_most: int) 
     For calls that change or delete what a filter finds: ask for one more than may be changed, and where that many
     come there are too many. Raises InvalidFilter.
     """
-    filters, asked = asking.in_list(db, user.id, filters, Place(user.id))
+    filters, normal = asking.of_list(db, user, filters)
+    filters, asked = asking.split(db, filters, normal, Place(user.id))
     return task_query.ids(db, Place(user.id), filters, asked, at_most)
 
 

@@ -12,6 +12,7 @@ from models import NotificationKind, Role, TaskHistoryKind, TaskStatus
 from schemas.events import EventPattern, EventType
 from schemas.flow import ChartName, Interval
 from schemas.notifications import Delivery
+from schemas.projects import ProjectRole
 from schemas.tasks import SortBy, SortOrder, TaskImport
 from schemas.webhooks import DeliveryState
 from security.callers import Scope
@@ -45,6 +46,8 @@ TAGS = [
         "description": "Projects that people share: members with roles, a workflow of states with limits",
     },
     {"name": "comments", "description": "What is said about tasks, and who is mentioned"},
+    {"name": "views", "description": "Filters under a name, one's own or a project's"},
+    {"name": "calendars", "description": "What is due, for programs that show calendars"},
     {"name": "analytics", "description": "Figures about tasks"},
     {"name": "flow", "description": "How tasks flow: throughput, cycle times, aging, forecasts"},
     {"name": "events", "description": "What happened: read again, waited for, or streamed"},
@@ -60,6 +63,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "TaskStatus": get_args(TaskStatus),
     "Role": get_args(Role),
     "Scope": get_args(Scope),
+    "ProjectRole": get_args(ProjectRole),
     "SortBy": get_args(SortBy),
     "SortOrder": get_args(SortOrder),
     "Interval": get_args(Interval),

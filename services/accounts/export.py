@@ -18,6 +18,7 @@ from account_models import (
 from models import Caller, notification_preferences, notifications, task_history, tasks, users
 from project_models import project_members, projects, task_comments
 from request_context import address_group
+from view_models import calendars, views
 from webhook_models import webhook_deliveries, webhooks
 
 PART = 1000
@@ -61,6 +62,8 @@ SHORT = {
         project_members.c.project_id
     ),
     "webhooks": _select(webhooks, webhooks.c.user_id == _ME).order_by(webhooks.c.id),
+    "views": _select(views, or_(views.c.user_id == _ME, views.c.created_by == _ME)).order_by(views.c.id),
+    "calendars": _select(calendars, calendars.c.user_id == _ME).order_by(calendars.c.id),
     "notification_preferences": _select(
         notification_preferences, notification_preferences.c.user_id == _ME
     ).order_by(notification_preferences.c.kind),

@@ -60,7 +60,7 @@ class Question:
     path: str
     owner: dict[str, int]
     # The filter as it was asked, for the same list.
-    asked: tuple[tuple[str, str], ...] = ()
+    asked: tuple[tuple[str, Any], ...] = ()
 
     @property
     def now_or_end(self) -> int:
@@ -81,7 +81,10 @@ def ask(db: Session, caller: Caller, query: FlowQuery) -> Question:
     owner_id: int | None = caller.id
     path: str = "/tasks"
     owner: dict[str, int] = {}
-    if query.project_id is not None:
+    found = asking.read(db, caller, query.filter, query.view, query.tz)
+    project_id, found = found.placed(query.project_id)
+    query = query.model_copy(update={"project_id": project_id})
+    if project_id is not None:
         owner_id, owner = None, _project(db, caller, query)
     elif query.scope == "all" or query.user_id not in (None, caller.id):
         if not caller.is_admin:
@@ -101,11 +104,12 @@ def ask(db: Session, caller: Caller, query: FlowQuery) -> Question:
     projects, tags, priorities = sorted(query.project), sorted(query.tag), sorted(query.priority)
     chosen = (tuple(projects), tuple(tags), tuple(priorities))
     selection = Selection(owner_id, *chosen, project_id=query.project_id)
-    if query.filter is None:
+    if found.normal is None:
         return Question(selection, period, as_of, path, owner)
-    found = asking.read(db, caller.id, query.filter, query.tz)
-    selection = selection._replace(asked=asking.with_known_texts(db, found, selection.place))
-    return Question(selection, period, as_of, path, owner, (("filter", query.filter), ("tz", query.tz)))
+    selection = selection._replace(asked=asking.with_known_texts(db, found.normal, selection.place))
+    asked = {"filter": query.filter, "view": query.view, "tz": query.tz}
+    kept = tuple((name, value) for name, value in asked.items() if value is not None)
+    return Question(selection, period, as_of, path, owner, kept)
 
 
 def _project(db: Session, caller: Caller, query: FlowQuery) -> dict[str, int]:

@@ -77,6 +77,25 @@ def _read(text: str) -> Node:
     return _Reader().node(parsed.children[0], 0)
 
 
+def check_together(nodes: list[Node]) -> None:
+    """Raise InvalidFilter where filters that hold together look for more texts than a single one may."""
+    if len(nodes) < 2:
+        return
+    for name, most in MOST_CONTAINS.items():
+        found = [place for node in nodes for place in _places_of_contains(node, name)]
+        if len(found) > most:
+            problem = f"with the view there are more than {most} comparisons of `{name}` by `~` and `!~`"
+            raise InvalidFilter(found[-1], problem)
+
+
+def _places_of_contains(node: Node, name: str) -> list[int]:
+    if isinstance(node, Not):
+        return _places_of_contains(node.part, name)
+    if isinstance(node, Comparison):
+        return [node.place] if node.field.name == name and "~" in node.operator else []
+    return [place for part in node.parts for place in _places_of_contains(part, name)]
+
+
 class _Reader:
     """Makes a tree of what the parser found, and counts what is limited."""
 

@@ -194,6 +194,8 @@ def _planned(db: Session, place: Place, filters: TaskFilters, asked: Shaped | No
     for name in list_plan.TEXTS:
         if name in values:
             values[name] = pattern(values[name])
+    if filters.blocked is not None:
+        names = (*names, "is_blocked" if filters.blocked else "is_free")
     chosen, parameters = choices({name: getattr(filters, name) for name in CHOICES})
     values |= parameters | {"owner_id": place.owner_id, "limit": filters.limit + 1}
     if filters.project_id is not None:

@@ -21,6 +21,11 @@ from tests.support.filters import ZONES, Oracle, RandomFilters, random_task
 # The minute before midnight, in a week in which nothing else is due.
 NOW = datetime(2026, 11, 27, 23, 59, 59, 999_999, tzinfo=UTC)
 # A share of what the benchmark tries: see benchmarks/filters.py.
+STATES = [
+    {"key": "pending", "name": "To do", "status": "pending"},
+    {"key": "review", "name": "Review", "status": "in_progress"},
+    {"key": "completed", "name": "Done", "status": "completed"},
+]
 FILTERS = int(os.environ.get("RANDOM_FILTERS", "120"))
 SEED = int(os.environ.get("RANDOM_SEED", "20261127"))
 
@@ -66,21 +71,30 @@ def in_order(tasks: list[Any], sort_by: str, *, descending: bool) -> list[int]:
 def test_random_filters_find_what_a_plain_reading_finds(api: Api) -> None:
     chance = random.Random(SEED)  # noqa: S311  # a test that can be run again
     with time_machine.travel(NOW, tick=False):
-        ada = api.person("ada")
-        answer = ada.post("/tasks/import", json=[random_task(chance) for _ in range(120)])
-        assert answer.status_code == 201, answer.text
-        tasks = ada.get("/tasks", params={"limit": 500}).json()
+        ada, bob = api.person("ada"), api.person("bob")
+        project = ada.post("/projects", json={"name": "Öffentlich", "states": STATES}).json()["id"]
+        ada.put(f"/projects/{project}/members/{bob.id}", json={"role": "viewer"})
+        for count, params in ((80, {}), (40, {"project_id": project})):
+            rows = [random_task(chance, shared=bool(params)) for _ in range(count)]
+            answer = ada.post("/tasks/import", json=rows, params=params)
+            assert answer.status_code == 201, answer.text
+        # An owner's own list, and a project's, which its members see.
+        lists = [(ada, {}), (bob, {"project_id": project})]
+        tasks = [person.get("/tasks", params={"limit": 500, **params}).json() for person, params in lists]
+        assert [len(each) for each in tasks] == [120, 40]
         filters = RandomFilters(chance)
         sizes = set()
         for _ in range(FILTERS):
             text, tz = filters.filter(chance.choice((1, 3, 8))), chance.choice(ZONES)
-            oracle = Oracle(NOW, tz, ada.id, {"ada": ada.id})
+            which = chance.choice((0, 0, 1))
+            person, place = lists[which]
+            oracle = Oracle(NOW, tz, person.id, {"ada": ada.id, "bob": bob.id})
             sort_by = chance.choice(("created_at", "updated_at", "due_at", "completed_at", "priority", "id"))
             order = chance.choice(("asc", "desc"))
             params = {"filter": text, "tz": tz, "sort_by": sort_by, "sort_order": order, "limit": 50}
-            wanted = [task for task in tasks if oracle.finds(text, task)]
+            wanted = [task for task in tasks[which] if oracle.finds(text, task)]
             expected = in_order(wanted, sort_by, descending=order == "desc")
-            assert all_pages(ada, "/tasks", params) == expected, (text, tz)
+            assert all_pages(person, "/tasks", {**params, **place}) == expected, (text, tz)
             sizes.add(len(expected))
     assert len(sizes) > 20
     assert statements.kept.weight <= statements.MOST_BYTES

@@ -19,6 +19,7 @@ from main import app
 from models import Caller, notifications, task_history, users
 from schemas.accounts import ProgramTokenCreate
 from schemas.tasks import TaskCreate
+from schemas.views import CalendarCreate, ViewCreate
 from schemas.webhooks import WebhookCreate
 from security.passwords import hash_password
 from security.tokens import create_access_token
@@ -27,10 +28,12 @@ from services.accounts import link as link_service
 from services.accounts import program_token as token_service
 from services.accounts import session as session_service
 from services.accounts import user as user_service
+from services.calendars import calendar as calendar_service
 from services.events import event_id
 from services.flow import pictures
 from services.projects import member as member_service
 from services.projects import project as project_service
+from services.query import view as view_service
 from services.tasks import comment as comment_service
 from services.webhooks import webhook
 from tests.support.api import PASSWORD
@@ -75,6 +78,16 @@ DELETE /projects/{project_id}                    401 404 204 204  401 401 401  4
 GET    /projects/{project_id}/members            401 404 200 200  401 401 401  200 403 403 403
 PUT    /projects/{project_id}/members/{user_id}  401 404 200 200  401 401 401  403 200 403 403
 DELETE /projects/{project_id}/members/{user_id}  401 404 204 204  401 401 401  403 204 403 403
+
+POST   /views                                    401 201 201 201  401 401 401  403 201 403 403
+GET    /views                                    401 200 200 200  401 401 401  200 403 403 403
+GET    /views/{view_id}                          401 404 200 404  401 401 401  200 403 403 403
+PATCH  /views/{view_id}                          401 404 200 404  401 401 401  403 200 403 403
+DELETE /views/{view_id}                          401 404 204 404  401 401 401  403 204 403 403
+POST   /calendars                                401 201 201 201  401 401 401  403 201 403 403
+GET    /calendars                                401 200 200 200  401 401 401  200 403 403 403
+DELETE /calendars/{calendar_id}                  401 404 204 404  401 401 401  403 204 403 403
+GET    /calendar/{token}.ics                     200 200 200 200  404 200 200  200 200 200 200
 
 GET    /analytics/user-completion-stats          401 200 200 200  401 401 401  403 403 200 403
 GET    /analytics/all-users-stats                401 403 403 200  401 401 401  403 403 403 200
@@ -197,6 +210,10 @@ class World:
         self.notification = db.execute(
             select(notifications.c.id).where(notifications.c.user_id == owner.id)
         ).scalar_one()
+        saved = ViewCreate(name="Reports", filter="title ~ report").model_dump()
+        self.view = view_service.create_view(db, owner, saved)["id"]
+        shown = CalendarCreate().model_dump()
+        self.calendar = calendar_service.create_calendar(db, owner, shown)
         issued = session_service.start(db, owner.id)
         self.session, self.refresh_token = issued.session_id, issued.refresh_token
         self.links = {
@@ -249,6 +266,9 @@ CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
     "PATCH /projects/{project_id}": lambda _: {"json": {"name": "Findings"}},
     "DELETE /projects/{project_id}": lambda _: {"params": {"tasks": "release"}},
     "PUT /projects/{project_id}/members/{user_id}": lambda _: {"json": {"role": "viewer"}},
+    "POST /views": lambda _: {"json": {"name": "Urgent", "filter": "tag = urgent"}},
+    "PATCH /views/{view_id}": lambda _: {"json": {"name": "All reports"}},
+    "POST /calendars": lambda _: {"json": {}},
     "PUT /notifications/preferences": lambda _: {"json": {"created": "never"}},
     "POST /webhooks": lambda _: {"json": HOOK},
     "PATCH /webhooks/{webhook_id}": lambda _: {"json": {"description": "Tells the chat"}},
@@ -331,6 +351,9 @@ def call(client: TestClient, endpoint: str, world: World, actor: str) -> int:
         comment_id=world.comment,
         project_id=world.project,
         notification_id=world.notification,
+        view_id=world.view,
+        calendar_id=world.calendar["id"],
+        token=world.calendar["url"].rpartition("/")[2].removesuffix(".ics"),
         session_id=world.session,
         token_id=world.program_token,
         webhook_id=world.webhook,

@@ -181,8 +181,8 @@ def random_moment(chance: random.Random) -> str:
     return (near + step).isoformat().replace("+00:00", "Z")
 
 
-def random_task(chance: random.Random) -> dict[str, Any]:
-    """A task to be imported."""
+def random_task(chance: random.Random, *, shared: bool = False) -> dict[str, Any]:
+    """A task to be imported; a shared one has the name of its project."""
     title = " ".join(chance.choice(WORDS) for _ in range(chance.randint(1, 3)))
     task: dict[str, Any] = {
         "title": title,
@@ -192,11 +192,15 @@ def random_task(chance: random.Random) -> dict[str, Any]:
         "tags": chance.sample(TAGS, chance.choice((0, 0, 1, 2, 3))),
         "created_at": random_moment(chance),
     }
+    if shared:
+        del task["project"]
     task["updated_at"] = chance.choice((task["created_at"], random_moment(chance)))
     if chance.random() < 0.6:
         task["description"] = " ".join(chance.choice(WORDS) for _ in range(chance.randint(1, 4)))
     if chance.random() < 0.6:
         task["due_at"] = random_moment(chance)
+    if task["status"] != "completed" and chance.random() < 0.3:
+        task |= {"blocked_at": random_moment(chance), "blocked_reason": "waits"}
     if task["status"] == "completed":
         task["completed_at"] = max(task["created_at"], random_moment(chance))
     return task

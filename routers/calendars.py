@@ -1,0 +1,91 @@
+"""Calendars: an account's own, and the files that their addresses show without a login."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from auth import CurrentUser
+from database import AnyRow, database
+from models import LARGEST_ID
+from routers.conditional import IfNoneMatch
+from schemas.common import Page
+from schemas.views import CalendarCreate, CalendarCreated, CalendarRead
+from services import preconditions
+from services.calendars import calendar as calendar_service
+from services.calendars import entries
+from web.routing import Router, link_next
+from web.transaction import ReadSession, WriteSession
+
+router = Router(tags=["calendars"], reads="tasks:read", writes="tasks:write")
+
+ICALENDAR = "text/calendar"
+ENTRIES_AT_ONCE = 200
+
+
+@router.post(
+    "/calendars", response_model=CalendarCreated, status_code=201, errors=[404, 409], secrets=["url"]
+)
+def create_calendar(db: WriteSession, user: CurrentUser, body: CalendarCreate) -> dict[str, Any]:
+    """Make a calendar of open tasks by the time they are due, for programs that show calendars.
+
+    Its address needs no login and is shown once, in this answer. It ends when the calendar or its view is deleted,
+    when it expires, and when the account's password is reset.
+    """
+    return calendar_service.create_calendar(db, user, body.model_dump())
+
+
+@router.get("/calendars", response_model=list[CalendarRead])
+def list_calendars(
+    db: ReadSession,
+    user: CurrentUser,
+    page: Annotated[Page, Query()],
+    request: Request,
+    response: Response,
+) -> list[AnyRow]:
+    """List the caller's calendars, newest first."""
+    return link_next(request, response, calendar_service.list_calendars(db, user, page))
+
+
+@router.delete("/calendars/{calendar_id}", status_code=204, errors=[404])
+def delete_calendar(
+    db: WriteSession, user: CurrentUser, calendar_id: Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
+) -> Response:
+    """End a calendar: its address shows nothing any more."""
+    calendar_service.delete_calendar(db, user, calendar_id)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/calendar/{token}.ics",
+    responses={
+        200: {"content": {ICALENDAR: {"schema": {"type": "string"}}}},
+        304: {"description": "Not Modified"},
+    },
+    errors=[404],
+)
+def read_calendar(
+    db: ReadSession,
+    token: Annotated[str, Path(max_length=200)],
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """Show a calendar as an iCalendar file (RFC 5545), to whoever has its address.
+
+    An entry for each open task that has `due_at`: of the whole day where that is midnight in the calendar's zone.
+    """
+    feed = calendar_service.open_feed(db, token)
+    headers = {"ETag": feed.etag, "Cache-Control": "private, no-cache"}
+    if preconditions.is_known(if_none_match, feed.etag):
+        return Response(status_code=304, headers=headers)
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield entries.head(feed.name, feed.tz, feed.problem)
+        for place in range(0, len(feed.task_ids), ENTRIES_AT_ONCE):
+            some = feed.task_ids[place : place + ENTRIES_AT_ONCE]
+            # Written in a thread, a few at a time: a client that is slow to take them holds up nothing.
+            yield await database.read_async(partial(calendar_service.read_entries, feed=feed, task_ids=some))
+        yield entries.foot()
+
+    return StreamingResponse(stream(), media_type=ICALENDAR, headers=headers)

@@ -1,0 +1,143 @@
+"""Calendars of an account: making and ending them, and what one shows to whoever has its address.
+
+Only the hash of the token in the address is stored. A calendar shows what its account may see at that moment, and
+ends with the account, its view, its time, or when the account ends all that it has given out.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from pydantic_core import to_json
+from sqlalchemy import String, bindparam, delete, func, insert, select
+from sqlalchemy.orm import Session
+
+from config import settings
+from database import AnyRow
+from errors import Conflict, NotFound, invalid_input
+from models import Caller, tasks
+from schemas.common import Page
+from schemas.tasks import TaskFilters
+from schemas.views import CalendarRead
+from security.callers import CALLER_BY_ID
+from security.tokens import token_hash
+from services import task_service
+from services.calendars import entries
+from services.paging import PageOf, keyset_by_id
+from services.query import view as view_service
+from services.query.refusal import InvalidFilter
+from storage.column_types import NumbersOf
+from storage.prepared import prepared
+from view_models import calendars
+
+MOST_CALENDARS = 100
+# Programs that show calendars can't take more: the newest are shown.
+MOST_ENTRIES = 10_000
+OPEN_AND_DUE = "status != completed and due is not null"
+
+_COLUMNS = [calendars.c[name] for name in CalendarRead.model_fields]
+_INSERT = prepared(insert(calendars).returning(*_COLUMNS))
+_COUNT = prepared(select(func.count()).where(calendars.c.user_id == bindparam("user_id")))
+_MINE = select(*_COLUMNS).where(calendars.c.user_id == bindparam("user_id"))
+_DELETE = prepared(
+    delete(calendars)
+    .where(calendars.c.id == bindparam("calendar_id"), calendars.c.user_id == bindparam("of_user"))
+    .returning(calendars.c.id)
+)
+_BY_TOKEN = prepared(select(calendars).where(calendars.c.token_hash == bindparam("hashed")))
+_listed = NumbersOf(bindparam("task_ids", type_=String()))
+_VERSIONS = prepared(
+    select(tasks.c.id, tasks.c.version).where(tasks.c.id.bool_op("IN")(_listed)).order_by(tasks.c.id)
+)
+_ENTRIES = prepared(
+    select(*(tasks.c[name] for name in entries.FIELDS))
+    .where(tasks.c.id.bool_op("IN")(_listed))
+    .order_by(tasks.c.id)
+)
+
+
+class Feed(NamedTuple):
+    """What a calendar shows: its name, why it shows nothing if its view can't be read, and its tasks."""
+
+    name: str
+    tz: str
+    problem: str | None
+    task_ids: list[int]
+    etag: str
+
+
+def calendar_not_found() -> NotFound:
+    """What is said of a calendar that is not there, has ended, or is somebody else's."""
+    return NotFound("Calendar not found", code="calendar_not_found")
+
+
+# -- by the account --------------------------------------------------------------------------------
+
+
+def create_calendar(db: Session, caller: Caller, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Make a calendar; its address is told now and never again. Raises NotFound for the view, Conflict."""
+    now, token = datetime.now(UTC), secrets.token_urlsafe(32)
+    if values["expires_at"] is not None and values["expires_at"] <= now:
+        raise invalid_input([{"pointer": "#/expires_at", "detail": "Should lie in the future"}])
+    if values["view_id"] is not None:
+        view_service.get_view(db, caller, values["view_id"])
+    if db.execute(_COUNT, {"user_id": caller.id}).scalar_one() >= MOST_CALENDARS:
+        raise Conflict(
+            f"An account has {MOST_CALENDARS} calendars at most: delete one first", code="too_many_calendars"
+        )
+    row = {
+        **values,
+        "user_id": caller.id,
+        "token_hash": token_hash(token),
+        "created_at": now,
+        "credentials_version": caller.credentials_version,
+    }
+    made = db.execute(_INSERT, row).one()
+    return {**made._asdict(), "url": f"{settings.public_url}/calendar/{token}.ics"}
+
+
+def list_calendars(db: Session, caller: Caller, page: Page) -> PageOf[AnyRow]:
+    """A page of the caller's calendars, newest first."""
+    return keyset_by_id(db, _MINE, calendars.c.id, page, {"user_id": caller.id})
+
+
+def delete_calendar(db: Session, caller: Caller, calendar_id: int) -> None:
+    """End a calendar of the caller's; raises NotFound."""
+    if db.execute(_DELETE, {"calendar_id": calendar_id, "of_user": caller.id}).first() is None:
+        raise calendar_not_found()
+
+
+# -- by its address --------------------------------------------------------------------------------
+
+
+def open_feed(db: Session, token: str) -> Feed:
+    """What the calendar with this token shows now; raises NotFound."""
+    row = db.execute(_BY_TOKEN, {"hashed": token_hash(token)}).first()
+    if row is None or (row.expires_at is not None and row.expires_at <= datetime.now(UTC)):
+        raise calendar_not_found()
+    account = db.execute(CALLER_BY_ID, {"user_id": row.user_id}).first()
+    if account is None or not account.is_active or account.credentials_version != row.credentials_version:
+        raise calendar_not_found()
+    caller = Caller(*account)
+    name, problem, found = "Tasks", None, []
+    filters = TaskFilters(filter=OPEN_AND_DUE, view=row.view_id, tz=row.tz)
+    try:
+        if row.view_id is not None:
+            name = view_service.use(db, caller, row.view_id).name
+        found = task_service.ids_of_list(db, caller, filters, 2**31)[-MOST_ENTRIES:]
+    except InvalidFilter as error:
+        problem = f"The view can't be read any more. {error.detail}"
+    except NotFound:
+        raise calendar_not_found() from None
+    versions = db.execute(_VERSIONS, {"task_ids": to_json(found).decode()}).all()
+    shown = to_json([entries.FORMAT, name, row.tz, problem, [list(each) for each in versions]])
+    etag = f'"{hashlib.sha256(shown).hexdigest()[:32]}"'
+    return Feed(name, row.tz, problem, [each.id for each in versions], etag)
+
+
+def read_entries(db: Session, feed: Feed, task_ids: list[int]) -> bytes:
+    """Some of the entries of a calendar, as they stand in its file."""
+    rows = db.execute(_ENTRIES, {"task_ids": to_json(task_ids).decode()}).all()
+    return b"".join(entries.entry(row, feed.tz) for row in rows)

@@ -1,0 +1,93 @@
+"""Tasks as entries of an iCalendar file (RFC 5545), written one by one, so that no file need be held whole."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from urllib.parse import urlsplit
+
+from icalendar import Calendar, Event
+
+from config import settings
+from database import AnyRow
+from schemas.common import beginning, zone_named
+
+# Changes with what is written of a task, so that what was fetched before counts as changed.
+FORMAT = 1
+FIELDS = (
+    "id",
+    "title",
+    "description",
+    "priority",
+    "tags",
+    "due_at",
+    "created_at",
+    "updated_at",
+    "version",
+)
+# Ours grow with urgency from 0; those of a calendar are 1 for the highest, down to 9.
+PRIORITIES = (0, 9, 5, 3, 1)
+REFRESH = timedelta(hours=1)
+# What no text of a calendar may hold: control characters other than a tab and the end of a line.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_LINE_ENDS = re.compile(r"\r\n?")
+_END = b"END:VCALENDAR\r\n"
+
+
+def head(name: str, tz: str, problem: str | None) -> bytes:
+    """The beginning of a calendar's file, up to its first entry."""
+    calendar = Calendar()
+    calendar.add("prodid", "-//Task Platform//Calendar//EN")
+    calendar.add("version", "2.0")
+    calendar.add("calscale", "GREGORIAN")
+    calendar.add("method", "PUBLISH")
+    # Names and times of refreshing as the programs take them, of which only some know the newer ones.
+    calendar.add("name", text(name))
+    calendar.add("x-wr-calname", text(name))
+    calendar.add("x-wr-timezone", tz)
+    if problem is not None:
+        calendar.add("x-wr-caldesc", text(problem))
+    calendar.add("refresh-interval", REFRESH, parameters={"value": "DURATION"})
+    calendar.add("x-published-ttl", "PT1H")
+    written: bytes = calendar.to_ical()
+    return written.removesuffix(_END)
+
+
+def foot() -> bytes:
+    """The end of a calendar's file."""
+    return _END
+
+
+def entry(task: AnyRow, tz: str) -> bytes:
+    """A task as an entry at the time that it is due; of a whole day where that is when a day begins in the zone."""
+    event = Event()
+    event.add("uid", f"task-{task.id}@{urlsplit(settings.public_url).hostname}")
+    # Times in UTC need no description of a zone.
+    event.add("dtstamp", task.updated_at)
+    event.add("created", task.created_at)
+    event.add("last-modified", task.updated_at)
+    event.add("sequence", task.version - 1)
+    event.add("dtstart", _whole_day(task.due_at, tz) or task.due_at)
+    event.add("summary", text(task.title))
+    if task.description:
+        event.add("description", text(task.description))
+    if task.tags:
+        event.add("categories", [text(tag) for tag in task.tags])
+    if task.priority:
+        event.add("priority", PRIORITIES[task.priority])
+    # Something that is due keeps nobody busy.
+    event.add("transp", "TRANSPARENT")
+    written: bytes = event.to_ical()
+    return written
+
+
+def _whole_day(due_at: datetime, tz: str) -> date | None:
+    zone = zone_named(tz)
+    try:
+        day = due_at.astimezone(zone).date()
+        return day if beginning(day, zone) == due_at.astimezone(UTC) else None
+    except (OverflowError, ValueError):
+        return None
+
+
+def text(value: str) -> str:
+    """A text as a calendar may hold it."""
+    return _CONTROLS.sub("", _LINE_ENDS.sub("\n", value))

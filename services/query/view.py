@@ -1,0 +1,223 @@
+"""Views: filters that were saved under a name, an account's own or a project's.
+
+A project's view is found by all its members, made by those who may write there, and changed by its maker and the
+managers. It is read with the rights of whoever uses it, so that it shows nobody more than they see anyway.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import BigInteger, bindparam, delete, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from database import AnyRow
+from errors import Forbidden, NotFound, invalid_input
+from models import Caller
+from project_models import project_members, project_states
+from schemas.views import ViewFilters
+from services import rights
+from services.paging import PageOf, keyset_by_id
+from services.query import syntax
+from services.query.refusal import InvalidFilter, choice, met
+from services.query.tree import Comparison, Node, Not
+from storage.prepared import prepared
+from view_models import views
+
+_COLUMNS = [column for column in views.c if column.name != "user_id"]
+_CALLER = bindparam("caller_id", type_=BigInteger)
+_ITS_ROLE = (
+    select(project_members.c.role)
+    .where(project_members.c.project_id == views.c.project_id, project_members.c.user_id == _CALLER)
+    .scalar_subquery()
+    .label("role")
+)
+_ONE = prepared(select(*_COLUMNS, views.c.user_id, _ITS_ROLE).where(views.c.id == bindparam("view_id")))
+_MINE = select(*_COLUMNS).where(
+    or_(
+        views.c.user_id == _CALLER,
+        views.c.project_id.in_(
+            select(project_members.c.project_id).where(project_members.c.user_id == _CALLER)
+        ),
+    )
+)
+_OF_PROJECT = select(*_COLUMNS).where(views.c.project_id == bindparam("project_id", type_=BigInteger))
+_INSERT = prepared(insert(views).returning(views.c.id))
+_UPDATE = update(views).where(views.c.id == bindparam("of_view"))
+_DELETE = prepared(delete(views).where(views.c.id == bindparam("of_view")))
+_STATES = prepared(
+    select(project_states.c.key)
+    .where(project_states.c.project_id == bindparam("project_id"), project_states.c.removed_at.is_(None))
+    .order_by(project_states.c.position)
+)
+
+
+_CHANGEABLE = ("name", "filter", "sort_by", "sort_order", "project_id")
+_READ_ONLY = ("id", "created_by", "created_at", "updated_at", "problem")
+
+
+class Saved(NamedTuple):
+    """A view that the caller sees, read."""
+
+    name: str
+    text: str
+    node: Node
+    project_id: int | None
+    sort_by: str | None
+    sort_order: str | None
+
+
+def view_not_found() -> NotFound:
+    """What is said of a view that is not there, or not to be seen."""
+    return NotFound("View not found", code="view_not_found")
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def _find(db: Session, caller: Caller, view_id: int) -> AnyRow:
+    row = db.execute(_ONE, {"view_id": view_id, "caller_id": caller.id}).first()
+    if row is None:
+        raise view_not_found()
+    seen = row.user_id == caller.id if row.project_id is None else rights.sees(caller, row.role)
+    if not seen:
+        raise view_not_found()
+    return row
+
+
+def use(db: Session, caller: Caller, view_id: int) -> Saved:
+    """A view, to be asked by; raises NotFound, and InvalidFilter where it can't be read any more."""
+    row = _find(db, caller, view_id)
+    try:
+        node = _read(db, row.filter, row.project_id)
+    except InvalidFilter as error:
+        raise error.at("?view") from None
+    return Saved(row.name, row.filter, node, row.project_id, row.sort_by, row.sort_order)
+
+
+def get_view(db: Session, caller: Caller, view_id: int) -> dict[str, Any]:
+    """A view as it is answered; raises NotFound."""
+    return _answer(db, _find(db, caller, view_id))
+
+
+def list_views(db: Session, caller: Caller, filters: ViewFilters) -> PageOf[dict[str, Any]]:
+    """A page of the views that the caller finds, or of a project's; raises NotFound."""
+    statement, values = _MINE, {"caller_id": caller.id}
+    if filters.project_id is not None:
+        rights.role_in(db, caller, filters.project_id)
+        statement, values = _OF_PROJECT, {"project_id": filters.project_id}
+    page = keyset_by_id(db, statement, views.c.id, filters, values)
+    return PageOf([_answer(db, row) for row in page.rows], page.next_cursor)
+
+
+def _answer(db: Session, row: AnyRow) -> dict[str, Any]:
+    problem = None
+    try:
+        _read(db, row.filter, row.project_id)
+    except InvalidFilter as error:
+        problem = f"Position {error.place}: {error.problem}"
+    return {**row._asdict(), "problem": problem}
+
+
+def _read(db: Session, text: str, project_id: int | None) -> Node:
+    """The tree of a view's filter, whose states must be those of its project; raises InvalidFilter."""
+    node = syntax.parse(text)
+    if project_id is not None and (compared := list(_states_in(node))):
+        states = list(db.execute(_STATES, {"project_id": project_id}).scalars())
+        for value, place in compared:
+            if value not in states:
+                problem = f"{met(value)}; the project's states are {choice(states)}"
+                raise InvalidFilter(place, problem)
+    return node
+
+
+def _states_in(node: Node) -> list[tuple[str, int]]:
+    """The states that a filter names, and where."""
+    if isinstance(node, Not):
+        return _states_in(node.part)
+    if isinstance(node, Comparison):
+        if node.field.name != "state" or node.operator not in ("=", "!=", "in", "not in"):
+            return []
+        return [(str(value), place) for value, place in zip(node.values, node.value_places, strict=True)]
+    return [found for part in node.parts for found in _states_in(part)]
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+def create_view(db: Session, caller: Caller, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Save a filter; raises InvalidFilter, NotFound for a project, Forbidden."""
+    project_id = values.get("project_id")
+    if project_id is not None:
+        rights.require_role("write", rights.role_in(db, caller, project_id).role, caller)
+    _check(db, values["filter"], project_id)
+    now = datetime.now(UTC)
+    row = {
+        **values,
+        "user_id": caller.id if project_id is None else None,
+        "created_by": caller.id,
+        "created_at": now,
+        "updated_at": now,
+    }
+    view_id = db.execute(_INSERT, row).scalar_one()
+    return get_view(db, caller, view_id)
+
+
+def update_view(db: Session, caller: Caller, view_id: int, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Change the given fields of a view; None clears its order and its project, and leaves the others as they are.
+
+    Raises InvalidFilter, NotFound, Forbidden.
+    """
+    before = _find_to_change(db, caller, view_id)
+    _check_read_only(_answer(db, before), values)
+    changes = {
+        name: value
+        for name, value in values.items()
+        if name in _CHANGEABLE
+        and value != getattr(before, name)
+        and (value is not None or name not in ("name", "filter"))
+    }
+    if "project_id" in changes:
+        changes |= _moved(db, caller, before, changes["project_id"])
+    if not changes:
+        return get_view(db, caller, view_id)
+    _check(db, changes.get("filter", before.filter), changes.get("project_id", before.project_id))
+    db.execute(_UPDATE.values(**changes, updated_at=datetime.now(UTC)), {"of_view": view_id})
+    return get_view(db, caller, view_id)
+
+
+def _check_read_only(before: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    for name in _READ_ONLY:
+        if name in values and values[name] != before[name]:
+            detail = "Read-only: leave it out, or send the value it has"
+            raise invalid_input([{"pointer": f"#/{name}", "detail": detail}])
+
+
+def _moved(db: Session, caller: Caller, before: AnyRow, project_id: int | None) -> dict[str, Any]:
+    """Whose a view is that moves to a project, or out of one to its maker."""
+    if project_id is None:
+        if before.created_by != caller.id:
+            raise Forbidden("Only who made a view can take it out of its project", code="not_maker")
+        return {"user_id": caller.id}
+    rights.require_role("write", rights.role_in(db, caller, project_id).role, caller)
+    return {"user_id": None}
+
+
+def delete_view(db: Session, caller: Caller, view_id: int) -> None:
+    """Delete a view, and the calendars that show it; raises NotFound, Forbidden."""
+    _find_to_change(db, caller, view_id)
+    db.execute(_DELETE, {"of_view": view_id})
+
+
+def _find_to_change(db: Session, caller: Caller, view_id: int) -> AnyRow:
+    row = _find(db, caller, view_id)
+    if row.project_id is not None:
+        rights.require_role("write" if row.created_by == caller.id else "manage", row.role, caller)
+    return row
+
+
+def _check(db: Session, text: str, project_id: int | None) -> None:
+    try:
+        _read(db, text, project_id)
+    except InvalidFilter as error:
+        raise error.at("#/filter") from None

@@ -1,0 +1,80 @@
+"""The tables of saved filters, and of the calendars that show what is due."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+import project_models
+from database import Base
+from models import table_of
+from storage.column_types import RowId, UtcDateTime, one_of
+
+VIEW_NAME_LENGTH = 100
+SORT_ORDERS = ("desc", "asc")
+ZONE_LENGTH = 64
+
+assert project_models.SharedProject.metadata is Base.metadata
+
+
+class View(Base):
+    """A filter that was saved under a name: an account's own, or a project's.
+
+    It goes with its account or its project; a project keeps the views of a member who leaves.
+    """
+
+    __tablename__ = "views"
+    __table_args__ = (
+        CheckConstraint(f"length(name) BETWEEN 1 AND {VIEW_NAME_LENGTH} AND trim(name) <> ''", name="name"),
+        CheckConstraint(one_of("sort_order", SORT_ORDERS), name="sort_order"),
+        CheckConstraint("(user_id IS NULL) = (project_id IS NOT NULL)", name="owner"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(String(VIEW_NAME_LENGTH))
+    filter: Mapped[str] = mapped_column(Text)
+    sort_by: Mapped[str | None] = mapped_column(String(20))
+    sort_order: Mapped[str | None] = mapped_column(String(4))
+    # Of an account's own view: the account.
+    user_id: Mapped[int | None] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger, index=True
+    )
+    # Of a project's view: the project.
+    project_id: Mapped[int | None] = mapped_column(
+        ForeignKey("projects.id", ondelete="CASCADE"), type_=BigInteger, index=True
+    )
+    # None when the account is gone.
+    created_by: Mapped[int | None] = mapped_column(
+        ForeignKey("users.id", ondelete="SET NULL"), type_=BigInteger, index=True
+    )
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Calendar(Base):
+    """An address that shows an account's open tasks, or those of a view, by the time they are due.
+
+    Of the token in the address only the hash is stored.
+    """
+
+    __tablename__ = "calendars"
+    __table_args__ = (UniqueConstraint("token_hash"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger, index=True
+    )
+    view_id: Mapped[int | None] = mapped_column(
+        ForeignKey("views.id", ondelete="CASCADE"), type_=BigInteger, index=True
+    )
+    tz: Mapped[str] = mapped_column(String(ZONE_LENGTH))
+    token_hash: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # See `User.credentials_version`: a calendar ends with all that was given out.
+    credentials_version: Mapped[int] = mapped_column(BigInteger)
+
+
+views = table_of(View)
+calendars = table_of(Calendar)
