@@ -60,7 +60,7 @@ export const projects = {
   change: (id, fields) => write("PATCH", `/projects/${id}`, fields),
   remove: (id, what) => write("DELETE", `/projects/${id}?tasks=${what}`),
   members: (id) => whole(`/projects/${id}/members`),
-  setMember: (id, userId, role) => write("PUT", `/projects/${id}/members/${userId}`, { role }),
+  setMember: (id, userId, role, transferTo) => write("PUT", `/projects/${id}/members/${userId}?${query({ transfer_to: transferTo })}`, { role }),
   removeMember: (id, userId, transferTo) => write("DELETE", `/projects/${id}/members/${userId}?${query({ transfer_to: transferTo })}`),
 };
 

@@ -40,7 +40,7 @@ async function memberRows(project, isManager, load) {
   };
   const role = (member) => {
     if (!isManager) return member.role;
-    return h("select", { "aria-label": `Role of ${member.username}`, onchange: act(async (event) => { try { await api.projects.setMember(project.id, member.user_id, event.target.value); } finally { await again(); } }) }, ROLES.map(([value, label]) => h("option", { value, selected: value === member.role }, label)));
+    return h("select", { "aria-label": `Role of ${member.username}`, onchange: act((event) => setRole(project, member, members, event.target.value, again)) }, ROLES.map(([value, label]) => h("option", { value, selected: value === member.role }, label)));
   };
   const leave = (member) => {
     const isMe = member.user_id === model.me.id;
@@ -56,22 +56,42 @@ async function memberRows(project, isManager, load) {
   return [table("Members", ["Name", "Role", "Since", ""], members.map((member) => [member.username, role(member), day(member.added_at), leave(member)]), "Nobody"), isManager ? add : null];
 }
 
+// Does it; where the member owns tasks here, asks first whose they are to be.
+async function handingOver(member, members, send) {
+  try {
+    await send();
+    return true;
+  } catch (error) {
+    if (error.code !== "member_has_tasks") throw error;
+  }
+  const others = members.filter((each) => each.user_id !== member.user_id && each.role !== "viewer");
+  return new Promise((resolve) => {
+    let isDone = false;
+    const choice = field("To", { name: "to" }, "select", others.map((each) => h("option", { value: each.user_id }, each.username)));
+    const element = dialog(
+      "Whose are their tasks from now on?",
+      form([choice], "Hand them over", async ({ to }) => {
+        await send(to);
+        isDone = true;
+        element.close();
+      }),
+    );
+    element.addEventListener("close", () => resolve(isDone));
+  });
+}
+
+async function setRole(project, member, members, role, again) {
+  try {
+    await handingOver(member, members, (to) => api.projects.setMember(project.id, member.user_id, role, to));
+  } finally {
+    await again();
+  }
+}
+
 async function remove(project, member, members, again) {
   const isMe = member.user_id === model.me.id;
   if (!(await confirmed(isMe ? "Leave the project?" : `Remove ${member.username}?`, "Tasks of theirs here go to somebody else.", isMe ? "Leave" : "Remove"))) return;
-  try {
-    await api.projects.removeMember(project.id, member.user_id);
-  } catch (error) {
-    if (error.code !== "member_has_tasks") throw error;
-    const others = members.filter((each) => each.user_id !== member.user_id && each.role !== "viewer");
-    const element = dialog("Whose are their tasks from now on?", form([field("To", { name: "to" }, "select", others.map((each) => h("option", { value: each.user_id }, each.username)))], "Hand them over", async ({ to }) => {
-      await api.projects.removeMember(project.id, member.user_id, to);
-      element.close();
-      await after(isMe, again);
-    }));
-    return;
-  }
-  await after(isMe, again);
+  if (await handingOver(member, members, (to) => api.projects.removeMember(project.id, member.user_id, to))) await after(isMe, again);
 }
 
 async function after(isMe, again) {

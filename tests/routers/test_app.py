@@ -395,3 +395,117 @@ def test_ten_thousand_tasks_scroll(api: Api, browser: BrowserPage) -> None:
     )
     # A frame lasts 16 ms; the machine of the tests has other things to do too.
     assert slowest < 250
+
+
+@sqlite_only
+def test_a_project_has_members_and_states_with_limits(api: Api, browser: BrowserPage) -> None:
+    ada = api.person()
+    api.person("grace")
+    page = log_in(browser)
+    page.get_by_role("button", name="New project").first.click()
+    dialog = page.get_by_role("dialog", name="New project")
+    dialog.get_by_label("Name", exact=True).fill("Research")
+    assert_accessible(page)
+    dialog.get_by_role("button", name="Make the project").click()
+    page.get_by_role("heading", name="Research").wait_for()
+    project = ada.get("/projects").json()[0]["id"]
+    page.get_by_role("link", name="Members and settings").click()
+
+    # A member, a state with a limit that refuses.
+    page.get_by_label("Add somebody by username").fill("grace")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_role("region", name="Members")).to_contain_text("grace")
+    page.get_by_role("button", name="Add a state").click()
+    new = page.locator(".states li").last
+    new.get_by_label("Name").fill("In review")
+    new.get_by_label(re.compile("^Limit")).fill("1")
+    new.get_by_label(re.compile("^Beyond")).select_option("block")
+    new.get_by_label(re.compile("earlier$")).click()
+    assert_accessible(page)
+    page.locator("section", has_text="The columns of the board").get_by_role("button", name="Save").click()
+    page.locator("#status", has_text="Saved.").wait_for()
+    states = [state["key"] for state in ada.get(f"/projects/{project}").json()["states"]]
+    assert states == ["pending", "in_progress", "in_review", "completed"]
+
+
+REVIEW = [
+    {"key": "pending", "name": "To do", "status": "pending"},
+    {"key": "in_progress", "name": "In progress", "status": "in_progress"},
+    {"key": "in_review", "name": "In review", "status": "in_progress", "wip_limit": 1, "wip_policy": "block"},
+    {"key": "completed", "name": "Done", "status": "completed"},
+]
+
+
+@sqlite_only
+def test_two_people_see_each_other_work(api: Api, browser: BrowserPage) -> None:
+    ada, grace = api.person(), api.person("grace")
+    project = ada.post("/projects", json={"name": "Research", "states": REVIEW}).json()["id"]
+    ada.put(f"/projects/{project}/members/{grace.id}", json={"role": "member"})
+    page = log_in(browser, f"/app?project={project}&layout=board")
+    page.get_by_label("Add a task").wait_for()
+    # Two browsers side by side.
+    assert page.context.browser
+    with page.context.browser.new_context() as others:
+        other = others.new_page()
+        other.goto(f"{browser.base_url}/app?project={project}")
+        other.get_by_label("Username or email").fill("grace")
+        other.get_by_label("Password", exact=True).fill(PASSWORD)
+        other.keyboard.press("Enter")
+        other.get_by_role("heading", name="This project has no open task").wait_for()
+        other.locator("#live", has_text="Live").wait_for()
+        quick(page, "Read the paper")
+        quick(page, "Write the paper")
+        row(other, "Write the paper").wait_for()
+        page.locator(".task", has_text="Read the paper").focus()
+        page.keyboard.press("Shift+ArrowRight")
+        page.keyboard.press("Shift+ArrowRight")
+        expect(page.locator("[data-key=in_review] .count")).to_have_text("1 / 1")
+        expect(other.locator(".head")).to_have_text(["In review1", "To do1"])
+        # A full state refuses, and the card goes back.
+        page.locator(".task", has_text="Write the paper").focus()
+        page.keyboard.press("Shift+ArrowRight")
+        page.keyboard.press("Shift+ArrowRight")
+        page.locator("#status", has_text="limit").wait_for()
+        expect(page.locator("[data-key=in_progress] .task")).to_contain_text("Write the paper")
+
+        # They talk about a task, block it, and hand it over.
+        row(other, "Write the paper").get_by_role("link").click()
+        panel = other.locator("#panel")
+        panel.get_by_label("Comment").fill("How far is it, @ada?")
+        panel.get_by_role("button", name="Comment").click()
+        expect(panel.locator(".comments .mention")).to_have_text("@ada")
+        panel.get_by_text("Mark as blocked").click()
+        panel.get_by_label("Why it is blocked").fill("No printer")
+        panel.get_by_role("button", name="Block").click()
+        expect(page.locator(".task", has_text="Write the paper")).to_contain_text("Blocked")
+        panel.get_by_label("Owner").select_option("grace")
+        expect(page.locator(".task", has_text="Write the paper")).to_contain_text("grace")
+        assert_accessible(other)
+        page.get_by_role("link", name=re.compile("Notifications")).click()
+        expect(page.locator(".told .unread").first).to_contain_text("mentioned")
+
+
+@sqlite_only
+def test_who_leaves_a_project_hands_over_their_tasks(api: Api, browser: BrowserPage) -> None:
+    ada, grace = api.person(), api.person("grace")
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    ada.put(f"/projects/{project}/members/{grace.id}", json={"role": "member"})
+    grace.task(project_id=project)
+    page = log_in(browser, f"/app?page=project&project={project}")
+    page.locator("tr", has_text="grace").get_by_role("button", name="Remove").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    hand = page.get_by_role("dialog", name="Whose are their tasks from now on?")
+    hand.get_by_role("button", name="Hand").click()
+    expect(page.get_by_role("region", name="Members")).not_to_contain_text("grace")
+    assert grace.get(f"/projects/{project}").status_code == 404
+    assert [task["user_id"] for task in ada.get(f"/tasks?project_id={project}").json()] == [ada.id]
+
+    # A viewer reads, and is offered nothing else.
+    theirs = grace.post("/projects", json={"name": "Theirs"}).json()["id"]
+    grace.put(f"/projects/{theirs}/members/{ada.id}", json={"role": "viewer"})
+    task = grace.task(project_id=theirs)["id"]
+    page.goto(f"{browser.base_url}/app?project={theirs}&task={task}")
+    page.locator("#panel .task-title").wait_for()
+    assert page.locator("#panel").get_by_label("Priority", exact=True).is_disabled()
+    expect(page.get_by_label("Add a task")).to_have_count(0)
+    expect(page.get_by_role("button", name="Delete")).to_have_count(0)
