@@ -7,7 +7,7 @@ from fastapi import Query, Request, Response
 from auth import AdminUser, CurrentUser
 from logging_config import logger
 from schemas.analytics import CompletionTimeStats, ProjectStats, SystemSummary, UserStats
-from schemas.common import Page
+from schemas.common import LongPage, Page
 from services import analytics_service
 from web.routing import Router, link_next
 from web.transaction import ReadSession
@@ -36,12 +36,18 @@ def all_users_stats(
 
 
 @router.get("/project-stats", response_model=list[ProjectStats], short=True)
-def project_stats(db: ReadSession, user: CurrentUser) -> list[dict[str, Any]]:
-    """Count the tasks in each of the caller's projects by status."""
+def project_stats(
+    db: ReadSession,
+    user: CurrentUser,
+    page: Annotated[LongPage, Query()],
+    request: Request,
+    response: Response,
+) -> list[dict[str, Any]]:
+    """Count the tasks in each of the caller's projects by status, by their names."""
     logger.info("User %s requested project stats", user.username)
-    stats = analytics_service.get_project_stats(db, user.id)
-    logger.info("Returned stats of %d projects for user %s", len(stats), user.username)
-    return stats
+    stats = analytics_service.get_project_stats_page(db, user.id, page)
+    logger.info("Returned stats of %d projects for user %s", len(stats.rows), user.username)
+    return link_next(request, response, stats)
 
 
 @router.get("/completion-time-stats", response_model=CompletionTimeStats)

@@ -8,7 +8,7 @@ from auth import AdminUser, CurrentUser
 from database import AnyRow
 from models import LARGEST_ID
 from routers.conditional import IfMatch, IfNoneMatch
-from schemas.common import Message
+from schemas.common import Message, Page
 from schemas.tasks import (
     HistoryEntry,
     OwnerFilters,
@@ -125,10 +125,20 @@ def read_task(
     return task
 
 
-@router.get("/{task_id}/history", response_model=list[HistoryEntry], errors=[404], short=True)
-def read_task_history(db: ReadSession, user: CurrentUser, task_id: TaskId) -> list[AnyRow]:
-    """Get every change of a task, oldest first."""
-    return task_service.get_task_history(db, user, task_id)
+@router.get("/{task_id}/history", response_model=list[HistoryEntry], errors=[404])
+def read_task_history(
+    db: ReadSession,
+    user: CurrentUser,
+    task_id: TaskId,
+    page: Annotated[Page, Query()],
+    request: Request,
+    response: Response,
+) -> list[AnyRow]:
+    """Get every change of a task, oldest first.
+
+    A page with very long texts ends before its `limit`: follow the header `Link` as long as there is one.
+    """
+    return link_next(request, response, task_service.get_task_history(db, user, task_id, page))
 
 
 @router.put("/{task_id}", response_model=TaskRead, errors=[404, 409, 412])

@@ -292,3 +292,9 @@ class Page(BaseModel):
             description="Where to go on, from the `Link` header of the page before; not with `skip`",
         ),
     ] = None
+
+
+class LongPage(Page):
+    """The same for lists that are short with most people, and that programs read whole."""
+
+    limit: Annotated[int, Field(ge=1, le=500, description="How many at most")] = 500

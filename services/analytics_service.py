@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from database import AnyRow
 from models import STATUSES, owner_counts, project_counts, system_counts, tasks, users
+from schemas.common import Page
 from services import completion_times
-from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
+from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor, place_of
 
 RECENT = timedelta(days=7)
 
@@ -40,6 +41,11 @@ _PROJECTS = (
         func.sum(project_counts.c.pending + project_counts.c.in_progress + project_counts.c.completed) > 0
     )
     .order_by(project_counts.c.project)
+)
+_PROJECTS_PAGE = (
+    _PROJECTS.where(project_counts.c.project > bindparam("after"))
+    .limit(bindparam("limit"))
+    .offset(bindparam("skip"))
 )
 _SYSTEM = select(
     *_sums(system_counts),
@@ -104,6 +110,20 @@ def get_all_users_stats(
 def get_project_stats(db: Session, user_id: int) -> list[dict[str, Any]]:
     """The same for each of an account's project_counts, by name."""
     return [{"project": row.project, **_rated(row)} for row in db.execute(_PROJECTS, {"user_id": user_id})]
+
+
+def get_project_stats_page(db: Session, user_id: int, page: Page) -> PageOf[dict[str, Any]]:
+    """A page of that; raises InvalidInput for a bad cursor."""
+    # No project is named by an empty text.
+    asked = {
+        "user_id": user_id,
+        "after": place_of(page, str, first=""),
+        "limit": page.limit + 1,
+        "skip": page.skip,
+    }
+    rows = db.execute(_PROJECTS_PAGE, asked).all()
+    stats = [{"project": row.project, **_rated(row)} for row in rows[: page.limit]]
+    return PageOf(stats, encode_cursor(stats[-1]["project"]) if len(rows) > page.limit else None)
 
 
 def get_system_summary(db: Session) -> dict[str, Any]:

@@ -61,6 +61,14 @@ def invalid_cursor(
     return InvalidInput(f"?cursor: {detail}", errors=[{"pointer": "?cursor", "detail": detail}])
 
 
+def place_of(page: Page, kind: type[T], *, first: T) -> T:
+    """Behind which key a page goes on, `first` for the beginning; raises InvalidInput."""
+    if page.cursor is not None and page.skip:
+        raise invalid_cursor("It goes on where a page ended, and can't be combined with `skip`")
+    key: T = first if page.cursor is None else decode_cursor(page.cursor, kind)[0]
+    return key
+
+
 def keyset_by_id(
     db: Session, statement: Select[Any], row_id: ColumnElement[int], page: Page, values: Mapping[str, Any]
 ) -> PageOf[AnyRow]:

@@ -15,14 +15,19 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from errors import Conflict, Forbidden, InvalidInput
 from models import TASK_KINDS, Caller, notifications, task_history, users
+from schemas.common import Page
 from schemas.tasks import TaskFilters
 from services import preconditions, rights
-from services.paging import PageOf
+from services.paging import PageOf, encode_cursor, place_of
 from services.projects import member
 from services.query import asking
 from services.query.conditions import Place
 from services.tasks import fields, history, many, placement, task_query, unit_of_work
 from storage.prepared import prepared
+
+# A page of a history ends behind so many characters, and is read so many changes at a time.
+LONGEST_HISTORY = 1_000_000
+HISTORY_CHUNK = 50
 
 task_not_found = rights.task_not_found
 
@@ -81,10 +86,32 @@ def matching_ids(db: Session, user: Caller, filters: TaskFilters, at_most: int) 
     return task_query.ids(db, Place(user.id), filters, asked, at_most)
 
 
-def get_task_history(db: Session, user: Caller, task_id: int) -> list[AnyRow]:
-    """Every change of a task, oldest first; raises NotFound."""
+def get_task_history(db: Session, user: Caller, task_id: int, page: Page | None = None) -> PageOf[AnyRow]:
+    """A page of the changes of a task, oldest first, which ends early where it is very long; raises NotFound."""
     get_task(db, user, task_id)
-    return list(db.execute(_HISTORY, {"task_id": task_id}).all())
+    page = page or Page()
+    rows: list[AnyRow] = []
+    after_id, skip, length = place_of(page, int, first=-1), page.skip, 0
+    while True:
+        wanted = min(HISTORY_CHUNK, page.limit - len(rows))
+        asked = {"task_id": task_id, "after_id": after_id, "limit": wanted + 1, "skip": skip}
+        found = list(db.execute(_HISTORY, asked).all())
+        taken = 0
+        for row in found[:wanted]:
+            rows.append(row)
+            taken, length = taken + 1, length + _length(row)
+            if length > LONGEST_HISTORY:
+                break
+        if taken == len(found):
+            return PageOf(rows, None)
+        if len(rows) == page.limit or length > LONGEST_HISTORY:
+            return PageOf(rows, encode_cursor(rows[-1].id))
+        after_id, skip = rows[-1].id, 0
+
+
+def _length(row: AnyRow) -> int:
+    """How many characters a change has: a description may be changed from one of 65,536 to another."""
+    return sum(len(str(value)) for change in row.changes.values() for value in change.values())
 
 
 _HISTORY = prepared(
@@ -98,10 +125,13 @@ _HISTORY = prepared(
     )
     .where(
         task_history.c.task_id == bindparam("task_id"),
+        task_history.c.id > bindparam("after_id"),
         # Comments have rows of their own there.
         task_history.c.kind.in_([literal_column(repr(kind)) for kind in TASK_KINDS]),
     )
     .order_by(task_history.c.id)
+    .limit(bindparam("limit"))
+    .offset(bindparam("skip"))
 )
 _ACTIVE_USER = prepared(select(users.c.id).where(users.c.id == bindparam("user_id"), users.c.is_active))
 

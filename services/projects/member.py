@@ -18,7 +18,7 @@ from project_models import project_members, projects
 from schemas.common import Page
 from schemas.projects import MemberRead
 from services import rights
-from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
+from services.paging import PageOf, encode_cursor, place_of
 from services.tasks import history, many
 from storage.column_types import rfc3339
 from storage.prepared import prepared
@@ -56,10 +56,11 @@ _OWNS = prepared(
 def list_members(db: Session, caller: Caller, project_id: int, page: Page) -> PageOf[AnyRow]:
     """A page of a project's members, by their ids; raises NotFound."""
     rights.role_in(db, caller, project_id)
-    if page.cursor is not None and page.skip:
-        raise invalid_cursor("It goes on where a page ended, and can't be combined with `skip`")
-    after_id = -1 if page.cursor is None else decode_cursor(page.cursor, int)[0]
-    asked = {"project_id": project_id, "after_id": after_id, "limit": page.limit + 1}
+    asked = {
+        "project_id": project_id,
+        "after_id": place_of(page, int, first=-1),
+        "limit": page.limit + 1,
+    }
     rows = list(db.execute(_PAGE.offset(page.skip), asked).all())
     if len(rows) <= page.limit:
         return PageOf(rows, None)

@@ -212,3 +212,23 @@ def test_each_request_is_logged(api: Api, caplog: pytest.LogCaptureFixture) -> N
         lines = [record.getMessage() for record in caplog.records if record.name == "task_platform"]
         assert any(line.startswith("User root requested ") for line in lines)
         assert any(line.startswith("Returned ") and "user root" in line for line in lines)
+
+
+def test_figures_of_projects_come_in_pages_by_name(api: Api) -> None:
+    ada = api.person()
+    names = sorted([f"Project {number:03}" for number in range(505)] + ["Ärger", "zebra"])
+    ada.post("/tasks/import", json=[{"title": "x", "project": name} for name in names])
+    first = ada.get("/analytics/project-stats")
+    assert [each["project"] for each in first.json()] == names[:500]
+    rest = ada.get(first.links["next"]["url"])
+    assert [each["project"] for each in rest.json()] == names[500:]
+    assert "link" not in rest.headers
+    found: list[str] = []
+    address = "/analytics/project-stats?limit=200"
+    while address:
+        page = ada.get(address)
+        found += [each["project"] for each in page.json()]
+        address = page.links.get("next", {}).get("url", "")
+    assert found == names
+    assert [each["project"] for each in ada.get("/analytics/project-stats?skip=500").json()] == names[500:]
+    assert ada.get("/analytics/project-stats?limit=501").status_code == 422

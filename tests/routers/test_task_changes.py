@@ -1,6 +1,7 @@
 """Changing tasks: what each change does, who may, what preconditions say, and that the history has it all."""
 
 import itertools
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -500,3 +501,49 @@ def test_a_task_from_the_future_is_completed_and_told_now(api: Api) -> None:
     then = datetime(9000, 1, 1, tzinfo=UTC)
     statement = due.bindparams(bindparam("then", then, type_=UtcDateTime))
     assert database.read(lambda db: db.execute(statement).scalar()) == 0
+
+
+def history_pages(person: Person, task_id: int, query: str) -> list[list[Any]]:
+    """The pages of a history, each found by the `Link` of the one before."""
+    pages, address = [], f"/tasks/{task_id}/history?{query}"
+    while address:
+        answer = person.get(address)
+        assert answer.status_code == 200, answer.text
+        pages.append(answer.json())
+        address = answer.links.get("next", {}).get("url", "")
+    return pages
+
+
+def test_a_history_comes_in_pages_oldest_first(api: Api) -> None:
+    ada = api.person()
+    task = ada.task("0")
+    for number in range(1, 120):
+        ada.patch(f"/tasks/{task['id']}", json={"title": str(number)})
+    whole = [change for page in history_pages(ada, task["id"], "limit=500") for change in page]
+    titles = [change["changes"]["title"]["to"] for change in whole]
+    assert titles == [str(number) for number in range(120)]
+    for query, sizes in (
+        ("", [100, 20]),
+        ("limit=50", [50, 50, 20]),
+        ("limit=60", [60, 60]),
+        ("limit=119", [119, 1]),
+    ):
+        pages = history_pages(ada, task["id"], query)
+        assert [len(page) for page in pages] == sizes
+        assert [change for page in pages for change in page] == whole
+    assert ada.get(f"/tasks/{task['id']}/history?skip=100").json() == whole[100:]
+    assert_problem(ada.get(f"/tasks/{task['id']}/history?limit=501"), 422, None, "?limit")
+    assert_problem(ada.get(f"/tasks/{task['id']}/history?cursor=x"), 422, None, "?cursor")
+    assert ada.get(f"/tasks/{task['id']}/history", headers={"X-Forwarded-For": "x"}).status_code == 200
+
+
+def test_a_page_of_a_history_with_long_texts_ends_early(api: Api) -> None:
+    ada = api.person()
+    task = ada.task("Long", description="0" * 60_000)
+    for number in range(1, 30):
+        ada.patch(f"/tasks/{task['id']}", json={"description": str(number % 10) * 60_000})
+    pages = history_pages(ada, task["id"], "limit=500")
+    assert sum(len(page) for page in pages) == 30
+    assert len(pages) > 2
+    assert all(len(json.dumps(page)) < 1_500_000 for page in pages)
+    assert len({change["id"] for page in pages for change in page}) == 30
