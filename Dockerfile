@@ -5,7 +5,8 @@
 
 FROM python:3.13-slim-trixie AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
-RUN apt-get update && apt-get install -y --no-install-recommends binutils && python -m venv --without-pip /opt/venv
+# pg_dump and pg_restore are for backups of a Postgres; the rest of their package stays behind.
+RUN apt-get update && apt-get install -y --no-install-recommends binutils postgresql-client-17 && python -m venv --without-pip /opt/venv
 COPY requirements.txt constraints.txt /build/
 # The packages' own tests and the debugging symbols of their libraries are of no use where they run.
 RUN pip --python /opt/venv/bin/python install --only-binary :all: -r /build/requirements.txt \
@@ -40,6 +41,8 @@ FROM python:3.13-slim-trixie
 # Of root's group, and /data writable by it, so that any other user id that a platform chooses works as well.
 RUN useradd --uid 10001 --gid 0 --no-create-home --home-dir /data --shell /usr/sbin/nologin app \
     && install --directory --owner 10001 --group 0 --mode 0770 /data
+RUN apt-get update && apt-get install -y --no-install-recommends libpq5 && rm -rf /var/lib/apt/lists/*
+COPY --from=build /usr/lib/postgresql/17/bin/pg_dump /usr/lib/postgresql/17/bin/pg_restore /usr/local/bin/
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 WORKDIR /app
@@ -60,5 +63,6 @@ HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --start-interval=1s -
     CMD ["python", "-I", "/app/deploy/healthcheck.py"]
 ENTRYPOINT ["/app/deploy/entrypoint.sh"]
 # Who sent a request is for TRUSTED_PROXIES to say, not for uvicorn's own rule about X-Forwarded-For. Requests get five of
-# the ten seconds after which a container is killed. WEB_CONCURRENCY, if set, is the number of processes.
-CMD ["uvicorn", "main:app", "--host", "0.0.0.0", "--no-proxy-headers", "--no-server-header", "--timeout-graceful-shutdown", "5"]
+# the ten seconds after which a container is killed. WEB_CONCURRENCY, if set, is the number of processes. Where it
+# listens, on both versions of IP, is for the entry point to say.
+CMD ["uvicorn", "main:app", "--no-proxy-headers", "--no-server-header", "--timeout-graceful-shutdown", "5"]

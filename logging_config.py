@@ -259,6 +259,14 @@ def formatter() -> logging.Formatter:
     return JsonFormatter() if settings.log_format == "json" else TextFormatter()
 
 
+def server_console() -> logging.Handler:
+    """The handler of the server's lines before the program is loaded, and of the process that only minds others."""
+    handler = ConsoleHandler()
+    handler.setFormatter(formatter())
+    handler.setLevel(settings.log_level)
+    return handler
+
+
 def setup_logging() -> logging.Logger:
     """Send the logger `task_platform`, the server's and the libraries' to the console and to `LOG_FILE`.
 

@@ -22,6 +22,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from packaging.requirements import Requirement
 
+from benchmarks.servers import free_port
 from config import Settings, database_url
 
 ROOT = Path(__file__).parents[2]
@@ -154,14 +155,65 @@ def test_bare_container_serves_keeps_all_in_its_data_folder_and_ends_by_sigterm(
     assert {path.relative_to(installed) for path in installed.rglob("*")} == before
 
 
-def test_entrypoint_refuses_a_wrong_migrate_on_start_in_one_line(installed: Path, tmp_path: Path) -> None:
-    given = environment(tmp_path, MIGRATE_ON_START="perhaps")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MIGRATE_ON_START", "perhaps"),
+        ("WEB_CONCURRENCY", "two"),
+        ("WEB_CONCURRENCY", "0"),
+        ("PORT", "http"),
+        ("PORT", "70000"),
+        ("CACHE_DIR", "/dev/null/cache"),
+    ],
+)
+def test_entrypoint_refuses_what_the_server_reads_itself_in_one_line(
+    installed: Path, tmp_path: Path, name: str, value: str
+) -> None:
+    given = environment(tmp_path, **{name: value})
     done = subprocess.run(
         [installed / "deploy/entrypoint.sh", "uvicorn"], cwd=installed, env=given,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    assert re.fullmatch(r".*MIGRATE_ON_START.*perhaps.*\n", done.stderr)
+    said = [line for line in done.stderr.splitlines() if not line.startswith("mkdir:")]
+    assert len(said) == 1
+    assert re.fullmatch(rf"The program can't start\. {name}: .*{value}.*", said[0])
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_container_listens_on_both_versions_of_ip_with_every_line_in_one_format(
+    installed: Path, tmp_path: Path, processes: str
+) -> None:
+    if not Path("/proc/net/if_inet6").exists():
+        pytest.skip("there is no IPv6 on this machine")
+    given = environment(
+        tmp_path / "data", PORT=str(free_port()), WEB_CONCURRENCY=processes, LOG_FORMAT="json"
+    )
+    command = [loads(rest) for name, rest in dockerfile() if name == "CMD"][-1]
+    with (tmp_path / "output").open("wb") as output:
+        process = subprocess.Popen(
+            [installed / "deploy/entrypoint.sh", *command], cwd=installed, env=given,
+            stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 60
+        while not healthy(installed, given):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        for host in ("127.0.0.1", "[::1]"):
+            assert httpx.get(f"http://{host}:{given['PORT']}/nowhere").status_code == 404
+        process.send_signal(signal.SIGTERM)
+        process.wait(15)
+    finally:
+        process.kill()
+        process.wait()
+    lines = (tmp_path / "output").read_text().splitlines()
+    assert lines.pop(0) == "Tables created successfully!"
+    entries = [loads(line) for line in lines]
+    addresses = {entry["address"] for entry in entries if entry["logger"] == "task_platform.access"}
+    assert addresses == {"127.0.0.1", "::1"}
+    assert "uvicorn.error" in {entry["logger"] for entry in entries}
 
 
 def test_image_holds_all_of_the_program(installed: Path) -> None:

@@ -1,0 +1,96 @@
+"""Below a path of another address, behind a real nginx that takes the path off or hands it on."""
+
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from benchmarks.servers import free_port
+from tests.support.server import ServerProcess
+
+pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+
+SITE = """
+daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}
+http {{ access_log off; {paths}
+server {{
+  listen 127.0.0.1:{port};
+  proxy_set_header Host $http_host;
+  proxy_set_header X-Forwarded-For $remote_addr;
+  proxy_set_header X-Forwarded-Proto $scheme;
+  location /tasks-api/ {{ proxy_pass {api}/; }}
+  location /handed-on/ {{ proxy_pass {other}; }}
+}} }}
+"""
+
+
+@contextmanager
+def nginx(folder: Path, api: str, other: str) -> Iterator[str]:
+    port = free_port()
+    paths = "".join(
+        f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "nginx.conf").write_text(
+        SITE.format(folder=folder, paths=paths, port=port, api=api, other=other)
+    )
+    process = subprocess.Popen(["nginx", "-c", folder / "nginx.conf"])
+    try:
+        for _ in range(200):
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/")
+                break
+            except httpx.TransportError:
+                assert process.poll() is None, "nginx did not start: its output has the reason"
+                time.sleep(0.02)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def check(client: httpx.Client, root: str) -> None:
+    account = {"username": "ada", "email": "ada@example.com", "password": "correct horse battery"}
+    assert client.post(f"{root}/auth/register", json=account).status_code == 200
+    token = client.post(f"{root}/auth/login", data=account).json()["access_token"]
+    client.headers["Authorization"] = f"Bearer {token}"
+    made = client.post(f"{root}/tasks/", json={"title": "One"})
+    assert made.headers["location"] == f"{root}/tasks/{made.json()['id']}"
+    assert client.get(made.headers["location"]).json() == made.json()
+    client.post(f"{root}/tasks", json={"title": "Two"})
+    following = client.get(f"{root}/tasks?limit=1").links["next"]["url"]
+    assert following.startswith(f"{client.base_url}{root.removeprefix('/')}/tasks?")
+    assert [task["title"] for task in client.get(following).json()] == ["One"]
+    shared = client.post(f"{root}/analytics/links", json={"chart": "throughput", "expires_in_days": 1})
+    picture = client.get(shared.json()["url"], headers={"Authorization": ""})
+    assert picture.headers["content-type"].startswith("image/svg+xml")
+    assert client.get(f"{root}/").json() == {"message": "Task API is running"}
+    assert client.get(f"{root}/openapi.json").json()["servers"] == [{"url": root}]
+    for page in ("/", "/docs", "/redoc", "/dashboard", "/app", "/reset-password", "/verify-email"):
+        address = f"{client.base_url}{root.removeprefix('/')}{page}"
+        shown = client.get(address, headers={"Accept": "text/html"})
+        assert shown.status_code == 200, page
+        for asset in re.findall(r'(?:src|href)="([^"#]+)"', shown.text):
+            found = httpx.URL(address).join(asset)
+            assert found.path.startswith(f"{root}/"), (page, asset)
+            assert client.get(found, headers={"Accept": "*/*"}).status_code == 200, (page, asset)
+
+
+def test_pages_links_and_locations_lead_below_the_path(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("a", "b", "nginx")]
+    for folder in folders:
+        folder.mkdir()
+    # One is told by its public address, and has the path taken off; the other by its own setting.
+    first = ServerProcess(folders[0], PUBLIC_URL="https://example.com/tasks-api", TRUSTED_PROXIES="127.0.0.1")
+    second = ServerProcess(folders[1], ROOT_PATH="/handed-on/", TRUSTED_PROXIES="127.0.0.1")
+    with first, second, nginx(folders[2], first.url, second.url) as front:
+        for root in ("/tasks-api", "/handed-on"):
+            with httpx.Client(base_url=front) as client:
+                check(client, root)
+        # Without the proxy, as a probe on the machine comes.
+        assert httpx.get(f"{first.url}/health").status_code == 200
