@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
+from config import settings
 from errors import Forbidden, input_problems, invalid_input
 from models import Caller
 from schemas.flow import CumulativeQuery, FlowQuery, ForecastQuery, IntervalQuery, ListQuery
@@ -82,7 +83,10 @@ def make_link(
         # As it was when the caller was let in: a link that is made while everything is ended is ended too.
         "version": caller.credentials_version,
     }
-    return {"url": f"/analytics/pictures/{chart}?signature={signing.sign(claims)}", "expires_at": expires_at}
+    return {
+        "url": f"{settings.root}/analytics/pictures/{chart}?signature={signing.sign(claims)}",
+        "expires_at": expires_at,
+    }
 
 
 def open_link(db: Session, chart: str, signature: str) -> bytes:

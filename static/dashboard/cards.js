@@ -1,7 +1,7 @@
 // A card for each chart: its words, its drawing, its table, and what can be done with it.
 import { h, say } from "../shared/dom.js";
 import { day, number } from "../shared/format.js";
-import { LoggedOut, address, call, nextPage, post, request, save } from "../shared/session.js";
+import { LoggedOut, call, nextPage, post, request, save } from "../shared/session.js";
 import { act } from "./act.js";
 import { taskAddress } from "./charts.js";
 import { query, show, shownZone, view } from "./state.js";
@@ -80,7 +80,7 @@ async function svg(path, name) {
 async function share(chart, path, button) {
   const asked = Object.fromEntries(new URLSearchParams(path.split("?")[1]));
   const made = await post("/analytics/pictures", { chart: chart.name, query: asked, expires_in_days: LINK_DAYS });
-  const shown = h("input", { className: "link", readOnly: true, value: address(made.url), "aria-label": "Link to the picture" });
+  const shown = h("input", { className: "link", readOnly: true, value: new URL(made.url, location.href).href, "aria-label": "Link to the picture" });
   button.replaceWith(shown);
   shown.select();
   say(`A link that shows this picture to anybody until ${day(made.expires_at, shownZone())}.`);
