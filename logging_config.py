@@ -240,6 +240,18 @@ class AppendingHandler(LineHandler):
         super().close()
 
 
+class NoSecrets(logging.Filter):
+    """Keeps the secrets of addresses out of the server's own access log, where its lines are somebody else's to write."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(redacted(each) if isinstance(each, str) else each for each in record.args)
+        return True
+
+
+_no_secrets = NoSecrets()
+
+
 class OthersHandler(logging.Handler):
     """Hands on the lines of libraries, which have no handlers of their own."""
 
@@ -289,6 +301,7 @@ def setup_logging() -> logging.Logger:
 
 def _take_over_the_servers(handlers: Sequence[logging.Handler]) -> None:
     """Have uvicorn's lines written like all others, where it has set up its own; at its level if that is higher."""
+    logging.getLogger("uvicorn.access").addFilter(_no_secrets)
     server = logging.getLogger("uvicorn")
     if not server.handlers:
         return
