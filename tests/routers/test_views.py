@@ -22,7 +22,8 @@ def save(person: Person, **values: object) -> int:
 
 
 def titles(person: Person, path: str, **params: object) -> list[str]:
-    answer = person.get(path, params=params)
+    # Parameters, even none, would take the place of those in the path.
+    answer = person.get(path, params=params or None)
     assert answer.status_code == 200, answer.text
     return [task["title"] for task in answer.json()]
 
