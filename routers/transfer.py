@@ -98,7 +98,7 @@ def import_tasks(
     "/export",
     response_model=list[TaskRead],
     responses={200: {"content": {CSV: {"schema": {"type": "string"}}}}},
-    errors=[406],
+    errors=[404, 406],
 )
 def export_tasks(
     db: ReadSession,
@@ -108,7 +108,7 @@ def export_tasks(
     request: Request,
     response: Response,
 ) -> Response:
-    """Export all of the caller's tasks, in the order they were made.
+    """Export all of the caller's tasks, or those that a filter or a view finds, in the order they were made.
 
     The answer is streamed, and import reads it back unchanged. No cell of the CSV begins a formula. With `limit`
     it is a part that import takes; the header `Link` has the address of the next part.
@@ -122,9 +122,7 @@ def export_tasks(
         yield (b"" if is_csv else b"[") + part(rows, first=True)
         while len(rows) == transfer_service.EXPORT_CHUNK:
             # A read of its own for each part: a client that is slow to take them holds up nothing.
-            following = partial(
-                transfer_service.export_chunk, user=user, after_id=rows[-1].id, until_id=page.until_id
-            )
+            following = partial(transfer_service.export_chunk, exported=page.exported, after_id=rows[-1].id)
             rows = await database.read_async(following)
             yield part(rows, first=False)
         if not is_csv:

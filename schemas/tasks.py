@@ -209,10 +209,13 @@ class TaskFilters(TaskConditions, Page):
 
 
 class ExportQuery(BaseModel):
-    """How much is exported, and from where."""
+    """Which tasks are exported, how many, and from where."""
 
     model_config = ConfigDict(extra="forbid")
 
+    tz: TimeZone = "UTC"
+    filter: QueryFilter | None = None
+    view: ViewId | None = None
     limit: Annotated[
         int | None,
         Field(ge=1, le=MOST_IMPORTED, description="How many tasks at most: one import takes as many"),

@@ -5,10 +5,11 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
-from sqlalchemy import bindparam
+from sqlalchemy import Select, bindparam
 from sqlalchemy.orm import Session
 
 from database import AnyRow
@@ -16,6 +17,8 @@ from models import LARGEST_ID, Caller, task_history, tasks
 from schemas.tasks import ExportQuery, TaskImport
 from services.paging import PageOf, decode_cursor, encode_cursor
 from services.projects import workflow
+from services.query import asking, statements
+from services.query import conditions as query_conditions
 from services.rights import Place, visible_tasks
 from services.tasks import fields, history, placement
 from services.tasks.bulk import insert_many, take_ids
@@ -101,35 +104,73 @@ def _state(row: TaskImport, states: Sequence[Any]) -> Any:
 
 # -- out -------------------------------------------------------------------------------------------
 
-_EXPORTABLE = visible_tasks().where(tasks.c.id > bindparam("after_id")).order_by(tasks.c.id)
-_CHUNK = prepared(_EXPORTABLE.where(tasks.c.id <= bindparam("until_id")).limit(EXPORT_CHUNK))
-# The last task of a part, and whether there is one behind it.
-_END = prepared(_EXPORTABLE.with_only_columns(tasks.c.id).offset(bindparam("before")).limit(2))
+
+class Exported(NamedTuple):
+    """What is exported: whose tasks, which of them, and up to which id."""
+
+    place: query_conditions.Place
+    asked: query_conditions.Shaped | None = None
+    until_id: int = LARGEST_ID
 
 
 class Export(NamedTuple):
-    """An export, or a part of one: its first rows, and the id it ends with."""
+    """An export, or a part of one: its first rows, and what the others are read by."""
 
     first: PageOf[AnyRow]
-    until_id: int
+    exported: Exported
 
 
 def export_page(db: Session, user: Caller, query: ExportQuery) -> Export:
-    """What is to be exported; raises InvalidInput for a bad cursor."""
+    """What is to be exported; raises InvalidInput for a bad cursor, InvalidFilter, NotFound for a view."""
     after_id = -1 if query.cursor is None else decode_cursor(query.cursor, int)[0]
-    until_id, next_cursor = LARGEST_ID, None
+    exported, next_cursor = _exported(db, user, query), None
     if query.limit is not None:
-        asked = {"owner_id": user.id, "after_id": after_id, "before": query.limit - 1}
-        ending = db.execute(_END, asked).scalars().all()
+        ending = _execute(db, exported, "end", after_id=after_id, before=query.limit - 1).scalars().all()
         if len(ending) > 1:
-            until_id, next_cursor = ending[0], encode_cursor(ending[0])
-    return Export(PageOf(export_chunk(db, user, after_id, until_id), next_cursor), until_id)
+            exported, next_cursor = exported._replace(until_id=ending[0]), encode_cursor(ending[0])
+    return Export(PageOf(export_chunk(db, exported, after_id), next_cursor), exported)
 
 
-def export_chunk(db: Session, user: Caller, after_id: int, until_id: int = LARGEST_ID) -> list[AnyRow]:
-    """The next of the caller's tasks behind an id, in the order they were made."""
-    asked = {"owner_id": user.id, "after_id": after_id, "until_id": until_id}
-    return list(db.execute(_CHUNK, asked).all())
+def _exported(db: Session, user: Caller, query: ExportQuery) -> Exported:
+    asked = asking.read(db, user, query.filter, query.view, query.tz)
+    project_id, asked = asked.placed(None)
+    place = query_conditions.Place(user.id if project_id is None else None, project_id)
+    if asked.normal is None:
+        return Exported(place)
+    return Exported(place, query_conditions.shaped(asking.with_known_texts(db, asked.normal, place)))
+
+
+def export_chunk(db: Session, exported: Exported, after_id: int) -> list[AnyRow]:
+    """The next of the tasks behind an id, in the order they were made."""
+    return list(_execute(db, exported, "chunk", after_id=after_id).all())
+
+
+def _execute(db: Session, exported: Exported, part: str, **more: Any) -> Any:
+    place, asked = exported.place, exported.asked
+    values = {**place._asdict(), "until_id": exported.until_id, **more}
+    if asked is None:
+        return db.execute(_statement(part, place.scope), values)
+    shape = asked.shape
+
+    def build() -> Select[Any]:
+        return _build(part, place.scope, shape)
+
+    return statements.execute(db, ("export", part, place.scope, shape), build, values | asked.values)
+
+
+@cache
+def _statement(part: str, scope: query_conditions.Scope) -> Select[Any]:
+    return prepared(_build(part, scope, None))
+
+
+def _build(part: str, scope: query_conditions.Scope, shape: query_conditions.Shape | None) -> Select[Any]:
+    """The statement of a part: the next `chunk`, or the last task of a part of an export and the one behind it."""
+    statement = visible_tasks(scope).where(tasks.c.id > bindparam("after_id")).order_by(tasks.c.id)
+    if shape is not None:
+        statement = statement.where(query_conditions.condition(shape, scope))
+    if part == "end":
+        return statement.with_only_columns(tasks.c.id).offset(bindparam("before")).limit(2)
+    return statement.where(tasks.c.id <= bindparam("until_id")).limit(EXPORT_CHUNK)
 
 
 def json_part(rows: Iterable[AnyRow], *, first: bool) -> bytes:

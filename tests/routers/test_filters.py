@@ -241,3 +241,18 @@ def test_sessions_of_other_programs_ask_too(ada: Person) -> None:
         assert len(task_service.matching_ids(session, caller, filters, 2)) == 2
         page = task_service.get_tasks_with_filters(session, caller, filters)
         assert [row.title for row in page.rows] == ["done"]
+
+
+def test_exports_have_what_a_filter_finds(ada: Person) -> None:
+    asked = {"filter": "tag = urgent or title = plain", "limit": 2}
+    first = ada.get("/tasks/export", params=asked)
+    following = ada.get(first.headers["link"].partition(">")[0].removeprefix("<"))
+    assert titles(first) + titles(following) == ["plain", "tagged", "done"]
+    csv = ada.get(
+        "/tasks/export", params={"filter": "due = 2026-11-27", "tz": "Europe/Berlin", "format": "csv"}
+    )
+    assert [line.split(",")[1] for line in csv.text.splitlines()] == ["title", "done"]
+    assert_problem(ada.get("/tasks/export", params={"filter": "tag ="}), 422, "invalid_filter", "?filter")
+    assert_problem(ada.get("/tasks/export", params={"view": 77}), 404, "view_not_found")
+    view = ada.post("/views", json={"name": "urgent", "filter": "tag = urgent"}).json()["id"]
+    assert titles(ada.get("/tasks/export", params={"view": view, "filter": "priority = 3"})) == ["tagged"]

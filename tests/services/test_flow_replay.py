@@ -61,10 +61,7 @@ class History:
         done = now - timedelta(hours=which) if status == "completed" else None
         values = {"title": "an old one", "status": status, "project": project, "tags": []}
         task = TaskImport.model_validate({**values, "created_at": began, "completed_at": done})
-        database.write(lambda db: transfer_service.import_tasks(db, self.ada, [task]))
-        task_id = max(
-            database.read(lambda db: [row.id for row in transfer_service.export_chunk(db, self.ada, -1)])
-        )
+        (task_id,) = database.write(lambda db: transfer_service.import_tasks(db, self.ada, [task]))
         self.lives[task_id] = [(began, status if done is None else "pending", self.ada.id, project)]
         if done is not None:
             self.lives[task_id].append((done, status, self.ada.id, project))
