@@ -417,6 +417,12 @@ class Notification(Base):
             unique=True,
             **where("due_at IS NOT NULL"),
         ),
+        Index(
+            "uq_notifications_comment",
+            *("comment_id", "user_id"),
+            unique=True,
+            **where("comment_id IS NOT NULL"),
+        ),
         {"sqlite_autoincrement": True},
     )
 

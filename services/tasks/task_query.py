@@ -190,6 +190,8 @@ def ids(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None, a
 
 def _planned(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None) -> _Planned:
     names = tuple(name for name in FILTERS if getattr(filters, name, None) is not None)
+    if place.project_id is not None:
+        names = tuple(name for name in names if name != "project_id")
     values: dict[str, Any] = {name: getattr(filters, name) for name in names}
     for name in list_plan.TEXTS:
         if name in values:

@@ -1,0 +1,29 @@
+"""One notification a comment and account; and the accounts that a comment was told to are found by it."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision: str = "0020"
+down_revision: str | None = "0019"
+branch_labels: str | None = None
+depends_on: str | None = None
+
+NAME = "uq_notifications_comment"
+
+
+def upgrade() -> None:
+    """Make the index."""
+    there = sa.text("comment_id IS NOT NULL")
+    op.create_index(
+        NAME,
+        "notifications",
+        ["comment_id", "user_id"],
+        unique=True,
+        sqlite_where=there,
+        postgresql_where=there,
+    )
+
+
+def downgrade() -> None:
+    """Drop it."""
+    op.drop_index(NAME, "notifications")
