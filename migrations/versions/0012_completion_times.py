@@ -126,8 +126,9 @@ def upgrade() -> None:
         sqlite_where=there,
         postgresql_where=there,
     )
-    if not on_sqlite:
-        # What an index over an expression holds is known to the planner only from here on.
+    if not on_sqlite and op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM tasks)")):
+        # What an index over an expression holds is known to the planner only from here on. An empty table is not
+        # analyzed: known to be empty, it is read whole at every check of a foreign key, until it is analyzed again.
         op.execute("ANALYZE tasks")
 
 
