@@ -123,7 +123,7 @@ class Database:
         return OpenSession(self._autocommit)
 
     def _open_reader(self) -> OpenSession:
-        opened = self._open()
+        opened = OpenSession(self._autocommit, reads_only=True)
         if self.is_sqlite:
             opened.driver.execute("PRAGMA query_only=ON")
         return opened
@@ -137,6 +137,7 @@ class Database:
             try:
                 opened = opened or self._open_reader()
                 result = work(opened.session)
+                opened.session.check_writes_nothing()
             except BaseException as error:  # noqa: BLE001  # raised again, or the work is done again
                 if opened is not None and not self._put_back(opened, self._readers):
                     # It died while it lay idle, and so did its siblings, probably.

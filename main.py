@@ -46,6 +46,7 @@ from web.openapi import DESCRIPTION, TAGS, install_openapi
 from web.problems import Problem, install_error_handlers
 from web.route_index import RouteIndex
 from web.strict_input import StrictRoute
+from web.transaction import NoOverrides
 
 # What a page of another origin, where a setting lets it in, may send and read.
 REQUEST_HEADERS = [
@@ -114,6 +115,7 @@ def create_app() -> FastAPI:
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.dependency_overrides = NoOverrides()
     # From the inside out: each is added around those before it.
     if settings.rate_limit_per_minute:
         app.add_middleware(RateLimit, per_minute=settings.rate_limit_per_minute)

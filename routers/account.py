@@ -103,7 +103,7 @@ async def delete_me(
         changed.update(removal_service.delete_account(db, user, user, None))
 
     await _write_confirmed(user, confirmed, delete)
-    background.add_task(removal_service.forget_cache, user.id)
+    background.add_task(background_tasks.after_change, user.id)
     background.add_task(background_tasks.after_change, *sorted(changed))
     return {"message": "Account deleted"}
 

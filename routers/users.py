@@ -89,7 +89,7 @@ def delete_user(
         raise invalid_input([{"pointer": "?transfer_to", "detail": detail}])
     account = user_admin_service.get_user(db, user_id)
     changed = removal_service.delete_account(db, user, account, transfer_to)
-    background.add_task(removal_service.forget_cache, user_id)
+    background.add_task(background_tasks.after_change, user_id)
     heirs = {transfer_to} if transfer_to is not None else set()
     background.add_task(background_tasks.after_change, *sorted(changed | heirs))
     return {"message": "User deleted"}

@@ -1,19 +1,37 @@
 """A session on a connection that stays open, with little overhead over the driver."""
 
+import re
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, TextClause
 from sqlalchemy.orm import Session
 
 from storage.prepared import prepared_form
 
 
+class WriteInReadError(RuntimeError):
+    """A mistake in the program, on which SQLite and Postgres would not agree: one refuses it, the other keeps it."""
+
+    def __init__(self) -> None:
+        super().__init__("A session that only reads was asked to write: declare `db: WriteSession`")
+
+
+_READING = re.compile(r"\s*(SELECT|WITH|VALUES|EXPLAIN|PRAGMA|SHOW)\b", re.IGNORECASE)
+_WRITING = re.compile(r"\b(INSERT\s+INTO|DELETE\s+FROM|UPDATE\s+\w+\s+SET)\b", re.IGNORECASE)
+
+
+def _writes(statement: Any) -> bool:
+    if isinstance(statement, TextClause):
+        return not _READING.match(statement.text) or _WRITING.search(statement.text) is not None
+    return bool(getattr(statement, "is_dml", False))
+
+
 class DirectSession(Session):
     """Hands statements of SQLAlchemy Core straight to the connection, at two thirds of the cost."""
 
-    def __init__(self, connection: Connection, cursor: Any) -> None:
+    def __init__(self, connection: Connection, cursor: Any, *, reads_only: bool = False) -> None:
         super().__init__(connection, expire_on_commit=False)
-        self._connection, self._cursor = connection, cursor
+        self._connection, self._cursor, self._reads_only = connection, cursor, reads_only
         self._execute_directly = connection.execute
         self._savepoint = connection.begin_nested
 
@@ -30,6 +48,8 @@ class DirectSession(Session):
 
     def execute(self, statement: Any, params: Any = None, **options: Any) -> Any:
         """Execute a statement; the session itself executes a statement that loads objects."""
+        if self._reads_only and _writes(statement):
+            raise WriteInReadError
         form = prepared_form(statement)
         if form is not None and not options and not self.is_listened_to():
             if not isinstance(params, list):
@@ -39,6 +59,11 @@ class DirectSession(Session):
         if options or statement._propagate_attrs:  # noqa: SLF001  # how SQLAlchemy tells the two apart
             return super().execute(statement, params, **options)
         return self._execute_directly(statement, params)
+
+    def check_writes_nothing(self) -> None:
+        """Raise WriteInReadError if objects were added, changed or deleted in a session that only reads."""
+        if self.new or self.deleted or (len(self.identity_map) and self.dirty):
+            raise WriteInReadError
 
 
 def takes_text(db: Session) -> bool:
@@ -54,13 +79,13 @@ class OpenSession:
 
     __slots__ = ("cursor", "driver", "session")
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, reads_only: bool = False) -> None:
         connection = engine.connect()
         driver: Any = connection.connection.dbapi_connection
         self.driver = driver
         # Making a cursor for each statement costs as much as executing one.
         self.cursor = driver.cursor()
-        self.session = DirectSession(connection, self.cursor)
+        self.session = DirectSession(connection, self.cursor, reads_only=reads_only)
 
     def is_dead(self) -> bool:
         """Whether the connection is lost; a connection to SQLite never is."""

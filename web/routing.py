@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response, params
+from fastapi.dependencies.models import Dependant
 
 import auth
 from config import settings
+from database import get_db
 from services.paging import PageOf
 from web import idempotency
 from web.problems import responses
@@ -66,6 +68,20 @@ def _usual_errors(signature: inspect.Signature, options: Mapping[str, Any]) -> s
     return statuses
 
 
+def _check_transactions(dependant: Dependant, name: str) -> None:
+    """Raise TypeError for an endpoint that would read its caller, or anything else, past its one transaction.
+
+    FastAPI would solve these dependencies by themselves: in a transaction of their own, with no program's tokens.
+    """
+    for each in dependant.dependencies:
+        if each.call in (auth.get_current_user, auth.get_admin_user, get_db):
+            raise TypeError(
+                f"{name}: take `db: ReadSession` or `db: WriteSession` beside the caller, or be async and take "
+                "`user: SignedIn`; a dependency can't take the caller or the session itself"
+            )
+        _check_transactions(each, name)
+
+
 class Router(APIRouter):
     """An APIRouter whose endpoints are transactions, strict, and declare the errors they can give.
 
@@ -110,6 +126,7 @@ class Router(APIRouter):
         super().add_api_route(path, wrapped, **options)
         route = self.routes[-1]
         assert isinstance(route, StrictRoute)
+        _check_transactions(route.dependant, endpoint.__name__)
         route.body_limit, route.scope, route.caller = body_limit, scope, caller_parameter(signature)
 
     def _declare_key(

@@ -50,6 +50,22 @@ def caller_parameter(signature: inspect.Signature) -> tuple[str, bool] | None:
     return None
 
 
+class NoOverrides(dict[Callable[..., Any], Callable[..., Any]]):
+    """What stands in for `app.dependency_overrides`, and says why an override would do nothing.
+
+    Endpoints are called in a transaction that opens its own session and reads the caller in it: FastAPI never
+    solves `get_db` or `get_current_user` for them.
+    """
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError(
+            "dependency_overrides has no effect here: the endpoints open their transactions themselves. Use another "
+            "database by `database.switch(url)`, and be somebody by a token of `create_access_token({'sub': id})`"
+        )
+
+    __setitem__ = setdefault = update = __ior__ = _refuse
+
+
 Short = bool | Callable[[Mapping[str, Any]], bool]
 
 

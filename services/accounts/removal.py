@@ -8,13 +8,11 @@ from typing import Any
 from sqlalchemy import and_, bindparam, delete, null, or_, select, update
 from sqlalchemy.orm import Session
 
-from config import settings
 from database import AnyRow
 from errors import Conflict, NotFound
 from models import MEMBER_KINDS, Caller, task_history, tasks, users
 from services import idempotency
 from services.accounts import audit as audit_service
-from services.background_tasks.analytics_tasks import cache_name
 from services.projects import leaving
 from services.tasks import history
 from services.tasks.bulk import insert_many
@@ -173,8 +171,3 @@ def _without_person(subject: dict[str, Any] | None, user_id: int) -> dict[str, A
     if "username" in subject and subject.get("user_id") == user_id:
         nobodys["username"] = None
     return nobodys
-
-
-def forget_cache(user_id: int) -> None:
-    """Take away the figures that other programs were given of an account that is gone."""
-    (settings.cache_dir / f"{cache_name(user_id)}.json").unlink(missing_ok=True)

@@ -102,37 +102,55 @@ class Refresher:
 def _refresh(user_id: int) -> None:
     """Write the entry until it has the version of the database; raises CacheUnavailable.
 
-    Another process may have read newer figures, and written them before we wrote ours.
+    Another process may have read newer figures, and written them before we wrote ours. The entry of an account
+    that is gone is taken away, by the same steps: so it can't come back by a refresh that began before.
     """
     written: int | None = None
     for _ in range(ATTEMPTS):
-        version, stats = database.read(lambda db: _figures(db, user_id, written))  # noqa: B023  # called at once
-        if stats is None:
+        version, stats = database.read(lambda db: _figures(db, user_id))  # called at once
+        if written == version:
             return
-        entry = to_json(
-            {"user_id": user_id, "stats": stats, "updated_at": datetime.now(UTC), "version": version}
-        )
         try:
-            if settings.redis_url:
-                redis_client(settings.redis_url).set(cache_name(user_id), entry)
-            else:
-                _write_whole(settings.cache_dir / f"{cache_name(user_id)}.json", entry)
+            if stats is None:
+                _forget(user_id)
+                return
+            _keep(user_id, {"user_id": user_id, "stats": stats, "version": version})
         except (OSError, redis.RedisError) as error:
             raise CacheUnavailable(str(error)) from error
         written = version
 
 
-def _figures(db: Session, user_id: int, written: int | None) -> tuple[int, dict[str, Any] | None]:
-    """The version of an account's figures, and the figures unless this version is already written.
+def _keep(user_id: int, entry: dict[str, Any]) -> None:
+    content = to_json({**entry, "updated_at": datetime.now(UTC)})
+    if settings.redis_url:
+        redis_client(settings.redis_url).set(cache_name(user_id), content)
+    else:
+        _write_whole(_file_of(user_id), content)
+
+
+def _forget(user_id: int) -> None:
+    if settings.redis_url:
+        redis_client(settings.redis_url).delete(cache_name(user_id))
+    else:
+        _file_of(user_id).unlink(missing_ok=True)
+
+
+def _file_of(user_id: int) -> Path:
+    return settings.cache_dir / f"{cache_name(user_id)}.json"
+
+
+_GONE = -1
+
+
+def _figures(db: Session, user_id: int) -> tuple[int, dict[str, Any] | None]:
+    """The version of an account's figures, and the figures; none of an account that is gone.
 
     The version is read first: the figures may be newer than it, never older.
     """
     version = analytics_service.get_version(db, user_id)
-    if version == written:
-        return version, None
     username = db.execute(_NAME, {"user_id": user_id}).scalar()
     if username is None:
-        return version, None
+        return _GONE, None
     return version, analytics_service.get_user_stats(db, user_id, username)
 
 

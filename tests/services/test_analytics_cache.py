@@ -13,8 +13,8 @@ import redis
 
 from benchmarks.servers import free_port
 from config import settings
-from services.background_tasks.analytics_tasks import Refresher
-from tests.support.api import Api, Person
+from services.background_tasks.analytics_tasks import Refresher, cache_name, update_analytics_cache
+from tests.support.api import PASSWORD, Api, Person
 
 
 def entry(person: Person) -> Any:
@@ -130,6 +130,23 @@ def test_with_redis_the_entry_is_there_in_place_of_the_file(
     assert kept["stats"] == figures(ada)
     assert entry(ada) is None
     assert api.client.get("/ready").json()["parts"]["redis"] == "ok"
+
+
+def test_a_deleted_account_has_no_entry_wherever_it_was_kept(
+    api: Api, redis_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "redis_url", f"redis://127.0.0.1:{redis_port}/0")
+    admin = api.person("root", admin=True)
+    ada, bob = api.person(), api.person("bob")
+    with redis.Redis("127.0.0.1", redis_port) as client:
+        for person in (ada, bob, admin):
+            person.task()
+        assert ada.call("DELETE", "/auth/me", json={"password": PASSWORD}).status_code == 200
+        assert admin.delete(f"/users/{bob.id}", params={"transfer_to": admin.id}).status_code == 200
+        assert client.keys() == [cache_name(admin.id).encode()]
+        # A refresh that was under way when the account went does not bring the entry back.
+        update_analytics_cache(ada.id)
+        assert client.keys() == [cache_name(admin.id).encode()]
 
 
 def test_dead_redis_costs_no_request_a_second(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

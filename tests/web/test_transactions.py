@@ -1,0 +1,79 @@
+"""What a change of the code could get wrong without noticing: it is refused, on both databases alike."""
+
+from typing import Annotated, Any
+
+import pytest
+from fastapi import Depends
+from sqlalchemy import delete, insert, select, text, update
+
+import auth
+from auth import AdminUser, CurrentUser, get_current_user
+from database import database, get_db
+from main import app
+from models import Caller, User, users
+from storage.direct_session import WriteInReadError
+from storage.prepared import prepared
+from tests.support.api import Api
+from web.routing import Router
+from web.transaction import ReadSession
+
+RENAME = update(users).values(username="thief")
+WRITES = {
+    "update": lambda db: db.execute(RENAME),
+    "prepared update": lambda db: db.execute(prepared(update(users).values(username="thief"))),
+    "delete": lambda db: db.execute(delete(users)),
+    "insert of several": lambda db: db.execute(insert(users), [{"username": "a"}, {"username": "b"}]),
+    "text": lambda db: db.execute(text("UPDATE users SET username = 'thief'")),
+    "text behind a comment's place": lambda db: db.execute(text("DELETE FROM users")),
+    "a query that writes": lambda db: db.execute(
+        text("WITH gone AS (SELECT 1) UPDATE users SET username = 'thief'")
+    ),
+    "a loaded object": lambda db: setattr(db.execute(select(User)).scalars().first(), "username", "thief"),
+    "a new object": lambda db: db.add(User(username="thief")),
+}
+
+
+@pytest.mark.parametrize("how", WRITES)
+def test_a_session_that_only_reads_refuses_to_write(api: Api, how: str) -> None:
+    ada = api.person()
+    with pytest.raises(WriteInReadError):
+        database.read(WRITES[how])
+    names = database.read(lambda db: db.execute(select(users.c.username)).scalars().all())
+    assert names == ["ada"]
+    # The connection goes on reading, and nothing of it is kept for the next one.
+    assert database.read(lambda db: db.execute(text("SELECT count(*) FROM users")).scalar()) == 1
+    assert ada.get("/auth/me").json()["username"] == "ada"
+
+
+def test_a_caller_without_a_transaction_is_refused_when_the_router_is_built() -> None:
+    router = Router()
+
+    def caller_of(user: CurrentUser) -> Caller:
+        return user
+
+    def with_caller(user: CurrentUser) -> None: ...
+
+    def with_admin(user: AdminUser) -> None: ...
+
+    def with_db(db: Annotated[Any, Depends(get_db)]) -> None: ...
+
+    def with_nested(db: ReadSession, user: Annotated[Caller, Depends(caller_of)]) -> None: ...
+
+    def with_plain(db: ReadSession, user: Annotated[Caller, Depends(get_current_user)]) -> None: ...
+
+    for endpoint in (with_caller, with_admin, with_db, with_nested):
+        with pytest.raises(TypeError, match=endpoint.__name__):
+            router.get(f"/{endpoint.__name__}")(endpoint)
+    router.get("/plain")(with_plain)
+
+
+def test_overrides_that_would_do_nothing_say_why() -> None:
+    for override in (
+        lambda: app.dependency_overrides.__setitem__(auth.get_current_user, lambda: None),
+        lambda: app.dependency_overrides.update({get_db: lambda: None}),
+        lambda: app.dependency_overrides.setdefault(get_db, lambda: None),
+    ):
+        with pytest.raises(TypeError, match="switch"):
+            override()
+    assert app.dependency_overrides == {}
+    app.dependency_overrides.clear()
