@@ -10,7 +10,18 @@ from typing_extensions import TypedDict
 
 from models import STATUSES, TaskStatus
 from project_models import LARGEST_WIP_LIMIT, STATE_NAME_LENGTH
-from schemas.common import Answer, Body, Description, Page, Project, StateKey, Text, Time, Whole, not_blank
+from schemas.common import (
+    Answer,
+    Body,
+    Description,
+    Page,
+    Project,
+    ReadOnlyTime,
+    StateKey,
+    Text,
+    Whole,
+    not_blank,
+)
 
 ProjectRole = Literal["viewer", "member", "manager"]
 WipPolicy = Literal["warn", "block"]
@@ -99,10 +110,10 @@ class ProjectUpdate(Body):
         ),
     ] = None
     id: Annotated[Whole | None, Field(description="Read-only")] = None
-    archived_at: Annotated[Time | None, Field(description="Read-only: see `archived`")] = None
+    archived_at: Annotated[ReadOnlyTime | None, Field(description="Read-only: see `archived`")] = None
     created_by: Annotated[Whole | None, Field(description="Read-only")] = None
-    created_at: Annotated[Time | None, Field(description="Read-only")] = None
-    updated_at: Annotated[Time | None, Field(description="Read-only")] = None
+    created_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
+    updated_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
     role: Annotated[ProjectRole | None, Field(description="Read-only: see the members")] = None
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from models import LARGEST_ID
-from schemas.common import Answer, Body, Id, Name, Page, QueryFilter, Time, TimeZone, Whole
+from schemas.common import Answer, Body, Id, Name, Page, QueryFilter, ReadOnlyTime, Time, TimeZone, Whole
 from schemas.tasks import SortBy, SortOrder
 from view_models import VIEW_NAME_LENGTH
 
@@ -36,8 +36,8 @@ class ViewUpdate(Body):
     project_id: Id | None = None
     id: Annotated[Whole | None, Field(description="Read-only")] = None
     created_by: Annotated[Whole | None, Field(description="Read-only")] = None
-    created_at: Annotated[Time | None, Field(description="Read-only")] = None
-    updated_at: Annotated[Time | None, Field(description="Read-only")] = None
+    created_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
+    updated_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
     problem: Annotated[str | None, Field(description="Read-only")] = None
 
 

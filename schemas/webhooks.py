@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import httpx
 from pydantic import AfterValidator, Field
 
-from schemas.common import Answer, Body, Id, Text, Time
+from schemas.common import Answer, Body, Id, ReadOnlyTime, Text
 from schemas.events import EventPattern
 from webhook_models import DESCRIPTION_LENGTH, URL_LENGTH
 
@@ -81,8 +81,8 @@ class WebhookUpdate(Body):
     user_id: Annotated[int | None, Field(description="Read-only")] = None
     project_id: Annotated[int | None, Field(description="Read-only")] = None
     disabled_reason: Annotated[DisabledReason | None, Field(description="Read-only")] = None
-    created_at: Annotated[Time | None, Field(description="Read-only")] = None
-    updated_at: Annotated[Time | None, Field(description="Read-only")] = None
+    created_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
+    updated_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
 
 
 class WebhookRead(Answer):

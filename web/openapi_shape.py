@@ -94,6 +94,11 @@ def drop_noise(document: Part) -> None:
     for _, _, operation in operations(document):
         for parameter in operation.get("parameters", ()):
             _drop_null(parameter)
+        for response in operation["responses"].values():
+            # FastAPI adds JSON of any kind to what an endpoint answers in another media type.
+            content = response.get("content", {})
+            if len(content) > 1 and content.get("application/json", {}).get("schema") == {}:
+                del content["application/json"]
     for schema in every_schema(document):
         if isinstance(schema.get("title"), str):
             del schema["title"]
