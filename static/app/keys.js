@@ -44,16 +44,23 @@ function escape() {
 
 const KEYS = [
   ["Moving", [
-    [["j", "ArrowDown"], "Next task", () => surface?.step(1)],
-    [["k", "ArrowUp"], "Task before", () => surface?.step(-1)],
+    [["c", "n"], "Add a task", () => focusOn("[name=quick]")],
+    [["j", "ArrowDown"], "Next task", (_, event) => surface?.step(1, event.shiftKey)],
+    [["k", "ArrowUp"], "Task before", (_, event) => surface?.step(-1, event.shiftKey)],
     [["Enter", "o"], "Open the task", openActive],
     [["Escape"], "Leave a field, unmark, close the task", escape],
     [["/"], "Search", () => focusOn("[name=q]")],
     [["f"], "Filter in words", () => focusOn("[name=filter]")],
     [["v"], "List or board", () => change({ layout: now().layout === "board" ? null : "board" })],
   ]],
+  ["Going", [
+    [["g i"], "My tasks", () => go({})],
+    [["g n"], "Notifications", () => go({ page: "notifications" })],
+    [["g m"], "Import", () => go({ page: "import" })],
+    [["g s"], "Settings", () => go({ page: "settings" })],
+    [["?"], "This help", help],
+  ]],
   ["The marked tasks, or the one you are on", [
-    [["c", "n"], "Add a task", () => focusOn("[name=quick]")],
     [["d"], "Complete, or open again", () => pick("toggle")],
     [["e"], "Edit the title", editTitle],
     [["s"], "State", () => pick("state")],
@@ -67,16 +74,9 @@ const KEYS = [
     [["Delete", "#"], "Delete", () => pick("remove")],
     [["x"], "Mark, or unmark", () => active() !== null && mark(active())],
     [["*"], "Mark all", () => markAll(surface?.order() || [])],
-    [["Shift+ArrowDown", "Shift+ArrowUp"], "Mark on and on, in the list", null],
-    [["Shift+ArrowRight", "Shift+ArrowLeft"], "Move to the next state, on the board", null],
+    [["Shift+Up/Down"], "Mark on and on, in the list", null],
+    [["Shift+Left/Right"], "Move to the next state, on the board", null],
     [["z"], "Undo", undoLast],
-  ]],
-  ["Going", [
-    [["g i"], "My tasks", () => go({})],
-    [["g n"], "Notifications", () => go({ page: "notifications" })],
-    [["g m"], "Import", () => go({ page: "import" })],
-    [["g s"], "Settings", () => go({ page: "settings" })],
-    [["?"], "This help", help],
   ]],
 ];
 
@@ -106,5 +106,5 @@ addEventListener("keydown", (event) => {
   const run = BY_KEY.get(together);
   if (!run) return;
   event.preventDefault();
-  run(event.key);
+  run(event.key, event);
 });

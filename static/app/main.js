@@ -110,7 +110,10 @@ async function showTasks(isOther) {
   const empty = h("div", { className: "empty", id: "empty" });
   content.replaceChildren(bar, place, empty, bulk.element);
   setSurface((now().layout === "board" ? taskBoard : taskList)(place));
+  // What came before there was a place for it.
+  draw();
   await loading;
+  draw();
   if (isTyping) content.querySelector(`[name="${isTyping}"]`)?.focus();
   else if (!now().task && !document.activeElement?.closest("#side")) surface?.focus();
 }
@@ -134,16 +137,20 @@ function showEmpty() {
     );
 }
 
+function draw() {
+  surface?.update();
+  showCount();
+  showEmpty();
+  bulk.update();
+}
+
 let frame = null;
 store.onTasks(() => {
   frame =
     frame ||
     requestAnimationFrame(() => {
       frame = null;
-      surface?.update();
-      showCount();
-      showEmpty();
-      bulk.update();
+      draw();
     });
 });
 onMarks(() => {

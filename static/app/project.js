@@ -10,7 +10,7 @@ import { frame, section, table } from "./page.js";
 import { sidebar } from "./side.js";
 import { stateEditor } from "./states.js";
 
-const ROLES = [["viewer", "Viewer: sees"], ["member", "Member: works"], ["manager", "Manager: settles"]];
+const ROLES = [["viewer", "Viewer"], ["member", "Member"], ["manager", "Manager"]];
 
 export async function projectPage(place) {
   const id = Number(now().project);
@@ -20,7 +20,7 @@ export async function projectPage(place) {
     return;
   }
   const isManager = may("manager", id);
-  const people = section("Members", "Viewers see; members make and change tasks; managers settle who, states and name.", (load) => memberRows(project, isManager, load));
+  const people = section("Members", "Viewers read. Members make and change tasks. Managers look after members, states and the project itself.", (load) => memberRows(project, isManager, load));
   const sections = [people];
   if (isManager) {
     sections.push(section("States", "The columns of the board, in their order. Each stands for one of the three statuses.", () => stateEditor(project)));

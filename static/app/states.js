@@ -16,6 +16,7 @@ const keyFrom = (name, taken) => {
 
 export function stateEditor(project) {
   const list = h("ol", { className: "states" });
+  const head = h("ol", { className: "states", "aria-hidden": "true" }, h("li", { className: "columns-head" }, ["Name", "Status", "Limit", "Beyond it", "", ""].map((text) => h("span", {}, text))));
   const rows = [];
   const problem = h("p", { className: "problem", role: "alert" });
 
@@ -64,7 +65,7 @@ export function stateEditor(project) {
   });
 
   project.states.forEach(add);
-  return [list, problem, h("p", { className: "buttons" }, h("button", { type: "button", onclick: () => (add({ name: "", status: "in_progress", wip_policy: "warn" }), list.lastChild.firstChild.focus()) }, "Add a state"), h("button", { type: "button", className: "main", onclick: save }, "Save"))];
+  return [head, list, problem, h("p", { className: "buttons" }, h("button", { type: "button", onclick: () => (add({ name: "", status: "in_progress", wip_policy: "warn" }), list.lastChild.firstChild.focus()) }, "Add a state"), h("button", { type: "button", className: "main", onclick: save }, "Save"))];
 }
 
 async function send(project, fields) {

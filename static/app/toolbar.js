@@ -75,14 +75,14 @@ function filterFields(address, members) {
   const [, ...statuses] = STATUS;
   const board = address.layout === "board" || address.view;
   return [
-    text("Search", "q", "Words of the title", { type: "search" }),
+    text("Search", "q", "Title", { type: "search" }),
     select("Status", "status", board ? [["", "All"], ["open", "Open"], ...statuses.slice(1)] : STATUS, address.status || "", (value) => change({ status: value || null })),
     select("Priority", "priority", [["", "Any"], ...PRIORITIES.map((name, at) => [String(at), name])], address.priority || "", (value) => change({ priority: value || null })),
     text("Tag", "tag", "Any"),
     members.length ? select("Owner", "owner", [["", "Anybody"], ...members.map((each) => [String(each.user_id), each.username])], address.owner || "", (value) => change({ owner: value || null })) : text("Project label", "label", "Any"),
     select("Order", "sort", SORTS, sort, (value) => change({ sort: value.split(" ")[0] || null, order: value.split(" ")[1] || null })),
     address.layout === "board" ? null : select("Groups", "group", GROUPS, address.group || "", (value) => change({ group: value || null })),
-    text("Filter in words", "filter", "due < today+7d and not blocked = true", { className: "language", spellcheck: false }),
+    text("Filter in words", "filter", "due < today+7d and priority >= 3", { className: "language", spellcheck: false }),
     h("p", { className: "buttons" }, h("button", { type: "button", onclick: () => change(Object.fromEntries([...FILTERS, "sort", "order", "group"].map((name) => [name, null]))) }, "Clear"), h("button", { type: "button", onclick: saveView }, "Save as a view")),
   ];
 }

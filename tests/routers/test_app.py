@@ -509,3 +509,67 @@ def test_who_leaves_a_project_hands_over_their_tasks(api: Api, browser: BrowserP
     assert page.locator("#panel").get_by_label("Priority", exact=True).is_disabled()
     expect(page.get_by_label("Add a task")).to_have_count(0)
     expect(page.get_by_role("button", name="Delete")).to_have_count(0)
+
+
+@sqlite_only
+def test_webhooks_calendars_and_views_are_made_and_taken_back(api: Api, browser: BrowserPage) -> None:
+    ada = api.person()
+    ada.task("Write the report", priority=3, due_at="2026-01-01T00:00:00Z")
+    ada.task("Read the report")
+    page = log_in(browser, "/app?priority=3")
+    expect(page.locator(".row")).to_have_count(1)
+    page.get_by_role("button", name="Save as a view").click()
+    page.get_by_role("dialog").get_by_label("Name").fill("Urgent ones")
+    page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    page.wait_for_url("**view=1**")
+    page.get_by_role("heading", name="Urgent ones").wait_for()
+    expect(page.locator(".row")).to_have_count(1)
+    # Where only the server can tell whether a change fits.
+    ada.patch("/tasks/2", json={"priority": 3})
+    expect(page.locator(".row")).to_have_count(2)
+    ada.patch("/tasks/1", json={"priority": 0})
+    expect(page.locator(".row")).to_have_count(1)
+    assert_accessible(page)
+
+    page.get_by_role("link", name="Settings").click()
+    hooks = page.locator("section", has_text="Standard Webhooks")
+    hooks.get_by_text("New webhook").click()
+    hooks.get_by_label("Address").fill("http://93.184.216.34:9/hook")
+    hooks.get_by_role("button", name="Add a webhook").click()
+    assert page.get_by_label("The signing secret").input_value().startswith("whsec_")
+    hooks.get_by_role("button", name="Last deliveries").click()
+    hooks.get_by_text("Nothing was sent yet.").wait_for()
+    hooks.get_by_role("button", name="Switch off").click()
+    hooks.get_by_text("switched off").wait_for()
+    assert_accessible(page)
+    hooks.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    hooks.get_by_text("None yet.").wait_for()
+
+    page.get_by_label("Which tasks").select_option("Urgent ones")
+    page.get_by_role("button", name="Make an address").click()
+    url = page.get_by_label("The address of the calendar").input_value()
+    assert url.endswith(".ics")
+    expect(page.get_by_role("region", name="Calendars")).to_contain_text("Urgent ones")
+    page.get_by_role("button", name="Delete the view Urgent ones").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.locator("#side")).not_to_contain_text("Urgent ones")
+    assert ada.get("/views").json() == []
+
+
+@sqlite_only
+def test_paper_has_the_tasks_and_nothing_else(api: Api, browser: BrowserPage) -> None:
+    ada = api.person()
+    ada.post("/tasks/import", json=[{"title": f"Task {number}"} for number in range(120)])
+    page = browser.page
+    page.emulate_media(color_scheme="dark")
+    log_in(browser)
+    expect(page.locator("#count")).to_have_text("120")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print", color_scheme="dark")
+    expect(page.locator(".row")).to_have_count(120)
+    assert row(page, "Task 0").last.is_visible()
+    for hidden in ("#side", ".add", "button"):
+        assert not page.locator(hidden).first.is_visible()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
