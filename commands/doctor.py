@@ -75,8 +75,10 @@ def _mail() -> str:
             pass
 
     asyncio.run(greet())
-    return f"{settings.smtp_server}:{settings.smtp_port} answers" + (
-        " and knows us" if settings.smtp_username else ""
+    return (
+        f"{settings.smtp_server}:{settings.smtp_port} answers"
+        + (" and knows us" if settings.smtp_username else "")
+        + f"; links in mails begin with {settings.public_url}"
     )
 
 
