@@ -2,7 +2,8 @@
 
 import random
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -231,11 +232,21 @@ def random_time(chance: random.Random) -> str:
     return f"{base}{chance.choice(('', ' '))}{sign}{chance.choice((0, 1, 2, 3, 7, 31, 48))}{unit}"
 
 
+@dataclass(frozen=True)
+class Vocabulary:
+    """What tasks have, and filters so ask for."""
+
+    words: Sequence[str] = WORDS
+    tags: Sequence[str] = TAGS
+    projects: Sequence[str] = PROJECTS
+    usernames: Sequence[str] = ("ada", "nobody-here")
+
+
 class RandomFilters:
     """Makes filters that ask for what random tasks have."""
 
-    def __init__(self, chance: random.Random, usernames: tuple[str, ...] = ("ada", "nobody-here")) -> None:
-        self.chance, self.usernames = chance, usernames
+    def __init__(self, chance: random.Random, vocabulary: Vocabulary | None = None) -> None:
+        self.chance, self.vocabulary = chance, vocabulary or Vocabulary()
 
     def filter(self, comparisons: int = 4) -> str:
         """A filter of up to so many comparisons."""
@@ -286,13 +297,13 @@ class RandomFilters:
         if kind == "flag":
             return chance.choice(("true", "false", "TRUE"))
         if kind == "account":
-            return chance.choice(("@me", "1", "2", *self.usernames))
+            return chance.choice(("@me", "1", "2", *self.vocabulary.usernames))
         choices = {
             "status": ("pending", "in_progress", "completed"),
             "state": ("pending", "in_progress", "completed", "review"),
-            "project": PROJECTS,
-            "tag": TAGS,
-        }.get(name, WORDS)
+            "project": self.vocabulary.projects,
+            "tag": self.vocabulary.tags,
+        }.get(name, self.vocabulary.words)
         text = chance.choice(choices)
         if "~" in operator:
             begin = chance.randrange(len(text))
