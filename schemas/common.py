@@ -233,7 +233,7 @@ PriorityChoices = Annotated[
 # Read by the service, which says where one is wrong.
 QueryFilter = Annotated[
     str,
-    Field(description="In the language of filters: see the guide"),
+    Field(description="In the language of filters: see the guide, and the fields at the end of this page"),
     WithJsonSchema(
         {
             "type": "string",

@@ -17,6 +17,7 @@ from schemas.tasks import SortBy, SortOrder, TaskImport
 from schemas.webhooks import DeliveryState
 from security.callers import Scope
 from services.flow import definitions
+from services.query import fields as query_fields
 from services.tasks import fields
 from web import openapi_errors, openapi_examples, openapi_headers, openapi_shape
 from web.problems import PROBLEM_MEDIA_TYPE
@@ -56,7 +57,10 @@ TAGS = [
     {"name": "auth", "description": "Accounts, logging in, and tokens for programs"},
     {"name": "users", "description": "Finding people to assign tasks to; for admins, looking after accounts"},
     {"name": "system", "description": "The program itself"},
-    {"name": "glossary", "description": definitions.markdown()},
+    {
+        "name": "glossary",
+        "description": f"{definitions.markdown()}\n\n## Filters\n\n{query_fields.markdown()}",
+    },
 ]
 # Lists of allowed values that get a name of their own.
 CHOICES: dict[str, tuple[Any, ...]] = {

@@ -101,3 +101,20 @@ def table() -> list[tuple[str, str, str]]:
         for field in FIELDS.values()
         for operator in field.operators
     ]
+
+
+def markdown() -> str:
+    """The fields with their values and an example of each operator, as a table: the guide and `/docs` show it."""
+    lines = ["| field | values | each operator |", "|---|---|---|"]
+    for field in FIELDS.values():
+        values = ", ".join(f"`{each}`" for each in field.choices) or VALUES[field.kind]
+        # In a code span of a table nothing else would end the cell.
+        examples = " ".join(f"`{example(field, operator)}`" for operator in field.operators)
+        lines.append(f"| `{field.name}` | {values} | {examples} |")
+    return "\n".join(lines)
+
+
+def meanings() -> str:
+    """What each operator means, as a table."""
+    lines = ["| operator | the task is found where the field |", "|---|---|"]
+    return "\n".join([*lines, *(f"| `{operator}` | {meaning} |" for operator, meaning in MEANINGS.items())])

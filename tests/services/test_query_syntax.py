@@ -3,11 +3,12 @@
 import random
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.query import syntax
+from services.query import fields, syntax
 from services.query.evaluate import matches
 from services.query.fields import FIELDS, table
 from services.query.normal import Circumstances, normalize
@@ -142,6 +143,14 @@ def test_every_field_has_an_example_for_each_operator() -> None:
     for field in FIELDS.values():
         for operator in {"<", "~", "="} - set(field.operators):
             assert refused(f"{field.name} {operator} {field.example}").place == len(field.name) + 1
+
+
+def test_the_guide_shows_the_grammar_and_the_fields_as_they_are() -> None:
+    chapter = (Path(__file__).parents[2] / "docs" / "guide" / "04-asking.md").read_text()
+    for part in (fields.markdown(), fields.meanings(), f"```lark\n{syntax.GRAMMAR}```"):
+        assert part in chapter
+    for _, _, example in table():
+        assert f"`{example}`" in chapter
 
 
 @pytest.mark.parametrize(
