@@ -28,6 +28,10 @@ def _request_id() -> str | None:
 def differences(before: Any | None, after: Any | None, names: tuple[str, ...] = IN_HISTORY) -> dict[str, Any]:
     """Each of these fields that differs between a task before and after, from what to what."""
     is_shared = any(task is not None and task.project_id is not None for task in (before, after))
+    if before is None and after is not None:
+        # Every task begins so, and batches make a thousand at once.
+        values = [(name, getattr(after, name)) for name in names if is_shared or name != "state"]
+        return {name: {"from": None, "to": _jsonable(new)} for name, new in values if new is not None}
     changes = {}
     for name in names:
         old = None if before is None else getattr(before, name)
@@ -67,9 +71,16 @@ def task_entry(
         "state": _state(after),
         "previous_state": _state(before),
         "request_id": _request_id(),
-        "snapshot": {name: getattr(task, name) for name in NAMES},
+        "snapshot": _snapshot(task),
         "subject": None,
     }
+
+
+def _snapshot(task: Any) -> dict[str, Any]:
+    """All fields of a task; a row of the database or of a unit of work begins with them."""
+    if hasattr(task, "_fields"):
+        return dict(zip(NAMES, task, strict=False))
+    return {name: getattr(task, name) for name in NAMES}
 
 
 def _state(task: Any | None) -> str | None:

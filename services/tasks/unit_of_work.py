@@ -9,7 +9,7 @@ written together, which takes a sixth of the time:
 2. `find`, `insert`, `change`, `remove` and `add` go to memory.
 3. What memory does not know (a task of somebody else, a number of tasks) is read from the database: `give_way` first
    writes what has been kept back, so that each statement sees what was done before it.
-4. `write` writes the rest: the tasks, then history and notifications, in the order in which they came.
+4. `write` writes the rest: notifications and history in the order in which they came, then the tasks.
 
 An operation within `operation` is undone alone where it fails.
 """
@@ -167,8 +167,13 @@ TaskRow: Any = _row_class()
 
 def _task_row(columns: Mapping[str, Any]) -> Any:
     """A task with these columns; the others are empty."""
-    row = TaskRow(**{name: columns.get(name) for name in TaskRow._fields})
-    return row._replace(state=columns.get("state") or columns["status"])
+    row = [columns.get(name) for name in TaskRow._fields]
+    if row[_STATE] is None:
+        row[_STATE] = columns["status"]
+    return TaskRow._make(row)
+
+
+_STATE = NAMES.index("state")
 
 
 class UnitOfWork:
@@ -306,7 +311,8 @@ class UnitOfWork:
         self._rows.pop(task_id, None)
 
     def _set(self, kept: dict[int, Any], key: int, value: Any) -> None:
-        self._journal.append((kept, key, kept.get(key, _ABSENT)))
+        if self._operation is not None:
+            self._journal.append((kept, key, kept.get(key, _ABSENT)))
         _put(kept, key, value)
 
     def _undo(self) -> None:
@@ -318,8 +324,16 @@ class UnitOfWork:
     # -- in the database -----------------------------------------------------------------------------
 
     def write(self) -> None:
-        """Write what has been kept back."""
+        """Write what has been kept back.
+
+        The tasks come last: their triggers lock the counts, in which others count their tasks too, until the commit.
+        """
         db = self._db
+        if self._added:
+            bulk.begin_to_write(db)
+        for table in (notifications, task_history):
+            for _, rows in _alike(values for into, values in self._added if into is table):
+                bulk.insert_many(db, table, rows)
         for _, rows in _alike(self._inserted.values()):
             bulk.insert_many(db, tasks, rows)
         changed = [{"id": task_id, **columns} for task_id, columns in self._updated.items()]
@@ -327,9 +341,6 @@ class UnitOfWork:
             bulk.update_many(db, columns[1:], rows)
         if self._deleted:
             bulk.delete_many(db, sorted(self._deleted))
-        for table in (task_history, notifications):
-            for _, rows in _alike(values for into, values in self._added if into is table):
-                bulk.insert_many(db, table, rows)
         for kept in (self._inserted, self._updated, self._deleted, self._added, self._journal):
             kept.clear()
         self._mark = (0, 0)
