@@ -10,7 +10,7 @@ import auth
 from auth import CurrentUser
 from database import database
 from schemas.events import Event, EventFilters, EventPageFilters
-from services.events import event, event_id, feed
+from services.events import event_id, feed
 from web.event_stream import EventStream
 from web.routing import Router
 from web.strict_input import CLAIMS, QUERY
@@ -36,7 +36,7 @@ async def _wait(request: Request) -> None:
 
     def look(db: Any) -> bool:
         user = auth.authorize(db, claims, admin=False, scope=READS)
-        return bool(feed.page(db, user, question, feed.begin(db, filters.after), 1).rows)
+        return bool(feed.page(db, user, question, feed.begin(db, filters.after), 1).events)
 
     async def is_there() -> bool:
         return await database.read_async(look)
@@ -60,7 +60,7 @@ def list_events(
     after = feed.begin(db, filters.after)
     page = feed.page(db, user, _question(filters), after, filters.limit)
     return Response(
-        to_json([event.event_of(row) for row in page.rows]),
+        to_json(page.events),
         headers={"Link": f'<{_next(request, page.position)}>; rel="next"'},
         media_type="application/json",
     )

@@ -152,8 +152,8 @@ class _Stream:
             page = await database.read_async(
                 lambda db: feed.page(db, self.user, self.question, self.position, PAGE)
             )
-            if page.rows:
-                content = b"".join(_message(event.event_of(row)) for row in page.rows)
+            if page.events:
+                content = b"".join(map(_message, page.events))
                 # Waits for a client that is slow to take it: there may be a million.
                 await self.send({"type": "http.response.body", "body": content, "more_body": True})
             self.position = page.position

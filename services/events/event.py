@@ -57,15 +57,15 @@ def kinds_of(patterns: Iterable[str]) -> frozenset[str]:
     return _kinds(tuple(patterns))
 
 
-def event_of(row: Row[Any]) -> dict[str, Any]:
-    """The event that a row of the history tells of."""
+def event_of(row: Row[Any], task: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The event that a row of the history tells of; `task` is the task where the row keeps no copy of it."""
     # A task that was deleted is in no project any more: the event says where it was.
     project_id = row.previous_project_id if row.kind == "deleted" else row.project_id
     data: dict[str, Any] = {
         "task_id": row.task_id,
         "project_id": project_id,
         "changes": row.changes,
-        "task": row.snapshot,
+        "task": row.snapshot or task,
     }
     about = row.kind.partition("_")[0]
     if about in SUBJECTS:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
@@ -10,6 +11,7 @@ from database import AnyRow
 from errors import Forbidden, NotFound
 from models import Caller, task_history
 from services.events import event, event_id, sight
+from services.events.rebuilding import rebuilt
 from services.events.watermark import watermark
 from storage.prepared import prepared
 
@@ -48,9 +50,9 @@ class Question:
 
 @dataclass(frozen=True)
 class EventPage:
-    """Rows of the history, and the number behind which the next page begins."""
+    """Events as they are told, and the number behind which the next page begins."""
 
-    rows: list[AnyRow]
+    events: list[dict[str, Any]]
     position: int
 
 
@@ -87,8 +89,13 @@ def page(db: Session, user: Caller, question: Question, after: int, limit: int) 
     if len(ids) >= limit:
         ids = ids[:limit]
         position = ids[-1]
-    rows = list(db.execute(_ROWS, {"ids": ids})) if ids else []
-    return EventPage(rows, position)
+    return EventPage(told(db, db.execute(_ROWS, {"ids": ids}).all()) if ids else [], position)
+
+
+def told(db: Session, rows: Sequence[AnyRow]) -> list[dict[str, Any]]:
+    """The events of these rows."""
+    tasks = rebuilt(db, rows)
+    return [event.event_of(row, tasks.get(row.id)) for row in rows]
 
 
 def _examine(

@@ -17,6 +17,7 @@ from database import AnyRow
 from models import task_history, users
 from services.accounts import account_mail
 from services.events import event, event_id
+from services.events.rebuilding import rebuilt
 from services.webhooks import secret as secrets
 from services.webhooks.sending import Letter, Result, next_attempt
 from services.webhooks.webhook import PING
@@ -145,7 +146,9 @@ def take(db: Session, webhook: AnyRow) -> list[Letter]:
     rows = db.execute(_DUE, {"webhook_id": webhook.id, "now": now, "limit": limit}).all()
     ids = [row.event_id for row in rows if row.event_id is not None]
     events = {row.id: row for row in db.execute(_EVENTS, {"ids": ids})} if ids else {}
-    return [_letter(webhook, row, events.get(row.event_id), now) for row in rows]
+    tasks = rebuilt(db, events.values())
+    told = {row_id: event.event_of(row, tasks.get(row_id)) for row_id, row in events.items()}
+    return [_letter(webhook, row, told.get(row.event_id), now) for row in rows]
 
 
 def message_id(webhook_id: int, delivery: AnyRow) -> str:
@@ -155,16 +158,14 @@ def message_id(webhook_id: int, delivery: AnyRow) -> str:
     return f"msg_{webhook_id}_{event_id.encode(delivery.event_id)}"
 
 
-def _letter(webhook: AnyRow, delivery: AnyRow, row: AnyRow | None, now: datetime) -> Letter:
+def _letter(webhook: AnyRow, delivery: AnyRow, told: dict[str, Any] | None, now: datetime) -> Letter:
     if delivery.type == PING:
-        told: dict[str, Any] | None = {
+        told = {
             "id": f"ping_{delivery.id}",
             "type": PING,
             "timestamp": delivery.created_at,
             "data": {"webhook_id": webhook.id},
         }
-    else:
-        told = None if row is None else event.event_of(row)
     return Letter(
         delivery.id,
         delivery.attempts,

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from database import database
 from models import task_history
@@ -202,3 +202,19 @@ def test_members_see_a_project_from_the_event_that_made_them_one_to_the_one_that
     assert own == ["task.created", "task.moved", "task.moved", "task.updated"]
     assert_problem(api.person("eve").get(of_project), 404, "project_not_found")
     assert follow(root)[0] == []
+
+
+def test_events_older_than_the_copies_of_tasks_have_the_task_too(api: Api) -> None:
+    ada = api.person()
+    task = ada.task("Write", tags=["a"], due_at="2030-01-01T00:00:00Z", priority=1)
+    path = f"/tasks/{task['id']}"
+    ada.patch(path, json={"title": "Write well", "description": "Two pages", "due_at": None})
+    ada.patch(path, json={"status": "completed"})
+    other = ada.task("Another")
+    ada.delete(path)
+    events = follow(ada)[0]
+    database.write(lambda db: db.execute(update(task_history).values(snapshot=None)))
+    assert follow(ada)[0] == events
+    # What nobody kept can't be told.
+    database.write(lambda db: db.execute(delete(task_history).where(task_history.c.id == 1)))
+    assert [each["data"]["task"] for each in follow(ada)[0]] == [None, None, other, None]
