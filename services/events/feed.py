@@ -1,13 +1,15 @@
 """Pages of the feed: what somebody may see of what happened, oldest first."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import BigInteger, Text, any_, bindparam, column, func, select
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from database import AnyRow
+from database import AnyRow, database
 from errors import Forbidden, NotFound
 from models import Caller, task_history
 from services.events import event, event_id, sight
@@ -18,11 +20,21 @@ from storage.prepared import prepared
 # A page with `types` looks at so many events of each part; where it finds few, it goes on in the next.
 MOST_EXAMINED = 2000
 
-_ROWS = (
+_ID = task_history.c.id
+_IDS_ON_SQLITE = func.json_each(bindparam("ids", type_=Text)).table_valued(column("value", BigInteger))
+# The rows with these numbers: a list of any length in one parameter, so that the statement is prepared once.
+_ON_SQLITE = prepared(select(*event.COLUMNS).where(_ID.in_(select(_IDS_ON_SQLITE.c.value))).order_by(_ID))
+_ON_POSTGRES = prepared(
     select(*event.COLUMNS)
-    .where(task_history.c.id.in_(bindparam("ids", expanding=True)))
-    .order_by(task_history.c.id)
+    .where(any_(bindparam("ids", type_=postgresql.ARRAY(BigInteger))) == _ID)
+    .order_by(_ID)
 )
+
+
+def _rows(db: Session, ids: list[int]) -> Sequence[AnyRow]:
+    if database.is_sqlite:
+        return db.execute(_ON_SQLITE, {"ids": json.dumps(ids)}).all()
+    return db.execute(_ON_POSTGRES, {"ids": ids}).all()
 
 
 @dataclass(frozen=True)
@@ -89,7 +101,7 @@ def page(db: Session, user: Caller, question: Question, after: int, limit: int) 
     if len(ids) >= limit:
         ids = ids[:limit]
         position = ids[-1]
-    return EventPage(told(db, db.execute(_ROWS, {"ids": ids}).all()) if ids else [], position)
+    return EventPage(told(db, _rows(db, ids)) if ids else [], position)
 
 
 def told(db: Session, rows: Sequence[AnyRow]) -> list[dict[str, Any]]:
