@@ -109,6 +109,7 @@ class Settings(BaseSettings):
     # Triggers keep the last month of it, whatever is set.
     retention_audit_days: int | None = Field(None, ge=31)
     retention_events_days: int = Field(30, ge=1)
+    webhook_delivery: bool = True
     webhook_timeout_seconds: float = Field(15, gt=0, le=120)
     webhook_allowed_networks: Annotated[list[str], NoDecode] = []
 

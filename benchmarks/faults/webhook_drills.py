@@ -2,6 +2,8 @@
 
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -14,13 +16,13 @@ from benchmarks.faults.clients import account, call
 from benchmarks.faults.event_clients import Changers
 from benchmarks.faults.event_drills import KILL_EVERY_SECONDS, STORM_SECONDS, execute
 from benchmarks.faults.space import must, space, wait_until
-from benchmarks.servers import settle
+from benchmarks.servers import ROOT, settle
 from services.events import event_id
 from tests.support.receiver import Answer, Receiver, receiver
 
 DOWN_SECONDS = min(60.0, STORM_SECONDS / 2)
 ALLOWED = {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8", "DELIVERY_POLL_SECONDS": "1"}
-CREATES = 3000
+CREATES = 1600
 
 
 def storm(kind: str) -> str:
@@ -165,10 +167,17 @@ def dead_receivers(kind: str) -> str:
         )
 
 
-def cost(kind: str) -> str:
-    """What a create costs the serving process without a webhook, and with one that matches."""
-    with space(kind) as home, receiver() as listening:
-        server = home.server(**ALLOWED).start()
+def cost(kind: str, *, apart: bool) -> str:
+    """What a create costs the serving process without a webhook, and with one; `apart` has a process of its own deliver."""
+    with ExitStack() as stack:
+        home, listening = stack.enter_context(space(kind)), stack.enter_context(receiver())
+        delivery = {"WEBHOOK_DELIVERY": "false"} if apart else {}
+        server = home.server(**ALLOWED, **delivery).start()
+        if apart:
+            command = [sys.executable, str(ROOT / "manage.py"), "deliver-webhooks"]
+            courier = subprocess.Popen(command, cwd=server.home, env=dict(server.environment))
+            stack.callback(courier.wait, 10)
+            stack.callback(courier.terminate)
         assert server.process is not None
         pid = server.process.pid
         _, without = account(server.port, "without")

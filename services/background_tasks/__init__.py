@@ -136,7 +136,8 @@ def start(*, is_waited_for: bool) -> None:
         worker.reside(settings.delivery_poll_seconds, 0.0 if is_waited_for else PAUSE_SECONDS)
     _titles.reside(TITLES_SECONDS, PAUSE_SECONDS)
     _clock.reside(REMIND_SECONDS)
-    deliveries.start()
+    if settings.webhook_delivery:
+        deliveries.start()
 
 
 def begin_to_stop() -> None:

@@ -161,12 +161,16 @@ class Deliveries:
         """Look at once: a webhook was changed, or is to be sent something."""
         if self._resides:
             self._worker.wake()
-        else:
+        elif settings.webhook_delivery:
             self.start()
 
     def notice(self) -> None:
         """Something was changed here: without a lifespan nobody else finds out whether there are webhooks."""
-        if not self._resides and time.monotonic() - self._looked_at >= LOOK_SECONDS:
+        if (
+            settings.webhook_delivery
+            and not self._resides
+            and time.monotonic() - self._looked_at >= LOOK_SECONDS
+        ):
             self._looked_at = time.monotonic()
             self._worker.wake()
 

@@ -2,16 +2,19 @@
 
 import contextlib
 import json
+import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Self
 
 import httpx
 import pytest
 
 from main import app
-from tests.support.api import Api, Person
+from tests.support.api import PASSWORD, Api
+from tests.support.server import ServerProcess
 from tests.support.serving import served
 from web import event_stream
 
@@ -19,9 +22,9 @@ from web import event_stream
 class Stream:
     """A client that reads a stream in a thread of its own."""
 
-    def __init__(self, url: str, person: Person, **options: Any) -> None:
+    def __init__(self, url: str, token: str, **options: Any) -> None:
         self._client = httpx.Client(timeout=30)
-        headers = {"Authorization": f"Bearer {person.token}", **options.pop("headers", {})}
+        headers = {"Authorization": f"Bearer {token}", **options.pop("headers", {})}
         self._answer = self._client.send(
             self._client.build_request("GET", f"{url}/events/stream", headers=headers, **options), stream=True
         )
@@ -74,7 +77,7 @@ def url(api: Api) -> Iterator[str]:
 def test_events_are_pushed_as_the_feed_tells_them(api: Api, url: str) -> None:
     ada, bob = api.person(), api.person("bob")
     ada.task("before")
-    with Stream(url, ada) as stream, Stream(url, bob, params={"types": "task.assigned"}) as bobs:
+    with Stream(url, ada.token) as stream, Stream(url, bob.token, params={"types": "task.assigned"}) as bobs:
         assert stream.status == 200
         assert stream.headers["content-type"] == "text/event-stream; charset=utf-8"
         began = time.monotonic()
@@ -90,11 +93,11 @@ def test_events_are_pushed_as_the_feed_tells_them(api: Api, url: str) -> None:
         assert [each["type"] for each in events] == ["task.created", "task.assigned", "task.created"]
         assert bobs.wait_for(1) == [events[1]]
         assert {"id": events[0]["id"], "event": "task.created"}.items() <= stream.messages[0].items()
-    with Stream(url, ada, headers={"Last-Event-ID": events[0]["id"]}) as again:
+    with Stream(url, ada.token, headers={"Last-Event-ID": events[0]["id"]}) as again:
         assert again.wait_for(2) == events[1:]
         newest = ada.task("the very last")
         assert again.wait_for(3)[-1]["data"]["task"] == newest
-    with Stream(url, ada, params={"after": events[1]["id"], "types": "task.created"}) as again:
+    with Stream(url, ada.token, params={"after": events[1]["id"], "types": "task.created"}) as again:
         assert [each["data"]["task_id"] for each in again.wait_for(2)] == [3 + 1, newest["id"]]
 
 
@@ -105,7 +108,7 @@ def test_an_account_has_ten_streams_and_each_ends_with_its_session(
     monkeypatch.setattr(event_stream, "LOOK_SECONDS", 0.1)
     ada = api.person()
     with contextlib.ExitStack() as stack:
-        streams = [stack.enter_context(Stream(url, ada)) for _ in range(10)]
+        streams = [stack.enter_context(Stream(url, ada.token)) for _ in range(10)]
         assert {each.status for each in streams} == {200}
         headers = {"Authorization": f"Bearer {ada.token}"}
         refused = httpx.get(f"{url}/events/stream", headers=headers)
@@ -124,3 +127,25 @@ def test_an_account_has_ten_streams_and_each_ends_with_its_session(
         ada.post("/auth/logout-all")
         for each in streams[1:]:
             assert each.is_over.wait(5)
+
+
+def test_a_server_that_is_told_to_stop_ends_its_streams_and_waits(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path) as server:
+        client = httpx.Client(base_url=server.url)
+        form = {"username": "ada", "email": "ada@example.com", "password": PASSWORD}
+        client.post("/auth/register", json=form).raise_for_status()
+        login = {"username": "ada", "password": PASSWORD}
+        token = client.post("/auth/login", data=login).json()["access_token"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        waited: list[httpx.Response] = []
+        thread = threading.Thread(target=lambda: waited.append(client.get("/events?wait=30", timeout=40)))
+        with Stream(server.url, token) as stream:
+            thread.start()
+            time.sleep(0.3)
+            began = time.monotonic()
+            assert server.end() in (0, -signal.SIGTERM)
+            assert time.monotonic() - began < 5
+            assert stream.is_over.wait(5)
+            thread.join(5)
+        assert waited[0].json() == []
+        client.close()

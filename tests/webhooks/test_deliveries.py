@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+import manage
 from account_models import account_mails
 from config import settings
 from database import database
+from services.background_tasks.retention_tasks import delete_old
 from services.webhooks.delivery import deliveries as deliveries_of_this_process
 from tests.support.api import PASSWORD, Api, Person, assert_problem
 from tests.support.receiver import Receiver, receiver
@@ -331,3 +333,34 @@ def test_a_projects_webhook_is_its_managers(api: Api, hook: Receiver) -> None:
     assert bob.delete(f"/projects/{project['id']}?tasks=delete").status_code == 204
     types = {each.verified(webhook["secret"])["type"] for each in hook.wait_for(6)}
     assert {"member.removed", "task.deleted", "project.deleted"} <= types
+
+
+def test_operators_see_and_retry_what_was_given_up(
+    api: Api, hook: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hook.answer = lambda _: (500, {}, b"")
+    ada = api.person()
+    webhook = made(ada, hook)
+    ada.task()
+    hook.wait_for(1)
+    waiting(ada, webhook, 1)
+    database.write(lambda db: db.execute(update(webhook_deliveries).values(attempts=9)))
+    make_due()
+    (failed,) = settled(ada, webhook, 1, "failed")
+    assert manage.main(["webhooks"]) == 0
+    said = capsys.readouterr().out
+    assert "webhooks: 1 on, 0 switched off by the program" in said
+    assert "deliveries: 0 waiting, 1 failed" in said
+    assert f"webhook {webhook['id']} (user {ada.id}, {hook.url}): failing since" in said
+    assert f"failed {failed['id']} (task.created, webhook {webhook['id']}, 10 attempts)" in said
+    assert manage.main(["webhooks", "retry", "--id", "999"]) == 1
+    hook.answer = lambda _: (200, {}, b"")
+    assert manage.main(["webhooks", "retry"]) == 0
+    assert "1 are delivered again" in capsys.readouterr().out
+    deliveries_of_this_process.wake()
+    settled(ada, webhook, 1)
+    # What was delivered goes after a month.
+    old = datetime.now(UTC) - timedelta(days=31)
+    database.write(lambda db: db.execute(update(webhook_deliveries).values(created_at=old)))
+    delete_old()
+    assert deliveries(ada, webhook) == []
