@@ -507,3 +507,21 @@ def test_a_real_tracker_goes_in_and_is_found_again(api: Api, tracker: list[dict[
     assert titles(ada, "/tasks?completed_after=2018-01-01T00:00:00Z") == expected(
         lambda task: task.get("completed_at", "") >= "2018"
     )
+
+
+def test_nothing_is_completed_before_it_was_made(api: Api) -> None:
+    ada = api.person()
+    made, before = "2019-05-01T00:00:00Z", "2018-05-01T00:00:00Z"
+    earlier = {"title": "x", "status": "completed", "created_at": made, "completed_at": before}
+    answer = ada.post("/tasks/import", json=[{"title": "good"}, earlier])
+    assert_problem(answer, 422, None, "#/1/completed_at")
+    # What says only when it was changed last, before it was made, was completed as it was made.
+    changed = {"title": "changed before", "status": "completed", "created_at": made, "updated_at": before}
+    answer = ada.post("/tasks/import", json=[changed])
+    if answer.status_code == 201:
+        task = ada.get(f"/tasks/{answer.json()['ids'][0]}").json()
+        assert task["completed_at"] == task["created_at"] == made
+    else:
+        assert_problem(answer, 422)
+    same = {"title": "at once", "status": "completed", "created_at": made, "completed_at": made}
+    assert ada.post("/tasks/import", json=[same]).status_code == 201
