@@ -68,6 +68,28 @@ RESPONSE_HEADERS = [
     "X-Request-ID",
 ]
 
+ROUTERS = (
+    tasks.router,
+    transfer.router,
+    comments.router,
+    projects.router,
+    bulk.router,
+    views.router,
+    calendars.router,
+    analytics.router,
+    flow.router,
+    events.router,
+    webhooks.router,
+    notifications.router,
+    auth.router,
+    page_sessions.router,
+    account.router,
+    program_tokens.router,
+    users.router,
+    audit.router,
+    system.router(settings),
+)
+
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -98,6 +120,25 @@ def _collect_garbage_less() -> None:
         gc.set_threshold(5000, 20, 20)
 
 
+def _add_middleware(app: FastAPI) -> None:
+    """Add the middleware from the inside out: each is added around those before it."""
+    if settings.rate_limit_per_minute:
+        app.add_middleware(RateLimit, per_minute=settings.rate_limit_per_minute)
+    if settings.allowed_hosts:
+        app.add_middleware(HostCheck, hosts=settings.allowed_hosts)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=REQUEST_HEADERS,
+            expose_headers=RESPONSE_HEADERS,
+        )
+    app.add_middleware(RequestMiddleware)
+    if access_lines.wanted:
+        app.add_middleware(AccessLog)
+
+
 def create_app() -> FastAPI:
     """Put the program together; what a request needs starts with the first request, not here."""
     setup_logging()
@@ -116,44 +157,9 @@ def create_app() -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.dependency_overrides = NoOverrides()
-    # From the inside out: each is added around those before it.
-    if settings.rate_limit_per_minute:
-        app.add_middleware(RateLimit, per_minute=settings.rate_limit_per_minute)
-    if settings.allowed_hosts:
-        app.add_middleware(HostCheck, hosts=settings.allowed_hosts)
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=REQUEST_HEADERS,
-            expose_headers=RESPONSE_HEADERS,
-        )
-    app.add_middleware(RequestMiddleware)
-    if access_lines.wanted:
-        app.add_middleware(AccessLog)
+    _add_middleware(app)
     install_error_handlers(app)
-    for router in (
-        tasks.router,
-        transfer.router,
-        comments.router,
-        projects.router,
-        bulk.router,
-        views.router,
-        calendars.router,
-        analytics.router,
-        flow.router,
-        events.router,
-        webhooks.router,
-        notifications.router,
-        auth.router,
-        page_sessions.router,
-        account.router,
-        program_tokens.router,
-        users.router,
-        audit.router,
-        system.router(settings),
-    ):
+    for router in ROUTERS:
         # As they are: what include_router adds for prefixes of prefixes is not needed, and not free.
         app.router.routes.extend(router.routes)
     add_docs_pages(app)

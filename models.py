@@ -31,10 +31,6 @@ TaskStatus = Literal["pending", "in_progress", "completed"]
 STATUSES: tuple[TaskStatus, ...] = get_args(TaskStatus)
 Role = Literal["admin", "member"]
 ROLES: tuple[Role, ...] = get_args(Role)
-NotificationKind = Literal[
-    "created", "completed", "assigned", "due_soon", "overdue", "added_to_project", "mentioned", "commented"
-]
-NOTIFICATION_KINDS: tuple[str, ...] = get_args(NotificationKind)
 # The kinds of history that tell what happened to a task; the other kinds tell of comments, projects and members.
 TaskHistoryKind = Literal[
     "created",
@@ -53,9 +49,6 @@ COMMENT_KINDS = ("comment_created", "comment_updated", "comment_deleted")
 PROJECT_KINDS = ("project_created", "project_updated", "project_deleted")
 MEMBER_KINDS = ("member_added", "member_updated", "member_removed")
 HISTORY_KINDS = (*TASK_KINDS, *COMMENT_KINDS, *PROJECT_KINDS, *MEMBER_KINDS)
-NOTIFICATION_STATES = ("waiting", "mail", "digest", "delivered", "failed")
-# How mails come: each by itself, all of a day in one, or not at all.
-DELIVERIES = ("at_once", "daily", "never")
 HIGHEST_PRIORITY = 4
 TITLE_LENGTH = 500
 DESCRIPTION_LENGTH = 65_536
@@ -318,154 +311,6 @@ class TaskHistory(Base):
     subject: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
-class OwnerCount(Base):
-    """How many tasks an owner has in each status; kept by triggers on `tasks`.
-
-    On Postgres a count is spread over several rows (`slot`), so that writers rarely wait for one another:
-    what counts is the sum. `version` grows with every change of any of the owner's tasks.
-    """
-
-    __tablename__ = "owner_counts"
-
-    user_id: Mapped[int] = mapped_column(
-        ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger, primary_key=True
-    )
-    slot: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
-    pending: Mapped[int] = mapped_column(BigInteger)
-    in_progress: Mapped[int] = mapped_column(BigInteger)
-    completed: Mapped[int] = mapped_column(BigInteger)
-    version: Mapped[int] = mapped_column(BigInteger)
-
-
-class ProjectCount(Base):
-    """The same for each of an owner's projects."""
-
-    __tablename__ = "project_counts"
-
-    user_id: Mapped[int] = mapped_column(
-        ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger, primary_key=True
-    )
-    project: Mapped[str] = mapped_column(
-        String(PROJECT_LENGTH).with_variant(String(PROJECT_LENGTH, collation="C"), "postgresql"),
-        primary_key=True,
-    )
-    slot: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
-    pending: Mapped[int] = mapped_column(BigInteger)
-    in_progress: Mapped[int] = mapped_column(BigInteger)
-    completed: Mapped[int] = mapped_column(BigInteger)
-
-
-class DurationCount(Base):
-    """How many of an owner's completed tasks took about how long, and how long together; kept by triggers on `tasks`.
-
-    A bucket holds the durations that have as many digits, in microseconds, and begin with the same two; the lowest
-    one, -1, those of what was completed before it was begun. As of the other counts, what counts is the sum.
-    """
-
-    __tablename__ = "duration_counts"
-
-    user_id: Mapped[int] = mapped_column(
-        ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger, primary_key=True
-    )
-    bucket: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
-    slot: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
-    count: Mapped[int] = mapped_column(BigInteger)
-    # The sum of the durations in two parts, for a century of ten thousand tasks is too much for one number.
-    seconds: Mapped[int] = mapped_column(BigInteger)
-    microseconds: Mapped[int] = mapped_column(BigInteger)
-
-
-class SystemCount(Base):
-    """The same for everybody's tasks together."""
-
-    __tablename__ = "system_counts"
-
-    slot: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
-    pending: Mapped[int] = mapped_column(BigInteger)
-    in_progress: Mapped[int] = mapped_column(BigInteger)
-    completed: Mapped[int] = mapped_column(BigInteger)
-
-
-class Notification(Base):
-    """Something a person is told, written in the transaction that caused it and delivered after it.
-
-    `waiting` for its line in the log, then for its `mail` or for the next `digest`, in the end `delivered` or
-    `failed`.
-    """
-
-    __tablename__ = "notifications"
-    __table_args__ = (
-        CheckConstraint(one_of("kind", NOTIFICATION_KINDS), name="kind"),
-        CheckConstraint(one_of("state", NOTIFICATION_STATES), name="state"),
-        Index(
-            "ix_notifications_due",
-            "state",
-            "next_attempt_at",
-            "id",
-            **where("next_attempt_at IS NOT NULL"),
-        ),
-        Index("ix_notifications_failed", "id", **where("state = 'failed'")),
-        Index("ix_notifications_unread", "user_id", "id", **where("read_at IS NULL")),
-        Index("ix_notifications_read", "user_id", "id", **where("read_at IS NOT NULL")),
-        # A reminder is sent once, whoever of several processes finds the task first.
-        Index(
-            "uq_notifications_reminder",
-            "task_id",
-            "user_id",
-            "kind",
-            "due_at",
-            unique=True,
-            **where("due_at IS NOT NULL"),
-        ),
-        Index(
-            "uq_notifications_comment",
-            *("comment_id", "user_id"),
-            unique=True,
-            **where("comment_id IS NOT NULL"),
-        ),
-        {"sqlite_autoincrement": True},
-    )
-
-    id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger)
-    kind: Mapped[str] = mapped_column(String(20))
-    # None for what tells of no task.
-    task_id: Mapped[int | None] = mapped_column(BigInteger)
-    task_title: Mapped[str | None] = mapped_column(String(TITLE_LENGTH))
-    actor_id: Mapped[int] = mapped_column(BigInteger)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    # Of a reminder: when the task is due, which is what it reminds of.
-    due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    read_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    state: Mapped[str] = mapped_column(String(10), default="waiting")
-    # How often its mail was tried.
-    attempts: Mapped[int] = mapped_column(default=0)
-    # When it is due; while somebody delivers it, when their claim on it ends; none when there is no more to do.
-    next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    last_error: Mapped[str | None] = mapped_column(Text)
-    # The project that the account was added to, with its name at that time.
-    project_id: Mapped[int | None] = mapped_column(BigInteger)
-    project_name: Mapped[str | None] = mapped_column(String(PROJECT_LENGTH))
-    comment_id: Mapped[int | None] = mapped_column(BigInteger)
-
-
-class NotificationPreference(Base):
-    """How an account wants the mails of one kind of notification, where it does not want the usual."""
-
-    __tablename__ = "notification_preferences"
-    __table_args__ = (
-        CheckConstraint(one_of("kind", NOTIFICATION_KINDS), name="kind"),
-        CheckConstraint(one_of("delivery", DELIVERIES), name="delivery"),
-    )
-
-    user_id: Mapped[int] = mapped_column(
-        ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger, primary_key=True
-    )
-    kind: Mapped[str] = mapped_column(String(20), primary_key=True)
-    delivery: Mapped[str] = mapped_column(String(10))
-
-
 # Where in the order of creation an owner's tasks are that were due, or completed, at some time.
 for _column in (Task.due_at, Task.completed_at):
     Index(
@@ -497,12 +342,6 @@ users = table_of(User)
 tasks = table_of(Task)
 task_tags = table_of(TaskTag)
 task_history = table_of(TaskHistory)
-owner_counts = table_of(OwnerCount)
-project_counts = table_of(ProjectCount)
-duration_counts = table_of(DurationCount)
-system_counts = table_of(SystemCount)
-notifications = table_of(Notification)
-notification_preferences = table_of(NotificationPreference)
 
 
 class Caller(NamedTuple):

@@ -6,8 +6,16 @@ from fastapi import Depends, Path, Query, Request, Response
 
 from auth import CurrentUser
 from errors import invalid_input
-from schemas import flow as shapes
-from schemas.flow import CumulativeQuery, FlowQuery, ForecastQuery, IntervalQuery, ListQuery
+from schemas import flow_answers as shapes
+from schemas.flow import (
+    ChartName,
+    CumulativeQuery,
+    FlowQuery,
+    ForecastQuery,
+    IntervalQuery,
+    ListQuery,
+    PictureLinkCreate,
+)
 from services import flow
 from services.flow import tables
 from services.flow.definitions import DEFINITIONS
@@ -166,7 +174,7 @@ def read_burnup(
     errors=[403, 404, 409],
     scope="analytics:read",
 )
-def make_picture_link(db: ReadSession, user: CurrentUser, body: shapes.PictureLinkCreate) -> dict[str, Any]:
+def make_picture_link(db: ReadSession, user: CurrentUser, body: PictureLinkCreate) -> dict[str, Any]:
     """Make a link that shows a chart to anybody who has it, and nothing else, until it expires.
 
     The picture is always of the day on which it is looked at, unless the query names days. It is gone when the
@@ -182,7 +190,7 @@ def make_picture_link(db: ReadSession, user: CurrentUser, body: shapes.PictureLi
 )
 def read_picture(
     db: ReadSession,
-    chart: Annotated[shapes.ChartName, Path()],
+    chart: Annotated[ChartName, Path()],
     signature: Annotated[str, Query(max_length=8000)],
 ) -> Response:
     """Show the chart that a link was made for, as SVG."""

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models import NotificationKind
 from schemas.common import Answer, Body
+from tables.notifications import NotificationKind
 
 Delivery = Literal["at_once", "daily", "never"]
 

@@ -10,10 +10,11 @@ from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from models import STATUSES, owner_counts, project_counts, system_counts, tasks, users
+from models import STATUSES, tasks, users
 from schemas.common import Page
 from services import completion_times
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor, place_of
+from tables.counts import owner_counts, project_counts, system_counts
 
 RECENT = timedelta(days=7)
 

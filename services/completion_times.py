@@ -14,11 +14,12 @@ import numpy as np
 from sqlalchemy import BigInteger, bindparam, func, literal_column, select, union_all
 from sqlalchemy.orm import Session
 
-from models import duration_counts, owner_counts, tasks
+from models import tasks
 from services.bulk_numbers import as_text, read_numbers
 from storage.bounded_cache import BoundedCache
 from storage.column_types import MicrosecondsBetween
 from storage.prepared import prepared
+from tables.counts import duration_counts, owner_counts
 
 HOUR = 3_600_000_000  # microseconds
 PERCENTS = (50, 85, 95)

@@ -9,12 +9,13 @@ from sqlalchemy.orm import Session
 
 from database import AnyRow
 from errors import NotFound
-from models import LARGEST_ID, Caller, notification_preferences, notifications, users
+from models import LARGEST_ID, Caller, users
 from schemas.notifications import NotificationRead
 from services import rights
 from services.delivery.kinds import USUAL
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from storage.column_types import microseconds, moment
+from tables.notifications import notification_preferences, notifications
 
 COLUMNS = tuple(notifications.c[name] for name in NotificationRead.model_fields)
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from database import AnyRow
 from errors import Conflict, Forbidden, InvalidInput
-from models import TASK_KINDS, Caller, notifications, task_history, users
+from models import TASK_KINDS, Caller, task_history, users
 from schemas.common import Page
 from schemas.tasks import TaskFilters
 from services import preconditions, rights
@@ -24,6 +24,7 @@ from services.query import asking
 from services.query.conditions import Place
 from services.tasks import fields, history, many, placement, task_query, unit_of_work
 from storage.prepared import prepared
+from tables.notifications import notifications
 
 # A page of a history ends behind so many characters, and is read so many changes at a time.
 LONGEST_HISTORY = 1_000_000

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 import auth
-from models import NotificationKind, Role, TaskHistoryKind, TaskStatus
+from models import Role, TaskHistoryKind, TaskStatus
 from schemas.events import EventPattern, EventType
 from schemas.flow import ChartName, Interval
 from schemas.notifications import Delivery
@@ -19,6 +19,7 @@ from security.callers import Scope
 from services.flow import definitions
 from services.query import fields as query_fields
 from services.tasks import fields
+from tables.notifications import NotificationKind
 from web import openapi_errors, openapi_examples, openapi_headers, openapi_shape
 from web.problems import PROBLEM_MEDIA_TYPE
 from web.strict_input import StrictRoute

@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, insert
 from benchmarks.faults.clients import Writers, account, call, log_in
 from benchmarks.faults.space import Space, must, space, wait_until
 from benchmarks.servers import HOST, free_port
-from models import notifications
+from tables.notifications import notifications
 from tests.support.mail import MailCatcher, mail_catcher
 
 PHASE_SECONDS = 6.0

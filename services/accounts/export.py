@@ -15,9 +15,10 @@ from account_models import (
     program_tokens,
     sessions,
 )
-from models import Caller, notification_preferences, notifications, task_history, tasks, users
+from models import Caller, task_history, tasks, users
 from project_models import project_members, projects, task_comments
 from request_context import address_group
+from tables.notifications import notification_preferences, notifications
 from view_models import calendars, views
 from webhook_models import webhook_deliveries, webhooks
 

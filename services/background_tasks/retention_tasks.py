@@ -12,10 +12,11 @@ from account_models import account_mails, audit_events, idempotency_keys
 from config import settings
 from database import AnyRow, database
 from logging_config import logger
-from models import notifications, task_history
+from models import task_history
 from services.delivery.reminder_tasks import LONGEST_OVERDUE
 from services.events.retention import forget_old_snapshots
 from services.webhooks.renewal import delete_orphans, renew_secrets
+from tables.notifications import notifications
 from webhook_models import webhook_deliveries
 
 BATCH = 1000

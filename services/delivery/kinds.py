@@ -6,14 +6,14 @@ A kind that is missing here, in the schemas or in the database's check can't sta
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from models import NOTIFICATION_KINDS
 from schemas.notifications import Preferences, PreferencesUpdate
+from tables.notifications import NOTIFICATION_KINDS
 
 
 class Kind(NamedTuple):
     """A kind of notification."""
 
-    # How it comes by mail: one of `models.DELIVERIES`.
+    # How it comes by mail: one of `DELIVERIES`.
     usual: str
     # Its line in the log, after `Notification sent to user 1: `; takes the notification.
     line: Callable[[Any], str]

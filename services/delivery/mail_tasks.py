@@ -20,7 +20,6 @@ from account_models import account_mails
 from config import settings
 from database import AnyRow, database
 from logging_config import logger
-from models import notifications
 from services import email_service
 from services.accounts import account_mail
 from services.delivery import notification_mails as email_tasks
@@ -36,6 +35,7 @@ from services.delivery.outbox import (
     said,
 )
 from services.email_service import Mail, MailServer
+from tables.notifications import notifications
 
 BATCH = 20
 # The longest pause after the mail server could not be reached, in seconds.

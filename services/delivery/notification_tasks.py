@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from config import settings
 from database import AnyRow, database
 from logging_config import logger, together
-from models import notifications, tasks, users
+from models import tasks, users
 from services import notification_service, rights
 from services.accounts import attempt as attempt_service
 from services.delivery import notification_mails as email_tasks
@@ -22,6 +22,7 @@ from services.delivery.kinds import KINDS, assignment
 from services.delivery.outbox import claim_statement
 from services.delivery.reminder_tasks import KINDS as REMINDERS
 from services.email_service import log_unsent, send_email_async
+from tables.notifications import notifications
 
 BATCH = 500
 LEASE = timedelta(minutes=1)

@@ -8,7 +8,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from config import settings
 from database import database
-from models import notifications, task_history, tasks
+from models import task_history, tasks
+from tables.notifications import notifications
 
 BATCH = 500
 # A task that has been overdue for longer, as after an import from elsewhere, is news to no one.

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from models import owner_counts, task_history, tasks
+from models import task_history, tasks
 from services.bulk_numbers import as_text, read_numbers
 from services.flow import project_history, selected
 from services.flow.question import Selection
@@ -28,6 +28,7 @@ from services.flow.record import Microseconds, Record, assembled, code_of, time_
 from services.flow.selected import changes_hands
 from services.flow.statistics import Integers
 from storage.bounded_cache import BoundedCache
+from tables.counts import owner_counts
 
 # How many spells are kept for all accounts together: about 40 bytes each.
 MOST_KEPT = 1_000_000

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from database import AnyRow
 from errors import Conflict
-from models import Caller, notifications, tasks, users
+from models import Caller, tasks, users
 from project_models import project_members, projects
 from schemas.common import Page
 from schemas.projects import MemberRead
@@ -22,6 +22,7 @@ from services.paging import PageOf, encode_cursor, place_of
 from services.tasks import history, many
 from storage.column_types import rfc3339
 from storage.prepared import prepared
+from tables.notifications import notifications
 
 _M = project_members.c
 _COLUMNS = tuple(users.c.username if name == "username" else _M[name] for name in MemberRead.model_fields)

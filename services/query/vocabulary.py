@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from models import project_counts, task_tags, tasks
+from models import task_tags, tasks
 from services.query.conditions import Place, Scope
 from storage.prepared import prepared
+from tables.counts import project_counts
 
 
 def _each_once(column: ColumnElement[Any], *conditions: ColumnElement[bool]) -> Select[Any]:

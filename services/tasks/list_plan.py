@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, String, bindparam, case, exists, func, select
 from sqlalchemy.orm import Session
 
-from models import STATUSES, owner_counts, system_counts, task_tags, tasks
+from models import STATUSES, task_tags, tasks
 from schemas.tasks import TaskFilters
 from services.tasks import search_index
 from storage.column_types import PERIOD, Period, moment
 from storage.folding import fold, pattern
 from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
+from tables.counts import owner_counts, system_counts
 
 # Below this an owner's titles are gone through faster than the index of trigrams is asked.
 MANY_TASKS = 3000

@@ -38,12 +38,13 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from models import Caller, notifications, task_history, tasks
+from models import Caller, task_history, tasks
 from services.tasks import bulk
 from services.tasks.fields import NAMES, TASK_COLUMNS
 from storage.column_types import NumbersOf
 from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
+from tables.notifications import notifications
 
 # Where a session keeps its unit of work.
 _UNIT = "unit_of_work"

@@ -15,7 +15,7 @@ import manage
 from benchmarks.servers import free_port
 from config import settings
 from database import database
-from models import notifications
+from tables.notifications import notifications
 from tests.support.api import PASSWORD, Api
 from tests.support.mail import mail_catcher
 from tests.support.server import ROOT

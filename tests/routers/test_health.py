@@ -12,7 +12,7 @@ from config import settings
 from database import database
 from main import app
 from migrations.schema import newest_revision
-from models import notifications
+from tables.notifications import notifications
 from tests.support.api import Api
 from tests.support.openapi_check import CheckedClient
 

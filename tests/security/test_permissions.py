@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from account_models import sessions
 from database import AnyRow, database
 from main import app
-from models import Caller, notifications, task_history, users
+from models import Caller, task_history, users
 from schemas.accounts import ProgramTokenCreate
 from schemas.tasks import TaskCreate
 from schemas.views import CalendarCreate, ViewCreate
@@ -36,6 +36,7 @@ from services.projects import project as project_service
 from services.query import view as view_service
 from services.tasks import comment as comment_service
 from services.webhooks import webhook
+from tables.notifications import notifications
 from tests.support.api import PASSWORD
 
 # `owner` owns the task, session, token or notification that the path names, `member` is somebody else.

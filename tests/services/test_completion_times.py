@@ -16,10 +16,11 @@ from sqlalchemy import func, insert, select, text
 from sqlalchemy.orm import Session
 
 from database import database
-from models import Caller, duration_counts, tasks
+from models import Caller, tasks
 from services import completion_times, task_service
 from services.tasks import import_files
 from services.tasks import transfer as transfer_service
+from tables.counts import duration_counts
 from tests.support.api import Api, Person
 
 NOW = datetime(2026, 5, 17, tzinfo=UTC)

@@ -17,12 +17,13 @@ from account_models import attempts
 from config import settings
 from database import Database, database
 from main import app
-from models import notifications, users
+from models import users
 from services import background_tasks
 from services.accounts.attempt import HOUR
 from services.delivery import mail_tasks, outbox
 from services.delivery.notification_tasks import deliver_notices, process_task_assignment
 from services.delivery.reminder_tasks import remind
+from tables.notifications import notifications
 from tests.support.api import PASSWORD, Api, Person
 from tests.support.mail import MailCatcher, mail_catcher
 

@@ -1,0 +1,1 @@
+"""The tables that `models.py` and `account_models.py` do not have, a file for each subject."""

@@ -1,0 +1,103 @@
+"""The tables of notifications, and how accounts want their mails."""
+
+from datetime import datetime
+from typing import Literal, get_args
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from database import Base
+from models import PROJECT_LENGTH, TITLE_LENGTH, table_of
+from storage.column_types import RowId, UtcDateTime, one_of, where
+
+NotificationKind = Literal[
+    "created", "completed", "assigned", "due_soon", "overdue", "added_to_project", "mentioned", "commented"
+]
+NOTIFICATION_KINDS: tuple[str, ...] = get_args(NotificationKind)
+NOTIFICATION_STATES = ("waiting", "mail", "digest", "delivered", "failed")
+# How mails come: each by itself, all of a day in one, or not at all.
+DELIVERIES = ("at_once", "daily", "never")
+
+
+class Notification(Base):
+    """Something a person is told, written in the transaction that caused it and delivered after it.
+
+    `waiting` for its line in the log, then for its `mail` or for the next `digest`, in the end `delivered` or
+    `failed`.
+    """
+
+    __tablename__ = "notifications"
+    __table_args__ = (
+        CheckConstraint(one_of("kind", NOTIFICATION_KINDS), name="kind"),
+        CheckConstraint(one_of("state", NOTIFICATION_STATES), name="state"),
+        Index(
+            "ix_notifications_due",
+            "state",
+            "next_attempt_at",
+            "id",
+            **where("next_attempt_at IS NOT NULL"),
+        ),
+        Index("ix_notifications_failed", "id", **where("state = 'failed'")),
+        Index("ix_notifications_unread", "user_id", "id", **where("read_at IS NULL")),
+        Index("ix_notifications_read", "user_id", "id", **where("read_at IS NOT NULL")),
+        # A reminder is sent once, whoever of several processes finds the task first.
+        Index(
+            "uq_notifications_reminder",
+            "task_id",
+            "user_id",
+            "kind",
+            "due_at",
+            unique=True,
+            **where("due_at IS NOT NULL"),
+        ),
+        Index(
+            "uq_notifications_comment",
+            *("comment_id", "user_id"),
+            unique=True,
+            **where("comment_id IS NOT NULL"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger)
+    kind: Mapped[str] = mapped_column(String(20))
+    # None for what tells of no task.
+    task_id: Mapped[int | None] = mapped_column(BigInteger)
+    task_title: Mapped[str | None] = mapped_column(String(TITLE_LENGTH))
+    actor_id: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    # Of a reminder: when the task is due, which is what it reminds of.
+    due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    read_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    state: Mapped[str] = mapped_column(String(10), default="waiting")
+    # How often its mail was tried.
+    attempts: Mapped[int] = mapped_column(default=0)
+    # When it is due; while somebody delivers it, when their claim on it ends; none when there is no more to do.
+    next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    # The project that the account was added to, with its name at that time.
+    project_id: Mapped[int | None] = mapped_column(BigInteger)
+    project_name: Mapped[str | None] = mapped_column(String(PROJECT_LENGTH))
+    comment_id: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class NotificationPreference(Base):
+    """How an account wants the mails of one kind of notification, where it does not want the usual."""
+
+    __tablename__ = "notification_preferences"
+    __table_args__ = (
+        CheckConstraint(one_of("kind", NOTIFICATION_KINDS), name="kind"),
+        CheckConstraint(one_of("delivery", DELIVERIES), name="delivery"),
+    )
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger, primary_key=True
+    )
+    kind: Mapped[str] = mapped_column(String(20), primary_key=True)
+    delivery: Mapped[str] = mapped_column(String(10))
+
+
+notifications = table_of(Notification)
+notification_preferences = table_of(NotificationPreference)
