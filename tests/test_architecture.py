@@ -35,16 +35,7 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
 FLOORS = (
     {"config", "configuration", "errors", "request_context", "logging_config"},
     {"storage", "database"},
-    {
-        "models",
-        "account_models",
-        "count_models",
-        "notification_models",
-        "project_models",
-        "view_models",
-        "webhook_models",
-        "security",
-    },
+    {"models", "account_models", "project_models", "view_models", "webhook_models", "tables", "security"},
     {"migrations", "schemas"},
     {"services"},
     {"auth"},
