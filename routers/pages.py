@@ -1,6 +1,7 @@
 """The program's own pages, which ask the API: plain files, with no build step and no other host."""
 
 import hashlib
+import json
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import lru_cache
@@ -13,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from routers.docs import CSS, FOREVER, JAVASCRIPT, STATIC, Asset
+from services.query.fields import FIELDS
 
 POLICY = {
     "default-src": "'none'",
@@ -113,6 +115,15 @@ def _read_assets() -> Iterator[tuple[str, Asset]]:
         for path in sorted((STATIC / folder).iterdir()):
             if path.suffix in MEDIA_TYPES:
                 yield f"{folder}/{path.name}", Asset(path.read_bytes(), MEDIA_TYPES[path.suffix])
+    # What can be asked for by a filter, so that a page completes it.
+    fields = {
+        field.name: {"kind": field.kind, "operators": field.operators, "choices": field.choices}
+        for field in FIELDS.values()
+    }
+    yield (
+        "shared/filter-fields.js",
+        Asset(f"export const FIELDS = {json.dumps(fields)};\n".encode(), JAVASCRIPT),
+    )
     uplot = STATIC / "uplot"
     yield "uplot/uPlot.esm.js", Asset((uplot / "uPlot.esm.js").read_bytes(), JAVASCRIPT)
     yield "uplot/uPlot.min.css", Asset((uplot / "uPlot.min.css").read_bytes(), CSS)

@@ -5,7 +5,6 @@ Places are counted in characters from 0, in the text as it was sent.
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +121,7 @@ class _Reader:
         place = _place(name)
         field = FIELDS.get(name.lower())
         if field is None:
-            raise InvalidFilter(place, f"{met(name)}, which is no field; the fields are {', '.join(FIELDS)}")
+            raise _no_field(name)
         self._comparisons += 1
         if self._comparisons > MOST_COMPARISONS:
             raise InvalidFilter(place, f"{met(name)}; a filter may have {MOST_COMPARISONS} comparisons")
@@ -177,41 +176,44 @@ def _value(field: Field, operator: str, token: Token) -> Any:
 
 
 def _refusal(text: str, error: UnexpectedInput) -> InvalidFilter:
-    """What is said where the parser stopped."""
+    """What is said where the parser stopped, or before that at a field that there is not."""
     if isinstance(error, UnexpectedToken) and error.token.type != "$END":
         place, found = _place(error.token), met(error.token)
     elif isinstance(error, UnexpectedCharacters):
         # Typed as None there.
         place = vars(error)["pos_in_stream"]
         found = met(text[place])
-        if text[place] in "\"'":
-            broken = _BROKEN_QUOTE.match(text, place)
-            if broken is not None and broken.end() < len(text):
-                place = broken.end() - 1
-                rule = "in quotes a backslash stands before a quote or another backslash"
-                return InvalidFilter(place, f"{met(text[place : place + 2])}; {rule}")
-            if broken is not None or "QUOTED" in (error.allowed or ()):
-                return InvalidFilter(place, f"{found}, a quote that nothing closes")
     else:
         place, found = len(text), "met the end"
-    expected = list(_expected(text[:place]))
+    state: Any = _parser.parse_interactive(text[:place])
+    last: Token | None = None
+    for last in state.iter_parse():
+        if last.type == "FIELD" and last.lower() not in FIELDS:
+            return _no_field(last)
+    if place < len(text) and text[place] in "\"'" and isinstance(error, UnexpectedCharacters):
+        broken = _BROKEN_QUOTE.match(text, place)
+        if broken is not None and broken.end() < len(text):
+            place = broken.end() - 1
+            rule = "in quotes a backslash stands before a quote or another backslash"
+            return InvalidFilter(place, f"{met(text[place : place + 2])}; {rule}")
+        if broken is not None or "QUOTED" in (error.allowed or ()):
+            return InvalidFilter(place, f"{found}, a quote that nothing closes")
     hint = ""
     if _LOST_PLUS.search(text[:place]) and isinstance(error, UnexpectedToken) and _AMOUNT.match(error.token):
         hint = " (in an address a plus sign is written `%2B`)"
-    return InvalidFilter(place, f"{found}; {choice(expected)} could stand there{hint}")
+    return InvalidFilter(
+        place, f"{found}; {choice(_expected(last, state.accepts()))} could stand there{hint}"
+    )
 
 
-def _expected(before: str) -> Iterator[str]:
-    """What could stand behind the beginning of a filter, by the grammar."""
-    state: Any = _parser.parse_interactive(before)
-    last: Token | None = None
-    for last in state.iter_parse():  # noqa: B007  # the last one is what is wanted
-        pass
-    accepted = state.accepts()
-    field = FIELDS.get(str(last).lower()) if last is not None and last.type == "FIELD" else None
+def _no_field(name: Token) -> InvalidFilter:
+    problem = f"{met(name)}, which is no field; the fields are {', '.join(FIELDS)}"
+    return InvalidFilter(_place(name), problem)
+
+
+def _expected(last: Token | None, accepted: set[str]) -> list[str]:
+    """What could stand behind the last word, where the grammar accepts these kinds of words."""
+    field = FIELDS.get(last.lower()) if last is not None and last.type == "FIELD" else None
     if field is not None:
-        yield from (f"`{operator}`" for operator in field.operators)
-        return
-    for name, called in _NAMES.items():
-        if name in accepted:
-            yield called
+        return [f"`{operator}`" for operator in field.operators]
+    return [called for name, called in _NAMES.items() if name in accepted]

@@ -1,8 +1,10 @@
 // The form above the figures. It stays as it is while the figures change, so that typing never loses the focus.
 import { absolve, blame, blameAll, field, h } from "../shared/dom.js";
+import { filterField } from "../shared/filter-field.js";
+import { call } from "../shared/session.js";
 import { ownZone, show, view } from "./state.js";
 
-const NAMES = ["from", "to", "tz", "interval", "project", "tag", "priority", "scope"];
+const NAMES = ["from", "to", "tz", "interval", "project", "tag", "priority", "scope", "view", "filter"];
 const CLEARED = Object.fromEntries([...NAMES, "user_id"].map((name) => [name, ""]));
 const PRESETS = [[7, "7 days"], [30, "30 days"], [90, "90 days"], [365, "A year"]];
 const DATES = { type: "date", min: "1900-01-01", max: "2200-01-01" };
@@ -17,7 +19,19 @@ function dayBefore(days) {
   return [at.getFullYear(), at.getMonth() + 1, at.getDate()].map((part) => String(part).padStart(2, "0")).join("-");
 }
 
-export function filterForm(me, projects, changed) {
+// The tags of the newest tasks, asked for once, when one is to be completed.
+let tags = null;
+function knownTags() {
+  tags ??= call("/tasks?limit=200").then((tasks) => [...new Set(tasks.flatMap((task) => task.tags))].sort());
+  return tags.catch(() => []);
+}
+
+export function filterForm(me, projects, views, changed) {
+  const known = async (name) => {
+    if (name === "project") return projects.map((each) => each.project);
+    return name === "tag" ? knownTags() : [];
+  };
+  const asking = filterField("Filter", { name: "filter", placeholder: "priority >= 3 or due < today+7d" }, known);
   const projectChoices = [["", "All"], ...projects.map((each) => [each.project, each.project])];
   const problem = h("p", { className: "problem wide", role: "alert" });
   const form = h(
@@ -31,6 +45,8 @@ export function filterForm(me, projects, changed) {
     field("Priority", { name: "priority" }, "select", choices([["", "All"], ...["0", "1", "2", "3", "4"].map((value) => [value, value])])),
     me.role === "admin" ? field("Whose", { name: "scope" }, "select", choices([["", "My tasks"], ["all", "Everybody's"]])) : null,
     field("Time zone", { name: "tz", placeholder: ownZone, list: "zones", autocapitalize: "none" }),
+    field("View", { name: "view" }, "select", choices([["", "None"], ...views.map((each) => [String(each.id), each.name])])),
+    asking.element,
     h("datalist", { id: "zones" }, Intl.supportedValuesOf("timeZone").map((value) => h("option", { value }))),
     h(
       "div",
@@ -56,6 +72,7 @@ export function filterForm(me, projects, changed) {
       control.value = value;
     }
     absolve(form);
+    asking.clear();
     problem.textContent = "";
   }
   function go(changes) {
@@ -77,6 +94,7 @@ export function filterForm(me, projects, changed) {
     const same = NAMES.every((name) => values[name] === shown(now, name));
     if (same) return;
     absolve(form);
+    asking.clear();
     problem.textContent = "";
     show(values);
     changed();
@@ -93,5 +111,15 @@ export function filterForm(me, projects, changed) {
     if (event.target.matches("input")) apply();
   }
   take();
-  return { form, take, clear: () => (absolve(form), (problem.textContent = "")), blame: (error) => blameAll(form, error, problem) };
+  function clear() {
+    absolve(form);
+    asking.clear();
+    problem.textContent = "";
+  }
+  function blameHere(error) {
+    blameAll(form, error, problem);
+    const there = (error.errors || []).find((each) => each.pointer === "?filter");
+    if (there?.position !== undefined) asking.mark(there.position);
+  }
+  return { form, take, clear, blame: blameHere };
 }

@@ -105,10 +105,10 @@ async function nothingHere(flow) {
   return h("p", { className: "notice" }, "Nothing was completed in this period. ", h("button", { type: "button", onclick: go }, `Show the year until ${day(last.completed_at, shownZone())}`));
 }
 
-function build(projects) {
+function build(projects, views) {
   const cards = CHARTS.map((chart) => chartCard(chart, chartPath(chart)));
   const forecast = forecastCard();
-  const filters = filterForm(me, projects, update);
+  const filters = filterForm(me, projects, views, update);
   const [notice, period, hint, tiles] = ["notice-place", "period-place", "hint-place", "tiles-place"].map((className) => h("div", { className }));
   content.replaceChildren(
     filters.form,
@@ -138,14 +138,14 @@ async function update() {
   const mine = ++turn;
   delete content.dataset.ready;
   try {
-    const [projects, done] = await Promise.all([call("/analytics/project-stats"), call("/analytics/user-completion-stats")]);
+    const [projects, done, views] = await Promise.all([call("/analytics/project-stats"), call("/analytics/user-completion-stats"), call("/views?limit=500")]);
     if (mine !== turn) return;
     if (done.total_tasks === 0 && !view().scope && !view().user_id) {
       shell = null;
       content.replaceChildren(firstSteps());
       return;
     }
-    shell = shell || build(projects);
+    shell = shell || build(projects, views);
     const [flow, aging, [first]] = await Promise.all([
       call(`/analytics/flow?${query()}`),
       call(`/analytics/aging?${query({ limit: "1" })}`),
@@ -168,7 +168,7 @@ async function update() {
     if (error instanceof LoggedOut) leave(error.message);
     else if (!shell && !error.errors?.length) content.replaceChildren(trouble(error, start));
     else {
-      shell = shell || build([]);
+      shell = shell || build([], []);
       refuse(error);
     }
   }

@@ -1,8 +1,8 @@
 // What is looked at, kept in the address bar, so that a view can be sent to somebody.
 const NAMES = [
-  "from", "to", "tz", "interval", "project", "tag", "priority", "user_id", "scope", "remaining", "until", "completed",
+  "from", "to", "tz", "interval", "project", "tag", "priority", "user_id", "scope", "filter", "view", "remaining", "until", "completed",
 ];
-export const FILTERS = ["from", "to", "tz", "project", "tag", "priority", "user_id", "scope"];
+export const FILTERS = ["from", "to", "tz", "project", "tag", "priority", "user_id", "scope", "filter", "view"];
 
 export function view() {
   const query = new URLSearchParams(location.search);

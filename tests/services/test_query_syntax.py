@@ -45,12 +45,14 @@ def refused(text: str) -> InvalidFilter:
         ('title = "x', 8, "nothing closes"),
         (r'title = "a\d"', 10, r"met `\d`"),
         ("foo = 1", 0, "no field"),
+        ("nonsense", 0, "no field"),
+        ("id = 1 and 😀 id = 2", 11, "no field"),
         # Letters that fold to those of a field or a word are other letters.
         ("ıd = 1", 0, "no field"),
         ("ſtatus = pending", 0, "no field"),
         ("id IſN (1)", 3, "met `IſN`"),
         # The place is that of the text as it was sent, before it is normalized.
-        ("title = 'A\u030a' or x", 17, "met the end"),
+        ("title = 'A\u030a' or x", 16, "no field"),
         ("id < 1\0", 6, "NUL"),
         ("title < a", 6, "after `title` could stand `=`"),
         ("id ~ 1", 3, "after `id` could stand `=`"),

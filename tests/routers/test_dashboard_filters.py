@@ -1,0 +1,72 @@
+"""The dashboard's field for filters: it completes, shows errors at their place, and keeps both in the address."""
+
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+
+from main import app
+from tests.routers.test_dashboard import log_in, sqlite_only
+from tests.support.api import Api
+from tests.support.chromium import BrowserPage, ChromiumUnavailable, browser_page
+from tests.support.serving import served
+
+
+@pytest.fixture
+def browser(client: TestClient) -> Iterator[BrowserPage]:
+    with served(app) as base_url:
+        try:
+            with browser_page(base_url) as browser:
+                yield browser
+        except ChromiumUnavailable as error:
+            pytest.skip(error.reason)
+
+
+@sqlite_only
+def test_the_figures_of_a_filter_that_is_completed_while_it_is_typed(api: Api, browser: BrowserPage) -> None:
+    ada = api.person()
+    for title, tags in (("a", ["on hold"]), ("b", ["on hold"]), ("c", ["urgent"])):
+        task = ada.task(title, tags=tags)
+        ada.put(f"/tasks/{task['id']}", json={"status": "completed"})
+    view = ada.post("/views", json={"name": "Urgent ones", "filter": "tag = urgent"}).json()["id"]
+    page = browser.page
+    log_in(browser)
+    page.locator("main[data-ready]").wait_for()
+    throughput = page.locator(".tile strong").first
+    assert throughput.text_content() == "3"
+
+    field = page.get_by_role("combobox", name="Filter", exact=True)
+    field.click()
+    offers = page.get_by_role("listbox").get_by_role("option")
+    offers.get_by_text("priority", exact=True).wait_for()
+    page.keyboard.type("ta")
+    assert offers.all_text_contents() == ["tag"]
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    offers.get_by_text("!~", exact=True).wait_for()
+    page.keyboard.type("= ")
+    offers.get_by_text('"on hold"').click()
+    assert field.input_value() == 'tag = "on hold" '
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**filter=tag*")
+    page.locator("main[data-ready]").wait_for()
+    page.wait_for_function("document.querySelector('.tile strong').textContent === '2'")
+
+    # What can't be read is said beside the field, at its place, and the figures stay.
+    field.fill("😀 tag = urgent or")
+    page.keyboard.press("Enter")
+    problem = page.locator(".asking .problem:not(:empty)")
+    problem.wait_for()
+    assert "Position 0: met `😀`, which is no field" in (problem.text_content() or "")
+    assert page.locator(".asking .where mark").text_content() == "😀"
+    assert throughput.text_content() == "2"
+
+    # A view and a filter come with the address.
+    browser.open(f"/dashboard?view={view}&filter=title%20%3D%20c")
+    page.locator("main[data-ready]").wait_for()
+    assert throughput.text_content() == "1"
+    assert page.locator("[name=view]").input_value() == str(view)
+    assert field.input_value() == "title = c"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert browser.foreign_requests == []
