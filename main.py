@@ -55,6 +55,7 @@ REQUEST_HEADERS = [
     "Idempotency-Key",
     "If-Match",
     "If-None-Match",
+    "Last-Event-ID",
     "X-Request-ID",
 ]
 RESPONSE_HEADERS = [

@@ -1,6 +1,6 @@
 """Callers: the account that a token was issued to, and whether it may call an endpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
@@ -94,6 +94,9 @@ _GOOD_TOKENS = (
 )
 
 
+_ADMINS = _ACTIVE.where(users.c.role == "admin")
+
+
 def ended(db: Session, claims: Mapping[int, Mapping[str, Any]]) -> set[int]:
     """Which of these tokens, each under a key of the caller's, are good no more: three queries for all of them."""
     groups: dict[str, dict[int, Any]] = {"program": {}, "sid": {}, "sub": {}}
@@ -109,6 +112,11 @@ def ended(db: Session, claims: Mapping[int, Mapping[str, Any]]) -> set[int]:
             good = set(db.execute(statement, values).scalars())
             found |= {key for key, value in groups[name].items() if value not in good}
     return found
+
+
+def admins_among(db: Session, user_ids: Collection[int]) -> set[int]:
+    """Which of these accounts are admins, and may log in."""
+    return set(db.execute(_ADMINS, {"ids": sorted(user_ids)}).scalars()) if user_ids else set()
 
 
 def authorize(db: Session, claims: dict[str, Any], *, admin: bool, scope: str | None) -> Caller:

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from fastapi import Request, Response
 from pydantic_core import to_json
+from sqlalchemy.orm import Session
 from starlette.types import Receive, Scope, Send
 
 from database import AnyRow, database
@@ -24,7 +25,7 @@ from models import Caller
 from security import callers
 from services.events import event, feed
 from services.events.follower import follower
-from services.events.stream_sight import StreamSight, sight_at
+from services.events.stream_sight import EVERYTHING, StreamSight, sight_at
 from web.problems import error_response
 
 MOST_OF_AN_ACCOUNT = 10
@@ -108,6 +109,11 @@ class _Stream:
         self.waiting: list[bytes] = []
         self.size = 0
         self.is_sending = self.is_ended = False
+
+    @property
+    def sees_everything(self) -> bool:
+        """Whether it takes an admin to have this stream."""
+        return self.sight is not None and EVERYTHING in self.sight.keys
 
     def put(self, content: bytes) -> None:
         """Have this sent, without waiting for it."""
@@ -293,9 +299,15 @@ class _Hub:
     async def _look_after(self, *, says_so: bool) -> None:
         streams, now = list(self._streams), time.time()
         claims = {id(stream): stream.claims for stream in streams}
-        ended = await database.read_async(lambda db: callers.ended(db, claims))
+        need_admin = {stream.user.id for stream in streams if stream.sees_everything}
+
+        def look(db: Session) -> tuple[set[int], set[int]]:
+            return callers.ended(db, claims), need_admin - callers.admins_among(db, need_admin)
+
+        ended, no_admins = await database.read_async(look)
         for stream in streams:
-            if id(stream) in ended or now >= stream.ends_at:
+            is_ended = id(stream) in ended or (stream.sees_everything and stream.user.id in no_admins)
+            if is_ended or now >= stream.ends_at:
                 stream.end()
             elif says_so:
                 stream.put(COMMENT)

@@ -21,7 +21,8 @@ from config import settings
 # An answer is read this far, so that the connection can be used again; beyond that it is closed.
 LONGEST_ANSWER = 64 * 1024
 KEPT_CONNECTIONS = 32
-KEPT_SECONDS = 30.0
+# Shorter than servers keep a connection, so that no letter meets one that is just being closed.
+KEPT_SECONDS = 4.0
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

@@ -161,7 +161,9 @@ def change(
         # How the receiver fared before says nothing of it now.
         changes |= {"failing_since": None, "failures": 0, "is_slow": False}
     if changes.get("enabled"):
-        changes |= {"disabled_reason": None, "due_at": now}
+        # What happened while it was off is for replay.
+        newest = db.execute(_NEWEST_EVENT).scalar_one()
+        changes |= {"disabled_reason": None, "due_at": now, "starts_after": newest}
     changes |= {"version": before.version + 1, "updated_at": now}
     return db.execute(_UPDATE.values(changes).returning(*_COLUMNS), {"of_webhook": before.id}).one()
 

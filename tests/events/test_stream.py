@@ -124,6 +124,12 @@ def test_an_account_has_ten_streams_and_each_ends_with_its_session(
         while not all(each.comments >= 2 for each in streams[1:]):
             assert time.monotonic() < end
             time.sleep(0.02)
+        root = api.person("root", admin=True)
+        everything = stack.enter_context(Stream(url, root.token, params={"scope": "all"}))
+        ada.task("Seen by an admin")
+        everything.wait_for(1)
+        api.person("another", admin=True).patch(f"/users/{root.id}", json={"role": "member"})
+        assert everything.is_over.wait(5)
         ada.post("/auth/logout-all")
         for each in streams[1:]:
             assert each.is_over.wait(5)
