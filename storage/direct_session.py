@@ -1,6 +1,8 @@
 """A session on a connection that stays open, with little overhead over the driver."""
 
 import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from sqlalchemy import Connection, Engine, TextClause
@@ -24,6 +26,9 @@ def _writes(statement: Any) -> bool:
     if isinstance(statement, TextClause):
         return not _READING.match(statement.text) or _WRITING.search(statement.text) is not None
     return bool(getattr(statement, "is_dml", False))
+
+
+_SNAPSHOT = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
 
 
 class DirectSession(Session):
@@ -60,10 +65,31 @@ class DirectSession(Session):
             return super().execute(statement, params, **options)
         return self._execute_directly(statement, params)
 
+    @contextmanager
+    def one_snapshot(self) -> Iterator[None]:
+        """Have all that is read inside see the database as it is at one moment."""
+        self._cursor.execute(_SNAPSHOT[self._connection.dialect.name])
+        try:
+            yield
+        finally:
+            self._cursor.execute("ROLLBACK")
+
+    @property
+    def reads_only(self) -> bool:
+        return self._reads_only
+
     def check_writes_nothing(self) -> None:
         """Raise WriteInReadError if objects were added, changed or deleted in a session that only reads."""
         if self.new or self.deleted or (len(self.identity_map) and self.dirty):
             raise WriteInReadError
+
+
+def one_snapshot(db: Session) -> AbstractContextManager[None]:
+    """Have what reads twice see one state, where two reads would see two: in a session that only reads.
+
+    A write is a transaction already, whose locks are what counts.
+    """
+    return db.one_snapshot() if isinstance(db, DirectSession) and db.reads_only else nullcontext()
 
 
 def takes_text(db: Session) -> bool:

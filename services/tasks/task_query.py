@@ -31,6 +31,7 @@ from services.query.conditions import Place, Scope, Shape, Shaped, condition
 from services.rights import unindexed, visible_tasks
 from services.tasks import list_plan, project_plan
 from storage.column_types import NumbersOf, microseconds, moment
+from storage.direct_session import one_snapshot
 from storage.folding import fold, pattern
 from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
@@ -168,6 +169,14 @@ def page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None =
 
     `asked` is what is left of a filter after `asking.in_list` has put the rest into the plain ones.
     """
+    # These are read twice: tasks without a value come last, and a total is counted by itself.
+    if filters.total or filters.sort_by in NULLABLE:
+        with one_snapshot(db):
+            return _page(db, place, filters, asked)
+    return _page(db, place, filters, asked)
+
+
+def _page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None) -> PageOf[AnyRow]:
     planned = _planned(db, place, filters, asked)
     rows = _rows(filters, lambda part, **more: list(planned.execute(db, part, **more).all()))
     total = None

@@ -1,17 +1,19 @@
 """What a change of the code could get wrong without noticing: it is refused, on both databases alike."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy.orm import Session
 
 import auth
 from auth import AdminUser, CurrentUser, get_current_user
 from database import database, get_db
 from main import app
-from models import Caller, User, users
-from storage.direct_session import WriteInReadError
+from models import Caller, User, tasks, users
+from storage.direct_session import WriteInReadError, one_snapshot
 from storage.prepared import prepared
 from tests.support.api import Api
 from web.routing import Router
@@ -77,3 +79,25 @@ def test_overrides_that_would_do_nothing_say_why() -> None:
             override()
     assert app.dependency_overrides == {}
     app.dependency_overrides.clear()
+
+
+def test_what_reads_twice_sees_one_state(api: Api) -> None:
+    ada = api.person()
+    ada.task("one")
+    counted = select(func.count()).select_from(tasks)
+
+    def read_twice(db: Session) -> tuple[int, int]:
+        first = db.execute(counted).scalar_one()
+        # Another connection's, in between.
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(ada.task, "two").result()
+        return first, db.execute(counted).scalar_one()
+
+    def in_one_snapshot(db: Session) -> tuple[int, int]:
+        with one_snapshot(db):
+            return read_twice(db)
+
+    assert database.read(in_one_snapshot) == (1, 1)
+    # Without it each read sees what is there by then, and so does the next request.
+    assert database.read(read_twice) == (2, 3)
+    assert len(ada.get("/tasks?sort_by=due_at&total=true").json()) == 3
