@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 import auth
+from config import settings
 from models import Role, TaskHistoryKind, TaskStatus
 from schemas.events import EventPattern, EventType
 from schemas.flow import ChartName, Interval
@@ -104,6 +105,7 @@ def install_openapi(app: FastAPI, problem: type[BaseModel]) -> None:
 
 def _complete(document: dict[str, Any], app: FastAPI, problem: type[BaseModel]) -> dict[str, Any]:
     components = document["components"]
+    document["servers"] = [{"url": settings.root or "/"}]
     # The shapes that no endpoint names as its model.
     _, found = models_json_schema(
         [(problem, "serialization"), (TaskImport, "validation")],
@@ -111,6 +113,9 @@ def _complete(document: dict[str, Any], app: FastAPI, problem: type[BaseModel]) 
     )
     components["schemas"].update(found["$defs"])
     document["webhooks"] = webhooks_described(components["schemas"])
+    for item in document["webhooks"].values():
+        # Receivers know a request by its signature.
+        item["post"]["security"] = []
     components["securitySchemes"] = {
         auth.bearer.scheme_name: jsonable_encoder(auth.bearer.model, by_alias=True, exclude_none=True),
         "Bearer": BEARER,
@@ -118,11 +123,16 @@ def _complete(document: dict[str, Any], app: FastAPI, problem: type[BaseModel]) 
     routes = {route.operation_id: route for route in app.routes if isinstance(route, StrictRoute)}
     for _, _, operation in openapi_shape.operations(document):
         route = routes[operation["operationId"]]
-        if "security" in operation:
-            operation["security"] = [{name: []} for name in components["securitySchemes"]]
+        is_closed = "security" in operation
+        operation["security"] = [{name: []} for name in components["securitySchemes"]] if is_closed else []
         if not route.media_types():
             operation["responses"].pop("415", None)
         _show_errors(operation, route)
+    # What else OAuth2 has in this form is taken, and not used.
+    form = components["schemas"]["Body_login"]["properties"]
+    components["schemas"]["Body_login"]["properties"] = {
+        name: form[name] for name in ("username", "password")
+    }
     openapi_shape.drop_repeated_summaries(document)
     openapi_shape.in_order_of_tags(document)
     openapi_shape.drop_noise(document)

@@ -50,7 +50,7 @@ def declare(document: Part) -> None:
     versioned = {
         _answer(operation)
         for _, _, operation in operations(document)
-        if "if-none-match" in _parameters(operation)
+        if _is_conditional(operation) and _answer(operation)
     }
     made = {
         operation["operationId"]: _made(document, path)
@@ -65,7 +65,7 @@ def declare(document: Part) -> None:
     for _, _, operation in operations(document):
         of_success = _of_success(operation)
         of_success += ["Location"] if operation["operationId"] in made else []
-        of_success += ["ETag"] if _answer(operation) in versioned else []
+        of_success += ["ETag"] if _answer(operation) in versioned or _is_conditional(operation) else []
         for status, response in operation["responses"].items():
             names = [*response.get("headers", {}), *ALWAYS]
             if status < "300":
@@ -89,6 +89,10 @@ def _made(document: Part, path: str) -> str:
     return ""
 
 
+def _is_conditional(operation: Part) -> bool:
+    return "if-none-match" in _parameters(operation)
+
+
 def _parameters(operation: Part) -> set[str]:
     return {each["name"].lower() for each in operation.get("parameters", ())}
 
@@ -106,7 +110,7 @@ def _of_success(operation: Part) -> list[str]:
     """The headers that follow from what an operation takes."""
     asked = _parameters(operation)
     names = []
-    if asked & {"cursor", "after"} or "flow" in operation["tags"]:
+    if asked & {"cursor", "after"} or ("flow" in operation["tags"] and "format" in asked):
         names.append("Link")
     if "total" in asked:
         names.append("X-Total-Count")

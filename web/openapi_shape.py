@@ -116,6 +116,8 @@ def _drop_null(parameter: Part) -> None:
     if "anyOf" in schema:
         kinds = [each for each in schema.pop("anyOf") if each.get("type") != "null"]
         schema |= kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+    if None in schema.get("examples", ()):
+        del schema["examples"]
     if parameter.get("description") == schema.get("description"):
         schema.pop("description", None)
     if schema.get("default", ...) in (None, []):
