@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from models import task_tags, tasks
+from models import STATUSES, task_tags, tasks
 from schemas.tasks import TaskFilters
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from services.query import asking, statements
@@ -81,6 +81,8 @@ CHOICES: dict[str, Any] = {
     "status": tasks.c.status,
     # The state of a private task is its status.
     "state": func.coalesce(tasks.c.state, tasks.c.status),
+    # No private task is in a state of another name, and no task of a project is without one: an index finds it.
+    "shared_state": tasks.c.state,
     "project": tasks.c.project,
     "priority": tasks.c.priority,
     "tag": None,
@@ -207,7 +209,10 @@ def _planned(db: Session, place: Place, filters: TaskFilters, asked: Shaped | No
             values[name] = pattern(values[name])
     if filters.blocked is not None:
         names = (*names, "is_blocked" if filters.blocked else "is_free")
-    chosen, parameters = choices({name: getattr(filters, name) for name in CHOICES})
+    given = {name: getattr(filters, name, ()) for name in CHOICES}
+    if place.project_id is not None or not set(STATUSES).intersection(filters.state):
+        given |= {"state": (), "shared_state": filters.state}
+    chosen, parameters = choices(given)
     values |= parameters | {"owner_id": place.owner_id, "limit": filters.limit + 1}
     if filters.project_id is not None:
         values["project_id"] = filters.project_id
@@ -215,7 +220,7 @@ def _planned(db: Session, place: Place, filters: TaskFilters, asked: Shaped | No
         values |= asked.values
 
     if place.project_id is not None:
-        task_ids, walks, bounds = project_plan.plan(db, filters)
+        task_ids, walks, bounds = project_plan.plan(db, filters, asks_more=asked is not None)
     else:
         task_ids, walks, bounds = list_plan.plan(db, place.owner_id, filters)
     if task_ids is not None:
@@ -291,12 +296,8 @@ def _condition(name: str, *, is_walked: bool) -> ColumnElement[bool]:
     return compare(unindexed(column) if is_walked else column, bindparam(name, type_=column.type))
 
 
-def one_of_many(
-    name: str, count: int, *, is_walked: bool = False, scope: Scope = "owner"
-) -> ColumnElement[bool]:
+def one_of_many(name: str, count: int, *, is_walked: bool = False) -> ColumnElement[bool]:
     """The condition that a filter with so many values stands for: a task has any of them."""
-    if name == "state" and scope == "project":
-        return any_of(name, tasks.c.state, count)
     if name != "tag":
         return any_of(name, CHOICES[name], count)
     if is_walked:
@@ -327,9 +328,7 @@ def _filtered(shape: _Shape) -> tuple[Select[Any], ColumnElement[Any], ColumnEle
                 statement = statement.where(task_tags.c.project_id == bindparam("project_id"))
             column, row_id = task_tags.c.created_at, task_tags.c.task_id
         else:
-            statement = statement.where(
-                one_of_many(name, count, is_walked=name in shape.walks, scope=shape.scope)
-            )
+            statement = statement.where(one_of_many(name, count, is_walked=name in shape.walks))
     if shape.asked is not None:
         statement = statement.where(condition(shape.asked, shape.scope))
     return statement, column, row_id
