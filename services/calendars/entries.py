@@ -4,7 +4,7 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import urlsplit
 
-from icalendar import Calendar, Event
+from icalendar import Calendar, Event, vText
 
 from config import settings
 from database import AnyRow
@@ -40,11 +40,11 @@ def head(name: str, tz: str, problem: str | None) -> bytes:
     calendar.add("calscale", "GREGORIAN")
     calendar.add("method", "PUBLISH")
     # Names and times of refreshing as the programs take them, of which only some know the newer ones.
-    calendar.add("name", text(name))
-    calendar.add("x-wr-calname", text(name))
+    calendar.add("name", vText(_line(name)))
+    calendar.add("x-wr-calname", vText(_line(name)))
     calendar.add("x-wr-timezone", tz)
     if problem is not None:
-        calendar.add("x-wr-caldesc", text(problem))
+        calendar.add("x-wr-caldesc", vText(_line(problem)))
     calendar.add("refresh-interval", REFRESH, parameters={"value": "DURATION"})
     calendar.add("x-published-ttl", "PT1H")
     written: bytes = calendar.to_ical()
@@ -66,11 +66,11 @@ def entry(task: AnyRow, tz: str) -> bytes:
     event.add("last-modified", task.updated_at)
     event.add("sequence", task.version - 1)
     event.add("dtstart", _whole_day(task.due_at, tz) or task.due_at)
-    event.add("summary", text(task.title))
+    event.add("summary", _line(task.title))
     if task.description:
         event.add("description", text(task.description))
     if task.tags:
-        event.add("categories", [text(tag) for tag in task.tags])
+        event.add("categories", [_line(tag) for tag in task.tags])
     if task.priority:
         event.add("priority", PRIORITIES[task.priority])
     # Something that is due keeps nobody busy.
@@ -86,6 +86,11 @@ def _whole_day(due_at: datetime, tz: str) -> date | None:
         return day if beginning(day, zone) == due_at.astimezone(UTC) else None
     except (OverflowError, ValueError):
         return None
+
+
+def _line(value: str) -> str:
+    """A text on one line: some programs leave out an entry whose title has more."""
+    return text(value).replace("\n", " ")
 
 
 def text(value: str) -> str:
