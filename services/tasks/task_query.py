@@ -169,7 +169,7 @@ class _Planned(NamedTuple):
 def page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None = None) -> PageOf[AnyRow]:
     """A page of an owner's tasks, of a project's or of everybody's; raises InvalidInput for a bad cursor.
 
-    `asked` is what is left of a filter after `asking.in_list` has put the rest into the plain ones.
+    `asked` is what is left of a filter after `asking.split` has put the rest into the plain ones.
     """
     # These are read twice: tasks without a value come last, and a total is counted by itself.
     if filters.total or filters.sort_by in NULLABLE:
