@@ -84,7 +84,11 @@ def _make_due(home: Any) -> None:
     past = (
         "now() - interval '1 second'" if home.kind == "postgres" else str(int((time.time() - 1) * 1_000_000))
     )
-    execute(home, f"UPDATE webhook_deliveries SET next_attempt_at = {past} WHERE state = 'waiting'")
+    execute(
+        home,
+        f"UPDATE webhook_deliveries SET next_attempt_at = {past}, attempts = 0, state = 'waiting'"
+        " WHERE state <> 'delivered'",
+    )
     execute(home, f"UPDATE webhooks SET due_at = {past} WHERE due_at IS NOT NULL AND claimed_until IS NULL")
     time.sleep(1)
 

@@ -26,6 +26,8 @@ from webhook_models import webhook_deliveries, webhooks
 
 # How many deliveries a sender takes at once from a receiver that is well.
 BATCH = 20
+# A slow one is sent so many at once.
+SLOW_BATCH = 5
 # A receiver that takes longer is served beside the others.
 SLOW_SECONDS = 2.0
 # A receiver that was not reached is left alone for a second, then for two, and so on up to this.
@@ -124,7 +126,7 @@ def next_due(db: Session) -> dict[bool, float]:
 
 
 def lease() -> timedelta:
-    """How long a claim lasts: as long as one attempt may take, and a little."""
+    """How long a claim lasts: the short time in which letters are begun, the last of them, and a little."""
     return timedelta(seconds=settings.webhook_timeout_seconds) + MARGIN
 
 
@@ -142,7 +144,8 @@ def claim(db: Session, *, steady: int, troubled: int) -> list[AnyRow]:
 def take(db: Session, webhook: AnyRow) -> list[Letter]:
     """The next letters for a webhook that was claimed; without content or secrets where they can't be had."""
     now = datetime.now(UTC)
-    limit = 1 if webhook.failures or webhook.is_slow else BATCH
+    # One letter tries out whether a receiver can be reached again.
+    limit = 1 if webhook.failures else SLOW_BATCH if webhook.is_slow else BATCH
     rows = db.execute(_DUE, {"webhook_id": webhook.id, "now": now, "limit": limit}).all()
     ids = [row.event_id for row in rows if row.event_id is not None]
     events = {row.id: row for row in db.execute(_EVENTS, {"ids": ids})} if ids else {}

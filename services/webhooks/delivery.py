@@ -15,7 +15,7 @@ served by senders that none of them holds up.
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from config import settings
 from database import AnyRow, database
@@ -31,6 +31,11 @@ MOST_TROUBLED = 32
 IDLE_SECONDS = 10.0
 # Senders that use the database at the same moment, so that they take few of its connections.
 DATABASE_TURNS = 2
+# A quick receiver is sent one letter after the other, a slower one so many at once.
+QUICK_SECONDS = 0.05
+AT_ONCE = claims.SLOW_BATCH
+# After so long a sender begins no further letter, because the claim could end before the answer comes.
+LONGEST_TURN = 2.0
 # How often, at most, a change looks whether there are webhooks.
 LOOK_SECONDS = 5.0
 # How long a process that ends waits for receivers.
@@ -120,18 +125,45 @@ class Courier:
         if not self.ending.is_set():
             with self._turns:
                 letters = database.read(lambda db: claims.take(db, webhook))
+        if webhook.is_slow:
+            results = self._send_at_once(letters)
+        else:
+            results = self._send(letters[:1])
+            first = results[0][1] if results else None
+            # A quick receiver is sent the rest in its order.
+            if first is not None and not first.is_unreachable and first.seconds <= LONGEST_TURN:
+                is_quick = first.seconds < QUICK_SECONDS
+                results += (self._send if is_quick else self._send_at_once)(letters[1:])
+        with self._turns:
+            database.write(lambda db: claims.settle(db, webhook, results))
+        self._wake()
+
+    def _send_at_once(self, letters: Sequence[Letter]) -> list[tuple[Letter, Result]]:
+        """Send several of these at the same time."""
+        results: list[tuple[Letter, Result]] = []
+        threads = [
+            threading.Thread(target=lambda part=part: results.extend(self._send(part)), daemon=True)
+            for part in (letters[place::AT_ONCE] for place in range(AT_ONCE))
+            if part
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return results
+
+    def _send(self, letters: Sequence[Letter]) -> list[tuple[Letter, Result]]:
+        """Send these one after the other, as far as the claim allows."""
         results: list[tuple[Letter, Result]] = []
         seconds = 0.0
         for letter in letters:
             result = sending.send(letter)
             results.append((letter, result))
             seconds += result.seconds
-            # The next one must end before the claim does. After one that got no answer others come first.
-            if result.is_unreachable or seconds > claims.SLOW_SECONDS or self.ending.is_set():
+            # The next one must end before the claim does. After one that was not reached others come first.
+            if result.is_unreachable or seconds > LONGEST_TURN or self.ending.is_set():
                 break
-        with self._turns:
-            database.write(lambda db: claims.settle(db, webhook, results))
-        self._wake()
+        return results
 
     def stop(self, patience: float) -> None:
         """Hand out nothing more, and wait for the senders."""

@@ -50,15 +50,12 @@ class Result:
     error: str | None
     seconds: float
     retry_after: timedelta | None = None
+    # Whether the receiver could not be reached, or took too long: it is left alone for a while.
+    is_unreachable: bool = False
 
     @property
     def is_delivered(self) -> bool:
         return self.error is None
-
-    @property
-    def is_unreachable(self) -> bool:
-        """Whether there was no answer at all."""
-        return self.status_code is None
 
 
 class _Connections:
@@ -105,7 +102,8 @@ def send(letter: Letter) -> Result:
         finally:
             response.close()
     except (httpx.HTTPError, httpx.InvalidURL, httpcore.ConnectionNotAvailable, OSError, ValueError) as error:
-        return Result(None, _said(error), time.monotonic() - began)
+        is_unreachable = isinstance(error, httpx.ConnectError | httpx.TimeoutException)
+        return Result(None, _said(error), time.monotonic() - began, is_unreachable=is_unreachable)
     finally:
         fence.deadline.at = float("inf")
     seconds = time.monotonic() - began

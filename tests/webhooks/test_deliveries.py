@@ -366,3 +366,18 @@ def test_operators_see_and_retry_what_was_given_up(
     database.write(lambda db: db.execute(update(webhook_deliveries).values(created_at=old)))
     delete_old()
     assert deliveries(ada, webhook) == []
+
+
+def test_a_receiver_that_takes_its_time_is_sent_several_at_once(api: Api, hook: Receiver) -> None:
+    def answer(_: Any) -> Any:
+        time.sleep(0.3)
+        return 200, {}, b""
+
+    hook.answer = answer
+    ada = api.person()
+    webhook = made(ada, hook, "task.imported")
+    began = time.monotonic()
+    ada.post("/tasks/import", json=[{"title": f"Task {number}"} for number in range(21)])
+    settled(ada, webhook, 21)
+    assert time.monotonic() - began < 21 * 0.3 / 2
+    assert len({each.message_id for each in hook.received}) == 21
