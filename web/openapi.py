@@ -131,7 +131,8 @@ def _complete(document: dict[str, Any], app: FastAPI, problem: type[BaseModel]) 
     # What else OAuth2 has in this form is taken, and not used.
     form = components["schemas"]["Body_login"]["properties"]
     components["schemas"]["Body_login"]["properties"] = {
-        name: form[name] for name in ("username", "password")
+        "username": {**form["username"], "examples": ["ada"]},
+        "password": {**form["password"], "examples": ["correct horse battery"]},
     }
     openapi_shape.drop_repeated_summaries(document)
     openapi_shape.in_order_of_tags(document)
