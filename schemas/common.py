@@ -1,7 +1,6 @@
 """The types that the schemas are made of: what they take is the same everywhere."""
 
 import re
-import unicodedata
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Annotated, Any, TypeVar
@@ -27,9 +26,12 @@ from models import (
     STATE_KEY_LENGTH,
     TITLE_LENGTH,
 )
+from storage.folding import normal_form
 
 MOST_TAGS = 20
 TAG_LENGTH = 50
+# In the normal form a text has a quarter of its characters at least.
+LONGEST_NAME = 4 * max(PROJECT_LENGTH, TAG_LENGTH)
 
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6}\d*)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 
@@ -121,9 +123,12 @@ def not_blank(value: str) -> str:
 
 
 def tidy(value: str) -> str:
-    """A name as it is kept and asked for: in NFC, without white space around it."""
+    """A name as it is kept and asked for: in NFC, without white space around it.
+
+    A text that is too long for a name in any form stays as it is: the check of its length refuses it.
+    """
     value = value.strip()
-    return value if value.isascii() else unicodedata.normalize("NFC", value)
+    return value if len(value) > LONGEST_NAME else normal_form(value)
 
 
 def _each_once(tags: list[str]) -> list[str]:

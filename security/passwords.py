@@ -1,7 +1,6 @@
 """Passwords: hashing and verifying, in a thread of their own with a bounded queue."""
 
 import threading
-import unicodedata
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from passlib.context import CryptContext
 from config import settings
 from errors import ServiceUnavailable
 from request_context import address_group, origin_var
+from storage.folding import normal_form
 from storage.threads import Threads
 
 # The hashing thread works off a full queue in eight seconds at the default cost.
@@ -30,14 +30,14 @@ hashing = Threads(1, "hashing")
 
 def hash_password(password: str) -> str:
     """Hash a password, every character of it significant, with a salt of its own."""
-    hashed: str = password_context.hash(unicodedata.normalize("NFC", password))
+    hashed: str = password_context.hash(normal_form(password))
     return hashed
 
 
 def verify_password(password: str, hashed: str) -> bool:
     """Whether the password is the one that was hashed."""
     try:
-        matches: bool = password_context.verify(unicodedata.normalize("NFC", password), hashed)
+        matches: bool = password_context.verify(normal_form(password), hashed)
     except ValueError:
         # No password has thousands of characters, or characters that bcrypt can't hash.
         return False

@@ -4,7 +4,6 @@ Places are counted in characters from 0, in the text as it was sent.
 """
 
 import re
-import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from services.query.literals import read_value
 from services.query.refusal import InvalidFilter, choice, met
 from services.query.tree import And, Comparison, Node, Not, Or
 from storage.bounded_cache import BoundedCache
+from storage.folding import normal_form
 
 LONGEST = 2000
 MOST_COMPARISONS = 50
@@ -165,7 +165,7 @@ def _value(field: Field, operator: str, token: Token) -> Any:
     if token.type == "QUOTED":
         text = _ESCAPE.sub(r"\1", text[1:-1])
     # Normalized after it was parsed, so that places are those of the text that was sent.
-    text = unicodedata.normalize("NFC", text)
+    text = normal_form(text)
     try:
         return read_value(field, operator, text)
     except ValueError as error:
