@@ -41,6 +41,8 @@ _PERIOD = PERIOD // timedelta(microseconds=1)
 # The filters that look for a text in the title.
 TEXTS = ("title_contains", "query")
 RANGE_COLUMNS = {
+    "created_after": "created_at",
+    "created_before": "created_at",
     "updated_after": "updated_at",
     "updated_before": "updated_at",
     "due_after": "due_at",
