@@ -3,6 +3,7 @@
 import contextlib
 import json
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -64,6 +65,10 @@ class Stream:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # A thread that reads keeps a closed socket open: it is shut down first.
+        with contextlib.suppress(OSError):
+            self._answer.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        self._thread.join(5)
         self._answer.close()
         self._client.close()
 
