@@ -26,8 +26,11 @@ from services.webhooks import claims, dispatch, sending
 from services.webhooks.sending import Letter, Result
 
 # Threads that wait for receivers: they start when they are needed, and cost nothing while they wait.
-MOST_STEADY = 64
-MOST_TROUBLED = 32
+STEADY = 64
+MOST_STEADY = 512
+TROUBLED = 32
+# A letter that takes longer does not keep others from being begun.
+LONG_SECONDS = 1.0
 IDLE_SECONDS = 10.0
 # Senders that use the database at the same moment, so that they take few of its connections.
 DATABASE_TURNS = 2
@@ -43,10 +46,16 @@ STOP_SECONDS = 3.0
 
 
 class Lane:
-    """Threads that take work in its order; started when there is work and no idle thread, ended when they idle."""
+    """Threads that take work in its order; started when there is work and no idle thread, ended when they idle.
 
-    def __init__(self, name: str, size: int) -> None:
-        self._name, self._size = name, size
+    Work that has lasted a while does not count among the `size` any more, so that receivers which all cease to answer
+    at the same moment hold up the others only briefly; there are never more than `most` threads.
+    """
+
+    def __init__(self, name: str, size: int, most: int) -> None:
+        self._name, self._size, self._most = name, size, most
+        # When the work began that each thread is at.
+        self._begun: dict[int, float] = {}
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
@@ -55,7 +64,10 @@ class Lane:
 
     def free(self) -> int:
         """How many more pieces of work would be begun at once."""
-        return self._size - self._open
+        begun_before = time.monotonic() - LONG_SECONDS
+        with self._lock:
+            lasting = sum(began < begun_before for began in self._begun.values())
+            return min(self._size + lasting, self._most) - self._open
 
     @property
     def is_idle(self) -> bool:
@@ -65,9 +77,10 @@ class Lane:
         """Have the work done."""
         with self._lock:
             self._open += 1
-            starts = self._threads < min(self._open, self._size)
+            starts = self._threads < min(self._open, self._most)
             self._threads += starts
-        self._work.put(work)
+            # Within the lock: a thread that ends for want of work looks here once more.
+            self._work.put(work)
         if starts:
             threading.Thread(target=self._serve, name=self._name, daemon=True).start()
 
@@ -81,6 +94,8 @@ class Lane:
                         self._threads -= 1
                         return
                 continue
+            with self._lock:
+                self._begun[threading.get_ident()] = time.monotonic()
             try:
                 work()
             except Exception as error:  # noqa: BLE001  # the claim ends by itself, and somebody tries again
@@ -88,6 +103,7 @@ class Lane:
             finally:
                 with self._lock:
                     self._open -= 1
+                    del self._begun[threading.get_ident()]
 
 
 class Courier:
@@ -95,8 +111,8 @@ class Courier:
 
     def __init__(self, wake: Callable[[], object]) -> None:
         self._wake = wake
-        self._steady = Lane("webhooks", MOST_STEADY)
-        self._troubled = Lane("webhooks-in-trouble", MOST_TROUBLED)
+        self._steady = Lane("webhooks", STEADY, MOST_STEADY)
+        self._troubled = Lane("webhooks-in-trouble", TROUBLED, TROUBLED)
         self._turns = threading.BoundedSemaphore(DATABASE_TURNS)
         self.ending = threading.Event()
 
@@ -107,8 +123,10 @@ class Courier:
             due = database.read(claims.next_due)
             # What no sender is free for waits until one is, who then wakes us.
             waits = [seconds for is_troubled, seconds in due.items() if free[is_troubled] > 0]
-            if not waits or min(waits) > 0:
-                return min(waits, default=None)
+            if not waits:
+                return LONG_SECONDS if due else None
+            if min(waits) > 0:
+                return min(waits)
             claimed = database.write(
                 lambda db, free=free: claims.claim(db, steady=free[False], troubled=free[True])  # type: ignore[misc]
             )
