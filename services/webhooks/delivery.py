@@ -30,7 +30,7 @@ STEADY = 64
 MOST_STEADY = 512
 TROUBLED = 32
 # A letter that takes longer does not keep others from being begun.
-LONG_SECONDS = 1.0
+LONG_SECONDS = 0.3
 IDLE_SECONDS = 10.0
 # Senders that use the database at the same moment, so that they take few of its connections.
 DATABASE_TURNS = 2
