@@ -102,13 +102,19 @@ def drop_noise(document: Part) -> None:
     for schema in every_schema(document):
         if isinstance(schema.get("title"), str):
             del schema["title"]
-        for bound, written in (("maximum", "le"), ("minimum", "ge")):
-            if written in schema:
-                # Pydantic has no word of its own for a bound behind a function.
-                schema[bound] = schema.pop(written)
-            if abs(schema.get(bound, 0)) >= LARGEST_EXACT:
-                del schema[bound]
-                schema["format"] = "int64"
+        if schema.get("default", ...) is None:
+            del schema["default"]
+        _tidy_bounds(schema)
+
+
+def _tidy_bounds(schema: Part) -> None:
+    for bound, written in (("maximum", "le"), ("minimum", "ge")):
+        if written in schema:
+            # Pydantic has no word of its own for a bound behind a function.
+            schema[bound] = schema.pop(written)
+        if abs(schema.get(bound, 0)) >= LARGEST_EXACT:
+            del schema[bound]
+            schema["format"] = "int64"
 
 
 def _drop_null(parameter: Part) -> None:
