@@ -49,8 +49,9 @@ class UtcDateTime(TypeDecorator[datetime]):
             return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
         def as_microseconds(value: datetime | None) -> int | None:
-            value = as_utc(value)
-            return None if value is None else microseconds(value)
+            if value is None:
+                return None
+            return microseconds(value if value.tzinfo is not None else value.replace(tzinfo=UTC))
 
         return as_microseconds if dialect.name == "sqlite" else as_utc
 

@@ -30,7 +30,8 @@ def differences(before: Any | None, after: Any | None, names: tuple[str, ...] = 
     is_shared = any(task is not None and task.project_id is not None for task in (before, after))
     if before is None and after is not None:
         # Every task begins so, and batches make a thousand at once.
-        values = [(name, getattr(after, name)) for name in names if is_shared or name != "state"]
+        fields = _fields_of(after)
+        values = [(name, fields[name]) for name in names if is_shared or name != "state"]
         return {name: {"from": None, "to": _jsonable(new)} for name, new in values if new is not None}
     changes = {}
     for name in names:
@@ -71,12 +72,13 @@ def task_entry(
         "state": _state(after),
         "previous_state": _state(before),
         "request_id": _request_id(),
-        "snapshot": _snapshot(task),
+        # The changes of a new task tell all of it: the feed makes the copy of them.
+        "snapshot": None if kind == "created" else _fields_of(task),
         "subject": None,
     }
 
 
-def _snapshot(task: Any) -> dict[str, Any]:
+def _fields_of(task: Any) -> dict[str, Any]:
     """All fields of a task; a row of the database or of a unit of work begins with them."""
     if hasattr(task, "_fields"):
         return dict(zip(NAMES, task, strict=False))

@@ -7,6 +7,7 @@ A list is read by keyset along an index. Where rows without a value come last (`
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
@@ -199,7 +200,34 @@ def ids(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None, a
     return list(planned.execute(db, "ids", limit=at_most).scalars())
 
 
+@cache
+def _unfiltered_shape(sort_by: str, *, is_descending: bool) -> _Shape:
+    return _Shape(
+        scope="owner",
+        names=(),
+        choices=(),
+        sort_by=sort_by,
+        descending=is_descending,
+        by_id=False,
+        walks=(),
+        asked=None,
+        part="first",
+    )
+
+
+# Fields that say how a list is read, not which tasks are in it.
+_UNFILTERED = frozenset({"limit", "skip", "cursor", "sort_by", "sort_order", "total", "tz"})
+
+
 def _planned(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None) -> _Planned:
+    if asked is None and place.scope == "owner" and filters.model_fields_set <= _UNFILTERED:
+        # The usual list has nothing to plan.
+        shape = _unfiltered_shape(filters.sort_by, is_descending=filters.sort_order == "desc")
+        return _Planned(shape, {"owner_id": place.owner_id, "limit": filters.limit + 1}, {})
+    return _planned_with_filters(db, place, filters, asked)
+
+
+def _planned_with_filters(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None) -> _Planned:
     names = tuple(name for name in FILTERS if getattr(filters, name, None) is not None)
     if place.project_id is not None:
         names = tuple(name for name in names if name != "project_id")

@@ -97,8 +97,9 @@ def test_whoever_gives_a_task_away_sees_that_as_the_last_of_it(api: Api) -> None
 
 def test_what_can_not_be_gone_on_from_is_told(api: Api) -> None:
     ada = api.person()
-    for number in range(3):
-        ada.task(f"Task {number}")
+    ada.task("A task")
+    for priority in (1, 2):
+        ada.patch("/tasks/1", json={"priority": priority})
     (first, second, third), _ = follow(ada)
     for unknown in (
         "nonsense",
