@@ -8,6 +8,8 @@ const channel = new BroadcastChannel(`task-platform:${root}`);
 const listeners = new Set();
 let access = null;
 let renewal = null;
+// What another tab has said last: its word comes sooner than what it has stored.
+let told = null;
 
 export class ApiError extends Error {
   constructor(response, problem) {
@@ -49,6 +51,7 @@ export function onSession(listener) {
 
 function tell(what) {
   access = null;
+  told = what === "in";
   for (const listener of listeners) listener(what);
 }
 
@@ -90,6 +93,7 @@ export async function open(path, body) {
 export async function logIn(username, password, remember = false) {
   access = (await open("/auth/page/login", { username, password, remember })).access_token;
   flag(true);
+  told = true;
   channel.postMessage("in");
 }
 
@@ -104,13 +108,14 @@ export async function logOut() {
 function forget() {
   access = null;
   flag(false);
+  told = false;
   channel.postMessage("out");
 }
 
 // Whether somebody is logged in with this browser.
 export async function resume() {
   if (access) return true;
-  if (!flag()) return false;
+  if (!(told ?? flag())) return false;
   try {
     await renew();
     return true;
