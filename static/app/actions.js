@@ -95,7 +95,9 @@ const oldState = (tasks) => {
 };
 
 export const setFields = act(async (tasks, fields, said) => {
-  const before = beforeOf(tasks, (task) => Object.fromEntries(Object.keys(fields).map((name) => [name, task[name]])));
+  const before = beforeOf(tasks, (task) =>
+    Object.fromEntries(Object.keys(fields).map((name) => [name, task[name]])),
+  );
   await update(tasks, () => fields, `${named(tasks)}: ${said}`, before);
 });
 
@@ -107,7 +109,8 @@ export const setState = act(async (tasks, key) => {
 // Completes what is open, or opens again what is completed.
 export const toggle = act(async (tasks) => {
   const open = tasks.filter((task) => task.status !== "completed");
-  if (open.length) await update(open, () => ({ status: "completed" }), `Completed ${named(open)}`, oldState(open));
+  if (open.length)
+    await update(open, () => ({ status: "completed" }), `Completed ${named(open)}`, oldState(open));
   else await update(tasks, () => ({ status: "pending" }), `${named(tasks)} opened again`, oldState(tasks));
 });
 
@@ -120,9 +123,19 @@ export function remove(tasks) {
     settle: act(async () => {
       try {
         // The page may be left: the calls go on without it.
-        const parts = Array.from({ length: Math.ceil(ids.length / AT_ONCE) }, (_, part) => ids.slice(part * AT_ONCE, (part + 1) * AT_ONCE));
+        const parts = Array.from({ length: Math.ceil(ids.length / AT_ONCE) }, (_, part) =>
+          ids.slice(part * AT_ONCE, (part + 1) * AT_ONCE),
+        );
         if (ids.length === 1) await api.tasks.remove(ids[0], { keepalive: true });
-        else await Promise.all(parts.map((part) => api.tasks.batch(part.map((id) => ({ op: "delete", id })), { keepalive: true })));
+        else
+          await Promise.all(
+            parts.map((part) =>
+              api.tasks.batch(
+                part.map((id) => ({ op: "delete", id })),
+                { keepalive: true },
+              ),
+            ),
+          );
         for (const id of ids) store.drop(id);
       } finally {
         store.hide(ids, false);
@@ -139,7 +152,12 @@ export const assign = act(async (tasks, userId) => {
 
 export const addTag = act(async (tasks, tag) => {
   const before = beforeOf(tasks, (task) => ({ tags: task.tags }));
-  await update(tasks, (task) => ({ tags: task.tags.includes(tag) ? task.tags : [...task.tags, tag] }), `${named(tasks)} tagged ${tag}`, before);
+  await update(
+    tasks,
+    (task) => ({ tags: task.tags.includes(tag) ? task.tags : [...task.tags, tag] }),
+    `${named(tasks)} tagged ${tag}`,
+    before,
+  );
 });
 
 export const move = act(async (tasks, projectId, name) => {

@@ -1,6 +1,20 @@
 // What is looked at, kept in the address bar, so that a view can be kept and sent.
 const NAMES = [
-  "page", "project", "view", "layout", "status", "q", "tag", "priority", "label", "owner", "filter", "sort", "order", "group", "task",
+  "page",
+  "project",
+  "view",
+  "layout",
+  "status",
+  "q",
+  "tag",
+  "priority",
+  "label",
+  "owner",
+  "filter",
+  "sort",
+  "order",
+  "group",
+  "task",
 ];
 const listeners = new Set();
 

@@ -4,7 +4,8 @@ import { call, nextPage, request, write } from "../shared/session.js";
 const query = (values) => {
   const found = new URLSearchParams();
   for (const [name, value] of Object.entries(values)) {
-    for (const each of [value].flat()) if (each !== undefined && each !== null && each !== "") found.append(name, each);
+    for (const each of [value].flat())
+      if (each !== undefined && each !== null && each !== "") found.append(name, each);
   }
   return found.toString();
 };
@@ -12,7 +13,7 @@ const query = (values) => {
 // All pages of a list, up to so many rows.
 async function whole(path, most = 1000) {
   const rows = [];
-  for (let next = path; next && rows.length < most; ) {
+  for (let next = path; next && rows.length < most;) {
     const response = await request(next);
     rows.push(...(await response.json()));
     next = nextPage(response);
@@ -32,7 +33,10 @@ async function tagged(method, path, body, etag, headers = {}) {
 
 export const tasks = {
   get: (id) => tagged("GET", `/tasks/${id}`),
-  create: (task) => write("POST", "/tasks", task, { "Idempotency-Key": crypto.randomUUID?.() || `${Date.now()}-${Math.random()}` }),
+  create: (task) =>
+    write("POST", "/tasks", task, {
+      "Idempotency-Key": crypto.randomUUID?.() || `${Date.now()}-${Math.random()}`,
+    }),
   change: (id, fields, etag) => tagged("PATCH", `/tasks/${id}`, fields, etag),
   remove: (id, options) => request(`/tasks/${id}`, { method: "DELETE", ...options }),
   assign: (id, userId) => write("PUT", `/tasks/${id}/assign?${query({ assigned_user_id: userId })}`),
@@ -40,7 +44,14 @@ export const tasks = {
   unblock: (id) => write("DELETE", `/tasks/${id}/blocked`),
   batch: async (operations, options = {}) => {
     const body = JSON.stringify({ atomic: true, operations });
-    return (await request("/tasks/batch", { method: "POST", headers: { "Content-Type": "application/json" }, body, ...options })).json();
+    return (
+      await request("/tasks/batch", {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body,
+        ...options,
+      })
+    ).json();
   },
   history: (id) => whole(`/tasks/${id}/history`),
   send: (rows, projectId) => write("POST", `/tasks/import?${query({ project_id: projectId })}`, rows),
@@ -60,8 +71,10 @@ export const projects = {
   change: (id, fields) => write("PATCH", `/projects/${id}`, fields),
   remove: (id, what) => write("DELETE", `/projects/${id}?tasks=${what}`),
   members: (id) => whole(`/projects/${id}/members`),
-  setMember: (id, userId, role, transferTo) => write("PUT", `/projects/${id}/members/${userId}?${query({ transfer_to: transferTo })}`, { role }),
-  removeMember: (id, userId, transferTo) => write("DELETE", `/projects/${id}/members/${userId}?${query({ transfer_to: transferTo })}`),
+  setMember: (id, userId, role, transferTo) =>
+    write("PUT", `/projects/${id}/members/${userId}?${query({ transfer_to: transferTo })}`, { role }),
+  removeMember: (id, userId, transferTo) =>
+    write("DELETE", `/projects/${id}/members/${userId}?${query({ transfer_to: transferTo })}`),
 };
 
 export const views = {

@@ -23,9 +23,13 @@ export function taskBoard(place) {
   function update() {
     const states = statesOf(projectId());
     const sorted = new Map(states.map((state) => [state.key, []]));
-    for (const task of store.all()) (sorted.get(stateOf(task)?.key) || sorted.get(states.find((state) => state.status === task.status).key)).push(task);
+    for (const task of store.all())
+      (
+        sorted.get(stateOf(task)?.key) || sorted.get(states.find((state) => state.status === task.status).key)
+      ).push(task);
     order = [...sorted.values()].map((tasks) => tasks.map((task) => task.id));
-    if (active() === null || !order.some((ids) => ids.includes(active()))) activate(order.find((ids) => ids.length)?.[0] ?? null);
+    if (active() === null || !order.some((ids) => ids.includes(active())))
+      activate(order.find((ids) => ids.length)?.[0] ?? null);
     const focused = document.activeElement?.closest?.(".task");
     const focusedId = focused && columns.contains(focused) ? Number(focused.dataset.id) : null;
     const old = drawn;
@@ -44,19 +48,49 @@ export function taskBoard(place) {
     const isFull = limit !== null && limit !== undefined && tasks.length >= limit;
     const isOver = isFull && tasks.length > limit;
     const count = limit ? `${number(tasks.length)} / ${number(limit)}` : number(tasks.length);
-    const said = limit ? `${tasks.length} of at most ${limit}${isOver ? ", too many" : isFull ? ", full" : ""}` : `${tasks.length}`;
+    const said = limit
+      ? `${tasks.length} of at most ${limit}${isOver ? ", too many" : isFull ? ", full" : ""}`
+      : `${tasks.length}`;
     const rest = tasks.length - most;
     return h(
       "section",
-      { className: `column${isOver ? " over" : isFull ? " full" : ""}`, "data-key": state.key, "aria-label": `${state.name}, ${said}`, ondragover, ondragleave, ondrop: (event) => drop(event, state) },
-      h("h2", {}, stateIcon(state.status), h("span", {}, state.name), h("span", { className: "count" }, count)),
+      {
+        className: `column${isOver ? " over" : isFull ? " full" : ""}`,
+        "data-key": state.key,
+        "aria-label": `${state.name}, ${said}`,
+        ondragover,
+        ondragleave,
+        ondrop: (event) => drop(event, state),
+      },
+      h(
+        "h2",
+        {},
+        stateIcon(state.status),
+        h("span", {}, state.name),
+        h("span", { className: "count" }, count),
+      ),
       h(
         "div",
-        { className: "cards", role: "list", "aria-label": state.name, tabIndex: tasks.length ? undefined : -1 },
+        {
+          className: "cards",
+          role: "list",
+          "aria-label": state.name,
+          tabIndex: tasks.length ? undefined : -1,
+        },
         tasks.slice(0, most).map((task) => card(task, old)),
       ),
       tasks.length ? null : h("p", { className: "muted none" }, "Nothing here"),
-      rest > 0 ? h("button", { type: "button", className: "more", onclick: () => (shown.set(state.key, most + STEP * 4), update()) }, `Show more of ${number(rest)}`) : null,
+      rest > 0
+        ? h(
+            "button",
+            {
+              type: "button",
+              className: "more",
+              onclick: () => (shown.set(state.key, most + STEP * 4), update()),
+            },
+            `Show more of ${number(rest)}`,
+          )
+        : null,
     );
   }
 
@@ -71,7 +105,14 @@ export function taskBoard(place) {
   function make(task) {
     return h(
       "div",
-      { className: `task${task.status === "completed" ? " done" : ""}`, role: "listitem", "data-id": task.id, draggable: may("member", task.project_id) ? "true" : "false", ondragstart: (event) => drag(event, task), ondragend: (event) => event.target.classList.remove("dragged") },
+      {
+        className: `task${task.status === "completed" ? " done" : ""}`,
+        role: "listitem",
+        "data-id": task.id,
+        draggable: may("member", task.project_id) ? "true" : "false",
+        ondragstart: (event) => drag(event, task),
+        ondragend: (event) => event.target.classList.remove("dragged"),
+      },
       h("div", { className: "signs" }, stateButton(task), titleLink(task)),
       h("div", { className: "facts" }, priorityMark(task), facts(task)),
     );
@@ -174,5 +215,14 @@ export function taskBoard(place) {
     else change({ task: String(id) });
   }
 
-  return { update, draw, step: stepBy, shift, focus: () => focus(active()), order: () => order.flat(), reset: update, leave: () => undefined };
+  return {
+    update,
+    draw,
+    step: stepBy,
+    shift,
+    focus: () => focus(active()),
+    order: () => order.flat(),
+    reset: update,
+    leave: () => undefined,
+  };
 }

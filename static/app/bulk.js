@@ -5,7 +5,16 @@ import { icon } from "./icons.js";
 import { clear, marked } from "./marks.js";
 import { pick } from "./pickers.js";
 
-const BUTTONS = [["toggle", "Complete", "d"], ["state", "State", "s"], ["priority", "Priority", "p"], ["due", "Due", "t"], ["tag", "Tag", "l"], ["assign", "Assign", "a"], ["move", "Move", "m"], ["remove", "Delete", "Delete"]];
+const BUTTONS = [
+  ["toggle", "Complete", "d"],
+  ["state", "State", "s"],
+  ["priority", "Priority", "p"],
+  ["due", "Due", "t"],
+  ["tag", "Tag", "l"],
+  ["assign", "Assign", "a"],
+  ["move", "Move", "m"],
+  ["remove", "Delete", "Delete"],
+];
 
 export function bulkBar() {
   const words = h("strong", { "aria-live": "polite" });
@@ -13,8 +22,14 @@ export function bulkBar() {
     "div",
     { className: "bulk", role: "toolbar", "aria-label": "Marked tasks", hidden: true },
     words,
-    BUTTONS.map(([name, label, key]) => h("button", { type: "button", title: `${label} (${key})`, onclick: () => pick(name) }, label)),
-    h("button", { type: "button", className: "bare", "aria-label": "Unmark all (Escape)", onclick: clear }, icon("close")),
+    BUTTONS.map(([name, label, key]) =>
+      h("button", { type: "button", title: `${label} (${key})`, onclick: () => pick(name) }, label),
+    ),
+    h(
+      "button",
+      { type: "button", className: "bare", "aria-label": "Unmark all (Escape)", onclick: clear },
+      icon("close"),
+    ),
   );
   function update() {
     const { length } = marked();

@@ -8,7 +8,9 @@ import { may, model } from "./model.js";
 
 // Names that are mentioned stand out.
 function withMentions(text) {
-  return text.split(/(@[A-Za-z0-9._-]{3,50})/).map((part, at) => (at % 2 ? h("strong", { className: "mention" }, part) : part));
+  return text
+    .split(/(@[A-Za-z0-9._-]{3,50})/)
+    .map((part, at) => (at % 2 ? h("strong", { className: "mention" }, part) : part));
 }
 
 export function commentList(task) {
@@ -25,7 +27,16 @@ export function commentList(task) {
     }
   });
   load();
-  const text = h("textarea", { name: "comment", rows: 2, maxLength: 10000, required: true, placeholder: "Write a comment; @name tells somebody", "aria-label": "Comment", "data-keep": "1", onkeydown: (event) => (event.ctrlKey || event.metaKey) && event.key === "Enter" && form.requestSubmit() });
+  const text = h("textarea", {
+    name: "comment",
+    rows: 2,
+    maxLength: 10000,
+    required: true,
+    placeholder: "Write a comment; @name tells somebody",
+    "aria-label": "Comment",
+    "data-keep": "1",
+    onkeydown: (event) => (event.ctrlKey || event.metaKey) && event.key === "Enter" && form.requestSubmit(),
+  });
   const form = h(
     "form",
     {
@@ -40,7 +51,13 @@ export function commentList(task) {
     text,
     h("p", { className: "buttons" }, h("button", { type: "submit" }, "Comment")),
   );
-  const element = h("section", { className: "talk" }, title, list, may("member", task.project_id) ? form : null);
+  const element = h(
+    "section",
+    { className: "talk" },
+    title,
+    list,
+    may("member", task.project_id) ? form : null,
+  );
   element.load = load;
   return element;
 }
@@ -50,8 +67,33 @@ function one(task, comment, load) {
   const mayDelete = isMine || may("manager", task.project_id);
   const body = h("p", { className: "said" }, withMentions(comment.text));
   const edit = () => {
-    const area = h("textarea", { value: comment.text, rows: 3, maxLength: 10000, "aria-label": "Comment", required: true });
-    const form = h("form", { className: "stack", onsubmit: act(async (event) => (event.preventDefault(), await api.comments.change(task.id, comment.id, area.value), await load())) }, area, h("p", { className: "buttons" }, h("button", { type: "button", onclick: load }, "Cancel"), h("button", { type: "submit" }, "Save")));
+    const area = h("textarea", {
+      value: comment.text,
+      rows: 3,
+      maxLength: 10000,
+      "aria-label": "Comment",
+      required: true,
+    });
+    const form = h(
+      "form",
+      {
+        className: "stack",
+        onsubmit: act(
+          async (event) => (
+            event.preventDefault(),
+            await api.comments.change(task.id, comment.id, area.value),
+            await load()
+          ),
+        ),
+      },
+      area,
+      h(
+        "p",
+        { className: "buttons" },
+        h("button", { type: "button", onclick: load }, "Cancel"),
+        h("button", { type: "submit" }, "Save"),
+      ),
+    );
     body.replaceWith(form);
     area.focus();
   };
@@ -64,7 +106,15 @@ function one(task, comment, load) {
   return h(
     "li",
     {},
-    h("p", { className: "by" }, h("strong", {}, comment.author || "somebody who has left"), h("time", { className: "muted", dateTime: comment.created_at }, moment(comment.created_at)), comment.edited_at ? h("span", { className: "muted" }, "edited") : null, isMine ? h("button", { type: "button", className: "link", onclick: edit }, "Edit") : null, mayDelete ? h("button", { type: "button", className: "link", onclick: remove }, "Delete") : null),
+    h(
+      "p",
+      { className: "by" },
+      h("strong", {}, comment.author || "somebody who has left"),
+      h("time", { className: "muted", dateTime: comment.created_at }, moment(comment.created_at)),
+      comment.edited_at ? h("span", { className: "muted" }, "edited") : null,
+      isMine ? h("button", { type: "button", className: "link", onclick: edit }, "Edit") : null,
+      mayDelete ? h("button", { type: "button", className: "link", onclick: remove }, "Delete") : null,
+    ),
     body,
   );
 }

@@ -3,7 +3,18 @@ import { h } from "../shared/dom.js";
 import { dialog } from "./dialog.js";
 import { due } from "./words.js";
 
-const NAMES = { title: "Title", description: "Description", status: "Status", state: "State", priority: "Priority", due_at: "Due", tags: "Tags", project: "Project", project_id: "Project", user_id: "Owner" };
+const NAMES = {
+  title: "Title",
+  description: "Description",
+  status: "Status",
+  state: "State",
+  priority: "Priority",
+  due_at: "Due",
+  tags: "Tags",
+  project: "Project",
+  project_id: "Project",
+  user_id: "Owner",
+};
 
 function shown(name, value) {
   if (value === null || value === undefined || value === "") return "nothing";
@@ -15,7 +26,9 @@ const same = (one, two) => JSON.stringify(one ?? null) === JSON.stringify(two ??
 
 // Which of the fields somebody else has changed too, to something else.
 export function disputed(fields, before, theirs) {
-  return Object.keys(fields).filter((name) => !same(before[name], theirs[name]) && !same(fields[name], theirs[name]));
+  return Object.keys(fields).filter(
+    (name) => !same(before[name], theirs[name]) && !same(fields[name], theirs[name]),
+  );
 }
 
 // Shows both; answers "mine", "theirs" or null.
@@ -26,15 +39,36 @@ export function choose(names, fields, theirs) {
       answer = value;
       element.close();
     };
-    const row = (name) => h("tr", {}, h("th", { scope: "row" }, NAMES[name] || name), h("td", {}, shown(name, fields[name])), h("td", {}, shown(name, theirs[name])));
+    const row = (name) =>
+      h(
+        "tr",
+        {},
+        h("th", { scope: "row" }, NAMES[name] || name),
+        h("td", {}, shown(name, fields[name])),
+        h("td", {}, shown(name, theirs[name])),
+      );
     const element = dialog(
       "Somebody else was first",
       h(
         "div",
         { className: "stack" },
         h("p", {}, "The task was changed while you were at it. Which is to stay?"),
-        h("table", { className: "both" }, h("thead", {}, h("tr", {}, h("td", {}), h("th", { scope: "col" }, "Yours"), h("th", { scope: "col" }, "Theirs"))), h("tbody", {}, names.map(row))),
-        h("p", { className: "buttons" }, h("button", { type: "button", onclick: pick("theirs") }, "Take theirs"), h("button", { type: "button", className: "main", onclick: pick("mine") }, "Keep mine")),
+        h(
+          "table",
+          { className: "both" },
+          h(
+            "thead",
+            {},
+            h("tr", {}, h("td", {}), h("th", { scope: "col" }, "Yours"), h("th", { scope: "col" }, "Theirs")),
+          ),
+          h("tbody", {}, names.map(row)),
+        ),
+        h(
+          "p",
+          { className: "buttons" },
+          h("button", { type: "button", onclick: pick("theirs") }, "Take theirs"),
+          h("button", { type: "button", className: "main", onclick: pick("mine") }, "Keep mine"),
+        ),
       ),
       { wide: true },
     );

@@ -7,8 +7,26 @@ export function dialog(title, content, { wide = false } = {}) {
   const before = document.activeElement;
   const element = h(
     "dialog",
-    { className: wide ? "wide" : "", "aria-label": title, onclick: (event) => event.target === element && element.close() },
-    h("div", { className: "dialog" }, h("header", {}, h("h2", {}, title), h("button", { type: "button", className: "bare", "aria-label": "Close", onclick: () => element.close() }, icon("close"))), content),
+    {
+      className: wide ? "wide" : "",
+      "aria-label": title,
+      onclick: (event) => event.target === element && element.close(),
+    },
+    h(
+      "div",
+      { className: "dialog" },
+      h(
+        "header",
+        {},
+        h("h2", {}, title),
+        h(
+          "button",
+          { type: "button", className: "bare", "aria-label": "Close", onclick: () => element.close() },
+          icon("close"),
+        ),
+      ),
+      content,
+    ),
   );
   element.addEventListener("close", () => {
     element.remove();

@@ -2,9 +2,20 @@
 import { readCsv } from "./csv.js";
 
 export const TARGETS = [
-  ["", "Not taken"], ["title", "Title"], ["description", "Description"], ["status", "Status"], ["priority", "Priority"], ["project", "Project label"],
-  ["tags", "Tags"], ["due_at", "Due"], ["created_at", "Created"], ["completed_at", "Completed"], ["updated_at", "Changed"], ["state", "State"],
-  ["blocked_at", "Blocked since"], ["blocked_reason", "Why blocked"],
+  ["", "Not taken"],
+  ["title", "Title"],
+  ["description", "Description"],
+  ["status", "Status"],
+  ["priority", "Priority"],
+  ["project", "Project label"],
+  ["tags", "Tags"],
+  ["due_at", "Due"],
+  ["created_at", "Created"],
+  ["completed_at", "Completed"],
+  ["updated_at", "Changed"],
+  ["state", "State"],
+  ["blocked_at", "Blocked since"],
+  ["blocked_reason", "Why blocked"],
 ];
 const OWN = TARGETS.map(([name]) => name).filter(Boolean);
 const UNUSED = new Set(["id", "user_id", "project_id"]);
@@ -19,7 +30,16 @@ const MEANINGS = {
   tags: ["tags", "labels", "label", "tag", "component/s", "components"],
   due_at: ["due", "due date", "due_at", "date", "deadline", "due on"],
   created_at: ["created", "created at", "created_at", "createdat", "creation date"],
-  completed_at: ["resolved", "closed at", "closed_at", "closedat", "completed at", "completed_at", "completed", "resolution date"],
+  completed_at: [
+    "resolved",
+    "closed at",
+    "closed_at",
+    "closedat",
+    "completed at",
+    "completed_at",
+    "completed",
+    "resolution date",
+  ],
   updated_at: ["updated", "updated at", "updated_at", "updatedat", "last modified"],
   state: [],
   blocked_at: ["blocked_at"],
@@ -43,7 +63,14 @@ function guess(columns) {
   });
 }
 
-const source = (name, columns, rows, more = {}) => ({ name, columns, rows, meaning: guess(columns), left: [], ...more });
+const source = (name, columns, rows, more = {}) => ({
+  name,
+  columns,
+  rows,
+  meaning: guess(columns),
+  left: [],
+  ...more,
+});
 
 // -- CSV ------------------------------------------------------------------------------------------
 
@@ -59,10 +86,23 @@ function todoist({ columns, rows }) {
     else if (type === "task") kept.push([...row, section]);
   }
   const found = source("Todoist", [...columns, "Section"], kept);
-  found.meaning = found.columns.map((name) => ({ CONTENT: "title", DESCRIPTION: "description", PRIORITY: "priority", DATE: "due_at", SECTION: "tags" })[name.toUpperCase()] || "");
+  found.meaning = found.columns.map(
+    (name) =>
+      ({
+        CONTENT: "title",
+        DESCRIPTION: "description",
+        PRIORITY: "priority",
+        DATE: "due_at",
+        SECTION: "tags",
+      })[name.toUpperCase()] || "",
+  );
   // There 1 is the most urgent; in the file 4 stands for none.
   found.priority = (text) => ({ 1: 4, 2: 3, 3: 2, 4: 0 })[text.trim()] ?? 0;
-  found.left = [notes ? `${notes} comments` : "", at.INDENT === undefined ? "" : "which task is below which", "repeating dates, which are kept as text only"].filter(Boolean);
+  found.left = [
+    notes ? `${notes} comments` : "",
+    at.INDENT === undefined ? "" : "which task is below which",
+    "repeating dates, which are kept as text only",
+  ].filter(Boolean);
   return found;
 }
 
@@ -91,21 +131,63 @@ function trello(board) {
     const made = new Date(parseInt(card.id.slice(0, 8), 16) * 1000);
     const isDone = card.dueComplete || card.closed || lists.get(card.idList)?.closed;
     const list = isDone ? "done" : lists.get(card.idList)?.name || "";
-    return [card.name, card.desc || "", list, (card.labels || []).map((each) => each.name || each.color).filter(Boolean).join(", "), card.due || "", isDone ? card.dateLastActivity || "" : "", Number.isNaN(made.getTime()) ? "" : made.toISOString(), board.name];
+    return [
+      card.name,
+      card.desc || "",
+      list,
+      (card.labels || [])
+        .map((each) => each.name || each.color)
+        .filter(Boolean)
+        .join(", "),
+      card.due || "",
+      isDone ? card.dateLastActivity || "" : "",
+      Number.isNaN(made.getTime()) ? "" : made.toISOString(),
+      board.name,
+    ];
   });
   const found = source("Trello", columns, rows);
-  found.meaning = ["title", "description", "status", "tags", "due_at", "completed_at", "created_at", "project"];
+  found.meaning = [
+    "title",
+    "description",
+    "status",
+    "tags",
+    "due_at",
+    "completed_at",
+    "created_at",
+    "project",
+  ];
   const some = (what, number) => (number ? `${number} ${what}` : "");
-  found.left = [some("checklists", board.checklists?.length), some("comments", (board.actions || []).filter((each) => each.type === "commentCard").length), some("attachments", cards.reduce((sum, card) => sum + (card.attachments?.length || 0), 0)), "members of cards"].filter(Boolean);
+  found.left = [
+    some("checklists", board.checklists?.length),
+    some("comments", (board.actions || []).filter((each) => each.type === "commentCard").length),
+    some(
+      "attachments",
+      cards.reduce((sum, card) => sum + (card.attachments?.length || 0), 0),
+    ),
+    "members of cards",
+  ].filter(Boolean);
   return found;
 }
 
 function fromRows(rows) {
   const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))].filter((name) => !UNUSED.has(name));
-  const cell = (value) => (value === null || value === undefined ? "" : Array.isArray(value) ? value.map((each) => each?.name ?? each).join(", ") : typeof value === "object" ? value.name || value.title || JSON.stringify(value) : String(value));
+  const cell = (value) =>
+    value === null || value === undefined
+      ? ""
+      : Array.isArray(value)
+        ? value.map((each) => each?.name ?? each).join(", ")
+        : typeof value === "object"
+          ? value.name || value.title || JSON.stringify(value)
+          : String(value);
   const isGithub = columns.includes("number") && columns.includes("title");
-  const found = source(isGithub ? "GitHub" : "JSON", columns, rows.map((row) => columns.map((name) => cell(row[name]))));
-  found.meaning = found.columns.map((name, at) => (name === "state" && !isGithub && columns.includes("status") ? "state" : found.meaning[at]));
+  const found = source(
+    isGithub ? "GitHub" : "JSON",
+    columns,
+    rows.map((row) => columns.map((name) => cell(row[name]))),
+  );
+  found.meaning = found.columns.map((name, at) =>
+    name === "state" && !isGithub && columns.includes("status") ? "state" : found.meaning[at],
+  );
   return found;
 }
 
@@ -123,7 +205,8 @@ function fromJson(text) {
   }
   if (value && Array.isArray(value.cards) && Array.isArray(value.lists)) return trello(value);
   const rows = Array.isArray(value) ? value : value?.tasks || value?.issues || value?.items;
-  if (!Array.isArray(rows) || !rows.every((row) => row && typeof row === "object" && !Array.isArray(row))) throw new Error("No list of tasks is in this file.");
+  if (!Array.isArray(rows) || !rows.every((row) => row && typeof row === "object" && !Array.isArray(row)))
+    throw new Error("No list of tasks is in this file.");
   return fromRows(rows);
 }
 

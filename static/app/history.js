@@ -6,25 +6,58 @@ import * as api from "./api.js";
 import { nameOf } from "./model.js";
 import { due } from "./words.js";
 
-const KINDS = { created: "made it", updated: "changed it", status_changed: "moved it", state_changed: "moved it", assigned: "assigned it", moved: "moved it to another project", blocked: "blocked it", unblocked: "unblocked it", deleted: "deleted it", imported: "imported it" };
+const KINDS = {
+  created: "made it",
+  updated: "changed it",
+  status_changed: "moved it",
+  state_changed: "moved it",
+  assigned: "assigned it",
+  moved: "moved it to another project",
+  blocked: "blocked it",
+  unblocked: "unblocked it",
+  deleted: "deleted it",
+  imported: "imported it",
+};
 const QUIET = new Set(["user_id"]);
 
 function value(name, given) {
   if (given === null || given === undefined || given === "") return "nothing";
   if (name === "user_id") return nameOf(given);
   if (name.endsWith("_at")) return due(given);
-  const text = Array.isArray(given) ? given.join(", ") || "nothing" : String(given).replace("in_progress", "in progress");
+  const text = Array.isArray(given)
+    ? given.join(", ") || "nothing"
+    : String(given).replace("in_progress", "in progress");
   return text.length > 80 ? `${text.slice(0, 79)}…` : text;
 }
 
 function entry(each) {
-  const changes = Object.entries(each.changes || {}).filter(([name]) => !QUIET.has(name) || each.kind === "assigned");
+  const changes = Object.entries(each.changes || {}).filter(
+    ([name]) => !QUIET.has(name) || each.kind === "assigned",
+  );
   const isFirst = each.kind === "created" || each.kind === "imported";
   return h(
     "li",
     {},
-    h("p", {}, h("strong", {}, nameOf(each.actor_id)), ` ${KINDS[each.kind] || each.kind} `, h("time", { className: "muted", dateTime: each.created_at }, moment(each.created_at))),
-    isFirst ? null : h("ul", {}, changes.map(([name, { from, to }]) => h("li", {}, `${name.replace("_at", "").replace("user_id", "owner").replace("_", " ")}: ${value(name, from)} → ${value(name, to)}`))),
+    h(
+      "p",
+      {},
+      h("strong", {}, nameOf(each.actor_id)),
+      ` ${KINDS[each.kind] || each.kind} `,
+      h("time", { className: "muted", dateTime: each.created_at }, moment(each.created_at)),
+    ),
+    isFirst
+      ? null
+      : h(
+          "ul",
+          {},
+          changes.map(([name, { from, to }]) =>
+            h(
+              "li",
+              {},
+              `${name.replace("_at", "").replace("user_id", "owner").replace("_", " ")}: ${value(name, from)} → ${value(name, to)}`,
+            ),
+          ),
+        ),
   );
 }
 
@@ -38,7 +71,12 @@ export function historyList(task) {
       list.replaceChildren(h("li", { className: "muted" }, error.message));
     }
   });
-  const element = h("details", { className: "past", ontoggle: () => element.open && load() }, h("summary", {}, "History"), list);
+  const element = h(
+    "details",
+    { className: "past", ontoggle: () => element.open && load() },
+    h("summary", {}, "History"),
+    list,
+  );
   element.load = load;
   return element;
 }

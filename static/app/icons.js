@@ -8,12 +8,28 @@ function svg(name, attributes) {
 }
 
 function drawn(className, ...parts) {
-  const icon = svg("svg", { viewBox: "0 0 16 16", width: 16, height: 16, class: `icon ${className}`, "aria-hidden": "true", focusable: "false" });
+  const icon = svg("svg", {
+    viewBox: "0 0 16 16",
+    width: 16,
+    height: 16,
+    class: `icon ${className}`,
+    "aria-hidden": "true",
+    focusable: "false",
+  });
   icon.append(...parts);
   return icon;
 }
 
-const stroke = (d, more = {}) => svg("path", { d, fill: "none", stroke: "currentColor", "stroke-width": 1.6, "stroke-linecap": "round", "stroke-linejoin": "round", ...more });
+const stroke = (d, more = {}) =>
+  svg("path", {
+    d,
+    fill: "none",
+    stroke: "currentColor",
+    "stroke-width": 1.6,
+    "stroke-linecap": "round",
+    "stroke-linejoin": "round",
+    ...more,
+  });
 
 const PATHS = {
   inbox: "M2.5 9.5 4 3.5h8l1.5 6v3h-11zm0 0h3.2l1 1.5h2.6l1-1.5h3.2",
@@ -32,7 +48,8 @@ const PATHS = {
   blocked: "M8 2.5a5.5 5.5 0 1 0 0 11 5.5 5.5 0 0 0 0-11zM4.2 4.2l7.6 7.6",
   trash: "M3 4.5h10M6 4.5V3h4v1.5M4.5 4.5 5 13h6l.5-8.5",
   person: "M8 8.2a2.6 2.6 0 1 0 0-5.2 2.6 2.6 0 0 0 0 5.2zM3.2 13.5c.5-2.6 2.4-3.8 4.8-3.8s4.3 1.2 4.8 3.8",
-  members: "M6 8a2.3 2.3 0 1 0 0-4.6A2.3 2.3 0 0 0 6 8zM1.8 13c.4-2.2 2-3.3 4.2-3.3s3.8 1.1 4.2 3.3M10.5 3.6a2.2 2.2 0 0 1 0 4.2m1.4 2.2c1.3.4 2.1 1.5 2.3 3",
+  members:
+    "M6 8a2.3 2.3 0 1 0 0-4.6A2.3 2.3 0 0 0 6 8zM1.8 13c.4-2.2 2-3.3 4.2-3.3s3.8 1.1 4.2 3.3M10.5 3.6a2.2 2.2 0 0 1 0 4.2m1.4 2.2c1.3.4 2.1 1.5 2.3 3",
   help: "M5.8 6a2.2 2.2 0 1 1 3.3 1.9c-.7.4-1.1.8-1.1 1.6M8 12.3v.1",
 };
 
@@ -40,18 +57,47 @@ export const icon = (name) => drawn(name, stroke(PATHS[name]));
 
 // A circle that fills as work goes on.
 export function stateIcon(status) {
-  const ring = svg("circle", { cx: 8, cy: 8, r: 6, fill: "none", stroke: "currentColor", "stroke-width": 1.7 });
+  const ring = svg("circle", {
+    cx: 8,
+    cy: 8,
+    r: 6,
+    fill: "none",
+    stroke: "currentColor",
+    "stroke-width": 1.7,
+  });
   if (status === "pending") return drawn("pending", ring);
-  if (status === "in_progress") return drawn("in_progress", ring, svg("path", { d: "M8 4.2a3.8 3.8 0 0 1 0 7.6z", fill: "currentColor" }));
-  return drawn("completed", svg("circle", { cx: 8, cy: 8, r: 6.8, fill: "currentColor" }), stroke("m5 8.2 2.1 2.1L11 6.2", { stroke: "var(--card)", "stroke-width": 1.8 }));
+  if (status === "in_progress")
+    return drawn(
+      "in_progress",
+      ring,
+      svg("path", { d: "M8 4.2a3.8 3.8 0 0 1 0 7.6z", fill: "currentColor" }),
+    );
+  return drawn(
+    "completed",
+    svg("circle", { cx: 8, cy: 8, r: 6.8, fill: "currentColor" }),
+    stroke("m5 8.2 2.1 2.1L11 6.2", { stroke: "var(--card)", "stroke-width": 1.8 }),
+  );
 }
 
 // Bars that rise with the priority.
 export function priorityIcon(priority) {
-  if (priority === 4) return drawn("urgent", svg("rect", { x: 1.5, y: 1.5, width: 13, height: 13, rx: 3, fill: "currentColor" }), stroke("M8 4.5v4M8 11.3v.1", { stroke: "var(--card)", "stroke-width": 1.9 }));
+  if (priority === 4)
+    return drawn(
+      "urgent",
+      svg("rect", { x: 1.5, y: 1.5, width: 13, height: 13, rx: 3, fill: "currentColor" }),
+      stroke("M8 4.5v4M8 11.3v.1", { stroke: "var(--card)", "stroke-width": 1.9 }),
+    );
   const bars = [0, 1, 2].map((bar) => {
     const height = priority ? 4 + bar * 3.5 : 1.6;
-    return svg("rect", { x: 2 + bar * 4.5, y: priority ? 13.5 - height : 7.2, width: 3, height, rx: 0.8, fill: "currentColor", opacity: priority && bar < priority ? 1 : 0.35 });
+    return svg("rect", {
+      x: 2 + bar * 4.5,
+      y: priority ? 13.5 - height : 7.2,
+      width: 3,
+      height,
+      rx: 0.8,
+      fill: "currentColor",
+      opacity: priority && bar < priority ? 1 : 0.35,
+    });
   });
   return drawn("priority", ...bars);
 }

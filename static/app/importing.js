@@ -24,7 +24,12 @@ export async function importPage(place) {
       out.replaceChildren(h("p", { className: "notice", role: "alert" }, error.message));
     }
   });
-  const input = h("input", { type: "file", id: "import-file", accept: ".csv,.json,.ndjson,.jsonl,.txt,text/csv,application/json", onchange: () => take(input.files[0]) });
+  const input = h("input", {
+    type: "file",
+    id: "import-file",
+    accept: ".csv,.json,.ndjson,.jsonl,.txt,text/csv,application/json",
+    onchange: () => take(input.files[0]),
+  });
   const drop = h(
     "div",
     {
@@ -39,7 +44,11 @@ export async function importPage(place) {
     },
     h("label", { htmlFor: "import-file" }, h("strong", {}, "Choose a file"), ", or drop one here"),
     input,
-    h("p", { className: "muted" }, "CSV of Todoist, Jira, GitHub or a spreadsheet; Trello's JSON; JSON, NDJSON or CSV of this program. Nothing is sent before you have seen how it comes out."),
+    h(
+      "p",
+      { className: "muted" },
+      "CSV of Todoist, Jira, GitHub or a spreadsheet; Trello's JSON; JSON, NDJSON or CSV of this program. Nothing is sent before you have seen how it comes out.",
+    ),
   );
   frame(place, "Import", h("section", { className: "card" }, drop), out);
 }
@@ -49,37 +58,97 @@ function mapping(out, name, source) {
   const meaning = [...source.meaning];
   const preview = h("section", { className: "card" });
   const homes = model.projects.filter((each) => !each.archived_at && may("member", each.id));
-  const home = h("select", { id: "import-home" }, h("option", { value: "" }, "My own tasks"), homes.map((each) => h("option", { value: each.id, selected: String(each.id) === now().project }, each.name)));
+  const home = h(
+    "select",
+    { id: "import-home" },
+    h("option", { value: "" }, "My own tasks"),
+    homes.map((each) =>
+      h("option", { value: each.id, selected: String(each.id) === now().project }, each.name),
+    ),
+  );
   const rows = source.columns.map((column, at) => {
     const sample = source.rows.map((row) => row[at]).find((cell) => cell?.toString().trim()) || "";
-    const choice = h("select", { "aria-label": `${column || "A column without a name"} means`, onchange: () => ((meaning[at] = choice.value), show()) }, TARGETS.map(([value, label]) => h("option", { value, selected: value === meaning[at] }, label)));
-    return [h("span", {}, column || "(no name)"), h("span", { className: "muted sample" }, sample.toString().slice(0, 60)), choice];
+    const choice = h(
+      "select",
+      {
+        "aria-label": `${column || "A column without a name"} means`,
+        onchange: () => ((meaning[at] = choice.value), show()),
+      },
+      TARGETS.map(([value, label]) => h("option", { value, selected: value === meaning[at] }, label)),
+    );
+    return [
+      h("span", {}, column || "(no name)"),
+      h("span", { className: "muted sample" }, sample.toString().slice(0, 60)),
+      choice,
+    ];
   });
 
   function show() {
     const { tasks, notes } = tasksFrom(source, meaning);
-    const left = source.columns.filter((column, at) => !meaning[at] && source.rows.some((row) => row[at]?.toString().trim()));
+    const left = source.columns.filter(
+      (column, at) => !meaning[at] && source.rows.some((row) => row[at]?.toString().trim()),
+    );
     const missing = [...left.map((column) => `the column ${column || "without a name"}`), ...source.left];
-    const button = h("button", { type: "button", className: "main", disabled: !tasks.length, onclick: act(() => send(out, tasks, home.value, button)) }, `Import ${count(tasks.length, "task")}`);
+    const button = h(
+      "button",
+      {
+        type: "button",
+        className: "main",
+        disabled: !tasks.length,
+        onclick: act(() => send(out, tasks, home.value, button)),
+      },
+      `Import ${count(tasks.length, "task")}`,
+    );
     preview.replaceChildren(
       h("h2", {}, "As it comes out"),
-      tasks.length ? sampleOf(tasks) : h("p", { className: "notice" }, "No row has a title: say which column is the title."),
+      tasks.length
+        ? sampleOf(tasks)
+        : h("p", { className: "notice" }, "No row has a title: say which column is the title."),
       h("h3", {}, "Not taken"),
-      missing.length || notes.length ? h("ul", { className: "left" }, [...missing, ...notes.slice(0, 20)].map((text) => h("li", {}, text))) : h("p", { className: "muted" }, "Everything is taken."),
+      missing.length || notes.length
+        ? h(
+            "ul",
+            { className: "left" },
+            [...missing, ...notes.slice(0, 20)].map((text) => h("li", {}, text)),
+          )
+        : h("p", { className: "muted" }, "Everything is taken."),
       h("div", { className: "field" }, h("label", { htmlFor: "import-home" }, "Into"), home),
       h("p", { className: "buttons" }, button),
     );
   }
 
-  out.replaceChildren(h("section", { className: "card" }, h("h2", {}, `${name}: ${source.name}, ${count(source.rows.length, "row")}`), table("What the columns mean", ["Column", "For example", "Means"], rows, "")), preview);
+  out.replaceChildren(
+    h(
+      "section",
+      { className: "card" },
+      h("h2", {}, `${name}: ${source.name}, ${count(source.rows.length, "row")}`),
+      table("What the columns mean", ["Column", "For example", "Means"], rows, ""),
+    ),
+    preview,
+  );
   show();
   preview.querySelector("button.main").focus({ preventScroll: true });
 }
 
 function sampleOf(tasks) {
   const status = { pending: "To do", in_progress: "In progress", completed: "Done" };
-  const rows = tasks.slice(0, SAMPLE).map((task) => [task.title, status[task.status || "pending"], PRIORITIES[task.priority || 0], task.project || "General", (task.tags || []).join(", "), task.due_at ? due(task.due_at) : "", task.completed_at ? due(task.completed_at) : ""]);
-  return table("The first rows", ["Title", "Status", "Priority", "Label", "Tags", "Due", "Completed"], rows, "");
+  const rows = tasks
+    .slice(0, SAMPLE)
+    .map((task) => [
+      task.title,
+      status[task.status || "pending"],
+      PRIORITIES[task.priority || 0],
+      task.project || "General",
+      (task.tags || []).join(", "),
+      task.due_at ? due(task.due_at) : "",
+      task.completed_at ? due(task.completed_at) : "",
+    ]);
+  return table(
+    "The first rows",
+    ["Title", "Status", "Priority", "Label", "Tags", "Due", "Completed"],
+    rows,
+    "",
+  );
 }
 
 // Parts that the server takes, by number and by size.
@@ -114,10 +183,23 @@ async function send(out, tasks, projectId, button) {
     button.textContent = `Import ${count(tasks.length, "task")}`;
     const problems = (error.errors || []).slice(0, 10).map(({ pointer, detail }) => {
       const [, row, field] = /^#\/(\d+)\/?(.*)$/.exec(pointer) || [];
-      return h("li", {}, row === undefined ? detail : `Row ${Number(row) + done + 1}${field ? `, ${field}` : ""}: ${detail}`);
+      return h(
+        "li",
+        {},
+        row === undefined ? detail : `Row ${Number(row) + done + 1}${field ? `, ${field}` : ""}: ${detail}`,
+      );
     });
-    const before = done ? `The first ${number(done)} are imported, the rest is not.` : "Nothing was imported.";
+    const before = done
+      ? `The first ${number(done)} are imported, the rest is not.`
+      : "Nothing was imported.";
     out.querySelector(".refused")?.remove();
-    out.append(h("div", { className: "notice refused", role: "alert" }, h("p", {}, before, " ", problems.length ? "" : error.message), h("ul", {}, problems)));
+    out.append(
+      h(
+        "div",
+        { className: "notice refused", role: "alert" },
+        h("p", {}, before, " ", problems.length ? "" : error.message),
+        h("ul", {}, problems),
+      ),
+    );
   }
 }

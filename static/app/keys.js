@@ -43,51 +43,85 @@ function escape() {
 }
 
 const KEYS = [
-  ["Moving", [
-    [["c", "n"], "Add a task", () => focusOn("[name=quick]")],
-    [["j", "ArrowDown"], "Next task", (_, event) => surface?.step(1, event.shiftKey)],
-    [["k", "ArrowUp"], "Task before", (_, event) => surface?.step(-1, event.shiftKey)],
-    [["Enter", "o"], "Open the task", openActive],
-    [["Escape"], "Leave a field, unmark, close the task", escape],
-    [["/"], "Search", () => focusOn("[name=q]")],
-    [["f"], "Filter in words", () => focusOn("[name=filter]")],
-    [["v"], "List or board", () => change({ layout: now().layout === "board" ? null : "board" })],
-  ]],
-  ["Going", [
-    [["g i"], "My tasks", () => go({})],
-    [["g n"], "Notifications", () => go({ page: "notifications" })],
-    [["g m"], "Import", () => go({ page: "import" })],
-    [["g s"], "Settings", () => go({ page: "settings" })],
-    [["?"], "This help", help],
-  ]],
-  ["The marked tasks, or the one you are on", [
-    [["d"], "Complete, or open again", () => pick("toggle")],
-    [["e"], "Edit the title", editTitle],
-    [["s"], "State", () => pick("state")],
-    [["p"], "Priority", () => pick("priority")],
-    [["0", "1", "2", "3", "4"], "Priority at once, none to urgent", (key) => concerned().length && setFields(concerned(), { priority: Number(key) }, PRIORITIES[key].toLowerCase())],
-    [["t"], "Due", () => pick("due")],
-    [["l"], "Tag", () => pick("tag")],
-    [["a"], "Assign", () => pick("assign")],
-    [["m"], "Move to a project", () => pick("move")],
-    [["b"], "Block", () => pick("block")],
-    [["Delete", "#"], "Delete", () => pick("remove")],
-    [["x"], "Mark, or unmark", () => active() !== null && mark(active())],
-    [["*"], "Mark all", () => markAll(surface?.order() || [])],
-    [["Shift+Up/Down"], "Mark on and on, in the list", null],
-    [["Shift+Left/Right"], "Move to the next state, on the board", null],
-    [["z"], "Undo", undoLast],
-  ]],
+  [
+    "Moving",
+    [
+      [["c", "n"], "Add a task", () => focusOn("[name=quick]")],
+      [["j", "ArrowDown"], "Next task", (_, event) => surface?.step(1, event.shiftKey)],
+      [["k", "ArrowUp"], "Task before", (_, event) => surface?.step(-1, event.shiftKey)],
+      [["Enter", "o"], "Open the task", openActive],
+      [["Escape"], "Leave a field, unmark, close the task", escape],
+      [["/"], "Search", () => focusOn("[name=q]")],
+      [["f"], "Filter in words", () => focusOn("[name=filter]")],
+      [["v"], "List or board", () => change({ layout: now().layout === "board" ? null : "board" })],
+    ],
+  ],
+  [
+    "Going",
+    [
+      [["g i"], "My tasks", () => go({})],
+      [["g n"], "Notifications", () => go({ page: "notifications" })],
+      [["g m"], "Import", () => go({ page: "import" })],
+      [["g s"], "Settings", () => go({ page: "settings" })],
+      [["?"], "This help", help],
+    ],
+  ],
+  [
+    "The marked tasks, or the one you are on",
+    [
+      [["d"], "Complete, or open again", () => pick("toggle")],
+      [["e"], "Edit the title", editTitle],
+      [["s"], "State", () => pick("state")],
+      [["p"], "Priority", () => pick("priority")],
+      [
+        ["0", "1", "2", "3", "4"],
+        "Priority at once, none to urgent",
+        (key) =>
+          concerned().length &&
+          setFields(concerned(), { priority: Number(key) }, PRIORITIES[key].toLowerCase()),
+      ],
+      [["t"], "Due", () => pick("due")],
+      [["l"], "Tag", () => pick("tag")],
+      [["a"], "Assign", () => pick("assign")],
+      [["m"], "Move to a project", () => pick("move")],
+      [["b"], "Block", () => pick("block")],
+      [["Delete", "#"], "Delete", () => pick("remove")],
+      [["x"], "Mark, or unmark", () => active() !== null && mark(active())],
+      [["*"], "Mark all", () => markAll(surface?.order() || [])],
+      [["Shift+Up/Down"], "Mark on and on, in the list", null],
+      [["Shift+Left/Right"], "Move to the next state, on the board", null],
+      [["z"], "Undo", undoLast],
+    ],
+  ],
 ];
 
-const BY_KEY = new Map(KEYS.flatMap(([, rows]) => rows.filter(([, , run]) => run).flatMap(([keys, , run]) => keys.map((key) => [key, run]))));
+const BY_KEY = new Map(
+  KEYS.flatMap(([, rows]) =>
+    rows.filter(([, , run]) => run).flatMap(([keys, , run]) => keys.map((key) => [key, run])),
+  ),
+);
 
 export function help() {
   if (document.querySelector("dialog")) return;
   const key = (name) => name.split(/(?<=.)[+ ](?=.)/).map((part) => h("kbd", {}, part.replace("Arrow", "")));
   dialog(
     "Keys",
-    h("div", { className: "keys" }, KEYS.map(([title, rows]) => h("section", {}, h("h3", {}, title), h("dl", {}, rows.map(([keys, what]) => h("div", {}, h("dt", {}, keys.map(key)), h("dd", {}, what))))))),
+    h(
+      "div",
+      { className: "keys" },
+      KEYS.map(([title, rows]) =>
+        h(
+          "section",
+          {},
+          h("h3", {}, title),
+          h(
+            "dl",
+            {},
+            rows.map(([keys, what]) => h("div", {}, h("dt", {}, keys.map(key)), h("dd", {}, what))),
+          ),
+        ),
+      ),
+    ),
     { wide: true },
   );
 }
@@ -95,7 +129,15 @@ export function help() {
 let first = null;
 
 addEventListener("keydown", (event) => {
-  if (event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey || document.querySelector("dialog") || !surface) return;
+  if (
+    event.defaultPrevented ||
+    event.altKey ||
+    event.ctrlKey ||
+    event.metaKey ||
+    document.querySelector("dialog") ||
+    !surface
+  )
+    return;
   const target = event.target;
   const isTyping = target.matches("textarea, select, input:not([type=checkbox])");
   if (isTyping && event.key !== "Escape") return;

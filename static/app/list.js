@@ -46,7 +46,10 @@ function inOrder(keys, tasks) {
   const place = new Map();
   for (const task of tasks) {
     if (place.has(task.state)) continue;
-    place.set(task.state || task.status, WEIGHT[task.status] * 100 + statesOf(task.project_id).findIndex((state) => state.key === task.state));
+    place.set(
+      task.state || task.status,
+      WEIGHT[task.status] * 100 + statesOf(task.project_id).findIndex((state) => state.key === task.state),
+    );
   }
   return keys.sort((a, b) => place.get(a) - place.get(b));
 }
@@ -61,7 +64,19 @@ function titled(name, key, tasks) {
 // The list in `place`, which scrolls.
 export function taskList(place) {
   const body = h("div", { className: "rows", role: "rowgroup" });
-  const grid = h("div", { className: "grid", role: "grid", "aria-label": "Tasks", "aria-multiselectable": "true", onfocusin, onclick: onClick, onkeydown }, body);
+  const grid = h(
+    "div",
+    {
+      className: "grid",
+      role: "grid",
+      "aria-label": "Tasks",
+      "aria-multiselectable": "true",
+      onfocusin,
+      onclick: onClick,
+      onkeydown,
+    },
+    body,
+  );
   place.replaceChildren(grid);
   let [lines, starts, order, drawn, onPaper] = [[], [0], [], new Map(), false];
 
@@ -100,7 +115,9 @@ export function taskList(place) {
 
   function draw() {
     const from = onPaper ? 0 : Math.max(0, lineAt(place.scrollTop) - AROUND);
-    const to = onPaper ? Math.min(lines.length, MOST_ON_PAPER) : Math.min(lines.length, lineAt(place.scrollTop + place.clientHeight) + AROUND);
+    const to = onPaper
+      ? Math.min(lines.length, MOST_ON_PAPER)
+      : Math.min(lines.length, lineAt(place.scrollTop + place.clientHeight) + AROUND);
     const wanted = new Set();
     for (let at = from; at < to; at++) wanted.add(at);
     // The row that has the focus stays, or the keyboard would lose its place.
@@ -112,7 +129,12 @@ export function taskList(place) {
       const key = line.task ? line.task.id : `head ${line.head.title}`;
       const what = line.task || `${line.head.tasks.length}`;
       const old = drawn.get(key);
-      const element = old && old.what === what ? old.element : line.task ? taskRow(line.task, () => order) : head(line.head);
+      const element =
+        old && old.what === what
+          ? old.element
+          : line.task
+            ? taskRow(line.task, () => order)
+            : head(line.head);
       if (old && old.element !== element) {
         const hadFocus = old.element.contains(document.activeElement);
         old.element.replaceWith(element);
@@ -124,7 +146,9 @@ export function taskList(place) {
     for (const [key, { element }] of drawn) if (!next.has(key)) element.remove();
     drawn = next;
     const elements = [...next.values()].map(({ element }) => element);
-    elements.forEach((element, at) => body.children[at] !== element && body.insertBefore(element, body.children[at] || null));
+    elements.forEach(
+      (element, at) => body.children[at] !== element && body.insertBefore(element, body.children[at] || null),
+    );
   }
 
   function dress(element, line, at) {
@@ -141,7 +165,17 @@ export function taskList(place) {
   }
 
   function head({ title, status, tasks }) {
-    return h("div", { className: "head", role: "row" }, h("div", { role: "gridcell" }, status ? stateIcon(status) : null, h("strong", {}, title), h("span", { className: "muted" }, number(tasks.length))));
+    return h(
+      "div",
+      { className: "head", role: "row" },
+      h(
+        "div",
+        { role: "gridcell" },
+        status ? stateIcon(status) : null,
+        h("strong", {}, title),
+        h("span", { className: "muted" }, number(tasks.length)),
+      ),
+    );
   }
 
   function onfocusin(event) {
@@ -158,7 +192,9 @@ export function taskList(place) {
   }
 
   function onkeydown(event) {
-    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 12, PageUp: -12, Home: -Infinity, End: Infinity }[event.key];
+    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 12, PageUp: -12, Home: -Infinity, End: Infinity }[
+      event.key
+    ];
     if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     stepBy(step, event.shiftKey);
@@ -167,7 +203,7 @@ export function taskList(place) {
   function stepBy(by, isMarking = false) {
     if (!order.length) return;
     const at = Math.max(0, Math.min(order.length - 1, Math.max(order.indexOf(active()), 0) + by));
-    if (isMarking) markTo(active(), order), markTo(order[at], order);
+    if (isMarking) (markTo(active(), order), markTo(order[at], order));
     focus(order[at]);
   }
 
@@ -177,7 +213,8 @@ export function taskList(place) {
     if (at < 0) return;
     // Room for the head of the group above, which sticks nowhere.
     if (starts[at] - HEAD < place.scrollTop) place.scrollTop = starts[at] - HEAD;
-    else if (starts[at + 1] > place.scrollTop + place.clientHeight) place.scrollTop = starts[at + 1] - place.clientHeight;
+    else if (starts[at + 1] > place.scrollTop + place.clientHeight)
+      place.scrollTop = starts[at + 1] - place.clientHeight;
     draw();
     drawn.get(id)?.element.focus({ preventScroll: true });
   }

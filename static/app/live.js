@@ -25,7 +25,10 @@ async function run(signal, onEvent, onGap, onState) {
   let [last, wait, isFirst] = [null, SOON, true];
   while (!signal.aborted) {
     try {
-      const response = await request(`/events/stream${last ? `?after=${encodeURIComponent(last)}` : ""}`, { signal, headers: { Accept: "text/event-stream" } });
+      const response = await request(`/events/stream${last ? `?after=${encodeURIComponent(last)}` : ""}`, {
+        signal,
+        headers: { Accept: "text/event-stream" },
+      });
       if (!isFirst && !last) onGap();
       isFirst = false;
       wait = SOON;
@@ -60,7 +63,10 @@ async function read(response, onEvent) {
     const parts = text.split("\n\n");
     text = parts.pop();
     for (const part of parts) {
-      const data = part.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trimStart());
+      const data = part
+        .split("\n")
+        .filter((line) => line.startsWith("data:"))
+        .map((line) => line.slice(5).trimStart());
       if (data.length) onEvent(JSON.parse(data.join("\n")));
     }
   }

@@ -13,7 +13,16 @@ import { useSurface } from "./keys.js";
 import { taskList } from "./list.js";
 import { follow } from "./live.js";
 import { clear as unmark, onMarks } from "./marks.js";
-import { forgetAll, forgetMembers, loadProjects, loadUnread, loadViews, membersOf, model, project } from "./model.js";
+import {
+  forgetAll,
+  forgetMembers,
+  loadProjects,
+  loadUnread,
+  loadViews,
+  membersOf,
+  model,
+  project,
+} from "./model.js";
 import { notificationsPage } from "./notifying.js";
 import * as panel from "./panel.js";
 import { projectPage } from "./project.js";
@@ -24,7 +33,12 @@ import { settleAll } from "./toasts.js";
 import { showCount, titleOf, toolbar } from "./toolbar.js";
 
 const ABOUT = "Write down what is to be done, alone or together, and do it.";
-const PAGES = { settings: settingsPage, notifications: notificationsPage, import: importPage, project: projectPage };
+const PAGES = {
+  settings: settingsPage,
+  notifications: notificationsPage,
+  import: importPage,
+  project: projectPage,
+};
 const content = document.getElementById("content");
 const bulk = bulkBar();
 let surface = null;
@@ -63,7 +77,16 @@ async function start() {
     unfollow = follow(act(happened), act(missed), tellLive);
   } catch (error) {
     if (error instanceof LoggedOut) leave(error.message);
-    else content.replaceChildren(h("p", { className: "notice", role: "alert" }, error.message, " ", h("button", { type: "button", onclick: start }, "Retry")));
+    else
+      content.replaceChildren(
+        h(
+          "p",
+          { className: "notice", role: "alert" },
+          error.message,
+          " ",
+          h("button", { type: "button", onclick: start }, "Retry"),
+        ),
+      );
   }
   return null;
 }
@@ -125,14 +148,30 @@ function showEmpty() {
   place.hidden = !isEmpty;
   if (!isEmpty) return;
   const address = now();
-  const isFiltered = ["q", "status", "priority", "tag", "label", "owner", "filter", "view"].some((name) => address[name]);
+  const isFiltered = ["q", "status", "priority", "tag", "label", "owner", "filter", "view"].some(
+    (name) => address[name],
+  );
   const way = (label, run) => h("button", { type: "button", onclick: run }, label);
-  if (isFiltered) place.replaceChildren(h("h2", {}, "Nothing fits these filters"), way("Clear the filters", () => go({ project: address.project, layout: address.layout })));
+  if (isFiltered)
+    place.replaceChildren(
+      h("h2", {}, "Nothing fits these filters"),
+      way("Clear the filters", () => go({ project: address.project, layout: address.layout })),
+    );
   else
     place.replaceChildren(
       h("h2", {}, address.project ? "This project has no open task" : "Nothing to do"),
-      h("p", {}, "Write a line above and press Enter: ", h("code", {}, "Write the report #writing !3 due:tomorrow")),
-      h("p", { className: "buttons" }, way("Import tasks", () => go({ page: "import", project: address.project })), address.project ? null : way("New project", newProject)),
+      h(
+        "p",
+        {},
+        "Write a line above and press Enter: ",
+        h("code", {}, "Write the report #writing !3 due:tomorrow"),
+      ),
+      h(
+        "p",
+        { className: "buttons" },
+        way("Import tasks", () => go({ page: "import", project: address.project })),
+        address.project ? null : way("New project", newProject),
+      ),
       h("p", { className: "muted" }, "Press ", h("kbd", {}, "?"), " for all keys."),
     );
 }
@@ -164,9 +203,15 @@ async function happened(event) {
   const { type, data } = event;
   if (type.startsWith("task.") && data.task) {
     if (type === "task.deleted") store.drop(data.task_id);
-    else if (store.get(data.task_id)?.updated_at !== data.task.updated_at || type !== "task.created") store.put(data.task);
+    else if (store.get(data.task_id)?.updated_at !== data.task.updated_at || type !== "task.created")
+      store.put(data.task);
   }
-  if (data.task_id && data.task_id === panel.openId() && (type.startsWith("task.") || type.startsWith("comment."))) await panel.refresh(event);
+  if (
+    data.task_id &&
+    data.task_id === panel.openId() &&
+    (type.startsWith("task.") || type.startsWith("comment."))
+  )
+    await panel.refresh(event);
   if (type.startsWith("project.") || type.startsWith("member.")) {
     forgetMembers(data.project_id);
     await loadProjects();

@@ -1,7 +1,13 @@
 // From the cells of a file to tasks, and what could not be read.
-const DONE = /^(done|completed?|closed|resolved|fixed|finished|archived?|released|true|yes|x|won'?t ?(do|fix))$/i;
+const DONE =
+  /^(done|completed?|closed|resolved|fixed|finished|archived?|released|true|yes|x|won'?t ?(do|fix))$/i;
 const STARTED = /^(in[ _-]?progress|doing|started|active|in review|review|testing|wip|working.*)$/i;
-const PRIORITIES = [[/^(4|p0|highest|urgent|blocker|critical|asap)$/i, 4], [/^(3|p1|high|major|important)$/i, 3], [/^(2|p2|medium|normal|moderate)$/i, 2], [/^(1|p3|low|minor)$/i, 1]];
+const PRIORITIES = [
+  [/^(4|p0|highest|urgent|blocker|critical|asap)$/i, 4],
+  [/^(3|p1|high|major|important)$/i, 3],
+  [/^(2|p2|medium|normal|moderate)$/i, 2],
+  [/^(1|p3|low|minor)$/i, 1],
+];
 const MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
 export function statusFrom(text) {
@@ -23,14 +29,32 @@ export function timeFrom(text) {
     const [, day, name, year, hour = "0", minute = "0", half] = jira;
     const hours = half ? (Number(hour) % 12) + (half.toUpperCase() === "PM" ? 12 : 0) : Number(hour);
     const month = MONTHS.indexOf(name.toLowerCase());
-    return month < 0 ? null : new Date(year.length === 2 ? 2000 + Number(year) : Number(year), month, Number(day), hours, Number(minute)).toISOString();
+    return month < 0
+      ? null
+      : new Date(
+          year.length === 2 ? 2000 + Number(year) : Number(year),
+          month,
+          Number(day),
+          hours,
+          Number(minute),
+        ).toISOString();
   }
   if (!/^\d{4}-\d{2}-\d{2}/.test(word)) return null;
   const at = new Date(word.length === 10 ? `${word}T00:00:00` : word.replace(" ", "T").replace(/ UTC$/, "Z"));
   return Number.isNaN(at.getTime()) ? null : at.toISOString();
 }
 
-const tagsFrom = (text) => text.replace(/^\[|\]$/g, "").split(/[,;]/).map((tag) => tag.trim().replace(/^["']|["']$/g, "").slice(0, 50)).filter(Boolean);
+const tagsFrom = (text) =>
+  text
+    .replace(/^\[|\]$/g, "")
+    .split(/[,;]/)
+    .map((tag) =>
+      tag
+        .trim()
+        .replace(/^["']|["']$/g, "")
+        .slice(0, 50),
+    )
+    .filter(Boolean);
 
 const READERS = {
   status: statusFrom,
@@ -56,7 +80,8 @@ export function tasksFrom(source, meaning) {
       else if (name === "tags") task.tags = [...new Set([...(task.tags || []), ...tagsFrom(text)])];
       else {
         const value = READERS[name] ? READERS[name](text) : text.trim();
-        if (value === null) note(`"${text.trim().slice(0, 40)}" in ${source.columns[at]} is no time: left out`);
+        if (value === null)
+          note(`"${text.trim().slice(0, 40)}" in ${source.columns[at]} is no time: left out`);
         else task[name] = value;
       }
     });
@@ -73,7 +98,11 @@ function finish(task, note) {
     note("More than 20 tags: the first 20 are kept");
     task.tags = task.tags.slice(0, 20);
   }
-  for (const [name, most] of [["title", 500], ["description", 65_536], ["project", 100]]) {
+  for (const [name, most] of [
+    ["title", 500],
+    ["description", 65_536],
+    ["project", 100],
+  ]) {
     if (task[name]?.length > most) {
       note(`A ${name} of more than ${most} characters is cut`);
       task[name] = task[name].slice(0, most);

@@ -23,7 +23,13 @@ export function compare(address) {
   };
 }
 
-export const STATUSES = { open: ["pending", "in_progress"], all: [], pending: ["pending"], in_progress: ["in_progress"], completed: ["completed"] };
+export const STATUSES = {
+  open: ["pending", "in_progress"],
+  all: [],
+  pending: ["pending"],
+  in_progress: ["in_progress"],
+  completed: ["completed"],
+};
 
 export function statusesOf(address) {
   return STATUSES[address.status || (address.layout === "board" || address.view ? "all" : "open")] || [];
@@ -31,7 +37,12 @@ export function statusesOf(address) {
 
 // True or false; null where only the server can tell.
 export function matches(task, address) {
-  if (address.project ? task.project_id !== Number(address.project) : task.user_id !== model.me.id && !address.view) return false;
+  if (
+    address.project
+      ? task.project_id !== Number(address.project)
+      : task.user_id !== model.me.id && !address.view
+  )
+    return false;
   const statuses = statusesOf(address);
   if (statuses.length && !statuses.includes(task.status)) return false;
   if (address.priority && task.priority !== Number(address.priority)) return false;

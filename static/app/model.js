@@ -53,7 +53,10 @@ export const statesOf = (projectId) => projectOf(projectId)?.states || OWN_STATE
 
 export function stateOf(task) {
   const states = statesOf(task.project_id);
-  return states.find((each) => each.key === (task.state || task.status)) || states.find((each) => each.status === task.status);
+  return (
+    states.find((each) => each.key === (task.state || task.status)) ||
+    states.find((each) => each.status === task.status)
+  );
 }
 
 // The state that a task goes to by being completed or opened again.
@@ -63,7 +66,11 @@ export function firstState(projectId, status) {
 
 export async function membersOf(projectId) {
   if (!projectId) return [];
-  if (!members.has(projectId)) members.set(projectId, part("members", () => api.projects.members(projectId), []));
+  if (!members.has(projectId))
+    members.set(
+      projectId,
+      part("members", () => api.projects.members(projectId), []),
+    );
   const found = await members.get(projectId);
   for (const each of found) names.set(each.user_id, each.username);
   return found;

@@ -8,8 +8,21 @@ import { loadUnread, model, nameOf } from "./model.js";
 import { frame, section } from "./page.js";
 import { sidebar } from "./side.js";
 
-const KINDS = { created: "You made", completed: "Completed", assigned: "Assigned to you", due_soon: "Due soon", overdue: "Overdue", added_to_project: "Added to a project", mentioned: "You were mentioned", commented: "A comment on your task" };
-const WAYS = [["at_once", "At once"], ["daily", "Once a day"], ["never", "Never"]];
+const KINDS = {
+  created: "You made",
+  completed: "Completed",
+  assigned: "Assigned to you",
+  due_soon: "Due soon",
+  overdue: "Overdue",
+  added_to_project: "Added to a project",
+  mentioned: "You were mentioned",
+  commented: "A comment on your task",
+};
+const WAYS = [
+  ["at_once", "At once"],
+  ["daily", "Once a day"],
+  ["never", "Never"],
+];
 
 export async function notificationsPage(place) {
   const told = section("Told", "", list);
@@ -26,31 +39,82 @@ async function seen() {
 
 async function list(load) {
   const found = await api.notifications.list();
-  if (!found.length) return h("p", { className: "muted" }, "Nothing yet: what others do to your tasks is told here.");
-  const all = h("button", { type: "button", onclick: act(async () => (await api.notifications.readAll(), await load(), await seen())) }, "Mark all as read");
+  if (!found.length)
+    return h("p", { className: "muted" }, "Nothing yet: what others do to your tasks is told here.");
+  const all = h(
+    "button",
+    {
+      type: "button",
+      onclick: act(async () => (await api.notifications.readAll(), await load(), await seen())),
+    },
+    "Mark all as read",
+  );
   return [
     model.unread ? h("p", { className: "buttons" }, all) : null,
-    h("ul", { className: "told" }, found.map((each) => one(each, load))),
+    h(
+      "ul",
+      { className: "told" },
+      found.map((each) => one(each, load)),
+    ),
   ];
 }
 
 function one(each, load) {
-  const values = each.task_id ? { task: String(each.task_id) } : each.project_id ? { project: String(each.project_id) } : {};
+  const values = each.task_id
+    ? { task: String(each.task_id) }
+    : each.project_id
+      ? { project: String(each.project_id) }
+      : {};
   const go = async (event) => {
     follow(values)(event);
-    if (!each.read_at) await act(api.notifications.read)(each.id), await act(seen)();
+    if (!each.read_at) (await act(api.notifications.read)(each.id), await act(seen)());
   };
   return h(
     "li",
     { className: each.read_at ? "" : "unread" },
-    h("span", {}, h("strong", {}, KINDS[each.kind] || each.kind), ": ", h("a", { href: href(values), onclick: go }, each.task_title || each.project_name || "a task")),
-    h("span", { className: "muted" }, each.actor_id === model.me.id || each.actor_id === null ? "" : `${nameOf(each.actor_id)}, `, h("time", { dateTime: each.created_at }, moment(each.created_at))),
-    each.read_at ? null : h("button", { type: "button", onclick: act(async () => (await api.notifications.read(each.id), await load(), await seen())) }, "Read"),
+    h(
+      "span",
+      {},
+      h("strong", {}, KINDS[each.kind] || each.kind),
+      ": ",
+      h("a", { href: href(values), onclick: go }, each.task_title || each.project_name || "a task"),
+    ),
+    h(
+      "span",
+      { className: "muted" },
+      each.actor_id === model.me.id || each.actor_id === null ? "" : `${nameOf(each.actor_id)}, `,
+      h("time", { dateTime: each.created_at }, moment(each.created_at)),
+    ),
+    each.read_at
+      ? null
+      : h(
+          "button",
+          {
+            type: "button",
+            onclick: act(async () => (await api.notifications.read(each.id), await load(), await seen())),
+          },
+          "Read",
+        ),
   );
 }
 
 async function preferences() {
   const now = await api.notifications.preferences();
   const change = (kind) => act((event) => api.notifications.prefer({ [kind]: event.target.value }));
-  return h("div", { className: "pairs" }, Object.entries(now).map(([kind, value]) => h("div", { className: "pair" }, h("label", { htmlFor: `mail-${kind}` }, KINDS[kind] || kind), h("select", { id: `mail-${kind}`, onchange: change(kind) }, WAYS.map(([key, text]) => h("option", { value: key, selected: key === value }, text))))));
+  return h(
+    "div",
+    { className: "pairs" },
+    Object.entries(now).map(([kind, value]) =>
+      h(
+        "div",
+        { className: "pair" },
+        h("label", { htmlFor: `mail-${kind}` }, KINDS[kind] || kind),
+        h(
+          "select",
+          { id: `mail-${kind}`, onchange: change(kind) },
+          WAYS.map(([key, text]) => h("option", { value: key, selected: key === value }, text)),
+        ),
+      ),
+    ),
+  );
 }

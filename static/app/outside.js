@@ -7,10 +7,23 @@ import { confirmed, form } from "./dialog.js";
 import { ZONE, may, model, projectOf } from "./model.js";
 import { secret, section, table } from "./page.js";
 
-const TYPES = ["task.*", "comment.*", "project.*", "member.*", "task.created", "task.status_changed", "task.assigned", "task.deleted"];
+const TYPES = [
+  "task.*",
+  "comment.*",
+  "project.*",
+  "member.*",
+  "task.created",
+  "task.status_changed",
+  "task.assigned",
+  "task.deleted",
+];
 
 export function webhookSection() {
-  return section("Webhooks", "Tell a program of yours what happens, signed as Standard Webhooks are.", webhookRows);
+  return section(
+    "Webhooks",
+    "Tell a program of yours what happens, signed as Standard Webhooks are.",
+    webhookRows,
+  );
 }
 
 async function webhookRows(load) {
@@ -20,29 +33,81 @@ async function webhookRows(load) {
     [
       field("Address", { name: "url", type: "url", required: true, placeholder: "https://example.com/hook" }),
       field("What for", { name: "description", maxLength: 500 }),
-      field("Tasks of", { name: "project_id" }, "select", [h("option", { value: "" }, "mine"), ...managed.map((each) => h("option", { value: each.id }, each.name))]),
-      h("fieldset", { className: "checks" }, h("legend", {}, "When"), TYPES.map((type) => h("label", { className: "check" }, h("input", { type: "checkbox", name: type, checked: type === "task.*" }), h("code", {}, type)))),
+      field("Tasks of", { name: "project_id" }, "select", [
+        h("option", { value: "" }, "mine"),
+        ...managed.map((each) => h("option", { value: each.id }, each.name)),
+      ]),
+      h(
+        "fieldset",
+        { className: "checks" },
+        h("legend", {}, "When"),
+        TYPES.map((type) =>
+          h(
+            "label",
+            { className: "check" },
+            h("input", { type: "checkbox", name: type, checked: type === "task.*" }),
+            h("code", {}, type),
+          ),
+        ),
+      ),
     ],
     "Add a webhook",
     async (values) => {
       const types = TYPES.filter((type) => values[type] === "on");
-      const made = await api.webhooks.create({ url: values.url, types, ...(values.project_id ? { project_id: Number(values.project_id) } : {}), ...(values.description ? { description: values.description } : {}) });
+      const made = await api.webhooks.create({
+        url: values.url,
+        types,
+        ...(values.project_id ? { project_id: Number(values.project_id) } : {}),
+        ...(values.description ? { description: values.description } : {}),
+      });
       await load();
       document.getElementById("webhook-made")?.replaceChildren(secret("The signing secret", made.secret));
     },
   );
-  return [found.length ? h("ul", { className: "hooks" }, found.map((each) => webhook(each, load))) : h("p", { className: "muted" }, "None yet."), h("div", { id: "webhook-made" }), h("details", {}, h("summary", {}, "New webhook"), create)];
+  return [
+    found.length
+      ? h(
+          "ul",
+          { className: "hooks" },
+          found.map((each) => webhook(each, load)),
+        )
+      : h("p", { className: "muted" }, "None yet."),
+    h("div", { id: "webhook-made" }),
+    h("details", {}, h("summary", {}, "New webhook"), create),
+  ];
 }
 
 function webhook(each, load) {
   const place = h("div", {});
   const show = act(async () => {
     const found = await api.webhooks.deliveries(each.id);
-    const again = (one) => act(async () => (await api.webhooks.retry(each.id, one.id), say("It is sent again."), setTimeout(show, 1500)));
-    place.replaceChildren(table(`Deliveries to ${each.url}`, ["When", "What", "State", "Answer", "Tries", ""], found.map((one) => [moment(one.created_at), one.type, one.state, one.status_code ? `${one.status_code}, ${one.duration_ms} ms` : one.error || "-", String(one.attempts), one.state === "delivered" ? "" : h("button", { type: "button", onclick: again(one) }, "Retry")]), "Nothing was sent yet."));
+    const again = (one) =>
+      act(
+        async () => (
+          await api.webhooks.retry(each.id, one.id),
+          say("It is sent again."),
+          setTimeout(show, 1500)
+        ),
+      );
+    place.replaceChildren(
+      table(
+        `Deliveries to ${each.url}`,
+        ["When", "What", "State", "Answer", "Tries", ""],
+        found.map((one) => [
+          moment(one.created_at),
+          one.type,
+          one.state,
+          one.status_code ? `${one.status_code}, ${one.duration_ms} ms` : one.error || "-",
+          String(one.attempts),
+          one.state === "delivered" ? "" : h("button", { type: "button", onclick: again(one) }, "Retry"),
+        ]),
+        "Nothing was sent yet.",
+      ),
+    );
   });
   const rotate = act(async () => {
-    if (!(await confirmed("A new secret?", "The old one signs too for 24 hours.", "Make a new secret"))) return;
+    if (!(await confirmed("A new secret?", "The old one signs too for 24 hours.", "Make a new secret")))
+      return;
     place.replaceChildren(secret("The new signing secret", (await api.webhooks.rotate(each.id)).secret));
   });
   const erase = act(async () => {
@@ -54,24 +119,84 @@ function webhook(each, load) {
   return h(
     "li",
     {},
-    h("p", {}, h("code", {}, each.url), " ", h("span", { className: "muted" }, `${each.types.join(", ")}${each.project_id ? `, ${projectOf(each.project_id)?.name || "a project"}` : ""}${each.enabled ? "" : ", switched off"}`)),
+    h(
+      "p",
+      {},
+      h("code", {}, each.url),
+      " ",
+      h(
+        "span",
+        { className: "muted" },
+        `${each.types.join(", ")}${each.project_id ? `, ${projectOf(each.project_id)?.name || "a project"}` : ""}${each.enabled ? "" : ", switched off"}`,
+      ),
+    ),
     each.description ? h("p", { className: "muted" }, each.description) : null,
-    h("p", { className: "buttons" }, button("Last deliveries", show), button("Ping", act(async () => (await api.webhooks.ping(each.id), say("A ping is on its way."), setTimeout(show, 1500)))), button(each.enabled ? "Switch off" : "Switch on", act(async () => (await api.webhooks.change(each.id, { enabled: !each.enabled }), await load()))), button("New secret", rotate), button("Delete", erase)),
+    h(
+      "p",
+      { className: "buttons" },
+      button("Last deliveries", show),
+      button(
+        "Ping",
+        act(
+          async () => (
+            await api.webhooks.ping(each.id),
+            say("A ping is on its way."),
+            setTimeout(show, 1500)
+          ),
+        ),
+      ),
+      button(
+        each.enabled ? "Switch off" : "Switch on",
+        act(async () => (await api.webhooks.change(each.id, { enabled: !each.enabled }), await load())),
+      ),
+      button("New secret", rotate),
+      button("Delete", erase),
+    ),
     place,
   );
 }
 
 export function calendarSection() {
-  return section("Calendars", "Open tasks with a due date, for Thunderbird, Google and Apple calendars. Whoever has the address sees them.", calendarRows);
+  return section(
+    "Calendars",
+    "Open tasks with a due date, for Thunderbird, Google and Apple calendars. Whoever has the address sees them.",
+    calendarRows,
+  );
 }
 
 async function calendarRows(load) {
   const found = await api.calendars.list();
   const erase = (each) => act(async () => (await api.calendars.remove(each.id), await load()));
-  const create = form([field("Which tasks", { name: "view" }, "select", [h("option", { value: "" }, "All of mine"), ...model.views.map((each) => h("option", { value: each.id }, each.name))])], "Make an address", async ({ view }) => {
-    const made = await api.calendars.create({ tz: ZONE, ...(view ? { view_id: Number(view) } : {}) });
-    await load();
-    document.getElementById("calendar-made")?.replaceChildren(secret("The address of the calendar", new URL(made.url, location.href).href));
-  }, "line");
-  return [table("Calendars", ["Tasks", "Zone", "Since", ""], found.map((each) => [each.view_id ? model.views.find((view) => view.id === each.view_id)?.name || "a view" : "All of mine", each.tz, each.created_at ? moment(each.created_at) : "", h("button", { type: "button", onclick: erase(each) }, "Delete")]), "None yet."), h("div", { id: "calendar-made" }), create];
+  const create = form(
+    [
+      field("Which tasks", { name: "view" }, "select", [
+        h("option", { value: "" }, "All of mine"),
+        ...model.views.map((each) => h("option", { value: each.id }, each.name)),
+      ]),
+    ],
+    "Make an address",
+    async ({ view }) => {
+      const made = await api.calendars.create({ tz: ZONE, ...(view ? { view_id: Number(view) } : {}) });
+      await load();
+      document
+        .getElementById("calendar-made")
+        ?.replaceChildren(secret("The address of the calendar", new URL(made.url, location.href).href));
+    },
+    "line",
+  );
+  return [
+    table(
+      "Calendars",
+      ["Tasks", "Zone", "Since", ""],
+      found.map((each) => [
+        each.view_id ? model.views.find((view) => view.id === each.view_id)?.name || "a view" : "All of mine",
+        each.tz,
+        each.created_at ? moment(each.created_at) : "",
+        h("button", { type: "button", onclick: erase(each) }, "Delete"),
+      ]),
+      "None yet.",
+    ),
+    h("div", { id: "calendar-made" }),
+    create,
+  ];
 }

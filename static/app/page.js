@@ -4,7 +4,25 @@ import { icon } from "./icons.js";
 
 export function frame(place, title, ...children) {
   place.replaceChildren(
-    h("header", { className: "bar" }, h("div", { className: "top" }, h("button", { type: "button", className: "bare menu", "aria-label": "Menu", onclick: () => document.body.classList.toggle("side-open") }, icon("menu")), h("h1", {}, title))),
+    h(
+      "header",
+      { className: "bar" },
+      h(
+        "div",
+        { className: "top" },
+        h(
+          "button",
+          {
+            type: "button",
+            className: "bare menu",
+            "aria-label": "Menu",
+            onclick: () => document.body.classList.toggle("side-open"),
+          },
+          icon("menu"),
+        ),
+        h("h1", {}, title),
+      ),
+    ),
     h("div", { className: "page" }, children),
   );
 }
@@ -12,13 +30,25 @@ export function frame(place, title, ...children) {
 // A section that fills itself, and says why where it can't; `section.load()` fills it again.
 export function section(title, about, fill) {
   const body = h("div", { className: "stack" }, h("p", { className: "muted" }, "Loading"));
-  const element = h("section", { className: "card" }, h("h2", {}, title), about ? h("p", { className: "muted" }, about) : null, body);
+  const element = h(
+    "section",
+    { className: "card" },
+    h("h2", {}, title),
+    about ? h("p", { className: "muted" }, about) : null,
+    body,
+  );
   element.load = async () => {
     try {
       body.replaceChildren(...[await fill(element.load)].flat().filter(Boolean));
     } catch (error) {
       if (!error.status) throw error;
-      body.replaceChildren(h("p", { className: "notice" }, error.status === 404 ? `This server does not offer this: ${error.message}` : error.message));
+      body.replaceChildren(
+        h(
+          "p",
+          { className: "notice" },
+          error.status === 404 ? `This server does not offer this: ${error.message}` : error.message,
+        ),
+      );
     }
   };
   return element;
@@ -30,13 +60,54 @@ export function table(label, columns, rows, nothing) {
   return h(
     "div",
     { className: "scroll", role: "region", "aria-label": label, tabIndex: 0 },
-    h("table", {}, h("thead", {}, h("tr", {}, columns.map((name) => (name ? h("th", { scope: "col" }, name) : h("td", {}))))), h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell) => h("td", {}, cell)))))),
+    h(
+      "table",
+      {},
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          columns.map((name) => (name ? h("th", { scope: "col" }, name) : h("td", {}))),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        rows.map((cells) =>
+          h(
+            "tr",
+            {},
+            cells.map((cell) => h("td", {}, cell)),
+          ),
+        ),
+      ),
+    ),
   );
 }
 
 // A secret that is shown this once.
 export function secret(label, value) {
-  const input = h("input", { readOnly: true, value, "aria-label": label, className: "secret", onfocus: (event) => event.target.select() });
-  const copy = h("button", { type: "button", onclick: async () => (await navigator.clipboard?.writeText(value), (copy.textContent = "Copied")) }, "Copy");
-  return h("div", { className: "notice" }, h("p", {}, `${label}: it is shown this once.`), h("div", { className: "line" }, input, navigator.clipboard ? copy : null));
+  const input = h("input", {
+    readOnly: true,
+    value,
+    "aria-label": label,
+    className: "secret",
+    onfocus: (event) => event.target.select(),
+  });
+  const copy = h(
+    "button",
+    {
+      type: "button",
+      onclick: async () => (await navigator.clipboard?.writeText(value), (copy.textContent = "Copied")),
+    },
+    "Copy",
+  );
+  return h(
+    "div",
+    { className: "notice" },
+    h("p", {}, `${label}: it is shown this once.`),
+    h("div", { className: "line" }, input, navigator.clipboard ? copy : null),
+  );
 }

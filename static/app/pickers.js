@@ -12,7 +12,14 @@ const about = (tasks) => (tasks.length === 1 ? tasks[0].title : `${tasks.length}
 
 // A list to choose from, by arrows and Enter or by a click.
 function choose(title, options, chosen) {
-  const buttons = options.map(([value, label, picture]) => h("button", { type: "button", role: "menuitem", onclick: () => (element.close(), chosen(value)) }, picture || null, label));
+  const buttons = options.map(([value, label, picture]) =>
+    h(
+      "button",
+      { type: "button", role: "menuitem", onclick: () => (element.close(), chosen(value)) },
+      picture || null,
+      label,
+    ),
+  );
   const onkeydown = (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!step) return;
@@ -20,15 +27,28 @@ function choose(title, options, chosen) {
     const at = buttons.indexOf(document.activeElement);
     buttons[(at + step + buttons.length) % buttons.length].focus();
   };
-  const element = dialog(title, h("div", { className: "menu-list", role: "menu", "aria-label": title, onkeydown }, buttons));
+  const element = dialog(
+    title,
+    h("div", { className: "menu-list", role: "menu", "aria-label": title, onkeydown }, buttons),
+  );
   buttons[0]?.focus();
 }
 
 function ask(title, label, properties, button, send, hint = null) {
-  const element = dialog(title, form([field(label, { name: "value", required: true, autocomplete: "off", ...properties }), hint ? h("p", { className: "muted" }, hint) : null], button, async ({ value }) => {
-    await send(value.trim());
-    element.close();
-  }));
+  const element = dialog(
+    title,
+    form(
+      [
+        field(label, { name: "value", required: true, autocomplete: "off", ...properties }),
+        hint ? h("p", { className: "muted" }, hint) : null,
+      ],
+      button,
+      async ({ value }) => {
+        await send(value.trim());
+        element.close();
+      },
+    ),
+  );
   element.querySelector("input").focus();
 }
 
@@ -42,26 +62,54 @@ export const PICKERS = {
       say("These tasks are of several projects, whose states differ.");
       return;
     }
-    choose(`State of ${about(tasks)}`, statesOf(tasks[0].project_id).map((state) => [state.key, state.name, stateIcon(state.status)]), (key) => setState(tasks, key));
+    choose(
+      `State of ${about(tasks)}`,
+      statesOf(tasks[0].project_id).map((state) => [state.key, state.name, stateIcon(state.status)]),
+      (key) => setState(tasks, key),
+    );
   },
   priority(tasks) {
-    choose(`Priority of ${about(tasks)}`, PRIORITIES.map((name, at) => [at, name, priorityIcon(at)]), (value) => setFields(tasks, { priority: value }, PRIORITIES[value].toLowerCase()));
+    choose(
+      `Priority of ${about(tasks)}`,
+      PRIORITIES.map((name, at) => [at, name, priorityIcon(at)]),
+      (value) => setFields(tasks, { priority: value }, PRIORITIES[value].toLowerCase()),
+    );
   },
   due(tasks) {
-    ask(`When is ${about(tasks)} due?`, "Due", { required: false, placeholder: "tomorrow" }, "Set", async (value) => {
-      const at = value ? moment(value) : null;
-      if (value && !at) throw Object.assign(new Error("That is no time."), { errors: [{ pointer: "#/value", detail: "Try today, tomorrow, today+7d or 2026-12-31." }] });
-      setFields(tasks, { due_at: at ? at.toISOString() : null }, at ? `due ${due(at)}` : "never due");
-    }, "today, tomorrow, today+7d, 2026-12-31, 2026-12-31 14:00; empty: never.");
+    ask(
+      `When is ${about(tasks)} due?`,
+      "Due",
+      { required: false, placeholder: "tomorrow" },
+      "Set",
+      async (value) => {
+        const at = value ? moment(value) : null;
+        if (value && !at)
+          throw Object.assign(new Error("That is no time."), {
+            errors: [{ pointer: "#/value", detail: "Try today, tomorrow, today+7d or 2026-12-31." }],
+          });
+        setFields(tasks, { due_at: at ? at.toISOString() : null }, at ? `due ${due(at)}` : "never due");
+      },
+      "today, tomorrow, today+7d, 2026-12-31, 2026-12-31 14:00; empty: never.",
+    );
   },
   tag(tasks) {
-    ask(`Tag ${about(tasks)}`, "Tag", { maxLength: 50 }, "Add", (value) => void addTag(tasks, value.replace(/^#/, "")));
+    ask(
+      `Tag ${about(tasks)}`,
+      "Tag",
+      { maxLength: 50 },
+      "Add",
+      (value) => void addTag(tasks, value.replace(/^#/, "")),
+    );
   },
   async assign(tasks) {
     const [{ project_id: projectId }] = tasks;
     if (projectId && sameProject(tasks)) {
       const members = (await membersOf(projectId)).filter((each) => each.role !== "viewer");
-      choose(`Give ${about(tasks)} to`, members.map((each) => [each.user_id, each.username]), (id) => assign(tasks, id));
+      choose(
+        `Give ${about(tasks)} to`,
+        members.map((each) => [each.user_id, each.username]),
+        (id) => assign(tasks, id),
+      );
       return;
     }
     ask(`Give ${about(tasks)} to`, "Username", { autocapitalize: "none" }, "Assign", async (value) => {
@@ -72,7 +120,11 @@ export const PICKERS = {
   },
   move(tasks) {
     const open = model.projects.filter((each) => !each.archived_at);
-    choose(`Move ${about(tasks)} to`, [...open.map((each) => [each.id, each.name]), [null, "No shared project"]], (id) => move(tasks, id, id === null ? "no shared project" : open.find((each) => each.id === id).name));
+    choose(
+      `Move ${about(tasks)} to`,
+      [...open.map((each) => [each.id, each.name]), [null, "No shared project"]],
+      (id) => move(tasks, id, id === null ? "no shared project" : open.find((each) => each.id === id).name),
+    );
   },
   block(tasks) {
     ask(`Why is ${about(tasks)} blocked?`, "Reason", { maxLength: 500 }, "Block", async (reason) => {

@@ -10,23 +10,47 @@ import { frame, section, table } from "./page.js";
 import { sidebar } from "./side.js";
 import { stateEditor } from "./states.js";
 
-const ROLES = [["viewer", "Viewer"], ["member", "Member"], ["manager", "Manager"]];
+const ROLES = [
+  ["viewer", "Viewer"],
+  ["member", "Member"],
+  ["manager", "Manager"],
+];
 
 export async function projectPage(place) {
   const id = Number(now().project);
   const project = projectOf(id);
   if (!project) {
-    frame(place, "Project", h("p", { className: "notice" }, "This project is not there, or not yours to see."));
+    frame(
+      place,
+      "Project",
+      h("p", { className: "notice" }, "This project is not there, or not yours to see."),
+    );
     return;
   }
   const isManager = may("manager", id);
-  const people = section("Members", "Viewers read. Members make and change tasks. Managers look after members, states and the project itself.", (load) => memberRows(project, isManager, load));
+  const people = section(
+    "Members",
+    "Viewers read. Members make and change tasks. Managers look after members, states and the project itself.",
+    (load) => memberRows(project, isManager, load),
+  );
   const sections = [people];
   if (isManager) {
-    sections.push(section("States", "The columns of the board, in their order. Each stands for one of the three statuses.", () => stateEditor(project)));
+    sections.push(
+      section(
+        "States",
+        "The columns of the board, in their order. Each stands for one of the three statuses.",
+        () => stateEditor(project),
+      ),
+    );
     sections.push(section("Project", "", () => settings(project)));
   }
-  frame(place, project.name, h("p", {}, h("button", { type: "button", onclick: () => go({ project: String(id) }) }, "To the tasks")), project.description ? h("p", {}, project.description) : null, sections);
+  frame(
+    place,
+    project.name,
+    h("p", {}, h("button", { type: "button", onclick: () => go({ project: String(id) }) }, "To the tasks")),
+    project.description ? h("p", {}, project.description) : null,
+    sections,
+  );
   await Promise.all(sections.map((each) => each.load()));
 }
 projectPage.title = "Project";
@@ -40,20 +64,52 @@ async function memberRows(project, isManager, load) {
   };
   const role = (member) => {
     if (!isManager) return member.role;
-    return h("select", { "aria-label": `Role of ${member.username}`, onchange: act((event) => setRole(project, member, members, event.target.value, again)) }, ROLES.map(([value, label]) => h("option", { value, selected: value === member.role }, label)));
+    return h(
+      "select",
+      {
+        "aria-label": `Role of ${member.username}`,
+        onchange: act((event) => setRole(project, member, members, event.target.value, again)),
+      },
+      ROLES.map(([value, label]) => h("option", { value, selected: value === member.role }, label)),
+    );
   };
   const leave = (member) => {
     const isMe = member.user_id === model.me.id;
     if (!isManager && !isMe) return "";
-    return h("button", { type: "button", onclick: act(() => remove(project, member, members, again)) }, isMe ? "Leave" : "Remove");
+    return h(
+      "button",
+      { type: "button", onclick: act(() => remove(project, member, members, again)) },
+      isMe ? "Leave" : "Remove",
+    );
   };
-  const add = form([field("Add somebody by username", { name: "username", required: true, autocapitalize: "none" }), field("Role", { name: "role" }, "select", ROLES.map(([value, label]) => h("option", { value, selected: value === "member" }, label)))], "Add", async ({ username, role: chosen }) => {
-    const found = await api.account.lookup(username);
-    await api.projects.setMember(project.id, found.id, chosen);
-    say(`${found.username} is in.`);
-    await again();
-  }, "line");
-  return [table("Members", ["Name", "Role", "Since", ""], members.map((member) => [member.username, role(member), day(member.added_at), leave(member)]), "Nobody"), isManager ? add : null];
+  const add = form(
+    [
+      field("Add somebody by username", { name: "username", required: true, autocapitalize: "none" }),
+      field(
+        "Role",
+        { name: "role" },
+        "select",
+        ROLES.map(([value, label]) => h("option", { value, selected: value === "member" }, label)),
+      ),
+    ],
+    "Add",
+    async ({ username, role: chosen }) => {
+      const found = await api.account.lookup(username);
+      await api.projects.setMember(project.id, found.id, chosen);
+      say(`${found.username} is in.`);
+      await again();
+    },
+    "line",
+  );
+  return [
+    table(
+      "Members",
+      ["Name", "Role", "Since", ""],
+      members.map((member) => [member.username, role(member), day(member.added_at), leave(member)]),
+      "Nobody",
+    ),
+    isManager ? add : null,
+  ];
 }
 
 // Does it; where the member owns tasks here, asks first whose they are to be.
@@ -67,7 +123,12 @@ async function handingOver(member, members, send) {
   const others = members.filter((each) => each.user_id !== member.user_id && each.role !== "viewer");
   return new Promise((resolve) => {
     let isDone = false;
-    const choice = field("To", { name: "to" }, "select", others.map((each) => h("option", { value: each.user_id }, each.username)));
+    const choice = field(
+      "To",
+      { name: "to" },
+      "select",
+      others.map((each) => h("option", { value: each.user_id }, each.username)),
+    );
     const element = dialog(
       "Whose are their tasks from now on?",
       form([choice], "Hand them over", async ({ to }) => {
@@ -90,8 +151,16 @@ async function setRole(project, member, members, role, again) {
 
 async function remove(project, member, members, again) {
   const isMe = member.user_id === model.me.id;
-  if (!(await confirmed(isMe ? "Leave the project?" : `Remove ${member.username}?`, "Tasks of theirs here go to somebody else.", isMe ? "Leave" : "Remove"))) return;
-  if (await handingOver(member, members, (to) => api.projects.removeMember(project.id, member.user_id, to))) await after(isMe, again);
+  if (
+    !(await confirmed(
+      isMe ? "Leave the project?" : `Remove ${member.username}?`,
+      "Tasks of theirs here go to somebody else.",
+      isMe ? "Leave" : "Remove",
+    ))
+  )
+    return;
+  if (await handingOver(member, members, (to) => api.projects.removeMember(project.id, member.user_id, to)))
+    await after(isMe, again);
 }
 
 async function after(isMe, again) {
@@ -106,15 +175,30 @@ function settings(project) {
     await loadProjects();
     sidebar();
   };
-  const names = form([field("Name", { name: "name", value: project.name, required: true, maxLength: 100 }), field("What it is for", { name: "description", value: project.description || "", rows: 3, maxLength: 65536 }, "textarea")], "Save", async ({ name, description }) => {
-    await api.projects.change(project.id, { name, description: description.trim() || null });
-    await reload();
-    say("Saved.");
-  });
+  const names = form(
+    [
+      field("Name", { name: "name", value: project.name, required: true, maxLength: 100 }),
+      field(
+        "What it is for",
+        { name: "description", value: project.description || "", rows: 3, maxLength: 65536 },
+        "textarea",
+      ),
+    ],
+    "Save",
+    async ({ name, description }) => {
+      await api.projects.change(project.id, { name, description: description.trim() || null });
+      await reload();
+      say("Saved.");
+    },
+  );
   const archive = act(async () => {
     await api.projects.change(project.id, { archived: !project.archived_at });
     await loadProjects();
-    say(project.archived_at ? "The project is open again." : "The project is archived: it can be read, not written.");
+    say(
+      project.archived_at
+        ? "The project is open again."
+        : "The project is archived: it can be read, not written.",
+    );
     go({});
     sidebar();
   });
@@ -127,6 +211,35 @@ function settings(project) {
     });
   return [
     names,
-    h("p", { className: "buttons" }, h("button", { type: "button", onclick: archive }, project.archived_at ? "Open again" : "Archive"), h("button", { type: "button", onclick: erase("release", `Delete "${project.name}"?`, "Its tasks stay with their owners, with its name as label.") }, "Delete, keep the tasks"), h("button", { type: "button", className: "danger", onclick: erase("delete", `Delete "${project.name}" and all its tasks?`, "They can't be brought back.") }, "Delete with all tasks")),
+    h(
+      "p",
+      { className: "buttons" },
+      h("button", { type: "button", onclick: archive }, project.archived_at ? "Open again" : "Archive"),
+      h(
+        "button",
+        {
+          type: "button",
+          onclick: erase(
+            "release",
+            `Delete "${project.name}"?`,
+            "Its tasks stay with their owners, with its name as label.",
+          ),
+        },
+        "Delete, keep the tasks",
+      ),
+      h(
+        "button",
+        {
+          type: "button",
+          className: "danger",
+          onclick: erase(
+            "delete",
+            `Delete "${project.name}" and all its tasks?`,
+            "They can't be brought back.",
+          ),
+        },
+        "Delete with all tasks",
+      ),
+    ),
   ];
 }

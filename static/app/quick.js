@@ -21,7 +21,14 @@ export function quickAdd() {
     oninput: show,
   });
   const read = h("p", { className: "quick-read", id: "quick-read", "aria-live": "polite" });
-  const element = h("form", { className: "add", onsubmit: act(send) }, icon("plus"), input, h("button", { type: "submit", className: "main" }, "Add"), read);
+  const element = h(
+    "form",
+    { className: "add", onsubmit: act(send) },
+    icon("plus"),
+    input,
+    h("button", { type: "submit", className: "main" }, "Add"),
+    read,
+  );
 
   function understood() {
     const { task, problems } = taskFrom(input.value, model.projects);
@@ -36,7 +43,9 @@ export function quickAdd() {
     const parts = [
       ...(task.tags || []).map((tag) => h("span", { className: "fact tag" }, tag)),
       task.priority ? h("span", { className: "fact" }, PRIORITIES[task.priority]) : null,
-      task.project_id && task.project_id !== project()?.id ? h("span", { className: "fact project" }, `in ${projectOf(task.project_id).name}`) : null,
+      task.project_id && task.project_id !== project()?.id
+        ? h("span", { className: "fact project" }, `in ${projectOf(task.project_id).name}`)
+        : null,
       task.project ? h("span", { className: "fact project" }, `labelled ${task.project}`) : null,
       task.due_at ? h("span", { className: "fact due" }, `due ${due(task.due_at)}`) : null,
       ...problems.map((text) => h("span", { className: "problem" }, text)),

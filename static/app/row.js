@@ -11,7 +11,16 @@ import { due, isOverdue } from "./words.js";
 export const taskHref = (task) => href({ ...now(), task: String(task.id) });
 
 export function titleLink(task) {
-  return h("a", { className: "title", href: taskHref(task), tabIndex: -1, onclick: (event) => follow({ ...now(), task: String(task.id) })(event) }, task.title);
+  return h(
+    "a",
+    {
+      className: "title",
+      href: taskHref(task),
+      tabIndex: -1,
+      onclick: (event) => follow({ ...now(), task: String(task.id) })(event),
+    },
+    task.title,
+  );
 }
 
 export function stateButton(task) {
@@ -19,27 +28,54 @@ export function stateButton(task) {
   const verb = task.status === "completed" ? "Open again" : "Complete";
   return h(
     "button",
-    { type: "button", className: "state", tabIndex: -1, title: `${state.name}: click to ${verb.toLowerCase()}`, "aria-label": `${verb}: ${task.title}`, onclick: (event) => (event.stopPropagation(), toggle([task])) },
+    {
+      type: "button",
+      className: "state",
+      tabIndex: -1,
+      title: `${state.name}: click to ${verb.toLowerCase()}`,
+      "aria-label": `${verb}: ${task.title}`,
+      onclick: (event) => (event.stopPropagation(), toggle([task])),
+    },
     stateIcon(state.status),
   );
 }
 
 export function priorityMark(task) {
   if (!task.priority) return h("span", { className: "priority" });
-  return h("span", { className: "priority", title: PRIORITIES[task.priority] }, priorityIcon(task.priority), h("span", { className: "unseen" }, PRIORITIES[task.priority]));
+  return h(
+    "span",
+    { className: "priority", title: PRIORITIES[task.priority] },
+    priorityIcon(task.priority),
+    h("span", { className: "unseen" }, PRIORITIES[task.priority]),
+  );
 }
 
 // What is worth saying of a task beside its title.
 export function facts(task) {
   const found = [];
-  if (task.blocked_at) found.push(h("span", { className: "fact blocked", title: task.blocked_reason || "" }, icon("blocked"), "Blocked"));
+  if (task.blocked_at)
+    found.push(
+      h("span", { className: "fact blocked", title: task.blocked_reason || "" }, icon("blocked"), "Blocked"),
+    );
   for (const tag of task.tags.slice(0, 3)) found.push(h("span", { className: "fact tag" }, tag));
   if (task.tags.length > 3) found.push(h("span", { className: "fact" }, `+${task.tags.length - 3}`));
-  if (!now().project && task.project !== "General") found.push(h("span", { className: "fact project" }, task.project));
+  if (!now().project && task.project !== "General")
+    found.push(h("span", { className: "fact project" }, task.project));
   if (task.due_at && task.status !== "completed") {
-    found.push(h("time", { className: isOverdue(task) ? "fact due late" : "fact due", dateTime: task.due_at, title: `Due ${moment(task.due_at)}` }, due(task.due_at)));
+    found.push(
+      h(
+        "time",
+        {
+          className: isOverdue(task) ? "fact due late" : "fact due",
+          dateTime: task.due_at,
+          title: `Due ${moment(task.due_at)}`,
+        },
+        due(task.due_at),
+      ),
+    );
   }
-  if (now().project && task.user_id !== model.me.id) found.push(h("span", { className: "fact owner" }, nameOf(task.user_id)));
+  if (now().project && task.user_id !== model.me.id)
+    found.push(h("span", { className: "fact owner" }, nameOf(task.user_id)));
   return found;
 }
 

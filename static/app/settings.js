@@ -13,8 +13,16 @@ import { calendarSection, webhookSection } from "./outside.js";
 export async function settingsPage(place) {
   const sections = [
     section("Account", "", accountForms),
-    section("Sessions", "Where this account is logged in. Ending a session takes effect at once.", sessionRows),
-    section("Program tokens", "For scripts and other programs, each with what it may do. See the API's documentation.", tokenRows),
+    section(
+      "Sessions",
+      "Where this account is logged in. Ending a session takes effect at once.",
+      sessionRows,
+    ),
+    section(
+      "Program tokens",
+      "For scripts and other programs, each with what it may do. See the API's documentation.",
+      tokenRows,
+    ),
     webhookSection(),
     calendarSection(),
   ];
@@ -24,25 +32,76 @@ export async function settingsPage(place) {
 settingsPage.title = "Settings";
 
 function accountForms() {
-  const name = form([field("Username", { name: "username", value: model.me.username, required: true, minLength: 3, maxLength: 50 })], "Rename", async ({ username }) => {
-    model.me = await api.account.rename(username);
-    sidebar();
-    say("Renamed.");
-  }, "line");
-  const email = form([field(`New email (now ${model.me.email})`, { name: "email", type: "email", required: true }), field("Password", { name: "password", type: "password", autocomplete: "current-password", required: true })], "Change the email", async (values, element) => {
-    say((await api.account.email(values)).message, 15);
-    element.reset();
-  }, "line");
-  const password = form([field("Password now", { name: "current_password", type: "password", autocomplete: "current-password", required: true }), field("New password", { name: "new_password", type: "password", autocomplete: "new-password", required: true, minLength: 8 })], "Change the password", async (values, element) => {
-    say((await api.account.password(values)).message, 15);
-    element.reset();
-  }, "line");
+  const name = form(
+    [
+      field("Username", {
+        name: "username",
+        value: model.me.username,
+        required: true,
+        minLength: 3,
+        maxLength: 50,
+      }),
+    ],
+    "Rename",
+    async ({ username }) => {
+      model.me = await api.account.rename(username);
+      sidebar();
+      say("Renamed.");
+    },
+    "line",
+  );
+  const email = form(
+    [
+      field(`New email (now ${model.me.email})`, { name: "email", type: "email", required: true }),
+      field("Password", {
+        name: "password",
+        type: "password",
+        autocomplete: "current-password",
+        required: true,
+      }),
+    ],
+    "Change the email",
+    async (values, element) => {
+      say((await api.account.email(values)).message, 15);
+      element.reset();
+    },
+    "line",
+  );
+  const password = form(
+    [
+      field("Password now", {
+        name: "current_password",
+        type: "password",
+        autocomplete: "current-password",
+        required: true,
+      }),
+      field("New password", {
+        name: "new_password",
+        type: "password",
+        autocomplete: "new-password",
+        required: true,
+        minLength: 8,
+      }),
+    ],
+    "Change the password",
+    async (values, element) => {
+      say((await api.account.password(values)).message, 15);
+      element.reset();
+    },
+    "line",
+  );
   return [name, email, password];
 }
 
 async function sessionRows(load) {
   const found = await api.account.sessions();
-  const end = (each) => act(async () => (each.current ? await logOut() : await api.account.endSession(each.id), each.current ? location.reload() : await load()));
+  const end = (each) =>
+    act(
+      async () => (
+        each.current ? await logOut() : await api.account.endSession(each.id),
+        each.current ? location.reload() : await load()
+      ),
+    );
   const all = act(async () => {
     if (!(await confirmed("Log out everywhere?", "Here too.", "Log out everywhere"))) return;
     await api.account.endAll();
@@ -50,24 +109,53 @@ async function sessionRows(load) {
     location.reload();
   });
   return [
-    table("Sessions", ["Program", "Address", "Last used", ""], found.map((each) => [each.current ? h("strong", {}, `${browserOf(each.client)} (this one)`) : browserOf(each.client), each.address, moment(each.last_used_at), h("button", { type: "button", onclick: end(each) }, each.current ? "Log out" : "End")]), "None"),
+    table(
+      "Sessions",
+      ["Program", "Address", "Last used", ""],
+      found.map((each) => [
+        each.current ? h("strong", {}, `${browserOf(each.client)} (this one)`) : browserOf(each.client),
+        each.address,
+        moment(each.last_used_at),
+        h("button", { type: "button", onclick: end(each) }, each.current ? "Log out" : "End"),
+      ]),
+      "None",
+    ),
     h("p", { className: "buttons" }, h("button", { type: "button", onclick: all }, "Log out everywhere")),
   ];
 }
 
 // The name that a browser gives itself among all the others.
 function browserOf(client) {
-  const known = [["Edg/", "Edge"], ["Firefox/", "Firefox"], ["Chrome/", "Chrome"], ["Safari/", "Safari"]].find(([mark]) => client.includes(mark));
+  const known = [
+    ["Edg/", "Edge"],
+    ["Firefox/", "Firefox"],
+    ["Chrome/", "Chrome"],
+    ["Safari/", "Safari"],
+  ].find(([mark]) => client.includes(mark));
   const system = ["Windows", "Android", "iPhone", "Mac OS X", "Linux"].find((name) => client.includes(name));
-  return known ? `${known[1]}${system ? ` on ${system.replace("Mac OS X", "macOS")}` : ""}` : client || "Unknown";
+  return known
+    ? `${known[1]}${system ? ` on ${system.replace("Mac OS X", "macOS")}` : ""}`
+    : client || "Unknown";
 }
 
 async function tokenRows(load) {
   const found = await api.account.tokens();
-  const scopes = ["tasks:read", "tasks:write", "analytics:read", ...(model.me.role === "admin" ? ["admin"] : [])];
+  const scopes = [
+    "tasks:read",
+    "tasks:write",
+    "analytics:read",
+    ...(model.me.role === "admin" ? ["admin"] : []),
+  ];
   const revoke = (each) =>
     act(async () => {
-      if (!(await confirmed(`Revoke "${each.name}"?`, "The program that uses it is refused from now on.", "Revoke"))) return;
+      if (
+        !(await confirmed(
+          `Revoke "${each.name}"?`,
+          "The program that uses it is refused from now on.",
+          "Revoke",
+        ))
+      )
+        return;
       await api.account.removeToken(each.id);
       await load();
     });
@@ -76,21 +164,57 @@ async function tokenRows(load) {
     [
       field("Name", { name: "name", required: true, maxLength: 100, placeholder: "nightly import" }),
       field("Ends on", { name: "expires", type: "date" }),
-      h("fieldset", { className: "checks" }, h("legend", {}, "It may"), scopes.map((scope) => h("label", { className: "check" }, h("input", { type: "checkbox", name: scope, checked: scope === "tasks:read" }), h("code", {}, scope)))),
+      h(
+        "fieldset",
+        { className: "checks" },
+        h("legend", {}, "It may"),
+        scopes.map((scope) =>
+          h(
+            "label",
+            { className: "check" },
+            h("input", { type: "checkbox", name: scope, checked: scope === "tasks:read" }),
+            h("code", {}, scope),
+          ),
+        ),
+      ),
     ],
     "Make a token",
     async (values) => {
       const chosen = scopes.filter((scope) => values[scope] === "on");
-      const token = await api.account.createToken({ name: values.name, scopes: chosen, ...(values.expires ? { expires_at: new Date(`${values.expires}T23:59:59`).toISOString() } : {}) });
+      const token = await api.account.createToken({
+        name: values.name,
+        scopes: chosen,
+        ...(values.expires ? { expires_at: new Date(`${values.expires}T23:59:59`).toISOString() } : {}),
+      });
       await load();
-      document.getElementById("token-made")?.replaceChildren(secret(`The token "${token.name}"`, token.token));
+      document
+        .getElementById("token-made")
+        ?.replaceChildren(secret(`The token "${token.name}"`, token.token));
     },
   );
   made.id = "token-made";
   return [
-    table("Program tokens", ["Name", "May", "Ends with", "Last used", "Until", ""], found.map((each) => [each.name, each.scopes.join(", "), `…${each.last_four}`, each.last_used_at ? moment(each.last_used_at) : "never", each.expires_at ? day(each.expires_at) : "for ever", h("button", { type: "button", onclick: revoke(each) }, "Revoke")]), "None yet."),
+    table(
+      "Program tokens",
+      ["Name", "May", "Ends with", "Last used", "Until", ""],
+      found.map((each) => [
+        each.name,
+        each.scopes.join(", "),
+        `…${each.last_four}`,
+        each.last_used_at ? moment(each.last_used_at) : "never",
+        each.expires_at ? day(each.expires_at) : "for ever",
+        h("button", { type: "button", onclick: revoke(each) }, "Revoke"),
+      ]),
+      "None yet.",
+    ),
     made,
     h("details", {}, h("summary", {}, "New token"), create),
-    h("p", { className: "muted" }, "How to use one: ", h("a", { href: link("/docs") }, "the API's documentation"), "."),
+    h(
+      "p",
+      { className: "muted" },
+      "How to use one: ",
+      h("a", { href: link("/docs") }, "the API's documentation"),
+      ".",
+    ),
   ];
 }

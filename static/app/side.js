@@ -23,11 +23,20 @@ export function newProject() {
       [
         field("Name", { name: "name", required: true, maxLength: 100 }),
         field("What it is for", { name: "description", rows: 3, maxLength: 65536 }, "textarea"),
-        h("label", { className: "check" }, h("input", { type: "checkbox", name: "adopt" }), "Take along my tasks that are labelled with this name"),
+        h(
+          "label",
+          { className: "check" },
+          h("input", { type: "checkbox", name: "adopt" }),
+          "Take along my tasks that are labelled with this name",
+        ),
       ],
       "Make the project",
       async ({ name, description, adopt }) => {
-        const made = await api.projects.create({ name, ...(description.trim() ? { description } : {}), adopt_tasks: adopt === "on" });
+        const made = await api.projects.create({
+          name,
+          ...(description.trim() ? { description } : {}),
+          adopt_tasks: adopt === "on",
+        });
         await loadProjects();
         element.close();
         go({ project: String(made.id) });
@@ -38,7 +47,8 @@ export function newProject() {
 }
 
 const removeView = act(async (view) => {
-  if (!(await confirmed(`Delete the view "${view.name}"?`, "The tasks that it finds stay.", "Delete"))) return;
+  if (!(await confirmed(`Delete the view "${view.name}"?`, "The tasks that it finds stay.", "Delete")))
+    return;
   await api.views.remove(view.id);
   await loadViews();
   if (now().view === String(view.id)) go({});
@@ -48,10 +58,26 @@ const removeView = act(async (view) => {
 function item(picture, label, values, { badge = null, more = null } = {}) {
   const address = now();
   const isHere = ["page", "project", "view"].every((name) => (address[name] || "") === (values[name] || ""));
-  return h("li", {}, h("a", { href: href(values), onclick: (event) => (document.body.classList.remove("side-open"), follow(values)(event)), "aria-current": isHere ? "page" : undefined }, icon(picture), h("span", {}, label), badge ? h("span", { className: "badge" }, badge) : null), more);
+  return h(
+    "li",
+    {},
+    h(
+      "a",
+      {
+        href: href(values),
+        onclick: (event) => (document.body.classList.remove("side-open"), follow(values)(event)),
+        "aria-current": isHere ? "page" : undefined,
+      },
+      icon(picture),
+      h("span", {}, label),
+      badge ? h("span", { className: "badge" }, badge) : null,
+    ),
+    more,
+  );
 }
 
-const trouble = (name) => (model.trouble.has(name) ? h("li", { className: "muted trouble" }, model.trouble.get(name)) : null);
+const trouble = (name) =>
+  model.trouble.has(name) ? h("li", { className: "muted trouble" }, model.trouble.get(name)) : null;
 
 export function tellLive(state) {
   live = state;
@@ -68,20 +94,90 @@ export function sidebar() {
       "nav",
       { "aria-label": "Pages" },
       h("a", { className: "brand", href: link("/") }, h("span", {}, "Task Platform")),
-      h("ul", {}, item("inbox", "My tasks", {}), item("bell", "Notifications", { page: "notifications" }, { badge: model.unread || null })),
-      h("div", { className: "group" }, h("h2", {}, "Projects"), h("button", { type: "button", className: "bare", "aria-label": "New project", title: "New project", onclick: newProject }, icon("plus"))),
-      h("ul", {}, model.projects.map((each) => item("project", each.name, { project: String(each.id) })), model.projects.length ? null : trouble("projects") || h("li", { className: "muted" }, "None yet")),
-      model.views.length || model.trouble.has("views") ? h("div", { className: "group" }, h("h2", {}, "Views")) : null,
-      h("ul", {}, model.views.map((each) => item("view", each.name, { view: String(each.id), project: each.project_id ? String(each.project_id) : undefined }, { more: h("button", { type: "button", className: "bare", "aria-label": `Delete the view ${each.name}`, onclick: () => removeView(each) }, icon("close")) })), trouble("views")),
+      h(
+        "ul",
+        {},
+        item("inbox", "My tasks", {}),
+        item("bell", "Notifications", { page: "notifications" }, { badge: model.unread || null }),
+      ),
+      h(
+        "div",
+        { className: "group" },
+        h("h2", {}, "Projects"),
+        h(
+          "button",
+          {
+            type: "button",
+            className: "bare",
+            "aria-label": "New project",
+            title: "New project",
+            onclick: newProject,
+          },
+          icon("plus"),
+        ),
+      ),
+      h(
+        "ul",
+        {},
+        model.projects.map((each) => item("project", each.name, { project: String(each.id) })),
+        model.projects.length ? null : trouble("projects") || h("li", { className: "muted" }, "None yet"),
+      ),
+      model.views.length || model.trouble.has("views")
+        ? h("div", { className: "group" }, h("h2", {}, "Views"))
+        : null,
+      h(
+        "ul",
+        {},
+        model.views.map((each) =>
+          item(
+            "view",
+            each.name,
+            { view: String(each.id), project: each.project_id ? String(each.project_id) : undefined },
+            {
+              more: h(
+                "button",
+                {
+                  type: "button",
+                  className: "bare",
+                  "aria-label": `Delete the view ${each.name}`,
+                  onclick: () => removeView(each),
+                },
+                icon("close"),
+              ),
+            },
+          ),
+        ),
+        trouble("views"),
+      ),
       h("div", { className: "group" }, h("h2", {}, "More")),
-      h("ul", {}, item("import", "Import", { page: "import" }), h("li", {}, h("button", { type: "button", className: "item", onclick: exportDialog }, icon("export"), "Export")), h("li", {}, h("a", { href: link("/dashboard") }, icon("chart"), h("span", {}, "Dashboard"))), item("settings", "Settings", { page: "settings" }), h("li", {}, h("button", { type: "button", className: "item", onclick: help }, icon("help"), "Keys"))),
+      h(
+        "ul",
+        {},
+        item("import", "Import", { page: "import" }),
+        h(
+          "li",
+          {},
+          h("button", { type: "button", className: "item", onclick: exportDialog }, icon("export"), "Export"),
+        ),
+        h("li", {}, h("a", { href: link("/dashboard") }, icon("chart"), h("span", {}, "Dashboard"))),
+        item("settings", "Settings", { page: "settings" }),
+        h("li", {}, h("button", { type: "button", className: "item", onclick: help }, icon("help"), "Keys")),
+      ),
     ),
-    h("div", { className: "foot" }, h("span", { className: "me" }, icon("person"), model.me.username), h("span", { id: "live", className: "live" }), theme, h("button", { type: "button", id: "log-out", onclick: leave }, "Log out")),
+    h(
+      "div",
+      { className: "foot" },
+      h("span", { className: "me" }, icon("person"), model.me.username),
+      h("span", { id: "live", className: "live" }),
+      theme,
+      h("button", { type: "button", id: "log-out", onclick: leave }, "Log out"),
+    ),
   );
   if (!isDressed) dress(theme);
   isDressed = true;
   tellLive(live);
-  if (focused) [...place.querySelectorAll("a")].find((each) => each.getAttribute("href") === focused)?.focus();
+  if (focused)
+    [...place.querySelectorAll("a")].find((each) => each.getAttribute("href") === focused)?.focus();
 }
 
 export const clearSide = () => place.replaceChildren();

@@ -5,10 +5,20 @@ import * as api from "./api.js";
 import { dialog, form } from "./dialog.js";
 import { loadProjects, projectOf } from "./model.js";
 
-const STATUSES = [["pending", "To do"], ["in_progress", "In progress"], ["completed", "Done"]];
+const STATUSES = [
+  ["pending", "To do"],
+  ["in_progress", "In progress"],
+  ["completed", "Done"],
+];
 
 const keyFrom = (name, taken) => {
-  const plain = name.normalize("NFD").toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_+|_+$/g, "").slice(0, 26) || "state";
+  const plain =
+    name
+      .normalize("NFD")
+      .toLowerCase()
+      .replace(/[^a-z0-9]+/g, "_")
+      .replace(/^_+|_+$/g, "")
+      .slice(0, 26) || "state";
   let key = plain;
   for (let number = 2; taken.has(key); number++) key = `${plain}_${number}`;
   return key;
@@ -16,17 +26,57 @@ const keyFrom = (name, taken) => {
 
 export function stateEditor(project) {
   const list = h("ol", { className: "states" });
-  const head = h("ol", { className: "states", "aria-hidden": "true" }, h("li", { className: "columns-head" }, ["Name", "Status", "Limit", "Beyond it", "", ""].map((text) => h("span", {}, text))));
+  const head = h(
+    "ol",
+    { className: "states", "aria-hidden": "true" },
+    h(
+      "li",
+      { className: "columns-head" },
+      ["Name", "Status", "Limit", "Beyond it", "", ""].map((text) => h("span", {}, text)),
+    ),
+  );
   const rows = [];
   const problem = h("p", { className: "problem", role: "alert" });
 
   function add(state) {
     const name = h("input", { value: state.name, maxLength: 100, required: true, "aria-label": "Name" });
-    const status = h("select", { "aria-label": `Status of ${state.name}` }, STATUSES.map(([value, label]) => h("option", { value, selected: value === state.status }, label)));
-    const limit = h("input", { type: "number", min: 1, max: 1000, value: state.wip_limit ?? "", placeholder: "No limit", "aria-label": `Limit of ${state.name}` });
-    const policy = h("select", { "aria-label": `Beyond the limit of ${state.name}` }, [["warn", "warn"], ["block", "refuse"]].map(([value, label]) => h("option", { value, selected: value === state.wip_policy }, label)));
-    const waiting = h("label", { className: "check" }, h("input", { type: "checkbox", checked: state.waiting }), "Waiting");
-    const row = { read: () => ({ key: state.key, name: name.value.trim(), status: status.value, wip_limit: limit.value ? Number(limit.value) : null, wip_policy: policy.value, waiting: waiting.firstChild.checked }) };
+    const status = h(
+      "select",
+      { "aria-label": `Status of ${state.name}` },
+      STATUSES.map(([value, label]) => h("option", { value, selected: value === state.status }, label)),
+    );
+    const limit = h("input", {
+      type: "number",
+      min: 1,
+      max: 1000,
+      value: state.wip_limit ?? "",
+      placeholder: "No limit",
+      "aria-label": `Limit of ${state.name}`,
+    });
+    const policy = h(
+      "select",
+      { "aria-label": `Beyond the limit of ${state.name}` },
+      [
+        ["warn", "warn"],
+        ["block", "refuse"],
+      ].map(([value, label]) => h("option", { value, selected: value === state.wip_policy }, label)),
+    );
+    const waiting = h(
+      "label",
+      { className: "check" },
+      h("input", { type: "checkbox", checked: state.waiting }),
+      "Waiting",
+    );
+    const row = {
+      read: () => ({
+        key: state.key,
+        name: name.value.trim(),
+        status: status.value,
+        wip_limit: limit.value ? Number(limit.value) : null,
+        wip_policy: policy.value,
+        waiting: waiting.firstChild.checked,
+      }),
+    };
     const shift = (by) => () => {
       const at = rows.indexOf(row);
       if (!rows[at + by]) return;
@@ -38,7 +88,34 @@ export function stateEditor(project) {
       rows.splice(rows.indexOf(row), 1);
       row.element.remove();
     };
-    row.element = h("li", {}, name, status, limit, policy, waiting, h("span", { className: "moves" }, h("button", { type: "button", className: "bare up", "aria-label": `${state.name} earlier`, onclick: shift(-1) }, "↑"), h("button", { type: "button", className: "bare down", "aria-label": `${state.name} later`, onclick: shift(1) }, "↓"), h("button", { type: "button", className: "bare", "aria-label": `Take ${state.name} out`, onclick: drop }, "✕")));
+    row.element = h(
+      "li",
+      {},
+      name,
+      status,
+      limit,
+      policy,
+      waiting,
+      h(
+        "span",
+        { className: "moves" },
+        h(
+          "button",
+          { type: "button", className: "bare up", "aria-label": `${state.name} earlier`, onclick: shift(-1) },
+          "↑",
+        ),
+        h(
+          "button",
+          { type: "button", className: "bare down", "aria-label": `${state.name} later`, onclick: shift(1) },
+          "↓",
+        ),
+        h(
+          "button",
+          { type: "button", className: "bare", "aria-label": `Take ${state.name} out`, onclick: drop },
+          "✕",
+        ),
+      ),
+    );
     rows.push(row);
     list.append(row.element);
   }
@@ -65,7 +142,27 @@ export function stateEditor(project) {
   });
 
   project.states.forEach(add);
-  return [head, list, problem, h("p", { className: "buttons" }, h("button", { type: "button", onclick: () => (add({ name: "", status: "in_progress", wip_policy: "warn" }), list.lastChild.firstChild.focus()) }, "Add a state"), h("button", { type: "button", className: "main", onclick: save }, "Save"))];
+  return [
+    head,
+    list,
+    problem,
+    h(
+      "p",
+      { className: "buttons" },
+      h(
+        "button",
+        {
+          type: "button",
+          onclick: () => (
+            add({ name: "", status: "in_progress", wip_policy: "warn" }),
+            list.lastChild.firstChild.focus()
+          ),
+        },
+        "Add a state",
+      ),
+      h("button", { type: "button", className: "main", onclick: save }, "Save"),
+    ),
+  ];
 }
 
 async function send(project, fields) {
@@ -79,8 +176,24 @@ async function send(project, fields) {
 function replace(project, states) {
   const kept = new Set(states.map((state) => state.key));
   const gone = project.states.filter((state) => !kept.has(state.key));
-  const element = dialog("Where do its tasks go?", form(gone.map((state) => field(`Tasks in ${state.name}`, { name: state.key }, "select", states.map((each) => h("option", { value: each.key, selected: each.status === state.status }, each.name)))), "Save", async (replaced) => {
-    await send(project, { states, replaced_states: replaced });
-    element.close();
-  }));
+  const element = dialog(
+    "Where do its tasks go?",
+    form(
+      gone.map((state) =>
+        field(
+          `Tasks in ${state.name}`,
+          { name: state.key },
+          "select",
+          states.map((each) =>
+            h("option", { value: each.key, selected: each.status === state.status }, each.name),
+          ),
+        ),
+      ),
+      "Save",
+      async (replaced) => {
+        await send(project, { states, replaced_states: replaced });
+        element.close();
+      },
+    ),
+  );
 }

@@ -58,7 +58,7 @@ export async function load() {
   Object.assign(state, { isLoading: true, isCut: false, error: null, loaded: 0 });
   const found = new Map();
   try {
-    for (let next = path(now(), { limit: FIRST }); next; ) {
+    for (let next = path(now(), { limit: FIRST }); next;) {
       const response = await request(next, { signal: abort.signal });
       const rows = await response.json();
       if (mine !== turn) return;
@@ -128,7 +128,9 @@ async function ask() {
   const among = `id in (${ids.join(", ")})`;
   try {
     const narrowed = { ...address, filter: address.filter ? `(${address.filter}) and ${among}` : among };
-    const found = new Map((await (await request(path(narrowed, { limit: 500 }))).json()).map((task) => [task.id, task]));
+    const found = new Map(
+      (await (await request(path(narrowed, { limit: 500 }))).json()).map((task) => [task.id, task]),
+    );
     if (mine !== turn) return;
     for (const id of ids) {
       if (found.has(id)) tasks.set(id, found.get(id));

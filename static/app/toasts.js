@@ -11,8 +11,10 @@ export function toast(text, { undo = null, settle = () => undefined, seconds = S
   const element = h("div", { className: "toast", role: "status" }, h("span", {}, text), button);
   const entry = { element, undo, settle, timer: null };
   const wait = () => (entry.timer = setTimeout(() => finish(entry), seconds * 1000));
-  for (const event of ["mouseenter", "focusin"]) element.addEventListener(event, () => clearTimeout(entry.timer));
-  for (const event of ["mouseleave", "focusout"]) element.addEventListener(event, () => (clearTimeout(entry.timer), wait()));
+  for (const event of ["mouseenter", "focusin"])
+    element.addEventListener(event, () => clearTimeout(entry.timer));
+  for (const event of ["mouseleave", "focusout"])
+    element.addEventListener(event, () => (clearTimeout(entry.timer), wait()));
   shown.push(entry);
   place.append(element);
   while (shown.length > 3) finish(shown[0]);

@@ -11,11 +11,28 @@ import { quickAdd } from "./quick.js";
 import * as store from "./store.js";
 
 const SORTS = [
-  ["", "Newest first"], ["created_at asc", "Oldest first"], ["updated_at", "Changed last"], ["due_at asc", "Due first"],
-  ["priority", "Most urgent"], ["title asc", "Title"],
+  ["", "Newest first"],
+  ["created_at asc", "Oldest first"],
+  ["updated_at", "Changed last"],
+  ["due_at asc", "Due first"],
+  ["priority", "Most urgent"],
+  ["title asc", "Title"],
 ];
-const GROUPS = [["", "By state"], ["none", "No groups"], ["priority", "By priority"], ["project", "By project"], ["owner", "By owner"], ["due", "By due date"]];
-const STATUS = [["", "Open"], ["all", "All"], ["pending", "To do"], ["in_progress", "In progress"], ["completed", "Done"]];
+const GROUPS = [
+  ["", "By state"],
+  ["none", "No groups"],
+  ["priority", "By priority"],
+  ["project", "By project"],
+  ["owner", "By owner"],
+  ["due", "By due date"],
+];
+const STATUS = [
+  ["", "Open"],
+  ["all", "All"],
+  ["pending", "To do"],
+  ["in_progress", "In progress"],
+  ["completed", "Done"],
+];
 const FILTERS = ["q", "status", "priority", "tag", "label", "owner", "filter"];
 let isOpen = false;
 
@@ -26,13 +43,27 @@ export function titleOf(address) {
 }
 
 function select(label, name, options, value, changed) {
-  return h("label", { className: "choice" }, h("span", {}, label), h("select", { name, onchange: (event) => changed(event.target.value) }, options.map(([key, text]) => h("option", { value: key, selected: key === value }, text))));
+  return h(
+    "label",
+    { className: "choice" },
+    h("span", {}, label),
+    h(
+      "select",
+      { name, onchange: (event) => changed(event.target.value) },
+      options.map(([key, text]) => h("option", { value: key, selected: key === value }, text)),
+    ),
+  );
 }
 
 // A text that counts when the field is left or Enter pressed.
 function text(label, name, placeholder, more = {}) {
   const apply = (event) => change({ [name]: event.target.value.trim() || null });
-  return h("label", { className: "choice" }, h("span", {}, label), h("input", { name, value: now()[name] || "", placeholder, onchange: apply, ...more }));
+  return h(
+    "label",
+    { className: "choice" },
+    h("span", {}, label),
+    h("input", { name, value: now()[name] || "", placeholder, onchange: apply, ...more }),
+  );
 }
 
 export async function toolbar() {
@@ -42,27 +73,79 @@ export async function toolbar() {
   const isFiltered = FILTERS.some((name) => address[name]);
   const board = address.layout === "board";
   const layout = (name, label) =>
-    h("a", { className: "segment", href: href({ ...address, layout: name }), onclick: follow({ ...address, layout: name }), "aria-current": (name === "board") === board ? "true" : undefined, title: `${label} (v)` }, icon(name === "board" ? "board" : "list"), h("span", { className: "wide-only" }, label));
+    h(
+      "a",
+      {
+        className: "segment",
+        href: href({ ...address, layout: name }),
+        onclick: follow({ ...address, layout: name }),
+        "aria-current": (name === "board") === board ? "true" : undefined,
+        title: `${label} (v)`,
+      },
+      icon(name === "board" ? "board" : "list"),
+      h("span", { className: "wide-only" }, label),
+    );
   const count = h("span", { className: "muted", id: "count" });
-  const filters = h("div", { className: "filters", id: "filters", hidden: !isOpen && !isFiltered }, filterFields(address, members));
-  const toggle = h("button", {
-    type: "button",
-    "aria-expanded": String(!filters.hidden),
-    "aria-controls": "filters",
-    onclick() {
-      isOpen = filters.hidden;
-      filters.hidden = !isOpen;
-      toggle.setAttribute("aria-expanded", String(isOpen));
-      if (isOpen) filters.querySelector("input, select").focus();
+  const filters = h(
+    "div",
+    { className: "filters", id: "filters", hidden: !isOpen && !isFiltered },
+    filterFields(address, members),
+  );
+  const toggle = h(
+    "button",
+    {
+      type: "button",
+      "aria-expanded": String(!filters.hidden),
+      "aria-controls": "filters",
+      onclick() {
+        isOpen = filters.hidden;
+        filters.hidden = !isOpen;
+        toggle.setAttribute("aria-expanded", String(isOpen));
+        if (isOpen) filters.querySelector("input, select").focus();
+      },
     },
-  }, icon("view"), h("span", { className: "wide-only" }, "Filter"));
+    icon("view"),
+    h("span", { className: "wide-only" }, "Filter"),
+  );
   return h(
     "header",
     { className: "bar" },
-    h("div", { className: "top" }, h("button", { type: "button", className: "bare menu", "aria-label": "Menu", onclick: () => document.body.classList.toggle("side-open") }, icon("menu")), h("h1", {}, titleOf(address)), shared?.archived_at ? h("span", { className: "fact" }, "Archived") : null, count,
-      h("div", { className: "segments", role: "group", "aria-label": "Layout" }, layout(null, "List"), layout("board", "Board")),
+    h(
+      "div",
+      { className: "top" },
+      h(
+        "button",
+        {
+          type: "button",
+          className: "bare menu",
+          "aria-label": "Menu",
+          onclick: () => document.body.classList.toggle("side-open"),
+        },
+        icon("menu"),
+      ),
+      h("h1", {}, titleOf(address)),
+      shared?.archived_at ? h("span", { className: "fact" }, "Archived") : null,
+      count,
+      h(
+        "div",
+        { className: "segments", role: "group", "aria-label": "Layout" },
+        layout(null, "List"),
+        layout("board", "Board"),
+      ),
       toggle,
-      shared ? h("a", { className: "button", href: href({ page: "project", project: address.project }), onclick: follow({ page: "project", project: address.project }), title: "Members and settings" }, icon("members"), h("span", { className: "wide-only" }, "Members and settings")) : null,
+      shared
+        ? h(
+            "a",
+            {
+              className: "button",
+              href: href({ page: "project", project: address.project }),
+              onclick: follow({ page: "project", project: address.project }),
+              title: "Members and settings",
+            },
+            icon("members"),
+            h("span", { className: "wide-only" }, "Members and settings"),
+          )
+        : null,
     ),
     filters,
     quickAdd(),
@@ -76,14 +159,54 @@ function filterFields(address, members) {
   const board = address.layout === "board" || address.view;
   return [
     text("Search", "q", "Title", { type: "search" }),
-    select("Status", "status", board ? [["", "All"], ["open", "Open"], ...statuses.slice(1)] : STATUS, address.status || "", (value) => change({ status: value || null })),
-    select("Priority", "priority", [["", "Any"], ...PRIORITIES.map((name, at) => [String(at), name])], address.priority || "", (value) => change({ priority: value || null })),
+    select(
+      "Status",
+      "status",
+      board ? [["", "All"], ["open", "Open"], ...statuses.slice(1)] : STATUS,
+      address.status || "",
+      (value) => change({ status: value || null }),
+    ),
+    select(
+      "Priority",
+      "priority",
+      [["", "Any"], ...PRIORITIES.map((name, at) => [String(at), name])],
+      address.priority || "",
+      (value) => change({ priority: value || null }),
+    ),
     text("Tag", "tag", "Any"),
-    members.length ? select("Owner", "owner", [["", "Anybody"], ...members.map((each) => [String(each.user_id), each.username])], address.owner || "", (value) => change({ owner: value || null })) : text("Project label", "label", "Any"),
-    select("Order", "sort", SORTS, sort, (value) => change({ sort: value.split(" ")[0] || null, order: value.split(" ")[1] || null })),
-    address.layout === "board" ? null : select("Groups", "group", GROUPS, address.group || "", (value) => change({ group: value || null })),
-    text("Filter in words", "filter", "due < today+7d and priority >= 3", { className: "language", spellcheck: false }),
-    h("p", { className: "buttons" }, h("button", { type: "button", onclick: () => change(Object.fromEntries([...FILTERS, "sort", "order", "group"].map((name) => [name, null]))) }, "Clear"), h("button", { type: "button", onclick: saveView }, "Save as a view")),
+    members.length
+      ? select(
+          "Owner",
+          "owner",
+          [["", "Anybody"], ...members.map((each) => [String(each.user_id), each.username])],
+          address.owner || "",
+          (value) => change({ owner: value || null }),
+        )
+      : text("Project label", "label", "Any"),
+    select("Order", "sort", SORTS, sort, (value) =>
+      change({ sort: value.split(" ")[0] || null, order: value.split(" ")[1] || null }),
+    ),
+    address.layout === "board"
+      ? null
+      : select("Groups", "group", GROUPS, address.group || "", (value) => change({ group: value || null })),
+    text("Filter in words", "filter", "due < today+7d and priority >= 3", {
+      className: "language",
+      spellcheck: false,
+    }),
+    h(
+      "p",
+      { className: "buttons" },
+      h(
+        "button",
+        {
+          type: "button",
+          onclick: () =>
+            change(Object.fromEntries([...FILTERS, "sort", "order", "group"].map((name) => [name, null]))),
+        },
+        "Clear",
+      ),
+      h("button", { type: "button", onclick: saveView }, "Save as a view"),
+    ),
   ];
 }
 
@@ -99,7 +222,9 @@ function inLanguage(address) {
     address.owner ? `owner = ${address.owner}` : "",
     address.q ? `title ~ ${quoted(address.q)}` : "",
     address.filter ? `(${address.filter})` : "",
-  ].filter(Boolean).join(" and ");
+  ]
+    .filter(Boolean)
+    .join(" and ");
 }
 
 function saveView() {
@@ -108,14 +233,26 @@ function saveView() {
   const element = dialog(
     "Save as a view",
     form(
-      [field("Name", { name: "name", required: true, maxLength: 100 }), h("p", { className: "muted" }, "It finds: ", h("code", {}, filter))],
+      [
+        field("Name", { name: "name", required: true, maxLength: 100 }),
+        h("p", { className: "muted" }, "It finds: ", h("code", {}, filter)),
+      ],
       "Save",
       async ({ name }) => {
-        const view = { name, filter, sort_by: address.sort, sort_order: address.order || (address.sort ? "desc" : undefined), project_id: address.project ? Number(address.project) : undefined };
+        const view = {
+          name,
+          filter,
+          sort_by: address.sort,
+          sort_order: address.order || (address.sort ? "desc" : undefined),
+          project_id: address.project ? Number(address.project) : undefined,
+        };
         const made = await api.views.create(JSON.parse(JSON.stringify(view)));
         await loadViews();
         element.close();
-        change({ view: String(made.id), ...Object.fromEntries([...FILTERS, "sort", "order"].map((key) => [key, null])) });
+        change({
+          view: String(made.id),
+          ...Object.fromEntries([...FILTERS, "sort", "order"].map((key) => [key, null])),
+        });
       },
     ),
   );
@@ -126,7 +263,9 @@ export const showCount = act(async () => {
   const place = document.getElementById("count");
   if (!place) return;
   const shown = store.all().length;
-  place.textContent = store.state.isCut ? `the first ${number(shown)}: narrow the filter` : `${number(shown)}${store.state.isLoading ? "…" : ""}`;
+  place.textContent = store.state.isCut
+    ? `the first ${number(shown)}: narrow the filter`
+    : `${number(shown)}${store.state.isLoading ? "…" : ""}`;
   const problem = document.getElementById("filter-problem");
   const { error } = store.state;
   if (!error) return problem.replaceChildren();

@@ -12,7 +12,8 @@ function midnight(at) {
 
 function shifted(at, amount, unit) {
   const found = new Date(at);
-  if (unit === "minute" || unit === "hour") return new Date(at.getTime() + amount * (unit === "hour" ? 3_600_000 : 60_000));
+  if (unit === "minute" || unit === "hour")
+    return new Date(at.getTime() + amount * (unit === "hour" ? 3_600_000 : 60_000));
   if (unit === "day" || unit === "week") found.setDate(at.getDate() + amount * (unit === "week" ? 7 : 1));
   else {
     // A month from 31 January is the last day of February.

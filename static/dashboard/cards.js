@@ -17,7 +17,8 @@ function prose(text) {
 }
 
 function cell(value) {
-  if (value !== null && typeof value === "object") return h("td", {}, h("a", { href: taskAddress(value) }, value.title));
+  if (value !== null && typeof value === "object")
+    return h("td", {}, h("a", { href: taskAddress(value) }, value.title));
   return h("td", {}, typeof value === "number" ? number(value) : value);
 }
 
@@ -30,11 +31,29 @@ function table(chart, rows) {
       h(
         "table",
         {},
-        h("thead", {}, h("tr", {}, chart.columns.map((name) => h("th", { scope: "col" }, name)))),
-        h("tbody", {}, shown.map((row) => h("tr", {}, row.map(cell)))),
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            chart.columns.map((name) => h("th", { scope: "col" }, name)),
+          ),
+        ),
+        h(
+          "tbody",
+          {},
+          shown.map((row) => h("tr", {}, row.map(cell))),
+        ),
       ),
     ),
-    shown.length < rows.length ? h("p", { className: "muted" }, `The first ${number(shown.length)} of ${number(rows.length)}: the CSV has all.`) : "",
+    shown.length < rows.length
+      ? h(
+          "p",
+          { className: "muted" },
+          `The first ${number(shown.length)} of ${number(rows.length)}: the CSV has all.`,
+        )
+      : "",
   ];
 }
 
@@ -46,7 +65,10 @@ function definitions(answer) {
     h(
       "dl",
       { className: "definitions" },
-      Object.entries(answer.definitions).flatMap(([name, text]) => [h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, prose(text))]),
+      Object.entries(answer.definitions).flatMap(([name, text]) => [
+        h("dt", {}, name.replaceAll("_", " ")),
+        h("dd", {}, prose(text)),
+      ]),
     ),
   );
 }
@@ -64,7 +86,7 @@ async function whole(path) {
 
 async function csv(path, name) {
   const parts = [];
-  for (let next = path; next; ) {
+  for (let next = path; next;) {
     const response = await request(next, { headers: { Accept: "text/csv" } });
     const text = await response.text();
     parts.push(parts.length ? text.slice(text.indexOf("\n") + 1) : text);
@@ -79,8 +101,17 @@ async function svg(path, name) {
 
 async function share(chart, path, button) {
   const asked = Object.fromEntries(new URLSearchParams(path.split("?")[1]));
-  const made = await post("/analytics/pictures", { chart: chart.name, query: asked, expires_in_days: LINK_DAYS });
-  const shown = h("input", { className: "link", readOnly: true, value: new URL(made.url, location.href).href, "aria-label": "Link to the picture" });
+  const made = await post("/analytics/pictures", {
+    chart: chart.name,
+    query: asked,
+    expires_in_days: LINK_DAYS,
+  });
+  const shown = h("input", {
+    className: "link",
+    readOnly: true,
+    value: new URL(made.url, location.href).href,
+    "aria-label": "Link to the picture",
+  });
   button.replaceWith(shown);
   shown.select();
   say(`A link that shows this picture to anybody until ${day(made.expires_at, shownZone())}.`);
@@ -107,7 +138,10 @@ export function chartCard(chart, asked, ...extra) {
     const rows = chart.rows(answer);
     const place = h("div", { className: "chart", role: "img", "aria-label": `${chart.title}. ${words}` });
     const tabular = h("details", {}, h("summary", {}, "Table"));
-    tabular.addEventListener("toggle", () => tabular.childElementCount === 1 && tabular.append(...table(chart, rows)));
+    tabular.addEventListener(
+      "toggle",
+      () => tabular.childElementCount === 1 && tabular.append(...table(chart, rows)),
+    );
     erase();
     body.replaceChildren(
       h("p", { className: "words" }, words),
@@ -119,7 +153,11 @@ export function chartCard(chart, asked, ...extra) {
         { className: "actions" },
         h("button", { type: "button", onclick: act(() => csv(path, `${chart.name}.csv`)) }, "CSV"),
         h("button", { type: "button", onclick: act(() => svg(path, `${chart.name}.svg`)) }, "SVG"),
-        h("button", { type: "button", onclick: act((event) => share(chart, path, event.target)) }, "Link to the picture"),
+        h(
+          "button",
+          { type: "button", onclick: act((event) => share(chart, path, event.target)) },
+          "Link to the picture",
+        ),
       ),
     );
     shown = { place, answer };
@@ -184,7 +222,11 @@ export function chartCard(chart, asked, ...extra) {
 }
 
 function choice({ name, value, label }, changed) {
-  const box = h("input", { type: "checkbox", checked: view()[name] === value, onchange: act(() => (show({ [name]: box.checked ? value : "" }), changed())) });
+  const box = h("input", {
+    type: "checkbox",
+    checked: view()[name] === value,
+    onchange: act(() => (show({ [name]: box.checked ? value : "" }), changed())),
+  });
   return h("label", { className: "check" }, box, label);
 }
 

@@ -6,19 +6,33 @@ import { bars, counts, dots, draw, line, seconds } from "./plot.js";
 import { shownZone, view } from "./state.js";
 
 // The percentiles, each drawn with more ink than the one before; the legend shows the same strokes.
-const LEVELS = [["p50", "50%", [2, 4]], ["p85", "85%", [10, 5]], ["p95", "95%", []]];
+const LEVELS = [
+  ["p50", "50%", [2, 4]],
+  ["p85", "85%", [10, 5]],
+  ["p95", "95%", []],
+];
 const SHORTEST = 1 / 60;
 // Where a logarithmic axis of durations has its lines, in hours.
 const MARKS = [
-  [1 / 60, "1 min"], [1 / 6, "10 min"], [1, "1 h"], [6, "6 h"], [24, "1 day"], [168, "1 week"],
-  [720, "30 days"], [4380, "½ year"], [17520, "2 years"], [87600, "10 years"], [876000, "100 years"],
+  [1 / 60, "1 min"],
+  [1 / 6, "10 min"],
+  [1, "1 h"],
+  [6, "6 h"],
+  [24, "1 day"],
+  [168, "1 week"],
+  [720, "30 days"],
+  [4380, "½ year"],
+  [17520, "2 years"],
+  [87600, "10 years"],
+  [876000, "100 years"],
 ];
 const hoursAxis = (shortest, longest) => ({
   range: () => [
     (MARKS.findLast(([hours]) => hours <= shortest && hours <= 1) || MARKS[0])[0],
     (MARKS.find(([hours]) => hours >= longest && hours >= 1) || MARKS.at(-1))[0],
   ],
-  splits: (_, __, low, high) => MARKS.map(([hours]) => hours).filter((hours) => low <= hours && hours <= high),
+  splits: (_, __, low, high) =>
+    MARKS.map(([hours]) => hours).filter((hours) => low <= hours && hours <= high),
   filter: (_, splits) => splits,
   values: (_, splits) => splits.map((split) => (MARKS.find(([hours]) => hours === split) || [0, ""])[1]),
 });
@@ -27,7 +41,11 @@ function levels(figures, size) {
   const known = LEVELS.filter(([name]) => figures[`${name}_hours`] !== null);
   return {
     series: known.map(([name, label, dash]) =>
-      line(`${label}: ${span(figures[`${name}_hours`])}`, "accent-2", { dash, width: 1.5, strength: LEVELS.findIndex(([each]) => each === name) + 1 }),
+      line(`${label}: ${span(figures[`${name}_hours`])}`, "accent-2", {
+        dash,
+        width: 1.5,
+        strength: LEVELS.findIndex(([each]) => each === name) + 1,
+      }),
     ),
     data: known.map(([name]) => Array(size).fill(Math.max(figures[`${name}_hours`], SHORTEST))),
   };
@@ -53,7 +71,11 @@ const wholeDay = (text) => new Date(`${text}T12:00:00Z`);
 export function intervalName(each, asOf, startsAt) {
   const kind = view().interval || "week";
   const at = wholeDay(each.date);
-  const name = { day: shortDay(at, "UTC"), week: `Week of ${shortDay(monday(at), "UTC")}`, month: month(at, "UTC") }[kind];
+  const name = {
+    day: shortDay(at, "UTC"),
+    week: `Week of ${shortDay(monday(at), "UTC")}`,
+    month: month(at, "UTC"),
+  }[kind];
   if (Date.parse(each.ends_at) > Date.parse(asOf)) return `${name} (so far)`;
   const hours = (Date.parse(each.ends_at) - Date.parse(startsAt)) / 3600000;
   return hours < LENGTHS[kind] ? `${name} (part)` : name;
@@ -66,13 +88,20 @@ function monday(at) {
 function names(answer) {
   return answer.intervals.map((each, place) => {
     const before = answer.intervals[place - 1];
-    return intervalName(each, answer.as_of, each.starts_at || (before ? before.ends_at : answer.period.starts_at));
+    return intervalName(
+      each,
+      answer.as_of,
+      each.starts_at || (before ? before.ends_at : answer.period.starts_at),
+    );
   });
 }
 
 function named(answer) {
   const known = names(answer);
-  return { label: "Interval", value: (_, __, ___, at) => (at === null || at === undefined ? "-" : known[at]) };
+  return {
+    label: "Interval",
+    value: (_, __, ___, at) => (at === null || at === undefined ? "-" : known[at]),
+  };
 }
 
 // -- tasks ----------------------------------------------------------------------------------------
@@ -104,15 +133,30 @@ export const CHARTS = [
           intervals.map((each) => each.created),
         ],
         series: [
-          { label: "Completed", stroke: colour("done"), fill: colour("done"), paths: bars, points: { show: false } },
+          {
+            label: "Completed",
+            stroke: colour("done"),
+            fill: colour("done"),
+            paths: bars,
+            points: { show: false },
+          },
           line("Created", "accent", { width: 1.5, points: { show: intervals.length < 60, size: 5 } }),
         ],
-        x: { range: () => [seconds(intervals[0].starts_at), seconds(intervals.at(-1).ends_at)], series: named(answer) },
+        x: {
+          range: () => [seconds(intervals[0].starts_at), seconds(intervals.at(-1).ends_at)],
+          series: named(answer),
+        },
         y: counts,
       });
     },
     columns: ["Interval", "From", "Created", "Completed"],
-    rows: (answer) => names(answer).map((name, at) => [name, answer.intervals[at].date, answer.intervals[at].created, answer.intervals[at].completed]),
+    rows: (answer) =>
+      names(answer).map((name, at) => [
+        name,
+        answer.intervals[at].date,
+        answer.intervals[at].created,
+        answer.intervals[at].completed,
+      ]),
   },
   {
     name: "cumulative-flow",
@@ -123,7 +167,9 @@ export const CHARTS = [
     isEmpty: (answer) => answer.n === 0,
     words(answer) {
       const last = answer.intervals.at(-1);
-      return last ? `At the end: ${number(last.pending)} pending, ${number(last.in_progress)} in progress, ${number(last.completed)} completed.` : "";
+      return last
+        ? `At the end: ${number(last.pending)} pending, ${number(last.in_progress)} in progress, ${number(last.completed)} completed.`
+        : "";
     },
     draw(place, answer) {
       const { intervals } = answer;
@@ -155,7 +201,8 @@ export const CHARTS = [
   {
     name: "cycle-times",
     title: "Cycle time",
-    about: "Each completed task: when, and how long it took from its start. The lines say how many took no longer.",
+    about:
+      "Each completed task: when, and how long it took from its start. The lines say how many took no longer.",
     pages: true,
     isEmpty: (answer) => answer.n === 0,
     words: (answer) =>
@@ -180,19 +227,30 @@ export const CHARTS = [
         logarithmic: true,
         tip: {
           series: [1],
-          lines: (at) => [tasks[at].title, `Completed ${moment(tasks[at].completed_at, shownZone())}`, `Cycle time ${span(tasks[at].cycle_time_hours)}, lead time ${span(tasks[at].lead_time_hours)}`],
+          lines: (at) => [
+            tasks[at].title,
+            `Completed ${moment(tasks[at].completed_at, shownZone())}`,
+            `Cycle time ${span(tasks[at].cycle_time_hours)}, lead time ${span(tasks[at].lead_time_hours)}`,
+          ],
           open: openTask(tasks),
         },
       });
     },
     columns: ["Completed", "Task", "Project", "Cycle time", "Lead time"],
     rows: (answer) =>
-      answer.tasks.map((task) => [day(task.completed_at, shownZone()), task, task.project, span(task.cycle_time_hours), span(task.lead_time_hours)]),
+      answer.tasks.map((task) => [
+        day(task.completed_at, shownZone()),
+        task,
+        task.project,
+        span(task.cycle_time_hours),
+        span(task.lead_time_hours),
+      ]),
   },
   {
     name: "aging",
     title: "Aging work",
-    about: "Open tasks, oldest first, beside how long completed ones took: what stands above the lines is stuck.",
+    about:
+      "Open tasks, oldest first, beside how long completed ones took: what stands above the lines is stuck.",
     pages: true,
     isEmpty: (answer) => answer.n === 0,
     words: (answer) =>
@@ -201,7 +259,8 @@ export const CHARTS = [
         : "No task is open.",
     draw(place, answer) {
       const tasks = answer.tasks;
-      const of = (status) => tasks.map((task) => (task.status === status ? Math.max(task.age_hours, SHORTEST) : null));
+      const of = (status) =>
+        tasks.map((task) => (task.status === status ? Math.max(task.age_hours, SHORTEST) : null));
       const lines = levels(answer.cycle_time, tasks.length);
       return draw(place, {
         data: [tasks.map((_, at) => at + 1), of("in_progress"), of("pending"), ...lines.data],
@@ -212,7 +271,11 @@ export const CHARTS = [
         logarithmic: true,
         tip: {
           series: [1, 2],
-          lines: (at) => [tasks[at].title, `${tasks[at].never_started ? "Created" : "Started"} ${moment(tasks[at].since, shownZone())}`, `${span(tasks[at].age_hours)} old`],
+          lines: (at) => [
+            tasks[at].title,
+            `${tasks[at].never_started ? "Created" : "Started"} ${moment(tasks[at].since, shownZone())}`,
+            `${span(tasks[at].age_hours)} old`,
+          ],
           open: openTask(tasks),
         },
       });
@@ -249,14 +312,31 @@ export const FORECAST = {
     if (!points.length) return () => undefined;
     const name = byDay ? (at) => day(wholeDay(points[at].date), "UTC") : (at) => number(points[at].count);
     return draw(place, {
-      data: [points.map((each) => (byDay ? seconds(each.date) : each.count)), points.map((each) => each.percentage)],
-      series: [line("Chance", "accent", { fill: `${colour("accent")}33`, value: (_, value) => (value === null || value === undefined ? "-" : `${value}%`) })],
-      x: { ...(byDay ? {} : counts), series: { label: byDay ? "Done by" : "At least", value: (_, __, ___, at) => (at === null || at === undefined ? "-" : name(at)) } },
+      data: [
+        points.map((each) => (byDay ? seconds(each.date) : each.count)),
+        points.map((each) => each.percentage),
+      ],
+      series: [
+        line("Chance", "accent", {
+          fill: `${colour("accent")}33`,
+          value: (_, value) => (value === null || value === undefined ? "-" : `${value}%`),
+        }),
+      ],
+      x: {
+        ...(byDay ? {} : counts),
+        series: {
+          label: byDay ? "Done by" : "At least",
+          value: (_, __, ___, at) => (at === null || at === undefined ? "-" : name(at)),
+        },
+      },
       y: { values: (_, ticks) => ticks.map((tick) => `${tick}%`) },
       time: byDay,
     });
   },
   columns: ["Chance", "Answer"],
   rows: (answer) =>
-    [50, 70, 85, 95].map((chance) => [`${chance}%`, answer.done_by ? onDay(answer.done_by[`p${chance}`]) : count(answer.how_many[`p${chance}`], "task")]),
+    [50, 70, 85, 95].map((chance) => [
+      `${chance}%`,
+      answer.done_by ? onDay(answer.done_by[`p${chance}`]) : count(answer.how_many[`p${chance}`], "task"),
+    ]),
 };

@@ -12,7 +12,9 @@ export function periodText(flow) {
 }
 
 export function heading(flow) {
-  const chosen = ["project", "tag", "priority"].filter((name) => view()[name]).map((name) => `${name} ${view()[name]}`);
+  const chosen = ["project", "tag", "priority"]
+    .filter((name) => view()[name])
+    .map((name) => `${name} ${view()[name]}`);
   return h(
     "p",
     { className: "period" },
@@ -25,7 +27,9 @@ export function heading(flow) {
 function change(now, before, text) {
   if (now === null || before === null) return null;
   const direction = now > before ? "up" : now < before ? "down" : "same";
-  const words = { up: `up from ${text(before)}`, down: `down from ${text(before)}`, same: "as before" }[direction];
+  const words = { up: `up from ${text(before)}`, down: `down from ${text(before)}`, same: "as before" }[
+    direction
+  ];
   const arrow = { up: "▲", down: "▼", same: "" }[direction];
   return h("small", {}, arrow ? h("span", { "aria-hidden": "true" }, `${arrow} `) : null, words);
 }
@@ -48,10 +52,40 @@ export function figures(flow, began) {
     "dl",
     { className: "tiles" },
     tile("Throughput", definitions.throughput, current.throughput, before.throughput, number),
-    tile("In progress", definitions.work_in_progress, current.work_in_progress, before.work_in_progress, number),
-    tile("Cycle time, median", definitions.cycle_time, current.cycle_time.p50_hours, before.cycle_time.p50_hours, span),
-    tile("Cycle time, 85%", definitions.cycle_time, current.cycle_time.p85_hours, before.cycle_time.p85_hours, span),
-    tile("Lead time, 85%", definitions.lead_time, current.lead_time.p85_hours, before.lead_time.p85_hours, span),
-    tile("Never started", definitions.never_started, current.cycle_time.never_started, before.cycle_time.never_started, number),
+    tile(
+      "In progress",
+      definitions.work_in_progress,
+      current.work_in_progress,
+      before.work_in_progress,
+      number,
+    ),
+    tile(
+      "Cycle time, median",
+      definitions.cycle_time,
+      current.cycle_time.p50_hours,
+      before.cycle_time.p50_hours,
+      span,
+    ),
+    tile(
+      "Cycle time, 85%",
+      definitions.cycle_time,
+      current.cycle_time.p85_hours,
+      before.cycle_time.p85_hours,
+      span,
+    ),
+    tile(
+      "Lead time, 85%",
+      definitions.lead_time,
+      current.lead_time.p85_hours,
+      before.lead_time.p85_hours,
+      span,
+    ),
+    tile(
+      "Never started",
+      definitions.never_started,
+      current.cycle_time.never_started,
+      before.cycle_time.never_started,
+      number,
+    ),
   );
 }

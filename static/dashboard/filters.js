@@ -6,17 +6,25 @@ import { ownZone, show, view } from "./state.js";
 
 const NAMES = ["from", "to", "tz", "interval", "project", "tag", "priority", "scope", "view", "filter"];
 const CLEARED = Object.fromEntries([...NAMES, "user_id"].map((name) => [name, ""]));
-const PRESETS = [[7, "7 days"], [30, "30 days"], [90, "90 days"], [365, "A year"]];
+const PRESETS = [
+  [7, "7 days"],
+  [30, "30 days"],
+  [90, "90 days"],
+  [365, "A year"],
+];
 const DATES = { type: "date", min: "1900-01-01", max: "2200-01-01" };
 
 // A time in the address is shown as its day.
-const shown = (now, name) => (name === "from" || name === "to" ? (now[name] || "").slice(0, 10) : now[name] || "");
+const shown = (now, name) =>
+  name === "from" || name === "to" ? (now[name] || "").slice(0, 10) : now[name] || "";
 const choices = (options) => options.map(([value, text]) => h("option", { value }, text));
 
 function dayBefore(days) {
   const at = new Date();
   at.setDate(at.getDate() - days);
-  return [at.getFullYear(), at.getMonth() + 1, at.getDate()].map((part) => String(part).padStart(2, "0")).join("-");
+  return [at.getFullYear(), at.getMonth() + 1, at.getDate()]
+    .map((part) => String(part).padStart(2, "0"))
+    .join("-");
 }
 
 // The tags of the newest tasks, asked for once, when one is to be completed.
@@ -31,7 +39,11 @@ export function filterForm(me, projects, views, changed) {
     if (name === "project") return projects.map((each) => each.project);
     return name === "tag" ? knownTags() : [];
   };
-  const asking = filterField("Filter", { name: "filter", placeholder: "priority >= 3 or due < today+7d" }, known);
+  const asking = filterField(
+    "Filter",
+    { name: "filter", placeholder: "priority >= 3 or due < today+7d" },
+    known,
+  );
   const projectChoices = [["", "All"], ...projects.map((each) => [each.project, each.project])];
   const problem = h("p", { className: "problem wide", role: "alert" });
   const form = h(
@@ -39,19 +51,54 @@ export function filterForm(me, projects, views, changed) {
     { className: "filters", "aria-label": "Filters", noValidate: true, onkeydown, onchange, onfocusout },
     field("From", { ...DATES, name: "from" }),
     field("To", { ...DATES, name: "to" }),
-    field("Interval", { name: "interval" }, "select", choices([["day", "Days"], ["", "Weeks"], ["month", "Months"]])),
+    field(
+      "Interval",
+      { name: "interval" },
+      "select",
+      choices([
+        ["day", "Days"],
+        ["", "Weeks"],
+        ["month", "Months"],
+      ]),
+    ),
     field("Project", { name: "project" }, "select", choices(projectChoices)),
     field("Tag", { name: "tag", maxLength: 50 }),
-    field("Priority", { name: "priority" }, "select", choices([["", "All"], ...["0", "1", "2", "3", "4"].map((value) => [value, value])])),
-    me.role === "admin" ? field("Whose", { name: "scope" }, "select", choices([["", "My tasks"], ["all", "Everybody's"]])) : null,
+    field(
+      "Priority",
+      { name: "priority" },
+      "select",
+      choices([["", "All"], ...["0", "1", "2", "3", "4"].map((value) => [value, value])]),
+    ),
+    me.role === "admin"
+      ? field(
+          "Whose",
+          { name: "scope" },
+          "select",
+          choices([
+            ["", "My tasks"],
+            ["all", "Everybody's"],
+          ]),
+        )
+      : null,
     field("Time zone", { name: "tz", placeholder: ownZone, list: "zones", autocapitalize: "none" }),
-    field("View", { name: "view" }, "select", choices([["", "None"], ...views.map((each) => [String(each.id), each.name])])),
+    field(
+      "View",
+      { name: "view" },
+      "select",
+      choices([["", "None"], ...views.map((each) => [String(each.id), each.name])]),
+    ),
     asking.element,
-    h("datalist", { id: "zones" }, Intl.supportedValuesOf("timeZone").map((value) => h("option", { value }))),
+    h(
+      "datalist",
+      { id: "zones" },
+      Intl.supportedValuesOf("timeZone").map((value) => h("option", { value })),
+    ),
     h(
       "div",
       { className: "presets", role: "group", "aria-label": "Period" },
-      PRESETS.map(([days, text]) => h("button", { type: "button", onclick: () => go({ from: dayBefore(days - 1), to: "" }) }, text)),
+      PRESETS.map(([days, text]) =>
+        h("button", { type: "button", onclick: () => go({ from: dayBefore(days - 1), to: "" }) }, text),
+      ),
       h("button", { type: "button", onclick: () => go(CLEARED) }, "Reset"),
     ),
     problem,

@@ -35,7 +35,9 @@ export function forecastCard() {
   }
   function path(now) {
     if (!now.until && !now.remaining && !open) return null;
-    const asked = now.until ? { until: now.until } : { remaining: now.remaining || String(Math.min(open, MOST)) };
+    const asked = now.until
+      ? { until: now.until }
+      : { remaining: now.remaining || String(Math.min(open, MOST)) };
     // The past that a forecast rests on is its own, not the period that is looked at.
     const found = new URLSearchParams(query(asked));
     found.delete("from");

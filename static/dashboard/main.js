@@ -44,7 +44,13 @@ async function start() {
 }
 
 function trouble(error, again) {
-  return h("p", { className: "notice", role: "alert" }, error.message, " ", h("button", { type: "button", onclick: again }, "Retry"));
+  return h(
+    "p",
+    { className: "notice", role: "alert" },
+    error.message,
+    " ",
+    h("button", { type: "button", onclick: again }, "Retry"),
+  );
 }
 
 // -- the first task -------------------------------------------------------------------------------
@@ -78,12 +84,40 @@ function firstSteps() {
     h(
       "ol",
       {},
-      h("li", {}, "Add a task here, on ", h("a", { href: address("/app") }, "the page of tasks"), ", or by ", h("code", {}, "POST /tasks"), "."),
-      h("li", {}, "Set it to ", h("code", {}, "in_progress"), " when work on it begins, and to ", h("code", {}, "completed"), " when it is done."),
-      h("li", {}, "Or bring your past along: ", h("code", {}, "POST /tasks/import"), " takes JSON and CSV with dates of their own."),
+      h(
+        "li",
+        {},
+        "Add a task here, on ",
+        h("a", { href: address("/app") }, "the page of tasks"),
+        ", or by ",
+        h("code", {}, "POST /tasks"),
+        ".",
+      ),
+      h(
+        "li",
+        {},
+        "Set it to ",
+        h("code", {}, "in_progress"),
+        " when work on it begins, and to ",
+        h("code", {}, "completed"),
+        " when it is done.",
+      ),
+      h(
+        "li",
+        {},
+        "Or bring your past along: ",
+        h("code", {}, "POST /tasks/import"),
+        " takes JSON and CSV with dates of their own.",
+      ),
     ),
     form,
-    h("p", {}, "How to make these calls stands in ", h("a", { href: address("/docs") }, "the API's documentation"), "."),
+    h(
+      "p",
+      {},
+      "How to make these calls stands in ",
+      h("a", { href: address("/docs") }, "the API's documentation"),
+      ".",
+    ),
   );
 }
 
@@ -102,21 +136,36 @@ async function nothingHere(flow) {
   const to = last.completed_at.slice(0, 10);
   const from = new Date(Date.parse(`${to}T00:00:00Z`) - 364 * 86400000).toISOString().slice(0, 10);
   const go = act(() => (show({ from, to, interval: "month" }), shell.filters.take(), update()));
-  return h("p", { className: "notice" }, "Nothing was completed in this period. ", h("button", { type: "button", onclick: go }, `Show the year until ${day(last.completed_at, shownZone())}`));
+  return h(
+    "p",
+    { className: "notice" },
+    "Nothing was completed in this period. ",
+    h(
+      "button",
+      { type: "button", onclick: go },
+      `Show the year until ${day(last.completed_at, shownZone())}`,
+    ),
+  );
 }
 
 function build(projects, views) {
   const cards = CHARTS.map((chart) => chartCard(chart, chartPath(chart)));
   const forecast = forecastCard();
   const filters = filterForm(me, projects, views, update);
-  const [notice, period, hint, tiles] = ["notice-place", "period-place", "hint-place", "tiles-place"].map((className) => h("div", { className }));
+  const [notice, period, hint, tiles] = ["notice-place", "period-place", "hint-place", "tiles-place"].map(
+    (className) => h("div", { className }),
+  );
   content.replaceChildren(
     filters.form,
     notice,
     period,
     hint,
     tiles,
-    h("div", { className: "grid" }, [...cards, forecast].map(({ card }) => card)),
+    h(
+      "div",
+      { className: "grid" },
+      [...cards, forecast].map(({ card }) => card),
+    ),
   );
   return { filters, notice, period, hint, tiles, forecast, cards: [...cards, forecast] };
 }
@@ -138,7 +187,11 @@ async function update() {
   const mine = ++turn;
   delete content.dataset.ready;
   try {
-    const [projects, done, views] = await Promise.all([call("/analytics/project-stats"), call("/analytics/user-completion-stats"), call("/views?limit=500")]);
+    const [projects, done, views] = await Promise.all([
+      call("/analytics/project-stats"),
+      call("/analytics/user-completion-stats"),
+      call("/views?limit=500"),
+    ]);
     if (mine !== turn) return;
     if (done.total_tasks === 0 && !view().scope && !view().user_id) {
       shell = null;

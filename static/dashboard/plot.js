@@ -7,7 +7,9 @@ import { shownZone } from "./state.js";
 const HEIGHT = 260;
 const DAY = 86400;
 const NEAR = 24;
-const WHOLE = [1, 2, 5].flatMap((step) => Array.from({ length: 9 }, (_, power) => step * 10 ** power)).sort((a, b) => a - b);
+const WHOLE = [1, 2, 5]
+  .flatMap((step) => Array.from({ length: 9 }, (_, power) => step * 10 ** power))
+  .sort((a, b) => a - b);
 
 export const seconds = (text) => Date.parse(text) / 1000;
 export const bars = uPlot.paths.bars({ size: [0.7, 48] });
@@ -79,7 +81,10 @@ function tips(place, { series, lines, open }) {
 }
 
 // Draws into `place`, and answers with what takes the plot away again.
-export function draw(place, { data, series, x = {}, y = {}, time: isTime = true, logarithmic = false, tip = null }) {
+export function draw(
+  place,
+  { data, series, x = {}, y = {}, time: isTime = true, logarithmic = false, tip = null },
+) {
   const options = {
     width: Math.max(place.clientWidth, 240),
     height: HEIGHT,
@@ -87,13 +92,18 @@ export function draw(place, { data, series, x = {}, y = {}, time: isTime = true,
     tzDate: (at) => uPlot.tzDate(new Date(at * 1000), shownZone()),
     scales: {
       x: { time: isTime, ...(x.range ? { range: x.range } : {}) },
-      y: logarithmic ? { distr: 3, ...(y.range ? { range: y.range } : {}) } : { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.05 : 1] },
+      y: logarithmic
+        ? { distr: 3, ...(y.range ? { range: y.range } : {}) }
+        : { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.05 : 1] },
     },
     axes: [axis({ ...(isTime ? { values: times, space: 70 } : {}), ...x }), axis({ size: 72, ...y })],
     series: [x.series || {}, ...series],
     legend: {
       live: tip === null,
-      markers: { width: 3, dash: (_, number) => ["", "dotted", "dashed", "solid"][series[number - 1].strength || 3] },
+      markers: {
+        width: 3,
+        dash: (_, number) => ["", "dotted", "dashed", "solid"][series[number - 1].strength || 3],
+      },
     },
     cursor: { drag: { x: false, y: false }, points: { show: tip === null } },
     plugins: tip ? [tips(place, tip)] : [],

@@ -1,8 +1,32 @@
 // What is looked at, kept in the address bar, so that a view can be sent to somebody.
 const NAMES = [
-  "from", "to", "tz", "interval", "project", "tag", "priority", "user_id", "scope", "filter", "view", "remaining", "until", "completed",
+  "from",
+  "to",
+  "tz",
+  "interval",
+  "project",
+  "tag",
+  "priority",
+  "user_id",
+  "scope",
+  "filter",
+  "view",
+  "remaining",
+  "until",
+  "completed",
 ];
-export const FILTERS = ["from", "to", "tz", "project", "tag", "priority", "user_id", "scope", "filter", "view"];
+export const FILTERS = [
+  "from",
+  "to",
+  "tz",
+  "project",
+  "tag",
+  "priority",
+  "user_id",
+  "scope",
+  "filter",
+  "view",
+];
 
 export function view() {
   const query = new URLSearchParams(location.search);

@@ -7,7 +7,9 @@ export function h(name, properties = {}, ...children) {
     else if (key in element && key !== "list") element[key] = value;
     else element.setAttribute(key, value === true ? "" : value);
   }
-  element.append(...children.flat(2).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.flat(2).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
@@ -63,5 +65,9 @@ export function blameAll(form, error, place) {
     return !blame(form, name, detail);
   });
   const isElsewhere = (error.errors || []).length > rest.length;
-  place.textContent = rest.length ? rest.map((each) => each.detail).join(" ") : isElsewhere ? "" : error.message;
+  place.textContent = rest.length
+    ? rest.map((each) => each.detail).join(" ")
+    : isElsewhere
+      ? ""
+      : error.message;
 }

@@ -62,13 +62,31 @@ let number = 0;
 // The input and what belongs to it. `known(name)` answers the values of a field that tasks have, such as tags.
 export function filterField(label, properties, known) {
   const id = `filter-${++number}`;
-  const list = h("ul", { id: `${id}-offers`, className: "offers", role: "listbox", "aria-label": `${label}: what could stand here`, hidden: true });
+  const list = h("ul", {
+    id: `${id}-offers`,
+    className: "offers",
+    role: "listbox",
+    "aria-label": `${label}: what could stand here`,
+    hidden: true,
+  });
   const problem = h("p", { className: "problem", id: `${id}-problem`, role: "alert" });
   const where = h("p", { className: "where", hidden: true });
   const input = h("input", {
-    ...properties, id, role: "combobox", autocomplete: "off", autocapitalize: "none", spellcheck: false, maxLength: 2000,
-    "aria-expanded": "false", "aria-autocomplete": "list", "aria-controls": list.id, "aria-describedby": problem.id,
-    oninput: offer, onclick: offer, onkeydown, onblur: close,
+    ...properties,
+    id,
+    role: "combobox",
+    autocomplete: "off",
+    autocapitalize: "none",
+    spellcheck: false,
+    maxLength: 2000,
+    "aria-expanded": "false",
+    "aria-autocomplete": "list",
+    "aria-controls": list.id,
+    "aria-describedby": problem.id,
+    oninput: offer,
+    onclick: offer,
+    onkeydown,
+    onblur: close,
   });
   let [active, turn] = [-1, 0];
 
@@ -87,16 +105,28 @@ export function filterField(label, properties, known) {
   async function offer() {
     const mine = ++turn;
     const [head, part] = before();
-    const found = (await offers(head, known)).filter((each) => each.toLowerCase().startsWith(part.toLowerCase()) && each !== part);
+    const found = (await offers(head, known)).filter(
+      (each) => each.toLowerCase().startsWith(part.toLowerCase()) && each !== part,
+    );
     if (mine !== turn || document.activeElement !== input) return;
     if (!found.length) return close();
     active = -1;
     input.removeAttribute("aria-activedescendant");
-    list.replaceChildren(...found.slice(0, MOST).map((each, place) => h("li", {
-      id: `${id}-${place}`, role: "option", "aria-selected": "false",
-      // Before the input loses the focus.
-      onmousedown: (event) => (event.preventDefault(), take(each)),
-    }, each)));
+    list.replaceChildren(
+      ...found.slice(0, MOST).map((each, place) =>
+        h(
+          "li",
+          {
+            id: `${id}-${place}`,
+            role: "option",
+            "aria-selected": "false",
+            // Before the input loses the focus.
+            onmousedown: (event) => (event.preventDefault(), take(each)),
+          },
+          each,
+        ),
+      ),
+    );
     list.hidden = false;
     input.setAttribute("aria-expanded", "true");
   }
@@ -134,11 +164,23 @@ export function filterField(label, properties, known) {
   // Shows where the filter can't be read: the server counts characters, not the halves that some have here.
   function mark(position) {
     const letters = [...input.value];
-    const [head, there, rest] = [letters.slice(0, position), letters.slice(position, position + 1), letters.slice(position + 1)].map((each) => each.join(""));
+    const [head, there, rest] = [
+      letters.slice(0, position),
+      letters.slice(position, position + 1),
+      letters.slice(position + 1),
+    ].map((each) => each.join(""));
     where.replaceChildren(head, h("mark", {}, there || "\u00a0"), rest);
     where.hidden = false;
     if (document.activeElement === input) input.setSelectionRange(head.length, head.length + there.length);
   }
-  const element = h("div", { className: "field wide asking" }, h("label", { htmlFor: id }, label), input, list, where, problem);
+  const element = h(
+    "div",
+    { className: "field wide asking" },
+    h("label", { htmlFor: id }, label),
+    input,
+    list,
+    where,
+    problem,
+  );
   return { element, mark, clear: () => (where.hidden = true) };
 }

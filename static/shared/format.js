@@ -20,7 +20,13 @@ export const shortDay = (at, zone) => formatted(at, zone, { day: "numeric", mont
 export const month = (at, zone) => formatted(at, zone, { month: "short", year: "numeric" });
 export const time = (at, zone) => formatted(at, zone, { hour: "numeric", minute: "2-digit" });
 export const moment = (at, zone) =>
-  formatted(at, zone, { day: "numeric", month: "short", year: "numeric", hour: "numeric", minute: "2-digit" });
+  formatted(at, zone, {
+    day: "numeric",
+    month: "short",
+    year: "numeric",
+    hour: "numeric",
+    minute: "2-digit",
+  });
 
 // Hours as people say them.
 export function span(hours) {

@@ -2,7 +2,13 @@
 import { blameAll, field, h } from "./dom.js";
 import { logIn, open } from "./session.js";
 
-const LOGIN = { name: "username", autocomplete: "username", required: true, maxLength: 254, autocapitalize: "none" };
+const LOGIN = {
+  name: "username",
+  autocomplete: "username",
+  required: true,
+  maxLength: 254,
+  autocapitalize: "none",
+};
 const NEW = { type: "password", autocomplete: "new-password", required: true, minLength: 8, maxLength: 256 };
 
 // Shows the form in `place`, and calls `done` when somebody is logged in.
@@ -16,8 +22,18 @@ const PAGES = {
     button: "Log in",
     fields: () => [
       field("Username or email", LOGIN),
-      field("Password", { name: "password", type: "password", autocomplete: "current-password", required: true }),
-      h("label", { className: "check" }, h("input", { type: "checkbox", name: "remember" }), "Stay logged in on this device"),
+      field("Password", {
+        name: "password",
+        type: "password",
+        autocomplete: "current-password",
+        required: true,
+      }),
+      h(
+        "label",
+        { className: "check" },
+        h("input", { type: "checkbox", name: "remember" }),
+        "Stay logged in on this device",
+      ),
     ],
     send: (values) => logIn(values.username, values.password, values.remember === "on"),
     others: ["register", "forgot"],
@@ -27,7 +43,13 @@ const PAGES = {
     link: "Make an account",
     button: "Make the account",
     fields: () => [
-      field("Username", { ...LOGIN, minLength: 3, maxLength: 50, pattern: "[A-Za-z0-9._\\-]+", title: "Letters, digits, dots, dashes and underscores" }),
+      field("Username", {
+        ...LOGIN,
+        minLength: 3,
+        maxLength: 50,
+        pattern: "[A-Za-z0-9._\\-]+",
+        title: "Letters, digits, dots, dashes and underscores",
+      }),
       field("Email", { name: "email", type: "email", autocomplete: "email", required: true, maxLength: 254 }),
       field("Password, at least 8 characters", { ...NEW, name: "password" }),
     ],
@@ -41,7 +63,9 @@ const PAGES = {
     title: "Forgotten password",
     link: "Forgotten password?",
     button: "Send a link",
-    fields: () => [field("The account's email", { name: "email", type: "email", autocomplete: "email", required: true })],
+    fields: () => [
+      field("The account's email", { name: "email", type: "email", autocomplete: "email", required: true }),
+    ],
     async send(values) {
       return (await open("/auth/password/forgot", values)).message;
     },
@@ -74,7 +98,11 @@ function show(given, name, message) {
     return null;
   }
   const others = page.others.map((other) =>
-    h("button", { type: "button", className: "link", onclick: () => show(given, other, "") }, PAGES[other].link || PAGES[other].title),
+    h(
+      "button",
+      { type: "button", className: "link", onclick: () => show(given, other, "") },
+      PAGES[other].link || PAGES[other].title,
+    ),
   );
   const form = h(
     "form",

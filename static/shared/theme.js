@@ -25,7 +25,10 @@ export function dress(button, changed = () => undefined) {
     repaint();
   });
   dark.addEventListener("change", repaint);
-  for (const [event, value] of [["beforeprint", true], ["afterprint", false]]) {
+  for (const [event, value] of [
+    ["beforeprint", true],
+    ["afterprint", false],
+  ]) {
     addEventListener(event, () => {
       printing = value;
       repaint();

@@ -1,0 +1,219 @@
+// The fields of the open task, each sent when it is left.
+import { h, say } from "../shared/dom.js";
+import { act, assign } from "./actions.js";
+import { change } from "./address.js";
+import * as api from "./api.js";
+import { PRIORITIES, knowName, may, membersOf, model, nameOf, stateOf, statesOf } from "./model.js";
+import { open, reload, save } from "./opened.js";
+import * as store from "./store.js";
+import { dueText, moment } from "./words.js";
+
+const place = document.getElementById("panel");
+
+// What each field shows of a task.
+const SHOWN = {
+  title: (task) => task.title,
+  description: (task) => task.description || "",
+  tags: (task) => task.tags.join(", "),
+  due_at: (task) => dueText(task.due_at),
+  project: (task) => task.project,
+  state: (task) => stateOf(task).key,
+  priority: (task) => String(task.priority),
+  project_id: (task) => String(task.project_id ?? ""),
+};
+
+// A field that is sent when it is left with another value.
+export function editable(name, read, properties, kind = "input") {
+  const control = h(kind, {
+    name,
+    disabled: !may("member", open.task.project_id),
+    value: SHOWN[name](open.task),
+    oninput: () => (control.dataset.dirty = "1"),
+    onkeydown(event) {
+      if (event.key === "Enter" && (kind === "input" || name === "title" || event.ctrlKey || event.metaKey)) {
+        event.preventDefault();
+        control.blur();
+      }
+      if (event.key === "Escape" && control.dataset.dirty) {
+        event.stopPropagation();
+        control.value = SHOWN[name](open.task);
+        delete control.dataset.dirty;
+      }
+    },
+    onblur: act(async () => {
+      if (!control.dataset.dirty) return;
+      const value = read(control.value);
+      const isSame = value === undefined || JSON.stringify(value) === JSON.stringify(open.task[name]);
+      try {
+        if (!isSame) await save({ [name]: value });
+      } finally {
+        // It may have been gone on with in the meantime.
+        if (document.activeElement !== control) delete control.dataset.dirty;
+        refill();
+      }
+    }),
+    ...properties,
+  });
+  return control;
+}
+
+function labelled(label, control) {
+  control.id = `task-${control.name}`;
+  return h("div", { className: "pair" }, h("label", { htmlFor: control.id }, label), control);
+}
+
+function choice(name, options, value, changed) {
+  return h(
+    "select",
+    {
+      name,
+      disabled: !may("member", open.task.project_id),
+      onchange: act((event) => changed(event.target.value)),
+    },
+    options.map(([key, text]) => h("option", { value: key, selected: key === value }, text)),
+  );
+}
+
+function readDue(text) {
+  if (!text.trim()) return null;
+  const at = moment(text.trim());
+  if (at) return at.toISOString();
+  say(`"${text}" is no time: try today, tomorrow, today+7d, 2026-12-31 or 2026-12-31 14:00.`, 12);
+  return undefined;
+}
+
+const readTags = (text) => [
+  ...new Set(
+    text
+      .split(",")
+      .map((tag) => tag.trim().replace(/^#/, ""))
+      .filter(Boolean),
+  ),
+];
+
+// Shows what the task is now, but where something is being typed.
+export function refill() {
+  if (!open.task) return;
+  for (const [name, show] of Object.entries(SHOWN)) {
+    const control = place.querySelector(`[name="${name}"]`);
+    if (!control || control.dataset.dirty) continue;
+    if (control.value !== show(open.task)) control.value = show(open.task);
+    if (name === "title") grow(control);
+  }
+  place.querySelector("h2").textContent = open.task.title;
+}
+
+export function fields(task) {
+  const states = statesOf(task.project_id).map((state) => [state.key, state.name]);
+  const setState = (key) => save(task.project_id ? { state: key } : { status: key });
+  const homes = [
+    ["", task.project_id ? "Nobody else's" : `Only mine (${task.project})`],
+    ...model.projects
+      .filter((each) => !each.archived_at || each.id === task.project_id)
+      .map((each) => [String(each.id), each.name]),
+  ];
+  return h(
+    "div",
+    { className: "pairs" },
+    labelled("State", choice("state", states, stateOf(task).key, setState)),
+    labelled(
+      "Priority",
+      choice(
+        "priority",
+        PRIORITIES.map((name, at) => [String(at), name]),
+        String(task.priority),
+        (value) => save({ priority: Number(value) }),
+      ),
+    ),
+    labelled("Due", editable("due_at", readDue, { placeholder: "tomorrow, today+7d, 2026-12-31" })),
+    labelled("Tags", editable("tags", readTags, { placeholder: "writing, urgent" })),
+    homes.length > 1
+      ? labelled(
+          "Project",
+          choice("project_id", homes, task.project_id ? String(task.project_id) : "", (value) =>
+            save({ project_id: value ? Number(value) : null }),
+          ),
+        )
+      : null,
+    task.project_id
+      ? null
+      : labelled(
+          "Label",
+          editable("project", (text) => text.trim() || undefined, { maxLength: 100 }),
+        ),
+    owner(task),
+  );
+}
+
+function owner(task) {
+  if (task.project_id) {
+    const control = choice(
+      "user_id",
+      [[String(task.user_id), nameOf(task.user_id)]],
+      String(task.user_id),
+      async (value) => (await assign([task], Number(value)), await reload()),
+    );
+    membersOf(task.project_id).then((members) => {
+      const others = members.filter((each) => each.role !== "viewer" && each.user_id !== task.user_id);
+      control.append(...others.map((each) => h("option", { value: String(each.user_id) }, each.username)));
+    });
+    return labelled("Owner", control);
+  }
+  const hand = async (name) => {
+    const found = await api.account.lookup(name);
+    knowName(found.id, found.username);
+    await assign([task], found.id);
+    change({ task: null });
+    store.drop(task.id);
+  };
+  const input = h("input", {
+    name: "owner",
+    value: nameOf(task.user_id),
+    autocapitalize: "none",
+    onchange: act(
+      (event) =>
+        event.target.value.trim() &&
+        event.target.value.trim() !== nameOf(task.user_id) &&
+        hand(event.target.value.trim()),
+    ),
+  });
+  return labelled("Owner", input);
+}
+
+export function blockForm(task) {
+  const input = h("input", {
+    name: "reason",
+    required: true,
+    maxLength: 500,
+    placeholder: "What is it waiting for?",
+    "aria-label": "Why it is blocked",
+    "data-keep": "1",
+  });
+  return h(
+    "details",
+    { className: "block" },
+    h("summary", {}, "Mark as blocked"),
+    h(
+      "form",
+      {
+        className: "line",
+        onsubmit: act(
+          async (event) => (
+            event.preventDefault(),
+            await api.tasks.block(task.id, input.value),
+            (input.value = ""),
+            await reload()
+          ),
+        ),
+      },
+      input,
+      h("button", { type: "submit" }, "Block"),
+    ),
+  );
+}
+
+// A text as high as what is in it.
+export function grow(area) {
+  area.style.height = "auto";
+  area.style.height = `${area.scrollHeight + 2}px`;
+}
