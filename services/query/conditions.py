@@ -174,6 +174,33 @@ class _EscapedContaining(_Containing):
     escape = " ESCAPE '\\'"
 
 
+class _ContainingAny(FunctionElement[bool]):
+    """SQL: whether a long text contains one of several, by their LIKE patterns; the text is worked out once."""
+
+    inherit_cache = False
+    type = Boolean()
+    name = "is_containing_any"
+    escape = ""
+
+
+@compiles(_ContainingAny, "sqlite")
+def _containing_any_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    text, *likes = (compiler.process(each, **options) for each in element.clauses)
+    return "(" + " OR ".join(f"{text} LIKE {like}{element.escape}" for like in likes) + ")"
+
+
+@compiles(_ContainingAny, "postgresql")
+def _containing_any_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    text, *likes = (compiler.process(each, **options) for each in element.clauses)
+    return f"{text} LIKE ANY (ARRAY[{', '.join(likes)}])"
+
+
+class _EscapedContainingAny(_ContainingAny):
+    """The same for texts with letters that have a meaning in patterns."""
+
+    escape = " ESCAPE '\\'"
+
+
 class _Walked(FunctionElement[Any]):
     """SQL: a column that SQLite finds no index by: it takes one for any range, however wide, and sorts what it finds.
 
@@ -222,7 +249,7 @@ _FOLDED = ("title", "description")
 def condition(shape: Shape, scope: Scope) -> ColumnElement[bool]:
     """The condition of a shape for the tasks of an owner (`owner_id`), a project (`project_id`) or everybody."""
     if shape[0] in ("and", "or"):
-        parts = [condition(part, scope) for part in shape[1]]
+        parts = [condition(part, scope) for part in _together(shape)]
         if not parts:
             return true() if shape[0] == "and" else false()
         return and_(*parts) if shape[0] == "and" else or_(*parts)
@@ -237,6 +264,22 @@ def condition(shape: Shape, scope: Scope) -> ColumnElement[bool]:
         return found
     opposite = not_(found) if kind != "within" else _outside(column, names)
     return or_(opposite, column.is_(None)) if FIELDS[name].nullable else opposite
+
+
+def _together(shape: Shape) -> list[Shape]:
+    """The parts, those that look for texts in descriptions as one: a long text is made small and read once."""
+    looking = [part for part in shape[1] if part[:3] in [(*each, shape[0] == "or") for each in _LOOKING]]
+    if len(looking) < 2:
+        return list(shape[1])
+    others = [part for part in shape[1] if part not in looking]
+    likes = [name for part in looking for name in part[4:]]
+    kind = (
+        "contains any escaped" if any(part[0] == "contains escaped" for part in looking) else "contains any"
+    )
+    return [*others, (kind, "description", shape[0] == "or", *likes)]
+
+
+_LOOKING = (("contains", "description"), ("contains escaped", "description"))
 
 
 def _tags(kind: str, names: list[str], scope: Scope, *, so: bool) -> ColumnElement[bool]:
@@ -295,11 +338,19 @@ def _contains(
 ) -> ColumnElement[bool]:
     part, like = (bindparam(each, type_=String()) for each in names)
     searched: ColumnElement[Any] = column
+    if name == "description":
+        escaped = containing is _EscapedContaining
+        return _contains_any("", column, names[1:], _EscapedContainingAny if escaped else _ContainingAny)
     if name == "title":
         searched = tasks.c.title_folded
-    elif name == "description":
-        searched = _FoldedDescription(tasks.c.description_folded, tasks.c.description)
     return containing(searched, part, like)
+
+
+def _contains_any(
+    _: str, column: ColumnElement[Any], likes: list[str], containing: type["_ContainingAny"]
+) -> ColumnElement[bool]:
+    searched = _FoldedDescription(tasks.c.description_folded, column)
+    return containing(searched, *(bindparam(each, type_=String()) for each in likes))
 
 
 _CONDITIONS: Mapping[str, Callable[[str, ColumnElement[Any], list[str]], ColumnElement[bool]]] = {
@@ -307,5 +358,9 @@ _CONDITIONS: Mapping[str, Callable[[str, ColumnElement[Any], list[str]], ColumnE
     "in": lambda name, column, names: _equal(name, column, names, "in"),
     "within": _within,
     "contains": _contains,
+    "contains any": lambda name, column, likes: _contains_any(name, column, likes, _ContainingAny),
+    "contains any escaped": lambda name, column, likes: _contains_any(
+        name, column, likes, _EscapedContainingAny
+    ),
     "contains escaped": lambda name, column, names: _contains(name, column, names, _EscapedContaining),
 }
