@@ -1,5 +1,6 @@
 """Drills of the feed and of streams: who follows misses nothing, and waiting costs little."""
 
+import http.client
 import os
 import random
 import resource
@@ -187,7 +188,7 @@ def million_events(kind: str) -> str:
         _, member = account(server.port, "member")
         _fill(home)
         execute(home, "VACUUM ANALYZE" if kind == "postgres" else "ANALYZE")
-        figures = []
+        figures: dict[str, float] = {}
         questions = {
             "account": (member, ""),
             "account, a rare type": (member, "&types=task.deleted"),
@@ -196,17 +197,21 @@ def million_events(kind: str) -> str:
         }
         for name, (who, question) in questions.items():
             took = []
+            connection = http.client.HTTPConnection(HOST, server.port, timeout=30)
             for place in (1, EVENTS // 3, EVENTS // 2, EVENTS * 9 // 10, EVENTS - 50):
                 path = f"/events?after={event_id.encode(place)}{question}"
                 for _ in range(9):
                     began = time.monotonic()
-                    status, _ = call(server.port, "GET", path, token=who)
+                    connection.request("GET", path, headers={"Authorization": f"Bearer {who}"})
+                    answer = connection.getresponse()
+                    answer.read()
                     took.append(1000 * (time.monotonic() - began))
-                    must(status == 200, f"{name}: {status}")
-            half = statistics.median(took)
-            figures.append(f"{name} {half:.1f}")
-            must(half < 5, f"{name}: half of the pages took {half:.1f} ms or more")
-        return f"a page of 100 by HTTP, median ms: {', '.join(figures)}"
+                    must(answer.status == 200, f"{name}: {answer.status}")
+            connection.close()
+            figures[name] = statistics.median(took)
+        said = ", ".join(f"{name} {half:.1f}" for name, half in figures.items())
+        must(max(figures.values()) < 5, f"a page of 100 takes too long, median ms: {said}")
+        return f"a page of 100 by HTTP, median ms: {said}"
 
 
 def _fill(home: Space) -> None:
