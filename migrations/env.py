@@ -7,10 +7,8 @@ from sqlalchemy import Connection
 
 import account_models
 import models
-import project_models
-import view_models
-import webhook_models
 from database import Base, database
+from tables import counts, notifications, projects, views, webhooks
 
 # Tables that a trigger or an extension keeps, without a model.
 UNMODELLED_PREFIXES = ("task_search",)
@@ -37,9 +35,11 @@ def run(connection: Connection) -> None:
 for known in (
     models.Task,
     account_models.UserSession,
-    project_models.SharedProject,
-    view_models.View,
-    webhook_models.Webhook,
+    counts.OwnerCount,
+    notifications.Notification,
+    projects.SharedProject,
+    views.View,
+    webhooks.Webhook,
 ):
     assert known.metadata is Base.metadata
 if context.is_offline_mode():

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from project_models import COMMENT_LENGTH
 from schemas.common import Answer, Body, Text, not_blank
+from tables.projects import COMMENT_LENGTH
 
 
 class CommentWrite(Body):

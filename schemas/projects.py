@@ -9,7 +9,6 @@ from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
 from models import STATUSES, TaskStatus
-from project_models import LARGEST_WIP_LIMIT, STATE_NAME_LENGTH
 from schemas.common import (
     Answer,
     Body,
@@ -22,6 +21,7 @@ from schemas.common import (
     Whole,
     not_blank,
 )
+from tables.projects import LARGEST_WIP_LIMIT, STATE_NAME_LENGTH
 
 ProjectRole = Literal["viewer", "member", "manager"]
 WipPolicy = Literal["warn", "block"]

@@ -8,7 +8,7 @@ from pydantic import Field
 from models import LARGEST_ID
 from schemas.common import Answer, Body, Id, Name, Page, QueryFilter, ReadOnlyTime, Time, TimeZone, Whole
 from schemas.tasks import SortBy, SortOrder
-from view_models import VIEW_NAME_LENGTH
+from tables.views import VIEW_NAME_LENGTH
 
 ViewName = Annotated[Name, Field(min_length=1, max_length=VIEW_NAME_LENGTH, examples=["Due this week"])]
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 from schemas.common import Answer, Body, Id, ReadOnlyTime, Text
 from schemas.events import EventPattern
-from webhook_models import DESCRIPTION_LENGTH, URL_LENGTH
+from tables.webhooks import DESCRIPTION_LENGTH, URL_LENGTH
 
 DeliveryState = Literal["waiting", "delivered", "failed"]
 DisabledReason = Literal["gone", "failing"]

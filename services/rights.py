@@ -25,11 +25,11 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from errors import Conflict, Forbidden, NotFound
 from models import Caller, tasks, users
-from project_models import PROJECT_ROLES, project_members, projects
 from services.query.conditions import Scope
 from services.tasks import unit_of_work
 from services.tasks.fields import TASK_COLUMNS
 from storage.prepared import prepared
+from tables.projects import PROJECT_ROLES, project_members, projects
 
 Action = Literal["see", "write", "delete", "manage"]
 

@@ -35,7 +35,7 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
 FLOORS = (
     {"config", "configuration", "errors", "request_context", "logging_config"},
     {"storage", "database"},
-    {"models", "account_models", "project_models", "view_models", "webhook_models", "tables", "security"},
+    {"models", "account_models", "tables", "security"},
     {"migrations", "schemas"},
     {"services"},
     {"auth"},

@@ -16,11 +16,11 @@ from account_models import (
     sessions,
 )
 from models import Caller, task_history, tasks, users
-from project_models import project_members, projects, task_comments
 from request_context import address_group
 from tables.notifications import notification_preferences, notifications
-from view_models import calendars, views
-from webhook_models import webhook_deliveries, webhooks
+from tables.projects import project_members, projects, task_comments
+from tables.views import calendars, views
+from tables.webhooks import webhook_deliveries, webhooks
 
 PART = 1000
 # What lets somebody in, or is derived from what is there anyway.

@@ -17,7 +17,7 @@ from services.delivery.reminder_tasks import LONGEST_OVERDUE
 from services.events.retention import forget_old_snapshots
 from services.webhooks.renewal import delete_orphans, renew_secrets
 from tables.notifications import notifications
-from webhook_models import webhook_deliveries
+from tables.webhooks import webhook_deliveries
 
 BATCH = 1000
 

@@ -30,7 +30,7 @@ from services.query import view as view_service
 from services.query.refusal import InvalidFilter
 from storage.column_types import NumbersOf
 from storage.prepared import prepared
-from view_models import calendars
+from tables.views import calendars
 
 MOST_CALENDARS = 100
 # Programs that show calendars can't take more: the newest are shown.

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from database import database
 from models import task_history
 from services.events.event_id import before_oldest
-from webhook_models import feed_positions
+from tables.webhooks import feed_positions
 
 BATCH = 1000
 # Up to where the copies are gone already.

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from database import database
 from models import task_history
 from storage.prepared import prepared
-from webhook_models import feed_positions
+from tables.webhooks import feed_positions
 
 # Events up to here are decided, as whoever delivers webhooks has written down.
 WEBHOOKS = "webhooks"

@@ -11,13 +11,13 @@ from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, case, func,
 from sqlalchemy.orm import Session
 
 from models import task_history, tasks
-from project_models import project_members
 from services.bulk_numbers import as_text, read_numbers
 from services.flow.record import Microseconds, Record, assembled, code_of, time_of
 from services.flow.selected import leaves_project
 from services.flow.statistics import Integers
 from services.projects import workflow
 from tables.counts import owner_counts
+from tables.projects import project_members
 
 IDS_AT_ONCE = 500
 # A state of no project, or of another one.

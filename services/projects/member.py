@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from errors import Conflict
 from models import Caller, tasks, users
-from project_models import project_members, projects
 from schemas.common import Page
 from schemas.projects import MemberRead
 from services import rights
@@ -23,6 +22,7 @@ from services.tasks import history, many
 from storage.column_types import rfc3339
 from storage.prepared import prepared
 from tables.notifications import notifications
+from tables.projects import project_members, projects
 
 _M = project_members.c
 _COLUMNS = tuple(users.c.username if name == "username" else _M[name] for name in MemberRead.model_fields)

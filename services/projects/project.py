@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from errors import Forbidden, InvalidInput
 from models import Caller, tasks
-from project_models import project_members, projects
 from schemas.projects import ProjectFilters, ProjectRead
 from services import preconditions, rights
 from services.paging import PageOf, keyset_by_id
@@ -18,6 +17,7 @@ from services.projects import workflow
 from services.tasks import bulk, history, many
 from storage.column_types import rfc3339
 from storage.prepared import prepared
+from tables.projects import project_members, projects
 
 READ_ONLY = ("id", "archived_at", "created_by", "created_at", "updated_at", "role")
 _COLUMNS = (

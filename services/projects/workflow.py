@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from errors import Conflict, InvalidInput, invalid_input
 from models import STATUSES, Caller, tasks
-from project_models import project_states
 from services.tasks import many, unit_of_work
 from storage.prepared import prepared
+from tables.projects import project_states
 
 
 class StateOf(NamedTuple):

@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from errors import Forbidden, NotFound, invalid_input
 from models import Caller
-from project_models import project_members, project_states
 from schemas.views import ViewFilters
 from services import rights
 from services.paging import PageOf, keyset_by_id
@@ -22,7 +21,8 @@ from services.query import syntax
 from services.query.refusal import InvalidFilter, choice, met
 from services.query.tree import Comparison, Node, Not
 from storage.prepared import prepared
-from view_models import views
+from tables.projects import project_members, project_states
+from tables.views import views
 
 _COLUMNS = [column for column in views.c if column.name != "user_id"]
 _CALLER = bindparam("caller_id", type_=BigInteger)

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from errors import Forbidden, NotFound
 from models import Caller, users
-from project_models import project_members, task_comments
 from schemas.comments import CommentRead
 from schemas.common import Page
 from services import rights
@@ -19,6 +18,7 @@ from services.tasks import bulk, history, many
 from storage.column_types import rfc3339
 from storage.prepared import prepared
 from tables.notifications import notifications
+from tables.projects import project_members, task_comments
 
 # A name is not part of a longer word, such as an address; a dot at its end may end the sentence.
 _MENTION = re.compile(r"(?<![A-Za-z0-9._@-])@([A-Za-z0-9._-]{3,50})", re.ASCII)

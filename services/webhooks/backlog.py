@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from database import AnyRow
 from storage.column_types import UtcDateTime
-from webhook_models import webhook_deliveries, webhooks
+from tables.webhooks import webhook_deliveries, webhooks
 
 _NOW: Any = bindparam("now", type_=UtcDateTime())
 _IS_FAILED = webhook_deliveries.c.state == "failed"

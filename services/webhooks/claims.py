@@ -22,7 +22,7 @@ from services.webhooks import secret as secrets
 from services.webhooks.sending import Letter, Result, next_attempt
 from services.webhooks.webhook import PING
 from storage.column_types import UtcDateTime
-from webhook_models import webhook_deliveries, webhooks
+from tables.webhooks import webhook_deliveries, webhooks
 
 # How many deliveries a sender takes at once from a receiver that is well.
 BATCH = 20

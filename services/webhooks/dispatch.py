@@ -17,7 +17,7 @@ from models import task_history
 from services.events import event, sight
 from services.events.watermark import WEBHOOKS, watermark
 from storage.column_types import UtcDateTime
-from webhook_models import feed_positions, webhook_deliveries, webhooks
+from tables.webhooks import feed_positions, webhook_deliveries, webhooks
 
 BATCH = 500
 # Without a webhook the place in the feed is written once in so many events.

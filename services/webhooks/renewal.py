@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session
 from config import settings
 from database import database
 from models import task_history
-from project_models import projects
 from services.webhooks import secret as secrets
-from webhook_models import webhook_deliveries, webhooks
+from tables.projects import projects
+from tables.webhooks import webhook_deliveries, webhooks
 
 _SECRETS = select(webhooks.c.id, webhooks.c.secret, webhooks.c.previous_secret).order_by(webhooks.c.id)
 _LOCKED = _SECRETS.where(webhooks.c.id == bindparam("webhook_id")).with_for_update()

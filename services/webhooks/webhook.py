@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from errors import Conflict, NotFound, invalid_input
 from models import Caller, task_history, users
-from project_models import project_members
 from schemas.common import Page
 from schemas.webhooks import DeliveryRead, WebhookRead
 from services import preconditions, rights
@@ -18,7 +17,8 @@ from services.events import event_id
 from services.paging import PageOf, keyset_by_id
 from services.webhooks import secret as secrets
 from storage.column_types import UtcDateTime
-from webhook_models import webhook_deliveries, webhooks
+from tables.projects import project_members
+from tables.webhooks import webhook_deliveries, webhooks
 
 MOST_WEBHOOKS = 20
 # After a rotation receivers have this long to learn the new secret.

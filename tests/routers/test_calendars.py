@@ -9,8 +9,8 @@ import vobject  # type: ignore[import-untyped]  # it has no types
 from sqlalchemy import select
 
 from database import database
+from tables.views import calendars
 from tests.support.api import Api, Person, assert_problem
-from view_models import calendars
 
 HOST = "http://localhost:8000"
 

@@ -14,9 +14,9 @@ from config import settings
 from database import database
 from services.background_tasks.retention_tasks import delete_old
 from services.webhooks.delivery import deliveries as deliveries_of_this_process
+from tables.webhooks import webhook_deliveries, webhooks
 from tests.support.api import PASSWORD, Api, Person, assert_problem
 from tests.support.receiver import Receiver, receiver
-from webhook_models import webhook_deliveries, webhooks
 
 
 @pytest.fixture

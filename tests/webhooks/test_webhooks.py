@@ -9,8 +9,8 @@ from sqlalchemy import select
 from config import settings
 from database import database
 from services.webhooks import secret as secrets
+from tables.webhooks import webhooks
 from tests.support.api import Api, assert_problem
-from webhook_models import webhooks
 
 HOOK = {"url": "https://93.184.215.14/hook", "types": ["task.created", "comment.*"]}
 

@@ -5,16 +5,16 @@ from datetime import datetime
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-import project_models
 from database import Base
 from models import table_of
 from storage.column_types import RowId, UtcDateTime, one_of
+from tables import projects
 
 VIEW_NAME_LENGTH = 100
 SORT_ORDERS = ("desc", "asc")
 ZONE_LENGTH = 64
 
-assert project_models.SharedProject.metadata is Base.metadata
+assert projects.SharedProject.metadata is Base.metadata
 
 
 class View(Base):
