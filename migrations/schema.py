@@ -1,4 +1,4 @@
-"""The schema that the database is at, and how it comes to the newest one."""
+"""The database's schema: which revision it has, and bringing it to the newest."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,18 +14,18 @@ from database import Database, database
 from errors import DatabaseReadOnly, DatabaseUnavailable
 from storage.faults import MISSING_RIGHT, NO_SCHEMA, reason_of, sqlstate, translated_error
 
-# Called with the number of steps that are done, the number of all, and the name of the next.
+# A function that gets the number of finished steps, the number of all steps, and the next step's name.
 Report = Callable[..., None]
 FOLDER = Path(__file__).resolve().parent
 
 
 class SchemaError(Exception):
-    """The database is not at the schema this program needs; the message is one line that says what to run."""
+    """The database lacks the schema that this program needs; the message is one line that says what to do."""
 
 
 @cache
 def known_revisions() -> frozenset[str]:
-    """All revisions that this program's migrations lead through: they are numbered by their file's name."""
+    """All revisions that this program's migrations know, by the numbers in their file names."""
     files = (FOLDER / "versions").glob("[0-9]*.py")
     return frozenset(path.name.partition("_")[0] for path in files)
 
@@ -36,15 +36,16 @@ def newest_revision() -> str:
 
 
 def revision_of(session: Session) -> str | None:
-    """The revision the database is at; none for an empty one."""
+    """The revision of the database; None for an empty database."""
     if not inspect(session.connection()).has_table("alembic_version"):
         return None
     return session.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def migrate(db: Database = database, revision: str = "head", report: Report | None = None) -> None:
-    """Bring the database to a revision, by default the newest, all or nothing; `report` is told of each step."""
-    # A server that has nothing to migrate never loads Alembic, which would take a tenth of its memory.
+    """Bring the database to a revision, by default the newest, all or nothing; each step calls `report`."""
+    # Alembic is imported here, because it would take a tenth of the memory of a server that has nothing to
+    # migrate.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
     from alembic.script import ScriptDirectory  # noqa: PLC0415
@@ -77,7 +78,7 @@ def migrate(db: Database = database, revision: str = "head", report: Report | No
 
 
 def _reporting(script: Any, revision: str, at: str | None, report: Report) -> Callable[..., None]:
-    """What Alembic calls after each step, to say what is done and what comes next."""
+    """The function that Alembic calls after each step, to report the steps done and the next one."""
     steps = [step.revision for step in script.iterate_revisions(revision, at or "base")][::-1]
     report(0, len(steps), *steps[:1])
 
@@ -89,7 +90,7 @@ def _reporting(script: Any, revision: str, at: str | None, report: Report) -> Ca
 
 
 def check_schema(db: Database = database) -> None:
-    """Raise SchemaError unless the database is at the newest revision; an empty SQLite file is brought there."""
+    """Raise SchemaError unless the database is at the newest revision; an empty SQLite file is migrated."""
     with explained(db):
         at, newest = db.read(revision_of), newest_revision()
         if at is None and db.is_sqlite:
@@ -100,7 +101,7 @@ def check_schema(db: Database = database) -> None:
 
 
 def check_writable(db: Database = database) -> None:
-    """Raise SchemaError if the database can be read, and not be written."""
+    """Raise SchemaError if the database can be read but not written."""
     with explained(db):
         db.write(db.look_whether_writable)
         if not db.is_sqlite and not db.read(lambda session: session.execute(_MAY_WRITE).scalar_one()):
@@ -115,7 +116,7 @@ _MAY_WRITE = text(
 
 @contextmanager
 def explained(db: Database) -> Iterator[None]:
-    """Have what the database refuses told in one line that says what to do, as a SchemaError."""
+    """Translate the database's refusals into a SchemaError, with one line that says what to do."""
     try:
         yield
     except (DBAPIError, DatabaseUnavailable) as error:
@@ -135,7 +136,7 @@ def explained(db: Database) -> Iterator[None]:
 
 
 def _missing_right(db: Database, reason: str) -> str:
-    """The refusal of Postgres, with the statement that grants what is missing."""
+    """The refusal of Postgres, and the statement that grants the missing right."""
     user, name = db.url.username or "CURRENT_USER", db.url.database or "postgres"
     if "schema" in reason:
         schema = reason.rpartition("for schema ")[2] or "public"

@@ -1,4 +1,4 @@
-"""Callers: the account that a token was issued to, and whether it may call an endpoint."""
+"""Callers: the accounts that tokens were issued to, and their right to call an endpoint."""
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 ADMIN_SCOPE = "admin"
 _ACCOUNT = tuple(users.c[name] for name in ("id", "username", "email", "is_active", "role", "created_at"))
 _NO_SESSION: Any = literal_column("NULL").label("session_id")
-# One statement each, for every request makes one of them.
+# Each kind of token takes one statement, because every request makes one.
 CALLER_BY_ID: Any = prepared(
     select(*_ACCOUNT, _NO_SESSION, users.c.credentials_version).where(users.c.id == bindparam("user_id"))
 )
@@ -46,12 +46,12 @@ CALLER_BY_PROGRAM_TOKEN: Any = prepared(
 
 
 def load_caller(db: Session, claims: dict[str, Any]) -> Caller:
-    """The account that a token was issued to, as it is now; raises NotAuthenticated."""
+    """The current state of the account that a token was issued to; raises NotAuthenticated."""
     if "program" in claims:
         caller = _caller_of_program(db, claims["program"])
     else:
         subject, session_id = claims["sub"], claims.get("sid")
-        # No account has a number of more digits, and no database takes one.
+        # Ids have fewer than 19 digits; a database would refuse a longer number.
         user_id = int(subject) if subject.isdecimal() and len(subject) < 19 else -1
         if session_id is None:
             row = db.execute(CALLER_BY_ID, {"user_id": user_id}).first()
@@ -72,7 +72,7 @@ def _caller_of_program(db: Session, hashed: str) -> Caller:
     if row is None or (row.expires_at is not None and row.expires_at <= datetime.now(UTC)):
         raise NotAuthenticated
     caller = Caller(*row[:-1])._replace(scopes=tuple(row.scopes))
-    # Without the scope for it even an admin's program does no more than a member's.
+    # Without the scope `admin` the program of an admin may do no more than a member's.
     return caller if ADMIN_SCOPE in row.scopes else caller._replace(role="member")
 
 
@@ -98,7 +98,7 @@ _ADMINS = _ACTIVE.where(users.c.role == "admin")
 
 
 def ended(db: Session, claims: Mapping[int, Mapping[str, Any]]) -> set[int]:
-    """Which of these tokens, each under a key of the caller's, are good no more: three queries for all of them."""
+    """The keys of those tokens that are no longer valid, found by three queries for any number of tokens."""
     groups: dict[str, dict[int, Any]] = {"program": {}, "sid": {}, "sub": {}}
     for key, each in claims.items():
         name = next(name for name in groups if each.get(name) is not None)
@@ -115,15 +115,15 @@ def ended(db: Session, claims: Mapping[int, Mapping[str, Any]]) -> set[int]:
 
 
 def admins_among(db: Session, user_ids: Collection[int]) -> set[int]:
-    """Which of these accounts are admins, and may log in."""
+    """Those of the accounts that are active admins."""
     return set(db.execute(_ADMINS, {"ids": sorted(user_ids)}).scalars()) if user_ids else set()
 
 
 def authorize(db: Session, claims: dict[str, Any], *, admin: bool, scope: str | None) -> Caller:
-    """The caller of an endpoint, who may call it; raises NotAuthenticated, Forbidden.
+    """The caller, if the caller may call the endpoint; raises NotAuthenticated, Forbidden.
 
-    A program's token needs the endpoint's scope, for an admin's endpoint that of admins; where there is
-    none, only somebody who logged in may call it.
+    A program's token needs the scope of the endpoint, and for an admin's endpoint the scope `admin`. An
+    endpoint without a scope is open only to callers who logged in.
     """
     caller = load_caller(db, claims)
     if caller.scopes is not None:
@@ -136,7 +136,7 @@ def authorize(db: Session, claims: dict[str, Any], *, admin: bool, scope: str | 
 
 
 def require_admin(caller: Caller) -> Caller:
-    """The caller, who must be an admin; raises Forbidden."""
+    """The caller, if the caller is an admin; raises Forbidden."""
     if not caller.is_admin:
         raise Forbidden("Admin access required", code="admin_required")
     return caller

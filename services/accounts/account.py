@@ -1,4 +1,4 @@
-"""What owners do with their accounts: passwords, emails, and asking for the links that are mailed for both."""
+"""Changes that owners make to their accounts: passwords, emails, usernames, and asking for mailed links."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -29,9 +29,9 @@ _VERIFIED = _UPDATE.values(email_verified_at=bindparam("now"))
 
 
 def ask_for_link(db: Session, email: str, purpose: str) -> int:
-    """Have the account with this email mailed a link, if there is one; for how many seconds to wait instead.
+    """Mail a link to the account with this email, if there is one; returns the seconds to wait instead.
 
-    The same is counted, written into the trail and looked for either way, so that both take as long.
+    A known and an unknown email lead to the same statements, so that the time of the answer reveals neither.
     """
     account = db.execute(_BY_EMAIL, {"email": fold(email)}).first()
     if wait := _count(db, account, email):
@@ -53,14 +53,14 @@ def ask_to_verify(db: Session, account: AnyRow) -> None:
 
 
 def _count(db: Session, account: AnyRow | None, email: str) -> int:
-    """Count somebody's asking for a mail; for how many seconds they are to wait instead."""
+    """Count a request for a mail; returns the seconds to wait if there were too many."""
     is_known = attempt_service.is_at_known_address(db, account.id if account is not None else None)
     keys = attempt_service.keys_for("mail", email, is_known=is_known)
     return attempt_service.count(db, keys)
 
 
 def count_asking(db: Session, email: str) -> int:
-    """Count somebody's asking for a mail to this address; for how many seconds they are to wait instead."""
+    """Count a request for a mail to this address; returns the seconds to wait if there were too many."""
     return _count(db, db.execute(_BY_EMAIL, {"email": fold(email)}).first(), email)
 
 
@@ -74,20 +74,21 @@ def link_for_operator(db: Session, name: str) -> str:
 
 
 def reset_password(db: Session, token: str, hashed: str) -> None:
-    """Set the password by a link that was mailed, and end all that was given out; raises BadRequest."""
+    """Set the password by a mailed link, and end all sessions, tokens and links; raises BadRequest."""
     link = link_service.use(db, token, ("reset",))
     db.execute(_SET_PASSWORD, {"of_user": link.id, "hashed": hashed})
     if link.link_email == link.email:
-        # Whoever has the link reads the mail of this address.
+        # The link was mailed to this address, so its user reads the mail there.
         db.execute(_VERIFIED, {"of_user": link.id, "now": datetime.now(UTC)})
-    # They have shown who they are: however much others guess, from here they can log in.
+    # The owner is known at this address from now on, so that the guesses of others don't block logins from
+    # there.
     ended = given_out.end_everything_given_out(db, link.id)
     audit_service.record(db, "password_reset", actor_id=link.id, user_id=link.id, **ended)
     account_mail.put(db, "password_changed", link.id, link.email)
 
 
 def change_password(db: Session, user: Caller, hashed: str) -> None:
-    """Set the caller's password, and end all else that lets somebody in."""
+    """Set the caller's password, and end all other sessions, tokens and links."""
     db.execute(_SET_PASSWORD, {"of_user": user.id, "hashed": hashed})
     ended = given_out.end_everything_given_out(db, user.id, but=user.session_id)
     audit_service.record(db, "password_changed", actor_id=user.id, user_id=user.id, **ended)
@@ -95,14 +96,14 @@ def change_password(db: Session, user: Caller, hashed: str) -> None:
 
 
 def ask_for_email(db: Session, user: Caller, email: str) -> None:
-    """Have a link mailed to this address that makes it the caller's; none where it is somebody's already."""
+    """Mail a link to this address that makes it the caller's email, unless another account has it."""
     audit_service.record(db, "email_change_requested", actor_id=user.id, user_id=user.id)
     is_free = db.execute(_BY_EMAIL, {"email": fold(email)}).first() is None
     account_mail.put(db, "change", user.id if is_free else None, email)
 
 
 def confirm_email(db: Session, token: str) -> None:
-    """Confirm an email by the link that was sent there, the account's or a new one; raises BadRequest."""
+    """Confirm the account's email, or a new one, by the link that was sent there; raises BadRequest."""
     link, now = link_service.use(db, token, ("verify", "change")), datetime.now(UTC)
     if link.purpose == "verify":
         if link.link_email != link.email:
@@ -126,7 +127,7 @@ def confirm_email(db: Session, token: str) -> None:
 
 
 def rename(db: Session, user: Caller, username: str) -> AnyRow:
-    """Change the caller's username; raises BadRequest where it is taken."""
+    """Change the caller's username; raises BadRequest if it is taken."""
     if username.lower() != user.username.lower():
         user_service.check_username_free(db, username)
     statement = _UPDATE.values(username=username).returning(*USER_COLUMNS)

@@ -1,7 +1,8 @@
-"""The mails about accounts: what they say, and the rows that they wait in until they are sent.
+"""The mails about accounts: their texts, and the rows that they wait in until they are sent.
 
-A row is written in the transaction that causes the mail, so that none is lost. No token stands in it, for that
-lets in whoever reads it: the link is made as its mail goes out, and of its token too only the hash is stored.
+A row is written in the transaction that causes the mail, so that no mail is lost. The row holds no token,
+because anyone who reads the database could log in with it. The link is made when the mail is sent, and only
+the hash of its token is stored.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -57,7 +58,7 @@ TEXTS = {
 }
 
 _NOW: Any = bindparam("now", type_=UtcDateTime())
-# Nothing where there is no such account: the same statement either way takes as long.
+# Inserts nothing if there is no such account: the same statement takes the same time either way.
 _PUT = insert(account_mails).from_select(
     ["user_id", "kind", "email", "created_at", "attempts", "next_attempt_at"],
     select(
@@ -86,7 +87,7 @@ _CLAIMED = (
         account_mails.c.id == bindparam("row_id"),
         account_mails.c.next_attempt_at == bindparam("claimed_until"),
     )
-    # Its link is made while nobody takes the account's links back, or not at all.
+    # The lock keeps `drop_links` waiting while a link is made, so that the new link is dropped too.
     .with_for_update(of=account_mails)
 )
 _IS_FAILED = account_mails.c.next_attempt_at.is_(None)
@@ -105,18 +106,18 @@ _RETRY = update(account_mails).where(_IS_FAILED).values(attempts=0, next_attempt
 
 
 def put(db: Session, kind: str, user_id: int | None, email: str) -> None:
-    """Have a mail of this kind sent to this address, about this account; none where there is no account."""
+    """Have a mail about this account sent to this address; without an account no mail is sent."""
     db.execute(_PUT, {"of_user": user_id, "kind": kind, "email": email, "now": datetime.now(UTC)})
 
 
 def drop_links(db: Session, user_id: int) -> None:
-    """Take back the links of an account, those that were sent and those that wait to be."""
+    """Make the account's links worthless: those already mailed, and those whose mails still wait."""
     db.execute(_DROP_LINKS, {"of_user": user_id})
     link_service.drop(db, user_id)
 
 
 def compose(db: Session, row: AnyRow) -> Mail | None:
-    """The mail of a row that was claimed, with a new link if it is for one; none where it is not wanted any more."""
+    """The mail of a claimed row, with a new link if its kind has one; None if it is no longer wanted."""
     found = db.execute(_CLAIMED, {"row_id": row.id, "claimed_until": row.next_attempt_at}).first()
     if found is None or not _is_wanted(found):
         return None
@@ -144,7 +145,7 @@ def _is_wanted(found: AnyRow) -> bool:
         return True
     if found.kind == "verify" and found.email_verified_at is not None:
         return False
-    # Of a link to reset or confirm: it is for the address that the account has.
+    # A link to reset or confirm is only for the address that the account has now.
     return bool(found.is_active) and (found.kind == "change" or found.email == found.current_email)
 
 
@@ -162,17 +163,17 @@ class Backlog(NamedTuple):
 
 
 def backlog(db: Session) -> Backlog:
-    """The mails about accounts that are not sent."""
+    """Count the mails about accounts that are not sent yet, or were given up."""
     row = db.execute(_BACKLOG).one()
     return Backlog(row.waiting, row.due_at, row.all - row.waiting)
 
 
 def get_failed(db: Session, *, limit: int) -> list[AnyRow]:
-    """The last that were given up, each with its last error."""
+    """The last mails that were given up, newest first, each with its last error."""
     return list(db.execute(_FAILED, {"limit": limit}))
 
 
 def retry_failed(db: Session) -> int:
-    """Have what was given up sent again; how many."""
+    """Have the mails that were given up sent again; returns their number."""
     result: Any = db.execute(_RETRY, {"now": datetime.now(UTC)})
     return int(result.rowcount)

@@ -1,7 +1,7 @@
-"""Failed attempts are counted, so that guessing gets slower and slower; docs/security.md says how slow.
+"""Counting failed attempts, so that guessing gets slower and slower; docs/security.md says how slow.
 
-The counts are rows, shared by all workers and kept over a restart. An attempt is counted before it is
-checked and taken back when it succeeds: a thousand at once are a thousand attempts.
+The counts are rows, so that all workers share them and a restart keeps them. An attempt is counted before it
+is checked, and taken back when it succeeds. A thousand attempts at once therefore count as a thousand.
 """
 
 import hashlib
@@ -20,10 +20,10 @@ from request_context import address_group, origin_var
 from storage.folding import fold
 
 LONGEST_DELAY = 15 * 60
-# How many failures go free: for an account from one address, for an account, for an address. Attempts that
-# are still being checked count too, so that these are also how many may log in at the same moment.
+# The number of failures without a delay: of an account from one address, of an account, of an address.
+# Attempts that are still being checked count too, so these are also the numbers of simultaneous logins.
 FREE = {"both": 20, "account": 30, "address": 50}
-# Without a failure for this long a count begins anew.
+# A count starts again at zero if there was no failure for this long.
 FORGOTTEN_AFTER = timedelta(days=1)
 KNOWN_FOR = timedelta(days=90)
 HOUR = timedelta(hours=1)
@@ -65,12 +65,12 @@ _KNOW = {
 
 
 def delay(failures: int, free: int) -> int:
-    """For how many seconds nothing is taken after so many failures."""
+    """The seconds during which no attempt is accepted after this number of failures."""
     return 0 if failures < free else min(LONGEST_DELAY, 2 ** min(failures - free, 20))
 
 
 def is_at_known_address(db: Session, user_id: int | None) -> bool:
-    """Whether an account's owner has used it from the caller's address; the same is read if there is no account."""
+    """Whether the account was used from the caller's address, read alike without an account."""
     values = {
         "user_id": -1 if user_id is None else user_id,
         "address": address_group(origin_var.get().address),
@@ -80,11 +80,11 @@ def is_at_known_address(db: Session, user_id: int | None) -> bool:
 
 
 def keys_for(what: str, name: str, *, is_known: bool) -> list[str]:
-    """What an attempt on an account is counted under: its name or email, the caller's address, both together.
+    """The keys that an attempt on an account is counted under: its name or email, the address, and both.
 
-    From an address that its owner has used the account from, under both together alone: what strangers try
-    elsewhere does not count there. A name and the email of the same account are counted apart, like those of two
-    accounts or of none: else a count would tell which email belongs to which name.
+    At an address that the owner is known to use, only the key for both counts: the attempts of strangers
+    elsewhere don't delay the owner there. The name and the email of one account have different counts, like
+    those of two accounts. Otherwise a count would reveal which email belongs to which name.
     """
     address = address_group(origin_var.get().address)
     # Only a hash of the name is kept: people type passwords into the wrong field.
@@ -94,12 +94,12 @@ def keys_for(what: str, name: str, *, is_known: bool) -> list[str]:
 
 
 def address_keys(what: str) -> list[str]:
-    """What an attempt is counted under that concerns no account."""
+    """The keys of an attempt that concerns no account."""
     return [f"{what}:address:{address_group(origin_var.get().address)}"]
 
 
 def count(db: Session, keys: Sequence[str]) -> int:
-    """Count an attempt under each key; if one of them is to wait, count nothing and say for how many seconds."""
+    """Count an attempt under each key; if a key is blocked, count nothing and return the seconds to wait."""
     now = datetime.now(UTC)
     if secrets.randbelow(100) == 0:
         db.execute(_FORGET, {"before": now - FORGOTTEN_AFTER})
@@ -107,7 +107,8 @@ def count(db: Session, keys: Sequence[str]) -> int:
     fresh = [{"key": key, "failures": 0, "last_at": now, "blocked_until": now} for key in keys]
     db.execute(_INSERT_MISSING[db.get_bind().dialect.name], fresh)
     rows = db.execute(_LOCKED, {"keys": keys}).all()
-    # The time after the wait for the rows: what somebody wrote in the meantime is not to be in the future.
+    # Read the clock again after waiting for the rows, so that no time that others wrote meanwhile is in the
+    # future.
     now = datetime.now(UTC)
     wait: float = max((row.blocked_until - now).total_seconds() for row in rows)
     if wait > 0:
@@ -120,9 +121,10 @@ def count(db: Session, keys: Sequence[str]) -> int:
 
 
 def take_back(db: Session, keys: Iterable[str], *, clear: bool = False) -> None:
-    """Undo what `count` did, for the attempt succeeded, or was none; with `clear` forget what one caller failed at.
+    """Undo `count`, because the attempt succeeded or never took place; `clear` forgets failures too.
 
-    Only under account and address together: else an attacker would guess anew each time the owner comes.
+    `clear` forgets the failures on this account from this address only. Otherwise an attacker could start
+    guessing again whenever the owner logs in.
     """
     now = datetime.now(UTC)
     keys = sorted(keys)
@@ -133,7 +135,10 @@ def take_back(db: Session, keys: Iterable[str], *, clear: bool = False) -> None:
 
 
 def take(db: Session, key: str, *, limit: int, wanted: int = 1) -> tuple[int, datetime]:
-    """Take some of what a key may have an hour; how much was had, and when the hour ends, which the first began."""
+    """Take up to `wanted` of a key's hourly `limit`; returns the number taken, and when this hour ends.
+
+    The hour begins with the first take.
+    """
     now = datetime.now(UTC)
     db.execute(
         _INSERT_MISSING[db.get_bind().dialect.name],
@@ -148,17 +153,17 @@ def take(db: Session, key: str, *, limit: int, wanted: int = 1) -> tuple[int, da
 
 
 def recipient_key(email: str) -> str:
-    """What the mails to an address are counted under, hashed: nobody need read the addresses here."""
+    """The key that mails to an address are counted under; hashed, so that the table shows no addresses."""
     return f"mail:hour:{hashlib.sha256(fold(email).encode()).hexdigest()[:32]}"
 
 
 def give_back(db: Session, key: str) -> None:
-    """Undo a `take`, because what it was for did not happen."""
+    """Undo a `take` whose purpose did not come about."""
     db.execute(_GIVE_BACK, {"of_key": key})
 
 
 def too_many(wait: int) -> TooManyRequests:
-    """What is said to somebody who is to wait."""
+    """The error for a caller who must wait."""
     return TooManyRequests(
         f"Too many attempts: wait {wait} seconds before the next one",
         retry_after=wait,

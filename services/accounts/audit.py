@@ -1,4 +1,4 @@
-"""The audit trail: what matters for security, written in the transaction that did it, and never changed."""
+"""The audit trail: events that matter for security, written in the transaction of their cause, never changed."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -26,7 +26,7 @@ _CONDITIONS: dict[str, Any] = {
 def record(
     db: Session, kind: str, *, actor_id: int | None = None, user_id: int | None = None, **details: Any
 ) -> None:
-    """Write that something was done: by whom, to whose account, from where. No secret may be among the details."""
+    """Write an event: its kind, actor, account and address. The details must not hold a secret."""
     db.execute(
         _INSERT,
         {

@@ -1,4 +1,4 @@
-"""All that is kept about an account, for its owner: read and written in parts, however much it is."""
+"""Export of all data about an account for its owner, read and written in parts to save memory."""
 
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from tables.views import calendars, views
 from tables.webhooks import webhook_deliveries, webhooks
 
 PART = 1000
-# What lets somebody in, or is derived from what is there anyway.
+# Columns that give access to the account, or are derived from other columns.
 LEFT_OUT = (
     "password_hash",
     "credentials_version",
@@ -90,7 +90,7 @@ LONG = {
     ),
     "idempotency_keys": _in_parts(idempotency_keys, idempotency_keys.c.user_id == _ME),
 }
-# What says nothing of a person that the tables above do not say.
+# Tables that say nothing about a person beyond the tables above.
 DERIVED = (
     "attempts",
     "duration_counts",
@@ -107,14 +107,14 @@ _KNOWN_ADDRESSES = select(known_addresses.c.address).where(known_addresses.c.use
 
 
 class Place(NamedTuple):
-    """Where to go on: in which of the long lists, behind which row."""
+    """The place to continue from: the number of the long list, and the last row that was read."""
 
     section: int
     after_id: int
 
 
 def begin(db: Session, user: Caller) -> bytes:
-    """The account and the short lists, up to the first of the long ones."""
+    """The first part of the export: the account and the short lists."""
     account = db.execute(ACCOUNT, {"user_id": user.id}).one()
     short = {
         name: [row._asdict() for row in db.execute(statement, {"user_id": user.id})]
@@ -124,7 +124,7 @@ def begin(db: Session, user: Caller) -> bytes:
 
 
 def go_on(db: Session, user: Caller, place: Place) -> tuple[bytes, Place | None]:
-    """The next part, and where the one after it begins."""
+    """The next part of the export, and the place where the part after it begins."""
     name = _NAMES[place.section]
     rows = db.execute(LONG[name], {"user_id": user.id, "after_id": place.after_id}).all()
     written = [row._asdict() for row in rows]
@@ -143,7 +143,7 @@ def go_on(db: Session, user: Caller, place: Place) -> tuple[bytes, Place | None]
 
 
 def _leave_out_addresses_of_others(db: Session, user: Caller, events: list[dict[str, Any]]) -> None:
-    """Take out where an admin was, or a stranger who guessed; where nobody knows who it was, known addresses stay."""
+    """Remove the addresses of others; the address of an unknown actor stays if the owner has used it."""
     known = set(db.execute(_KNOWN_ADDRESSES, {"user_id": user.id}).scalars())
     for event in events:
         is_mine = event["actor_id"] == user.id

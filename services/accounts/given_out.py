@@ -1,4 +1,4 @@
-"""What lets somebody in without the password: all of it ends when the password is set anew."""
+"""Sessions, tokens and links give access without the password: all of them end when the password is set."""
 
 from typing import Any
 
@@ -21,10 +21,11 @@ _FORGET_ADDRESSES = delete(known_addresses).where(known_addresses.c.user_id == b
 
 
 def end_everything_given_out(db: Session, user_id: int, *, but: int | None = None) -> dict[str, int]:
-    """End an account's sessions, all or `but` one, its programs' tokens, mailed links and shared addresses; how many.
+    """End an account's sessions (all, or all `but` one), tokens and links; forget its known addresses.
 
-    Whoever had the old password may have made them, and be at an address that is known. The account is locked first:
-    what is being made at the same time, as `session.hold` has it, is there to be ended or is refused.
+    A thief of the old password may have made them, and may be at a known address. The account is locked
+    first. A session or token that is being made at the same time (see `session.hold`) is then either ended
+    here or refused. Returns the numbers of ended sessions and tokens.
     """
     db.execute(_NEXT_VERSION, {"of_user": user_id})
     account_mail.drop_links(db, user_id)

@@ -1,7 +1,7 @@
 """The links that are mailed to owners: to reset a password, to confirm an email.
 
-Of a link only the hash of its token is stored. It is good for one use, for a while, and for no longer than
-the password and the email it was made for.
+The database stores only the hash of a link's token. A link works once and until it expires. A change of the
+account's password or email ends it too.
 """
 
 import secrets
@@ -20,7 +20,7 @@ from services.accounts import attempt as attempt_service
 from services.accounts import audit as audit_service
 
 LIFETIMES = {"reset": timedelta(hours=1), "verify": timedelta(days=1), "change": timedelta(days=1)}
-# The page of each kind of link; the token stands behind the `#`, which no browser sends to a server.
+# The page of each kind of link. The token follows the `#`, because no browser sends that part to a server.
 PAGES = {"reset": "reset-password", "verify": "verify-email", "change": "verify-email"}
 
 _INSERT = insert(account_links)
@@ -45,7 +45,7 @@ _DROP_EXPIRED = _DROP.where(account_links.c.expires_at <= bindparam("now"))
 
 
 def make(db: Session, user_id: int, purpose: str, email: str) -> str:
-    """A new link for an account, to be sent to this email: its address, with the token, which is stored nowhere."""
+    """Make a link for an account, to be sent to this email; only the returned URL holds its token."""
     now, token = datetime.now(UTC), secrets.token_urlsafe(32)
     db.execute(_DROP_EXPIRED, {"of_user": user_id, "now": now})
     db.execute(
@@ -63,13 +63,13 @@ def make(db: Session, user_id: int, purpose: str, email: str) -> str:
 
 
 def find(db: Session, token: str, purposes: tuple[str, ...]) -> AnyRow | None:
-    """The link with this token, and its account; none where it is none of ours, used or expired."""
+    """The link with this token, and its account; None if the link is unknown, used or expired."""
     row = db.execute(_FIND, {"hashed": token_hash(token), "now": datetime.now(UTC)}).first()
     return row if row is not None and row.purpose in purposes else None
 
 
 def use(db: Session, token: str, purposes: tuple[str, ...]) -> AnyRow:
-    """Use a link up; of two at once one gets it. Raises BadRequest."""
+    """Use a link up; of two simultaneous requests only one succeeds. Raises BadRequest."""
     link = find(db, token, purposes)
     used = db.execute(_USE, {"hashed": token_hash(token)})
     if link is None or used.rowcount == 0:  # type: ignore[attr-defined]
@@ -83,11 +83,11 @@ def drop(db: Session, user_id: int) -> None:
 
 
 def refuse(db: Session) -> int:
-    """Count a bad link; for how many seconds the caller is to wait."""
+    """Count a bad link; returns the seconds that the caller must wait."""
     audit_service.record(db, "link_refused")
     return attempt_service.count(db, attempt_service.address_keys("link"))
 
 
 def invalid() -> BadRequest:
-    """What is said of a link that is none of ours, used or expired, all the same."""
+    """The error for an unknown, used or expired link: the same for all, so that callers learn no more."""
     return BadRequest("This link is not valid, or not any more: ask for a new one", code="invalid_link")

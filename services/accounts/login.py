@@ -1,4 +1,4 @@
-"""Logging in: a transaction before the password is checked, which counts the attempt, and one after it."""
+"""Logging in: one transaction counts the attempt, and another follows the check of the password."""
 
 from typing import NamedTuple
 
@@ -31,19 +31,19 @@ _RENEW = (
 
 
 class Attempt(NamedTuple):
-    """Somebody who says who they are, and is yet to be believed; `wait` says that it is too soon."""
+    """An attempt to log in whose password is not checked yet; `wait` is positive if it comes too soon."""
 
     user_id: int | None
     password_hash: str | None
     keys: list[str]
     wait: int
-    # The owner has used the account from here.
+    # Whether the owner has used the account from this address.
     is_known: bool
 
 
 def begin(db: Session, username: str) -> Attempt:
     """Count an attempt to log in with a username, or else an email, in any letter case."""
-    # A username may not hold an "@", so that no name is another's email.
+    # A username may not hold an "@", so no username equals another account's email.
     account = db.execute(_FOR_LOGIN, {"name": username.lower(), "email": fold(username)}).first()
     user_id, hashed = (account.id, account.password_hash) if account is not None else (None, None)
     is_known = attempt_service.is_at_known_address(db, user_id)
@@ -58,7 +58,7 @@ def is_at_known_address(db: Session, username: str) -> bool:
 
 
 def begin_for(db: Session, user: Caller) -> Attempt:
-    """Count an attempt of a caller to say their password once more."""
+    """Count an attempt of a logged-in caller to confirm the password."""
     hashed = db.execute(_OF_CALLER, {"user_id": user.id}).scalar()
     is_known = attempt_service.is_at_known_address(db, user.id)
     keys = attempt_service.keys_for("login", user.username, is_known=is_known)
@@ -68,8 +68,8 @@ def begin_for(db: Session, user: Caller) -> Attempt:
 def check_still_confirmed(db: Session, user: Caller, confirmed_hash: str | None) -> None:
     """Lock the account until the commit; raises NotAuthenticated, Forbidden.
 
-    Checking a password takes a while. What it allows is done only if that password and the caller's session are
-    still there: somebody may have reset the password to shut this caller out.
+    Checking a password takes a while. The owner may meanwhile have reset the password, to shut this caller
+    out. So the action that the check allows needs the same password and the same session afterwards.
     """
     if session_service.hold(db, user) != confirmed_hash:
         raise wrong_password()
@@ -81,17 +81,17 @@ def wrong_password() -> Forbidden:
 
 
 def fail(db: Session, attempt: Attempt, kind: str = "login_failed") -> None:
-    """Write down that it was the wrong password; it stays counted."""
+    """Write into the trail that the password was wrong; the attempt stays counted."""
     audit_service.record(db, kind, user_id=attempt.user_id)
 
 
 def forgive(db: Session, attempt: Attempt) -> None:
-    """Take the attempt back, for it was the right password, or was never checked."""
+    """Take the attempt back, because the password was right or was never checked."""
     attempt_service.take_back(db, attempt.keys)
 
 
 def succeed(db: Session, attempt: Attempt, renewed: str | None) -> Issued | str:
-    """Start a session for somebody who gave the right password; or the code of why it is refused nevertheless."""
+    """Start a session after the right password; returns an error code if the account may not log in."""
     user_id = attempt.user_id
     attempt_service.take_back(db, attempt.keys, clear=True)
     state = db.execute(_STATE, {"user_id": user_id, "hashed": attempt.password_hash}).first()

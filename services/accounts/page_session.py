@@ -1,7 +1,8 @@
-"""Sessions of browsers on the program's own pages: a cookie keeps them going, which no script can read.
+"""Sessions of browsers on the program's own pages, kept alive by a cookie that no script can read.
 
-The token in the cookie is not exchanged at each use, as a program's refresh token is. Several tabs use the cookie
-at once, and a tab that is closed in the middle of an exchange would lose the new one, and end the session.
+The token in the cookie is not exchanged at each use, unlike a program's refresh token. Several tabs use the
+cookie at once, and a tab that is closed during an exchange would lose the new token. That would end the
+session.
 """
 
 from datetime import UTC, datetime
@@ -32,7 +33,7 @@ _END = delete(sessions).where(sessions.c.id == bindparam("session_id"))
 
 
 def renew(db: Session, token: str) -> Issued | int:
-    """The session that the cookie's token keeps going; for a bad token how many seconds the caller is to wait."""
+    """Renew the session of the cookie's token; a bad token returns the seconds that the caller must wait."""
     now = datetime.now(UTC)
     row = db.execute(_SESSION, {"hashed": token_hash(token)}).first()
     if row is None or row.expires_at <= now or not row.is_active:
@@ -44,7 +45,7 @@ def renew(db: Session, token: str) -> Issued | int:
 
 
 def end(db: Session, token: str) -> None:
-    """End the session that the cookie's token keeps going, if there is one."""
+    """End the session of the cookie's token, if there is one."""
     row = db.execute(_SESSION, {"hashed": token_hash(token)}).first()
     if row is not None:
         db.execute(_END, {"session_id": row.id})

@@ -1,4 +1,4 @@
-"""Which passwords are refused, besides those that are too short."""
+"""Rules that refuse passwords, besides their length."""
 
 import re
 from functools import lru_cache
@@ -23,7 +23,7 @@ _ROWS = (
 
 
 def check(password: str, username: str, email: str, field: str = "password") -> None:
-    """Raise InvalidInput for a password that contains the username or the email, or is a common one where that is asked for."""
+    """Raise InvalidInput for a password that holds the username or email, or is common, as settings say."""
     folded = fold(password)
     problem = None
     if fold(username) in folded:
@@ -42,9 +42,10 @@ def _common_words() -> frozenset[str]:
 
 
 def is_common(password: str) -> bool:
-    """Whether a password is a common one: a word of the list, or a run of keys, however it is dressed up.
+    """Whether a password is common: a word of the list, or a run of keys, also in disguise.
 
-    Digits and signs before and behind do not help, nor digits for letters: `P@ssw0rd2024!` is `password`.
+    Digits and signs around the word are ignored, and digits in place of letters are undone: `P@ssw0rd2024!`
+    is `password`.
     """
     folded = fold(password)
     bare = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", folded)
@@ -60,10 +61,10 @@ def is_common(password: str) -> bool:
 
 
 def _is_run(text: str) -> bool:
-    """Whether the keys stand side by side: `12345678`, `qwertyui`, `abcdefgh`, either way."""
+    """Whether the keys stand side by side, in either direction: `12345678`, `qwertyui`, `abcdefgh`."""
     return len(text) > 3 and any(text in row or text[::-1] in row for row in _ROWS)
 
 
 def _repeats(text: str) -> bool:
-    """Whether it is one piece again and again: `aaaaaaaa`, `abcabcabc`."""
+    """Whether the text repeats one short piece: `aaaaaaaa`, `abcabcabc`."""
     return re.fullmatch(r"(.{1,4})\1+", text) is not None

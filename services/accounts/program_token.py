@@ -1,4 +1,4 @@
-"""Tokens for programs: what they may do is said when they are made, and they are shown only then."""
+"""Tokens for programs: their scopes are fixed when they are made, and the tokens are shown only then."""
 
 import secrets
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from services.accounts import attempt as attempt_service
 from services.accounts import audit as audit_service
 from services.accounts import session as session_service
 
-# Of an account, and of mails about them in an hour.
+# The most tokens of an account, and the most mails about new tokens in an hour.
 MOST_TOKENS = 100
 MOST_MAILS = 20
 
@@ -37,7 +37,7 @@ _REVOKE = delete(program_tokens).where(
 
 
 def create(db: Session, user: Caller, wanted: ProgramTokenCreate) -> dict[str, Any]:
-    """Make a token, which nobody can be shown again; raises Conflict, Forbidden, InvalidInput."""
+    """Make a token, which is never shown again; raises Conflict, Forbidden, InvalidInput."""
     now = datetime.now(UTC)
     if ADMIN_SCOPE in wanted.scopes:
         require_admin(user)
@@ -61,19 +61,19 @@ def create(db: Session, user: Caller, wanted: ProgramTokenCreate) -> dict[str, A
     audit_service.record(
         db, "token_created", actor_id=user.id, user_id=user.id, token_id=row.id, scopes=row.scopes
     )
-    # Whoever makes and revokes them all day fills nobody's mailbox.
+    # The limit keeps a caller that makes and revokes tokens all day from filling the owner's mailbox.
     if attempt_service.take(db, f"mail:hour:token:{user.id}", limit=MOST_MAILS)[0]:
         account_mail.put(db, "token_created", user.id, user.email)
     return {**row._asdict(), "token": token}
 
 
 def list_tokens(db: Session, user: Caller) -> list[AnyRow]:
-    """The caller's tokens, newest first, without what they are used by."""
+    """The caller's tokens, newest first, without the secrets."""
     return list(db.execute(_LIST, {"user_id": user.id}).all())
 
 
 def revoke(db: Session, user: Caller, token_id: int) -> None:
-    """Have a token of the caller's refused from now on; raises NotFound."""
+    """Revoke one of the caller's tokens; raises NotFound."""
     if db.execute(_REVOKE, {"user_id": user.id, "token_id": token_id}).rowcount == 0:  # type: ignore[attr-defined]
         raise NotFound("Token not found", code="token_not_found")
     audit_service.record(db, "token_revoked", actor_id=user.id, user_id=user.id, token_id=token_id)

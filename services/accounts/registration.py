@@ -1,4 +1,4 @@
-"""Registering: an attempt that is counted before anything is looked up, and is taken back or kept."""
+"""Registering: the attempt is counted before anything is looked up, and taken back if an account is made."""
 
 import math
 from datetime import UTC, datetime
@@ -17,14 +17,14 @@ from services.accounts import user as user_service
 
 
 class Registration(NamedTuple):
-    """What a registration is counted under: as an attempt, and among the accounts of its address in this hour."""
+    """The keys of a registration: those of the attempt, and that of the address's accounts in this hour."""
 
     keys: list[str]
     hour: str
 
 
 def begin(db: Session) -> Registration | TooManyRequests:
-    """Count a registration, or tell why it is too soon: an error that is returned, because the count is kept."""
+    """Count a registration, or return an error if it comes too soon: raising would undo the count."""
     keys = attempt_service.address_keys("register")
     if wait := attempt_service.count(db, keys):
         return attempt_service.too_many(wait)
@@ -55,7 +55,7 @@ def asks_to_verify() -> bool:
 
 
 def abandon(db: Session, registration: Registration, *, is_attempt: bool) -> None:
-    """No account was made. What told that a name is taken stays counted as an attempt."""
+    """End a registration that made no account; an answer that a name is taken stays counted as an attempt."""
     attempt_service.give_back(db, registration.hour)
     if not is_attempt:
         attempt_service.take_back(db, registration.keys)

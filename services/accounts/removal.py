@@ -1,4 +1,4 @@
-"""Deleting an account: its tasks go to somebody else or go with it, history keeps ids and loses the texts."""
+"""Deleting an account: its tasks are given away or deleted, and the history keeps ids but no texts."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -49,9 +49,9 @@ _CHUNK = (
 )
 _BY_THEM = or_(
     task_history.c.actor_id == bindparam("user_id"),
-    # What somebody else deleted of theirs.
+    # The account's tasks that others deleted.
     and_(task_history.c.previous_owner_id == bindparam("user_id"), task_history.c.kind == "deleted"),
-    # What tells of their own membership.
+    # Rows about the account's own memberships.
     and_(
         or_(
             task_history.c.owner_id == bindparam("user_id"),
@@ -77,10 +77,10 @@ _SCRUB = (
 
 
 def keep_an_admin(db: Session, user_id: int) -> None:
-    """Raise Conflict if this is the last active admin; until the commit nobody else becomes less of one.
+    """Raise Conflict if this is the last active admin; until the commit no other admin can lose that role.
 
-    All admins are locked, always in the same order: of two who demote one another at once the second waits,
-    and then sees what the first did.
+    All admins are locked, always in the same order. If two admins demote each other at once, the second
+    waits, and then sees the change of the first.
     """
     admins = list(db.execute(_ADMINS).scalars())
     if admins == [user_id]:
@@ -88,9 +88,10 @@ def keep_an_admin(db: Session, user_id: int) -> None:
 
 
 def delete_account(db: Session, actor: Caller, account: AnyRow | Caller, heir_id: int | None) -> set[int]:
-    """Delete an account, and its tasks unless they go to `heir_id`; who else has other tasks now.
+    """Delete an account, and its tasks unless they go to `heir_id`.
 
-    Its tasks in shared projects stay there. Raises Conflict, NotFound.
+    Returns the other accounts whose tasks changed. The account's tasks in shared projects stay there. Raises
+    Conflict, NotFound.
     """
     keep_an_admin(db, account.id)
     user_id, now = account.id, datetime.now(UTC)
@@ -120,7 +121,7 @@ def delete_account(db: Session, actor: Caller, account: AnyRow | Caller, heir_id
 
 
 def _write_history(db: Session, actor: Caller, user_id: int, heir_id: int | None, now: datetime) -> None:
-    """Write what becomes of each task, many at once: there may be a hundred thousand."""
+    """Write each task's last row of history, many at once: an account may have a hundred thousand tasks."""
     after_id = -1
     while before := db.execute(_TASKS, {"user_id": user_id, "after_id": after_id}).all():
         insert_many(db, task_history, [_entry(actor, now, task, heir_id) for task in before])
@@ -131,12 +132,12 @@ def _entry(actor: Caller, now: datetime, task: AnyRow, heir_id: int | None) -> d
     if heir_id is not None:
         after = SimpleNamespace(**task._asdict() | {"user_id": heir_id})
         return history.task_entry(actor, now, "assigned", task, after, only=("user_id",))
-    # The texts are to be forgotten with the account.
+    # No snapshot is kept, because the texts are to be forgotten with the account.
     return history.task_entry(actor, now, "deleted", task, None, only=("user_id",)) | {"snapshot": None}
 
 
 def _forget_texts(db: Session, user_id: int, *, with_tasks: bool) -> None:
-    """Take the texts out of the history of what a person did and, if they go too, of the person's tasks."""
+    """Remove the texts from the history of a person's changes and of tasks that are deleted too."""
     for rows in _chunks(db, user_id, with_tasks=with_tasks):
         scrubbed = [
             {
@@ -162,7 +163,7 @@ def _without_texts(changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_person(subject: dict[str, Any] | None, user_id: int) -> dict[str, Any] | None:
-    """What a row tells of, without the name of the account: a comment stays, as nobody's."""
+    """The subject of a row without the account's name: a comment stays, but has no author."""
     if subject is None:
         return None
     nobodys = dict(subject)

@@ -1,4 +1,4 @@
-"""Sessions: logging in starts one, its refresh tokens keep it going, and ending it ends all that was issued for it."""
+"""Sessions: a login starts a session, refresh tokens prolong it, and all its tokens end with it."""
 
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -19,9 +19,9 @@ from services.accounts import attempt as attempt_service
 from services.accounts import audit as audit_service
 
 PREFIX = "tr_"
-# Two tabs may refresh with the same token at once; who comes later than that has stolen it, or was stolen from.
+# Two tabs may refresh with the same token at once. A later second use means that the token was stolen.
 GRACE = timedelta(seconds=10)
-# Of an account; another login ends the session that was unused for longest.
+# The most sessions of an account; another login ends the session that was unused for longest.
 MOST_SESSIONS = 100
 
 _INSERT = insert(sessions).returning(sessions.c.id)
@@ -70,7 +70,7 @@ _LIST = (
 _END = delete(sessions).where(
     sessions.c.user_id == bindparam("user_id"), sessions.c.id == bindparam("session_id")
 )
-# All but those used last.
+# Ends all sessions but those used last.
 _END_SURPLUS = delete(sessions).where(
     sessions.c.id.in_(
         select(sessions.c.id)
@@ -90,7 +90,7 @@ _END_OTHERS = delete(sessions).where(
 
 
 class Issued(NamedTuple):
-    """What a login or a refresh hands out."""
+    """The session and the refresh token that a login or a refresh hands out."""
 
     user_id: int
     session_id: int
@@ -99,7 +99,7 @@ class Issued(NamedTuple):
 
 
 def start(db: Session, user_id: int) -> Issued:
-    """Start a session for an account whose owner has just proved who they are."""
+    """Start a session for an account, after its owner was authenticated."""
     now, origin = datetime.now(UTC), origin_var.get()
     db.execute(_EXPIRED, {"user_id": user_id, "now": now})
     db.execute(_END_SURPLUS, {"user_id": user_id})
@@ -126,10 +126,10 @@ def _keep(db: Session, token: str, session_id: int, now: datetime) -> None:
 
 
 def _newest_after(db: Session, token: str, session_id: int, now: datetime) -> str:
-    """The token that a used one is exchanged for, or the last one of those that came of it since.
+    """The successor of a used token, or the newest token of the chain that began with it.
 
-    Each token makes its successor by the key, so that everybody who refreshes within the grace is handed the same:
-    a session never branches.
+    A successor is derived from its token and the secret key. Several refreshes within the grace time
+    therefore return the same token, so that a session never branches.
     """
     while True:
         token = PREFIX + signing.derive("refresh", token)
@@ -142,10 +142,10 @@ def _newest_after(db: Session, token: str, session_id: int, now: datetime) -> st
 
 
 def hold(db: Session, user: Caller) -> str:
-    """Lock the caller's account until the commit; its password's hash. Raises NotAuthenticated if the session is gone.
+    """Lock the caller's account until the commit, and return its password's hash; raises NotAuthenticated.
 
-    What lets somebody in is made behind this lock: the owner who ends everything given out finds it, or has ended
-    the session by which it would be made.
+    New tokens are made under this lock. An owner who ends all sessions and tokens then either ends the new
+    token too, or has ended the session that asks for it.
     """
     hashed: str | None = db.execute(_HELD, {"user_id": user.id}).scalar()
     values = {"session_id": user.session_id, "user_id": user.id}
@@ -155,13 +155,13 @@ def hold(db: Session, user: Caller) -> str:
 
 
 def refresh(db: Session, token: str) -> Issued | int:
-    """Exchange a refresh token for the next one; for a bad one for how many seconds the caller is to wait.
+    """Exchange a refresh token for the next one; a bad token returns the seconds that the caller must wait.
 
-    One that was used before, longer ago than the grace, ends the session: one of two who have it is a thief.
-    That must be kept although the caller gets an error, so it is not raised here.
+    A token that was used before, longer ago than the grace time, ends the session, because one of its two
+    holders is a thief. No error is raised here: raising would undo the end of the session.
     """
     now, hashed = datetime.now(UTC), token_hash(token)
-    # Marked first and read after it: of two at once on Postgres the second waits here for the first.
+    # The token is marked before it is read: of two simultaneous requests on Postgres the second waits here.
     first = db.execute(_USE, {"hashed": hashed, "now": now}).rowcount == 1  # type: ignore[attr-defined]
     row = db.execute(_TOKEN, {"hashed": hashed}).first()
     keys = attempt_service.address_keys("refresh")
@@ -179,7 +179,7 @@ def refresh(db: Session, token: str) -> Issued | int:
 
 
 def list_sessions(db: Session, user: Caller) -> list[dict[str, Any]]:
-    """The caller's sessions, newest first, and which of them this is."""
+    """The caller's sessions, newest first; the current session is marked."""
     rows = db.execute(_LIST, {"user_id": user.id, "now": datetime.now(UTC)})
     return [{**row._asdict(), "current": row.id == user.session_id} for row in rows]
 
@@ -192,21 +192,21 @@ def end(db: Session, user: Caller, session_id: int) -> None:
 
 
 def end_all_of(db: Session, user: Caller) -> int:
-    """End all of the caller's sessions; how many."""
+    """End all of the caller's sessions; returns their number."""
     ended = end_all(db, user.id)
     audit_service.record(db, "sessions_ended", actor_id=user.id, user_id=user.id, sessions_ended=ended)
     return ended
 
 
 def end_all(db: Session, user_id: int, *, but: int | None = None) -> int:
-    """End an account's sessions, all or all but one; how many."""
+    """End an account's sessions, all or all `but` one; returns their number."""
     ended = db.execute(_END_OTHERS, {"user_id": user_id, "kept": but or -1})
     count: int = ended.rowcount  # type: ignore[attr-defined]
     return count
 
 
 def as_tokens(issued: Issued) -> dict[str, Any]:
-    """What a login and a refresh answer."""
+    """The tokens of an issued session, as a login and a refresh answer them."""
     left = int((issued.expires_at - datetime.now(UTC)).total_seconds())
     lifetime = min(settings.access_token_expire_minutes * 60, max(left, 1))
     access = create_access_token(

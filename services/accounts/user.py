@@ -26,20 +26,20 @@ _REFERENCE = select(users.c.id, users.c.username).where(func.lower(users.c.usern
 
 
 def check_username_free(db: Session, username: str) -> None:
-    """Raise BadRequest where the username is taken, in any letter case."""
+    """Raise BadRequest if the username is taken, in any letter case."""
     if db.execute(_BY_NAME, {"name": username.lower()}).first() is not None:
         raise BadRequest("Username already registered", code="username_taken")
 
 
 def check_free(db: Session, username: str, email: str) -> None:
-    """Raise BadRequest where the username or the email is taken, in any letter case."""
+    """Raise BadRequest if the username or the email is taken, in any letter case."""
     check_username_free(db, username)
     if db.execute(_BY_EMAIL, {"email": fold(email)}).first() is not None:
         raise BadRequest("Email already registered", code="email_taken")
 
 
 def has_admin(db: Session) -> bool:
-    """Whether there is an account that is an admin's."""
+    """Whether there is an admin."""
     return db.execute(_AN_ADMIN).first() is not None
 
 
@@ -52,7 +52,7 @@ def create_user(
     *,
     verified: bool = False,
 ) -> AnyRow:
-    """Make an account; raises BadRequest where its name or email is taken."""
+    """Make an account; raises BadRequest if its username or email is taken."""
     check_free(db, username, email)
     now = datetime.now(UTC)
     values = {
@@ -69,7 +69,7 @@ def create_user(
         with db.begin_nested():
             row = db.execute(insert(users).values(values).returning(*USER_COLUMNS)).one()
     except IntegrityError:
-        # Somebody else registered it between the look and the insert.
+        # Another request registered the name or email between the look and the insert.
         check_free(db, username, email)
         raise
     audit_service.record(db, "user_created", user_id=row.id, role=role)
@@ -77,7 +77,7 @@ def create_user(
 
 
 def changes(account: Any, values: Mapping[str, Any], writable: Collection[str]) -> dict[str, Any]:
-    """What the values change of an account; raises InvalidInput for a read-only field that is sent with another value."""
+    """The values that change an account; raises InvalidInput for a read-only field with another value."""
     differing = {name: value for name, value in values.items() if value != getattr(account, name)}
     if refused := [name for name in differing if name not in writable]:
         detail = "Read-only: leave it out, or send the value it has"
@@ -86,7 +86,7 @@ def changes(account: Any, values: Mapping[str, Any], writable: Collection[str]) 
 
 
 def look_up(db: Session, username: str) -> AnyRow:
-    """Id and name of exactly this account, in any letter case; raises NotFound."""
+    """The id and name of the account with exactly this name, in any letter case; raises NotFound."""
     row = db.execute(_REFERENCE, {"name": username.lower()}).first()
     if row is None:
         raise NotFound("User not found", code="user_not_found")
@@ -94,8 +94,8 @@ def look_up(db: Session, username: str) -> AnyRow:
 
 
 def create_first_admin(db: Database, username: str, email: str, password: str) -> bool:
-    """Make an admin's account unless one of that name is there already; whether it was made."""
-    # The same rules as for everybody; raises ValueError.
+    """Make an admin's account unless the username exists already; returns whether the account was made."""
+    # The rules of every registration apply; raises ValueError.
     wanted = RegisterRequest(username=username, email=email, password=password)
 
     def is_there(session: Session) -> bool:
@@ -115,7 +115,7 @@ def create_first_admin(db: Database, username: str, email: str, password: str) -
     try:
         return db.write(work)
     except BadRequest:
-        # Another process may have made it between the look and the insert.
+        # Another process may have made the account between the look and the insert.
         if db.read(is_there):
             return False
         raise

@@ -1,4 +1,4 @@
-"""What admins do with accounts."""
+"""Administration of accounts."""
 
 from typing import Any
 
@@ -54,9 +54,9 @@ def _found(row: AnyRow | None) -> AnyRow:
 def update_user(
     db: Session, actor: Caller, user_id: int, values: dict[str, Any], heir_id: int | None = None
 ) -> tuple[AnyRow, set[int]]:
-    """Change an account's role, or switch it off or on; the account, and who else has other tasks now.
+    """Change an account's role, or switch the account off or on.
 
-    Raises NotFound, Conflict, InvalidInput.
+    Returns the account, and the other accounts whose tasks changed. Raises NotFound, Conflict, InvalidInput.
     """
     changed: set[int] = set()
     if values.get("role") == "member" or values.get("is_active") is False:
@@ -81,7 +81,7 @@ def update_user(
 
 
 def end_sessions(db: Session, actor: Caller, user_id: int) -> int:
-    """End all sessions of an account; how many; raises NotFound."""
+    """End all sessions of an account; returns their number; raises NotFound."""
     get_user(db, user_id)
     ended = session_service.end_all(db, user_id)
     audit_service.record(db, "sessions_ended", actor_id=actor.id, user_id=user_id, sessions_ended=ended)
