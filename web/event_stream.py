@@ -261,8 +261,8 @@ class _Hub:
                 self._is_dirty = False
                 position = self.position
                 rows, until = await database.read_async(lambda db, after=position: feed.news(db, after))  # type: ignore[misc]
-                for row in rows:
-                    self._hand_out(row)
+                for row, task in rows:
+                    self._hand_out(row, task)
                 self.position = until
                 self._is_dirty = self._is_dirty or len(rows) == feed.MOST_NEWS
         except AppError as error:
@@ -270,12 +270,12 @@ class _Hub:
         finally:
             self._is_reading = False
 
-    def _hand_out(self, row: AnyRow) -> None:
+    def _hand_out(self, row: AnyRow, task: dict[str, Any] | None) -> None:
         concerned: set[_Stream] = set()
         for key in feed.keys_of(row):
             concerned |= self._index.get(key, set())
         if concerned:
-            content = _message(event.event_of(row))
+            content = _message(event.event_of(row, task))
             for stream in concerned:
                 stream.take(row, content)
                 # Whether the account sees more from now on, or less.

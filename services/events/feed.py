@@ -150,13 +150,14 @@ _NEWS = prepared(
 )
 
 
-def news(db: Session, after: int) -> tuple[list[AnyRow], int]:
-    """Everybody's next events, and the number up to which they are all."""
+def news(db: Session, after: int) -> tuple[list[tuple[AnyRow, dict[str, Any] | None]], int]:
+    """Everybody's next events, each with its task where the row keeps no copy, and the number up to which they are all."""
     until = watermark.look(db)
     if until <= after:
         return [], after
     rows = list(db.execute(_NEWS, {"after": after, "until": until}))
-    return rows, rows[-1].id if len(rows) == MOST_NEWS else until
+    tasks = rebuilt(db, rows)
+    return [(row, tasks.get(row.id)) for row in rows], rows[-1].id if len(rows) == MOST_NEWS else until
 
 
 def keys_of(row: AnyRow) -> list[tuple[str, int]]:
