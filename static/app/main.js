@@ -201,11 +201,8 @@ onMarks(() => {
 
 async function happened(event) {
   const { type, data } = event;
-  if (type.startsWith("task.") && data.task) {
-    if (type === "task.deleted") store.drop(data.task_id);
-    else if (store.get(data.task_id)?.updated_at !== data.task.updated_at || type !== "task.created")
-      store.put(data.task);
-  }
+  if (type === "task.deleted") store.drop(data.task_id);
+  else if (type.startsWith("task.") && data.task) store.put(data.task);
   if (
     data.task_id &&
     data.task_id === panel.openId() &&
