@@ -20,7 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from pydantic_core import from_json, to_json
+import orjson
+from pydantic_core import from_json
 from sqlalchemy import Connection, Engine, NullPool, Row, create_engine, event, text
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
@@ -298,7 +299,8 @@ def _close_all(idle: deque[OpenSession]) -> None:
 
 
 def _json_text(value: Any) -> str:
-    return to_json(value).decode()
+    # Times as RFC 3339 with a `Z`. Of the JSON writers this one is the fastest, and every change writes some.
+    return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
 
 
 def _prepare_sqlite(synchronous: str, connection: Any, _record: Any) -> None:

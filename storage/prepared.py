@@ -110,6 +110,10 @@ class TextOnly:
         return self._compiled.bytes()
 
 
+# The result of every statement that returns no rows.
+_NO_ROWS: Result[Any] = IteratorResult(SimpleResultMetaData([]), iter(()))
+
+
 class _Compiled:
     """The text of a statement for one database, with the converters of its parameters and rows."""
 
@@ -137,7 +141,9 @@ class _Compiled:
     def execute(self, dialect: Dialect, cursor: Any, values: Mapping[str, Any]) -> Result[Any]:
         try:
             cursor.execute(self._text, self._values(values), **self._options)
-            rows = cursor.fetchall() if self._columns else ()
+            if not self._columns:
+                return _NO_ROWS
+            rows = cursor.fetchall()
         except dialect.loaded_dbapi.Error as error:
             raise self._error(dialect, error) from error
         if self._rows is None:
@@ -149,7 +155,7 @@ class _Compiled:
             cursor.executemany(self._text, [self._values(values) for values in rows])
         except dialect.loaded_dbapi.Error as error:
             raise self._error(dialect, error) from error
-        return IteratorResult(SimpleResultMetaData([]), iter(()))
+        return _NO_ROWS
 
     def _values(self, values: Mapping[str, Any]) -> list[Any]:
         if self._fixed:

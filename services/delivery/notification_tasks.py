@@ -157,9 +157,11 @@ def _deliver(claimed: list[AnyRow]) -> _Outcome:
     wanted: dict[tuple[int, str], str] = database.read(
         lambda db: notification_service.deliveries(db, {row.user_id for row in claimed})
     )
-    hidden = database.read(lambda db: hidden_among(db, [row.id for row in claimed]))
-    outcome.delivered += sorted(hidden)
-    claimed = [row for row in claimed if row.id not in hidden]
+    # What people do themselves is never hidden from them, and is most of all notifications.
+    if by_others := [row.id for row in claimed if row.actor_id != row.user_id]:
+        hidden = database.read(lambda db: hidden_among(db, by_others))
+        outcome.delivered += sorted(hidden)
+        claimed = [row for row in claimed if row.id not in hidden]
     with together():
         for row in claimed:
             logger.info("Notification sent to user %s: %s", row.user_id, KINDS[row.kind].line(row))

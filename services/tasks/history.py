@@ -31,8 +31,11 @@ def differences(before: Any | None, after: Any | None, names: tuple[str, ...] = 
     if before is None and after is not None:
         # Every task begins so, and batches make a thousand at once.
         fields = _fields_of(after)
-        values = [(name, fields[name]) for name in names if is_shared or name != "state"]
-        return {name: {"from": None, "to": _jsonable(new)} for name, new in values if new is not None}
+        if not is_shared:
+            fields["state"] = None
+        return {
+            name: {"from": None, "to": _jsonable(new)} for name in names if (new := fields[name]) is not None
+        }
     changes = {}
     for name in names:
         old = None if before is None else getattr(before, name)
