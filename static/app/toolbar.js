@@ -1,6 +1,7 @@
 // Above the tasks: what they are, how they are shown, and the filters.
 import { field, h } from "../shared/dom.js";
 import { number } from "../shared/format.js";
+import { filterField } from "../shared/filter-field.js";
 import { act } from "./actions.js";
 import { change, follow, href, now } from "./address.js";
 import * as api from "./api.js";
@@ -153,10 +154,31 @@ export async function toolbar() {
   );
 }
 
+// The field of the filter in words.
+let asking = null;
+
+// What the tasks that are shown have, to complete the filter with.
+async function known(name) {
+  const read = { tag: (task) => task.tags, project: (task) => [task.project], state: (task) => [task.state] }[
+    name
+  ];
+  return read ? [...new Set(store.all().flatMap(read))].sort().slice(0, 50) : [];
+}
+
 function filterFields(address, members) {
   const sort = address.sort ? `${address.sort}${address.order === "asc" ? " asc" : ""}` : "";
   const [, ...statuses] = STATUS;
   const board = address.layout === "board" || address.view;
+  asking = filterField(
+    "Filter in words",
+    {
+      name: "filter",
+      value: address.filter || "",
+      placeholder: "due < today+7d and priority >= 3",
+      onchange: (event) => change({ filter: event.target.value.trim() || null }),
+    },
+    known,
+  );
   return [
     text("Search", "q", "Title", { type: "search" }),
     select(
@@ -189,10 +211,7 @@ function filterFields(address, members) {
     address.layout === "board"
       ? null
       : select("Groups", "group", GROUPS, address.group || "", (value) => change({ group: value || null })),
-    text("Filter in words", "filter", "due < today+7d and priority >= 3", {
-      className: "language",
-      spellcheck: false,
-    }),
+    asking.element,
     h(
       "p",
       { className: "buttons" },
@@ -268,6 +287,9 @@ export const showCount = act(async () => {
     : `${number(shown)}${store.state.isLoading ? "…" : ""}`;
   const problem = document.getElementById("filter-problem");
   const { error } = store.state;
+  const there = (error?.errors || []).find((each) => each.pointer === "?filter");
+  if (there?.position !== undefined) asking?.mark(there.position);
+  else asking?.clear();
   if (!error) return problem.replaceChildren();
   const retry = h("button", { type: "button", className: "link", onclick: act(store.load) }, "Retry");
   return problem.replaceChildren(error.message, " ", error.status && error.status < 500 ? "" : retry);
