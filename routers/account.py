@@ -1,4 +1,4 @@
-"""The caller's own account: its name, password and email, what is kept about it, and its end."""
+"""The caller's own account: username, password, email, export and deletion."""
 
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -42,8 +42,10 @@ MAILED = {"message": "If there is an account with this email, a link is on its w
 
 
 @router.get("/me", response_model=UserRead, short=True)
-def read_me(db: ReadSession, user: CurrentUser) -> Caller:  # reading the caller is all it does
-    """The caller's account."""
+def read_me(
+    db: ReadSession, user: CurrentUser
+) -> Caller:  # the transaction reads the caller, and nothing else
+    """Get the caller's account."""
     return user
 
 
@@ -58,10 +60,11 @@ def update_me(db: WriteSession, user: CurrentUser, body: AccountUpdate) -> AnyRo
 
 
 async def _confirm_password(user: Caller, password: str) -> str | None:
-    """Check the caller's password once more, counted like a login: a session left open is not to guess it.
+    """Check the caller's password again, and return its hash.
 
-    The hash that was confirmed, which must still be there when something is written for it. Each step is a
-    transaction of its own, kept though the answer is an error.
+    Failed attempts count like failed logins, because somebody at a forgotten session could guess the
+    password. Each step is a transaction of its own, so that the count is kept even if the answer is an error.
+    The hash must be unchanged when the confirmed step is written.
     """
     if not (may_hash() or may_hash(known=True)):
         raise hashing_busy()
@@ -81,7 +84,7 @@ async def _confirm_password(user: Caller, password: str) -> str | None:
 
 
 async def _write_confirmed(user: Caller, confirmed: str | None, work: Callable[[Any], None]) -> None:
-    """Write what a password allowed, if that password and the caller's session are still there."""
+    """Write a change that a password confirmed, if the password and the caller's session are still valid."""
 
     def checked(db: Any) -> None:
         login_service.check_still_confirmed(db, user, confirmed)
@@ -94,7 +97,7 @@ async def _write_confirmed(user: Caller, confirmed: str | None, work: Callable[[
 async def delete_me(
     user: SignedIn, body: PasswordConfirmation, background: BackgroundTasks
 ) -> dict[str, str]:
-    """Delete the caller's account with all of its tasks, for good."""
+    """Delete the caller's account with all of its tasks. This can't be undone."""
     confirmed = await _confirm_password(user, body.password)
     changed: set[int] = set()
 
@@ -110,9 +113,9 @@ async def delete_me(
 
 @router.get("/me/export", response_model=AccountExport)
 def export_me(db: ReadSession, user: CurrentUser) -> Response:
-    """Export all that is kept about the caller, as JSON.
+    """Export everything that is kept about the caller, as JSON.
 
-    Passwords and tokens are not part of it: of them only hashes are kept.
+    The export has no passwords and no tokens, because only their hashes are kept.
     """
     beginning = account_export.begin(db, user)
 
@@ -120,7 +123,7 @@ def export_me(db: ReadSession, user: CurrentUser) -> Response:
         yield beginning
         place: account_export.Place | None = account_export.BEGINNING
         while place is not None:
-            # A read of its own for each part: a client that is slow to take them holds up nothing.
+            # Each part is a read of its own, so that a slow client holds no transaction open.
             content, place = await database.read_async(partial(account_export.go_on, user=user, place=place))
             yield content
 
@@ -135,9 +138,9 @@ def export_me(db: ReadSession, user: CurrentUser) -> Response:
 async def change_password(
     user: SignedIn, body: PasswordChange, background: BackgroundTasks
 ) -> dict[str, str]:
-    """Change the password, and end all else that lets somebody in.
+    """Change the password, and end all other access to the account.
 
-    The other sessions end, and so do tokens for programs and links to pictures and calendars.
+    All other sessions end. Program tokens and links to pictures and calendars stop working.
     """
     password_rules.check(body.new_password, user.username, user.email, "new_password")
     confirmed = await _confirm_password(user, body.current_password)
@@ -148,16 +151,16 @@ async def change_password(
 
 
 async def _ask_for_link(email: str, purpose: str) -> None:
-    # Committed before the answer, which may be a 429: the count is to be kept.
+    # Committed before the answer, because the count must be kept even if the answer is a 429.
     if wait := await database.write_async(lambda db: account_service.ask_for_link(db, email, purpose)):
         raise attempt_service.too_many(wait)
 
 
 @router.post("/password/forgot", response_model=Message, errors=[429, 503, 507])
 async def forgot_password(body: EmailAddress, background: BackgroundTasks) -> dict[str, str]:
-    """Have a link mailed that resets the password.
+    """Mail a link that resets the password.
 
-    The answer is the same whether or not there is such an account.
+    The answer is the same whether or not an account has this email.
     """
     await _ask_for_link(body.email, "reset")
     background.add_task(background_tasks.send_mails)
@@ -167,7 +170,7 @@ async def forgot_password(body: EmailAddress, background: BackgroundTasks) -> di
 async def _link(token: str, purposes: tuple[str, ...]) -> AnyRow:
     link = await database.read_async(lambda db: link_service.find(db, token, purposes), short=True)
     if link is None:
-        # A transaction of its own: the count is kept though the answer is an error.
+        # A transaction of its own, because the count must be kept even if the answer is an error.
         if wait := await database.write_async(link_service.refuse):
             raise attempt_service.too_many(wait)
         raise link_service.invalid()
@@ -176,9 +179,9 @@ async def _link(token: str, purposes: tuple[str, ...]) -> AnyRow:
 
 @router.post("/password/reset", response_model=Message, errors=[400, 429, 503, 507])
 async def reset_password(body: PasswordReset, background: BackgroundTasks) -> dict[str, str]:
-    """Set a new password by a link that was mailed, and end all that was given out before.
+    """Set a new password by a mailed link, and end all earlier access to the account.
 
-    Sessions end, and so do tokens for programs and links to pictures and calendars.
+    All sessions end. Program tokens and links to pictures and calendars stop working.
     """
     link = await _link(body.token, ("reset",))
     password_rules.check(body.new_password, link.username, link.email, "new_password")
@@ -190,12 +193,12 @@ async def reset_password(body: PasswordReset, background: BackgroundTasks) -> di
 
 @router.post("/email", response_model=Message, errors=[403, 429, 503, 507])
 async def change_email(user: SignedIn, body: EmailChange, background: BackgroundTasks) -> dict[str, str]:
-    """Have a link mailed to a new address that makes it the account's email.
+    """Mail a link to a new address, which makes the address the account's email.
 
-    Until the link is used nothing changes.
+    Nothing changes until the link is used.
     """
     confirmed = await _confirm_password(user, body.password)
-    # A transaction of its own: the count is kept though the answer may be 429.
+    # A transaction of its own, because the count must be kept even if the answer is a 429.
     if wait := await database.write_async(lambda db: account_service.count_asking(db, body.email)):
         raise attempt_service.too_many(wait)
     await _write_confirmed(user, confirmed, lambda db: account_service.ask_for_email(db, user, body.email))
@@ -205,7 +208,7 @@ async def change_email(user: SignedIn, body: EmailChange, background: Background
 
 @router.post("/email/verify", response_model=Message, errors=[400, 429, 503, 507])
 async def verify_email(body: LinkToken, background: BackgroundTasks) -> dict[str, str]:
-    """Confirm an email by the link that was sent there."""
+    """Confirm an email by the link that was mailed to it."""
     await _link(body.token, ("verify", "change"))
     await database.write_async(lambda db: account_service.confirm_email(db, body.token))
     background.add_task(background_tasks.send_mails)
@@ -214,9 +217,9 @@ async def verify_email(body: LinkToken, background: BackgroundTasks) -> dict[str
 
 @router.post("/email/resend", response_model=Message, errors=[429, 503, 507])
 async def resend_verification(body: EmailAddress, background: BackgroundTasks) -> dict[str, str]:
-    """Have the link that confirms an account's email mailed again.
+    """Mail the link that confirms an account's email again.
 
-    The answer is the same whether or not there is such an account.
+    The answer is the same whether or not an account has this email.
     """
     await _ask_for_link(body.email, "verify")
     background.add_task(background_tasks.send_mails)

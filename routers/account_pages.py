@@ -1,4 +1,4 @@
-"""The two pages that links in mails lead to: a form each, which calls the API."""
+"""The two pages that links in mails open. Each has a form that calls the API."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ FILES = {
 
 
 def add_account_pages(app: FastAPI) -> None:
-    """Serve the pages and what they load; they work where `PUBLIC_URL` leads to this program."""
+    """Serve the pages and their files. They are used if `PUBLIC_URL` is the address of this program."""
     for path, (name, media_type) in FILES.items():
         app.add_route(path, _file((FOLDER / name).read_bytes(), media_type), include_in_schema=False)
 

@@ -1,4 +1,4 @@
-"""Figures about the caller's tasks and, for admins, about everybody's."""
+"""Statistics about the caller's tasks and, for admins, about the tasks of all accounts."""
 
 from typing import Annotated, Any
 
@@ -28,7 +28,7 @@ def user_completion_stats(db: ReadSession, user: CurrentUser) -> dict[str, Any]:
 def all_users_stats(
     db: ReadSession, user: AdminUser, page: Annotated[Page, Query()], request: Request, response: Response
 ) -> list[dict[str, Any]]:
-    """Count every user's tasks by status, by user id (admins)."""
+    """Count the tasks of each account by status, ordered by account id (admins)."""
     logger.info("User %s requested all users stats", user.username)
     stats = analytics_service.get_all_users_stats(db, limit=page.limit, skip=page.skip, cursor=page.cursor)
     logger.info("Returned stats of %d users for user %s", len(stats.rows), user.username)
@@ -43,7 +43,7 @@ def project_stats(
     request: Request,
     response: Response,
 ) -> list[dict[str, Any]]:
-    """Count the tasks in each of the caller's projects by status, by their names."""
+    """Count the tasks in each of the caller's projects by status, ordered by project name."""
     logger.info("User %s requested project stats", user.username)
     stats = analytics_service.get_project_stats_page(db, user.id, page)
     logger.info("Returned stats of %d projects for user %s", len(stats.rows), user.username)
@@ -52,7 +52,7 @@ def project_stats(
 
 @router.get("/completion-time-stats", response_model=CompletionTimeStats)
 def completion_time_stats(db: ReadSession, user: CurrentUser) -> dict[str, Any]:
-    """Tell how long the caller's completed tasks took, from created to completed."""
+    """Get the time that the caller's completed tasks took, from creation to completion."""
     logger.info("User %s requested completion time stats", user.username)
     stats = analytics_service.get_completion_time_stats(db, user.id)
     logger.info("Returned completion time stats for user %s: %s", user.username, stats)
@@ -61,7 +61,7 @@ def completion_time_stats(db: ReadSession, user: CurrentUser) -> dict[str, Any]:
 
 @router.get("/system-summary", response_model=SystemSummary)
 def system_summary(db: ReadSession, user: AdminUser) -> dict[str, Any]:
-    """Count everybody's tasks together (admins)."""
+    """Count the tasks of all accounts (admins)."""
     logger.info("User %s requested system summary", user.username)
     summary = analytics_service.get_system_summary(db)
     logger.info("Returned system summary for user %s: %s", user.username, summary)

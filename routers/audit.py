@@ -22,5 +22,5 @@ def list_audit_events(
     request: Request,
     response: Response,
 ) -> list[AnyRow]:
-    """List who logged in, failed to, and changed what about accounts, newest first (admins)."""
+    """List logins, failed logins and changes of accounts, newest first (admins)."""
     return link_next(request, response, audit_service.list_events(db, filters))

@@ -1,4 +1,4 @@
-"""Registering, logging in and out, and the sessions that this makes."""
+"""Registration, login, logout, and sessions."""
 
 from typing import Annotated, Any
 
@@ -33,20 +33,20 @@ from web.transaction import ReadSession, WriteSession
 
 router = Router(prefix="/auth", tags=["auth"])
 
-# A name and a password with every character percent-encoded are shorter.
+# A form with a name and a password is shorter, even with every character percent-encoded.
 LONGEST_FORM = 16 * 1024
 
 
 @router.post("/register", response_model=UserRead, errors=[400, 403, 429, 503, 507])
 async def register(body: RegisterRequest, background: BackgroundTasks) -> dict[str, Any]:
-    """Make an account.
+    """Create an account.
 
     Usernames and emails are unique in any letter case.
     """
     if not settings.registration_open:
         raise Forbidden("Registration is closed: ask an admin for an account", code="registration_closed")
     password_rules.check(body.password, body.username, body.email)
-    # Counted first, and kept though the answer may be 400: the answer tells that somebody has an account.
+    # Counted first and kept even if the answer is 400, because that answer tells that an account exists.
     begun = await database.write_async(registration.begin)
     if isinstance(begun, AppError):
         raise begun
@@ -67,9 +67,9 @@ async def register(body: RegisterRequest, background: BackgroundTasks) -> dict[s
 
 @router.post("/login", response_model=Token, errors=[401, 403, 429, 503, 507], body_limit=LONGEST_FORM)
 async def login(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[str, Any]:
-    """Log in with a username, or the email, and the password.
+    """Log in with a username or email and the password.
 
-    The token goes into the header `Authorization: Bearer <access_token>` of the calls that follow.
+    Send the access token in later calls as the header `Authorization: Bearer <access_token>`.
     """
     if "\0" in form.username:
         raise invalid_input(
@@ -79,15 +79,15 @@ async def login(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[s
 
 
 async def check_and_start(username: str, password: str) -> Issued:
-    """Start a session for an account whose password this is; raises what a login answers otherwise."""
+    """Start a session, if the password is right; otherwise raise the error that a login answers."""
     if not may_hash():
-        # An owner at an address that is known for the account has places of their own.
+        # The owner at an address known for the account has reserved places in the queue.
         known = await database.read_async(
             lambda db: login_service.is_at_known_address(db, username), short=True
         )
         if not (known and may_hash(known=True)):
             raise hashing_busy()
-    # Counted in a transaction of its own before the password is checked: the count is kept whatever the answer.
+    # Counted in a transaction of its own before the check, so that the count is kept whatever the answer is.
     attempt = await database.write_async(lambda db: login_service.begin(db, username))
     if attempt.wait:
         raise attempt_service.too_many(attempt.wait)
@@ -99,7 +99,7 @@ async def check_and_start(username: str, password: str) -> Issued:
         await database.write_async(lambda db: login_service.forgive(db, attempt))
         raise
     if not matches:
-        # A transaction of its own too: the 401 must not undo what it writes.
+        # A transaction of its own too, because the 401 must not undo what it writes.
         await database.write_async(lambda db: login_service.fail(db, attempt))
         raise _invalid_credentials()
     outcome = await database.write_async(lambda db: login_service.succeed(db, attempt, renewed))
@@ -113,7 +113,7 @@ def _invalid_credentials() -> AppError:
 
 
 def _refusal(code: str) -> AppError:
-    """Why somebody with the right password can't log in nevertheless."""
+    """The reason why a login with the right password is refused."""
     if code == "account_inactive":
         return Forbidden("This account is not active", code=code)
     if code == "email_not_verified":
@@ -125,10 +125,10 @@ def _refusal(code: str) -> AppError:
 async def refresh(body: RefreshRequest) -> dict[str, Any]:
     """Exchange a refresh token for new tokens.
 
-    It is used up by that. One that comes back later than ten seconds after it was used ends its session, for
-    somebody else must have it.
+    A refresh token can be used once. If a used token comes back more than ten seconds later, its session
+    ends, because somebody else must have the token.
     """
-    # Committed before the answer, which may be a 401: the session of a stolen token is to stay ended.
+    # Committed before the answer, because the session of a stolen token must end even if the answer is a 401.
     outcome = await database.write_async(lambda db: session_service.refresh(db, body.refresh_token))
     if isinstance(outcome, int):
         if outcome:
@@ -139,7 +139,7 @@ async def refresh(body: RefreshRequest) -> dict[str, Any]:
 
 @router.post("/logout", response_model=Message, errors=[409])
 def logout(db: WriteSession, user: CurrentUser) -> dict[str, str]:
-    """End the session that the token belongs to."""
+    """End the session of the token that is sent."""
     if user.session_id is None:
         raise Conflict("This token belongs to no session: it ends when it expires", code="no_session")
     session_service.end(db, user, user.session_id)
@@ -148,14 +148,14 @@ def logout(db: WriteSession, user: CurrentUser) -> dict[str, str]:
 
 @router.post("/logout-all", response_model=Message)
 def logout_all(db: WriteSession, user: CurrentUser) -> dict[str, str]:
-    """End all of the caller's sessions, this one too."""
+    """End all of the caller's sessions, including the current one."""
     ended = session_service.end_all_of(db, user)
     return {"message": f"Logged out of {ended} sessions"}
 
 
 @router.get("/sessions", response_model=list[SessionRead], short=True)
 def list_sessions(db: ReadSession, user: CurrentUser) -> list[dict[str, Any]]:
-    """List where the caller is logged in, newest first."""
+    """List the caller's sessions, newest first."""
     return session_service.list_sessions(db, user)
 
 

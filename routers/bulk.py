@@ -1,4 +1,4 @@
-"""Tasks: many changes in one call."""
+"""Many changes of tasks in one call."""
 
 from typing import Annotated, Any, NotRequired, get_type_hints
 
@@ -20,7 +20,7 @@ from web.transaction import WriteSession
 router = Router(prefix="/tasks", tags=["tasks"], reads="tasks:read", writes="tasks:write")
 
 _TASK_FIELDS = tuple(TaskRead.model_fields)
-# What is written without validating it again.
+# This type writes tasks as JSON without validating them again.
 _Task: Any = TypedDict("_Task", get_type_hints(TaskRead, include_extras=True))  # type: ignore[misc]
 _PARTS: Any = {"status": int, "task": NotRequired[_Task], "error": NotRequired[dict[str, Any]]}
 _Result: Any = TypedDict("_Result", _PARTS)  # type: ignore[misc]
@@ -43,9 +43,10 @@ def _result(outcome: batch_service.Outcome) -> Any:
 def run_batch(db: WriteSession, user: CurrentUser, body: Batch, background: BackgroundTasks) -> Response:
     """Create, change, assign and delete up to 1,000 tasks in one call.
 
-    The operations are done in their order, each by the rules of its own endpoint, with its history and its
-    notifications. With `atomic`, the default, an operation that fails undoes all: the answer is its error, whose
-    `errors` point at the operation. With `atomic: false` its result has the error, and the others are kept.
+    The operations are done in order, each by the rules of its own endpoint, with history and notifications.
+    With `atomic`, the default, a failed operation undoes all others: the answer is its error, whose `errors`
+    point at the operation. With `atomic: false` the result of a failed operation has the error, and the other
+    operations are kept.
     """
     outcomes = batch_service.run(db, user, body)
     background.add_task(background_tasks.after_import, *sorted(outcomes.owner_ids))
@@ -63,8 +64,8 @@ def change_tasks(
 ) -> dict[str, int]:
     """Change all tasks that a filter finds, up to 10,000, all or none.
 
-    Each is changed by the rules of `PATCH /tasks/{id}`. Unless the filter finds exactly `expected` tasks, nothing is
-    changed, and the error tells how many there are: a filter that is not what was meant does no harm.
+    Each task is changed by the rules of `PATCH /tasks/{id}`. If the filter finds another number than
+    `expected`, nothing changes and the error tells the number found, so that a mistaken filter does no harm.
     """
     done = by_filter.change(db, user, query, body.model_dump(exclude_unset=True))
     background.add_task(background_tasks.after_import, *sorted(done.owner_ids))
@@ -80,7 +81,8 @@ def delete_tasks(
 ) -> dict[str, int]:
     """Delete all tasks that a filter finds, up to 10,000, all or none; their history stays.
 
-    Unless the filter finds exactly `expected` tasks, nothing is deleted.
+    If the filter finds another number than `expected`, nothing is deleted and the error tells the number
+    found.
     """
     done = by_filter.delete(db, user, query)
     background.add_task(background_tasks.after_import, *sorted(done.owner_ids))

@@ -1,4 +1,4 @@
-"""Calendars: an account's own, and the files that their addresses show without a login."""
+"""Calendars: endpoints for the caller's calendars, and the iCalendar files at their secret addresses."""
 
 from collections.abc import AsyncIterator
 from functools import partial
@@ -29,10 +29,10 @@ ENTRIES_AT_ONCE = 200
     "/calendars", response_model=CalendarCreated, status_code=201, errors=[404, 409], secrets=["url"]
 )
 def create_calendar(db: WriteSession, user: CurrentUser, body: CalendarCreate) -> dict[str, Any]:
-    """Make a calendar of open tasks by the time they are due, for programs that show calendars.
+    """Create a calendar of open tasks by due time, for calendar programs.
 
-    Its address needs no login and is shown once, in this answer. It ends when the calendar or its view is deleted,
-    when it expires, and when the account's password is reset.
+    The address needs no login and is shown only in this answer. The calendar ends when it or its view is
+    deleted, when it expires, and when the password of the account is reset.
     """
     return calendar_service.create_calendar(db, user, body.model_dump())
 
@@ -53,7 +53,7 @@ def list_calendars(
 def delete_calendar(
     db: WriteSession, user: CurrentUser, calendar_id: Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 ) -> Response:
-    """End a calendar: its address shows nothing any more."""
+    """Delete a calendar: its address stops working."""
     calendar_service.delete_calendar(db, user, calendar_id)
     return Response(status_code=204)
 
@@ -71,9 +71,10 @@ def read_calendar(
     token: Annotated[str, Path(max_length=200)],
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Show a calendar as an iCalendar file (RFC 5545), to whoever has its address.
+    """Get a calendar as an iCalendar file (RFC 5545). The secret address is enough; no login is needed.
 
-    An entry for each open task that has `due_at`: of the whole day where that is midnight in the calendar's zone.
+    The file has an entry for each open task with `due_at`. A task that is due at midnight in the calendar's
+    time zone is an all-day entry.
     """
     feed = calendar_service.open_feed(db, token)
     headers = {"ETag": feed.etag, "Cache-Control": "private, no-cache"}
@@ -84,7 +85,8 @@ def read_calendar(
         yield entries.head(feed.name, feed.tz, feed.problem)
         for place in range(0, len(feed.task_ids), ENTRIES_AT_ONCE):
             some = feed.task_ids[place : place + ENTRIES_AT_ONCE]
-            # Written in a thread, a few at a time: a client that is slow to take them holds up nothing.
+            # Each part is written in a thread by a read of its own, so that a slow client holds no
+            # transaction open.
             yield await database.read_async(partial(calendar_service.read_entries, feed=feed, task_ids=some))
         yield entries.foot()
 

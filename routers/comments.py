@@ -33,7 +33,7 @@ def create_comment(
 ) -> AnyRow:
     """Comment on a task.
 
-    `@username` mentions somebody. They are notified if they see the task, and so is the task's owner.
+    `@username` mentions somebody, who is notified if they can see the task. The task's owner is notified too.
     """
     comment = comment_service.create_comment(db, user, task_id, body.text)
     response.headers["Location"] = f"/tasks/{task_id}/comments/{comment.id}"
@@ -69,7 +69,7 @@ def update_comment(
     body: CommentWrite,
     background: BackgroundTasks,
 ) -> AnyRow:
-    """Change a comment. Its author may; whoever is mentioned for the first time is notified."""
+    """Change a comment (its author). Accounts that are mentioned for the first time are notified."""
     comment = comment_service.update_comment(db, user, task_id, comment_id, body.text)
     background.add_task(background_tasks.after_change)
     return comment
@@ -77,6 +77,6 @@ def update_comment(
 
 @router.delete("/{comment_id}", status_code=204, errors=[404, 409])
 def delete_comment(db: WriteSession, user: CurrentUser, task_id: TaskId, comment_id: CommentId) -> Response:
-    """Delete a comment. Its author may, a manager of the project, and an admin."""
+    """Delete a comment (its author, a manager of the project, or an admin)."""
     comment_service.delete_comment(db, user, task_id, comment_id)
     return Response(status_code=204)

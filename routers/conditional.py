@@ -1,8 +1,8 @@
-"""The headers by which a client says which version of a resource it has seen."""
+"""The headers of conditional requests, which name the version of a resource that a client has seen."""
 
 from typing import Annotated
 
 from fastapi import Header
 
-IfMatch = Annotated[str | None, Header(description="Change it only if it still has this `ETag`")]
-IfNoneMatch = Annotated[str | None, Header(description="Answer 304 if it still has this `ETag`")]
+IfMatch = Annotated[str | None, Header(description="Change the resource only if it still has this `ETag`")]
+IfNoneMatch = Annotated[str | None, Header(description="Answer 304 if the resource still has this `ETag`")]

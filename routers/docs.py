@@ -1,4 +1,4 @@
-"""`/docs` and `/redoc`, which work in a browser that reaches nothing but this program."""
+"""The pages `/docs` and `/redoc`. They load everything from this program, so they need no internet."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ REDOC_STYLE = "sha256-QMIg+bpjm3JdElJ388KYke01izlUW0UoNOeKjpMxdgc="
 POLICY = {
     "default-src": "'none'",
     "script-src": "'self'",
-    # ReDoc searches in a worker that it makes from its own text.
+    # ReDoc searches in a worker whose script it makes in the browser.
     "worker-src": "blob:",
     # ReDoc fills empty style elements by script, and has one fixed style of its own.
     "style-src": f"'self' '{EMPTY_STYLE}' '{REDOC_STYLE}'",
@@ -36,7 +36,7 @@ DOCS_CSP = "; ".join(f"{directive} {sources}" for directive, sources in POLICY.i
 REDOC_LOGO = b"https://cdn.redoc.ly/redoc/logo-mini.svg"
 EMPTY_PICTURE = b"data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 
-# The address of an asset changes with its content, so a browser need never ask twice.
+# The address of an asset changes with its content, so browsers may keep the asset forever.
 FOREVER = "public, max-age=31536000, immutable"
 
 PAGE = """<!DOCTYPE html>
@@ -66,7 +66,7 @@ class Asset:
 
 
 def add_docs_pages(app: FastAPI) -> None:
-    """Serve the two pages and all that they load; the app is made with `docs_url=None, redoc_url=None`."""
+    """Serve the two pages and their files. The app must be made with `docs_url=None, redoc_url=None`."""
     assets = _load_assets()
     digest = hashlib.sha256(b"".join(asset.content for asset in assets.values())).hexdigest()[:16]
     assets_path = f"/docs/assets/{digest}"
@@ -80,7 +80,7 @@ def add_docs_pages(app: FastAPI) -> None:
 
     def page(kind: str, styles: list[str], scripts: list[str]) -> Callable[[Request], Awaitable[Response]]:
         async def serve_page(request: Request) -> Response:
-            # Absolute, because the page answers with and without a trailing slash.
+            # Absolute addresses, because the page answers with and without a trailing slash.
             root = request.scope.get("root_path", "").rstrip("/")
             base = escape(root + assets_path)
             html = PAGE.format(

@@ -1,4 +1,4 @@
-"""Events: what happened, to be read again, waited for, or streamed."""
+"""Events: reading the feed, waiting for new events, and the stream."""
 
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -28,7 +28,7 @@ def _question(filters: EventFilters) -> feed.Question:
 
 
 async def _wait(request: Request) -> None:
-    """Wait for the first event before the transaction that reads it begins: nothing is held meanwhile."""
+    """Wait for the first event before the transaction begins, so that waiting holds no connection."""
     filters = request.scope[QUERY]["filters"]
     if not filters.wait:
         return
@@ -51,11 +51,11 @@ def list_events(
     filters: Annotated[EventPageFilters, Query()],
     request: Request,
 ) -> Response:
-    """List what happened, oldest first.
+    """List events, oldest first.
 
-    It is all that the caller may see: of own tasks, and of projects since the caller became a member. The header
-    `Link` has the address of the next page, always: whoever follows it misses nothing and gets nothing twice. `wait`
-    answers as soon as there is an event.
+    The caller sees events of own tasks, and events of projects since becoming a member. The header `Link`
+    always has the address of the next page. A client that follows it gets every event exactly once. With
+    `wait` the answer comes as soon as there is an event.
     """
     after = feed.begin(db, filters.after)
     page = feed.page(db, user, _question(filters), after, filters.limit)
@@ -77,7 +77,7 @@ def _next(request: Request, position: int) -> str:
     "/stream",
     errors=[404, 410, 429],
     response_class=Response,
-    responses={200: {"description": "Events, as they happen", "content": {"text/event-stream": {}}}},
+    responses={200: {"description": "A stream of events", "content": {"text/event-stream": {}}}},
 )
 def stream_events(
     db: ReadSession,
@@ -86,14 +86,18 @@ def stream_events(
     request: Request,
     last_event_id: Annotated[
         str | None,
-        Header(max_length=100, description="Go on behind this event, as browsers do by themselves"),
+        Header(
+            max_length=100,
+            description="The `id` of the last event that was received; browsers send it by themselves",
+        ),
     ] = None,
 ) -> Response:
-    """Follow what happens, as Server-Sent Events.
+    """Follow events as a stream of Server-Sent Events.
 
-    Each message has the event's `id`, its type as `event`, and the whole event as `data`. It begins behind
-    `Last-Event-ID` or `after`, otherwise now. A comment every 15 seconds shows that the stream is alive. It ends with
-    the token or the session, and after 30 minutes: connect again with the `id` of the last event.
+    Each message has the event's `id`, its type as `event`, and the whole event as `data`. The stream begins
+    behind `Last-Event-ID` or `after`; without them, with new events. A comment every 15 seconds shows that
+    the stream is alive. The stream ends with the token or the session, and after 30 minutes: connect again
+    with the `id` of the last event.
     """
     after = last_event_id or filters.after
     position = feed.newest(db) if after is None else feed.begin(db, after)

@@ -1,4 +1,4 @@
-"""How the tasks of the caller flow, and of others for admins; as JSON or as a table."""
+"""Flow figures: of the caller's tasks and, for admins, of other tasks; as JSON, a table or a picture."""
 
 from typing import Annotated, Any
 
@@ -37,7 +37,7 @@ PICTURE: dict[str, Any] = TABLE | {"responses": {200: {"content": {CSV: TEXT, SV
 def _answer(
     media_type: str, answer: dict[str, Any], row: Any = None, chart: str = ""
 ) -> dict[str, Any] | Response:
-    """The answer in the format that is wanted; `row` is the shape of the rows of its table."""
+    """The answer in the wanted format. `row` is the type of a row of its table."""
     if media_type == JSON:
         return answer
     if media_type == SVG:
@@ -50,7 +50,7 @@ def _answer(
 def _page(
     request: Request, response: Response, media_type: str, answer: dict[str, Any], row: Any
 ) -> dict[str, Any] | Response:
-    """The same for one page of a list, with the address of the next page in the header `Link`."""
+    """The answer for one page of a list, with the address of the next page in the header `Link`."""
     chart = request.url.path.rstrip("/").rpartition("/")[2]
     content = _answer(media_type, answer, row, chart)
     headers = content.headers if isinstance(content, Response) else response.headers
@@ -62,7 +62,7 @@ def _page(
 
 @router.get("/definitions", response_model=shapes.Definitions, short=True, tags=["glossary"])
 def definitions(db: ReadSession, user: CurrentUser) -> dict[str, Any]:
-    """Tell what each figure means."""
+    """Get the meaning of each figure."""
     return {"definitions": DEFINITIONS}
 
 
@@ -70,7 +70,7 @@ def definitions(db: ReadSession, user: CurrentUser) -> dict[str, Any]:
 def read_flow(
     db: ReadSession, user: CurrentUser, query: Annotated[FlowQuery, Query()], media_type: Format
 ) -> dict[str, Any] | Response:
-    """Tell throughput, work in progress, lead time and cycle time, beside those of the period before."""
+    """Get throughput, work in progress, lead time and cycle time, of this period and the period before."""
     return _answer(media_type, flow.answers.flow(db, ask(db, user, query)))
 
 
@@ -78,7 +78,7 @@ def read_flow(
 def read_throughput(
     db: ReadSession, user: CurrentUser, query: Annotated[IntervalQuery, Query()], media_type: PictureFormat
 ) -> dict[str, Any] | Response:
-    """Count what was created and completed in each interval, empty ones included."""
+    """Count the tasks created and completed in each interval, including empty intervals."""
     answer = flow.answers.throughput(db, ask(db, user, query), query.interval)
     return _answer(media_type, answer, shapes.ThroughputInterval, "throughput")
 
@@ -96,7 +96,7 @@ def read_cumulative_flow(
 def read_time_in_status(
     db: ReadSession, user: CurrentUser, query: Annotated[FlowQuery, Query()], media_type: PictureFormat
 ) -> dict[str, Any] | Response:
-    """Tell how long completed tasks spent in each status."""
+    """Get the time that completed tasks spent in each status."""
     return _answer(
         media_type,
         flow.answers.time_in_status(db, ask(db, user, query)),
@@ -114,9 +114,9 @@ def read_aging(
     request: Request,
     response: Response,
 ) -> dict[str, Any] | Response:
-    """List the open tasks, oldest first, each with the percentile of past cycle times that it has passed.
+    """List the open tasks, oldest first, each with its age and age percentile.
 
-    The past is that of the tasks completed in the period.
+    The percentile compares the age with the cycle times of the tasks completed in the period.
     """
     answer = flow.answers.aging(db, ask(db, user, query), query.limit, query.cursor)
     return _page(request, response, media_type, answer, shapes.AgingTask)
@@ -140,10 +140,10 @@ def read_cycle_times(
 def read_forecast(
     db: ReadSession, user: CurrentUser, query: Annotated[ForecastQuery, Query()], media_type: PictureFormat
 ) -> dict[str, Any] | Response:
-    """Tell by when `remaining` tasks will be done, or how many will be `until` a day.
+    """Forecast the day by which `remaining` tasks are done, or how many are done by the day `until`.
 
-    Monte Carlo from past throughput; the same question about the same history has the same answer. Too little
-    history is a 409 that says so.
+    The forecast is a Monte Carlo simulation from past throughput. The same question about the same history
+    has the same answer. If there is too little history, the answer is a 409 that says so.
     """
     if (query.remaining is None) == (query.until is None):
         pointer = "?remaining" if query.remaining is None else "?until"
@@ -162,7 +162,7 @@ def read_forecast(
 def read_burnup(
     db: ReadSession, user: CurrentUser, query: Annotated[IntervalQuery, Query()], media_type: PictureFormat
 ) -> dict[str, Any] | Response:
-    """Tell scope and completed over time, and when the scope of now will be completed."""
+    """Get scope and completed tasks over time, and a forecast of when the current scope is completed."""
     answer = flow.answers.burnup(db, ask(db, user, query), query.interval)
     return _answer(media_type, answer, shapes.BurnupInterval, "burnup")
 
@@ -175,10 +175,10 @@ def read_burnup(
     scope="analytics:read",
 )
 def make_picture_link(db: ReadSession, user: CurrentUser, body: PictureLinkCreate) -> dict[str, Any]:
-    """Make a link that shows a chart to anybody who has it, and nothing else, until it expires.
+    """Create a link to a picture of a chart. It needs no login and works until it expires.
 
-    The picture is always of the day on which it is looked at, unless the query names days. It is gone when the
-    account is.
+    The picture always shows the day on which it is opened, unless the query names days. The link stops
+    working when the account is deleted.
     """
     return flow.pictures.make_link(db, user, body.chart, body.query, body.expires_in_days)
 
@@ -193,7 +193,7 @@ def read_picture(
     chart: Annotated[ChartName, Path()],
     signature: Annotated[str, Query(max_length=8000)],
 ) -> Response:
-    """Show the chart that a link was made for, as SVG."""
-    # Pages of other origins are what it was made for.
+    """Get the chart of a link, as SVG."""
+    # The links are made for pages of other origins.
     headers = {"Cross-Origin-Resource-Policy": "cross-origin", "Cache-Control": "private, max-age=300"}
     return Response(flow.pictures.open_link(db, chart, signature), media_type=SVG, headers=headers)

@@ -1,4 +1,4 @@
-"""The guide: the chapters of `docs/guide`, as pages at `/guide`."""
+"""The guide at `/guide`: the chapters of `docs/guide` as pages."""
 
 import re
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Chapter:
 
 @cache
 def read_chapters() -> dict[str, Chapter]:
-    """All chapters by the name in their address, in the order of their files; the first is the front page."""
+    """All chapters by name, in the order of their files; the first is the front page, named ""."""
     markdown = MarkdownIt("commonmark").enable("table")
     chapters = {}
     for path in sorted(CHAPTERS.glob("*.md"), key=lambda path: (path.stem != "README", path.stem)):
@@ -45,7 +45,7 @@ def read_chapters() -> dict[str, Chapter]:
 
 
 def _with_anchors(html: str) -> str:
-    """The page, whose headings can be linked to."""
+    """Give each heading an id, so that links can lead to it."""
 
     def anchored(match: re.Match[str]) -> str:
         text = re.sub(r"<[^>]+>", "", match[2])
@@ -79,7 +79,7 @@ def _page(chapter: Chapter, root: str) -> str:
     html = TEMPLATE.read_text(encoding="utf-8")
     for mark, part in parts.items():
         html = html.replace(mark, part)
-    # Last, because a chapter may write such marks itself.
+    # The body goes in last, because a chapter's text may contain such marks.
     return html.replace("{body}", body)
 
 

@@ -1,4 +1,4 @@
-"""What the caller was told, how they want to be told, and for admins what could not be delivered."""
+"""The caller's notifications, preferences for mail, and, for admins, mails that could not be delivered."""
 
 from typing import Annotated
 
@@ -35,9 +35,9 @@ def list_notifications(
     request: Request,
     response: Response,
 ) -> list[AnyRow]:
-    """List what the caller was told, unread first, then newest first.
+    """List the caller's notifications, unread first, then newest first.
 
-    What is marked as read meanwhile keeps its place in the pages that follow.
+    A notification that is marked as read meanwhile keeps its place in the pages that follow.
     """
     found = notification_service.get_notifications(
         db, user, limit=page.limit, cursor=page.cursor, unread_only=page.unread
@@ -47,15 +47,15 @@ def list_notifications(
 
 @router.get("/preferences", response_model=Preferences, short=True)
 def read_preferences(db: ReadSession, user: CurrentUser) -> dict[str, str]:
-    """Tell how each kind of notification comes to the caller by mail."""
+    """Get how each kind of notification is delivered by mail."""
     return notification_service.get_preferences(db, user)
 
 
 @router.put("/preferences", response_model=Preferences)
 def update_preferences(db: WriteSession, user: CurrentUser, body: PreferencesUpdate) -> dict[str, str]:
-    """Choose how kinds of notifications come by mail: `at_once`, in the `daily` digest, or `never`.
+    """Set how kinds of notifications are delivered by mail: `at_once`, in the `daily` digest, or `never`.
 
-    Only the kinds that are sent change; `null` is the usual way.
+    Kinds that are not sent stay unchanged; `null` restores the default.
     """
     return notification_service.set_preferences(db, user, body.model_dump(exclude_unset=True))
 
@@ -74,7 +74,7 @@ def list_failed_notifications(
     request: Request,
     response: Response,
 ) -> list[AnyRow]:
-    """List everybody's notifications whose mail was given up, newest first, with the last error (admins)."""
+    """List notifications whose mail was given up, of all accounts, newest first (admins)."""
     return link_next(
         request, response, notification_service.get_failed(db, limit=page.limit, cursor=page.cursor)
     )
@@ -86,12 +86,14 @@ def retry_failed_notifications(
     user: AdminUser,
     background: BackgroundTasks,
     notification_id: Annotated[
-        int | None, Query(ge=0, le=LARGEST_ID, description="Only this notification", examples=[1])
+        int | None,
+        Query(ge=0, le=LARGEST_ID, description="The only notification to send again", examples=[1]),
     ] = None,
 ) -> dict[str, int]:
-    """Send again what was given up, all or one (admins).
+    """Send mails again that were given up, all or one (admins).
 
-    All means mails about accounts too, which the list of failed notifications does not show.
+    Without `notification_id` this includes mails about accounts, which `GET /notifications/failed` does not
+    list.
     """
     background.add_task(background_tasks.send_mails)
     return {"retried": outbox_service.retry_failed(db, notification_id)}
@@ -105,5 +107,5 @@ def read_notification(db: ReadSession, user: CurrentUser, notification_id: Notif
 
 @router.post("/{notification_id}/read", response_model=NotificationRead, errors=[404])
 def mark_notification_read(db: WriteSession, user: CurrentUser, notification_id: NotificationId) -> AnyRow:
-    """Mark one of the caller's notifications as read; again changes nothing."""
+    """Mark one of the caller's notifications as read; repeating this changes nothing."""
     return notification_service.mark_read(db, user, notification_id)

@@ -1,8 +1,8 @@
-"""Logging in on the program's own pages: a cookie that no script can read keeps all tabs of a browser logged in.
+"""Logins on the program's own pages. A cookie that no script can read keeps all tabs logged in.
 
-A page of another origin can't use the cookie. Browsers send it with requests of this site alone (`SameSite=Strict`),
-below one path; the calls take JSON only, which another origin may not send without being asked for leave; and a
-browser that says that a request comes from elsewhere is refused.
+A page of another origin can't use the cookie. Browsers send the cookie only with requests from this site
+(`SameSite=Strict`) and only below one path. The endpoints take only JSON, which a page of another origin may
+not send without permission. A request that its browser marks as coming from another site is refused.
 """
 
 from typing import Any
@@ -23,12 +23,12 @@ from web.routing import Router
 
 COOKIE = "task_platform_session"
 PATH = "/auth/page"
-# The cookie of a login that is to be remembered says so itself, so that a renewal lengthens it.
+# The cookie itself says that the login is remembered, so that a renewal keeps it remembered.
 REMEMBERED = "remembered."
 
 
 def _own_pages_only(request: Request) -> None:
-    """Raise Forbidden for a request that its browser says to come from another site."""
+    """Raise Forbidden if the browser says that the request comes from another site."""
     if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         raise Forbidden("This is for the program's own pages", code="other_origin")
 
@@ -43,7 +43,7 @@ def _cookie_options(request: Request) -> dict[str, Any]:
 
 
 def _held(request: Request) -> tuple[str, bool]:
-    """The token in the cookie, and whether it is to be remembered."""
+    """The token in the cookie, and whether the login is remembered."""
     value = request.cookies.get(COOKIE, "")
     return value.removeprefix(REMEMBERED), value.startswith(REMEMBERED)
 
@@ -64,8 +64,8 @@ def _answer(request: Request, response: Response, issued: Issued, *, remember: b
 async def page_login(request: Request, response: Response, body: PageLogin) -> dict[str, Any]:
     """Log in on a page of this program.
 
-    The answer is as that of `POST /auth/login`, but the refresh token is a cookie that scripts can't read. Programs
-    use `POST /auth/login`.
+    The answer is like that of `POST /auth/login`, but the refresh token is in a cookie that scripts can't
+    read. Programs use `POST /auth/login`.
     """
     issued = await check_and_start(body.username, body.password)
     before, _ = _held(request)
@@ -76,7 +76,7 @@ async def page_login(request: Request, response: Response, body: PageLogin) -> d
 
 @router.post("/token", response_model=PageToken, errors=[401, 403, 429, 503, 507])
 async def page_token(request: Request, response: Response, body: PageRequest) -> dict[str, Any]:
-    """Give a page of this program an access token, for the cookie of its browser."""
+    """Exchange the cookie of a browser for an access token, for a page of this program."""
     token, remember = _held(request)
     outcome = await database.write_async(lambda db: page_session_service.renew(db, token)) if token else 0
     if isinstance(outcome, int):
@@ -88,7 +88,7 @@ async def page_token(request: Request, response: Response, body: PageRequest) ->
 
 @router.post("/logout", response_model=Message, errors=[403, 503, 507])
 async def page_logout(request: Request, response: Response, body: PageRequest) -> dict[str, str]:
-    """End the session of this browser, and take its cookie away."""
+    """End the session of this browser, and delete its cookie."""
     token, _ = _held(request)
     if token:
         await database.write_async(lambda db: page_session_service.end(db, token))

@@ -1,4 +1,4 @@
-"""The program's own pages, which ask the API: plain files, with no build step and no other host."""
+"""The program's own pages, which call the API. They are plain files, without a build step or other hosts."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ POLICY = {
     "img-src": "'self'",
     "connect-src": "'self'",
     "base-uri": "'none'",
-    # The forms are sent by the page's script.
+    # Scripts send the forms.
     "form-action": "'none'",
     "frame-ancestors": "'none'",
 }
@@ -32,14 +32,14 @@ PAGES_CSP = "; ".join(f"{directive} {sources}" for directive, sources in POLICY.
 PAGES = {"/dashboard": "dashboard", "/app": "app"}
 FOLDERS = ("shared", "dashboard", "app", "home")
 MEDIA_TYPES = {".js": JAVASCRIPT, ".css": CSS, ".svg": "image/svg+xml"}
-# What a script imports, by which a page knows what to load along with its first script.
+# The imports of a script, which tell a page what to load along with its first script.
 IMPORT = re.compile(r"""from "(\.{1,2}/[^"]+)";""")
 
 
 class Pages:
-    """The pages and what they load, read once.
+    """The pages and their files, read once.
 
-    The address of an asset changes with the content of any, because the scripts name one another.
+    The addresses of all assets change when any asset changes, because scripts name one another.
     """
 
     def __init__(self) -> None:
@@ -56,12 +56,12 @@ class Pages:
         return Response(asset.content, media_type=asset.media_type, headers={"Cache-Control": FOREVER})
 
     async def serve_icon(self, _request: Request) -> Response:
-        """Answer with the icon, where a browser looks for one by itself."""
+        """Answer with the icon, at the path where browsers look for it."""
         icon = self._assets["shared/icon.svg"]
         return Response(icon.content, media_type=icon.media_type, headers={"Cache-Control": "max-age=86400"})
 
     def page(self, folder: str) -> Callable[[Request], Awaitable[Response]]:
-        """The endpoint of the page in a folder."""
+        """The endpoint that serves the page of a folder."""
 
         async def serve_page(request: Request) -> Response:
             return self.answer(request, folder)
@@ -69,7 +69,7 @@ class Pages:
         return serve_page
 
     def answer(self, request: Request, folder: str, parts: Mapping[str, str] | None = None) -> Response:
-        """The page in a folder, with the files of that folder that `parts` names in their places."""
+        """The page of a folder. `parts` maps marks in the page to files of the folder that replace them."""
         root = request.scope.get("root_path", "").rstrip("/")
         html = self._html[folder]["index.html"]
         for place, name in (parts or {}).items():
@@ -87,7 +87,7 @@ class Pages:
         }
 
     def _imported(self, name: str) -> set[str]:
-        """The scripts that a script imports, and those that they import."""
+        """All scripts that a script imports, directly or through other scripts."""
         found: set[str] = set()
         waiting = [name]
         while waiting:
@@ -115,7 +115,7 @@ def _read_assets() -> Iterator[tuple[str, Asset]]:
         for path in sorted((STATIC / folder).iterdir()):
             if path.suffix in MEDIA_TYPES:
                 yield f"{folder}/{path.name}", Asset(path.read_bytes(), MEDIA_TYPES[path.suffix])
-    # What can be asked for by a filter, so that a page completes it.
+    # The fields of the filter language, so that a page can complete them.
     fields = {
         field.name: {"kind": field.kind, "operators": field.operators, "choices": field.choices}
         for field in FIELDS.values()
@@ -136,14 +136,14 @@ def load_pages() -> Pages:
 
 
 def home(request: Request, *, has_admin: bool) -> Response:
-    """The page at `/`, which leads to the others, and says how the first admin is made where there is none."""
+    """The page at `/`, with links to the others and, without an admin, a note on creating one."""
     has_guide = any(getattr(route, "path", "") == "/guide" for route in request.app.routes)
     parts = {"{notice}": "" if has_admin else "no-admin.html", "{guide}": "guide.html" if has_guide else ""}
     return load_pages().answer(request, "home", parts)
 
 
 def add_pages(app: FastAPI) -> None:
-    """Serve the pages and all that they load."""
+    """Serve the pages and their files."""
     pages = load_pages()
     for path, folder in PAGES.items():
         for either in (path, path + "/"):

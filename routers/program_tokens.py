@@ -21,10 +21,11 @@ router = Router(prefix="/auth/tokens", tags=["auth"])
 def create_token(
     db: WriteSession, user: CurrentUser, body: ProgramTokenCreate, background: BackgroundTasks
 ) -> dict[str, Any]:
-    """Make a token for a program.
+    """Create a token for a program.
 
-    It is shown once, in this answer. The program sends it as `Authorization: Bearer` and may do what its scopes
-    say, as long as the account may. Its owner is told by mail. An account has 100 of them at most.
+    The token is shown only in this answer. The program sends it as `Authorization: Bearer`. The token has the
+    rights of its scopes, as far as the account has them. The owner is notified by mail. An account can have
+    100 tokens.
     """
     background.add_task(background_tasks.send_mails)
     return token_service.create(db, user, body)
@@ -40,6 +41,6 @@ def list_tokens(db: ReadSession, user: CurrentUser) -> list[AnyRow]:
 def revoke_token(
     db: WriteSession, user: CurrentUser, token_id: Annotated[int, Path(ge=0, le=LARGEST_ID)]
 ) -> dict[str, str]:
-    """Revoke one of the caller's tokens; from the next request on it is refused."""
+    """Revoke one of the caller's tokens. It stops working with the next request."""
     token_service.revoke(db, user, token_id)
     return {"message": "Token revoked"}

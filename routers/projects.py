@@ -1,4 +1,4 @@
-"""Projects that people share: the projects themselves and their members."""
+"""Shared projects and their members."""
 
 from typing import Annotated, Any, Literal
 
@@ -20,7 +20,7 @@ router = Router(prefix="/projects", tags=["projects"], reads="tasks:read", write
 
 ProjectId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 MemberId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[2])]
-TransferTo = Annotated[Id | None, Query(description="The member who gets the tasks", examples=[2])]
+TransferTo = Annotated[Id | None, Query(description="The member who gets the member's tasks", examples=[2])]
 
 
 @router.post("", response_model=ProjectRead, status_code=201)
@@ -33,7 +33,7 @@ def create_project(
 ) -> dict[str, Any]:
     """Create a project.
 
-    The caller becomes its manager. Without `states` it has three: To do, In progress and Done.
+    The caller becomes its manager. Without `states` the project has three: To do, In progress and Done.
     """
     project = project_service.create_project(db, user, body.model_dump())
     response.headers["Location"] = f"/projects/{project['id']}"
@@ -69,7 +69,7 @@ def read_project(
     response: Response,
     if_none_match: IfNoneMatch = None,
 ) -> dict[str, Any] | Response:
-    """Get a project with its workflow; its members may, and admins."""
+    """Get a project with its workflow (members and admins)."""
     project = project_service.get_project(db, user, project_id)
     tag = response.headers["ETag"] = project_service.etag(project)
     if preconditions.is_known(if_none_match, tag):
@@ -86,10 +86,10 @@ def update_project(
     response: Response,
     if_match: IfMatch = None,
 ) -> dict[str, Any]:
-    """Change a project: only the fields that are sent. Its managers may.
+    """Change a project: only the fields that are sent (managers).
 
-    A new name is written to its tasks. A state that is taken out while tasks are in it needs `replaced_states`.
-    While a project is archived its tasks can only be read.
+    A new name is written to the project's tasks. Removing a state that has tasks needs `replaced_states`. The
+    tasks of an archived project can only be read.
     """
     values = body.model_dump(exclude_unset=True)
     if body.states is not None:
@@ -106,12 +106,15 @@ def delete_project(
     project_id: ProjectId,
     tasks: Annotated[
         Literal["delete", "release"],
-        Query(description="`release`: they stay with their owners, with the name as label"),
+        Query(
+            description="`delete` deletes the tasks; `release` leaves them to their owners, with the"
+            " project's name as label"
+        ),
     ],
     background: BackgroundTasks,
     if_match: IfMatch = None,
 ) -> Response:
-    """Delete a project, and say what becomes of its tasks. Its managers may."""
+    """Delete a project with its tasks, or release the tasks (managers)."""
     owners = project_service.delete_project(db, user, project_id, tasks, if_match)
     background.add_task(background_tasks.after_change, *sorted(owners))
     return Response(status_code=204)
@@ -140,9 +143,10 @@ def put_member(
     background: BackgroundTasks,
     transfer_to: TransferTo = None,
 ) -> AnyRow:
-    """Add somebody to a project, who is notified, or change their role. Its managers may.
+    """Add somebody to a project, who is notified, or change their role (managers).
 
-    A viewer owns no tasks there: a member who becomes one hands them to another member by `transfer_to`.
+    A viewer owns no tasks in the project: a member who becomes a viewer gives them to the member
+    `transfer_to`.
     """
     member, changed = member_service.put_member(db, user, project_id, user_id, body.role, transfer_to)
     background.add_task(background_tasks.after_change, *sorted(changed))
@@ -158,9 +162,10 @@ def remove_member(
     background: BackgroundTasks,
     transfer_to: TransferTo = None,
 ) -> Response:
-    """Take somebody out of a project. Its managers may, and members leave by it.
+    """Remove a member from a project (managers), or leave it.
 
-    A member who owns tasks there hands them to another one by `transfer_to`. The last manager stays.
+    A member who owns tasks in the project gives them to the member `transfer_to`. The last manager can't
+    leave.
     """
     changed = member_service.remove_member(db, user, project_id, user_id, transfer_to)
     background.add_task(background_tasks.after_change, *sorted(changed))

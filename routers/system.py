@@ -1,4 +1,4 @@
-"""That the program runs, and what to try it with."""
+"""The program itself: is it alive, is it ready, and its metrics."""
 
 import asyncio
 import hmac
@@ -23,20 +23,20 @@ from web.routing import Router
 
 
 async def _slow_task(message: str) -> None:
-    """Five seconds of doing nothing, holding up no thread."""
+    """Wait five seconds without holding a thread."""
     logger.info("Background task started: %s", message)
     await asyncio.sleep(5)
     logger.info("Background task completed: %s", message)
 
 
 def _check_may_read_metrics(request: Request, settings: Settings) -> None:
-    """Raise NotAuthenticated or Forbidden for those whom the metrics are no business of."""
+    """Raise NotAuthenticated or Forbidden for a caller that may not read the metrics."""
     if settings.metrics_token is not None:
         expected = f"Bearer {settings.metrics_token.get_secret_value()}"
         if not hmac.compare_digest(request.headers.get("authorization", "").encode(), expected.encode()):
             raise NotAuthenticated("Send the token of METRICS_TOKEN as `Authorization: Bearer ...`")
         return
-    # What a proxy hands on comes from anywhere, whatever address the proxy has.
+    # A forwarded request may come from anywhere, so the proxy's address says nothing about it.
     forwarded = "x-forwarded-for" in request.headers or "forwarded" in request.headers
     if forwarded or not _is_in(request.client.host if request.client else "", settings.metrics_allowed):
         raise Forbidden("Metrics are closed to this address: see METRICS_TOKEN and METRICS_ALLOWED")
@@ -51,14 +51,14 @@ def _is_in(host: str, networks: list[str]) -> bool:
 
 
 def router(settings: Settings) -> Router:
-    """The endpoints of the program itself; some are there only outside production."""
+    """The endpoints of the program itself. Some exist only outside production."""
     system = Router(tags=["system"])
 
     @system.get(
         "/", response_model=Message, responses={200: {"content": {HTML: {"schema": {"type": "string"}}}}}
     )
     async def read_root(request: Request, response: Response) -> Any:
-        """Say that the API is running; a browser gets a page that leads to the others."""
+        """Confirm that the API is running; a browser gets a page with links to the other pages."""
         if prefers_html(request):
             has_admin = await database.read_async(user_service.has_admin, short=True)
             page = pages.home(request, has_admin=has_admin)
@@ -69,24 +69,25 @@ def router(settings: Settings) -> Router:
 
     @system.get("/sample-task", response_model=SampleTask)
     async def read_sample_task() -> dict[str, Any]:
-        """Show the smallest task there is."""
+        """Get the smallest possible task."""
         return {"title": "Sample Task", "status": "pending"}
 
     @system.get("/health", response_model=Message)
     async def read_health() -> dict[str, str]:
-        """Tell that the process is alive."""
+        """Confirm that the process is alive."""
         return {"message": "ok"}
 
     @system.get("/ready", response_model=Ready, errors=[503])
     async def read_ready() -> dict[str, Any]:
-        """Tell whether the program can do its work: 503 says which part can't, and why."""
+        """Check whether the program can work. A 503 says which part can't, and why."""
         return {"parts": await health_service.check_ready()}
 
     @system.get("/metrics", response_class=PlainTextResponse, errors=[401, 403])
     async def read_metrics(request: Request) -> Response:
-        """Give figures in Prometheus' text format.
+        """Get metrics in the text format of Prometheus.
 
-        With the bearer token that `METRICS_TOKEN` sets; where none is set, to the addresses of `METRICS_ALLOWED`.
+        A caller needs the bearer token of `METRICS_TOKEN` or, if that is not set, an address of
+        `METRICS_ALLOWED`.
         """
         _check_may_read_metrics(request, settings)
         return Response(await health_service.metrics_page(), media_type=CONTENT_TYPE)
@@ -95,7 +96,7 @@ def router(settings: Settings) -> Router:
 
         @system.post("/test-background", response_model=Message)
         async def test_background(background: BackgroundTasks) -> dict[str, str]:
-            """Start a background task of five seconds; outside production only."""
+            """Start a background task of five seconds. The endpoint exists only outside production."""
             background.add_task(_slow_task, "Test message")
             return {"message": "Background task started"}
 

@@ -1,4 +1,4 @@
-"""Tasks: making, finding, changing and moving them in bulk."""
+"""Tasks: creating, finding, changing, blocking, assigning and deleting them."""
 
 from typing import Annotated, Any
 
@@ -39,8 +39,8 @@ def create_task(
 ) -> AnyRow:
     """Create a task.
 
-    It belongs to the caller or, in a shared project, to the member whom `user_id` names. One that is made
-    `completed` is completed now. A full state that blocks takes no more tasks: 409.
+    The task belongs to the caller or, in a shared project, to the member `user_id`. A task that is created as
+    `completed` is completed now. If the state is full and its policy is `block`, the answer is a 409.
     """
     task = task_service.create_task(db, user, body.model_dump(exclude_unset=True))
     response.headers["Location"] = f"/tasks/{task.id}"
@@ -74,7 +74,7 @@ def search_tasks(
 ) -> list[AnyRow]:
     r"""Find the caller's tasks by a text in the title.
 
-    Letter case does not matter, in any script: `STRASSE` finds `straße`. Accents do. `%`, `_` and `\` are
+    Letter case does not matter, in any script: `STRASSE` finds `straße`. Accents matter. `%`, `_` and `\` are
     ordinary characters.
     """
     return link_next(request, response, task_service.get_tasks_with_filters(db, user, filters))
@@ -88,7 +88,7 @@ def list_all_tasks(
     request: Request,
     response: Response,
 ) -> list[AnyRow]:
-    """List everybody's tasks (admins)."""
+    """List the tasks of all accounts (admins)."""
     return link_next(
         request, response, task_service.get_tasks_with_filters(db, user, filters, everybodys=True)
     )
@@ -102,7 +102,7 @@ def filter_all_tasks(
     request: Request,
     response: Response,
 ) -> list[AnyRow]:
-    """List everybody's tasks, or one owner's (admins)."""
+    """List the tasks of all accounts, or of one owner (admins)."""
     page = task_service.get_tasks_with_filters(db, user, filters, everybodys=True, owner_id=filters.user_id)
     return link_next(request, response, page)
 
@@ -117,7 +117,7 @@ def filter_all_tasks(
 def read_task(
     db: ReadSession, user: CurrentUser, task_id: TaskId, response: Response, if_none_match: IfNoneMatch = None
 ) -> AnyRow | Response:
-    """Get a task of the caller's; an admin gets any."""
+    """Get a task of the caller; an admin can get any task."""
     task = task_service.get_task(db, user, task_id)
     tag = response.headers["ETag"] = task_service.etag(task)
     if preconditions.is_known(if_none_match, tag):
@@ -136,7 +136,7 @@ def read_task_history(
 ) -> list[AnyRow]:
     """Get every change of a task, oldest first.
 
-    A page with very long texts ends before its `limit`: follow the header `Link` as long as there is one.
+    A page with very long texts may end before its `limit`: follow the header `Link` as long as there is one.
     """
     return link_next(request, response, task_service.get_task_history(db, user, task_id, page))
 
@@ -160,9 +160,9 @@ def update_task(
 ) -> AnyRow:
     """Change a task: only the fields that are sent.
 
-    Completing it sets `completed_at` and ends a block, reopening it clears it. `state` sets `status` with it.
-    `project_id` moves it into a shared project, `null` out of it. Its owner may, an admin, and in a shared project
-    every member but viewers.
+    Completing a task sets `completed_at` and ends a block; reopening it clears `completed_at`. `state` sets
+    `status` too. `project_id` moves the task into a shared project, and `null` moves it out. The owner and
+    admins may change a task; in a shared project all members except viewers may.
     """
     task = task_service.update_task(db, user, task_id, body.model_dump(exclude_unset=True), if_match)
     response.headers["ETag"] = task_service.etag(task)
@@ -180,9 +180,9 @@ def block_task(
     background: BackgroundTasks,
     if_match: IfMatch = None,
 ) -> AnyRow:
-    """Say that a task is blocked, and why.
+    """Mark a task as blocked, with a reason.
 
-    Of a task that is blocked already, only the reason changes. A completed task can't be blocked.
+    If the task is already blocked, only the reason changes. A completed task can't be blocked.
     """
     task = task_service.block_task(db, user, task_id, body.reason, if_match)
     response.headers["ETag"] = task_service.etag(task)
@@ -199,7 +199,7 @@ def unblock_task(
     background: BackgroundTasks,
     if_match: IfMatch = None,
 ) -> AnyRow:
-    """Say that a task is blocked no longer."""
+    """Mark a task as no longer blocked."""
     task = task_service.unblock_task(db, user, task_id, if_match)
     response.headers["ETag"] = task_service.etag(task)
     background.add_task(background_tasks.after_change, task.user_id)
@@ -231,7 +231,8 @@ def assign_task(
 ) -> dict[str, str]:
     """Give a task to somebody else, who is notified.
 
-    Its owner may, and an admin; in a shared project every member, to members only. `GET /users/lookup` tells the id of a user.
+    The owner and admins may assign a task. In a shared project all members except viewers may, but only to
+    members. `GET /users/lookup` tells the id of an account.
     """
     before, after = task_service.assign_task(db, user, task_id, assigned_user_id, if_match)
     background.add_task(background_tasks.after_change, before.user_id, after.user_id)

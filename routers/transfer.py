@@ -1,4 +1,4 @@
-"""Tasks in and out in bulk, as files that other programs write and read."""
+"""Import and export of tasks, as files that other programs write and read."""
 
 from collections.abc import AsyncIterator
 from functools import partial
@@ -35,7 +35,10 @@ NDJSON_BODY = {
 
 
 async def _import_rows(request: Request, claims: auth.Claims) -> list[TaskImport]:
-    """The body's tasks, read in a thread: there may be ten thousand; whoever may not import sends them in vain."""
+    """The tasks in the body. A thread parses them, because there may be ten thousand.
+
+    The caller's right to import is checked first, so that no body is read from callers without it.
+    """
     await database.read_async(
         lambda db: auth.authorize(db, claims, admin=False, scope="tasks:write"), short=True
     )
@@ -78,16 +81,17 @@ def import_tasks(
     rows: Annotated[list[TaskImport], Depends(_import_rows)],
     background: BackgroundTasks,
     project_id: Annotated[
-        Id | None, Query(description="The shared project that all of them go to", examples=[None])
+        Id | None, Query(description="The shared project that all tasks go to", examples=[None])
     ] = None,
 ) -> dict[str, Any]:
     """Import up to 10,000 tasks, all or none.
 
     The body is a JSON array, NDJSON, or CSV whose first line names the columns. Tasks keep their own
-    `created_at`, `updated_at` and `completed_at`. `id`, `user_id` and `project_id` are taken and not used, so that
-    an export can be imported; the parameter `project_id` puts all of them into a shared project. A `state` that is
-    unknown there becomes the first one with the status. In CSV `,`, `;`, TAB or `|` separates the cells, an empty cell is a field left out, and
-    `tags` are a JSON array or separated by commas. A bad row is named by its index. Nobody is notified.
+    `created_at`, `updated_at` and `completed_at`. `id`, `user_id` and `project_id` of a task are ignored, so
+    that an export can be imported; the parameter `project_id` puts all tasks into a shared project. A `state`
+    that the project does not have becomes the first state with the status. In CSV `,`, `;`, TAB or `|`
+    separates the cells, an empty cell is a missing field, and `tags` are a JSON array or separated by commas.
+    The error of a bad row names its index. No one is notified.
     """
     ids = transfer_service.import_tasks(db, user, rows, project_id)
     background.add_task(background_tasks.after_import, user.id)
@@ -108,10 +112,10 @@ def export_tasks(
     request: Request,
     response: Response,
 ) -> Response:
-    """Export all of the caller's tasks, or those that a filter or a view finds, in the order they were made.
+    """Export all of the caller's tasks, or those of a filter or view, in the order of creation.
 
-    The answer is streamed, and import reads it back unchanged. No cell of the CSV begins a formula. With `limit`
-    it is a part that import takes; the header `Link` has the address of the next part.
+    The answer is streamed, and import takes it unchanged. No cell of the CSV begins a formula. With `limit`
+    the answer is one part; the header `Link` has the address of the next part.
     """
     page = transfer_service.export_page(db, user, query)
     rows = link_next(request, response, page.first)
@@ -121,7 +125,7 @@ def export_tasks(
     async def stream(rows: list[AnyRow]) -> AsyncIterator[bytes]:
         yield (b"" if is_csv else b"[") + part(rows, first=True)
         while len(rows) == transfer_service.EXPORT_CHUNK:
-            # A read of its own for each part: a client that is slow to take them holds up nothing.
+            # Each part is a read of its own, so that a slow client holds no transaction open.
             following = partial(transfer_service.export_chunk, exported=page.exported, after_id=rows[-1].id)
             rows = await database.read_async(following)
             yield part(rows, first=False)

@@ -1,4 +1,4 @@
-"""Finding the people to assign tasks to and, for admins, looking after accounts."""
+"""Accounts: looking up an id for assigning tasks and, for admins, managing accounts."""
 
 from typing import Annotated
 
@@ -26,7 +26,7 @@ UserId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 def lookup_user(
     db: ReadSession, user: CurrentUser, username: Annotated[Text, Query(max_length=254)]
 ) -> AnyRow:
-    """The id of exactly the user with this name, in any letter case."""
+    """Get the id of the account with exactly this username, in any letter case."""
     return user_service.look_up(db, username)
 
 
@@ -57,13 +57,17 @@ def update_user(
     background: BackgroundTasks,
     transfer_to: Annotated[
         Id | None,
-        Query(description="Who gets its tasks in the projects that they are both in", examples=[2]),
+        Query(
+            description="The account that gets the tasks in shared projects of which it is a member too",
+            examples=[2],
+        ),
     ] = None,
 ) -> AnyRow:
-    """Change an account's role, or switch it off or on (admins).
+    """Change an account's role, or activate or deactivate it (admins).
 
-    Switching it off ends its sessions. Its tasks in shared projects go to other members. The last active admin stays
-    one, and so does the last manager of a project that others are in.
+    Deactivating an account ends its sessions, and gives its tasks in shared projects to other members. The
+    last active admin can't be deactivated or demoted, and the last manager of a project that has other
+    members can't be deactivated.
     """
     values = body.model_dump(exclude_unset=True)
     account, changed = user_admin_service.update_user(db, user, user_id, values, transfer_to)
@@ -77,12 +81,14 @@ def delete_user(
     user: AdminUser,
     user_id: UserId,
     background: BackgroundTasks,
-    transfer_to: Annotated[Id | None, Query(description="Who gets the tasks", examples=[2])] = None,
-    delete_tasks: Annotated[bool, Query(description="The tasks are deleted too")] = False,  # noqa: FBT002
+    transfer_to: Annotated[
+        Id | None, Query(description="The account that gets the tasks", examples=[2])
+    ] = None,
+    delete_tasks: Annotated[bool, Query(description="Whether the tasks are deleted too")] = False,  # noqa: FBT002
 ) -> dict[str, str]:
-    """Delete an account, and say what becomes of its tasks (admins).
+    """Delete an account, and delete or transfer its tasks (admins).
 
-    History keeps the ids, and loses what the person wrote.
+    The history keeps the account's id, but no text that the person wrote.
     """
     if (transfer_to is None) == (not delete_tasks):
         detail = "Say either `transfer_to` or `delete_tasks=true`: the tasks need somebody, or go too"

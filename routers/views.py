@@ -1,4 +1,4 @@
-"""Views: filters under a name, one's own or a project's."""
+"""Views: saved filters of an account or a project."""
 
 from typing import Annotated, Any
 
@@ -20,7 +20,8 @@ ViewPath = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 def create_view(db: WriteSession, user: CurrentUser, body: ViewCreate, response: Response) -> dict[str, Any]:
     """Save a filter under a name.
 
-    With `project_id` the project's members find it too: its members and managers may make one.
+    With `project_id` all members of the project see the view. Members and managers may create one, viewers
+    may not.
     """
     view = view_service.create_view(db, user, body.model_dump())
     response.headers["Location"] = f"/views/{view['id']}"
@@ -49,13 +50,13 @@ def read_view(db: ReadSession, user: CurrentUser, view_id: ViewPath) -> dict[str
 def update_view(db: WriteSession, user: CurrentUser, view_id: ViewPath, body: ViewUpdate) -> dict[str, Any]:
     """Change a view: only the fields that are sent.
 
-    A project's view is changed by its maker and the project's managers.
+    A project's view may be changed by the account that created it and by the project's managers.
     """
     return view_service.update_view(db, user, view_id, body.model_dump(exclude_unset=True))
 
 
 @router.delete("/{view_id}", status_code=204, errors=[404])
 def delete_view(db: WriteSession, user: CurrentUser, view_id: ViewPath) -> Response:
-    """Delete a view, and the calendars that show it."""
+    """Delete a view and the calendars that show it."""
     view_service.delete_view(db, user, view_id)
     return Response(status_code=204)

@@ -1,4 +1,4 @@
-"""Webhooks: telling other programs what happened, as it happens."""
+"""Webhooks: sending events to other programs."""
 
 import asyncio
 from collections.abc import Mapping
@@ -31,16 +31,16 @@ router = Router(prefix="/webhooks", tags=["webhooks"], reads=READS, writes=WRITE
 
 WebhookId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 DeliveryId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
-IfMatch = Annotated[str | None, Header(description="Do it only if the webhook still has this `ETag`")]
+IfMatch = Annotated[str | None, Header(description="Change the webhook only if it still has this `ETag`")]
 IfNoneMatch = Annotated[str | None, Header(description="Answer 304 if the webhook still has this `ETag`")]
-# How long a URL's name may take to be resolved when it is set; each connection is checked anyway.
+# The longest time to resolve the name in a URL when it is set. Each connection checks the address anyway.
 RESOLVING_SECONDS = 5.0
 
 _resolver = Threads(4, "webhook-names")
 
 
 async def _check_host(claims: Mapping[str, Any], url: str | None) -> None:
-    """Raise InvalidInput where the URL leads to an address that is not public, before the transaction begins."""
+    """Raise InvalidInput if the URL leads to an address that is not public, before the transaction begins."""
     if url is None:
         return
     await database.read_async(
@@ -76,9 +76,10 @@ def create_webhook(
 ) -> dict[str, Any]:
     """Create a webhook.
 
-    It is sent what happens to the caller's own tasks or, with `project_id`, what happens in a project that the caller
-    manages. The `secret` is shown in this answer only. Deliveries follow Standard Webhooks: the receiver verifies
-    `webhook-signature` by the secret, answers 2xx, and drops a `webhook-id` that it has had.
+    The webhook gets events of the caller's own tasks or, with `project_id`, of a project in which the caller
+    is a manager. The `secret` is shown only in this answer. Deliveries follow Standard Webhooks: the receiver
+    verifies `webhook-signature` with the secret, answers 2xx, and ignores a `webhook-id` that it already
+    received.
     """
     made = webhook.create(db, user, body.model_dump())
     response.headers["Location"] = f"/webhooks/{made['id']}"
@@ -95,7 +96,7 @@ def list_webhooks(
     request: Request,
     response: Response,
 ) -> list[AnyRow]:
-    """List the caller's webhooks, and those of projects that the caller manages, newest first."""
+    """List the caller's webhooks and those of projects in which the caller is a manager, newest first."""
     return link_next(request, response, webhook.list_webhooks(db, user, page))
 
 
@@ -133,7 +134,8 @@ def update_webhook(
 ) -> AnyRow:
     """Change a webhook: only the fields that are sent.
 
-    Switched on again, it is sent what waits. What happened while it was off is kept: see replay.
+    A webhook that is enabled again gets its waiting deliveries. Events that happened while it was disabled
+    are kept: see replay.
     """
     changed = webhook.change(db, user, webhook_id, body.model_dump(exclude_unset=True), if_match)
     response.headers["ETag"] = webhook.etag(changed)
@@ -145,7 +147,7 @@ def update_webhook(
 def delete_webhook(
     db: WriteSession, user: CurrentUser, webhook_id: WebhookId, if_match: IfMatch = None
 ) -> Response:
-    """Delete a webhook, and what waits to be sent to it."""
+    """Delete a webhook and its waiting deliveries."""
     webhook.remove(db, user, webhook_id, if_match)
     return Response(status_code=204)
 
@@ -154,7 +156,7 @@ def delete_webhook(
 def ping_webhook(
     db: WriteSession, user: CurrentUser, webhook_id: WebhookId, background: BackgroundTasks
 ) -> dict[str, Any]:
-    """Send a `webhook.ping`, to try the receiver out."""
+    """Send a `webhook.ping` to test the receiver."""
     background.add_task(background_tasks.after_webhook_change)
     return webhook.ping(db, user, webhook_id)
 
@@ -165,7 +167,7 @@ def rotate_webhook_secret(
 ) -> dict[str, Any]:
     """Give a webhook a new secret.
 
-    It is shown in this answer only. For 24 hours deliveries are signed by the old one too.
+    The secret is shown only in this answer. For 24 hours deliveries are signed with the old secret too.
     """
     rotated = webhook.rotate(db, user, webhook_id)
     response.headers["ETag"] = preconditions.entity_tag(rotated["id"], rotated["version"])
@@ -180,9 +182,9 @@ def replay_webhook(
     body: ReplayFrom,
     background: BackgroundTasks,
 ) -> dict[str, str]:
-    """Deliver again what happened behind an event.
+    """Deliver events again, beginning behind a given event.
 
-    Each event has the `webhook-id` that it had before, so that a receiver keeps what it missed only.
+    Each event keeps its `webhook-id`, so that the receiver can ignore the events that it already received.
     """
     webhook.replay(db, user, webhook_id, body.after)
     background.add_task(background_tasks.after_webhook_change)
@@ -198,7 +200,7 @@ def list_deliveries(
     request: Request,
     response: Response,
 ) -> list[dict[str, Any]]:
-    """List a webhook's deliveries, newest first: what became of each, and when it is tried again."""
+    """List the deliveries of a webhook, newest first, with their results and next attempts."""
     return link_next(request, response, webhook.list_deliveries(db, user, webhook_id, page))
 
 
@@ -215,6 +217,6 @@ def retry_delivery(
     delivery_id: DeliveryId,
     background: BackgroundTasks,
 ) -> dict[str, Any]:
-    """Deliver an event once more, now."""
+    """Deliver an event again, now."""
     background.add_task(background_tasks.after_webhook_change)
     return webhook.retry(db, user, webhook_id, delivery_id)

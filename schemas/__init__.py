@@ -1,1 +1,1 @@
-"""What goes in and out over HTTP, a file for each router."""
+"""Schemas of requests and answers, a file for each router."""

@@ -1,4 +1,4 @@
-"""All that is kept about an account."""
+"""The export of an account."""
 
 from typing import Annotated, Any
 
@@ -11,26 +11,28 @@ Rows = list[dict[str, Any]]
 
 
 class AccountExport(Answer):
-    """All that is kept about an account, passwords and tokens left out."""
+    """Everything that is kept about an account, except passwords and tokens."""
 
     account: UserDetails
     sessions: Rows
     program_tokens: Rows
-    account_links: Annotated[Rows, Field(description="Links that were mailed and are still good")]
-    account_mails: Annotated[Rows, Field(description="Mails about the account that are not sent yet")]
+    account_links: Annotated[Rows, Field(description="Links that were mailed and are still valid")]
+    account_mails: Annotated[Rows, Field(description="Mails about the account that wait to be sent")]
     known_addresses: Rows
-    projects: Annotated[Rows, Field(description="The projects that the caller made")]
-    project_members: Annotated[Rows, Field(description="The caller's places in projects")]
-    webhooks: Annotated[Rows, Field(description="The webhooks that the caller made, without their secrets")]
-    views: Annotated[Rows, Field(description="The caller's filters under a name, those in projects too")]
+    projects: Annotated[Rows, Field(description="Projects that the caller created")]
+    project_members: Annotated[Rows, Field(description="The caller's memberships in projects")]
+    webhooks: Annotated[Rows, Field(description="Webhooks that the caller created, without their secrets")]
+    views: Annotated[Rows, Field(description="The caller's saved filters, including those in projects")]
     calendars: Annotated[Rows, Field(description="The caller's calendars, without their addresses")]
     notification_preferences: Rows
     tasks: Rows
-    task_history: Annotated[Rows, Field(description="What the caller did, and what was done to their tasks")]
-    task_comments: Annotated[Rows, Field(description="What the caller said about tasks")]
+    task_history: Annotated[
+        Rows, Field(description="Changes that the caller made, and changes of the caller's tasks")
+    ]
+    task_comments: Annotated[Rows, Field(description="The caller's comments on tasks")]
     notifications: Rows
-    audit_events: Annotated[Rows, Field(description="What the caller did, and what was done to the account")]
-    webhook_deliveries: Annotated[Rows, Field(description="What became of the deliveries to those webhooks")]
+    audit_events: Annotated[Rows, Field(description="Actions of the caller, and actions on the account")]
+    webhook_deliveries: Annotated[Rows, Field(description="Deliveries to these webhooks, with their results")]
     idempotency_keys: Annotated[
-        Rows, Field(description="Answers to writes that came with an `Idempotency-Key`, kept for a day or so")
+        Rows, Field(description="Answers to writes with an `Idempotency-Key`, kept for about a day")
     ]

@@ -27,7 +27,7 @@ Password = Annotated[
         examples=["correct horse battery staple"],
     ),
 ]
-# One that is given to be checked: whatever it is, it is right or wrong.
+# A password that is compared with the stored one: the rules for new passwords do not apply to it.
 GivenPassword = Annotated[Text, Field(max_length=256, examples=["correct horse battery staple"])]
 Email = Annotated[EmailStr, Field(examples=["ada@example.com"])]
 SecretText = Annotated[
@@ -59,19 +59,19 @@ class UserDetails(UserRead):
 
     email_verified_at: Annotated[
         datetime | None,
-        Field(description="When its owner confirmed the email, by a link that was sent there"),
+        Field(description="When the owner confirmed the email, by a link that was mailed there"),
     ]
 
 
 class UserReference(Answer):
-    """Who somebody is, for assigning a task to them."""
+    """The id and name of an account, so that a task can be assigned to it."""
 
     id: Annotated[int, Field(examples=[1])]
     username: Annotated[str, Field(examples=["ada"])]
 
 
 class ReadOnlyAccount(Body):
-    """The fields of an account that are not to be changed here; they may be sent back with the values they have."""
+    """The read-only fields of an account. A client may send them back with the values they have."""
 
     id: Annotated[Whole | None, Field(description="Read-only")] = None
     email: Annotated[str | None, Field(description="Read-only: see `POST /auth/email`")] = None
@@ -79,7 +79,7 @@ class ReadOnlyAccount(Body):
 
 
 class AccountUpdate(ReadOnlyAccount):
-    """What its owner may change of an account."""
+    """The fields of an account that its owner may change."""
 
     username: Username | None = None
     is_active: Annotated[bool | None, Field(description="Read-only")] = None
@@ -87,7 +87,7 @@ class AccountUpdate(ReadOnlyAccount):
 
 
 class UserUpdate(ReadOnlyAccount):
-    """What an admin may change of an account."""
+    """The fields of an account that an admin may change."""
 
     role: Role | None = None
     is_active: bool | None = None
@@ -96,7 +96,7 @@ class UserUpdate(ReadOnlyAccount):
 
 
 class UserFilters(Page):
-    """Which accounts; filters combine with AND."""
+    """Filters of the list of accounts, which combine with AND."""
 
     search: Annotated[
         Text | None, Field(min_length=1, max_length=254, description="A part of the username or email")
@@ -106,35 +106,39 @@ class UserFilters(Page):
 
 
 class Token(Answer):
-    """What a login answers."""
+    """The tokens that a login answers."""
 
     access_token: Annotated[str, Field(examples=["eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.x"])]
     token_type: Literal["bearer"]
     expires_in: Annotated[int, Field(description="Seconds until the access token expires", examples=[1800])]
     refresh_token: Annotated[
-        str, Field(description="For `POST /auth/refresh`, once", examples=["tr_Yk3Zq0sJw5"])
+        str, Field(description="For `POST /auth/refresh`; can be used once", examples=["tr_Yk3Zq0sJw5"])
     ]
     refresh_expires_in: Annotated[
-        int, Field(description="Seconds until one has to log in again", examples=[2592000])
+        int, Field(description="Seconds until a new login is needed", examples=[2592000])
     ]
 
 
 class RefreshRequest(Body):
-    """A refresh token, which is used up by this."""
+    """A refresh token, which can be used once."""
 
     refresh_token: Annotated[SecretText, Field(examples=["tr_Yk3Zq0sJw5"])]
 
 
 class SessionRead(Answer):
-    """Somewhere the account is logged in."""
+    """A session: a login that has not ended."""
 
     id: Annotated[int, Field(examples=[1])]
     created_at: datetime
-    last_used_at: Annotated[datetime, Field(description="When it last logged in or refreshed its token")]
+    last_used_at: Annotated[datetime, Field(description="The time of the last login or token refresh")]
     expires_at: datetime
-    address: Annotated[str, Field(description="From where it was last used", examples=["203.0.113.7"])]
-    client: Annotated[str, Field(description="What program it said it was", examples=["Mozilla/5.0"])]
-    current: Annotated[bool, Field(description="Whether it is the one that asks")]
+    address: Annotated[
+        str, Field(description="The network address that last used the session", examples=["203.0.113.7"])
+    ]
+    client: Annotated[
+        str, Field(description="The `User-Agent` that the client sent", examples=["Mozilla/5.0"])
+    ]
+    current: Annotated[bool, Field(description="Whether this request belongs to the session")]
 
 
 class PasswordChange(Body):
@@ -152,13 +156,13 @@ class PasswordReset(Body):
 
 
 class EmailAddress(Body):
-    """Where a mail is to go, if there is an account for it."""
+    """The address to send a mail to, if an account has it."""
 
     email: Email
 
 
 class EmailChange(Body):
-    """A new email, and the password."""
+    """A new email, and the caller's password."""
 
     email: Email
     password: GivenPassword
@@ -171,7 +175,7 @@ class LinkToken(Body):
 
 
 class PasswordConfirmation(Body):
-    """The caller's password, for what can't be undone."""
+    """The caller's password, which confirms a step that can't be undone."""
 
     password: GivenPassword
 
@@ -185,26 +189,28 @@ class ProgramTokenCreate(Body):
         Field(
             min_length=1,
             max_length=10,
-            description="What it may do; `admin` is for admins",
+            description="The rights of the token; only admins may give `admin`",
             examples=[["tasks:read"]],
         ),
     ]
-    expires_at: Annotated[Time | None, Field(description="When it ends; never, if left out")] = None
+    expires_at: Annotated[Time | None, Field(description="When the token expires; without it, never")] = None
 
 
 class ProgramTokenRead(Answer):
-    """A program's token, without what it is used by."""
+    """A program's token, without the secret text."""
 
     id: Annotated[int, Field(examples=[1])]
     name: Annotated[str, Field(examples=["nightly import"])]
     scopes: list[Scope]
-    last_four: Annotated[str, Field(description="Its last characters, to tell it by", examples=["x7Qa"])]
+    last_four: Annotated[
+        str, Field(description="The last characters, to recognize the token", examples=["x7Qa"])
+    ]
     created_at: datetime
     expires_at: datetime | None
-    last_used_at: Annotated[datetime | None, Field(description="To the minute")]
+    last_used_at: Annotated[datetime | None, Field(description="Accurate to the minute")]
 
 
 class ProgramTokenMade(ProgramTokenRead):
-    """A program's token, shown this once."""
+    """A program's token with the secret text, which is shown only this once."""
 
     token: Annotated[str, Field(description="Send it as `Authorization: Bearer`", examples=["tp_x7Qa"])]

@@ -1,4 +1,4 @@
-"""Figures about tasks."""
+"""Statistics about tasks."""
 
 from datetime import datetime
 from typing import Annotated
@@ -35,7 +35,7 @@ class ProjectStats(Answer):
 
 
 class CompletionTimeStats(Answer):
-    """How long completed tasks took from being created to being completed, in hours; null with none."""
+    """Time from creation to completion, in hours; null if no task is completed."""
 
     total_completed_tasks: Annotated[int, Field(examples=[2])]
     average_completion_time_hours: Hours | None
@@ -44,11 +44,11 @@ class CompletionTimeStats(Answer):
     median_completion_time_hours: Hours | None
     p85_completion_time_hours: Hours | None
     p95_completion_time_hours: Hours | None
-    message: Annotated[str | None, Field(description="Says so where no task is completed", examples=[None])]
+    message: Annotated[str | None, Field(description="A note if no task is completed", examples=[None])]
 
 
 class SystemSummary(Answer):
-    """Everybody's tasks together."""
+    """Statistics about the tasks of all accounts."""
 
     total_users: Annotated[int, Field(examples=[4])]
     active_users: Annotated[int, Field(description="Accounts that may log in", examples=[4])]

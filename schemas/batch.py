@@ -21,14 +21,14 @@ IfMatch = Annotated[
 
 
 class Refused(NamedTuple):
-    """A task that an operation can't be done with; what is wrong with it, in Pydantic's words."""
+    """A task that failed its validation, with Pydantic's list of problems."""
 
     problems: list[Any]
     allowed: tuple[str, ...]
 
 
 def _of(model: type[Body]) -> WrapValidator:
-    """Keep what is wrong with a task: it fails its own operation, not the whole call."""
+    """Validate a task, or return a `Refused`: a bad task fails its own operation, not the whole call."""
 
     def check(value: Any, handler: Callable[[Any], Any]) -> Any:
         try:
@@ -41,14 +41,14 @@ def _of(model: type[Body]) -> WrapValidator:
 
 
 class CreateOperation(Body):
-    """Create a task: as `POST /tasks`."""
+    """Create a task, like `POST /tasks`."""
 
     op: Literal["create"]
     task: Annotated[TaskCreate, _of(TaskCreate)]
 
 
 class UpdateOperation(Body):
-    """Change the fields of a task that are sent: as `PATCH /tasks/{id}`."""
+    """Change the fields of a task that are sent, like `PATCH /tasks/{id}`."""
 
     op: Literal["update"]
     id: Id
@@ -57,7 +57,7 @@ class UpdateOperation(Body):
 
 
 class AssignOperation(Body):
-    """Give a task to somebody else: as `PUT /tasks/{id}/assign`."""
+    """Give a task to somebody else, like `PUT /tasks/{id}/assign`."""
 
     op: Literal["assign"]
     id: Id
@@ -66,7 +66,7 @@ class AssignOperation(Body):
 
 
 class DeleteOperation(Body):
-    """Delete a task: as `DELETE /tasks/{id}`."""
+    """Delete a task, like `DELETE /tasks/{id}`."""
 
     op: Literal["delete"]
     id: Id
@@ -83,13 +83,13 @@ _KINDS: dict[Any, type[Operation]] = {
 
 
 class _NoOperation(Body):
-    """What an operation without a known `op` is checked against, so that the error names `op`."""
+    """A model for operations without a known `op`, so that the error names `op`."""
 
     op: Literal["create", "update", "assign", "delete"]
 
 
 def _by_op(value: Any, _handler: Callable[[Any], Any]) -> Operation:
-    """The operation, read as what its `op` says. A union would put the name of its part into each error's place."""
+    """Parse an operation by its `op`. A union would put the name of a class into each error's pointer."""
     op = value.get("op") if isinstance(value, dict) else None
     kind = _KINDS.get(op) if isinstance(op, str) else None
     if kind is None:
@@ -113,9 +113,9 @@ def _by_op(value: Any, _handler: Callable[[Any], Any]) -> Operation:
 
 
 class Batch(Body):
-    """Operations that are done in their order."""
+    """Operations, which are executed in their order."""
 
-    atomic: Annotated[bool, Field(description="Whether an operation that fails undoes all the others")] = True
+    atomic: Annotated[bool, Field(description="Whether a failed operation undoes all others")] = True
     operations: Annotated[
         list[Annotated[Operation, Field(discriminator="op"), WrapValidator(_by_op)]],
         Field(
@@ -134,7 +134,7 @@ class Batch(Body):
 
 
 class BatchError(Answer):
-    """Why an operation failed: the error of its own endpoint."""
+    """The error of an operation, as the operation's own endpoint would answer it."""
 
     type: Annotated[str, Field(examples=["about:blank"])]
     title: Annotated[str, Field(examples=["Not Found"])]
@@ -149,14 +149,16 @@ class BatchError(Answer):
 
 
 class BatchResult(Answer):
-    """What became of an operation: its status, and the task as it is then or the error."""
+    """The result of an operation: its status, and the task after the operation or the error."""
 
-    status: Annotated[int, Field(description="The status of its own endpoint", examples=[201])]
-    task: Annotated[TaskRead | None, Field(description="Left out after `delete`, and where it failed")] = None
-    error: Annotated[BatchError | None, Field(description="Only where it failed")] = None
+    status: Annotated[
+        int, Field(description="The status that the operation's own endpoint answers", examples=[201])
+    ]
+    task: Annotated[TaskRead | None, Field(description="Missing after `delete` and after a failure")] = None
+    error: Annotated[BatchError | None, Field(description="Only after a failure")] = None
 
 
 class BatchAnswer(Answer):
-    """The results, one for each operation, in their order."""
+    """The results, one for each operation, in the same order."""
 
     results: list[BatchResult]

@@ -10,7 +10,7 @@ from tables.projects import COMMENT_LENGTH
 
 
 class CommentWrite(Body):
-    """What is said about a task; `@username` mentions somebody, who is notified."""
+    """The text of a comment. `@username` mentions somebody, who is notified."""
 
     text: Annotated[
         Text,
@@ -24,8 +24,8 @@ class CommentRead(Answer):
 
     id: Annotated[int, Field(examples=[1])]
     task_id: Annotated[int, Field(examples=[1])]
-    author_id: Annotated[int | None, Field(description="None when the account is gone", examples=[1])]
-    author: Annotated[str | None, Field(description="The username", examples=["ada"])]
+    author_id: Annotated[int | None, Field(description="Null after the account was deleted", examples=[1])]
+    author: Annotated[str | None, Field(description="The author's username", examples=["ada"])]
     text: Annotated[str, Field(examples=["Ready for a look, @bob"])]
     created_at: datetime
     edited_at: datetime | None

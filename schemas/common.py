@@ -1,4 +1,4 @@
-"""The types that the schemas are made of: what they take is the same everywhere."""
+"""Types that all schemas share, so that the same kind of value is validated in the same way everywhere."""
 
 import re
 from datetime import UTC, date, datetime
@@ -30,18 +30,18 @@ from storage.folding import normal_form
 
 MOST_TAGS = 20
 TAG_LENGTH = 50
-# In the normal form a text has a quarter of its characters at least.
+# The normal form of a text has at least a quarter of its characters.
 LONGEST_NAME = 4 * max(PROJECT_LENGTH, TAG_LENGTH)
 
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6}\d*)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 
 
 def parse_time(value: Any) -> Any:
-    """A time as RFC 3339 writes it, a naive one taken as UTC; raises ValueError outside the years 1 to 9999."""
+    """Parse an RFC 3339 time, a naive time as UTC; raises ValueError outside the years 1 to 9999."""
     if isinstance(value, datetime):
         moment = value
     elif isinstance(value, str) and RFC_3339.fullmatch(value):
-        # What is finer than a microsecond is cut off, as Postgres' and Python's times do.
+        # Digits finer than a microsecond are cut off, as in Postgres and Python.
         moment = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", value.upper()))
     else:
         raise ValueError("Input should be a time such as 2026-11-22T09:30:00Z")
@@ -54,12 +54,12 @@ def parse_time(value: Any) -> Any:
 
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-# A plus sign in an address is read as a space.
+# A plus sign in an address is decoded as a space.
 _LOST_PLUS = re.compile(r".{10}[Tt ]\d\d:\d\d:\d\d(\.\d+)? \d\d:\d\d", re.ASCII)
 
 
 def day_or_time(value: Any) -> date:
-    """A day, or a time as `parse_time` takes it; raises ValueError."""
+    """Parse a day, or a time like `parse_time`; raises ValueError."""
     if isinstance(value, date) and not isinstance(value, datetime):
         return value
     if isinstance(value, str) and not RFC_3339.fullmatch(value):
@@ -79,7 +79,7 @@ def day_or_time(value: Any) -> date:
 
 @lru_cache(maxsize=256)
 def zone_named(name: str) -> ZoneInfo:
-    """The time zone of an IANA name; raises ValueError."""
+    """The time zone with an IANA name; raises ValueError."""
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError):
@@ -87,7 +87,7 @@ def zone_named(name: str) -> ZoneInfo:
 
 
 def beginning(day: date, zone: ZoneInfo) -> datetime:
-    """When a day begins; where the clocks skip midnight, the first moment after it. Raises ValueError."""
+    """The first moment of a day, also if the clocks skip midnight; raises ValueError."""
     try:
         return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
     except OverflowError:
@@ -95,7 +95,7 @@ def beginning(day: date, zone: ZoneInfo) -> datetime:
 
 
 def _moment(value: Any, info: ValidationInfo) -> datetime:
-    """A time, or the beginning of a day in the model's `tz`, which must stand before."""
+    """A time, or the beginning of a day in the model's `tz`. The model must declare `tz` before the times."""
     found = day_or_time(value)
     return found if isinstance(found, datetime) else beginning(found, zone_named(info.data.get("tz", "UTC")))
 
@@ -105,7 +105,7 @@ def _known_zone(name: str) -> str:
 
 
 def _storable(value: str) -> str:
-    """Text that a database and UTF-8 can hold; raises ValueError."""
+    """The text, if a database and UTF-8 can hold it; raises ValueError."""
     if "\0" in value:
         raise ValueError("Input should be text without NUL characters")
     if not value.isascii():
@@ -123,16 +123,16 @@ def not_blank(value: str) -> str:
 
 
 def tidy(value: str) -> str:
-    """A name as it is kept and asked for: in NFC, without white space around it.
+    """The form in which a name is stored and compared: NFC, without white space around it.
 
-    A text that is too long for a name in any form stays as it is: the check of its length refuses it.
+    A text that is too long in every form is not normalized, because the check of its length refuses it.
     """
     value = value.strip()
     return value if len(value) > LONGEST_NAME else normal_form(value)
 
 
 def _each_once(tags: list[str]) -> list[str]:
-    """The tags without repetitions, in their order; raises ValueError for too many."""
+    """The tags in their order, each once; raises ValueError if there are too many."""
     once = list(dict.fromkeys(tags))
     if len(once) > MOST_TAGS:
         raise ValueError(f"List should have at most {MOST_TAGS} different tags, not {len(once)}")
@@ -150,14 +150,14 @@ def _distinct(values: list[Any]) -> list[Any]:
 
 
 def _whole(value: Any) -> Any:
-    """A whole number that is written with a decimal point, as JSON and many languages have it."""
+    """Accept a whole number with a decimal point, such as `2.0`, because many languages write it so."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class SentTime:
-    """A time that a client sends back: equal to a time that is the same at the precision that was sent.
+    """A time that a client sends back. It equals a stored time that agrees at the precision of the client.
 
-    Clients keep milliseconds or seconds of what they get, and cut off the rest.
+    Clients often keep only milliseconds or seconds of a time.
     """
 
     __slots__ = ("_moment", "_step")
@@ -193,20 +193,20 @@ Title = Annotated[
     AfterValidator(not_blank),
 ]
 Description = Annotated[Text, Field(max_length=DESCRIPTION_LENGTH, examples=["Two pages, with figures"])]
-# A time that may be sent back only with the value it has.
+# A read-only time, which a client may send back unchanged.
 ReadOnlyTime = Annotated[SentTime, PlainValidator(SentTime), WithJsonSchema(TIME_SCHEMA)]
-# What a list is filtered by.
+# A time that filters a list: a day or a time.
 Moment = Annotated[datetime, PlainValidator(_moment), WithJsonSchema({"anyOf": [DAY_SCHEMA, TIME_SCHEMA]})]
 TimeZone = Annotated[
     Text,
     Field(
         max_length=64,
-        description="The IANA name of the time zone that days are of",
+        description="The IANA name of the time zone in which days begin and end",
         examples=["Europe/Paris"],
     ),
     AfterValidator(_known_zone),
 ]
-# What a client sends as a whole number: every `int` in a body is one.
+# A whole number from a client: every `int` in a body uses this type.
 Whole = Annotated[int, BeforeValidator(_whole)]
 BlockedReason = Annotated[
     Text,
@@ -215,15 +215,15 @@ BlockedReason = Annotated[
 ]
 StateKey = Annotated[Text, Field(min_length=1, max_length=STATE_KEY_LENGTH, examples=["review"])]
 Priority = Annotated[Whole, Field(ge=0, le=HIGHEST_PRIORITY, examples=[2])]
-# Measured as they are kept.
+# A name is tidied first, so that the limits hold for the form that is stored.
 Name = Annotated[Text, AfterValidator(tidy)]
 Project = Annotated[Name, Field(min_length=1, max_length=PROJECT_LENGTH, examples=["Research"])]
 Tag = Annotated[Name, Field(min_length=1, max_length=TAG_LENGTH, examples=["writing"])]
 Tags = Annotated[list[Tag], AfterValidator(_each_once), Field(json_schema_extra={"maxItems": MOST_TAGS})]
-# Several values of one parameter, any of which will do: a set.
+# Several values of one parameter, which match if any of them does.
 T = TypeVar("T")
 Choices = Annotated[list[T], BeforeValidator(_several), AfterValidator(_distinct)]
-ANY_OF = "May be given several times: any of them"
+ANY_OF = "May be given several times; any of the values matches"
 ProjectChoices = Annotated[
     Choices[Annotated[Name, Field(max_length=PROJECT_LENGTH)]],
     Field(description=ANY_OF, examples=[["Research"]]),
@@ -235,10 +235,12 @@ StateChoices = Annotated[Choices[StateKey], Field(description=ANY_OF, examples=[
 PriorityChoices = Annotated[
     Choices[Annotated[int, Field(ge=0, le=HIGHEST_PRIORITY)]], Field(description=ANY_OF, examples=[[3, 4]])
 ]
-# Read by the service, which says where one is wrong.
+# The service parses the filter, because its error names the position of a mistake.
 QueryFilter = Annotated[
     str,
-    Field(description="In the language of filters: see the guide, and the fields at the end of this page"),
+    Field(
+        description="A filter in the filter language: see the guide, and the fields at the end of this page"
+    ),
     WithJsonSchema(
         {
             "type": "string",
@@ -253,30 +255,31 @@ ViewId = Annotated[
     Field(
         ge=0,
         le=LARGEST_ID,
-        description="A saved filter, which holds as well; in its order unless another is given",
+        description="A saved filter that applies too; its order is used unless `sort_by` or `sort_order` is"
+        " given",
     ),
 ]
 Id = Annotated[Whole, Field(ge=0, le=LARGEST_ID, examples=[1])]
 
 
 class Body(BaseModel):
-    """What a client sends: every field is known, and of the type it should be."""
+    """A request body: unknown fields and values of a wrong type are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Answer(BaseModel):
-    """What the API sends; a field is always there."""
+    """An answer of the API; every field is always present."""
 
 
 class Message(Answer):
-    """That something was done."""
+    """A confirmation that something was done."""
 
     message: Annotated[str, Field(examples=["Task deleted successfully"])]
 
 
 class Ready(Answer):
-    """That every part works which the program needs."""
+    """The state of every part that the program needs."""
 
     parts: dict[str, str] = Field(
         examples=[{"database": "ok", "schema": "ok", "delivery": "ok", "webhooks": "ok"}]
@@ -284,22 +287,22 @@ class Ready(Answer):
 
 
 class Page(BaseModel):
-    """How much of a list is asked for, and from where."""
+    """The part of a list that is asked for."""
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: Annotated[int, Field(ge=1, le=500, description="How many at most")] = 100
-    skip: Annotated[int, Field(ge=0, le=LARGEST_ID, description="How many to leave out at the beginning")] = 0
+    limit: Annotated[int, Field(ge=1, le=500, description="The largest number of items")] = 100
+    skip: Annotated[int, Field(ge=0, le=LARGEST_ID, description="The number of items to skip")] = 0
     cursor: Annotated[
         str | None,
         Field(
             max_length=2000,
-            description="Where to go on, from the `Link` header of the page before; not with `skip`",
+            description="The place of the next page, from the `Link` header; not together with `skip`",
         ),
     ] = None
 
 
 class LongPage(Page):
-    """The same for lists that are short with most people, and that programs read whole."""
+    """A page of a list that is short for most callers and that programs read whole."""
 
-    limit: Annotated[int, Field(ge=1, le=500, description="How many at most")] = 500
+    limit: Annotated[int, Field(ge=1, le=500, description="The largest number of items")] = 500

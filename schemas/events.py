@@ -1,4 +1,4 @@
-"""Events: what happened, as the feed, the stream and webhooks tell it."""
+"""Events in the form in which the feed, the stream and webhooks send them."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -29,12 +29,12 @@ EventType = Literal[
     "member.updated",
     "member.removed",
 ]
-# A type, or all that begin with the same word, or all.
+# A pattern is a type, all types that begin with the same word, or all types.
 EventPattern = Literal[EventType, "task.*", "comment.*", "project.*", "member.*", "*"]
 
 
 def _split(value: Any) -> Any:
-    """Types that stand behind one another, each in a parameter of its own or separated by commas."""
+    """Split the types: each value of the parameter may hold several, separated by commas."""
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         return value
     return [part.strip() for each in value for part in each.split(",")]
@@ -45,39 +45,42 @@ Types = Annotated[
     BeforeValidator(_split),
     Field(
         max_length=30,
-        description="Only these: types, all of a kind such as `task.*`, or `*` for all. May be given several times,"
-        " or separated by commas",
+        description="Only these types; `task.*` is all types of tasks, `*` is all types. May be given"
+        " several times, or"
+        " separated by commas",
         examples=[["task.*"]],
     ),
 ]
 
 
 class EventFilters(BaseModel):
-    """Which events, and behind which."""
+    """Filters of events, and the event to begin after."""
 
     model_config = ConfigDict(extra="forbid")
 
     after: Annotated[
         str | None,
-        Field(max_length=100, description="The `id` of the last event that was had", examples=[None]),
+        Field(max_length=100, description="The `id` of the last event that was received", examples=[None]),
     ] = None
     types: Types = Field(default_factory=list)
-    project_id: Annotated[int | None, Field(ge=0, le=LARGEST_ID, description="Only of this project")] = None
-    task_id: Annotated[int | None, Field(ge=0, le=LARGEST_ID, description="Only of this task")] = None
-    scope: Annotated[Literal["all"] | None, Field(description="`all`: everybody's events (admins)")] = None
+    project_id: Annotated[
+        int | None, Field(ge=0, le=LARGEST_ID, description="Only events of this project")
+    ] = None
+    task_id: Annotated[int | None, Field(ge=0, le=LARGEST_ID, description="Only events of this task")] = None
+    scope: Annotated[
+        Literal["all"] | None, Field(description="`all` lists the events of all accounts (admins)")
+    ] = None
 
 
 class EventPageFilters(EventFilters):
-    """Which events, behind which, how many, and how long to wait for the first."""
+    """Filters of events, the size of a page, and the time to wait for a first event."""
 
-    limit: Annotated[int, Field(ge=1, le=500, description="How many at most")] = 100
-    wait: Annotated[
-        float, Field(ge=0, le=30, description="Seconds to wait for an event where there is none yet")
-    ] = 0
+    limit: Annotated[int, Field(ge=1, le=500, description="The largest number of items")] = 100
+    wait: Annotated[float, Field(ge=0, le=30, description="Seconds to wait if there is no event yet")] = 0
 
 
 class EventData(BaseModel):
-    """What an event is about; `comment`, `project` or `member` where it is about one."""
+    """The subject of an event; `comment`, `project` and `member` only if the event is about them."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -86,44 +89,52 @@ class EventData(BaseModel):
     changes: Annotated[
         dict[str, Any],
         Field(
-            description="Each field that changed, from what to what, as in the history",
+            description="Each changed field with its old and new value, as in the history",
             examples=[{"status": {"from": "pending", "to": "completed"}}],
         ),
     ]
     task: Annotated[
         dict[str, Any] | None,
         Field(
-            description="The task after the event, of a deleted one before it. `null` where the event is not about a"
-            " task, or is older than the program that keeps it"
+            description="The task after the event; a deleted task as it was before. `null` if the event is"
+            " not about a"
+            " task, or was written by an older version of the program"
         ),
     ]
-    comment: Annotated[dict[str, Any] | None, Field(description="The comment, of `comment.*`")] = None
-    project: Annotated[dict[str, Any] | None, Field(description="The project, of `project.*`")] = None
-    member: Annotated[dict[str, Any] | None, Field(description="The member, of `member.*`")] = None
+    comment: Annotated[dict[str, Any] | None, Field(description="The comment, in events `comment.*`")] = None
+    project: Annotated[dict[str, Any] | None, Field(description="The project, in events `project.*`")] = None
+    member: Annotated[dict[str, Any] | None, Field(description="The member, in events `member.*`")] = None
 
 
 class Event(Answer):
-    """Something that happened."""
+    """A change that was made."""
 
-    id: Annotated[str, Field(description="Sorts by the order of the feed", examples=["evt_000000000000002a"])]
+    id: Annotated[
+        str,
+        Field(
+            description="An opaque text; ids sort in the order of the feed", examples=["evt_000000000000002a"]
+        ),
+    ]
     type: Annotated[EventType, Field(examples=["task.status_changed"])]
     timestamp: datetime
-    actor_id: Annotated[int, Field(description="The account that did it", examples=[1])]
+    actor_id: Annotated[int, Field(description="The account that made the change", examples=[1])]
     request_id: Annotated[
         str | None,
-        Field(description="`X-Request-ID` of the request that did it", examples=["5f0c6a0de1f44c4c"]),
+        Field(
+            description="`X-Request-ID` of the request that made the change", examples=["5f0c6a0de1f44c4c"]
+        ),
     ]
     data: EventData
 
 
 class PingData(Answer):
-    """Which webhook is tried out."""
+    """The webhook that the ping tests."""
 
     webhook_id: Annotated[int, Field(examples=[1])]
 
 
 class Ping(Answer):
-    """What a webhook is sent to try it out."""
+    """The test event that `POST /webhooks/{id}/ping` sends."""
 
     id: Annotated[str, Field(examples=["ping_7"])]
     type: Literal["webhook.ping"]

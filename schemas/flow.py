@@ -1,4 +1,4 @@
-"""The questions about flow; the answers are in `flow_answers.py`."""
+"""The questions about flow; `flow_answers.py` has the answers."""
 
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -42,22 +42,25 @@ def _refuse() -> date:
 
 
 Day = Annotated[date, BeforeValidator(_day), WithJsonSchema(DAY_SCHEMA)]
-# A datetime is a date too.
+# A datetime is also a date, so this type holds both.
 DayOrTime = Annotated[date, PlainValidator(day_or_time), WithJsonSchema({"anyOf": [DAY_SCHEMA, TIME_SCHEMA]})]
 
 
 class FlowQuery(BaseModel):
-    """Which tasks, and when."""
+    """The tasks and the period that a question is about."""
 
     model_config = ConfigDict(extra="forbid")
 
     from_: Annotated[
         DayOrTime | None,
-        Field(alias="from", description="A day, from its beginning, or a time; by default 90 days"),
+        Field(
+            alias="from",
+            description="The start: a day, from its beginning, or a time; by default 90 days before `to`",
+        ),
     ] = None
     to: Annotated[
         DayOrTime | None,
-        Field(description="A day, which is included, or a time, which is not; by default today"),
+        Field(description="The end: a day, which is included, or a time, which is not; by default today"),
     ] = None
     tz: TimeZone = "UTC"
     project: ProjectChoices = Field(default_factory=list)
@@ -66,59 +69,71 @@ class FlowQuery(BaseModel):
     filter: QueryFilter | None = None
     project_id: Annotated[
         int | None,
-        Field(ge=0, le=LARGEST_ID, description="All tasks of a shared project that the caller is in"),
+        Field(
+            ge=0,
+            le=LARGEST_ID,
+            description="All tasks of this shared project, in which the caller is a member",
+        ),
     ] = None
     view: ViewId | None = None
-    user_id: Annotated[int | None, Field(ge=0, le=LARGEST_ID, description="Another's tasks (admins)")] = None
-    scope: Annotated[Literal["own", "all"], Field(description="`all`: everybody's tasks (admins)")] = "own"
+    user_id: Annotated[
+        int | None, Field(ge=0, le=LARGEST_ID, description="The tasks of this account (admins)")
+    ] = None
+    scope: Annotated[
+        Literal["own", "all"], Field(description="`all` covers the tasks of all accounts (admins)")
+    ] = "own"
 
 
 class IntervalQuery(FlowQuery):
-    """The same, interval by interval."""
+    """A question that is answered interval by interval."""
 
     interval: Interval = "week"
 
 
 class CumulativeQuery(IntervalQuery):
-    """The same, and from when completed tasks count."""
+    """A question about cumulative flow."""
 
     completed: Annotated[
         Literal["all", "period"],
-        Field(description="`period`: leave out what was completed before the period, which crushes the rest"),
+        Field(
+            description="`period` leaves out tasks that were completed before the period, so that the chart"
+            " shows the others"
+        ),
     ] = "all"
 
 
 class ListQuery(FlowQuery):
-    """The same, and how many tasks are listed."""
+    """A question whose answer lists tasks in pages."""
 
-    limit: Annotated[int, Field(ge=1, le=5000, description="How many tasks at most")] = 500
+    limit: Annotated[int, Field(ge=1, le=5000, description="The largest number of tasks")] = 500
     cursor: Annotated[
-        Text | None, Field(max_length=200, description="From the `Link` of the page before, as it stands")
+        Text | None, Field(max_length=200, description="The place of the next page, from the `Link` header")
     ] = None
 
 
 class ForecastQuery(FlowQuery):
-    """How many tasks are to be done, or by when."""
+    """A question about the future: a number of tasks, or a day."""
 
     remaining: Annotated[
-        int | None, Field(ge=1, le=MOST_REMAINING, description="How many tasks are still to be done")
+        int | None,
+        Field(ge=1, le=MOST_REMAINING, description="The number of tasks that are still to be done"),
     ] = None
-    until: Annotated[Day | None, Field(description="By the end of this day")] = None
+    until: Annotated[Day | None, Field(description="The day by whose end tasks are counted")] = None
 
 
 class PictureLinkCreate(Body):
-    """A chart, what it is asked with, and how long anybody who has the link may see it."""
+    """A chart, the query it is drawn from, and how long its link works."""
 
     chart: ChartName
     query: Annotated[
         dict[str, Any],
         Field(
             default_factory=dict,
-            description="The parameters of the chart's own call",
+            description="The query parameters of the chart's own endpoint",
             examples=[{"interval": "month"}],
         ),
     ]
     expires_in_days: Annotated[Whole, Field(ge=1, le=365, examples=[30])] = 30
 
 
-# The parts are TypedDicts, for they are written from plain dicts.
+# The parts of answers are TypedDicts, because they are written from plain dicts.

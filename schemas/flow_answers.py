@@ -15,14 +15,14 @@ Count = Annotated[int, Field(examples=[12])]
 Link = Annotated[
     str,
     Field(
-        description="The list of the tasks behind the figure, page by page",
+        description="The address of the tasks behind the figure, in pages",
         examples=["/tasks?status=completed&completed_after=2026-11-01T00%3A00%3A00Z"],
     ),
 ]
 
 
 class PeriodRead(TypedDict):
-    """A stretch of time, its end not included."""
+    """A span of time, without its end."""
 
     starts_at: datetime
     ends_at: datetime
@@ -30,7 +30,7 @@ class PeriodRead(TypedDict):
 
 
 class Durations(TypedDict):
-    """What durations come to; nulls without any."""
+    """Statistics of durations; null if there are none."""
 
     n: Count
     mean_hours: Hours
@@ -43,7 +43,7 @@ class Durations(TypedDict):
 
 
 class CycleTimes(Durations):
-    """What cycle times come to, and how many tasks were never started."""
+    """Statistics of cycle times, and the number of tasks that were never started."""
 
     never_started: Count
 
@@ -53,52 +53,56 @@ class FlowFigures(TypedDict):
 
     period: PeriodRead
     throughput: Count
-    work_in_progress: Annotated[int, Field(description="At the end of the period, or now")]
+    work_in_progress: Annotated[
+        int, Field(description="The figure at the end of the period, or now if the period has not ended")
+    ]
     lead_time: Durations
     cycle_time: CycleTimes
     links: "CompletedLink"
 
 
 class CompletedLink(TypedDict):
-    """Where the tasks behind an answer are."""
+    """The address of the tasks behind an answer."""
 
     completed: Link
 
 
 class CreatedAndCompletedLinks(TypedDict):
-    """Where the tasks behind an answer are."""
+    """The addresses of the tasks behind an answer."""
 
     created: Link
     completed: Link
 
 
 class OpenLink(TypedDict):
-    """Where the tasks behind an answer are."""
+    """The addresses of the tasks behind an answer."""
 
     open: Link
-    completed: Annotated[str, Field(description="The tasks whose cycle times ages are compared with")]
+    completed: Annotated[
+        str, Field(description="The address of the completed tasks with whose cycle times ages are compared")
+    ]
 
 
 class FlowAnswer(Answer):
-    """What every answer about flow tells of itself."""
+    """The fields that every answer about flow has."""
 
-    as_of: Annotated[datetime, Field(description="When the figures were right")]
-    n: Annotated[int, Field(description="How many tasks the answer rests on", examples=[12])]
+    as_of: Annotated[datetime, Field(description="The time at which the figures were computed")]
+    n: Annotated[int, Field(description="The number of tasks that the answer is based on", examples=[12])]
     period: PeriodRead
     definitions: dict[str, str]
 
 
 class Flow(FlowAnswer):
-    """The figures of this period beside those of the one before."""
+    """The figures of this period and of the period before."""
 
     current: FlowFigures
     previous: FlowFigures
 
 
 class ThroughputInterval(TypedDict):
-    """What was created and completed in an interval."""
+    """Tasks created and completed in an interval."""
 
-    date: Annotated[date, Field(description="The day it begins")]
+    date: Annotated[date, Field(description="The first day of the interval")]
     starts_at: datetime
     ends_at: datetime
     created: Count
@@ -106,7 +110,7 @@ class ThroughputInterval(TypedDict):
 
 
 class Throughput(FlowAnswer):
-    """What was created and completed in each interval; `n` is how many were completed."""
+    """Tasks created and completed in each interval; `n` is the number completed."""
 
     n_created: Count
     intervals: list[ThroughputInterval]
@@ -114,17 +118,17 @@ class Throughput(FlowAnswer):
 
 
 class CumulativeInterval(TypedDict):
-    """How many tasks were in each status at the end of an interval."""
+    """The number of tasks in each status at the end of an interval."""
 
-    date: Annotated[date, Field(description="The day it begins")]
-    ends_at: Annotated[datetime, Field(description="The moment that is told of, which is not included")]
+    date: Annotated[date, Field(description="The first day of the interval")]
+    ends_at: Annotated[datetime, Field(description="The end of the interval, which is not included")]
     pending: Count
     in_progress: Count
     completed: Count
 
 
 class StatusCounts(TypedDict):
-    """How many tasks were in each status."""
+    """The number of tasks in each status."""
 
     pending: Count
     in_progress: Count
@@ -132,51 +136,49 @@ class StatusCounts(TypedDict):
 
 
 class StateCounts(TypedDict):
-    """How many tasks were in a state."""
+    """The number of tasks in a state."""
 
-    state: Annotated[str, Field(description="The key", examples=["review"])]
+    state: Annotated[str, Field(description="The key of the state", examples=["review"])]
     name: Annotated[str, Field(examples=["In review"])]
     status: TaskStatus
-    at_start: Annotated[int, Field(description="At the beginning of the period", examples=[2])]
-    counts: Annotated[list[int], Field(description="At the end of each interval", examples=[[2, 3, 1]])]
+    at_start: Annotated[int, Field(description="The number at the beginning of the period", examples=[2])]
+    counts: Annotated[
+        list[int], Field(description="The numbers at the end of each interval", examples=[[2, 3, 1]])
+    ]
 
 
 class CumulativeFlow(FlowAnswer):
-    """How many tasks were in each status at the end of each interval; `n` is how many there were in all."""
+    """The number of tasks in each status at the end of each interval; `n` is the number of all tasks."""
 
-    at_start: Annotated[StatusCounts, Field(description="The same at the beginning of the period")]
+    at_start: Annotated[StatusCounts, Field(description="The numbers at the beginning of the period")]
     intervals: list[CumulativeInterval]
     states: Annotated[
         list[StateCounts] | None,
-        Field(
-            description="With `project_id`: the same by the project's states, those that were taken out last"
-        ),
+        Field(description="The same by the project's states, removed states last; null without `project_id`"),
     ]
 
 
 class StatusDurations(Durations):
-    """What the time in one status comes to."""
+    """Statistics of the time in one status."""
 
     status: TaskStatus
 
 
 class StateDurations(Durations):
-    """What the time in one state comes to."""
+    """Statistics of the time in one state."""
 
-    state: Annotated[str, Field(description="The key", examples=["review"])]
+    state: Annotated[str, Field(description="The key of the state", examples=["review"])]
     name: Annotated[str, Field(examples=["In review"])]
     status: TaskStatus
 
 
 class TimeInStatus(FlowAnswer):
-    """How long the tasks completed in the period were in each status."""
+    """The time that tasks completed in the period spent in each status."""
 
     statuses: list[StatusDurations]
     states: Annotated[
         list[StateDurations] | None,
-        Field(
-            description="With `project_id`: the same by the project's states, those that were taken out last"
-        ),
+        Field(description="The same by the project's states, removed states last; null without `project_id`"),
     ]
     links: CompletedLink
 
@@ -188,25 +190,34 @@ class AgingTask(TypedDict):
     title: Annotated[str, Field(examples=["Write the report"])]
     project: Annotated[str, Field(examples=["Research"])]
     status: TaskStatus
-    since: Annotated[datetime, Field(description="When it was started or, of one that was not, created")]
+    since: Annotated[
+        datetime, Field(description="When the task was started or, if it was never started, created")
+    ]
     never_started: bool
     age_hours: Annotated[float, Field(examples=[26.5])]
     age_percentile: Annotated[
-        Percentage | None, Field(description="Of the past cycle times; null where there are none")
+        Percentage | None,
+        Field(
+            description="The percentage of past cycle times that are not longer than the age; null without"
+            " any"
+        ),
     ]
     state: Annotated[
         str,
-        Field(description="A key of its project's states; without a project its status", examples=["review"]),
+        Field(
+            description="A key of the project's states; without a project the same as `status`",
+            examples=["review"],
+        ),
     ]
 
 
 class Aging(FlowAnswer):
-    """The open tasks, oldest first; `n` is how many there are in all."""
+    """The open tasks, oldest first; `n` is the number of all open tasks."""
 
     cycle_time: CycleTimes
     tasks: list[AgingTask]
     next_cursor: Annotated[
-        str | None, Field(description="Where the next page begins; null where there is none", examples=[None])
+        str | None, Field(description="The place of the next page; null on the last page", examples=[None])
     ]
     links: OpenLink
 
@@ -224,18 +235,18 @@ class CycleTimeTask(TypedDict):
 
 
 class CycleTimeList(FlowAnswer):
-    """The tasks completed last in the period; `n` is how many were completed in all."""
+    """Tasks completed in the period, newest first; `n` is the number of all of them."""
 
     cycle_time: CycleTimes
     tasks: list[CycleTimeTask]
     next_cursor: Annotated[
-        str | None, Field(description="Where the next page begins; null where there is none", examples=[None])
+        str | None, Field(description="The place of the next page; null on the last page", examples=[None])
     ]
     links: CompletedLink
 
 
 class DaysByChance(TypedDict):
-    """The day by whose end it is done, with that chance; null where it is more than ten years away."""
+    """The day by whose end the tasks are done with this chance; null if it is more than ten years away."""
 
     p50: date | None
     p70: date | None
@@ -244,7 +255,7 @@ class DaysByChance(TypedDict):
 
 
 class CountsByChance(TypedDict):
-    """How many are done at least, with that chance."""
+    """The number of tasks that are done at least, with this chance."""
 
     p50: Count
     p70: Count
@@ -253,80 +264,80 @@ class CountsByChance(TypedDict):
 
 
 class DayChance(TypedDict):
-    """How likely it is to be done by the end of a day."""
+    """The chance that the tasks are done by the end of a day."""
 
     date: date
     percentage: Percentage
 
 
 class CountChance(TypedDict):
-    """How likely it is that at least so many are done."""
+    """The chance that at least this many tasks are done."""
 
     count: Count
     percentage: Percentage
 
 
 class ForecastBasis(TypedDict):
-    """The past that a forecast rests on."""
+    """The past that a forecast is based on."""
 
     starts_on: date
     ends_before: date
     weeks: Annotated[int, Field(examples=[26])]
-    completed: Annotated[int, Field(description="In these weeks", examples=[120])]
+    completed: Annotated[
+        int, Field(description="The number of tasks completed in these weeks", examples=[120])
+    ]
     trials: Annotated[int, Field(examples=[10_000])]
 
 
 class Forecast(FlowAnswer):
-    """By when, or how many by then; `n` is how many tasks were completed in the past it rests on."""
+    """A forecast of a day or of a number; `n` is the number of completed tasks that it is based on."""
 
     starts_on: Annotated[date, Field(description="The first day of the forecast")]
     basis: ForecastBasis
     remaining: int | None
     until: date | None
-    done_by: Annotated[DaysByChance | None, Field(description="With `remaining`")]
-    how_many: Annotated[CountsByChance | None, Field(description="With `until`")]
+    done_by: Annotated[DaysByChance | None, Field(description="The answer to `remaining`")]
+    how_many: Annotated[CountsByChance | None, Field(description="The answer to `until`")]
     days: Annotated[
-        list[DayChance], Field(description="With `remaining`: the chance day by day, as it grows")
+        list[DayChance], Field(description="For `remaining`: the chance that the tasks are done, day by day")
     ]
-    counts: Annotated[
-        list[CountChance], Field(description="With `until`: the chance of each number, as it falls")
-    ]
+    counts: Annotated[list[CountChance], Field(description="For `until`: the chance of each number of tasks")]
     links: CompletedLink
 
 
 class BurnupInterval(TypedDict):
-    """Scope and what was completed at the end of an interval."""
+    """Scope and completed tasks at the end of an interval."""
 
-    date: Annotated[date, Field(description="The day it begins")]
-    ends_at: Annotated[datetime, Field(description="The moment that is told of, which is not included")]
+    date: Annotated[date, Field(description="The first day of the interval")]
+    ends_at: Annotated[datetime, Field(description="The end of the interval, which is not included")]
     scope: Count
     completed: Count
 
 
 class ConePoint(CountsByChance):
-    """How many will have been completed by the end of a day, at least, with each chance."""
+    """The number of tasks that are completed at least by the end of a day, with each chance."""
 
     date: date
 
 
 class BurnupForecast(TypedDict):
-    """When the scope of now will be completed."""
+    """The time when the current scope will be completed."""
 
     remaining: Count
     done_by: DaysByChance | None
     cone: list[ConePoint]
-    refused: Annotated[str | None, Field(description="Why there is no forecast, where there is none")]
+    refused: Annotated[str | None, Field(description="Why there is no forecast; null if there is one")]
 
 
 class Burnup(FlowAnswer):
-    """Scope and completed over time; `n` is the scope now."""
+    """Scope and completed tasks over time; `n` is the current scope."""
 
     intervals: list[BurnupInterval]
     forecast: BurnupForecast
 
 
 class Definitions(Answer):
-    """What each figure means."""
+    """The meaning of each figure."""
 
     definitions: Annotated[
         dict[str, str], Field(examples=[{"throughput": "How many tasks were completed in a period"}])
@@ -334,7 +345,7 @@ class Definitions(Answer):
 
 
 class PictureLink(Answer):
-    """A link that shows one picture to anybody who has it."""
+    """A link that shows one picture to everyone who has it."""
 
     url: Annotated[str, Field(examples=["/analytics/pictures/throughput?signature=eyJhbGciOi..."])]
     expires_at: datetime

@@ -1,4 +1,4 @@
-"""What people are told, and how they want to be told."""
+"""Notifications, and how they are delivered."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -12,47 +12,47 @@ Delivery = Literal["at_once", "daily", "never"]
 
 
 class NotificationRead(Answer):
-    """Something that the caller was told: of a task, of a comment on it, or of a project."""
+    """A notification about a task, a comment on a task, or a project."""
 
     id: int
     kind: NotificationKind
     task_id: int | None
-    task_title: str | None = Field(description="As it was then")
-    actor_id: int = Field(description="Who did it; of a reminder the owner")
+    task_title: str | None = Field(description="The title at the time of the notification")
+    actor_id: int = Field(description="The account that caused the notification; for a reminder, the owner")
     created_at: datetime
-    due_at: datetime | None = Field(description="Of a reminder: when the task is due")
+    due_at: datetime | None = Field(description="When the task is due, in a reminder")
     read_at: datetime | None
     project_id: int | None = Field(description="The project that the caller was added to")
-    project_name: str | None = Field(description="As it was then")
+    project_name: str | None = Field(description="The name at the time of the notification")
     comment_id: int | None
 
 
 class CursorPage(BaseModel):
-    """How much of a list is asked for, and from where; pages go by cursor only."""
+    """The part of a list that is asked for; pages go by cursor only."""
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: Annotated[int, Field(ge=1, le=500, description="How many at most")] = 100
+    limit: Annotated[int, Field(ge=1, le=500, description="The largest number of items")] = 100
     cursor: Annotated[
         str | None,
-        Field(max_length=2000, description="Where to go on, from the `Link` header of the page before"),
+        Field(max_length=2000, description="The place of the next page, from the `Link` header"),
     ] = None
 
 
 class NotificationPage(CursorPage):
-    """Which notifications are asked for."""
+    """The notifications that are asked for."""
 
-    unread: Annotated[bool, Field(description="Only those that are not read")] = False
+    unread: Annotated[bool, Field(description="Whether to leave out notifications that were read")] = False
 
 
 class MarkedRead(Answer):
-    """How many were marked as read."""
+    """The number of notifications that were marked as read."""
 
     read: Annotated[int, Field(examples=[3])]
 
 
 class Preferences(Answer):
-    """How each kind of notification comes by mail; all of them stand in `GET /notifications`."""
+    """The delivery by mail of each kind of notification. `GET /notifications` lists all kinds in any case."""
 
     created: Delivery
     completed: Delivery
@@ -65,7 +65,7 @@ class Preferences(Answer):
 
 
 class PreferencesUpdate(Body):
-    """Which kinds are to come how from now on; null is the usual way."""
+    """A new delivery for some kinds; null restores the default."""
 
     created: Delivery | None = None
     completed: Delivery | None = None
@@ -78,7 +78,7 @@ class PreferencesUpdate(Body):
 
 
 class FailedNotification(Answer):
-    """A notification whose mail was given up."""
+    """A notification whose mail was given up after too many attempts."""
 
     id: int
     user_id: int
@@ -90,6 +90,6 @@ class FailedNotification(Answer):
 
 
 class Retried(Answer):
-    """How many are sent again."""
+    """The number of mails that are sent again."""
 
     retried: Annotated[int, Field(examples=[1])]

@@ -36,10 +36,12 @@ def _key(value: str) -> str:
 
 
 class State(Body):
-    """A state of a workflow: each stands for one of the three statuses."""
+    """A state of a workflow, which stands for one of the three statuses."""
 
     key: Annotated[
-        StateKey, AfterValidator(_key), Field(description="Of a-z, 0-9, `_`, `-`", examples=["review"])
+        StateKey,
+        AfterValidator(_key),
+        Field(description="A key of the characters a-z, 0-9, `_` and `-`", examples=["review"]),
     ]
     name: Annotated[
         Text,
@@ -48,16 +50,22 @@ class State(Body):
     ]
     status: TaskStatus
     wip_limit: Annotated[
-        Whole | None, Field(ge=1, le=LARGEST_WIP_LIMIT, description="How many tasks it is for", examples=[3])
+        Whole | None,
+        Field(
+            ge=1,
+            le=LARGEST_WIP_LIMIT,
+            description="The largest number of tasks that the state is meant for",
+            examples=[3],
+        ),
     ] = None
     wip_policy: Annotated[
-        WipPolicy, Field(description="Whether a full state takes no more tasks, or only says so")
+        WipPolicy, Field(description="`block` refuses tasks that exceed the limit; `warn` accepts them")
     ] = "warn"
-    waiting: Annotated[bool, Field(description="Tasks wait here for somebody else")] = False
+    waiting: Annotated[bool, Field(description="Whether tasks in this state wait for somebody else")] = False
 
 
 def _workflow(states: list[State]) -> list[State]:
-    """A list of states that can be a workflow; raises ValueError."""
+    """The states, if they form a workflow; raises ValueError."""
     twice = [key for key, count in Counter(state.key for state in states).items() if count > 1]
     if twice:
         raise ValueError(f"The key {twice[0]} is there twice")
@@ -78,43 +86,47 @@ EXAMPLE_STATES = [
 
 
 class ProjectCreate(Body):
-    """A new project; only the name is needed."""
+    """A new project; only the name is required."""
 
     name: Project
     description: Description | None = None
     states: Annotated[
-        States | None, Field(description="In their order; by default three", examples=[EXAMPLE_STATES])
+        States | None,
+        Field(description="The states in their order; by default three", examples=[EXAMPLE_STATES]),
     ] = None
     adopt_tasks: Annotated[
-        bool, Field(description="Take along the caller's own tasks whose `project` is this name")
+        bool, Field(description="Move the caller's own tasks whose `project` is this name into the project")
     ] = False
 
 
 class ProjectUpdate(Body):
     """The fields to change; the others stay.
 
-    `null` clears `description` and leaves the others as they are. The read-only fields may be sent back with the
+    `null` clears `description` and leaves the others as they are. Read-only fields may be sent back with the
     values they have.
     """
 
     name: Project | None = None
     description: Description | None = None
-    archived: Annotated[bool | None, Field(description="An archived project can only be read")] = None
+    archived: Annotated[
+        bool | None, Field(description="Whether the project is archived, so that its tasks can only be read")
+    ] = None
     states: Annotated[States | None, Field(examples=[EXAMPLE_STATES])] = None
     replaced_states: Annotated[
         dict[str, str] | None,
         Field(
-            description="Where the tasks go of states that are taken out: from the old key to the new one",
+            description="For each removed state that has tasks: its key, and the key of the state that gets"
+            " them",
             examples=[{"review": "doing"}],
             max_length=100,
         ),
     ] = None
     id: Annotated[Whole | None, Field(description="Read-only")] = None
-    archived_at: Annotated[ReadOnlyTime | None, Field(description="Read-only: see `archived`")] = None
+    archived_at: Annotated[ReadOnlyTime | None, Field(description="Read-only; see `archived`")] = None
     created_by: Annotated[Whole | None, Field(description="Read-only")] = None
     created_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
     updated_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
-    role: Annotated[ProjectRole | None, Field(description="Read-only: see the members")] = None
+    role: Annotated[ProjectRole | None, Field(description="Read-only; see the project's members")] = None
 
 
 class StateRead(TypedDict):
@@ -134,19 +146,23 @@ class ProjectRead(Answer):
     id: Annotated[int, Field(examples=[1])]
     name: Annotated[str, Field(examples=["Research"])]
     description: Annotated[str | None, Field(examples=["What we find out together"])]
-    states: Annotated[list[StateRead], Field(description="The workflow, in its order")]
+    states: Annotated[list[StateRead], Field(description="The states of the workflow, in their order")]
     archived_at: datetime | None
-    created_by: Annotated[int | None, Field(description="None when the account is gone", examples=[1])]
+    created_by: Annotated[int | None, Field(description="Null after the account was deleted", examples=[1])]
     created_at: datetime
     updated_at: datetime
-    role: Annotated[ProjectRole | None, Field(description="The caller's; none for an admin who is no member")]
+    role: Annotated[
+        ProjectRole | None, Field(description="The caller's role; null for an admin who is not a member")
+    ]
 
 
 class ProjectFilters(Page):
-    """Which projects."""
+    """Filters of the list of projects."""
 
-    archived: Annotated[bool, Field(description="`true`: the archived ones")] = False
-    scope: Annotated[Literal["own", "all"], Field(description="`all`: everybody's projects (admins)")] = "own"
+    archived: Annotated[bool, Field(description="`true` lists the archived projects instead")] = False
+    scope: Annotated[
+        Literal["own", "all"], Field(description="`all` lists the projects of all accounts (admins)")
+    ] = "own"
 
 
 class MemberRead(Answer):
@@ -159,6 +175,6 @@ class MemberRead(Answer):
 
 
 class MemberPut(Body):
-    """What an account may do in a project."""
+    """The role of an account in a project."""
 
     role: ProjectRole

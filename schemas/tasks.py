@@ -40,7 +40,7 @@ SortOrder = Literal["desc", "asc"]
 
 
 class TaskCreate(Body):
-    """A new task; only the title is needed."""
+    """A new task; only the title is required."""
 
     title: Title
     description: Description | None = None
@@ -50,21 +50,21 @@ class TaskCreate(Body):
     tags: Annotated[Tags, Field(default_factory=list)]
     due_at: Time | None = None
     state: Annotated[
-        StateKey | None, Field(description="A key of its project's states; it says the status too")
+        StateKey | None, Field(description="A key of the project's states, which sets the status too")
     ] = None
     project_id: Annotated[
-        Id | None, Field(description="The shared project that it is for", examples=[None])
+        Id | None, Field(description="The shared project that the task belongs to", examples=[None])
     ] = None
     user_id: Annotated[
-        Id | None, Field(description="In a shared project: the member who gets it", examples=[None])
+        Id | None, Field(description="The member who gets the task, in a shared project", examples=[None])
     ] = None
 
 
 class TaskUpdate(Body):
     """The fields to change; the others stay.
 
-    `null` clears `description`, `due_at` and `project_id` and leaves the others as they are. The read-only fields may be
-    sent back with the values they have.
+    `null` clears `description`, `due_at` and `project_id` and leaves the others as they are. Read-only fields
+    may be sent back with the values they have.
     """
 
     title: Title | None = None
@@ -78,19 +78,20 @@ class TaskUpdate(Body):
     created_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
     updated_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
     completed_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
-    user_id: Annotated[Whole | None, Field(description="Read-only: see assign")] = None
+    user_id: Annotated[Whole | None, Field(description="Read-only; see `PUT /tasks/{task_id}/assign`")] = None
     state: Annotated[
-        StateKey | None, Field(description="A key of its project's states; it sets the status too")
+        StateKey | None, Field(description="A key of the project's states, which sets the status too")
     ] = None
     project_id: Annotated[
-        Id | None, Field(description="Moves it into a shared project; `null` out of it", examples=[None])
+        Id | None,
+        Field(description="The shared project to move the task into; `null` moves it out", examples=[None]),
     ] = None
     blocked_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
     blocked_reason: Annotated[str | None, Field(description="Read-only")] = None
 
 
 class TaskBlock(Body):
-    """Why a task can't go on."""
+    """The reason why a task can't go on."""
 
     reason: BlockedReason
 
@@ -105,12 +106,15 @@ class TaskRead(Answer):
     state: Annotated[
         str,
         Field(
-            description="A key of its project's states; without a project its status", examples=["pending"]
+            description="A key of the project's states; without a project the same as `status`",
+            examples=["pending"],
         ),
     ]
     priority: Annotated[int, Field(examples=[2])]
-    project: Annotated[str, Field(description="A label; in a shared project its name", examples=["Research"])]
-    project_id: Annotated[int | None, Field(description="The shared project it belongs to")]
+    project: Annotated[
+        str, Field(description="A label; in a shared project the name of the project", examples=["Research"])
+    ]
+    project_id: Annotated[int | None, Field(description="The shared project that the task belongs to")]
     tags: Annotated[list[str], Field(examples=[["writing"]])]
     due_at: datetime | None
     blocked_at: datetime | None
@@ -122,7 +126,7 @@ class TaskRead(Answer):
 
 
 class TaskImport(Body):
-    """A task with its past; `id`, `user_id` and `project_id` are taken, so that an export can be read."""
+    """A task with its past. `id`, `user_id` and `project_id` are accepted, so that exports import."""
 
     title: Title
     description: Description | None = None
@@ -136,16 +140,22 @@ class TaskImport(Body):
     completed_at: Time | None = None
     blocked_at: Time | None = None
     blocked_reason: BlockedReason | None = None
-    state: Annotated[StateKey | None, Field(description="An unknown one: the first that has the status")] = (
-        None
-    )
+    state: Annotated[
+        StateKey | None,
+        Field(
+            description="A key of the project's states; an unknown key becomes the first state with the"
+            " status"
+        ),
+    ] = None
     id: Annotated[Any, Field(description="Not used", examples=["TASK-1"])] = None
     user_id: Annotated[Any, Field(description="Not used", examples=[1])] = None
-    project_id: Annotated[Any, Field(description="Not used: see the parameter", examples=[1])] = None
+    project_id: Annotated[
+        Any, Field(description="Not used; see the parameter `project_id`", examples=[1])
+    ] = None
 
 
 class Imported(Answer):
-    """How many tasks were taken, and their ids in the order of the file."""
+    """The number of imported tasks, and their ids in the order of the file."""
 
     imported: Annotated[int, Field(examples=[2])]
     ids: Annotated[list[int], Field(examples=[[17, 18]])]
@@ -157,59 +167,66 @@ class HistoryEntry(Answer):
     id: Annotated[int, Field(examples=[1])]
     task_id: Annotated[int, Field(examples=[1])]
     kind: TaskHistoryKind
-    created_at: Annotated[datetime, Field(description="When it was changed")]
-    actor_id: Annotated[int, Field(description="Who changed it", examples=[1])]
+    created_at: Annotated[datetime, Field(description="The time of the change")]
+    actor_id: Annotated[int, Field(description="The account that made the change", examples=[1])]
     changes: Annotated[
         dict[str, dict[str, Any]],
         Field(
-            description="Each field that changed, from what to what",
+            description="Each changed field with its old and new value",
             examples=[{"status": {"from": "pending", "to": "completed"}}],
         ),
     ]
 
 
 class TaskConditions(BaseModel):
-    """Which tasks; filters combine with AND."""
+    """Filters of tasks, which combine with AND."""
 
-    # Before the times, whose days are those of this zone.
+    # The time zone stands before the times, because their days are days in this zone.
     tz: TimeZone = "UTC"
     status: Annotated[Choices[TaskStatus], Field(description=ANY_OF)] = Field(default_factory=list)
     state: StateChoices = Field(default_factory=list)
     project_id: Annotated[
         Whole | None,
-        Field(ge=0, le=LARGEST_ID, description="All tasks of a shared project that the caller is in"),
+        Field(
+            ge=0,
+            le=LARGEST_ID,
+            description="All tasks of this shared project, in which the caller is a member",
+        ),
     ] = None
-    blocked: Annotated[bool | None, Field(description="Only those that are blocked, or are not")] = None
+    blocked: Annotated[bool | None, Field(description="`true` finds blocked tasks, `false` the others")] = (
+        None
+    )
     title_contains: Annotated[
-        Text | None, Field(min_length=1, max_length=TITLE_LENGTH, description="In any letter case")
+        Text | None,
+        Field(min_length=1, max_length=TITLE_LENGTH, description="A text in the title, in any letter case"),
     ] = None
     project: ProjectChoices = Field(default_factory=list)
     tag: TagChoices = Field(default_factory=list)
     priority: PriorityChoices = Field(default_factory=list)
-    updated_after: Annotated[Moment | None, Field(description="Then or later")] = None
-    updated_before: Annotated[Moment | None, Field(description="Earlier")] = None
-    created_after: Annotated[Moment | None, Field(description="Then or later")] = None
-    created_before: Annotated[Moment | None, Field(description="Earlier")] = None
-    due_before: Annotated[Moment | None, Field(description="Earlier")] = None
-    due_after: Annotated[Moment | None, Field(description="Then or later")] = None
-    completed_after: Annotated[Moment | None, Field(description="Then or later")] = None
-    completed_before: Annotated[Moment | None, Field(description="Earlier")] = None
+    updated_after: Annotated[Moment | None, Field(description="At this time or later")] = None
+    updated_before: Annotated[Moment | None, Field(description="Before this time")] = None
+    created_after: Annotated[Moment | None, Field(description="At this time or later")] = None
+    created_before: Annotated[Moment | None, Field(description="Before this time")] = None
+    due_before: Annotated[Moment | None, Field(description="Before this time")] = None
+    due_after: Annotated[Moment | None, Field(description="At this time or later")] = None
+    completed_after: Annotated[Moment | None, Field(description="At this time or later")] = None
+    completed_before: Annotated[Moment | None, Field(description="Before this time")] = None
     filter: QueryFilter | None = None
 
 
 class TaskFilters(TaskConditions, Page):
-    """Which tasks, in which order; filters combine with AND."""
+    """Filters and order of a list of tasks. Filters combine with AND."""
 
     view: ViewId | None = None
-    total: Annotated[bool, Field(description="Tell in `X-Total-Count` how many tasks the filters find")] = (
-        False
-    )
+    total: Annotated[
+        bool, Field(description="Whether `X-Total-Count` tells how many tasks the filters find")
+    ] = False
     sort_by: SortBy = "created_at"
     sort_order: SortOrder = "desc"
 
 
 class ExportQuery(BaseModel):
-    """Which tasks are exported, how many, and from where."""
+    """The tasks to export, their largest number, and the place to go on."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -218,22 +235,27 @@ class ExportQuery(BaseModel):
     view: ViewId | None = None
     limit: Annotated[
         int | None,
-        Field(ge=1, le=MOST_IMPORTED, description="How many tasks at most: one import takes as many"),
+        Field(
+            ge=1, le=MOST_IMPORTED, description="The largest number of tasks; one import takes up to 10,000"
+        ),
     ] = None
     cursor: Annotated[
         str | None,
-        Field(max_length=200, description="Where to go on, from the `Link` header of the part before"),
+        Field(max_length=200, description="The place of the next part, from the `Link` header"),
     ] = None
 
 
 class TaskSearch(TaskFilters):
-    """A search within titles, with all the filters of a list."""
+    """A search in titles, with all filters of a list."""
 
-    query: Annotated[Text, Field(min_length=1, max_length=TITLE_LENGTH, description="In any letter case")]
+    query: Annotated[
+        Text,
+        Field(min_length=1, max_length=TITLE_LENGTH, description="A text in the title, in any letter case"),
+    ]
 
 
 class OwnerFilters(TaskFilters):
-    """The filters of a list, and by owner."""
+    """The filters of a list, and a filter by owner."""
 
     user_id: Annotated[int | None, Field(ge=0, le=LARGEST_ID, description="The owner")] = None
 

@@ -14,7 +14,7 @@ ViewName = Annotated[Name, Field(min_length=1, max_length=VIEW_NAME_LENGTH, exam
 
 
 class ViewCreate(Body):
-    """A filter under a name; with `project_id` the project's members find it too."""
+    """A saved filter. With `project_id` the project's members see it too."""
 
     name: ViewName
     filter: QueryFilter
@@ -24,9 +24,10 @@ class ViewCreate(Body):
 
 
 class ViewUpdate(Body):
-    """The fields to change; the others stay. `null` clears `sort_by`, `sort_order` and `project_id`.
+    """The fields to change; the others stay.
 
-    The read-only fields may be sent back with the values they have.
+    `null` clears `sort_by`, `sort_order` and `project_id`. Read-only fields may be sent back with the values
+    they have.
     """
 
     name: ViewName | None = None
@@ -49,36 +50,44 @@ class ViewRead(Answer):
     filter: Annotated[str, Field(examples=["status != completed and due < today+7d"])]
     sort_by: SortBy | None
     sort_order: SortOrder | None
-    project_id: Annotated[int | None, Field(description="The project whose members find it")]
-    created_by: Annotated[int | None, Field(description="Who made it; null when the account is gone")]
+    project_id: Annotated[int | None, Field(description="The project whose members see the view")]
+    created_by: Annotated[
+        int | None, Field(description="The account that created the view; null after it was deleted")
+    ]
     created_at: datetime
     updated_at: datetime
     problem: Annotated[
         str | None,
-        Field(description="Why it can't be read any more, as when a state is gone; it then finds nothing"),
+        Field(
+            description="Why the filter no longer works, for example because a state was removed; it then"
+            " finds nothing"
+        ),
     ]
 
 
 class ViewFilters(Page):
-    """Which views."""
+    """Filters of the list of views."""
 
     project_id: Annotated[
-        int | None, Field(ge=0, le=LARGEST_ID, description="Those of this project alone")
+        int | None, Field(ge=0, le=LARGEST_ID, description="Only views of this project")
     ] = None
 
 
 class CalendarCreate(Body):
-    """What a calendar shows: a view's open tasks, or all of the caller's own."""
+    """The tasks that a calendar shows: a view's open tasks, or all open tasks of the caller."""
 
     view_id: Id | None = None
     tz: Annotated[
-        TimeZone, Field(description="A task that is due at midnight here is shown as an all-day entry")
+        TimeZone,
+        Field(description="A time zone; tasks that are due at its midnight are shown as all-day entries"),
     ] = "UTC"
-    expires_at: Annotated[Time | None, Field(description="By default it does not expire")] = None
+    expires_at: Annotated[Time | None, Field(description="When the calendar expires; by default never")] = (
+        None
+    )
 
 
 class CalendarRead(Answer):
-    """A calendar, without its address, which is shown when it is made and never again."""
+    """A calendar without its address, which is shown only once."""
 
     id: Annotated[int, Field(examples=[1])]
     view_id: int | None
@@ -88,12 +97,12 @@ class CalendarRead(Answer):
 
 
 class CalendarCreated(CalendarRead):
-    """A new calendar with its address, which needs no login: whoever has it sees the tasks."""
+    """A new calendar with its address. The address needs no login: everyone who has it sees the tasks."""
 
     url: Annotated[
         str | None,
         Field(
-            description="Shown once; null where the request is sent again with its `Idempotency-Key`",
+            description="The address, shown once; null in a replayed answer",
             examples=["https://tasks.example.com/calendar/8sU2Qm....ics"],
         ),
     ]

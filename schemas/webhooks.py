@@ -15,7 +15,7 @@ DisabledReason = Literal["gone", "failing"]
 
 
 def check_url(url: str) -> str:
-    """The URL, if a webhook may have it as far as can be told without the network; raises ValueError."""
+    """The URL, if it has an allowed form; raises ValueError. The host's addresses are checked elsewhere."""
     try:
         parsed = httpx.URL(url)
         port = parsed.port
@@ -39,7 +39,7 @@ WebhookUrl = Annotated[
     Field(
         min_length=1,
         max_length=URL_LENGTH,
-        description="`http` or `https`, any port, at an address that is public",
+        description="An `http` or `https` URL with any port, whose host has a public address",
         examples=["https://example.com/hook"],
     ),
     AfterValidator(check_url),
@@ -49,7 +49,7 @@ Types = Annotated[
     Field(
         min_length=1,
         max_length=30,
-        description="Which events are sent: types, all of a kind such as `task.*`, or `*` for all",
+        description="The types of events to send; `task.*` is all types of tasks, `*` is all types",
         examples=[["task.created", "task.status_changed"]],
     ),
 ]
@@ -57,11 +57,11 @@ Description = Annotated[Text, Field(max_length=DESCRIPTION_LENGTH, examples=["Te
 
 
 class WebhookCreate(Body):
-    """A new webhook: for the caller's own tasks, or with `project_id` for a project's."""
+    """A new webhook for the caller's own tasks or, with `project_id`, for a project's tasks."""
 
     url: WebhookUrl
     types: Types
-    project_id: Annotated[Id | None, Field(description="A project that the caller manages")] = None
+    project_id: Annotated[Id | None, Field(description="A project in which the caller is a manager")] = None
     description: Description | None = None
     enabled: bool = True
 
@@ -69,7 +69,7 @@ class WebhookCreate(Body):
 class WebhookUpdate(Body):
     """The fields to change; the others stay.
 
-    `null` clears `description` and leaves the others as they are. The read-only fields may be sent back with the
+    `null` clears `description` and leaves the others as they are. Read-only fields may be sent back with the
     values they have.
     """
 
@@ -91,55 +91,56 @@ class WebhookRead(Answer):
     id: Annotated[int, Field(examples=[1])]
     url: Annotated[str, Field(examples=["https://example.com/hook"])]
     types: Annotated[list[EventPattern], Field(examples=[["task.created", "task.status_changed"]])]
-    project_id: Annotated[int | None, Field(description="The project that it is for", examples=[None])]
+    project_id: Annotated[int | None, Field(description="The project whose events are sent", examples=[None])]
     description: Annotated[str | None, Field(examples=["Tells the chat what is done"])]
     enabled: bool
     disabled_reason: Annotated[
         DisabledReason | None,
         Field(
-            description="Why the program switched it off: the receiver answered 410 (`gone`), or five days passed"
+            description="Why the program disabled the webhook: the receiver answered 410 (`gone`), or five"
+            " days passed"
             " without success (`failing`)",
             examples=[None],
         ),
     ]
-    user_id: Annotated[int, Field(description="The account that made it", examples=[1])]
+    user_id: Annotated[int, Field(description="The account that created the webhook", examples=[1])]
     created_at: datetime
     updated_at: datetime
 
 
 class WebhookMade(WebhookRead):
-    """A webhook with its secret, which is shown this once."""
+    """A webhook with its secret, which is shown only this once."""
 
     secret: Annotated[
         str | None,
         Field(
-            description="The receiver verifies by it; `null` where a request is answered again",
+            description="The key by which the receiver verifies signatures; `null` in a replayed answer",
             examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"],
         ),
     ]
 
 
 class DeliveryRead(Answer):
-    """One event on its way to one webhook."""
+    """The delivery of one event to one webhook."""
 
     id: Annotated[int, Field(examples=[1])]
     event_id: Annotated[str, Field(description="The `id` of the event", examples=["evt_000000000000002a"])]
     type: Annotated[EventPattern | Literal["webhook.ping"], Field(examples=["task.created"])]
-    state: Annotated[DeliveryState, Field(description="`failed` when it was tried ten times in vain")]
+    state: Annotated[DeliveryState, Field(description="`failed` after ten failed attempts")]
     attempts: Annotated[int, Field(examples=[1])]
     status_code: Annotated[
-        int | None, Field(description="Of the last answer, if there was one", examples=[200])
+        int | None, Field(description="The status of the last answer, if there was one", examples=[200])
     ]
     error: Annotated[
         str | None, Field(description="Why the last attempt failed", examples=["The receiver answered 500"])
     ]
-    duration_ms: Annotated[int | None, Field(description="How long the last attempt took", examples=[35])]
+    duration_ms: Annotated[int | None, Field(description="The duration of the last attempt", examples=[35])]
     next_attempt_at: datetime | None
     created_at: datetime
 
 
 class ReplayFrom(Body):
-    """From where on events are delivered again."""
+    """The event after which events are delivered again."""
 
     after: Annotated[
         Text, Field(max_length=100, description="The `id` of an event", examples=["evt_000000000000002a"])

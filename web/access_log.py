@@ -1,7 +1,7 @@
-"""A line in the log for each request: when it came, from where, what it asked for, its answer, and how long it took.
+"""The access log: a line for each request with its time, address, method, path, status and duration.
 
-The lines are written a moment later, many at once, by a thread of their own: formatting and writing one takes as long as
-a tenth of a short request. The thread belongs to no event loop.
+A thread writes the lines a moment later, many at once, because formatting and writing one line takes a tenth
+of the time of a short request. The thread belongs to no event loop.
 """
 
 import atexit
@@ -17,7 +17,7 @@ from config import settings
 from logging_config import logger, redacted, together
 from request_context import origin_var, request_id_var
 
-# More requests come together in that time.
+# More lines collect in this time, which makes writing cheaper.
 PAUSE_SECONDS = 0.1
 PROBES = frozenset({"/health", "/ready", "/metrics"})
 
@@ -25,7 +25,7 @@ _logger = logger.getChild("access")
 
 
 class Entry(NamedTuple):
-    """One request, as it was answered."""
+    """An answered request."""
 
     answered_at: float
     address: str
@@ -62,7 +62,7 @@ class Entry(NamedTuple):
 
 
 class Entries:
-    """The entries that wait to be written."""
+    """The entries that are still to be written."""
 
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque()
@@ -79,7 +79,7 @@ class Entries:
                 self._start()
 
     def write(self) -> None:
-        """Write all that waits."""
+        """Write all waiting entries."""
         with together():
             while self._entries:
                 try:
@@ -107,7 +107,7 @@ access_log = Entries()
 
 
 class AccessLog:
-    """Writes a line for each request when its answer has been handed to the server, or has broken off."""
+    """Writes a line for each request, when its answer was handed to the server or has broken off."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -124,7 +124,7 @@ class AccessLog:
                 status = message["status"]
             elif not message.get("more_body"):
                 is_whole = True
-                # Before it is sent, for what comes after the answer is no part of it.
+                # Noted before sending, because work after the answer is not part of the request's time.
                 _note(scope, status, time.perf_counter() - began)
             await send(message)
 

@@ -1,6 +1,6 @@
-"""How much a request may bring: checked by counting, before anything is decoded, parsed or validated.
+"""Bounds of a request's size, checked by counting before anything is decoded, parsed or validated.
 
-A body of a megabyte can hold a hundred thousand fields. To validate them, and to tell what is wrong with each, took a
+A body of a megabyte can hold a hundred thousand fields. Validating them and describing every error took a
 second of the event loop and an answer of nine megabytes.
 """
 
@@ -21,10 +21,10 @@ from storage.threads import Threads
 LONGEST_QUERY = 64 * 1024
 MOST_PARAMETERS = 100
 MOST_REPEATS = 20
-# Of one object, and of a form.
+# The bound of one object, and of a form.
 MOST_FIELDS = 100
 MOST_ELEMENTS = 1000
-# Of a whole body, all objects and arrays together: a thousand tasks have fewer.
+# The bound of a whole body, over all its objects and arrays. A thousand tasks have fewer values.
 MOST_VALUES = 40_000
 
 _parsing = Threads(1, "parsing")
@@ -35,7 +35,7 @@ def _too_much(pointer: str, detail: str) -> InvalidInput:
 
 
 def check_query(query: bytes) -> None:
-    """Raise InvalidInput for a query of too many parameters, with one problem however many there are."""
+    """Raise InvalidInput for too many parameters, with one problem however many there are."""
     if len(query) > LONGEST_QUERY:
         raise _too_much("?", f"The query may have at most {LONGEST_QUERY:,} bytes")
     if query.count(b"&") < MOST_REPEATS:
@@ -58,12 +58,12 @@ async def check_body(request: Request, *, is_form: bool) -> None:
         if (fields := body.count(b"&")) >= MOST_FIELDS and "multipart" not in request.headers["content-type"]:
             raise _too_much("#", f"A form may have at most {MOST_FIELDS} fields; this one has {fields + 1:,}")
     elif body.count(b",") >= MOST_FIELDS:
-        # Where FastAPI looks for it.
+        # FastAPI looks for the parsed body in this attribute.
         request._json = await _parsing.run(lambda: _parsed(body))  # noqa: SLF001
 
 
 def _parsed(body: bytes) -> Any:
-    """What a body of JSON holds, which is not validated yet; raises InvalidInput for too much of it."""
+    """Parse a JSON body without validating it; raises InvalidInput if it has too many fields."""
     if body.count(b",") >= MOST_VALUES and _fields_and_brackets(body) >= MOST_VALUES:
         raise _too_much("#", f"A body may have at most {MOST_VALUES:,} fields, objects and arrays")
     try:
@@ -79,7 +79,7 @@ def _parsed(body: bytes) -> Any:
 
 
 def _fields_and_brackets(body: bytes) -> int:
-    """How many there are outside of texts, in steps whose time grows evenly with the body."""
+    """Count fields and brackets outside of strings, in time linear to the length of the body."""
     plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     if plain.count(b'"') > 16 * MOST_VALUES:
         return MOST_VALUES
@@ -88,7 +88,7 @@ def _fields_and_brackets(body: bytes) -> int:
 
 
 def _check_number(content: Any) -> None:
-    """Raise InvalidInput for an object of too many fields or an array of too many elements, and say where it is."""
+    """Raise InvalidInput, with the place, for an object or array that is too large."""
     waiting = [("#", content)]
     inner: Iterable[tuple[Any, Any]]
     while waiting:

@@ -1,8 +1,8 @@
-"""Server-Sent Events: the feed, pushed.
+"""Streams of Server-Sent Events, which push the feed.
 
-A stream is an ASGI response of its own, because a thousand of them wait most of the time and each may cost a few
-kilobytes only. The streams of one event loop share a hub: it reads each new event once, writes it once, and knows
-which streams see it.
+A stream is an ASGI response of its own, because a thousand streams wait most of the time, and each may cost
+only a few kilobytes. The streams of one event loop share a hub, which reads and encodes each new event once
+and knows which streams may see it.
 """
 
 import asyncio
@@ -30,17 +30,18 @@ from web.problems import error_response
 
 MOST_OF_AN_ACCOUNT = 10
 COMMENT_SECONDS = 15.0
-# Sessions are looked at more often, so that a stream ends 15 seconds after its session at most.
+# Sessions are checked more often than comments are sent, so that a stream ends at most 15 seconds after its
+# session.
 LOOK_SECONDS = 7.5
 LONGEST_SECONDS = 30 * 60.0
-# A client that takes its events more slowly than they come is cut off, and goes on where it was.
+# A client that reads its events too slowly is cut off. It may connect again and continue where it was.
 MOST_WAITING_BYTES = 1024 * 1024
 PAGE = 200
 COMMENT = b": still here\n\n"
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
-    # A proxy is to hand on each event at once.
+    # nginx hands on each event at once if this header is set.
     (b"x-accel-buffering", b"no"),
 ]
 
@@ -50,7 +51,7 @@ def _message(told: dict[str, Any]) -> bytes:
 
 
 class EventStream(Response):
-    """The answer that goes on: what the caller sees from a position on."""
+    """An answer without end: the events that the caller may see, behind a position."""
 
     media_type = "text/event-stream"
 
@@ -72,7 +73,7 @@ class EventStream(Response):
         hub.add(stream)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-            # Shows the client, and every proxy between, that the stream is open.
+            # The comment shows the client and every proxy that the stream is open.
             await send({"type": "http.response.body", "body": COMMENT, "more_body": True})
             await stream.catch_up(hub)
             while (await receive())["type"] != "http.disconnect":
@@ -82,7 +83,7 @@ class EventStream(Response):
 
 
 class _Stream:
-    """One open stream."""
+    """An open stream."""
 
     __slots__ = (
         "claims",
@@ -100,10 +101,10 @@ class _Stream:
 
     def __init__(self, response: EventStream, send: Send) -> None:
         self.user, self.claims, self.question = response.user, response.claims, response.question
-        # Of an event loop's clock nothing is known that outlives it: the token's end is a time of day.
+        # The end of the token is a time of day, so the clock of the event loop can't be compared with it.
         self.ends_at = min(time.time() + LONGEST_SECONDS, response.claims.get("exp", float("inf")))
         self.position = response.position
-        # None until the stream has caught up.
+        # The sight is None until the stream has caught up with the hub.
         self.sight: StreamSight | None = None
         self.send = send
         self.waiting: list[bytes] = []
@@ -112,7 +113,7 @@ class _Stream:
 
     @property
     def sees_everything(self) -> bool:
-        """Whether it takes an admin to have this stream."""
+        """Whether only an admin may have this stream."""
         return self.sight is not None and EVERYTHING in self.sight.keys
 
     def put(self, content: bytes) -> None:
@@ -126,7 +127,7 @@ class _Stream:
         self._begin_to_send()
 
     def end(self) -> None:
-        """Send what waits, and end the stream."""
+        """Send the waiting content, and end the stream."""
         if not self.is_ended:
             self.is_ended = True
             self._begin_to_send()
@@ -153,14 +154,14 @@ class _Stream:
             self.is_sending = False
 
     async def catch_up(self, hub: "_Hub") -> None:
-        """Send what lies between the stream's position and the hub's."""
+        """Send the events between the stream's position and the hub's."""
         while not self.is_ended:
             page = await database.read_async(
                 lambda db: feed.page(db, self.user, self.question, self.position, PAGE)
             )
             if page.events:
                 content = b"".join(map(_message, page.events))
-                # Waits for a client that is slow to take it: there may be a million.
+                # Wait for a slow client here, because there may be a million events.
                 await self.send({"type": "http.response.body", "body": content, "more_body": True})
             self.position = page.position
             hub.begin_at(self.position)
@@ -168,43 +169,43 @@ class _Stream:
                 self.sight = await database.read_async(
                     lambda db: sight_at(db, self.user, self.question, self.position)
                 )
-                # The hub may have gone on meanwhile.
+                # The hub may have moved on meanwhile.
                 if self.position >= hub.position:
                     hub.index(self)
                     return
 
     def take(self, row: AnyRow, content: bytes) -> None:
-        """Send the event, if it is new to the stream and asked for."""
+        """Send the event, if it is new to the stream and matches its question."""
         if row.id > self.position:
             self.position = row.id
             if self.question.asks_for(row):
                 self.put(content)
 
 
-# Tasks that send: an event loop itself keeps no hold of them.
+# Sending tasks are kept here, because an event loop keeps only weak references to tasks.
 _tasks: set["asyncio.Future[None]"] = set()
 
 
 class _Hub:
-    """The streams of one event loop."""
+    """The hub of one event loop, which gives events to its streams."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._streams: set[_Stream] = set()
         self._of_account: dict[int, int] = {}
-        # What streams look for in a row: `StreamSight.keys`.
+        # The keys under which streams look for events: see `StreamSight.keys`.
         self._index: dict[tuple[str, int], set[_Stream]] = {}
-        # Every stream that has caught up has been given the events up to here.
+        # All streams that have caught up have received the events up to this position.
         self.position = 0
         self._is_reading = self._is_dirty = False
         self._timer: asyncio.Task[None] | None = None
 
     def has_place(self, user_id: int) -> bool:
-        """Whether the account may have another stream."""
+        """Whether the account may open another stream."""
         return self._of_account.get(user_id, 0) < MOST_OF_AN_ACCOUNT
 
     def add(self, stream: _Stream) -> None:
-        """Count a stream; it is given events once it has caught up."""
+        """Count a new stream. The hub gives it events only after it has caught up."""
         if not self._streams:
             follower.listen(self._notice)
             self._timer = self._loop.create_task(self._keep_time())
@@ -212,12 +213,12 @@ class _Hub:
         self._of_account[stream.user.id] = self._of_account.get(stream.user.id, 0) + 1
 
     def begin_at(self, position: int) -> None:
-        """Hand out what lies behind this position, if no stream is given events yet."""
+        """Continue behind this position, if no stream receives events from the hub yet."""
         if not self._index:
             self.position = position
 
     def index(self, stream: _Stream) -> None:
-        """Give the stream the events that it sees from now on."""
+        """Give the stream events from now on."""
         assert stream.sight is not None
         for key in stream.sight.keys:
             self._index.setdefault(key, set()).add(stream)
@@ -243,7 +244,7 @@ class _Hub:
                 self._timer.cancel()
 
     def _notice(self) -> None:
-        """Hear in the follower's thread of new events."""
+        """React to new events. The follower calls this in its own thread."""
         with contextlib.suppress(RuntimeError):  # The loop has closed.
             self._loop.call_soon_threadsafe(self._read_soon)
 
@@ -278,7 +279,7 @@ class _Hub:
             content = _message(event.event_of(row, task))
             for stream in concerned:
                 stream.take(row, content)
-                # Whether the account sees more from now on, or less.
+                # The event may change what the account is allowed to see.
                 assert stream.sight is not None
                 if stream.sight.is_changed_by(row):
                     self._drop(stream)
@@ -286,7 +287,7 @@ class _Hub:
                     self.index(stream)
 
     async def _keep_time(self) -> None:
-        """Every 15 seconds say that the streams are alive, and end those whose time is up."""
+        """Send a comment every 15 seconds, and end streams whose time is up."""
         says_so = False
         while True:
             await asyncio.sleep(LOOK_SECONDS)
@@ -313,12 +314,12 @@ class _Hub:
                 stream.put(COMMENT)
 
     def end(self) -> None:
-        """End all streams, because the program ends."""
+        """End all streams, because the program stops."""
         for stream in list(self._streams):
             stream.end()
 
     def end_soon(self) -> None:
-        """`end`, from any thread."""
+        """Call `end` from any thread."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self.end)
 
@@ -333,7 +334,7 @@ def _hub() -> _Hub:
 
 
 def end_all() -> None:
-    """End all streams of this process; their clients go on elsewhere."""
+    """End all streams of this process. Their clients connect again, to another process."""
     hubs: Iterable[_Hub]
     with _lock:
         hubs = list(_hubs.values())

@@ -1,4 +1,4 @@
-"""What proxies say of a request by headers: the caller's address, the scheme and the host. Only trusted ones count."""
+"""Headers by which trusted proxies tell the caller's address, the scheme and the host of a request."""
 
 import re
 
@@ -14,7 +14,7 @@ _SANE_HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})
 
 
 class _Warned:
-    """Whether the log says already that headers came from an address that is not trusted."""
+    """Whether the log already has the warning about headers from an untrusted address."""
 
     yet = False
 
@@ -23,10 +23,10 @@ _warned = _Warned()
 
 
 def heed(forwarded: dict[bytes, list[bytes]], scope: Scope, receive: Receive) -> None:
-    """Write into the scope what trusted proxies say; from others, what the connection itself shows.
+    """Apply the headers of a trusted proxy to the scope; otherwise use the connection itself.
 
-    The client is the last address of the list that no trusted proxy has. Of several schemes or hosts the first counts,
-    which the proxy wrote that the client reached.
+    The client is the last address in the list that is not a trusted proxy. If there are several schemes or
+    hosts, the first one counts, because the proxy that the client reached wrote it.
     """
     peer, scope["scheme"] = _connection(scope, receive)
     if peer is None:
@@ -38,11 +38,11 @@ def heed(forwarded: dict[bytes, list[bytes]], scope: Scope, receive: Receive) ->
     addresses = b",".join(forwarded.get(FOR, ())).decode("latin-1")
     address = caller_address(peer, addresses, settings.trusted_networks)
     if address != peer[0]:
-        # The server's own log names the same address.
+        # The server's own log shows the same address then.
         scope["client"] = (address, 0)
     scheme = _first(forwarded.get(PROTO)).lower()
     if scheme in (b"https", b"http"):
-        # What addresses of this program begin with, in a `Link` as well.
+        # Addresses of this program begin with this scheme, also those in a `Link`.
         scope["scheme"] = scheme.decode()
     host = _first(forwarded.get(HOST))
     if _SANE_HOST.fullmatch(host):
@@ -54,12 +54,13 @@ def _first(values: list[bytes] | None) -> bytes:
 
 
 def _warn(address: str, forwarded: dict[bytes, list[bytes]]) -> None:
-    """Say in the log, once, that a proxy is not set up, or that somebody plays one."""
+    """Warn once in the log, because a proxy is not set up or somebody imitates one."""
     if not _warned.yet:
         _warned.yet = True
         names = ", ".join(sorted(name.decode().title() for name in forwarded))
         logger.warning(
-            "%s came from %s, which is none of TRUSTED_PROXIES, and does not count: if that is your proxy, all who "
+            "%s came from %s, which is none of TRUSTED_PROXIES, and does not count: if that is your proxy,"
+            " all who "
             "come through it look like one address until TRUSTED_PROXIES names it",
             names,
             address,
@@ -67,15 +68,15 @@ def _warn(address: str, forwarded: dict[bytes, list[bytes]]) -> None:
 
 
 def _connection(scope: Scope, receive: Receive) -> tuple[tuple[str, int] | None, str]:
-    """The address at the other end of the connection and the scheme, whatever the server believes of headers.
+    """The address of the peer and the scheme, read from the connection itself.
 
-    uvicorn believes `X-Forwarded-For` and `X-Forwarded-Proto` of whoever its own settings trust, and writes
-    what they say into the scope. Its connection still knows better.
+    The scope may be wrong: uvicorn writes `X-Forwarded-For` and `X-Forwarded-Proto` into it if its own
+    settings trust the peer.
     """
     transport = getattr(getattr(receive, "__self__", None), "transport", None)
     if transport is None:
         return scope.get("client"), scope["scheme"]
     name = transport.get_extra_info("peername")
-    # A Unix socket is reached from this machine only.
+    # Only this machine can reach a Unix socket.
     peer = (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) > 1 else ("127.0.0.1", 0)
     return peer, "https" if transport.get_extra_info("sslcontext") else "http"

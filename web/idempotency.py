@@ -1,7 +1,7 @@
-"""The header `Idempotency-Key`: what a client sends with a write so that it may repeat it.
+"""The header `Idempotency-Key`, which makes it safe for a client to repeat a write.
 
-`services/idempotency.py` keeps the answers. Here are the header, the turns of requests with one key within this
-process, and what the OpenAPI document says of it.
+`services/idempotency.py` keeps the answers. This module reads the header, lets requests with the same key
+take turns within this process, and describes the header in the OpenAPI document.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from errors import invalid_input
 from services.idempotency import KEY_LENGTH, Answer, KeyedRequest, answered_once, keyed_request
 
 T = TypeVar("T")
-# Where the middleware leaves the headers with this name, if there are any.
+# The middleware stores the sent keys in the scope under this name.
 SENT_KEYS = "idempotency_keys"
 _KEY = re.compile(rb"[\x20-\x7e]{1,%d}" % KEY_LENGTH)
 
@@ -28,21 +28,22 @@ PARAMETER: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "A text of the client's choice that makes it safe to repeat this request: sent again with the "
-    "same key, body and query, it changes nothing and is answered as the first time",
+    "description": "A text of the client's choice, which makes it safe to repeat this request. The same"
+    " request with "
+    "the same key changes nothing more, and gets the first answer again",
     "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH, "pattern": "^[ -~]+$"},
     "example": "5f0c6a0d-e1f4-4c4c-9f43-d35f0f4c2d5b",
 }
 REPLAYED: dict[str, Any] = {
     "Idempotency-Replayed": {
-        "description": "`true` where this is the answer to an earlier request with the same key",
+        "description": "`true` if this is the answer to an earlier request with the same key",
         "schema": {"type": "string", "enum": ["true"]},
     }
 }
 
 
 def declare(options: dict[str, Any]) -> None:
-    """Say in the OpenAPI document that an endpoint takes a key, and what a replay tells."""
+    """Declare the header and the replay of an endpoint in the OpenAPI document."""
     extra: dict[str, Any] = options.get("openapi_extra") or {}
     options["openapi_extra"] = {**extra, "parameters": [*extra.get("parameters", ()), PARAMETER]}
     responses: dict[int | str, dict[str, Any]] = options["responses"]
@@ -52,7 +53,7 @@ def declare(options: dict[str, Any]) -> None:
 
 
 async def keyed(request: Request) -> KeyedRequest:
-    """What the request's key stands for; raises InvalidInput for what is no key."""
+    """The request that the key stands for; raises InvalidInput for a bad key."""
     sent: list[bytes] = request.scope[SENT_KEYS]
     if len(sent) > 1 or not _KEY.fullmatch(sent[0]):
         detail = f"Send it once, as 1 to {KEY_LENGTH} printable ASCII characters"
@@ -66,7 +67,7 @@ async def keyed(request: Request) -> KeyedRequest:
 def respond_once(
     db: Session, user_id: int, request: KeyedRequest, respond: Callable[[], Response], secrets: Sequence[str]
 ) -> Response:
-    """The response of `respond`, or the one that the same request was given before."""
+    """The response of `respond`, or the response that the same request got before."""
     made: list[Response] = []
 
     def answer() -> Answer:
@@ -82,9 +83,9 @@ def respond_once(
 
 
 class _Turns:
-    """Lets the requests with one key through one after the other, on whatever event loop each of them is.
+    """Lets requests with the same key through one at a time, on any event loop.
 
-    Those that wait hold no thread and no connection, as they would if they waited in the database.
+    A waiting request holds no thread and no connection. It would hold both if it waited in the database.
     """
 
     def __init__(self) -> None:
@@ -93,7 +94,7 @@ class _Turns:
 
     @asynccontextmanager
     async def turn(self, key: object) -> AsyncIterator[None]:
-        """Wait until no other one has its turn with this key."""
+        """Wait until no other request has its turn with this key."""
         mine: asyncio.Future[None] | None = None
         with self._lock:
             if key in self._waiting:
@@ -118,7 +119,7 @@ class _Turns:
             if waits:
                 self._waiting[key].remove(mine)
         if not waits:
-            # The turn had been given to it already.
+            # The turn was given to this request already, so pass it on.
             self._next(key)
 
     def _next(self, key: object) -> None:
@@ -132,7 +133,7 @@ class _Turns:
                 following.get_loop().call_soon_threadsafe(_wake, following)
                 return
             except RuntimeError:
-                continue  # Its event loop has closed: nobody waits any more.
+                continue  # Its event loop has closed: no one waits any more.
 
 
 def _wake(waiting: "asyncio.Future[None]") -> None:
@@ -144,6 +145,6 @@ _turns = _Turns()
 
 
 async def write_in_turn(claims: Mapping[str, Any], request: KeyedRequest, work: Callable[[Session], T]) -> T:
-    """`Database.write_async`, once those before it with the same token's account and the same key have ended."""
+    """Write like `Database.write_async`, after earlier requests with the same account and key have ended."""
     async with _turns.turn((claims.get("program") or claims["sub"], request.key_hash)):
         return await database.write_async(work)

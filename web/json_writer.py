@@ -1,4 +1,4 @@
-"""The JSON of an answer, written by its response model without validating it again."""
+"""Writing the JSON of an answer by its response model, without validating the answer again."""
 
 from datetime import datetime
 from types import NoneType, UnionType
@@ -13,10 +13,10 @@ from models import Caller
 
 
 class JsonWriter:
-    """Writes what an endpoint returned by its response model, without validating it again.
+    """Writes an endpoint's result by its response model, without validating the result again.
 
-    Rows are written by the names of the model's fields. That what is sent is what is declared is for
-    the tests to prove: they check every answer against the OpenAPI document.
+    Rows are written by the names of the model's fields. The tests check every answer against the OpenAPI
+    document, so that answers match their declarations.
     """
 
     def __init__(self, model: Any) -> None:
@@ -31,7 +31,7 @@ class JsonWriter:
             item = shape
         self._adapter: TypeAdapter[Any] = TypeAdapter(list[item] if get_origin(model) is list else item)  # type: ignore[valid-type]
 
-        # Rows of plain values: orjson writes the same bytes in a third of the time.
+        # orjson writes rows of plain values in a third of the time, as the same bytes.
         self._are_rows_plain = self._item is not None and all(
             _is_plain(field.annotation) for field in self._item.model_fields.values()
         )
@@ -48,7 +48,7 @@ class JsonWriter:
 
     def _plain_list(self, items: list[Any]) -> list[Any]:
         fields = self._fields
-        # The usual case: rows whose columns stand in the order of the fields, with others behind them.
+        # In the usual case the first columns of a row are the fields, in the same order.
         if items and isinstance(items[0], Row) and items[0]._fields[: len(fields)] == fields:
             return [dict(zip(fields, item, strict=False)) for item in items]
         return [self._plain(item) for item in items]
@@ -62,7 +62,7 @@ class JsonWriter:
 
 
 def _is_plain(annotation: Any) -> bool:
-    """Whether a value of this type is written alike by both: numbers with a point and nested objects may not be."""
+    """Whether orjson and Pydantic write this type alike, which floats and nested objects may not be."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _is_plain(parts[0])

@@ -1,4 +1,4 @@
-"""Limits that are off unless a setting turns them on: which hosts are answered for, and how many requests a minute."""
+"""Optional limits that settings turn on: the allowed hosts, and the number of requests per minute."""
 
 import math
 import time
@@ -16,7 +16,7 @@ WINDOW_SECONDS = 60
 
 
 class HostCheck:
-    """Refuses requests for a host that is not ours; `*.example.com` stands for what is below it."""
+    """Refuses requests for unknown hosts; `*.example.com` allows all hosts below `example.com`."""
 
     def __init__(self, app: ASGIApp, hosts: list[str]) -> None:
         self.app = app
@@ -35,9 +35,9 @@ class HostCheck:
 
 
 class RateLimit:
-    """Lets each caller make so many requests a minute, in this process; every answer says how many are left.
+    """Limits the requests of each caller per minute, in this process. Every answer tells how many are left.
 
-    The headers are those of draft-ietf-httpapi-ratelimit-headers.
+    The headers follow draft-ietf-httpapi-ratelimit-headers.
     """
 
     def __init__(self, app: ASGIApp, per_minute: int) -> None:
@@ -75,7 +75,7 @@ class RateLimit:
 
 
 def _caller(scope: Scope) -> str:
-    """Whose request it is: an account's where its token proves that without a look at the database, else an address's."""
+    """The caller to count: the account, if the token proves it without a database query; else the address."""
     try:
         claims = auth.claims_of(Request(scope))
     except AppError:

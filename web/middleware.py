@@ -1,4 +1,4 @@
-"""What every request passes through: its id, its path, where it comes from, its time limit, the headers of its answer."""
+"""Steps for every request: its id, its path, its origin, its time limit, and the headers of its answer."""
 
 import asyncio
 import random
@@ -20,24 +20,24 @@ from web.idempotency import SENT_KEYS
 from web.problems import error_response
 from web.root_path import RootPath
 
-# What keeps the program from starting, each said in one line.
+# Errors that stop the start, each with one line.
 STARTUP_ERRORS = (ConfigurationError, SchemaError, AppError)
-# What a request is counted under that reached no endpoint: its path could be anything.
+# The label of requests that reached no endpoint, because their paths could be anything.
 NO_ROUTE = "none"
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
-# What a browser is to make of an answer: no page, no script, no frame, nothing to keep or to guess about.
+# Headers that keep browsers from guessing types, framing answers and sending referrers.
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-# Those that an answer may have of its own, as the pages of the documentation do.
+# Headers that an answer may replace by its own, as the documentation pages do.
 DEFAULT_HEADERS = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 )
-# Browsers make nothing of these, or complain, where the page came by plain HTTP.
+# Browsers ignore these headers, or complain about them, on pages that came by plain HTTP.
 ONLY_BY_HTTPS = (
     (b"strict-transport-security", b"max-age=31536000"),
     (b"cross-origin-opener-policy", b"same-origin"),
@@ -45,9 +45,9 @@ ONLY_BY_HTTPS = (
 
 
 class RequestMiddleware:
-    """Gives a request its id, takes a path with or without a trailing slash, and answers HEAD like GET.
+    """Gives a request its id, accepts a trailing slash, and answers HEAD like GET.
 
-    An error that nobody expected is logged with the request's id, which is all that the answer tells of it.
+    An unexpected error is logged with the request's id. The answer shows only the id.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -77,11 +77,11 @@ class RequestMiddleware:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 if failure is None:
-                    # Streams and what comes after the response take the time they take.
+                    # Streams, and work after the response, have no time limit.
                     limit.reschedule(None)
                 message["headers"] = self._with_headers(message["headers"], header)
             elif message["type"] == "http.response.body" and not message.get("more_body"):
-                # Before it is sent, for what comes after the answer is no part of it.
+                # Counted before sending, because work after the answer is not part of the request's time.
                 route = scope.get("route")
                 template = getattr(route, "path", NO_ROUTE)
                 requests.add(scope["method"], template, status, perf_counter() - began)
@@ -93,7 +93,7 @@ class RequestMiddleware:
             return
         except _HeadAnsweredError:
             return
-        except Exception as error:  # the last place where it can be answered and logged
+        except Exception as error:  # the last place where an error can be answered and logged
             failure = _took_too_long() if limit.expired() else error
             response = error_response(Request(scope), failure)
             if status:
@@ -111,11 +111,11 @@ class RequestMiddleware:
 
 
 class _HeadAnsweredError(Exception):
-    """Ends a stream whose headers are all that was asked for; nobody reads the rest of it."""
+    """Ends a stream of which only the headers were asked for."""
 
 
 def _normalized(scope: Scope, send: Send) -> tuple[Scope, Send]:
-    """The request with no slash at its path's end; a HEAD as a GET whose answer loses its body."""
+    """Remove the slash at the end of the path, and turn a HEAD into a GET whose answer loses its body."""
     if (path := scope["path"]).endswith("/") and path != "/":
         scope["path"] = path.removesuffix("/")
     if scope["method"] != "HEAD":
@@ -129,7 +129,7 @@ def _normalized(scope: Scope, send: Send) -> tuple[Scope, Send]:
         if goes_on:
             raise _HeadAnsweredError
 
-    # In a copy: the server must go on knowing that this answer has no body, whatever length it tells.
+    # A copy, because the server must still know that the answer to a HEAD has no body, whatever its length.
     return {**scope, "method": "GET"}, send_headers_only
 
 
@@ -142,7 +142,7 @@ def _took_too_long() -> ServiceUnavailable:
 
 
 def _in_one_line(send: Send) -> Send:
-    """Have the server say in one line why the program does not start; Starlette would show where in its code."""
+    """Make the server print a failed start in one line; Starlette would print a traceback."""
 
     async def send_shortly(message: Message) -> None:
         error = sys.exception()
@@ -154,7 +154,7 @@ def _in_one_line(send: Send) -> Send:
 
 
 def _enter(scope: Scope, receive: Receive) -> str:
-    """Note the request's id, the caller's own if it is fit for a log line, and where it comes from; the id."""
+    """Note the request's id and origin, and return the id. A sane id that the caller sent is kept."""
     request_id, client = "", b""
     forwarded: dict[bytes, list[bytes]] = {}
     for name, value in scope["headers"]:
@@ -174,7 +174,7 @@ def _enter(scope: Scope, receive: Receive) -> str:
     peer = scope.get("client")
     address = peer[0] if peer else "-"
     if peer and address.startswith(MAPPED):
-        # A socket for both versions of IP shows the older addresses so.
+        # A socket for both versions of IP shows IPv4 addresses in this form.
         address = address.removeprefix(MAPPED)
         scope["client"] = (address, peer[1])
     origin_var.set(Origin(address, client.decode("latin-1")))

@@ -1,4 +1,4 @@
-"""Which of the media types that an endpoint can answer with the caller wants."""
+"""Content negotiation: choosing the media type of an answer."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -12,9 +12,9 @@ JSON, CSV, SVG, HTML = "application/json", "text/csv", "image/svg+xml", "text/ht
 
 
 def best(accept: str, offered: Sequence[str]) -> str:
-    """The offered type that the header `Accept` likes best, the first of equals; raises NotAcceptable.
+    """The offered type that `Accept` prefers, the first of equals; raises NotAcceptable.
 
-    As RFC 9110 has it: the most specific range that fits a type says how much it is liked.
+    As in RFC 9110, the most specific range that matches a type decides how much the type is preferred.
     """
     ranges = [_read(part) for part in accept.split(",") if part.strip()] or [("*/*", 1.0)]
 
@@ -44,7 +44,7 @@ def _read(part: str) -> tuple[str, float]:
 
 
 def accepted(*offered: str) -> Callable[..., str]:
-    """A dependency that tells which of these types to answer with: by `format`, else by the header `Accept`."""
+    """A dependency that chooses one of these types by the parameter `format` or the header `Accept`."""
     formats = {media_type.partition("/")[2].partition("+")[0]: media_type for media_type in offered}
 
     def choose(request: Request, response: Response, **asked: str | None) -> str:
@@ -53,7 +53,7 @@ def accepted(*offered: str) -> Callable[..., str]:
             return formats[asked["format"]]
         return best(",".join(request.headers.getlist("accept")), offered)
 
-    note = Query(description="What to answer with; left out, the header `Accept` says it")
+    note = Query(description="The format of the answer; without it, the header `Accept` decides")
     wanted = inspect.Parameter(
         "format",
         inspect.Parameter.KEYWORD_ONLY,
@@ -66,7 +66,7 @@ def accepted(*offered: str) -> Callable[..., str]:
 
 
 def prefers_html(request: Request) -> bool:
-    """Whether the caller would rather have a page than JSON, as browsers say."""
+    """Whether the caller prefers an HTML page to JSON, as browsers do."""
     try:
         return best(",".join(request.headers.getlist("accept")), (JSON, HTML)) == HTML
     except NotAcceptable:

@@ -1,4 +1,4 @@
-"""What `/docs` says: the first three calls, the tags, the shapes of bodies and errors."""
+"""The OpenAPI document: its introduction, its tags, and the steps that complete it."""
 
 from typing import Any, get_args
 
@@ -27,44 +27,44 @@ from web.strict_input import StrictRoute
 from web.webhook_documents import webhooks_described
 
 DESCRIPTION = """
-People and programs keep their work here, and ask how it flows.
+A program for tasks and shared projects, with figures about how work flows.
 
 **The first three calls**
 
-1. `POST /auth/register` with a username, an email and a password makes an account.
+1. `POST /auth/register` with a username, an email and a password creates an account.
 2. `POST /auth/login` with the username and the password answers an `access_token`. On this page: press
-   **Authorize** and type them there.
-3. `POST /tasks` with `{"title": "Write the report"}` makes a task; `PUT /tasks/{id}` with
+   **Authorize** and enter them there.
+3. `POST /tasks` with `{"title": "Write the report"}` creates a task; `PUT /tasks/{id}` with
    `{"status": "completed"}` completes it, and `GET /analytics/user-completion-stats` counts it.
 
 Send the token as `Authorization: Bearer <access_token>`. Times are in UTC. Lists have the address of their next
 page in the header `Link`. Errors are `application/problem+json`: `detail` is for people, `code` for programs.
 """
 
-# In the order of a first day.
+# The order in which somebody new needs them.
 TAGS = [
-    {"name": "tasks", "description": "Making, finding, changing and moving tasks"},
+    {"name": "tasks", "description": "Creating, finding, changing, importing and exporting tasks"},
     {
         "name": "projects",
-        "description": "Projects that people share: members with roles, a workflow of states with limits",
+        "description": "Shared projects: members with roles, and a workflow of states with limits",
     },
-    {"name": "comments", "description": "What is said about tasks, and who is mentioned"},
-    {"name": "views", "description": "Filters under a name, one's own or a project's"},
-    {"name": "calendars", "description": "What is due, for programs that show calendars"},
-    {"name": "analytics", "description": "Figures about tasks"},
-    {"name": "flow", "description": "How tasks flow: throughput, cycle times, aging, forecasts"},
-    {"name": "events", "description": "What happened: read again, waited for, or streamed"},
-    {"name": "webhooks", "description": "Telling other programs what happens, as it happens"},
-    {"name": "notifications", "description": "What people are told, and how"},
+    {"name": "comments", "description": "Comments on tasks, with mentions"},
+    {"name": "views", "description": "Saved filters of an account or a project"},
+    {"name": "calendars", "description": "Due tasks as calendars, for calendar programs"},
+    {"name": "analytics", "description": "Statistics about tasks"},
+    {"name": "flow", "description": "Flow of work: throughput, cycle times, aging, forecasts"},
+    {"name": "events", "description": "Changes as events, which can be read, waited for, or streamed"},
+    {"name": "webhooks", "description": "Sending events to other programs as they happen"},
+    {"name": "notifications", "description": "Notifications, and how they are delivered"},
     {"name": "auth", "description": "Accounts, logging in, and tokens for programs"},
-    {"name": "users", "description": "Finding people to assign tasks to; for admins, looking after accounts"},
+    {"name": "users", "description": "Looking up accounts to assign tasks to; managing accounts (admins)"},
     {"name": "system", "description": "The program itself"},
     {
         "name": "glossary",
         "description": f"{definitions.markdown()}\n\n## Filters\n\n{query_fields.markdown()}",
     },
 ]
-# Lists of allowed values that get a name of their own.
+# Lists of allowed values that become schemas with these names.
 CHOICES: dict[str, tuple[Any, ...]] = {
     "TaskStatus": get_args(TaskStatus),
     "Role": get_args(Role),
@@ -81,18 +81,18 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "EventPattern": get_args(EventPattern),
     "WebhookDeliveryState": get_args(DeliveryState),
 }
-# FastAPI names a form by its endpoint.
+# FastAPI names a form after its endpoint.
 NAMES = {"Body_login": "LoginForm"}
 READ_ONLY = {"TaskRead": tuple(fields.READ_ONLY)}
 BEARER = {
     "type": "http",
     "scheme": "bearer",
-    "description": "An access token, which `POST /auth/login` answers, or a program's token: `tp_...`",
+    "description": "An access token from `POST /auth/login`, or a program's token: `tp_...`",
 }
 
 
 def install_openapi(app: FastAPI, problem: type[BaseModel]) -> None:
-    """Complete the document, once it is asked for."""
+    """Complete the document when it is asked for the first time."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -106,7 +106,7 @@ def install_openapi(app: FastAPI, problem: type[BaseModel]) -> None:
 def _complete(document: dict[str, Any], app: FastAPI, problem: type[BaseModel]) -> dict[str, Any]:
     components = document["components"]
     document["servers"] = [{"url": settings.root or "/"}]
-    # The shapes that no endpoint names as its model.
+    # These schemas are not the model of any endpoint.
     _, found = models_json_schema(
         [(problem, "serialization"), (TaskImport, "validation")],
         ref_template="#/components/schemas/{model}",
@@ -114,7 +114,7 @@ def _complete(document: dict[str, Any], app: FastAPI, problem: type[BaseModel]) 
     components["schemas"].update(found["$defs"])
     document["webhooks"] = webhooks_described(components["schemas"])
     for item in document["webhooks"].values():
-        # Receivers know a request by its signature.
+        # Receivers authenticate a request by its signature.
         item["post"]["security"] = []
     components["securitySchemes"] = {
         auth.bearer.scheme_name: jsonable_encoder(auth.bearer.model, by_alias=True, exclude_none=True),
@@ -128,7 +128,7 @@ def _complete(document: dict[str, Any], app: FastAPI, problem: type[BaseModel]) 
         if not route.media_types():
             operation["responses"].pop("415", None)
         _show_errors(operation, route)
-    # What else OAuth2 has in this form is taken, and not used.
+    # The other fields of an OAuth2 form are accepted and not used.
     form = components["schemas"]["Body_login"]["properties"]
     components["schemas"]["Body_login"]["properties"] = {
         "username": {**form["username"], "examples": ["ada"]},
@@ -150,7 +150,7 @@ def _complete(document: dict[str, Any], app: FastAPI, problem: type[BaseModel]) 
 
 
 def _show_errors(operation: dict[str, Any], route: StrictRoute) -> None:
-    """Show of each error one that the operation gives, or several where several are recorded."""
+    """Show an example of each error, or several if several are recorded."""
     for status, response in operation["responses"].items():
         content = response.get("content", {}).get(PROBLEM_MEDIA_TYPE)
         if status < "400" or content is None:

@@ -1,7 +1,7 @@
-"""The errors of each operation as the OpenAPI document shows them: one that it really gives for each status.
+"""Example errors of each operation in the OpenAPI document, made by the operation's own rules.
 
-Bad input is shown by giving the operation's own model some; what only the data can tell, such as a name that is
-taken, is recorded from the program: see `web/openapi_examples.py`.
+An example of bad input comes from giving the operation's model bad input. Errors that depend on data, such as
+a taken name, are recorded from the program: see `web/openapi_examples.py`.
 """
 
 import re
@@ -17,7 +17,7 @@ from web.strict_input import StrictRoute, allowed_query, query_models
 
 REQUEST_ID = "5f0c6a0de1f44c4c9f43d35f0f4c2d5b"
 _SCHEMA = {"$ref": "#/components/schemas/Problem"}
-# What is not found, by the last parameter of the path.
+# The error if nothing is found, by the last parameter of the path.
 _NOT_FOUND = {
     "task_id": ("task_not_found", "Task not found"),
     "user_id": ("user_not_found", "User not found"),
@@ -26,13 +26,13 @@ _NOT_FOUND = {
 
 
 def error_response(status: int, example: Mapping[str, Any]) -> dict[str, Any]:
-    """An error as a response of the document."""
+    """An error as a response in the document."""
     content = {PROBLEM_MEDIA_TYPE: {"schema": _SCHEMA, "example": example}}
     return {"description": title_of(status), "content": content}
 
 
 def example(route: StrictRoute, status: int) -> dict[str, Any]:
-    """An error of this status as the operation gives it."""
+    """An example of an error with this status, as the operation gives it."""
     if status == 422:
         error: AppError = _bad_input(route)
     else:
@@ -44,7 +44,7 @@ def example(route: StrictRoute, status: int) -> dict[str, Any]:
 
 
 def _words(route: StrictRoute, status: int) -> tuple[str, str] | None:
-    """Code and detail where those of the status say too little."""
+    """The code and detail of this operation, if those of the status say too little."""
     if status == 403 and route.caller is not None:
         return _forbidden(route)
     if status == 404 and (names := re.findall(r"{(\w+)}", route.path)):
@@ -65,7 +65,7 @@ def _forbidden(route: StrictRoute) -> tuple[str, str]:
 
 
 def _refused(model: type[BaseModel], place: str, *tries: dict[str, Any]) -> InvalidInput | None:
-    """What the model says of the first of these values that it refuses."""
+    """The error for the first of these values that the model refuses."""
     for value in tries:
         try:
             model.model_validate(value)
@@ -101,7 +101,7 @@ def _bad_input(route: StrictRoute) -> InvalidInput:
 
 
 def component_name(response: Mapping[str, Any]) -> str:
-    """The name of an error that several operations share: its code, and for bad input the first place."""
+    """The name of an error that several operations share: its code and, for bad input, the first pointer."""
     shown = response.get("content", {}).get(PROBLEM_MEDIA_TYPE, {}).get("example")
     if shown is None:
         return camel(response["description"])

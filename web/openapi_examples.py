@@ -1,7 +1,7 @@
-"""What the OpenAPI document shows of each operation's requests and answers: recorded from the program.
+"""Examples of requests and answers in the OpenAPI document, recorded from the program.
 
-`tests/contract/test_examples.py` makes the requests, compares the answers with the file, and writes the file anew
-when it is told to. So what is shown is what the program answers.
+`tests/contract/test_examples.py` makes the requests and compares the answers with the file; on demand it
+writes the file again. So the examples are what the program really answers.
 """
 
 import json
@@ -13,25 +13,25 @@ FILE = Path(__file__).with_name("openapi_examples.json")
 
 
 class Recorded(TypedDict, total=False):
-    """What was recorded of an operation."""
+    """The recorded examples of an operation."""
 
-    # Values of parameters, by name.
+    # Parameters by name.
     parameters: dict[str, Any]
-    # The body that was sent, by its media type.
+    # The sent body by media type.
     request: dict[str, Any]
-    # What was answered: by status and media type, for an error by status and code.
+    # Answers by status and media type; errors by status and code.
     responses: dict[str, dict[str, Any]]
 
 
 @cache
 def recorded() -> dict[str, Recorded]:
-    """What was recorded, by the id of the operation."""
+    """The recorded examples by operation id."""
     found: dict[str, Recorded] = json.loads(FILE.read_text())
     return found
 
 
 def show(operation: dict[str, Any]) -> None:
-    """Put what was recorded of a operation's successes into the document."""
+    """Put the recorded examples of an operation's success into the document."""
     found = recorded().get(operation["operationId"], {})
     for parameter in operation.get("parameters", ()):
         if parameter["name"] in found.get("parameters", {}):
@@ -49,5 +49,5 @@ def show(operation: dict[str, Any]) -> None:
 
 
 def errors(operation_id: str, status: str) -> dict[str, Any]:
-    """The errors of a status that were recorded of an operation, by their codes."""
+    """The recorded errors of an operation with this status, by code."""
     return recorded().get(operation_id, {}).get("responses", {}).get(status, {})

@@ -1,4 +1,4 @@
-"""The headers of answers, as the OpenAPI document declares them."""
+"""Headers of answers, declared in the OpenAPI document."""
 
 import re
 
@@ -8,39 +8,46 @@ from web.openapi_shape import Part, operations
 _TEXT, _NUMBER = {"type": "string"}, {"type": "integer", "minimum": 0}
 HEADERS: dict[str, Part] = {
     "X-Request-ID": {
-        "description": "Names the request in the log: the caller's own, if it sent one",
+        "description": "The id of the request in the log; the caller may send one",
         "schema": _TEXT,
     },
     "ETag": {
-        "description": "The version, for `If-Match` and `If-None-Match`",
+        "description": "The version of the resource, for `If-Match` and `If-None-Match`",
         "schema": _TEXT,
         "example": '"1-1"',
     },
-    "Location": {"description": "The path of what was made", "schema": _TEXT, "example": "/tasks/1"},
+    "Location": {"description": "The path of the new resource", "schema": _TEXT, "example": "/tasks/1"},
     "Link": {
-        "description": 'The address of the next page, with `rel="next"`; missing on the last one',
+        "description": 'The address of the next page, with `rel="next"`; missing on the last page',
         "schema": _TEXT,
         "example": '<https://tasks.example.com/tasks?limit=100&cursor=WyJj>; rel="next"',
     },
-    "X-Total-Count": {"description": "With `total=true`: how many there are on all pages", "schema": _NUMBER},
-    "Retry-After": {"description": "How many seconds to wait before the next try", "schema": _NUMBER},
-    "WWW-Authenticate": {"description": "How to authenticate", "schema": _TEXT, "example": "Bearer"},
+    "X-Total-Count": {"description": "The number of items on all pages, if `total=true`", "schema": _NUMBER},
+    "Retry-After": {
+        "description": "The number of seconds to wait before the next attempt",
+        "schema": _NUMBER,
+    },
+    "WWW-Authenticate": {
+        "description": "The scheme to authenticate with",
+        "schema": _TEXT,
+        "example": "Bearer",
+    },
     "Idempotency-Replayed": {
-        "description": "`true`, if this is the answer to an earlier request with the same key",
+        "description": "`true` if this is the answer to an earlier request with the same key",
         "schema": {"type": "string", "enum": ["true"]},
     },
     "RateLimit": {
-        "description": "How many requests are left, and for how many seconds",
+        "description": "The number of requests that are left, and the seconds until the next minute begins",
         "schema": _TEXT,
         "example": '"default";r=59;t=42',
     },
     "RateLimit-Policy": {
-        "description": "How many requests a minute each caller has",
+        "description": "The number of requests that each caller may make in a minute",
         "schema": _TEXT,
         "example": '"default";q=60;w=60',
     },
 }
-# Come with every answer.
+# These headers come with every answer.
 ALWAYS = ("X-Request-ID", *(("RateLimit", "RateLimit-Policy") if settings.rate_limit_per_minute else ()))
 OF_ERRORS = {"401": ("WWW-Authenticate",), "429": ("Retry-After",), "503": ("Retry-After",)}
 
@@ -57,7 +64,7 @@ def declare(document: Part) -> None:
         for method, path, operation in operations(document)
         if method == "post" and "201" in operation["responses"] and _made(document, path)
     }
-    # A resource that shows a secret once is made with a shape of its own.
+    # The answer that shows a secret once has a schema of its own.
     versioned |= {
         _answer(each) for *_, each in operations(document) if made.get(each["operationId"]) in versioned
     }
@@ -82,7 +89,7 @@ def declare(document: Part) -> None:
 
 
 def _made(document: Part, path: str) -> str:
-    """The schema of what a collection holds: what lies below its path answers with it."""
+    """The schema of a collection's items, which is the answer of the path below it."""
     for below, item in document["paths"].items():
         if "get" in item and re.fullmatch(rf"{re.escape(path)}/{{\w+}}", below):
             return _answer(item["get"])
@@ -98,7 +105,7 @@ def _parameters(operation: Part) -> set[str]:
 
 
 def _answer(operation: Part) -> str:
-    """The name of the schema of the one resource that an operation answers with; empty for anything else."""
+    """The schema of the single resource that an operation answers with; empty for any other answer."""
     for status, response in operation["responses"].items():
         if status < "300":
             schema = response.get("content", {}).get("application/json", {}).get("schema", {})
@@ -107,7 +114,7 @@ def _answer(operation: Part) -> str:
 
 
 def _of_success(operation: Part) -> list[str]:
-    """The headers that follow from what an operation takes."""
+    """The headers of a success that follow from an operation's parameters."""
     asked = _parameters(operation)
     names = []
     if asked & {"cursor", "after"} or ("flow" in operation["tags"] and "format" in asked):

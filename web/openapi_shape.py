@@ -1,7 +1,7 @@
-"""The OpenAPI document as people and generators of clients want it: no noise, and each thing said once.
+"""Cleaning up the OpenAPI document for readers and generators of clients: no noise, no repetition.
 
-FastAPI writes what it knows of each endpoint by itself. The steps here work on the whole document, so that an
-endpoint needs to do nothing for them.
+FastAPI describes each endpoint by itself. The steps here work on the whole document, so that an endpoint
+needs to do nothing for them.
 """
 
 import json
@@ -9,10 +9,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-# A schema, a response, an operation: whatever is a JSON object in the document.
+# A JSON object in the document, such as a schema, a response or an operation.
 Part = dict[str, Any]
 OPERATIONS = ("get", "post", "put", "patch", "delete")
-# JavaScript reads larger numbers wrongly, and so do the pages that show the document.
+# JavaScript, and so the documentation pages, can't represent larger numbers exactly.
 LARGEST_EXACT = 2**53
 SCHEMAS = "#/components/schemas/"
 _NESTED = ("items", "additionalProperties", "not", "propertyNames")
@@ -28,13 +28,13 @@ def operations(document: Part) -> Iterator[tuple[str, str, Part]]:
 
 
 def _all_operations(document: Part) -> Iterator[Part]:
-    """The operations of the program, and those that it calls at others."""
+    """The operations of the program, and the requests that its webhooks make."""
     yield from (operation for _, _, operation in operations(document))
     yield from (item["post"] for item in document.get("webhooks", {}).values())
 
 
 def _schemas_in(schema: Part) -> Iterator[Part]:
-    """A schema and all schemas within it; what only looks like one, such as an example, is passed over."""
+    """A schema and all schemas within it, without objects that only look like schemas (examples)."""
     yield schema
     for name in _NESTED:
         if isinstance(schema.get(name), dict):
@@ -48,7 +48,7 @@ def _schemas_in(schema: Part) -> Iterator[Part]:
 
 
 def _roots(document: Part) -> Iterator[Part]:
-    """The schemas that are in no other schema."""
+    """The schemas that are not part of another schema."""
     yield from document["components"]["schemas"].values()
     yield from (each["schema"] for each in document["components"].get("parameters", {}).values())
     for operation in _all_operations(document):
@@ -59,7 +59,7 @@ def _roots(document: Part) -> Iterator[Part]:
 
 
 def every_schema(document: Part) -> list[Part]:
-    """Every schema of the document, those within others too."""
+    """Every schema of the document, including nested ones."""
     return [schema for root in _roots(document) for schema in _schemas_in(root)]
 
 
@@ -67,7 +67,7 @@ def every_schema(document: Part) -> list[Part]:
 
 
 def drop_repeated_summaries(document: Part) -> None:
-    """Begin each description behind the line that is its summary."""
+    """Remove the summary from the beginning of each description."""
     for _, _, operation in operations(document):
         first, _, rest = operation.get("description", "").partition("\n\n")
         if " ".join(first.split()).removesuffix(".") == operation["summary"]:
@@ -77,7 +77,7 @@ def drop_repeated_summaries(document: Part) -> None:
 
 
 def in_order_of_tags(document: Part) -> None:
-    """Order the paths as the tags are ordered, those of one tag as they came."""
+    """Order the paths by their first tag, and keep the order within a tag."""
     places = {tag["name"]: place for place, tag in enumerate(document["tags"])}
 
     def place(item: tuple[str, Part]) -> int:
@@ -90,12 +90,12 @@ def in_order_of_tags(document: Part) -> None:
 
 
 def drop_noise(document: Part) -> None:
-    """Drop titles that repeat names, bounds that are none, and null where a parameter is left out instead."""
+    """Drop titles that repeat names, bounds without effect, and null for parameters that can be left out."""
     for _, _, operation in operations(document):
         for parameter in operation.get("parameters", ()):
             _drop_null(parameter)
         for response in operation["responses"].values():
-            # FastAPI adds JSON of any kind to what an endpoint answers in another media type.
+            # FastAPI adds JSON of any kind to an answer in another media type.
             content = response.get("content", {})
             if len(content) > 1 and content.get("application/json", {}).get("schema") == {}:
                 del content["application/json"]
@@ -110,7 +110,7 @@ def drop_noise(document: Part) -> None:
 def _tidy_bounds(schema: Part) -> None:
     for bound, written in (("maximum", "le"), ("minimum", "ge")):
         if written in schema:
-            # Pydantic has no word of its own for a bound behind a function.
+            # Pydantic writes `le` and `ge` for bounds that stand behind a function.
             schema[bound] = schema.pop(written)
         if abs(schema.get(bound, 0)) >= LARGEST_EXACT:
             del schema[bound]
@@ -131,7 +131,7 @@ def _drop_null(parameter: Part) -> None:
 
 
 def mark_read_only(document: Part, of: Mapping[str, Sequence[str]]) -> None:
-    """Mark the fields that can't be changed: those that say so, and those of some schemas by name."""
+    """Mark read-only fields: those whose description says so, and the fields in `of`, by schema."""
     for name, schema in document["components"]["schemas"].items():
         for field, value in schema.get("properties", {}).items():
             if str(value.get("description", "")).startswith("Read-only") or field in of.get(name, ()):
@@ -139,7 +139,7 @@ def mark_read_only(document: Part, of: Mapping[str, Sequence[str]]) -> None:
 
 
 def name_choices(document: Part, names: Mapping[str, Sequence[str]]) -> None:
-    """Give lists of allowed values a schema of their own, wherever they stand."""
+    """Give each list of allowed values a schema of its own, in all places where it stands."""
     by_values = {tuple(values): name for name, values in names.items()}
     used = {}
     for schema in every_schema(document):
@@ -153,11 +153,11 @@ def name_choices(document: Part, names: Mapping[str, Sequence[str]]) -> None:
 
 def _choice_title(name: str) -> str:
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-    return f"The values of a {words}"
+    return f"The possible values of the {words}"
 
 
 def rename_schemas(document: Part, names: Mapping[str, str]) -> None:
-    """Rename schemas, and any that has a property of its own name, which many languages refuse."""
+    """Rename schemas, also those with a property of their own name, which many languages refuse."""
     schemas: Part = document["components"]["schemas"]
     renamed = {old: new for old, new in names.items() if old in schemas}
     for name, schema in schemas.items():
@@ -170,22 +170,22 @@ def rename_schemas(document: Part, names: Mapping[str, str]) -> None:
             schema["$ref"] = SCHEMAS + renamed[name]
 
 
-# -- what is said once -----------------------------------------------------------------------------
+# -- shared definitions -----------------------------------------------------------------------------
 
 
 class _Shared:
-    """Parts of one kind that are the same in several places, under names of their own."""
+    """Equal parts of one kind, which stand in several places and get a name."""
 
     def __init__(self, kind: str, name_of: Callable[[Part], str]) -> None:
         self._kind, self._name_of = kind, name_of
         self._places: dict[str, list[tuple[Any, Any]]] = {}
 
     def add(self, container: Any, key: Any) -> None:
-        """Note that a part stands at this place."""
+        """Note a place where a part stands."""
         self._places.setdefault(json.dumps(container[key], sort_keys=True), []).append((container, key))
 
     def share(self, document: Part) -> None:
-        """Put what stands in several places into the components, and refer to it from there."""
+        """Move parts that stand in several places into the components, and refer to them from there."""
         shared: Part = {}
         for places in self._places.values():
             if len(places) == 1:
@@ -203,7 +203,7 @@ class _Shared:
 
 
 def share_responses(document: Part, name_of: Callable[[Part], str]) -> None:
-    """Say each error once that several operations answer with."""
+    """Define each error once that several operations answer with."""
     shared = _Shared("responses", name_of)
     for _, _, operation in operations(document):
         for status in operation["responses"]:
@@ -213,7 +213,7 @@ def share_responses(document: Part, name_of: Callable[[Part], str]) -> None:
 
 
 def share_parameters(document: Part) -> None:
-    """Say each parameter once that several operations take."""
+    """Define each parameter once that several operations take."""
     shared = _Shared("parameters", lambda parameter: camel(parameter["name"]))
     for operation in _all_operations(document):
         for place in range(len(operation.get("parameters", ()))):
@@ -222,12 +222,12 @@ def share_parameters(document: Part) -> None:
 
 
 def camel(text: str) -> str:
-    """The words of a text as the name of a component."""
+    """Join the words of a text into the name of a component."""
     return "".join(word[:1].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", text))
 
 
 def drop_unused_schemas(document: Part) -> None:
-    """Drop the schemas that nothing refers to any more."""
+    """Drop all schemas that nothing refers to."""
     while True:
         used = set(re.findall(rf'"{SCHEMAS}(\w+)"', json.dumps(document)))
         unused = document["components"]["schemas"].keys() - used

@@ -1,6 +1,6 @@
-"""Errors as they go out: `application/problem+json` (RFC 9457) for everything that is refused or fails.
+"""Errors as answers: `application/problem+json` (RFC 9457) for everything that is refused or fails.
 
-`install_error_handlers` answers the domain's errors of `errors.py`, and all that FastAPI and Starlette refuse by
+`install_error_handlers` answers the errors of `errors.py`, and the errors that FastAPI and Starlette raise by
 themselves.
 """
 
@@ -33,15 +33,15 @@ from storage.faults import read_only_notice, reason_of
 
 
 class InputProblem(BaseModel):
-    """Where the input is wrong, and how."""
+    """A mistake in the input, and its place."""
 
     pointer: str = Field(examples=["#/title", "?status"])
     detail: str = Field(examples=["String should have at most 200 characters"])
-    position: int = Field(default=0, description="In a filter: at which character, counted from 0")
+    position: int = Field(default=0, description="The position of the character in a filter, counted from 0")
 
 
 class Problem(BaseModel):
-    """An error as RFC 9457 describes it."""
+    """An error, as RFC 9457 describes it."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -64,15 +64,15 @@ class Problem(BaseModel):
     detail: str
     code: str
     request_id: str
-    errors: list[InputProblem] = Field(default=[], description="For bad input: each thing that is wrong")
+    errors: list[InputProblem] = Field(default=[], description="Each mistake in bad input")
 
 
-# As RFC 9110 has them: older versions of Python know older names.
+# The titles of RFC 9110, because older versions of Python have older names.
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 
 def title_of(status: int) -> str:
-    """The title of an error's status."""
+    """The title of an error status."""
     return _TITLES.get(status) or HTTPStatus(status).phrase
 
 
@@ -97,13 +97,13 @@ def problem_response(
     headers: Mapping[str, str] | None = None,
     errors: Iterable[Mapping[str, Any]] = (),
 ) -> JSONResponse:
-    """An error as it goes out."""
+    """The response for an error."""
     body = problem(status, code, detail, errors)
     return JSONResponse(body, status_code=status, headers=dict(headers or {}), media_type=PROBLEM_MEDIA_TYPE)
 
 
 def problem(status: int, code: str, detail: str, errors: Iterable[Mapping[str, str]] = ()) -> dict[str, Any]:
-    """The members of an error."""
+    """The body of an error response."""
     members: dict[str, Any] = {
         "type": "about:blank",
         "title": title_of(status),
@@ -118,7 +118,7 @@ def problem(status: int, code: str, detail: str, errors: Iterable[Mapping[str, s
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors that an endpoint gives; `web/openapi_errors.py` says more of each."""
+    """The declared errors of an endpoint, which `web/openapi_errors.py` completes with examples."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {"description": title_of(status), "content": {PROBLEM_MEDIA_TYPE: {"schema": schema}}}
@@ -133,11 +133,11 @@ def _allowed_fields(request: Request) -> list[str]:
 
 
 def error_response(request: Request, error: Exception) -> JSONResponse:
-    """The answer to a request that ended in `error`."""
+    """The response to a request that ended with `error`."""
     if isinstance(error, RequestValidationError):
         error = invalid_input(input_problems(error.errors(), _allowed_fields(request)))
     if isinstance(error, HTTPException) and error.status_code == 400:
-        # What FastAPI and Starlette could not parse: bytes that are no UTF-8, brackets nested too deep.
+        # FastAPI and Starlette raise this for a body that is not UTF-8 or nested too deep.
         error = invalid_input([{"pointer": "#", "detail": "can't be read as the media type it was sent as"}])
     if isinstance(error, DatabaseReadOnly):
         read_only_notice.say(reason_of(error))

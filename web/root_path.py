@@ -1,8 +1,8 @@
-"""Serving below a path of another address, as behind a proxy that has `/tasks-api/` lead here."""
+"""A root path in front of all paths, for example if a proxy passes `/tasks-api/` to this program."""
 
 from starlette.types import Message, Scope, Send
 
-# The first parts of this program's own paths: a root path that begins with one of them can't be told from it.
+# First parts of this program's own paths. A root path that begins with one of them is ambiguous.
 OWN_PATHS = frozenset(
     {
         "account",
@@ -31,9 +31,10 @@ OWN_PATHS = frozenset(
 
 
 class RootPath:
-    """The path in front of all paths, whether the proxy takes it off or hands it on.
+    """The path in front of all paths, whether the proxy removes it or passes it on.
 
-    If it resembles a path of the program's own, the proxy must take it off: `/tasks/5` below `/tasks` is task 5.
+    A root path that resembles a path of this program must be removed by the proxy: `/tasks/5` below `/tasks`
+    is task 5.
     """
 
     def __init__(self, root: str) -> None:
@@ -41,8 +42,8 @@ class RootPath:
         self._is_taken_off = root.split("/")[1] in OWN_PATHS
 
     def enter(self, scope: Scope, send: Send) -> Send:
-        """Have the path begin with the root path, as ASGI wants it, and `Location`, which is written without it."""
-        # The server may have been told of a root path by an option of its own.
+        """Make the path begin with the root path, as ASGI demands, and add the root path to `Location`."""
+        # The server may have set a root path by an option of its own.
         if not scope.get("root_path"):
             scope["root_path"] = self._root
             if not self._has_root(scope["path"]):

@@ -1,7 +1,7 @@
-"""Finding a request's route by its path and method at once, however many routes there are.
+"""An index of routes, which finds a route by path and method at once, however many routes there are.
 
-Starlette tries one route after the other, and with included routers twice; that was a fifth of the time of
-a short request. It also tells of one route only which methods a path takes.
+Starlette tries one route after the other, and with included routers twice, which took a fifth of the time of
+a short request. Starlette also answers a wrong method with the methods of one route only.
 """
 
 import re
@@ -17,9 +17,9 @@ Methods = dict[str, StrictRoute]
 
 
 class RouteIndex:
-    """An ASGI application that calls the route of a request; `otherwise` takes what has no route here.
+    """An ASGI application that calls the route of a request; `otherwise` serves all other paths.
 
-    A literal path goes before one with parameters, for every method: `DELETE /tasks/search` is 405.
+    A literal path wins over a path with parameters, for every method: `DELETE /tasks/search` is 405.
     """
 
     def __init__(self, routes: Iterable[StrictRoute], otherwise: ASGIApp) -> None:
@@ -33,7 +33,7 @@ class RouteIndex:
                 methods = self._literal.setdefault(route.path, {})
             for method in route.methods or ():
                 methods.setdefault(method, route)
-        # By the number of its parts a path finds the few patterns that may fit.
+        # The number of parts of a path finds the few patterns that may match.
         self._patterns: dict[int, list[tuple[re.Pattern[str], Methods]]] = {}
         for path, pattern in patterns.items():
             self._patterns.setdefault(path.count("/"), []).append(pattern)

@@ -1,6 +1,6 @@
-"""The router of the program: its endpoints are transactions, take nothing unknown, and declare their errors.
+"""The program's router. Endpoints are transactions, refuse unknown input, and declare their errors.
 
-`web/transaction.py` calls an endpoint in its transaction; `web/strict_input.py` checks what a request brings.
+`web/transaction.py` calls an endpoint in its transaction; `web/strict_input.py` checks the input.
 """
 
 import inspect
@@ -20,7 +20,7 @@ from web.problems import responses
 from web.strict_input import SMALL_BODY, StrictRoute
 from web.transaction import Short, caller_parameter, in_transaction, session_parameter
 
-# What the limits answer that the settings turn on, for every endpoint alike.
+# Every endpoint can give these errors, if the settings turn the limits on.
 LIMITS = {
     status
     for status, limit in (
@@ -36,7 +36,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 def link_next(request: Request, response: Response, page: PageOf[T]) -> list[T]:
-    """The rows of a page; in the header `Link` the address of the next one, in `X-Total-Count` how many there are."""
+    """The rows of a page. Sets `Link` to the address of the next page and `X-Total-Count` to the total."""
     if page.next_cursor is not None:
         query = [
             (key, value) for key, value in request.query_params.multi_items() if key not in ("skip", "cursor")
@@ -49,7 +49,7 @@ def link_next(request: Request, response: Response, page: PageOf[T]) -> list[T]:
 
 
 def _usual_errors(signature: inspect.Signature, options: Mapping[str, Any]) -> set[int]:
-    """The errors that follow from an endpoint's parameters, whatever it does."""
+    """The errors that follow from an endpoint's parameters."""
     statuses = {422, 500, *LIMITS}
     caller = caller_parameter(signature)
     notes = [
@@ -59,7 +59,7 @@ def _usual_errors(signature: inspect.Signature, options: Mapping[str, Any]) -> s
         if isinstance(note, params.Depends)
     ]
     if caller is not None or any(note.dependency is auth.signed_in for note in notes):
-        # 403: a program's token may lack the scope, and a member is no admin.
+        # 403, because a program's token may lack the scope, and a member is not an admin.
         statuses |= {401, 403}
     if session := session_parameter(signature):
         statuses |= {503, 507} if session[1].writes else {503}
@@ -69,9 +69,10 @@ def _usual_errors(signature: inspect.Signature, options: Mapping[str, Any]) -> s
 
 
 def _check_transactions(dependant: Dependant, name: str) -> None:
-    """Raise TypeError for an endpoint that would read its caller, or anything else, past its one transaction.
+    """Raise TypeError for an endpoint with a dependency that opens a transaction of its own.
 
-    FastAPI would solve these dependencies by themselves: in a transaction of their own, with no program's tokens.
+    FastAPI would call such a dependency separately, in another transaction and without support for program
+    tokens.
     """
     for each in dependant.dependencies:
         if each.call in (auth.get_current_user, auth.get_admin_user, get_db):
@@ -83,17 +84,18 @@ def _check_transactions(dependant: Dependant, name: str) -> None:
 
 
 class Router(APIRouter):
-    """An APIRouter whose endpoints are transactions, strict, and declare the errors they can give.
+    """An APIRouter whose endpoints are transactions, check input strictly, and declare their errors.
 
-    `errors` are the statuses an endpoint gives besides the usual ones. `short` says that it reads by an
-    index and no more than a page, always or for certain parameters; on SQLite it is then called on the
-    event loop. Left out, it is called in a thread, which is never wrong.
+    `errors` are the statuses that an endpoint gives besides the usual ones. `short` says that the endpoint
+    reads by an index and at most one page, always or for certain parameters; on SQLite it is then called on
+    the event loop. Without `short` it is called in a thread, which is always correct.
 
-    `reads` and `writes` are the scopes that a program's token needs for the endpoints that get something and
-    for the others; an endpoint may name its own by `scope`. Where none is named no such token is taken, and
-    what is for admins takes the scope for that.
+    `reads` and `writes` are the scopes that a program's token needs: `reads` for GET, `writes` for the other
+    methods. An endpoint may name another scope by `scope`. Without any scope, an endpoint refuses program
+    tokens, but endpoints for admins then need the scope `admin`.
 
-    `secrets` are the fields of a write's answer that are shown once: a replay by `Idempotency-Key` has null there.
+    `secrets` are fields of an answer that are shown only once. A replay by `Idempotency-Key` has null in
+    their place.
     """
 
     def __init__(self, *, reads: str | None = None, writes: str | None = None, **options: Any) -> None:
@@ -132,7 +134,7 @@ class Router(APIRouter):
     def _declare_key(
         self, path: str, signature: inspect.Signature, options: dict[str, Any]
     ) -> Sequence[str] | None:
-        """Declare the `Idempotency-Key` of a write; its `secrets`, or None where the endpoint takes no key."""
+        """Declare the `Idempotency-Key` of a write; returns its `secrets`, or None without a key."""
         secrets: Sequence[str] = options.pop("secrets", ())
         is_of_auth = (self.prefix + path).startswith("/auth")
         if options["methods"] == ["GET"] or is_of_auth or caller_parameter(signature) is None:
@@ -152,7 +154,7 @@ class Router(APIRouter):
         return self._decorator("GET", path, options)
 
     def post(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:
-        """Add an endpoint that makes something."""
+        """Add an endpoint that creates or starts something."""
         return self._decorator("POST", path, options)
 
     def put(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:
@@ -164,5 +166,5 @@ class Router(APIRouter):
         return self._decorator("PATCH", path, options)
 
     def delete(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:
-        """Add an endpoint that takes something away."""
+        """Add an endpoint that removes something."""
         return self._decorator("DELETE", path, options)

@@ -1,4 +1,4 @@
-"""Shutdown: a server that gets a signal to stop is gone within ten seconds, whatever clients do."""
+"""Shutdown: after a signal to stop, a server ends within ten seconds, whatever its clients do."""
 
 import os
 import signal
@@ -11,18 +11,18 @@ from logging_config import logger
 from services import background_tasks
 from web import event_stream, waiting
 
-# Requests, deliveries and connections that have not ended after this time are cut off.
+# Requests, deliveries and connections that are still open after this time are cut off.
 GRACE_SECONDS = 8.0
 
 
 @contextmanager
 def in_time() -> Iterator[None]:
-    """Within this block, the first signal to stop also ends all streams and the taking of mails, and starts the countdown.
+    """Make the first signal to stop also end streams and mails and start the countdown.
 
-    The server's own handlers are called as before.
+    The handlers of the server are called as before.
     """
     if threading.current_thread() is not threading.main_thread():
-        # The thread of a test client gets no signals.
+        # A test client runs in a thread that gets no signals.
         yield
         return
     begun = False
@@ -43,7 +43,7 @@ def in_time() -> Iterator[None]:
 
     before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
     for each, handler in before.items():
-        # A signal that no one handles, as under some process managers, stays unhandled.
+        # An unhandled signal, as under some process managers, stays unhandled.
         if callable(handler):
             signal.signal(each, stop)
     try:

@@ -1,4 +1,4 @@
-"""Strict input: nothing that a request brings is ignored silently, and no body is larger than its endpoint takes."""
+"""Strict input: no part of a request is ignored silently, and no body is larger than its endpoint allows."""
 
 import dataclasses
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -17,29 +17,30 @@ from errors import AppError, ContentTooLarge, UnsupportedMediaType, invalid_inpu
 from web import bounds
 
 SMALL_BODY = 1024 * 1024
-# An attribute of endpoints that are closed to strangers, and where the claims of the token are kept.
+# An endpoint that needs a token has the first attribute; the scope has the claims under the second name.
 NEEDS_TOKEN = "needs_token"  # noqa: S105  # a name
 CLAIMS = "token_claims"
 QUERY = "query_models"
 
 
 class StrictRoute(APIRoute):
-    """A route that ignores nothing silently, and takes no more than it can use."""
+    """A route that ignores no part of a request silently, and refuses a body that is too large."""
 
     body_limit = SMALL_BODY
-    # The name of the parameter that takes the caller, with whether it must be an admin; and the scope that a
-    # program's token needs.
+    # The parameter for the caller, and whether the caller must be an admin; then the scope that a program's
+    # token needs.
     caller: tuple[str, bool] | None = None
     scope: str | None = None
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler, behind checks of the token, the query's names and the body's media type."""
+        """The route's handler, after checks of the token, the query and the media type."""
         closed = getattr(self.endpoint, NEEDS_TOKEN, False)
         allowed = dict(allowed_query(self.dependant))
         whole = self.dependant
         models = query_models(whole) if hasattr(self.endpoint, NEEDS_TOKEN) else {}
         beside = {name: frozenset(allowed).difference(_names(model)) for name, model in models.items()}
-        # FastAPI takes a quarter of a list's time to read a model of parameters: here it only declares them.
+        # FastAPI takes a quarter of a list's time for a model of parameters. So FastAPI only declares the
+        # model, and this module reads it.
         declared = [field for field in whole.query_params if field.name not in models]
         self.dependant = dataclasses.replace(whole, query_params=declared)
         handle = super().get_route_handler()
@@ -50,7 +51,8 @@ class StrictRoute(APIRoute):
 
         async def strict(request: Request) -> Response:
             if closed:
-                # Before anything of a stranger's is read; a dependency for it would cost as much as a query.
+                # The token is checked before anything that a stranger sent is read. A dependency would cost
+                # as much as a query.
                 request.scope[CLAIMS] = auth.claims_of(request)
             if query_string := request.scope["query_string"]:
                 bounds.check_query(query_string)
@@ -69,7 +71,7 @@ class StrictRoute(APIRoute):
                     await bounds.check_body(request, is_form=is_form)
                 return await handle(request)
             except HTTPException as error:
-                # FastAPI makes a 400 of whatever ends the reading of a body.
+                # FastAPI turns every error while reading a body into a 400.
                 if isinstance(error.__cause__, AppError):
                     raise error.__cause__ from None
                 raise
@@ -77,7 +79,7 @@ class StrictRoute(APIRoute):
         return strict
 
     def media_types(self) -> tuple[str, ...]:
-        """The media types that the endpoint takes a body in."""
+        """The media types that the endpoint accepts as a body."""
         if self.body_field is not None:
             taken = getattr(self.body_field.field_info, "media_type", "application/json")
             return (taken, "multipart/form-data") if "form" in taken else (taken,)
@@ -86,7 +88,7 @@ class StrictRoute(APIRoute):
 
 
 def allowed_query(dependant: Dependant) -> Iterator[tuple[str, bool]]:
-    """The names of all query parameters, those within models too; and whether each is single."""
+    """The names of all query parameters, and whether each may be given only once."""
     for field in dependant.query_params:
         annotation = field.field_info.annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -105,7 +107,7 @@ def _names(model: type[BaseModel]) -> list[str]:
 
 
 def query_models(dependant: Dependant) -> dict[str, type[BaseModel]]:
-    """The parameters that are models of query parameters, by name."""
+    """The parameters whose type is a model of query parameters, by name."""
     found = {}
     for field in dependant.query_params:
         annotation = field.field_info.annotation
@@ -120,7 +122,7 @@ def _query_values(request: Request, allowed: Mapping[str, bool]) -> dict[str, An
 
 
 def _validated(model: type[BaseModel], query: dict[str, Any], beside: frozenset[str]) -> BaseModel:
-    """The model of the query, which may have parameters that stand beside it."""
+    """Validate the model of a query, which may have parameters besides the model."""
     if not beside.isdisjoint(query):
         query = {name: value for name, value in query.items() if name not in beside}
     try:
@@ -149,7 +151,7 @@ def _check_query(request: Request, allowed: Mapping[str, bool]) -> None:
 
 
 def media_type(request: Request) -> str:
-    """The media type of a request's body, in lower case and without its parameters."""
+    """The media type of a request's body, in lower case and without parameters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
@@ -172,7 +174,10 @@ def _check_media_type(request: Request, taken: Sequence[str]) -> None:
 
 
 def _with_body_limit(request: Request, limit: int) -> Request:
-    """The request, whose body raises ContentTooLarge beyond the limit, before it is read where its length is told."""
+    """The request with a limit for its body, which raises ContentTooLarge.
+
+    If the length is known, it is checked before the body is read.
+    """
     length = request.headers.get("content-length", "")
     if length.isdecimal():
         if len(length) > 15 or int(length) > limit:

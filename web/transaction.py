@@ -1,8 +1,9 @@
-"""An endpoint as a transaction.
+"""Endpoints as transactions.
 
-An endpoint that takes `db: ReadSession` or `db: WriteSession` is a plain function. It is called in one hop, with a
-session; a write is committed before the response leaves. `user: CurrentUser` is read in the same transaction. The
-endpoint returns rows, dicts or models, which are written as JSON by the declared response model.
+An endpoint that takes `db: ReadSession` or `db: WriteSession` is a plain function. It is called with a
+session, in a single hop to a thread; a write is committed before the response leaves. `user: CurrentUser` is
+read in the same transaction. The endpoint returns rows, dicts or models, which the declared response model
+writes as JSON.
 """
 
 import functools
@@ -24,7 +25,7 @@ T = TypeVar("T")
 
 
 class Access:
-    """How an endpoint uses the database; a marker in the annotation of its session."""
+    """An endpoint's use of the database, as a marker in the annotation of its session."""
 
     def __init__(self, *, writes: bool) -> None:
         self.writes = writes
@@ -43,7 +44,7 @@ def session_parameter(signature: inspect.Signature) -> tuple[str, Access] | None
 
 
 def caller_parameter(signature: inspect.Signature) -> tuple[str, bool] | None:
-    """The name of the parameter that takes the caller, and whether it must be an admin."""
+    """The name of the parameter that takes the caller, and whether the caller must be an admin."""
     for parameter in signature.parameters.values():
         if parameter.annotation in (auth.CurrentUser, auth.AdminUser):
             return parameter.name, parameter.annotation == auth.AdminUser
@@ -51,16 +52,18 @@ def caller_parameter(signature: inspect.Signature) -> tuple[str, bool] | None:
 
 
 class NoOverrides(dict[Callable[..., Any], Callable[..., Any]]):
-    """What stands in for `app.dependency_overrides`, and says why an override would do nothing.
+    """Stands in for `app.dependency_overrides`, and explains why an override would have no effect.
 
-    Endpoints are called in a transaction that opens its own session and reads the caller in it: FastAPI never
-    solves `get_db` or `get_current_user` for them.
+    An endpoint is called in a transaction that opens its own session and reads the caller in it. FastAPI
+    never solves `get_db` or `get_current_user` for it.
     """
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
-            "dependency_overrides has no effect here: the endpoints open their transactions themselves. Use another "
-            "database by `database.switch(url)`, and be somebody by a token of `create_access_token({'sub': id})`"
+            "dependency_overrides has no effect here: the endpoints open their transactions themselves. Use"
+            " another "
+            "database by `database.switch(url)`, and be somebody by a token of `create_access_token({'sub':"
+            " id})`"
         )
 
     __setitem__ = setdefault = update = __ior__ = _refuse
@@ -70,7 +73,7 @@ Short = bool | Callable[[Mapping[str, Any]], bool]
 
 
 class _Transaction:
-    """An endpoint with all that its calls need."""
+    """An endpoint, with everything that a call needs."""
 
     def __init__(
         self,
@@ -98,13 +101,13 @@ class _Transaction:
         )
 
     async def run(self, request: Request, response: Response, values: dict[str, Any]) -> Response:
-        """Call the endpoint in its transaction; its response."""
+        """Call the endpoint in its transaction, and return its response."""
         values |= request.scope.get(QUERY, {})
         key = await keyed(request) if self.secrets is not None and SENT_KEYS in request.scope else None
 
         def work(db: Session) -> bytes | Response:
             if self.background is not None:
-                # The work may be done again: what is put off until after the answer is so once.
+                # The writer may call the work again, and background tasks must be added only once.
                 values[self.background].tasks.clear()
             if self.caller is None:
                 return call(db)
@@ -133,7 +136,7 @@ class _Transaction:
         return self._respond(content, response)
 
     def _respond(self, content: bytes | Response, given: Response) -> Response:
-        """The response: what the endpoint made, or its JSON with the status and the headers that it set on `given`."""
+        """The endpoint's own response, or its JSON with the status and headers that it set on `given`."""
         if isinstance(content, Response):
             return content
         headers = {name: value for name, value in given.headers.items() if name != "content-length"}
@@ -150,9 +153,10 @@ def in_transaction(
     *,
     secrets: Sequence[str] | None = None,
 ) -> Callable[..., Any]:
-    """The endpoint as FastAPI is to see it: without its session and caller, async, answering with bytes.
+    """Wrap an endpoint for FastAPI: without session and caller, async, and answering with bytes.
 
-    `secrets` are for an endpoint that takes an `Idempotency-Key`: the fields that are not kept for a replay.
+    `secrets` are given if the endpoint takes an `Idempotency-Key`; they are the fields that are not kept for
+    a replay.
     """
     if session_parameter(inspect.signature(endpoint, eval_str=True)) is None:
         return endpoint
@@ -176,7 +180,7 @@ def in_transaction(
 
 
 def _injected(parameters: dict[str, inspect.Parameter], kind: type[T]) -> Callable[[dict[str, Any]], T]:
-    """Have FastAPI hand in a Request or a Response, which it does for one parameter only; how to take it."""
+    """Return a function that takes the Request or Response, which FastAPI injects into one parameter only."""
     for name, parameter in parameters.items():
         if parameter.annotation is kind:
             return operator.itemgetter(name)

@@ -1,4 +1,4 @@
-"""Reads that wait: a request that is answered as soon as there is something to answer."""
+"""Waiting reads: requests that are answered as soon as there is an event."""
 
 import asyncio
 import contextlib
@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 
 from services.events.follower import follower
 
-# How to end each wait of this process at once.
+# Functions that end the waiting reads of this process at once.
 _waiting: set[Callable[[], None]] = set()
 
 
 async def wait_for_events(is_there: Callable[[], Awaitable[bool]], seconds: float) -> None:
-    """Wait until `is_there` finds an event, for so many seconds at most."""
+    """Wait until `is_there` finds an event, at most for this many seconds."""
     loop, grown = asyncio.get_running_loop(), asyncio.Event()
     is_ended = False
 
@@ -39,6 +39,6 @@ async def wait_for_events(is_there: Callable[[], Awaitable[bool]], seconds: floa
 
 
 def end_all() -> None:
-    """Have every wait answered now, because the program ends; the clients go on elsewhere."""
+    """Answer every waiting read now, because the program stops. The clients ask another process."""
     for end in list(_waiting):
         end()

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the requests that webhooks make: each type of event with its payload."""
+"""The requests of webhooks in the OpenAPI document: each type of event with its payload."""
 
 from typing import Any, get_args
 
@@ -7,12 +7,12 @@ from pydantic.json_schema import models_json_schema
 from schemas.events import Event, EventType, Ping
 
 _ABOUT = {
-    "task.created": "A task was made",
+    "task.created": "A task was created",
     "task.updated": "Fields of a task were changed",
-    "task.status_changed": "A task was begun, completed or reopened",
-    "task.state_changed": "A task went to another state of its project, with the same status",
-    "task.assigned": "A task was given to another account",
-    "task.moved": "A task went into a project, out of it, or to another one",
+    "task.status_changed": "A task was started, completed or reopened",
+    "task.state_changed": "A task moved to another state of its project with the same status",
+    "task.assigned": "A task was assigned to another account",
+    "task.moved": "A task moved into a project, out of it, or to another project",
     "task.blocked": "A task was blocked",
     "task.unblocked": "A task is no longer blocked",
     "task.deleted": "A task was deleted",
@@ -20,29 +20,29 @@ _ABOUT = {
     "comment.created": "Somebody commented on a task",
     "comment.updated": "A comment was changed",
     "comment.deleted": "A comment was deleted",
-    "project.created": "A project was made",
-    "project.updated": "The name, description, states or archive of a project were changed",
+    "project.created": "A project was created",
+    "project.updated": "The name, description or states of a project changed, or it was archived or restored",
     "project.deleted": "A project was deleted",
     "member.added": "An account became a member of a project",
-    "member.updated": "A member was given another role",
-    "member.removed": "An account ceased to be a member of a project",
+    "member.updated": "The role of a member changed",
+    "member.removed": "An account stopped being a member of a project",
 }
 _HEADERS = {
-    "webhook-id": "Tells an event that was received already: the same at every attempt",
-    "webhook-timestamp": "When this attempt was made, in seconds since 1970",
-    "webhook-signature": "`v1,` and the signature in base64; during a rotation two, with a space between",
+    "webhook-id": "The id of the message, which is the same at every attempt: ignore an id that was received already",
+    "webhook-timestamp": "The time of this attempt, in seconds since 1970",
+    "webhook-signature": "`v1,` and the signature in base64; after a rotation two signatures, separated by a space",
 }
 
 
 def webhooks_described(schemas: dict[str, Any]) -> dict[str, Any]:
-    """The `webhooks` of the document; the schemas that they need are added to those that are there."""
+    """The `webhooks` part of the document. The schemas that it needs are added to `schemas`."""
     _, definitions = models_json_schema(
         [(Event, "serialization"), (Ping, "serialization")], ref_template="#/components/schemas/{model}"
     )
     for name, schema in definitions["$defs"].items():
         schemas.setdefault(name, schema)
     described = {type_: _operation(type_, _ABOUT[type_], "Event") for type_ in get_args(EventType)}
-    described["webhook.ping"] = _operation("webhook.ping", "A webhook is tried out", "Ping")
+    described["webhook.ping"] = _operation("webhook.ping", "A test of a webhook", "Ping")
     return described
 
 
@@ -63,9 +63,9 @@ def _operation(type_: str, about: str, model: str) -> dict[str, Any]:
             },
             "responses": {
                 "2XX": {
-                    "description": "The event is delivered. Any other answer is a failure, and it is tried again"
+                    "description": "The event is delivered. After any other answer it is sent again later"
                 },
-                "410": {"description": "The receiver is gone: the webhook is switched off at once"},
+                "410": {"description": "The receiver is gone. The webhook is disabled at once"},
             },
         }
     }
