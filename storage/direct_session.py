@@ -37,6 +37,7 @@ class DirectSession(Session):
     def __init__(self, connection: Connection, cursor: Any, *, reads_only: bool = False) -> None:
         super().__init__(connection, expire_on_commit=False)
         self._connection, self._cursor, self._reads_only = connection, cursor, reads_only
+        self._engine = connection.engine
         self._execute_directly = connection.execute
         self._savepoint = connection.begin_nested
 
@@ -49,14 +50,14 @@ class DirectSession(Session):
 
     def is_listened_to(self) -> bool:
         """Whether the engine has listeners, which must hear of every statement."""
-        return bool(self._connection.engine._has_events)  # noqa: SLF001
+        return bool(self._engine._has_events)  # noqa: SLF001
 
     def execute(self, statement: Any, params: Any = None, **options: Any) -> Any:
         """Execute a statement; the session itself executes a statement that loads objects."""
-        if self._reads_only and _writes(statement):
-            raise WriteInReadError
         form = prepared_form(statement)
-        if form is not None and not options and not self.is_listened_to():
+        if self._reads_only and (_writes(statement) if form is None else form.writes):
+            raise WriteInReadError
+        if form is not None and not options and not self._engine._has_events:  # noqa: SLF001
             if not isinstance(params, list):
                 return form.execute(self._connection, self._cursor, params or {})
             if params and form.takes_many:
@@ -80,8 +81,13 @@ class DirectSession(Session):
 
     def check_writes_nothing(self) -> None:
         """Raise WriteInReadError if objects were added, changed or deleted in a session that only reads."""
-        if self.new or self.deleted or (len(self.identity_map) and self.dirty):
+        # The public `new` and `deleted` make a set at each look.
+        if self._new or self._deleted or (len(self.identity_map) and self.dirty):
             raise WriteInReadError
+
+    def holds_objects(self) -> bool:
+        """Whether the session holds objects that it has loaded or was given."""
+        return bool(self._new) or len(self.identity_map) > 0
 
 
 def one_snapshot(db: Session) -> AbstractContextManager[None]:
@@ -122,7 +128,7 @@ class OpenSession:
 
         Few requests load objects, and forgetting nothing takes time too: hence the check.
         """
-        if len(self.session.identity_map) or self.session.new:
+        if self.session.holds_objects():
             self.session.expunge_all()
 
     def close(self) -> None:

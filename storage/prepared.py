@@ -42,10 +42,11 @@ def prepared_form(statement: Any) -> "Prepared | TextOnly | None":
 class Prepared:
     """A statement and its compiled forms, one for each database and each set of parameters."""
 
-    __slots__ = ("_compiled", "_plan_anew", "statement")
+    __slots__ = ("_compiled", "_plan_anew", "statement", "writes")
 
     def __init__(self, statement: Any, *, plan_anew: bool) -> None:
         self.statement, self._plan_anew = statement, plan_anew
+        self.writes = bool(getattr(statement, "is_dml", False))
         self._compiled: dict[tuple[str, ...], _Compiled] = {}
 
     def execute(self, connection: Connection, cursor: Any, values: Mapping[str, Any]) -> Result[Any]:
@@ -82,7 +83,7 @@ class TextOnly:
     """
 
     __slots__ = ("_compiled",)
-    takes_many = False
+    takes_many = writes = False
 
     def __init__(self, statement: Any, dialect: Dialect, names: list[str], *, plan_anew: bool) -> None:
         self._compiled = _Compiled(statement, dialect, names, plan_anew=plan_anew)

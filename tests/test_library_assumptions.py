@@ -83,6 +83,16 @@ def test_a_session_can_be_bound_to_a_connection_that_stays_open() -> None:
         assert not connection.closed
 
 
+def test_a_session_tells_of_new_and_deleted_objects_without_making_a_set() -> None:
+    """`storage/direct_session.py` looks at both after every read."""
+    session = Session(create_engine("sqlite://"))
+    assert (len(session._new), len(session._deleted)) == (0, 0)  # noqa: SLF001
+    session.add(Task(title="new"))
+    assert len(session._new) == len(session.new) == 1  # noqa: SLF001
+    session.expunge_all()
+    assert not session._new  # noqa: SLF001
+
+
 # -- FastAPI and Starlette ---------------------------------------------------------------------------
 
 
