@@ -36,7 +36,7 @@ ACCOUNT_MAIL_KINDS = (
 
 
 class UserSession(Base):
-    """Somebody logged in somewhere; its row goes when it ends, and what was issued for it is worth nothing then."""
+    """A session, which begins with a login; the end of it deletes its row, and its tokens stop working."""
 
     __tablename__ = "sessions"
     __table_args__ = (Index("ix_sessions_user_id", "user_id", "id"), {"sqlite_autoincrement": True})
@@ -51,7 +51,7 @@ class UserSession(Base):
 
 
 class RefreshToken(Base):
-    """A refresh token by its hash; used ones stay as long as their session, so that a replayed one is known."""
+    """A refresh token by its hash; used tokens stay as long as their session, to recognise a replay."""
 
     __tablename__ = "refresh_tokens"
     __table_args__ = (Index("ix_refresh_tokens_session_id", "session_id"),)
@@ -63,7 +63,7 @@ class RefreshToken(Base):
 
 
 class ProgramToken(Base):
-    """What a program acts for somebody with, within its scopes; by its hash."""
+    """A token by which a program acts for an account, within scopes; stored by its hash."""
 
     __tablename__ = "program_tokens"
     __table_args__ = (
@@ -84,7 +84,7 @@ class ProgramToken(Base):
 
 
 class AccountLink(Base):
-    """A link that was mailed, by the hash of its token; it goes when it is used, or the password or email changes."""
+    """A mailed link, by the hash of its token; deleted by its use, and by a change of password or email."""
 
     __tablename__ = "account_links"
     __table_args__ = (
@@ -95,16 +95,16 @@ class AccountLink(Base):
     token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger)
     purpose: Mapped[str] = mapped_column(String(10))
-    # The address it was sent to, and so the one that it confirms.
+    # The address that the link was sent to, and that its use confirms.
     email: Mapped[str] = mapped_column(String(254))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class AccountMail(Base):
-    """A mail about an account, written in the transaction that caused it; it goes when it is sent.
+    """A mail about an account, written in the transaction that caused it, and deleted when it is sent.
 
-    No token stands in it: a link is made as its mail goes out.
+    The row holds no token: a link is made when its mail is sent.
     """
 
     __tablename__ = "account_mails"
@@ -121,13 +121,14 @@ class AccountMail(Base):
     email: Mapped[str] = mapped_column(String(254))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     attempts: Mapped[int] = mapped_column(default=0)
-    # When it is due; while somebody sends it, when their claim on it ends; none when it was given up.
+    # The time when the mail is due; while a process sends it, the end of that claim; NULL after it was given
+    # up.
     next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_error: Mapped[str | None] = mapped_column(Text)
 
 
 class Attempt(Base):
-    """How often something was tried in vain of late, and until when it is not to be tried again."""
+    """A count of recent failed attempts, and the time until which further attempts are refused."""
 
     __tablename__ = "attempts"
     __table_args__ = (Index("ix_attempts_last_at", "last_at"),)
@@ -139,7 +140,7 @@ class Attempt(Base):
 
 
 class KnownAddress(Base):
-    """An address that its owner has used an account from: a stranger's guessing does not count against it."""
+    """An address from which the owner has used the account: guesses elsewhere delay no login there."""
 
     __tablename__ = "known_addresses"
 
@@ -151,7 +152,7 @@ class KnownAddress(Base):
 
 
 class AuditEvent(Base):
-    """Something that matters for security; triggers refuse to change it, or to delete it before its time."""
+    """An event that matters for security; triggers refuse to change it, and to delete it before its time."""
 
     __tablename__ = "audit_events"
     __table_args__ = (
@@ -165,7 +166,7 @@ class AuditEvent(Base):
     id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     kind: Mapped[str] = mapped_column(String(40))
-    # Who did it and whose account it was done to, where they are known; no foreign keys: it outlives both.
+    # The actor and the affected account, if known; without foreign keys, because the row outlives both.
     actor_id: Mapped[int | None] = mapped_column(BigInteger)
     user_id: Mapped[int | None] = mapped_column(BigInteger)
     address: Mapped[str] = mapped_column(String(ADDRESS_LENGTH))
@@ -176,7 +177,8 @@ class AuditEvent(Base):
 class IdempotencyKey(Base):
     """The answer to a write, kept under the key that the client sent with it.
 
-    The account has no foreign key: its lock would have writes with a key wait for one another.
+    The account has no foreign key, because the lock that it takes would make writes with a key wait for one
+    another.
     """
 
     __tablename__ = "idempotency_keys"
@@ -184,7 +186,7 @@ class IdempotencyKey(Base):
 
     id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
     user_id: Mapped[int] = mapped_column(BigInteger)
-    # The key with its method and path, and the query with the body.
+    # Hashes: of the key with method and path, and of the query with the body.
     key_hash: Mapped[bytes] = mapped_column(LargeBinary)
     request_hash: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

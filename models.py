@@ -1,7 +1,7 @@
-"""The tables, with every constraint and index named.
+"""The tables of accounts, tasks and their history, with every constraint and index named.
 
-The schema itself is made by the migrations, triggers included; what stands here says the same to
-SQLAlchemy, and a test compares the two.
+The migrations make the schema, triggers included. These classes describe the same tables to SQLAlchemy, and a
+test compares the two.
 """
 
 from datetime import datetime
@@ -87,18 +87,19 @@ class User(Base):
     role: Mapped[str] = mapped_column(String(10), default="member")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     email_verified_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    # Counts how often everything that was given out was ended: a picture's link has the number it was made under.
+    # Grows whenever all sessions, tokens and links of the account end; links of pictures made before then
+    # stop working.
     credentials_version: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
 
 # Usernames and emails are unique in any letter case, for writers past the API too.
 Index("uq_users_username", func.lower(User.username), unique=True)
 Index("uq_users_email", func.lower(User.email), unique=True).ddl_if(dialect="sqlite")
-# As on SQLite, whose lower() knows ASCII only; email_folded sees to the other letters.
+# Lowers ASCII letters only, as on SQLite; email_folded covers the other letters.
 Index("uq_users_email", func.lower(collate(User.email, "C")), unique=True).ddl_if(dialect="postgresql")
 
 
-# The indexes of the tasks in projects, one for each order and one for each way through the workflow. They are
+# The indexes of tasks in projects: one for each order of a list, and those by state and status. They are
 # partial, so that a private task costs nothing.
 IN_PROJECT = where("project_id IS NOT NULL")
 BY_PROJECT = {
@@ -112,7 +113,7 @@ BY_PROJECT = {
     "state": ("project_id", "state", "created_at", "id"),
     "status": ("project_id", "status", "created_at", "id", "completed_at"),
 }
-# A blocked task says why, and is not completed.
+# A blocked task has a reason, and is not completed.
 BLOCKED = (
     "(blocked_at IS NULL) = (blocked_reason IS NULL) AND (blocked_at IS NULL OR status <> 'completed')"
     f" AND length(blocked_reason) BETWEEN 1 AND {BLOCKED_REASON_LENGTH}"
@@ -132,7 +133,8 @@ class Task(Base):
         CheckConstraint("(status = 'completed') = (completed_at IS NOT NULL)", name="completed_at"),
         CheckConstraint("(project_id IS NULL) = (state IS NULL)", name="state"),
         CheckConstraint(BLOCKED, name="blocked"),
-        # With what lists are filtered by, so that whoever walks along it need not look at every task.
+        # The added columns are those that lists filter by, so that a read along the index need not look at
+        # every task.
         Index(
             "ix_tasks_user_id_created_at",
             *("user_id", "created_at", "id", "due_at", "completed_at", "priority"),
@@ -143,13 +145,13 @@ class Task(Base):
         Index("ix_tasks_user_id_title", "user_id", "title_folded", "id"),
         Index("ix_tasks_user_id_priority", "user_id", "priority", "id"),
         Index("ix_tasks_user_id_id", "user_id", "id"),
-        # With the end, flow figures are read from this index alone.
+        # With `completed_at`, this index alone answers flow figures.
         Index("ix_tasks_user_id_status", "user_id", "status", "created_at", "id", "completed_at"),
         Index("ix_tasks_user_id_project", "user_id", "project", "created_at", "id"),
-        # For lists of everybody's tasks; with the title, for an admin's search.
+        # Serves lists of everybody's tasks and, by its title, an admin's search.
         Index("ix_tasks_created_at", "created_at", "id", "title_folded"),
         Index("ix_tasks_title_folded", "title_folded", "id"),
-        # Reminders look here, and so do lists of everybody's tasks by the time they are due.
+        # Serves reminders, and lists of everybody's tasks by the time they are due.
         Index("ix_tasks_due_at", "due_at", "id", **where("due_at IS NOT NULL")),
         Index(
             "ix_tasks_user_id_state", *("user_id", "state", "created_at", "id"), **where("state IS NOT NULL")
@@ -174,10 +176,11 @@ class Task(Base):
     id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"), type_=BigInteger)
     title: Mapped[str] = mapped_column(String(TITLE_LENGTH))
-    # What searching and sorting go by: see text.fold. In the order of code points on both databases.
+    # The title as searches and sorting use it (see `storage.folding.fold`), in the order of code points on
+    # both databases.
     title_folded: Mapped[str] = mapped_column(Text().with_variant(Text(collation="C"), "postgresql"))
     description: Mapped[str | None] = mapped_column(Text)
-    # What filters look for texts in, where it differs from the description with ASCII's capitals made small.
+    # The description as filters search it; NULL if it equals the description with its ASCII letters lowered.
     description_folded: Mapped[str | None] = mapped_column(Text)
     status: Mapped[str] = mapped_column(String(11), default="pending")
     priority: Mapped[int] = mapped_column(SmallInteger, default=0)
@@ -190,20 +193,20 @@ class Task(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
     completed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    # Counts the changes; the ETag is made of it.
+    # The number of changes, from which the ETag is made.
     version: Mapped[int] = mapped_column(BigInteger, default=1)
     # The shared project that the task belongs to; a task without one is its owner's alone.
     project_id: Mapped[int | None] = mapped_column(
         ForeignKey("projects.id", ondelete="RESTRICT"), type_=BigInteger
     )
-    # The key of one of the project's states; without a project the status stands for it.
+    # The key of one of the project's states; the state of a private task is its status, and NULL here.
     state: Mapped[str | None] = mapped_column(String(STATE_KEY_LENGTH))
     blocked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     blocked_reason: Mapped[str | None] = mapped_column(String(BLOCKED_REASON_LENGTH))
 
 
 class TaskTag(Base):
-    """Each tag of each task once more, in the order a list by tag is read; kept by triggers on `tasks`."""
+    """A copy of each tag of each task, in the order of lists by tag, maintained by triggers on `tasks`."""
 
     __tablename__ = "task_tags"
     __table_args__ = (
@@ -228,30 +231,29 @@ class TaskTag(Base):
     project_id: Mapped[int | None] = mapped_column(BigInteger)
 
 
-# Of a row of the history: its owner becomes a member of its project.
+# The rows of history whose owner becomes a member of the project.
 BECAME_MEMBER = "kind IN ('member_added', 'project_created')"
-# Of a row of the history: the task leaves its owner, who may be the last.
+# The rows of history by which a task leaves its owner, also for no other owner.
 LEFT_OWNER = "previous_owner_id IS NOT NULL AND (owner_id IS NULL OR owner_id <> previous_owner_id)"
-
-
+# The rows of history by which a task leaves its project.
 LEFT_PROJECT = "previous_project_id IS NOT NULL AND (project_id IS NULL OR project_id <> previous_project_id)"
 
 
 class TaskHistory(Base):
-    """One change of a task, comment, project or member; only ever added to, in the transaction of the change."""
+    """One change of a task, comment, project or member, written in the transaction of the change."""
 
     __tablename__ = "task_history"
     __table_args__ = (
         CheckConstraint(one_of("kind", HISTORY_KINDS), name="kind"),
         Index("ix_task_history_task_id", "task_id", "id"),
-        # All that flow figures are made of: they are read from this index alone.
+        # Holds all columns that flow figures need, so that they read this index alone.
         Index(
             "ix_task_history_owner_id",
             *("owner_id", "created_at", "id", "task_id", "status", "previous_status", "previous_owner_id"),
             *("task_created_at", "task_completed_at"),
         ),
         Index("ix_task_history_previous_owner_id", "previous_owner_id", "task_id", **where(LEFT_OWNER)),
-        # The same for a project.
+        # The flow figures of a project read this index alone.
         Index(
             "ix_task_history_project_id",
             *("project_id", "created_at", "id", "task_id", "status", "previous_status", "state"),
@@ -259,7 +261,8 @@ class TaskHistory(Base):
             **where("project_id IS NOT NULL"),
         ),
         Index("ix_task_history_previous_project_id", "previous_project_id", "task_id", **where(LEFT_PROJECT)),
-        # The feed of an account and of a project, in its order; with the kind, by which it is filtered.
+        # The feed of an account and of a project, in the order of ids, with the kind that the feed is
+        # filtered by.
         Index("ix_task_history_owner_feed", "owner_id", "id", "kind"),
         Index("ix_task_history_previous_owner_feed", "previous_owner_id", "id", "kind", **where(LEFT_OWNER)),
         Index("ix_task_history_project_feed", "project_id", "id", "kind", **where("project_id IS NOT NULL")),
@@ -270,7 +273,7 @@ class TaskHistory(Base):
             "kind",
             **where(LEFT_PROJECT),
         ),
-        # When somebody became a member of which project, and when that ended.
+        # The begin and the end of each membership.
         Index("ix_task_history_member_added", "owner_id", "id", "project_id", **where(BECAME_MEMBER)),
         Index(
             "ix_task_history_member_removed",
@@ -282,36 +285,37 @@ class TaskHistory(Base):
 
     id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
     # No foreign keys: the history outlives the task, the project and the people.
-    # None for a row that tells of a project or a member.
+    # NULL in a row about a project or a member.
     task_id: Mapped[int | None] = mapped_column(BigInteger)
     actor_id: Mapped[int] = mapped_column(BigInteger)
     kind: Mapped[str] = mapped_column(String(20))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    # {"field": {"from": ..., "to": ...}}; as json, for jsonb would put the fields in another order.
+    # {"field": {"from": ..., "to": ...}}; as json, because jsonb would change the order of the fields.
     changes: Mapped[dict[str, Any]] = mapped_column(JSON)
-    # Owner and status after the change (of a deleted task: none), and before it. A row that tells of a member has
-    # the member for owner: after `member_added` and `member_updated`, before `member_removed`.
+    # Owner and status after the change (NULL for a deleted task), and before it. A row about a member has the
+    # member as owner: after `member_added` and `member_updated`, before `member_removed`.
     owner_id: Mapped[int | None] = mapped_column(BigInteger)
     status: Mapped[str | None] = mapped_column(String(11))
     previous_owner_id: Mapped[int | None] = mapped_column(BigInteger)
     previous_status: Mapped[str | None] = mapped_column(String(11))
-    # Of a task that is made or imported: when it began and, of one that came in completed, when it was.
+    # For a task that is made or imported: its `created_at` and, if it came in completed, its `completed_at`.
     task_created_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     task_completed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    # The project and the state in it, after the change and before it; none without a project.
+    # The project and the state in it, after the change and before it; NULL without a project.
     project_id: Mapped[int | None] = mapped_column(BigInteger)
     previous_project_id: Mapped[int | None] = mapped_column(BigInteger)
     state: Mapped[str | None] = mapped_column(String(STATE_KEY_LENGTH))
     previous_state: Mapped[str | None] = mapped_column(String(STATE_KEY_LENGTH))
-    # The request that made the change; none for a command on the machine.
+    # The request that made the change; NULL for a command on the machine.
     request_id: Mapped[str | None] = mapped_column(String(REQUEST_ID_LENGTH))
-    # The task after the change, of a deleted task before it; none in rows that are older than this column.
+    # The task after the change, or before its deletion. NULL for a new task, whose changes hold all of it,
+    # and in rows that are older than this column.
     snapshot: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    # The comment, the project or the member that the row tells of.
+    # The comment, the project or the member that the row is about.
     subject: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
-# Where in the order of creation an owner's tasks are that were due, or completed, at some time.
+# Find the periods in which tasks were created that are due, or were completed, at some time.
 for _column in (Task.due_at, Task.completed_at):
     Index(
         f"ix_tasks_user_id_period_{_column.key}",
@@ -323,7 +327,7 @@ for _column in (Task.due_at, Task.completed_at):
         *(Task.project_id, Period(Task.created_at), _column),
         **where(f"project_id IS NOT NULL AND {_column.key} IS NOT NULL"),
     )
-# How long each took, for finding the median.
+# The duration of each task, for finding the median.
 Index(
     "ix_tasks_user_id_duration",
     *(Task.user_id, MicrosecondsBetween(Task.created_at, Task.completed_at)),
@@ -345,7 +349,7 @@ task_history = table_of(TaskHistory)
 
 
 class Caller(NamedTuple):
-    """What a request needs to know of the account that makes it."""
+    """The account that makes a request, as far as requests need it."""
 
     id: int
     username: str
@@ -353,11 +357,11 @@ class Caller(NamedTuple):
     is_active: bool
     role: str
     created_at: datetime
-    # The session that the request's token belongs to, where it belongs to one.
+    # The session that the request's token belongs to, if any.
     session_id: int | None = None
     # See `User.credentials_version`.
     credentials_version: int = 0
-    # What a program's token allows; none for somebody who logged in, who may do all that the account may.
+    # The scopes of a program's token; None after a login, which allows all that the account may do.
     scopes: tuple[str, ...] | None = None
 
     @property

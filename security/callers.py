@@ -129,7 +129,7 @@ def authorize(db: Session, claims: dict[str, Any], *, admin: bool, scope: str | 
     if caller.scopes is not None:
         needed = ADMIN_SCOPE if admin else scope
         if needed is None:
-            raise Forbidden("A program's token does not do here: log in", code="session_required")
+            raise Forbidden("A program's token is not accepted here: log in", code="session_required")
         if needed not in caller.scopes:
             raise Forbidden(f"The token lacks the scope `{needed}`", code="missing_scope")
     return require_admin(caller) if admin else caller

@@ -1,1 +1,1 @@
-"""The rules: what the program does, without a word of HTTP."""
+"""The rules of the program, without any HTTP."""

@@ -1,6 +1,6 @@
-"""Figures about tasks, right at the moment they are asked for.
+"""Figures about tasks, which include every change up to the moment of the request.
 
-What they are made of is kept by the database itself, in the transaction of each change.
+Triggers in the database maintain the counts behind the figures, in the transaction of each change.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -99,7 +99,7 @@ def get_version(db: Session, user_id: int) -> int:
 def get_all_users_stats(
     db: Session, *, limit: int = 100, skip: int = 0, cursor: str | None = None
 ) -> PageOf[dict[str, Any]]:
-    """The same for every account, by id, those without tasks included."""
+    """A page of the statistics of every account, by id, accounts without tasks included."""
     if cursor is not None and skip:
         raise invalid_cursor("It goes on where a page ended, and can't be combined with `skip`")
     after_id = decode_cursor(cursor, int)[0] if cursor is not None else -1
@@ -109,13 +109,13 @@ def get_all_users_stats(
 
 
 def get_project_stats(db: Session, user_id: int) -> list[dict[str, Any]]:
-    """The same for each of an account's project_counts, by name."""
+    """The statistics of each of an account's projects, by name."""
     return [{"project": row.project, **_rated(row)} for row in db.execute(_PROJECTS, {"user_id": user_id})]
 
 
 def get_project_stats_page(db: Session, user_id: int, page: Page) -> PageOf[dict[str, Any]]:
-    """A page of that; raises InvalidInput for a bad cursor."""
-    # No project is named by an empty text.
+    """A page of the statistics of an account's projects; raises InvalidInput for a bad cursor."""
+    # The first page begins after the empty text, because no project has an empty name.
     asked = {
         "user_id": user_id,
         "after": place_of(page, str, first=""),
@@ -128,7 +128,7 @@ def get_project_stats_page(db: Session, user_id: int, page: Page) -> PageOf[dict
 
 
 def get_system_summary(db: Session) -> dict[str, Any]:
-    """Everybody's tasks together."""
+    """The counts and averages of everybody's tasks and accounts."""
     now = datetime.now(UTC)
     row = db.execute(_SYSTEM, {"since": now - RECENT, "now": now}).one()
     counts = _counts(row)
@@ -145,5 +145,5 @@ def get_system_summary(db: Session) -> dict[str, Any]:
 
 
 def get_completion_time_stats(db: Session, user_id: int) -> dict[str, Any]:
-    """How long an account's completed tasks took, in hours, percentiles by linear interpolation."""
+    """Statistics of how long an account's completed tasks took, in hours."""
     return completion_times.get_stats(db, user_id)

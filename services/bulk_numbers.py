@@ -1,4 +1,4 @@
-"""Many whole numbers from the database as one text, because making a Python row of each is the largest cost."""
+"""Reading many whole numbers as one text, because making a Python row of each would cost the most."""
 
 from collections.abc import Mapping
 from functools import reduce
@@ -32,9 +32,9 @@ def _joined_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
 
 
 def as_text(statement: Any) -> Select[Any]:
-    """The rows of whole numbers that a statement finds as one text, numbers and rows separated by commas.
+    """The statement whose rows of whole numbers come as one text, in which commas separate numbers and rows.
 
-    Making a row in Python costs more than all the rest: one text is five times as fast.
+    Making rows in Python costs more than all other work: one text is five times as fast.
     """
     rows = statement.subquery()
     numbers: list[ColumnElement[str]] = [cast(column, Text) for column in rows.c]
@@ -48,5 +48,5 @@ def read_numbers(db: Session, statement: Select[Any], values: Mapping[str, Any],
 
 
 def numbers(text: str | None, columns: int) -> Integers:
-    """Turn the text that such a statement finds into an array with a row for each column."""
+    """Turn the text of a statement made by `as_text` into an array with a row for each column."""
     return np.fromstring(text or "", np.int64, sep=",").reshape(-1, columns).T

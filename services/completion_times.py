@@ -1,8 +1,9 @@
-"""How long an account's completed tasks took, without reading every duration.
+"""Statistics of how long an account's completed tasks took, without reading every duration.
 
-The tasks are counted by buckets of about equal durations, in the transaction of each change. Which bucket a place
-in the order of durations lies in is known from the counts; the rest of the way there is a few steps along an index,
-as long as the durations differ. Where very many are alike, all of them are read.
+Triggers count the tasks by buckets of similar durations, in the transaction of each change. The counts say in
+which bucket a place in the order of durations lies. From the beginning of the bucket it takes a few steps
+along an index to reach the place, as long as the durations differ. If very many durations are equal, all of
+them are read.
 """
 
 from bisect import bisect_right
@@ -25,8 +26,8 @@ HOUR = 3_600_000_000  # microseconds
 PERCENTS = (50, 85, 95)
 # Below this a bucket holds one duration only.
 EXACT = 100
-# So many steps along the index take no time to speak of; beyond that half as many as there are tasks take as long as
-# reading all.
+# This many steps along the index take hardly any time. Beyond that, steps for half of the tasks take as long
+# as reading all durations.
 FEW_STEPS = 1000
 
 _owner = bindparam("user_id", type_=BigInteger())
@@ -45,7 +46,7 @@ _BUCKETS = prepared(
 
 
 def _from(number: int) -> Any:
-    """Two durations that follow one another in their order, so many after the first of a bucket."""
+    """Two durations that follow one another in order, `skip` places after the first one of a bucket."""
     here = (
         select(_took.label("took"))
         .where(*_is_completed, _took >= bindparam(f"least_{number}", type_=BigInteger()))
@@ -71,7 +72,7 @@ kept: BoundedCache[int, dict[str, Any]] = BoundedCache(1000)
 
 
 def get_stats(db: Session, user_id: int) -> dict[str, Any]:
-    """In hours, percentiles by linear interpolation; kept until the account's tasks change."""
+    """Statistics in hours, percentiles by linear interpolation; cached until the account's tasks change."""
     # The version is read first: a change in between makes the figures newer than their version, never older.
     version = int(db.execute(VERSION, {"user_id": user_id}).scalar_one())
     figures = kept.get(user_id, version)
@@ -144,7 +145,7 @@ def _summarize(total: int, together: int, at: Callable[[int], int]) -> dict[str,
     def percentile(percent: int) -> float | None:
         if not total:
             return None
-        # Whole numbers as far as possible: a hundredth of a place between two neighbours.
+        # Whole numbers keep the result exact until the division by 100.
         below, part = _place(total, percent)
         shorter = at(below)
         return hours(shorter + (at(below + 1) - shorter) * part / 100 if part else shorter)

@@ -1,4 +1,4 @@
-"""Sending mail, by SMTP where a server is set, and saying so in the log where none is."""
+"""Sending mail by SMTP; if no server is set, only a line in the log."""
 
 import asyncio
 import ipaddress
@@ -16,13 +16,13 @@ import aiosmtplib
 from config import mailbox, settings
 from logging_config import logger
 
-# A mail takes several commands, and each may take as long as the setting says.
+# A mail takes several SMTP commands, and each may take as long as the setting allows.
 COMMANDS = 3
 
 
 @dataclass(frozen=True)
 class Mail:
-    """A mail to one person. The same `message_id` each time it is tried lets a duplicate be recognised."""
+    """A mail to one person. All attempts have the same `message_id`, so that a duplicate is recognised."""
 
     to: str
     subject: str
@@ -42,7 +42,7 @@ def sender_domain() -> str:
 
 
 def helo_name() -> str:
-    """The name that a mail server is greeted with: many relays refuse one that is no full host name."""
+    """The name for greeting a mail server: many relays refuse a name that is not a full host name."""
     if settings.smtp_helo_name:
         return settings.smtp_helo_name
     host = urlsplit(settings.public_url).hostname or "localhost"
@@ -54,7 +54,7 @@ def helo_name() -> str:
 
 
 def compose(mail: Mail) -> EmailMessage:
-    """The mail as it is sent. No title can end a header: what is in one is a single line of printable characters."""
+    """The mail as it is sent. Headers are single lines of printable characters, so no title can end one."""
     message = EmailMessage()
     name, address = sender()
     message["From"] = Address(one_line(name), addr_spec=address)
@@ -62,7 +62,7 @@ def compose(mail: Mail) -> EmailMessage:
     message["Subject"] = one_line(mail.subject)
     message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = mail.message_id or make_msgid(domain=sender_domain())
-    # So that no holiday notice answers.
+    # Keeps holiday notices from answering.
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(mail.text)
     if mail.html is not None:
@@ -71,7 +71,7 @@ def compose(mail: Mail) -> EmailMessage:
 
 
 def one_line(text: str) -> str:
-    """The text in one line: what is not printable becomes a space."""
+    """The text in one line: unprintable characters become spaces."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
@@ -82,12 +82,12 @@ class MailServer:
         self._client = client
 
     async def send(self, mail: Mail) -> None:
-        """Send a mail; raises aiosmtplib.SMTPException or OSError (TimeoutError) where it is not taken."""
+        """Send a mail; raises aiosmtplib.SMTPException or OSError (TimeoutError) if that fails."""
         try:
             async with asyncio.timeout(COMMANDS * settings.smtp_timeout_seconds):
                 await self._client.send_message(compose(mail))
         except TimeoutError:
-            # What the server says next could be the answer to this mail.
+            # The server's next answer could be about this mail, so the connection is of no more use.
             self._client.close()
             raise
 
@@ -98,7 +98,7 @@ class MailServer:
 
 @asynccontextmanager
 async def mail_server() -> AsyncIterator[MailServer]:
-    """Connect to the mail server that is set; raises aiosmtplib.SMTPException or OSError where it can't be reached."""
+    """Connect to the mail server of the settings; raises aiosmtplib.SMTPException or OSError."""
     assert settings.smtp_server is not None
     client = aiosmtplib.SMTP(
         hostname=settings.smtp_server,
@@ -114,7 +114,7 @@ async def mail_server() -> AsyncIterator[MailServer]:
         async with asyncio.timeout(COMMANDS * settings.smtp_timeout_seconds):
             await client.connect()
         yield MailServer(client)
-        # A server that has taken the mails need not say goodbye as well.
+        # The mails are taken already, so a failing goodbye does not matter.
         if client.is_connected:
             try:
                 await client.quit(timeout=1)
@@ -125,14 +125,14 @@ async def mail_server() -> AsyncIterator[MailServer]:
 
 
 def log_unsent(to_email: str, subject: str) -> None:
-    """Say in the log that a mail would have been sent."""
-    logger.info("Email to %s not sent, for no SMTP server is set: %s", to_email, subject)
+    """Log a mail that would have been sent if a server were set."""
+    logger.info("Email to %s not sent, because no SMTP server is set: %s", to_email, subject)
 
 
 async def send_email_async(to_email: str, subject: str, body: str, html: str | None = None) -> None:
     """Send a mail; without `SMTP_SERVER` log its subject and recipient instead.
 
-    Raises aiosmtplib.SMTPException or OSError where the server does not take it.
+    Raises aiosmtplib.SMTPException or OSError if the server does not take it.
     """
     if not settings.smtp_server:
         log_unsent(to_email, subject)

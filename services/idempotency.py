@@ -1,8 +1,8 @@
-"""Retries: the answer of a write, kept under the key that the client sent with it.
+"""Retries: the answer to a write is kept under the key that the client sent with it.
 
-A key belongs to an account, a method and a path. The answer is written in the transaction of the write itself, so
-that both survive a crash or neither does. A request that comes again with its key gets that answer and changes
-nothing. A write that fails keeps nothing.
+A key belongs to an account, a method and a path. The answer is written in the transaction of the write
+itself, so that both survive a crash or neither does. A second request with the same key gets the kept answer
+and changes nothing. A failed write keeps nothing.
 """
 
 import hashlib
@@ -24,14 +24,14 @@ KEY_LENGTH = 255
 
 
 class KeyedRequest(NamedTuple):
-    """A request that came with a key: the key with its method and path, and the rest of the request, both hashed."""
+    """A request with a key, as two hashes: of key, method and path, and of query and body."""
 
     key_hash: bytes
     request_hash: bytes
 
 
 class Answer(NamedTuple):
-    """What a request is answered with."""
+    """The answer to a request."""
 
     status: int
     headers: dict[str, str]
@@ -39,7 +39,7 @@ class Answer(NamedTuple):
 
 
 def keyed_request(key: str, method: str, path: str, query: bytes, body: bytes) -> KeyedRequest:
-    """What a key stands for. No part can run into the next: only the last one may hold a NUL or a line's end."""
+    """Hash a request. The parts stay distinct, because only the last part may hold a NUL or a line's end."""
     return KeyedRequest(
         hashlib.sha256(f"{key}\n{method} {path}".encode()).digest(),
         hashlib.sha256(query + b"\0" + body).digest(),
@@ -52,7 +52,8 @@ _FIND = prepared(
         _K.user_id == bindparam("owner_id"), _K.key_hash == bindparam("of_key")
     )
 )
-# On Postgres the key goes first: a second request with it waits here until the first has ended.
+# On Postgres the key is written first: a second request with the same key waits here until the first has
+# ended.
 _CLAIM = prepared(
     postgresql.insert(idempotency_keys)
     .on_conflict_do_nothing(index_elements=[_K.user_id, _K.key_hash])
@@ -64,7 +65,7 @@ _FINISH = prepared(
     .values({name: bindparam(f"new_{name}", type_=_K[name].type) for name in ("status", "headers", "body")})
 )
 _KEPT = ("user_id", "key_hash", "request_hash", "created_at", "status", "headers", "body")
-# An account that has just deleted itself keeps nothing.
+# Keeps nothing for an account that has just deleted itself.
 _KEEP = prepared(
     insert(idempotency_keys).from_select(
         _KEPT,
@@ -85,10 +86,10 @@ def answered_once(
 ) -> tuple[Answer, bool]:
     """The answer to a request with a key, and whether it is a replay; raises InvalidInput for another request.
 
-    `secrets` are the fields of the answer that are shown once: they are kept as null.
+    `secrets` are the fields of the answer that are shown only once: null is kept in their place.
     """
     on_sqlite = db.get_bind().dialect.name == "sqlite"
-    # A key that was found used may be deleted, for its age, before its answer is read.
+    # A used key may be deleted because of its age before its answer is read; the claim is then tried again.
     while (claimed := None if on_sqlite else _claim(db, user_id, request)) is None:
         row = db.execute(_FIND, {"owner_id": user_id, "of_key": request.key_hash}).first()
         if row is not None:
@@ -103,15 +104,15 @@ def answered_once(
         values = {f"new_{name}": value for name, value in kept._asdict().items()}
         db.execute(_FINISH, {"row_id": claimed, **values})
     else:
-        # On SQLite the key goes last. A request that fails has then changed nothing, and costs the others that
-        # share its transaction nothing.
+        # On SQLite the key is written last. A request that fails has then written no key, and costs the
+        # others that share its transaction nothing.
         values = {"user_id": user_id, **request._asdict(), **kept._asdict(), "created_at": datetime.now(UTC)}
         db.execute(_KEEP, values)
     return made, False
 
 
 def _claim(db: Session, user_id: int, request: KeyedRequest) -> int | None:
-    """The number of the key's new row; none where the key has been used before."""
+    """The id of the key's new row; None if the key has been used before."""
     values: dict[str, Any] = {"user_id": user_id, **request._asdict(), "created_at": datetime.now(UTC)}
     values |= Answer(0, {}, b"")._asdict()
     claimed: int | None = db.execute(_CLAIM, values).scalar()
@@ -119,7 +120,7 @@ def _claim(db: Session, user_id: int, request: KeyedRequest) -> int | None:
 
 
 def _without(body: bytes, secrets: Sequence[str]) -> bytes:
-    """The JSON object with null in the place of these fields."""
+    """The JSON object with null in place of these fields."""
     if not secrets:
         return body
     return to_json(from_json(body) | dict.fromkeys(secrets))
@@ -135,5 +136,5 @@ def _reused() -> InvalidInput:
 
 
 def forget_account(db: Session, user_id: int) -> None:
-    """Delete all that is kept for an account."""
+    """Delete all keys and answers that are kept for an account."""
     db.execute(_FORGET, {"of_user": user_id})

@@ -1,4 +1,4 @@
-"""What people are told: reading it, choosing how it comes by mail, and sending again what failed."""
+"""Notifications: reading them, choosing how they come by mail, and sending failed ones again."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -42,9 +42,10 @@ _MARK_ONE = _MARK.where(notifications.c.id == bindparam("notification_id"))
 def get_notifications(
     db: Session, user: Caller, *, limit: int, cursor: str | None = None, unread_only: bool = False
 ) -> PageOf[AnyRow]:
-    """A page of what the caller was told: what is not read first, and then by age, the newest first.
+    """A page of the caller's notifications: the unread ones first, each group newest first.
 
-    The pages of one list go by what was read when it began, so that reading in between neither repeats nor skips.
+    A notification that is read after the first page counts as unread on the following pages too. Reading in
+    between therefore neither repeats nor skips any.
     """
     started, was_read, before = datetime.now(UTC), 0, LARGEST_ID
     if cursor is not None:
@@ -58,7 +59,7 @@ def get_notifications(
     if not was_read:
         unread = list(db.execute(_UNREAD, values))
         if cursor is not None:
-            # Read since the first page was given out: in this list they still stand among the others.
+            # Notifications read since the first page still stand among the unread ones in this list.
             unread = sorted([*unread, *db.execute(_READ_SINCE, values)], key=lambda row: row.id, reverse=True)
         rows = [(0, row) for row in unread]
     if len(rows) <= limit and not unread_only:
@@ -71,7 +72,7 @@ def get_notifications(
 
 
 def get_notification(db: Session, user: Caller, notification_id: int) -> AnyRow:
-    """One that the caller was told; raises NotFound."""
+    """One of the caller's notifications; raises NotFound."""
     row = db.execute(_ONE, {"user_id": user.id, "notification_id": notification_id}).first()
     if row is None:
         raise NotFound("Notification not found", code="notification_not_found")
@@ -79,13 +80,13 @@ def get_notification(db: Session, user: Caller, notification_id: int) -> AnyRow:
 
 
 def mark_read(db: Session, user: Caller, notification_id: int) -> AnyRow:
-    """Mark one as read, now if it is not yet; raises NotFound."""
+    """Mark a notification as read; an earlier time of reading stays. Raises NotFound."""
     db.execute(_MARK_ONE, {"owner_id": user.id, "notification_id": notification_id, "now": datetime.now(UTC)})
     return get_notification(db, user, notification_id)
 
 
 def mark_all_read(db: Session, user: Caller) -> int:
-    """Mark all of the caller's as read; how many were not."""
+    """Mark all of the caller's notifications as read; returns the number of those that were unread."""
     result: Any = db.execute(_MARK, {"owner_id": user.id, "now": datetime.now(UTC)})
     return int(result.rowcount)
 
@@ -103,20 +104,20 @@ _LOCK_ACCOUNT = select(users.c.id).where(users.c.id == bindparam("user_id")).wit
 
 
 def deliveries(db: Session, user_ids: Iterable[int]) -> dict[tuple[int, str], str]:
-    """How these accounts want which kind, where they do not want the usual."""
+    """The deliveries that these accounts chose, by account and kind, where they differ from the usual."""
     rows = db.execute(_DELIVERIES, {"user_ids": sorted(user_ids)})
     return {(row.user_id, row.kind): row.delivery for row in rows}
 
 
 def get_preferences(db: Session, user: Caller) -> dict[str, str]:
-    """How each kind comes to the caller by mail."""
+    """The delivery of each kind of notification to the caller by mail."""
     chosen = deliveries(db, [user.id])
     return {kind: chosen.get((user.id, kind), usual) for kind, usual in USUAL.items()}
 
 
 def set_preferences(db: Session, user: Caller, wanted: Mapping[str, str | None]) -> dict[str, str]:
-    """Choose how the given kinds come from now on; None is the usual way."""
-    # Two requests at once would insert the same row.
+    """Choose the delivery of the given kinds from now on; None is the usual delivery."""
+    # Without the lock two requests at once would insert the same row.
     db.execute(_LOCK_ACCOUNT, {"user_id": user.id})
     if wanted:
         db.execute(_FORGET, {"owner_id": user.id, "kinds": sorted(wanted)})
@@ -130,7 +131,7 @@ def set_preferences(db: Session, user: Caller, wanted: Mapping[str, str | None])
     return get_preferences(db, user)
 
 
-# -- what could not be delivered -----------------------------------------------------------------------
+# -- failed deliveries ---------------------------------------------------------------------------------
 
 _IS_FAILED = notifications.c.state == literal_column("'failed'")
 _FAILED = (
@@ -164,14 +165,14 @@ _FAILED_COUNT = select(func.count()).select_from(notifications).where(_IS_FAILED
 
 
 def get_failed(db: Session, *, limit: int, cursor: str | None = None) -> PageOf[AnyRow]:
-    """A page of what was given up, the newest first, each with its last error."""
+    """A page of the notifications that were given up, newest first, each with its last error."""
     before = decode_cursor(cursor, int)[0] if cursor is not None else LARGEST_ID
     rows = db.execute(_FAILED, {"before": before, "limit": limit + 1}).all()
     return PageOf(list(rows[:limit]), encode_cursor(rows[limit - 1].id) if len(rows) > limit else None)
 
 
 def retry_failed(db: Session, notification_id: int | None = None) -> int:
-    """Have what was given up sent again, all or one; how many."""
+    """Have notifications that were given up sent again, all or one; returns their number."""
     statement = _RETRY if notification_id is None else _RETRY_ONE
     values: dict[str, Any] = {"now": datetime.now(UTC)}
     if notification_id is not None:
@@ -180,12 +181,12 @@ def retry_failed(db: Session, notification_id: int | None = None) -> int:
     return int(result.rowcount)
 
 
-# How many notifications wait in a state, and when the first of them is or was due.
+# For each state: the number of waiting notifications, and the time when the first of them is due.
 Backlog = dict[str, tuple[int, datetime | None]]
 
 
 def backlog(db: Session) -> Backlog:
-    """What is not delivered, by state; states in which nothing waits are left out."""
+    """Count the undelivered notifications by state; states in which no notification waits are left out."""
     waiting: Backlog = {row.state: (row.waiting, row.due_at) for row in db.execute(_BACKLOG)}
     waiting["failed"] = (int(db.execute(_FAILED_COUNT).scalar_one()), None)
     return waiting

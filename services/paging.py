@@ -1,4 +1,4 @@
-"""Pages by keyset: a cursor says after which row to go on, so that no page repeats or skips a row."""
+"""Pages by keyset: a cursor names the row before the next page, so that no row is repeated or skipped."""
 
 import base64
 import json
@@ -18,22 +18,22 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class PageOf(Generic[T]):
-    """The rows of a page, and the cursor of the next one where there is more."""
+    """The rows of a page, and the cursor of the next page if there is one."""
 
     rows: list[T]
     next_cursor: str | None
-    # How many there are on all pages, where that was asked for.
+    # The number of rows on all pages, if it was asked for.
     total: int | None = None
 
 
 def encode_cursor(*key: Any) -> str:
-    """The place behind a row, as text that is safe in a URL; `key` is what JSON can hold."""
+    """The place after a row, as text that is safe in a URL; JSON must be able to hold `key`."""
     text = json.dumps(key, separators=(",", ":"), ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str, *kinds: type | tuple[type, ...]) -> list[Any]:
-    """What `encode_cursor` was given, checked for its types; raises InvalidInput."""
+    """The key that `encode_cursor` was given, with its types checked; raises InvalidInput."""
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         key = json.loads(raw.decode())
@@ -48,7 +48,7 @@ def decode_cursor(cursor: str, *kinds: type | tuple[type, ...]) -> list[Any]:
             or (isinstance(value, int) and abs(value) >= 2**63)
         ):
             raise invalid_cursor()
-        # What a database could not take: json lets lone surrogates and NUL through.
+        # JSON lets lone surrogates and NUL through, which a database would refuse.
         if isinstance(value, str) and ("\0" in value or value.encode("utf-8", "ignore").decode() != value):
             raise invalid_cursor()
     return key
@@ -57,12 +57,12 @@ def decode_cursor(cursor: str, *kinds: type | tuple[type, ...]) -> list[Any]:
 def invalid_cursor(
     detail: str = "Not a cursor of this list: take it from the `Link` header as it stands",
 ) -> InvalidInput:
-    """What is said of a cursor that is not ours, or was made for another order."""
+    """The error for a cursor that another program made up, or that belongs to another order."""
     return InvalidInput(f"?cursor: {detail}", errors=[{"pointer": "?cursor", "detail": detail}])
 
 
 def place_of(page: Page, kind: type[T], *, first: T) -> T:
-    """Behind which key a page goes on, `first` for the beginning; raises InvalidInput."""
+    """The key after which a page begins, `first` for the first page; raises InvalidInput."""
     if page.cursor is not None and page.skip:
         raise invalid_cursor("It goes on where a page ended, and can't be combined with `skip`")
     key: T = first if page.cursor is None else decode_cursor(page.cursor, kind)[0]
@@ -72,7 +72,7 @@ def place_of(page: Page, kind: type[T], *, first: T) -> T:
 def keyset_by_id(
     db: Session, statement: Select[Any], row_id: ColumnElement[int], page: Page, values: Mapping[str, Any]
 ) -> PageOf[AnyRow]:
-    """A page of what the statement selects, newest first; its columns begin with the id."""
+    """A page of the rows that the statement selects, newest first; their first column must be the id."""
     if page.cursor is not None and page.skip:
         raise invalid_cursor("It goes on where a page ended, and can't be combined with `skip`")
     if page.cursor is not None:

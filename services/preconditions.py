@@ -1,7 +1,8 @@
 """Preconditions: whether a resource is still at a version that a client has seen.
 
-An entity tag is a version here, and names no encoding. A proxy that compresses an answer marks its tag, each in
-a way of its own; such a tag comes back from the client and still stands for the same version.
+An entity tag stands for a version, and says nothing of an encoding. A proxy that compresses an answer may
+mark the tag, each kind of proxy in its own way. A marked tag that the client sends back still stands for the
+same version.
 """
 
 import re
@@ -11,7 +12,7 @@ from errors import PreconditionFailed
 # A list of tags is short; a longer header matches nothing.
 MOST_TAGS = 100
 _LISTED = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)|\s*,')
-# Suffixes that nginx, Apache, Caddy and Jetty put behind a tag within its quotes.
+# Suffixes that nginx, Apache, Caddy and Jetty add to a tag, within its quotes.
 _ENCODINGS = re.compile(r"(?:-gzip|-br|-zstd|;gzip)+$")
 
 
@@ -42,5 +43,5 @@ def require(if_match: str | None, tag: str) -> None:
 
 
 def is_known(if_none_match: str | None, tag: str) -> bool:
-    """Whether the client has this version already, so that 304 is the answer."""
+    """Whether the client has this version already, so that the answer is 304."""
     return if_none_match is not None and names(if_none_match, tag)

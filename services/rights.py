@@ -1,8 +1,9 @@
-"""Who may see and do what: with tasks, their comments, and the projects that people share.
+"""Rights: which accounts may see and change which tasks, comments and shared projects.
 
-Lists begin at `visible_tasks`; what names a single task or project goes through `check`, which knows three answers:
-yes, 403 for a member whose role is too small, and 404 for everybody else, so that no one learns what there is.
-A change locks first what its right depends on, by `lock_project`: nobody is removed, and nothing archived, meanwhile.
+Lists begin at `visible_tasks`. A request for a single task or project goes through `check`, which has three
+answers: yes, 403 for a member whose role is too low, and 404 for everybody else, so that strangers learn
+nothing. A change first locks the project by `lock_project`, so that no member is removed and no project
+archived meanwhile.
 """
 
 import contextlib
@@ -33,13 +34,13 @@ from tables.projects import PROJECT_ROLES, project_members, projects
 
 Action = Literal["see", "write", "delete", "manage"]
 
-# The least role that an action takes in a project. A member deletes their own tasks, a manager any.
+# The lowest role that an action requires in a project. A member may also delete their own tasks.
 LEAST_ROLE: dict[Action, str] = {"see": "viewer", "write": "member", "delete": "manager", "manage": "manager"}
 _RANK = {role: rank for rank, role in enumerate(PROJECT_ROLES)}
 
 
 class Place(NamedTuple):
-    """A project, and the role in it of whoever asks; none for an admin who is no member."""
+    """A project and the caller's role in it; the role is None for an admin who is no member."""
 
     id: int
     name: str
@@ -48,22 +49,22 @@ class Place(NamedTuple):
 
 
 def task_not_found() -> NotFound:
-    """What is said of a task that is not there, or not to be seen."""
+    """The error for a task that does not exist, or that the caller may not see."""
     return NotFound("Task not found", code="task_not_found")
 
 
 def project_not_found() -> NotFound:
-    """What is said of a project that is not there, or not to be seen."""
+    """The error for a project that does not exist, or that the caller may not see."""
     return NotFound("Project not found", code="project_not_found")
 
 
 def user_not_found() -> NotFound:
-    """What is said of an account that is not there, is switched off, or can't be meant."""
+    """The error for an account that does not exist, is switched off, or may not be chosen here."""
     return NotFound("User not found", code="user_not_found")
 
 
 def sees(caller: Caller, role: str | None) -> bool:
-    """Whether somebody with this role, or with none, sees a project."""
+    """Whether the caller sees a project in which the caller has this role, or no role (None)."""
     return role is not None or caller.is_admin
 
 
@@ -75,7 +76,7 @@ def require_role(action: Action, role: str | None, caller: Caller) -> None:
 
 
 def check(action: Action, role: str | None, task: Any, caller: Caller) -> None:
-    """Raise NotFound for a task that the caller does not see, Forbidden for one that they may only see."""
+    """Raise NotFound for a task that the caller does not see, Forbidden if the caller may only see it."""
     if task.project_id is None:
         if task.user_id != caller.id and not caller.is_admin:
             raise task_not_found()
@@ -96,10 +97,11 @@ def require_open(place: Place | None) -> None:
 
 
 def visible_tasks(scope: Scope = "owner", *, by_id: bool = False) -> Select[tuple[Any, ...]]:
-    """The tasks of an owner (`owner_id`), of a project (`project_id`), or everybody's: every list begins here.
+    """Select the tasks of an owner (`owner_id`), a project (`project_id`) or everybody: all lists begin here.
 
-    Ask `role_in` first for a project, and for everybody's tasks whether the caller is an admin. `by_id` is for a
-    read of certain tasks: it keeps SQLite from going through all of the owner's, or the project's, for them.
+    Callers of this function check the right first: by `role_in` for a project, and for everybody's tasks that
+    the account is an admin's. `by_id` is for a read of tasks by their ids: it keeps SQLite from reading all
+    tasks of the owner or the project.
     """
     statement = select(*TASK_COLUMNS)
     if scope == "all":
@@ -110,14 +112,14 @@ def visible_tasks(scope: Scope = "owner", *, by_id: bool = False) -> Select[tupl
 
 
 def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The column as SQLite finds no index of it."""
+    """The column as an expression for which SQLite uses no index."""
     return type_coerce(type_coerce(column, BigInteger) + literal_column("0"), column.type)
 
 
 def is_hidden(told: Any) -> ColumnElement[bool]:
-    """The condition that a notification is of a task in a project that its reader does not see any more.
+    """The condition that a notification is about a task in a project that its reader no longer sees.
 
-    `told` is the table of notifications. What was told of a private task stays.
+    `told` is the table of notifications. Notifications about private tasks are never hidden.
     """
     is_member = exists().where(
         project_members.c.project_id == tasks.c.project_id, project_members.c.user_id == told.c.user_id
@@ -148,7 +150,7 @@ _AS_ADMIN = prepared(
         projects.c.id == bindparam("project_id")
     )
 )
-# Both rows: the project can't be archived, and the member can't be removed, until the transaction ends.
+# Locks both rows: until the transaction ends the project can't be archived, and the member can't be removed.
 _AS_MEMBER_SHARED = prepared(_WITH_ROLE.with_for_update(read=True))
 _SHARED = prepared(
     select(*_PLACE, literal_column("NULL").label("role"))
@@ -165,7 +167,7 @@ def role_in(db: Session, caller: Caller, project_id: int) -> Place:
 
 
 def lock_project(db: Session, caller: Caller, project_id: int) -> Place:
-    """The same, until the end of the transaction: for what changes tasks in it; raises NotFound."""
+    """Lock a project for changes of its tasks until the commit; otherwise like `role_in`; raises NotFound."""
     locked: Place | None = unit_of_work.locked_place(db, project_id)
     if locked is not None:
         return locked
@@ -177,11 +179,11 @@ def lock_project(db: Session, caller: Caller, project_id: int) -> Place:
 
 
 def lock_settings(db: Session, caller: Caller, project_id: int, action: Action = "manage") -> Place:
-    """A project with all that happens in it held up, for a change of its members, states or itself.
+    """Lock a project against all other changes, to change its members, its states or itself.
 
     Raises NotFound, Forbidden.
     """
-    # Asked before too, so that nobody without the right holds up a project.
+    # The right is checked before the lock too, so that no one without the right holds up a project.
     require_role(action, role_in(db, caller, project_id).role, caller)
     db.execute(_EXCLUSIVE, {"project_id": project_id})
     place = role_in(db, caller, project_id)
@@ -210,7 +212,7 @@ _BY_ID = select(*TASK_COLUMNS).where(tasks.c.id == bindparam("task_id"))
 _TASK = prepared(_BY_ID.add_columns(_ROLE))
 _PROJECT_OF = prepared(select(tasks.c.id, tasks.c.project_id).where(tasks.c.id == bindparam("task_id")))
 _IN_PROJECT_LOCKED = prepared(_BY_ID.where(tasks.c.project_id == bindparam("project_id")).with_for_update())
-# How often a task may move to another project while it is waited for.
+# How often a task may move to another project while this request waits for its lock.
 _MOST_MOVES = 10
 
 
@@ -223,7 +225,7 @@ def _private_locked(*, everybodys: bool) -> Select[Any]:
 
 
 def find_task(db: Session, caller: Caller, task_id: int, action: Action = "see") -> AnyRow:
-    """A task that the caller may do this with, as it is, and their role; raises NotFound, Forbidden."""
+    """A task, if the caller may perform the action, with the caller's role; raises NotFound, Forbidden."""
     row = db.execute(_TASK, {"task_id": task_id, "caller_id": caller.id}).first()
     if row is None:
         raise task_not_found()
@@ -234,11 +236,12 @@ def find_task(db: Session, caller: Caller, task_id: int, action: Action = "see")
 def lock_task(
     db: Session, caller: Caller, task_id: int, action: Action = "write", *, strangers: bool = False
 ) -> tuple[AnyRow, Place | None]:
-    """A task that the caller may change, until the end of the transaction, and the project that it is in.
+    """Lock a task that the caller may change until the commit; returns the task and its project.
 
-    A private task takes one statement. A task in a project is locked after the project: in this order everywhere,
-    so that no two wait for each other. `strangers` also finds what is private to others: only to refuse them.
-    Raises NotFound, Forbidden, Conflict for an archived project.
+    A private task takes one statement. A task in a project is locked after the project: the order is the same
+    everywhere, so that no two requests wait for each other. `strangers` also finds private tasks of others,
+    which the caller of this function must then refuse. Raises NotFound, Forbidden, Conflict for an archived
+    project.
     """
     kept = unit_of_work.find(db, caller, task_id)
     if kept is not None:
@@ -281,9 +284,9 @@ def lock_tasks(
     projects_too: Iterable[int] = (),
     are_visible: bool = False,
 ) -> dict[int, int]:
-    """Lock many tasks for a unit of work, after the projects that they are in and `projects_too`; their versions.
+    """Lock many tasks for a unit of work, after their projects and `projects_too`; returns their versions.
 
-    Both are locked in the order of their ids. What the caller does not see is left out.
+    Projects and tasks are locked in the order of their ids. Tasks that the caller does not see are left out.
     """
     places = {}
     for project_id in sorted({*unit.projects_of(task_ids), *projects_too}):

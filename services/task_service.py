@@ -1,7 +1,7 @@
-"""Tasks: reading and changing them, and what is written when one changes.
+"""Tasks: reading and changing them, with the history and the notifications of each change.
 
-Who may see and change which is asked of `rights`. Every change writes the task, its history and, where somebody is
-to be told, a notification, all in the caller's transaction.
+`rights` decides who may see and change a task. Every change writes the task, its history and, if an account
+is to be notified, a notification, all in the transaction of the request.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ from services.tasks import fields, history, many, placement, task_query, unit_of
 from storage.prepared import prepared
 from tables.notifications import notifications
 
-# A page of a history ends behind so many characters, and is read so many changes at a time.
+# A page of history ends after this many characters, and is read in chunks of this many changes.
 LONGEST_HISTORY = 1_000_000
 HISTORY_CHUNK = 50
 
@@ -34,19 +34,19 @@ task_not_found = rights.task_not_found
 
 
 def get_task(db: Session, user: Caller, task_id: int) -> AnyRow:
-    """A task that the caller sees: their own, or one of a project that they are in; raises NotFound."""
+    """A task that the caller sees: an own one, or one in a project of the caller; raises NotFound."""
     return rights.find_task(db, user, task_id)
 
 
 def etag(task: AnyRow) -> str:
-    """The entity tag of a task as it is now."""
+    """The entity tag of a task's current version."""
     return preconditions.entity_tag(task.id, task.version)
 
 
 def get_tasks_with_filters(
     db: Session, user: Caller, filters: TaskFilters, *, everybodys: bool = False, owner_id: int | None = None
 ) -> PageOf[AnyRow]:
-    """A page of the caller's tasks, or of a project's; of everybody's, or of one owner's, for an admin.
+    """A page of the tasks of the caller or of a project; for an admin also of everybody or of any owner.
 
     Raises NotFound for a project or a view that the caller does not see, InvalidFilter.
     """
@@ -69,7 +69,7 @@ def _place_of_list(
 
 
 def ids_of_list(db: Session, user: Caller, filters: TaskFilters, at_most: int) -> list[int]:
-    """The ids of all tasks that `get_tasks_with_filters` would list, in order; raises what that raises."""
+    """The ids of all tasks that `get_tasks_with_filters` would list, in order; raises the same errors."""
     filters, normal = asking.of_list(db, user, filters)
     place = _place_of_list(db, user, filters)
     filters, asked = asking.split(db, filters, normal, place)
@@ -77,10 +77,10 @@ def ids_of_list(db: Session, user: Caller, filters: TaskFilters, at_most: int) -
 
 
 def matching_ids(db: Session, user: Caller, filters: TaskFilters, at_most: int) -> list[int]:
-    """The ids of the caller's tasks that a list with these filters would have, all pages together, in order.
+    """The ids of the caller's tasks that a list with these filters would have on all its pages, in order.
 
-    For calls that change or delete what a filter finds: ask for one more than may be changed, and where that many
-    come there are too many. Raises InvalidFilter.
+    Calls that change or delete all tasks that a filter finds use this. They ask for one id more than may be
+    changed, so that they notice when there are too many. Raises InvalidFilter.
     """
     filters, normal = asking.of_list(db, user, filters)
     filters, asked = asking.split(db, filters, normal, Place(user.id))
@@ -88,7 +88,7 @@ def matching_ids(db: Session, user: Caller, filters: TaskFilters, at_most: int) 
 
 
 def get_task_history(db: Session, user: Caller, task_id: int, page: Page | None = None) -> PageOf[AnyRow]:
-    """A page of the changes of a task, oldest first, which ends early where it is very long; raises NotFound."""
+    """A page of the changes of a task, oldest first; a very long page ends early. Raises NotFound."""
     get_task(db, user, task_id)
     page = page or Page()
     rows: list[AnyRow] = []
@@ -111,7 +111,7 @@ def get_task_history(db: Session, user: Caller, task_id: int, page: Page | None 
 
 
 def _length(row: AnyRow) -> int:
-    """How many characters a change has: a description may be changed from one of 65,536 to another."""
+    """The number of characters in a change: a description may have 65,536 before and after it."""
     return sum(len(str(value)) for change in row.changes.values() for value in change.values())
 
 
@@ -127,7 +127,7 @@ _HISTORY = prepared(
     .where(
         task_history.c.task_id == bindparam("task_id"),
         task_history.c.id > bindparam("after_id"),
-        # Comments have rows of their own there.
+        # The table also has rows about comments, which are left out.
         task_history.c.kind.in_([literal_column(repr(kind)) for kind in TASK_KINDS]),
     )
     .order_by(task_history.c.id)
@@ -150,7 +150,7 @@ _PLACED = frozenset({"project_id", "user_id", "state"})
 
 
 def create_task(db: Session, user: Caller, values: Mapping[str, Any]) -> AnyRow:
-    """Make a task of the caller's or, in a project, of the member who is to get it; `values` are the fields sent.
+    """Make a task of the caller or, in a project, of the named member; `values` are the fields sent.
 
     Raises NotFound, Forbidden, Conflict, InvalidInput.
     """
@@ -183,7 +183,8 @@ def update_task(
 ) -> AnyRow:
     """Change the given fields of a task; raises NotFound, Forbidden, Conflict, PreconditionFailed, InvalidInput.
 
-    None clears some fields, and leaves the others as they are: see `fields`. What changes nothing is not written.
+    None clears some fields and leaves the others unchanged: see `fields`. If no value differs, nothing is
+    written.
     """
     before, place = rights.lock_task(db, user, task_id)
     preconditions.require(if_match, etag(before))
@@ -215,7 +216,7 @@ _WORKFLOW = frozenset({"status", "state", "project_id"})
 def _tell_changes(
     db: Session, user: Caller, now: datetime, before: Any, after: AnyRow, moved: Mapping[str, Any] | None
 ) -> None:
-    """Write the rows of history that a change leads to, each from where the one before it ended."""
+    """Write the rows of history of a change, each beginning where the row before ended."""
     plain = fields.PLAIN
     if moved is not None:
         there = SimpleNamespace(**before._asdict() | moved)
@@ -235,9 +236,10 @@ def _tell_changes(
 
 
 def _differences(before: AnyRow, values: Mapping[str, Any]) -> dict[str, Any]:
-    """What the values change.
+    """The values that differ from the task.
 
-    Raises Conflict for a copy that is older than the task, InvalidInput for a read-only field with another value.
+    Raises Conflict for a copy that is older than the task, InvalidInput for a read-only field with another
+    value.
     """
     sent = values.get("updated_at")
     if sent is not None and sent < before.updated_at:
@@ -273,10 +275,10 @@ def delete_task(db: Session, user: Caller, task_id: int, if_match: str | None = 
 def assign_task(
     db: Session, user: Caller, task_id: int, assigned_user_id: int, if_match: str | None = None
 ) -> tuple[AnyRow, AnyRow]:
-    """Give a task to another account, in a project to another member; the task before and after.
+    """Give a task to another account, in a project to another member; returns the task before and after.
 
-    Raises NotFound for no such task, Forbidden for somebody else's, NotFound for no such or an inactive
-    account, Conflict, PreconditionFailed.
+    Raises NotFound for an unknown task, Forbidden for a private task of another account, NotFound for an
+    unknown or inactive account, Conflict, PreconditionFailed.
     """
     before, place = rights.lock_task(db, user, task_id, strangers=True)
     if place is None and before.user_id != user.id and not user.is_admin:
@@ -298,7 +300,7 @@ def assign_task(
 
 
 def block_task(db: Session, user: Caller, task_id: int, reason: str, if_match: str | None = None) -> AnyRow:
-    """Say that a task is blocked, and why; of one that is, only the reason changes.
+    """Mark a task as blocked, with a reason; of a task that is blocked already, only the reason changes.
 
     Raises NotFound, Forbidden, Conflict, PreconditionFailed.
     """
@@ -316,7 +318,7 @@ def block_task(db: Session, user: Caller, task_id: int, reason: str, if_match: s
 
 
 def unblock_task(db: Session, user: Caller, task_id: int, if_match: str | None = None) -> AnyRow:
-    """Say that a task is blocked no longer; raises NotFound, Forbidden, Conflict, PreconditionFailed."""
+    """Mark a task as no longer blocked; raises NotFound, Forbidden, Conflict, PreconditionFailed."""
     before, _ = rights.lock_task(db, user, task_id)
     preconditions.require(if_match, etag(before))
     if before.blocked_at is None:
@@ -328,5 +330,5 @@ def unblock_task(db: Session, user: Caller, task_id: int, if_match: str | None =
 
 
 def notify(db: Session, actor: Caller, now: datetime, kind: str, task: AnyRow) -> None:
-    """Write that the task's owner is to be told; who delivers it comes after the commit."""
+    """Write a notification of the task's owner; it is delivered after the commit."""
     unit_of_work.add_row(db, notifications, many.notification(actor, now, kind, task.user_id, task))

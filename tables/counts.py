@@ -8,10 +8,10 @@ from models import PROJECT_LENGTH, table_of
 
 
 class OwnerCount(Base):
-    """How many tasks an owner has in each status; kept by triggers on `tasks`.
+    """The number of an owner's tasks in each status; triggers on `tasks` maintain it.
 
-    On Postgres a count is spread over several rows (`slot`), so that writers rarely wait for one another:
-    what counts is the sum. `version` grows with every change of any of the owner's tasks.
+    On Postgres a count is spread over several rows (`slot`), so that writers rarely wait for one another: the
+    count is the sum of the rows. `version` grows with every change of any of the owner's tasks.
     """
 
     __tablename__ = "owner_counts"
@@ -27,7 +27,7 @@ class OwnerCount(Base):
 
 
 class ProjectCount(Base):
-    """The same for each of an owner's projects."""
+    """The number of tasks in each status, for each of an owner's projects."""
 
     __tablename__ = "project_counts"
 
@@ -45,10 +45,11 @@ class ProjectCount(Base):
 
 
 class DurationCount(Base):
-    """How many of an owner's completed tasks took about how long, and how long together; kept by triggers on `tasks`.
+    """An owner's completed tasks in buckets of similar durations: their number, and their total duration.
 
-    A bucket holds the durations that have as many digits, in microseconds, and begin with the same two; the lowest
-    one, -1, those of what was completed before it was begun. As of the other counts, what counts is the sum.
+    Triggers on `tasks` maintain the counts. In microseconds, all durations of a bucket have the same number
+    of digits and the same first two. The lowest bucket, -1, holds tasks that were completed before they were
+    created. The count of a bucket is the sum over its slots.
     """
 
     __tablename__ = "duration_counts"
@@ -59,13 +60,14 @@ class DurationCount(Base):
     bucket: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
     slot: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
     count: Mapped[int] = mapped_column(BigInteger)
-    # The sum of the durations in two parts, for a century of ten thousand tasks is too much for one number.
+    # The sum of the durations has two parts, because ten thousand tasks of a century each overflow one
+    # number.
     seconds: Mapped[int] = mapped_column(BigInteger)
     microseconds: Mapped[int] = mapped_column(BigInteger)
 
 
 class SystemCount(Base):
-    """The same for everybody's tasks together."""
+    """The number of everybody's tasks in each status."""
 
     __tablename__ = "system_counts"
 

@@ -1,4 +1,4 @@
-"""The tables of notifications, and how accounts want their mails."""
+"""The tables of notifications, and of the ways in which accounts want them by mail."""
 
 from datetime import datetime
 from typing import Literal, get_args
@@ -15,15 +15,15 @@ NotificationKind = Literal[
 ]
 NOTIFICATION_KINDS: tuple[str, ...] = get_args(NotificationKind)
 NOTIFICATION_STATES = ("waiting", "mail", "digest", "delivered", "failed")
-# How mails come: each by itself, all of a day in one, or not at all.
+# Ways of getting mails: each at once, all of a day in one, or none.
 DELIVERIES = ("at_once", "daily", "never")
 
 
 class Notification(Base):
-    """Something a person is told, written in the transaction that caused it and delivered after it.
+    """A notification of an account, written in the transaction that caused it and delivered after the commit.
 
-    `waiting` for its line in the log, then for its `mail` or for the next `digest`, in the end `delivered` or
-    `failed`.
+    Its state is `waiting` until it is in the log, then `mail` or `digest` until its mail is sent, and in the
+    end `delivered` or `failed`.
     """
 
     __tablename__ = "notifications"
@@ -40,7 +40,7 @@ class Notification(Base):
         Index("ix_notifications_failed", "id", **where("state = 'failed'")),
         Index("ix_notifications_unread", "user_id", "id", **where("read_at IS NULL")),
         Index("ix_notifications_read", "user_id", "id", **where("read_at IS NOT NULL")),
-        # A reminder is sent once, whoever of several processes finds the task first.
+        # A second row is refused, so that only one of several processes sends a reminder.
         Index(
             "uq_notifications_reminder",
             "task_id",
@@ -62,18 +62,19 @@ class Notification(Base):
     id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger)
     kind: Mapped[str] = mapped_column(String(20))
-    # None for what tells of no task.
+    # NULL for a notification that is not about a task.
     task_id: Mapped[int | None] = mapped_column(BigInteger)
     task_title: Mapped[str | None] = mapped_column(String(TITLE_LENGTH))
     actor_id: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    # Of a reminder: when the task is due, which is what it reminds of.
+    # The time when the task is due, in a reminder only.
     due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     read_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     state: Mapped[str] = mapped_column(String(10), default="waiting")
-    # How often its mail was tried.
+    # The number of attempts to send its mail.
     attempts: Mapped[int] = mapped_column(default=0)
-    # When it is due; while somebody delivers it, when their claim on it ends; none when there is no more to do.
+    # The time when its delivery is due; while a process delivers it, the end of that claim; NULL when it is
+    # finished.
     next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_error: Mapped[str | None] = mapped_column(Text)
@@ -84,7 +85,7 @@ class Notification(Base):
 
 
 class NotificationPreference(Base):
-    """How an account wants the mails of one kind of notification, where it does not want the usual."""
+    """The way in which an account wants one kind of notification by mail, if not the usual way."""
 
     __tablename__ = "notification_preferences"
     __table_args__ = (

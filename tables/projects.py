@@ -1,4 +1,4 @@
-"""The tables of what people share: projects, their members and states, and the comments of tasks."""
+"""The tables of shared work: projects, their members and states, and the comments of tasks."""
 
 from datetime import datetime
 
@@ -33,13 +33,13 @@ class SharedProject(Base):
     )
     description: Mapped[str | None] = mapped_column(Text)
     archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    # None when the account is gone.
+    # NULL after the account was deleted.
     created_by: Mapped[int | None] = mapped_column(
         ForeignKey("users.id", ondelete="SET NULL"), type_=BigInteger, index=True
     )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    # Counts the changes; the ETag is made of it.
+    # The number of changes, from which the ETag is made.
     version: Mapped[int] = mapped_column(BigInteger, default=1)
 
 
@@ -63,9 +63,10 @@ class ProjectMember(Base):
 
 
 class ProjectState(Base):
-    """A state of a project's workflow; rows of their own, because a limit is kept by locking its state's row.
+    """A state of a project's workflow, in a row of its own: locking that row enforces the state's limit.
 
-    A state that is taken out stays with `removed_at`, so that figures of the past still have its name.
+    A state that is taken out of the workflow keeps its row, with `removed_at`, so that figures of the past
+    still have its name.
     """
 
     __tablename__ = "project_states"
@@ -89,7 +90,7 @@ class ProjectState(Base):
 
 
 class TaskComment(Base):
-    """Something that was said about a task; it goes with the task, and stays when its author goes."""
+    """A comment on a task: deleted with the task, but kept without an author if that account is deleted."""
 
     __tablename__ = "task_comments"
     __table_args__ = (

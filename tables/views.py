@@ -1,4 +1,4 @@
-"""The tables of saved filters, and of the calendars that show what is due."""
+"""The tables of saved filters, and of calendars that show when tasks are due."""
 
 from datetime import datetime
 
@@ -20,7 +20,7 @@ assert projects.SharedProject.metadata is Base.metadata
 class View(Base):
     """A filter that was saved under a name: an account's own, or a project's.
 
-    It goes with its account or its project; a project keeps the views of a member who leaves.
+    It is deleted with its account or its project. A project keeps the views of a member who leaves.
     """
 
     __tablename__ = "views"
@@ -36,15 +36,15 @@ class View(Base):
     filter: Mapped[str] = mapped_column(Text)
     sort_by: Mapped[str | None] = mapped_column(String(20))
     sort_order: Mapped[str | None] = mapped_column(String(4))
-    # Of an account's own view: the account.
+    # The account that the view belongs to; NULL for a project's view.
     user_id: Mapped[int | None] = mapped_column(
         ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger, index=True
     )
-    # Of a project's view: the project.
+    # The project that the view belongs to; NULL for an account's view.
     project_id: Mapped[int | None] = mapped_column(
         ForeignKey("projects.id", ondelete="CASCADE"), type_=BigInteger, index=True
     )
-    # None when the account is gone.
+    # NULL after the account was deleted.
     created_by: Mapped[int | None] = mapped_column(
         ForeignKey("users.id", ondelete="SET NULL"), type_=BigInteger, index=True
     )
@@ -53,9 +53,9 @@ class View(Base):
 
 
 class Calendar(Base):
-    """An address that shows an account's open tasks, or those of a view, by the time they are due.
+    """A calendar's address: it shows an account's open tasks, or those of a view, by the time they are due.
 
-    Of the token in the address only the hash is stored.
+    The database stores only the hash of the token in the address.
     """
 
     __tablename__ = "calendars"
@@ -72,7 +72,7 @@ class Calendar(Base):
     token_hash: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    # See `User.credentials_version`: a calendar ends with all that was given out.
+    # See `User.credentials_version`: a calendar ends together with the account's sessions, tokens and links.
     credentials_version: Mapped[int] = mapped_column(BigInteger)
 
 

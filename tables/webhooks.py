@@ -1,4 +1,4 @@
-"""The tables of webhooks: where events are sent, and what became of each delivery."""
+"""The tables of webhooks: the addresses that events are sent to, and the state of each delivery."""
 
 from datetime import datetime
 
@@ -29,7 +29,7 @@ DISABLED_REASONS = ("gone", "failing")
 
 
 class FeedPosition(Base):
-    """How far a reader of the feed has come: in one row, written together with what the reader made of the events."""
+    """The position of a reader in the feed, written together with what the reader made of the events."""
 
     __tablename__ = "feed_positions"
 
@@ -39,21 +39,21 @@ class FeedPosition(Base):
 
 
 class Webhook(Base):
-    """An address that is sent events, its secret, and how its receiver fares."""
+    """An address that events are sent to, its secret, and the health of its receiver."""
 
     __tablename__ = "webhooks"
     __table_args__ = (
         CheckConstraint(one_of("disabled_reason", DISABLED_REASONS), name="disabled_reason"),
         Index("ix_webhooks_user_id", "user_id", "id"),
         Index("ix_webhooks_project_id", "project_id", "id", **where("project_id IS NOT NULL")),
-        # Senders look here for what is due.
+        # Senders find due webhooks by this index.
         Index("ix_webhooks_due_at", "due_at", "id", **where("due_at IS NOT NULL")),
         {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger)
-    # None for the owner's own tasks.
+    # NULL for the owner's own tasks.
     project_id: Mapped[int | None] = mapped_column(BigInteger)
     url: Mapped[str] = mapped_column(String(URL_LENGTH))
     types: Mapped[list[str]] = mapped_column(JsonText)
@@ -62,27 +62,27 @@ class Webhook(Base):
     disabled_reason: Mapped[str | None] = mapped_column(String(10))
     # Encrypted by a key that is not in the database.
     secret: Mapped[str] = mapped_column(Text)
-    # After a rotation the secret before signs too, for a day.
+    # For a day after a rotation the previous secret signs too.
     previous_secret: Mapped[str | None] = mapped_column(Text)
     previous_secret_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    # Counts the changes of what its owner sets; the ETag is made of it.
+    # The number of changes by its owner, from which the ETag is made.
     version: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    # Events up to this one happened before the webhook was there.
+    # Events up to this one are older than the webhook, and are not delivered.
     starts_after: Mapped[int] = mapped_column(BigInteger)
-    # Events behind the first and up to the second are to be delivered again.
+    # Events after the first and up to the second are to be delivered again.
     replay_after: Mapped[int | None] = mapped_column(BigInteger)
     replay_until: Mapped[int | None] = mapped_column(BigInteger)
-    # When its next delivery is due; none when nothing waits.
+    # The time when the next delivery is due; NULL if no delivery waits.
     due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    # While a process delivers to it: until when no other process may.
+    # The time until which only the process that holds the claim may deliver.
     claimed_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    # Since when every attempt has failed.
+    # The time since which every attempt has failed.
     failing_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    # How often in a row the receiver could not be reached or took too long.
+    # The number of times in a row that the receiver could not be reached or took too long.
     failures: Mapped[int] = mapped_column(Integer)
-    # Whether the receiver took long the last time: it is then served beside the others.
+    # Whether the receiver took long the last time: slow receivers are served apart from the others.
     is_slow: Mapped[bool]
 
 
@@ -92,7 +92,8 @@ class WebhookDelivery(Base):
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
         CheckConstraint(one_of("state", DELIVERY_STATES), name="state"),
-        # An event is delivered once to a webhook, whatever process dies: a second row is refused.
+        # A second row for the same event is refused, so that each event has one delivery, whatever process
+        # dies.
         UniqueConstraint("webhook_id", "event_id"),
         Index("ix_webhook_deliveries_webhook_id", "webhook_id", "id"),
         Index(
@@ -106,7 +107,7 @@ class WebhookDelivery(Base):
 
     id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
     webhook_id: Mapped[int] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"), type_=BigInteger)
-    # The row of the history; none for a ping.
+    # The row of the history; NULL for a ping.
     event_id: Mapped[int | None] = mapped_column(BigInteger)
     type: Mapped[str] = mapped_column(String(EVENT_TYPE_LENGTH))
     state: Mapped[str] = mapped_column(String(10))

@@ -60,7 +60,7 @@ def _forbidden(route: StrictRoute) -> tuple[str, str]:
     if route.caller is not None and route.caller[1]:
         return "admin_required", "Admin access required"
     if route.scope is None:
-        return "session_required", "A program's token does not do here: log in"
+        return "session_required", "A program's token is not accepted here: log in"
     return "missing_scope", f"The token lacks the scope `{route.scope}`"
 
 

@@ -1,1 +1,1 @@
-"""Projects that people share: themselves, their members, their workflow."""
+"""Shared projects, their members, and their workflows."""

@@ -1,4 +1,4 @@
-"""What becomes of an account's projects, and of its tasks in them, when it is switched off or deleted."""
+"""Handing over an account's projects, and its tasks in them, when it is switched off or deleted."""
 
 from datetime import UTC, datetime
 
@@ -10,9 +10,9 @@ from services.projects import project as project_service
 
 
 def switch_off(db: Session, actor: Caller, user_id: int, heir_id: int | None) -> set[int]:
-    """Hand over the tasks of an account that stays a member, in case it comes back; whose tasks changed.
+    """Hand over the tasks of an account, which stays a member in case it comes back.
 
-    Raises Conflict where others would be left without a manager.
+    Returns the accounts whose tasks changed. Raises Conflict if others would be left without a manager.
     """
     now, changed = datetime.now(UTC), set()
     for project_id in member.projects_of(db, user_id):
@@ -21,10 +21,10 @@ def switch_off(db: Session, actor: Caller, user_id: int, heir_id: int | None) ->
 
 
 def leave(db: Session, actor: Caller, user_id: int, heir_id: int | None, now: datetime) -> set[int]:
-    """Take an account that is to be deleted out of its projects; whose tasks changed.
+    """Take an account that is to be deleted out of its projects; returns the accounts whose tasks changed.
 
-    A project without anybody else goes to `heir_id`; without one it goes with the account, and its tasks are
-    the account's again. Raises Conflict where others would be left without a manager.
+    A project without other members goes to `heir_id`. Without an heir the project is deleted, and its tasks
+    become private tasks of their owner. Raises Conflict if others would be left without a manager.
     """
     changed: set[int] = set()
     for project_id in member.projects_of(db, user_id):

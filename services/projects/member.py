@@ -1,7 +1,7 @@
-"""The members of a project: adding them, changing their role, taking them out, and who gets their tasks.
+"""The members of a project: adding them, changing their roles, removing them, and handing over their tasks.
 
-Every change locks the project first, so that of two at once the second sees what the first did: a project that has
-members keeps a manager.
+Every change locks the project first. Of two changes at once the second therefore sees the first, and a
+project that has members keeps a manager.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ _HERE = _WITH_NAMES.where(_M.project_id == bindparam("project_id"))
 _PAGE = _HERE.where(_M.user_id > bindparam("after_id")).order_by(_M.user_id).limit(bindparam("limit"))
 _MEMBER = prepared(_HERE.where(_M.user_id == bindparam("member_id")))
 _MANAGERS = prepared(_HERE.where(_M.role == "manager", users.c.is_active).order_by(_M.added_at, _M.user_id))
-# Whoever may own a task there; an account that is switched off is given nothing.
+# Finds a member who may own tasks: no viewer, and no account that is switched off.
 _WORKER = prepared(
     select(_M.user_id)
     .join_from(project_members, users, users.c.id == _M.user_id)
@@ -89,7 +89,7 @@ def _subject(member: Any) -> dict[str, Any]:
 def put_member(
     db: Session, caller: Caller, project_id: int, user_id: int, role: str, transfer_to: int | None = None
 ) -> tuple[AnyRow, set[int]]:
-    """Add an account to a project, or change its role; the member, and whose tasks changed.
+    """Add a member, or change the role; returns the member, and the accounts whose tasks changed.
 
     Raises NotFound, Forbidden, Conflict.
     """
@@ -126,7 +126,7 @@ def put_member(
 def remove_member(
     db: Session, caller: Caller, project_id: int, user_id: int, transfer_to: int | None = None
 ) -> set[int]:
-    """Take an account out of a project, which a member may do for themselves; whose tasks changed.
+    """Remove a member, which members may do for themselves; returns the accounts whose tasks changed.
 
     Raises NotFound, Forbidden, Conflict.
     """
@@ -144,7 +144,7 @@ def remove_member(
 
 
 def drop(db: Session, actor: Caller, now: datetime, project_id: int, user_id: int) -> None:
-    """Take out a member who owns nothing any more, with what they are still to be told of the project."""
+    """Remove a member who owns no more tasks, and the member's notifications about the project."""
     member = _find(db, project_id, user_id)
     assert member is not None
     db.execute(_DELETE, {"of_project": project_id, "of_user": member.user_id})
@@ -164,7 +164,7 @@ def drop(db: Session, actor: Caller, now: datetime, project_id: int, user_id: in
 
 
 def _keep_a_manager(db: Session, project_id: int, user_id: int) -> None:
-    """Raise Conflict if this is the last manager who is active."""
+    """Raise Conflict if this is the last active manager."""
     managers = [row.user_id for row in db.execute(_MANAGERS, {"project_id": project_id})]
     if not set(managers) - {user_id}:
         raise _last_manager()
@@ -179,14 +179,14 @@ def _last_manager() -> Conflict:
 def _hand_over(
     db: Session, actor: Caller, now: datetime, project_id: int, user_id: int, heir_id: int | None
 ) -> set[int]:
-    """Give a member's tasks to another member; whose tasks changed. Raises Conflict, NotFound."""
+    """Give a member's tasks to another; returns accounts whose tasks changed; raises Conflict, NotFound."""
     if heir_id is not None and (heir_id == user_id or not can_own(db, project_id, heir_id)):
         raise rights.user_not_found()
     if db.execute(_OWNS, {"project_id": project_id, "member_id": user_id}).first() is None:
         return set()
     if heir_id is None:
         raise Conflict(
-            "They own tasks in the project: say in `transfer_to` which member gets them",
+            "The member owns tasks in the project: name in `transfer_to` the member who gets them",
             code="member_has_tasks",
         )
     give(db, actor, now, project_id, user_id, heir_id)
@@ -194,7 +194,7 @@ def _hand_over(
 
 
 def give(db: Session, actor: Caller, now: datetime, project_id: int, user_id: int, heir_id: int) -> None:
-    """Give all tasks that an account owns in a project to another one, who is told."""
+    """Give all tasks that an account owns in a project to another account, and notify the new owner."""
     for rows in many.in_chunks(db, tasks.c.project_id == project_id, tasks.c.user_id == user_id):
         after = many.change_many(db, actor, now, rows, {"user_id": heir_id}, "assigned")
         many.notify_many(db, actor, now, "assigned", after)
@@ -211,23 +211,23 @@ _PROJECTS = (
 )
 _OTHERS = (
     _HERE.where(_M.user_id != bindparam("member_id"), users.c.is_active)
-    # Managers first, then members, each in the order they came.
+    # Managers come first, then members, each in the order of their joining.
     .order_by(case((_M.role == "manager", 0), (_M.role == "member", 1), else_=2), _M.added_at, _M.user_id)
 )
 
 
 def projects_of(db: Session, user_id: int) -> Sequence[int]:
-    """The projects of an account, locked in their order."""
+    """The projects of an account, locked in the order of their ids."""
     return [row.project_id for row in db.execute(_PROJECTS, {"user_id": user_id})]
 
 
 def step_down(
     db: Session, actor: Caller, now: datetime, project_id: int, user_id: int, heir_id: int | None
 ) -> set[int] | None:
-    """Give the tasks of an account that is to go to `heir_id`, or to the manager who has been there longest.
+    """Give a leaving account's tasks to `heir_id`, or to the manager who has been there longest.
 
-    Whose tasks changed; None where nobody else is there. Raises Conflict where others would be left without a
-    manager.
+    Returns the accounts whose tasks changed, or None if the project has no other active member. Raises
+    Conflict if others would be left without a manager.
     """
     asked = {"project_id": project_id, "member_id": user_id}
     others = db.execute(_OTHERS, asked).all()
@@ -248,7 +248,7 @@ def step_down(
 
 
 def inherit(db: Session, actor: Caller, now: datetime, project_id: int, heir_id: int) -> None:
-    """Make an account the manager of a project that is left without anybody."""
+    """Make an account the manager of a project that has no other member."""
     role, place = "manager", {"of_project": project_id, "of_user": heir_id}
     before = _find(db, project_id, heir_id)
     if before is None:

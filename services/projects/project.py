@@ -1,4 +1,4 @@
-"""Projects: making, reading, changing and deleting them, and what becomes of their tasks."""
+"""Projects: making, reading, changing and deleting them, with the consequences for their tasks."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -41,7 +41,7 @@ _DELETE = delete(projects).where(projects.c.id == bindparam("of_project"))
 
 
 def etag(project: Mapping[str, Any]) -> str:
-    """The entity tag of a project as it is now, for somebody with this role."""
+    """The entity tag of a project's current version, as an account with this role sees it."""
     return f'"{project["id"]}-{project["version"]}-{project["role"] or "admin"}"'
 
 
@@ -59,7 +59,7 @@ def _with_states(db: Session, row: AnyRow) -> dict[str, Any]:
 
 
 def list_projects(db: Session, caller: Caller, filters: ProjectFilters) -> PageOf[dict[str, Any]]:
-    """A page of the projects that the caller is a member of, or of everybody's; raises Forbidden."""
+    """A page of the caller's projects, or of everybody's for an admin; raises Forbidden."""
     if filters.scope == "all" and not caller.is_admin:
         raise Forbidden("Admin access required", code="admin_required")
     statement: Select[Any] = _ALL if filters.scope == "all" else _OWN
@@ -74,7 +74,7 @@ def list_projects(db: Session, caller: Caller, filters: ProjectFilters) -> PageO
 
 
 def create_project(db: Session, caller: Caller, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Make a project that the caller manages, with their own tasks of this name where they are to come along."""
+    """Make a project that the caller manages; `adopt_tasks` moves the caller's tasks of its name into it."""
     now = datetime.now(UTC)
     project_id = db.execute(
         _INSERT,
@@ -93,7 +93,7 @@ def create_project(db: Session, caller: Caller, values: Mapping[str, Any]) -> di
     )
     workflow.make(db, project_id, values.get("states"))
     project = get_project(db, caller, project_id)
-    # Its maker is its first member.
+    # The caller is the first member.
     history.add_about(
         db, caller, now, "project_created", subject(project), project_id=project_id, member_id=caller.id
     )
@@ -117,7 +117,7 @@ def _adopt(db: Session, caller: Caller, now: datetime, project: Mapping[str, Any
 
 
 def subject(project: Mapping[str, Any]) -> dict[str, Any]:
-    """A project as the history tells of it: as it is read, but for whose role it is."""
+    """A project as history records it: all fields of an answer but the caller's role."""
     return {
         name: rfc3339(project[name]) if isinstance(project[name], datetime) else project[name]
         for name in ProjectRead.model_fields
@@ -182,7 +182,7 @@ def _differences(before: Mapping[str, Any], values: Mapping[str, Any], now: date
 
 
 def _rename_tasks(db: Session, project_id: int, name: str, now: datetime) -> None:
-    """Write the new name to the project's tasks, whose history does not tell of it."""
+    """Write the new name to the project's tasks, without rows of history."""
     bulk.take_turns(db)
     later = tasks.c.updated_at > now
     renamed = update(tasks).where(tasks.c.project_id == project_id)
@@ -201,7 +201,7 @@ def delete_project(
     what: Literal["delete", "release"],
     if_match: str | None = None,
 ) -> set[int]:
-    """Delete a project, and its tasks or only their place in it; whose tasks they were.
+    """Delete a project, and delete or release its tasks; returns the owners of the tasks.
 
     Raises NotFound, Forbidden, PreconditionFailed.
     """
@@ -212,14 +212,14 @@ def delete_project(
 
 
 def for_removal(db: Session, actor: Caller, project_id: int) -> dict[str, Any]:
-    """A project as it is, for whom its account is deleted."""
+    """A project for `remove`, when the account of its last member is deleted."""
     return _with_states(db, db.execute(_ONE, {"project_id": project_id, "caller_id": actor.id}).one())
 
 
 def remove(
     db: Session, actor: Caller, project: Mapping[str, Any], what: Literal["delete", "release"]
 ) -> set[int]:
-    """Take away a project whose settings are locked; whose tasks they were that were in it."""
+    """Delete a project whose settings are locked; returns the owners of its tasks."""
     now, project_id = datetime.now(UTC), project["id"]
     owners: set[int] = set()
     for rows in many.in_chunks(db, tasks.c.project_id == project_id):

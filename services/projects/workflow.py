@@ -1,4 +1,4 @@
-"""The workflow of a project: its states, which one a task is to be in, and how many tasks a state takes."""
+"""The workflow of a project: its states, choosing the state of a task, and the limits of states."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ from tables.projects import project_states
 
 
 class StateOf(NamedTuple):
-    """A state, as the rules below look at it."""
+    """A state, with the fields that the rules below need."""
 
     key: str
     name: str
@@ -28,7 +28,7 @@ class StateOf(NamedTuple):
 
 
 _NAMES = {"pending": "To do", "in_progress": "In progress", "completed": "Done"}
-# The workflow of a project unless another is given; a private task has the same.
+# The default workflow of a project, and the workflow of private tasks.
 DEFAULT = tuple(StateOf(status, _NAMES[status], status, None, "warn", waiting=False) for status in STATUSES)
 COLUMNS = tuple(project_states.c[name] for name in StateOf._fields)
 
@@ -53,14 +53,14 @@ _ANY = prepared(select(tasks.c.id).where(*_IN_STATE).limit(1))
 
 
 def states_of(db: Session, project_id: int | None) -> Sequence[Any]:
-    """The states of a project in their order; of no project, those that a private task has."""
+    """The states of a project in their order; without a project, the states of private tasks."""
     if project_id is None:
         return DEFAULT
     return db.execute(_STATES, {"project_id": project_id}).all()
 
 
 def ever(db: Session, project_id: int) -> list[AnyRow]:
-    """The states of a project in their order, then those that were taken out."""
+    """The states of a project in their order, then the removed states."""
     return list(db.execute(_EVER, {"project_id": project_id}).all())
 
 
@@ -70,9 +70,10 @@ def first_with(states: Sequence[Any], status: str) -> Any:
 
 
 def wanted(states: Sequence[Any], key: str | None, status: str | None, now_in: Any = None) -> Any:
-    """The state that a task is to be in, by the state and the status that are sent, if any.
+    """The state of a task after a change, by the state and the status that are sent, if any.
 
-    `now_in` is the state that it is in. Raises InvalidInput for a state that is unknown, or has another status.
+    `now_in` is the task's present state. Raises InvalidInput for a state that is unknown, or has another
+    status.
     """
     if key is not None:
         found = next((state for state in states if state.key == key), None)
@@ -92,9 +93,10 @@ def _wrong(field: str, detail: str) -> InvalidInput:
 
 
 def enter(db: Session, project_id: int, state: Any) -> None:
-    """Have room for one more task in a state, until the end of the transaction; raises Conflict for a full one.
+    """Reserve room for one more task in a state until the commit; raises Conflict if the state is full.
 
-    The state's row is locked, and the tasks counted in a statement after it: two tasks at once take one place.
+    The state's row is locked before the tasks are counted, so that two tasks at once can't both take the last
+    place.
     """
     if state.wip_limit is None or state.wip_policy != "block":
         return
@@ -134,9 +136,10 @@ def replace(
     states: Sequence[Mapping[str, Any]],
     replaced: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Give a project, whose settings are locked, other states; tasks in those that go are moved to where `replaced` says.
+    """Replace the states of a project whose settings are locked; `replaced` maps removed ones to successors.
 
-    Raises Conflict where tasks are in a state that goes, or that gets another status, InvalidInput.
+    The tasks of a replaced state move to its successor. Raises InvalidInput, and Conflict for a state with
+    tasks that is removed without a successor, or that gets another status.
     """
     before = {state.key: state for state in states_of(db, project_id)}
     after = {state["key"]: StateOf(**state) for state in states}
@@ -164,9 +167,7 @@ def _check_replaced(replaced: Mapping[str, str], gone: Sequence[str], after: Map
         if old not in gone:
             problems.append({"pointer": pointer, "detail": "No state with this key is taken out"})
         elif new not in after:
-            problems.append(
-                {"pointer": pointer, "detail": "The new states have none with the key it goes to"}
-            )
+            problems.append({"pointer": pointer, "detail": "No new state has the key that replaces it"})
     if problems:
         raise invalid_input(problems)
 
@@ -184,7 +185,7 @@ def _write(
 ) -> None:
     here = project_states.c.project_id == project_id
     if gone:
-        # Figures of the past still name them.
+        # Figures of the past still show removed states.
         db.execute(update(project_states).where(here, project_states.c.key.in_(gone)).values(removed_at=now))
     db.execute(delete(project_states).where(here, project_states.c.key.in_([each["key"] for each in states])))
     _insert(db, project_id, states)

@@ -1,1 +1,1 @@
-"""Tasks: lists, search, import and export."""
+"""Tasks: lists, search, batches, comments, history, import and export."""

@@ -24,7 +24,7 @@ from services.tasks.unit_of_work import UnitOfWork
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of an operation."""
+    """The result of an operation."""
 
     status: int
     task: AnyRow | None = None
@@ -33,14 +33,14 @@ class Outcome:
 
 @dataclass(slots=True)
 class Outcomes:
-    """What became of a batch, and whose tasks it changed."""
+    """The results of a batch, and the owners whose tasks it changed."""
 
     results: list[Outcome] = field(default_factory=list)
     owner_ids: set[int] = field(default_factory=set)
 
 
 def run(db: Session, user: Caller, batch: Batch) -> Outcomes:
-    """Do the operations in their order. Raises the error of the first that fails where the batch is atomic."""
+    """Do the operations in their order. In an atomic batch the first error is raised."""
     operations = batch.operations
     outcomes = Outcomes()
     new_tasks = sum(isinstance(each, CreateOperation) for each in operations)
@@ -58,7 +58,7 @@ def run(db: Session, user: Caller, batch: Batch) -> Outcomes:
                     with unit.operation():
                         outcome = _do(db, user, operation, outcomes.owner_ids)
             except _RefusedError:
-                # All that are not valid are told at once, where none of them is going to be done.
+                # An atomic batch is refused as a whole, so one answer names all invalid tasks from here on.
                 until = len(operations) if batch.atomic else place + 1
                 refusal = invalid_input(list(_problems(operations, range(place, until))))
                 if batch.atomic:
@@ -74,7 +74,7 @@ def run(db: Session, user: Caller, batch: Batch) -> Outcomes:
 
 
 def _target(operation: Operation) -> int | None:
-    """The project that an operation makes a task in or moves one to."""
+    """The project into which an operation puts a new task or moves a task."""
     if not isinstance(operation, CreateOperation | UpdateOperation) or isinstance(operation.task, Refused):
         return None
     return operation.task.project_id
@@ -85,7 +85,7 @@ class _RefusedError(Exception):
 
 
 def _do(db: Session, user: Caller, operation: Operation, owner_ids: set[int]) -> Outcome:
-    """Do one operation, and note whose tasks it changed."""
+    """Do one operation, and note the owners of the changed task."""
     task: AnyRow | None
     match operation:
         case CreateOperation():
@@ -114,7 +114,7 @@ def _valid(task: Any) -> Any:
 
 
 def _problems(operations: Sequence[Operation], places: range) -> Iterator[dict[str, str]]:
-    """What is wrong with the tasks of the operations at these places."""
+    """The problems of the tasks in the operations at these places."""
     for place in places:
         refused = getattr(operations[place], "task", None)
         if isinstance(refused, Refused):
@@ -126,7 +126,7 @@ def _problems(operations: Sequence[Operation], places: range) -> Iterator[dict[s
 
 
 def _put_in_place(error: AppError, place: int) -> None:
-    """Have an error point at the operation, or at what is wrong within its task."""
+    """Make an error point at the operation, or at the wrong field of its task."""
     here = f"#/operations/{place}"
 
     def within(pointer: str) -> str:

@@ -1,4 +1,4 @@
-"""Many rows at once: one statement on Postgres, which fires the triggers once a statement; one call on SQLite."""
+"""Writing many rows at once: by one statement on Postgres, where triggers fire once, or one call on SQLite."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -36,7 +36,7 @@ _NEXT_IDS = prepared(
         func.generate_series(1, bindparam("count", type_=BigInteger))
     )
 )
-# The counts are spread over as many rows: see the triggers.
+# The counts of an owner are spread over 16 rows by the process's id: see the triggers.
 _TAKE_TURNS = prepared(
     select(func.pg_advisory_xact_lock(literal_column("7263818"), literal_column("pg_backend_pid() % 16")))
 )
@@ -47,27 +47,29 @@ _DELETE = prepared(
 
 
 def begin_to_write(db: Session) -> None:
-    """Give the transaction its number, on Postgres, as the first row that it writes would.
+    """Give the transaction its number on Postgres, as its first written row would do.
 
-    The feed of events relies on the number being older than the transaction's events.
+    The feed of events relies on the transaction having its number before any of its events has an id.
     """
     if db.get_bind().dialect.name != "sqlite":
         db.execute(_BEGIN_TO_WRITE, {})
 
 
 def take_turns(db: Session) -> None:
-    """Wait, on Postgres, for others that change the tasks of several owners and keep count in the same rows.
+    """Wait on Postgres for other transactions that change tasks of several owners and count in the same rows.
 
-    Each statement locks the counts of its owners in their order, but the next one may begin with an earlier owner.
+    Each statement locks the counts of its owners in their order, but the next statement may begin with an
+    earlier owner. Without taking turns, two such transactions could deadlock.
     """
     if db.get_bind().dialect.name != "sqlite":
         db.execute(_TAKE_TURNS, {})
 
 
 def take_ids(db: Session, count: int) -> Sequence[int]:
-    """Numbers for new tasks, in order: the history needs them, and reading them back costs as much as inserting."""
+    """Ids for new tasks, in order: the history needs them, and reading them back would cost too much."""
     if db.get_bind().dialect.name == "sqlite":
-        # There is one writer at a time; AUTOINCREMENT goes on behind the highest number that was ever used.
+        # SQLite has one writer at a time, and AUTOINCREMENT continues after the highest id that was ever
+        # used.
         last = db.execute(_LAST_ID, {}).scalar() or 0
         return range(last + 1, last + 1 + count)
     return db.execute(_NEXT_IDS, {"count": count}).scalars().all()
@@ -83,7 +85,7 @@ def insert_many(db: Session, table: Table, rows: Sequence[dict[str, Any]]) -> No
 
 
 def update_many(db: Session, columns: tuple[str, ...], rows: Sequence[dict[str, Any]]) -> None:
-    """Write these columns of tasks; each row has them and the `id`."""
+    """Write these columns of tasks; each row has the columns and the `id`."""
     dialect = db.get_bind().dialect
     if dialect.name == "sqlite":
         values = [{f"new_{name}": value for name, value in row.items()} for row in rows]
@@ -108,7 +110,8 @@ def _update(columns: tuple[str, ...]) -> Any:
     return prepared(update(tasks).where(tasks.c.id == bindparam("new_id")).values(new))
 
 
-# The rows are one parameter: psycopg takes seconds to read a statement with a hundred thousand of them.
+# The rows are one parameter, because psycopg takes seconds for a statement with a hundred thousand
+# parameters.
 
 
 @kept_by_shape

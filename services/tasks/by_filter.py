@@ -16,7 +16,7 @@ from services.tasks.unit_of_work import UnitOfWork
 
 
 class Changed(NamedTuple):
-    """How many tasks the filter found and how many of them were changed; whose tasks these are."""
+    """The number of tasks that the filter found, the number of changed tasks, and the owners of those."""
 
     matched: int
     changed: int
@@ -24,7 +24,7 @@ class Changed(NamedTuple):
 
 
 def change(db: Session, user: Caller, query: BulkQuery, values: Mapping[str, Any]) -> Changed:
-    """Change the given fields of each task, by the rules of one; raises Conflict unless the number is right."""
+    """Change the fields of each task, by the rules of one task; raises Conflict for an unexpected number."""
     changed, owner_ids = 0, set()
     with _found(db, user, query) as found:
         for task_id, version in found.items():
@@ -36,7 +36,7 @@ def change(db: Session, user: Caller, query: BulkQuery, values: Mapping[str, Any
 
 
 def delete(db: Session, user: Caller, query: BulkQuery) -> Changed:
-    """Delete each task, by the rules of one; raises Conflict unless the number is right."""
+    """Delete each task, by the rules of a single task; raises Conflict for an unexpected number."""
     owner_ids = set()
     with _found(db, user, query) as found:
         for task_id in found:
@@ -46,7 +46,7 @@ def delete(db: Session, user: Caller, query: BulkQuery) -> Changed:
 
 @contextmanager
 def _found(db: Session, user: Caller, query: BulkQuery) -> Iterator[dict[int, int]]:
-    """The tasks that are found, each with its version, locked within a unit of work."""
+    """The tasks that the filter finds, each with its version, locked within a unit of work."""
     filters = query.filters()
     with UnitOfWork(db, user) as unit:
         bulk.take_turns(db)
@@ -54,7 +54,7 @@ def _found(db: Session, user: Caller, query: BulkQuery) -> Iterator[dict[int, in
         while True:
             ids = task_service.matching_ids(db, user, filters, MOST_CHANGED + 1)
             _check_number(db, user, filters, len(ids), query.expected)
-            # What somebody else changed before it was locked may not be found any more, and something else instead.
+            # Others may have changed tasks before the lock, so that the filter now finds other tasks.
             if locked.keys() >= set(ids):
                 break
             locked |= rights.lock_tasks(db, user, unit, ids, are_visible=True)
@@ -62,7 +62,7 @@ def _found(db: Session, user: Caller, query: BulkQuery) -> Iterator[dict[int, in
 
 
 def _check_number(db: Session, user: Caller, filters: TaskFilters, found: int, expected: int) -> None:
-    """Raise Conflict unless so many were expected."""
+    """Raise Conflict unless the number of tasks that were found is the expected one."""
     if found == expected:
         return
     if found > MOST_CHANGED:

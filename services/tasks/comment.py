@@ -1,4 +1,4 @@
-"""Comments on tasks, and whom they mention: at most one notification for each comment and account."""
+"""Comments on tasks, and the accounts that they mention: each gets at most one notification a comment."""
 
 import re
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from storage.prepared import prepared
 from tables.notifications import notifications
 from tables.projects import project_members, task_comments
 
-# A name is not part of a longer word, such as an address; a dot at its end may end the sentence.
+# A mention does not begin within a longer word, such as an address; a dot at its end may end the sentence.
 _MENTION = re.compile(r"(?<![A-Za-z0-9._@-])@([A-Za-z0-9._-]{3,50})", re.ASCII)
 
 _C = task_comments.c
@@ -46,7 +46,7 @@ _UPDATE = prepared(
     .values(text=bindparam("new_text"), edited_at=bindparam("now"))
 )
 _DELETE = prepared(delete(task_comments).where(_C.id == bindparam("of_comment")))
-# The accounts of these names that see the task: its owner, admins, the members of its project.
+# The accounts with these names that see the task: its owner, admins, the members of its project.
 _MENTIONED = select(users.c.id, func.lower(users.c.username).label("name")).where(
     func.lower(users.c.username).in_(bindparam("names", expanding=True)),
     users.c.is_active,
@@ -62,7 +62,7 @@ _TOLD = select(notifications.c.user_id).where(notifications.c.comment_id == bind
 
 
 def comment_not_found() -> NotFound:
-    """What is said of a comment that is not there."""
+    """The error for a comment that does not exist."""
     return NotFound("Comment not found", code="comment_not_found")
 
 
@@ -98,7 +98,7 @@ def _subject(comment: AnyRow) -> dict[str, Any]:
 
 
 def create_comment(db: Session, caller: Caller, task_id: int, text: str) -> AnyRow:
-    """Comment on a task, and tell its owner and those who are mentioned; raises NotFound, Forbidden, Conflict."""
+    """Comment on a task; notify its owner and mentioned accounts. Raises NotFound, Forbidden, Conflict."""
     task, _ = rights.lock_task(db, caller, task_id)
     now = datetime.now(UTC)
     values = {
@@ -117,7 +117,7 @@ def create_comment(db: Session, caller: Caller, task_id: int, text: str) -> AnyR
 
 
 def update_comment(db: Session, caller: Caller, task_id: int, comment_id: int, text: str) -> AnyRow:
-    """Change one's own comment, and tell those who are mentioned now; raises NotFound, Forbidden, Conflict."""
+    """Change an own comment, and notify newly mentioned accounts; raises NotFound, Forbidden, Conflict."""
     task, _ = rights.lock_task(db, caller, task_id)
     before = _find(db, task_id, comment_id)
     if before.author_id != caller.id:
@@ -136,7 +136,7 @@ def update_comment(db: Session, caller: Caller, task_id: int, comment_id: int, t
 
 
 def delete_comment(db: Session, caller: Caller, task_id: int, comment_id: int) -> None:
-    """Delete a comment: one's own, any for a manager or an admin; raises NotFound, Forbidden, Conflict."""
+    """Delete an own comment, or any as a manager or an admin; raises NotFound, Forbidden, Conflict."""
     task, place = rights.lock_task(db, caller, task_id)
     comment = _find(db, task_id, comment_id)
     if comment.author_id != caller.id:
@@ -152,7 +152,7 @@ def _mentioned(db: Session, task: AnyRow, text: str) -> set[int]:
     """The accounts that a text mentions and that see the task."""
     names = set()
     for found in _MENTION.findall(text):
-        # `@bob.` is meant for bob, unless there is somebody of that name.
+        # `@bob.` means bob, unless an account is named `bob.`.
         name = found.lower()
         names |= {name, name.rstrip(".-_")}
     if not names:

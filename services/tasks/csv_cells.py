@@ -1,16 +1,16 @@
-"""Texts as cells of CSV that no spreadsheet takes for a formula, and back.
+"""Converting texts to CSV cells that no spreadsheet takes for a formula, and back.
 
-A spreadsheet that takes `;`, TAB or `|` for the separator begins a new cell behind each of them, and a new row
-behind each line break, wherever these stand in a cell that was written with commas. A text that would begin a
+A spreadsheet may take `;`, TAB or `|` for the separator. It then begins a new cell after each of them, and a
+new row after each line break, even within a cell that was written with commas. A text that would begin a
 formula in any of these places gets an apostrophe there.
 """
 
 import re
 
-# What may stand before the sign: spreadsheets skip white space, and read quotes that do not begin a cell in ways
-# of their own. The full-width signs count too.
+# Quotes and white space may precede the sign: spreadsheets skip white space, and differ in how they read
+# quotes that do not begin a cell. The full-width signs count too.
 _BEGINS_FORMULA = r"(?:['\"]|[^\S\t\r\n])*[=+\-@＝＋－＠]"
-# At the beginning, an empty text gets an apostrophe as well: an empty cell is a field that is left out.
+# An empty text gets an apostrophe as well, because an empty cell means that the field is left out.
 _FIRST = re.compile(rf"'*(?:$|[\t\r\n])|{_BEGINS_FORMULA}")
 _LATER = re.compile(rf"([;\t|\r\n])(?={_BEGINS_FORMULA})")
 _LATER_ESCAPED = re.compile(rf"([;\t|\r\n])'(?={_BEGINS_FORMULA})")
@@ -25,7 +25,7 @@ def formula_free(value: str) -> str:
 
 
 def plain(cell: str) -> str:
-    """The text that `formula_free` made this cell of."""
+    """The text from which `formula_free` made this cell."""
     if "'" not in cell:
         return cell
     if cell.startswith("'") and _FIRST.match(cell):

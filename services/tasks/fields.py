@@ -1,7 +1,7 @@
-"""A task's fields, in the order of its answers: one table from which history, changes, import and export derive.
+"""A task's fields in the order of answers: the table from which history, changes, import and export derive.
 
-A new field is a line here, a column, a line in the schemas, and for an existing database a migration; a test
-changes every field and looks for it in the history, the export and the import.
+A new field takes a line here, a column, a line in the schemas, and a migration of existing databases. A test
+changes every field, and looks for it in the history, the export and the import.
 """
 
 from collections.abc import Mapping
@@ -14,18 +14,19 @@ from storage.folding import fold, folded_where_different
 
 
 class Field(NamedTuple):
-    """What may be done with a field of a task."""
+    """A field of a task, and how changes, history, import and export treat it."""
 
     name: str
-    # The kind of history that tells of a change of it; none for what no history tells of.
+    # The kind of history row that records a change of the field; None if history does not record it.
     changed: str | None
-    # Whether `null` in a change takes it away, instead of leaving it as it is.
+    # Whether `null` in a change clears the field, instead of leaving it unchanged.
     is_clearable: bool = False
-    # Whether a change may send it only with the value it has.
+    # Whether a change may send the field only with its present value.
     is_read_only: bool = False
-    # Whether an import uses it; the others it takes and does not use, so that an export can be read.
+    # Whether an import uses the field. An import accepts and ignores the others, so that it can read an
+    # export.
     is_imported: bool = True
-    # Whether people wrote it: it is taken out of the history with the account that wrote it.
+    # Whether people write the field: deleting their account removes it from the history.
     is_text: bool = False
 
 
@@ -50,21 +51,21 @@ FIELDS = (
 
 NAMES = tuple(field.name for field in FIELDS)
 IN_HISTORY = tuple(field.name for field in FIELDS if field.changed)
-# What a plain `updated` tells of.
+# The fields whose changes a plain `updated` records.
 PLAIN = tuple(field.name for field in FIELDS if field.changed == "updated")
 STATUS = tuple(field.name for field in FIELDS if field.changed == "status_changed")
 BLOCKED = tuple(field.name for field in FIELDS if field.changed == "blocked")
 READ_ONLY = frozenset(field.name for field in FIELDS if field.is_read_only)
 CLEARABLE = frozenset(field.name for field in FIELDS if field.is_clearable)
 TEXTS = frozenset(field.name for field in FIELDS if field.is_text)
-# What an import takes as it is; the other fields are taken so that an export can be read.
+# The fields that an import uses.
 IMPORTED = tuple(field.name for field in FIELDS if field.is_imported)
 
 
 def derived(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns that are made of the texts among these values: what tasks are searched and sorted by.
+    """The columns for searching and sorting that derive from the texts among these values.
 
-    Whatever writes a title or a description writes these with it.
+    All code that writes a title or a description writes these columns with it.
     """
     columns: dict[str, Any] = {}
     if "title" in values:
@@ -75,9 +76,9 @@ def derived(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _column(name: str) -> ColumnElement[Any]:
-    # A private task has no state of its own: its status stands for it.
+    # The state of a private task is its status, and its column is NULL.
     return func.coalesce(tasks.c.state, tasks.c.status).label("state") if name == "state" else tasks.c[name]
 
 
-# The fields of a task as it is read, then its version.
+# The columns of a task as reads select them: its fields, then its version.
 TASK_COLUMNS: tuple[ColumnElement[Any], ...] = (*(_column(name) for name in NAMES), tasks.c.version)

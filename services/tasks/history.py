@@ -1,6 +1,6 @@
-"""The history: what happened to tasks, comments, projects and members, written in the transaction of the change.
+"""The history of tasks, comments, projects and members, written in the transaction of each change.
 
-It is the one log that the history of a task, the feed of events and the flow figures read.
+A task's history, the feed of events and the flow figures all read this one log.
 """
 
 from collections.abc import Mapping
@@ -26,10 +26,10 @@ def _request_id() -> str | None:
 
 
 def differences(before: Any | None, after: Any | None, names: tuple[str, ...] = IN_HISTORY) -> dict[str, Any]:
-    """Each of these fields that differs between a task before and after, from what to what."""
+    """The fields that differ between a task before and after a change, each with both values."""
     is_shared = any(task is not None and task.project_id is not None for task in (before, after))
     if before is None and after is not None:
-        # Every task begins so, and batches make a thousand at once.
+        # New tasks take this shorter way, because a batch may make a thousand at once.
         fields = _fields_of(after)
         if not is_shared:
             fields["state"] = None
@@ -40,7 +40,7 @@ def differences(before: Any | None, after: Any | None, names: tuple[str, ...] = 
     for name in names:
         old = None if before is None else getattr(before, name)
         new = None if after is None else getattr(after, name)
-        # The state of a private task is its status, which is told already.
+        # The state of a private task is its status, which the changes hold already.
         if old != new and (is_shared or name != "state"):
             changes[name] = {"from": _jsonable(old), "to": _jsonable(new)}
     return changes
@@ -54,7 +54,7 @@ def task_entry(
     after: Any | None,
     only: tuple[str, ...] = IN_HISTORY,
 ) -> dict[str, Any]:
-    """A row that tells of a task: what differs between the task before and after, either of which may be missing."""
+    """A row about a task: what differs between the task before and after, either of which may be None."""
     task = before if after is None else after
     assert task is not None
     is_new = before is None
@@ -75,21 +75,21 @@ def task_entry(
         "state": _state(after),
         "previous_state": _state(before),
         "request_id": _request_id(),
-        # The changes of a new task tell all of it: the feed makes the copy of them.
+        # The changes of a new task hold all of its fields, so the feed rebuilds the snapshot from them.
         "snapshot": None if kind == "created" else _fields_of(task),
         "subject": None,
     }
 
 
 def _fields_of(task: Any) -> dict[str, Any]:
-    """All fields of a task; a row of the database or of a unit of work begins with them."""
+    """All fields of a task. A row of the database or of a unit of work begins with the fields."""
     if hasattr(task, "_fields"):
         return dict(zip(NAMES, task, strict=False))
     return {name: getattr(task, name) for name in NAMES}
 
 
 def _state(task: Any | None) -> str | None:
-    """The state within a project: none of a private task, or of no task."""
+    """The state within a project; None for a private task, and for None."""
     return None if task is None or task.project_id is None else task.state
 
 
@@ -102,7 +102,7 @@ def add(
     after: Any | None,
     only: tuple[str, ...] = IN_HISTORY,
 ) -> None:
-    """Write that a task changed."""
+    """Write a row about a change of a task."""
     unit_of_work.add_row(db, task_history, task_entry(actor, now, kind, before, after, only))
 
 
@@ -117,7 +117,7 @@ def entry_about(
     project_id: int | None = None,
     member_id: int | None = None,
 ) -> dict[str, Any]:
-    """A row that tells of a comment of `task`, of a project, or of its member `member_id`."""
+    """A row about a comment on `task`, about a project, or about its member `member_id`."""
     if task is not None:
         project_id = task.project_id
     owner_id = member_id if task is None else task.user_id
@@ -149,5 +149,5 @@ def entry_about(
 def add_about(
     db: Session, actor: Caller, now: datetime, kind: str, subject: Mapping[str, Any], **about: Any
 ) -> None:
-    """Write what happened to a comment, a project or a member: see `entry_about`."""
+    """Write a row about a comment, a project or a member: see `entry_about`."""
     unit_of_work.add_row(db, task_history, entry_about(actor, now, kind, subject, **about))

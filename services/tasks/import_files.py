@@ -1,4 +1,4 @@
-"""Files of tasks as people and programs write them: a JSON array, NDJSON, or CSV in its many forms."""
+"""Reading files of tasks as people and programs write them: JSON, NDJSON, and CSV in its many forms."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from services.tasks import csv_cells, fields
 from services.tasks.json_stream import JsonText, NotJson, elements
 
 MOST_PROBLEMS_TOLD = 100
-# More than any task needs, however it is written; what is longer is not even read.
+# No task needs more characters than this, in any notation; reading stops at longer rows.
 LONGEST_ROW = 1024 * 1024
 IMPORTED_FIELDS = tuple(TaskImport.model_fields)
 CSV_COLUMNS = fields.NAMES
@@ -24,13 +24,13 @@ SEPARATORS = ",;\t|"
 
 _TASK = TypeAdapter(TaskImport)
 _NUMBER = re.compile(r"(-?\d{1,19})(?:\.0+)?", re.ASCII)
-# Excel writes such a line before the first one.
+# Excel writes such a line before the names of the columns.
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
 _WRAPPED_LIST = re.compile(rb'\s*\{\s*"(\w{1,50})"\s*:\s*\[')
-# A file with all these columns was written by our export, of whichever version.
+# A file with all these columns was written by an export of this program, of any version.
 _EXPORTED = frozenset({"id", "user_id", "created_at", "updated_at", "completed_at", "due_at", "tags"})
 
-# Names the place of a row in the file, as people count it.
+# A function that names the place of the current row in the file, as people count rows.
 Where = Callable[[], str]
 
 
@@ -52,7 +52,7 @@ def parse_ndjson(body: bytes) -> list[TaskImport]:
 
 
 def _known_object(body: bytes) -> str:
-    """What a JSON object is that was sent in place of an array, as far as it is known; else nothing."""
+    """Explain a JSON object that was sent in place of an array, if its form is known; else an empty text."""
     if not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         return ""
     if b'"idBoard"' in body or (b'"cards"' in body and b'"lists"' in body):
@@ -78,23 +78,23 @@ def parse_csv(body: bytes) -> list[TaskImport]:
 
 
 class _Lines:
-    """The lines of a CSV file, none of whose rows may be endless: a cell may go on over many lines."""
+    """The lines of a CSV file. Rows have a longest length, because a cell may continue over many lines."""
 
     def __init__(self, body: bytes) -> None:
         self._stream = io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")
         self._kept: list[str] = []
         self.of_this_row = 0
-        # The row that was read last, counted as a spreadsheet does.
+        # The number of the row that was read last, as a spreadsheet counts rows.
         self.row = 0
 
     def first(self) -> str:
-        """The first line, which is read again afterwards."""
+        """The first line, which iteration then returns again."""
         line = self._stream.readline(LONGEST_ROW + 1)
         self._kept.append(line)
         return line
 
     def skip_first(self) -> None:
-        """Leave out the first line."""
+        """Leave the first line out of the iteration."""
         self._kept.clear()
         self.row += 1
 
@@ -106,7 +106,7 @@ class _Lines:
             yield line
 
     def where_it_broke(self) -> str:
-        """Where the row begins that could not be read."""
+        """The number of the row that could not be read."""
         return f" (row {self.row + 1} of the file)"
 
 
@@ -126,14 +126,14 @@ def _csv_rows(lines: _Lines) -> Iterator[dict[str, Any]]:
         lines.row += 1
         lines.of_this_row = 0
         if not any(cells):
-            # A line without anything, or a row that a spreadsheet has filled up.
+            # An empty line, or a row that a spreadsheet filled with empty cells.
             continue
         yield _row(index, header, cells, lines.row, is_ours=is_ours)
         index += 1
 
 
 def _separator(line: str) -> str:
-    """The character between the cells of a line that names columns: the one that finds most of the known names."""
+    """The separator of the line that names the columns: the character that yields the most known names."""
 
     def known(separator: str) -> tuple[int, int]:
         try:
@@ -150,7 +150,7 @@ def _column(name: str) -> str:
 
 
 def _columns(cells: list[str] | None) -> list[str]:
-    """The names of the columns, empty for those that a spreadsheet has filled up; raises InvalidInput."""
+    """The names of the columns, empty for columns that a spreadsheet added; raises InvalidInput."""
     header = [_column(cell) for cell in cells or ()]
     while header and not header[-1]:
         header.pop()
@@ -169,7 +169,7 @@ def _columns(cells: list[str] | None) -> list[str]:
 
 
 def _row(index: int, header: Sequence[str], cells: list[str], row: int, *, is_ours: bool) -> dict[str, Any]:
-    """The fields of a row, without its empty cells; raises InvalidInput for cells too many or too few."""
+    """The fields of a row, without its empty cells; raises InvalidInput for too many or too few cells."""
     where = f" (row {row} of the file)"
     if len(cells) < len(header):
         raise _problem(
@@ -194,19 +194,20 @@ def _value(name: str, cell: str) -> Any:
 
 
 def _tags(cell: str) -> Any:
-    """The tags of a cell: a JSON array, or separated by commas, one of which may end them."""
+    """The tags of a cell: a JSON array, or a list with commas, which a comma may end."""
     if cell.startswith("["):
         try:
             return json.loads(cell)
         except (ValueError, RecursionError):
             if cell.startswith('["') or "]" not in cell:
-                # An array that is broken, and no tag that begins with a bracket.
+                # The cell is a broken array, not a tag that begins with a bracket: validation refuses the
+                # text.
                 return cell
     return [tag for tag in (each.strip() for each in cell.split(",")) if tag]
 
 
 def _checked(rows: Iterable[Any], where: Where) -> list[TaskImport]:
-    """The rows as tasks; raises InvalidInput for those that are none, and no later than it knows enough."""
+    """The rows as tasks; raises InvalidInput for invalid rows, as soon as it has found enough problems."""
     taken: list[TaskImport] = []
     problems: list[dict[str, str]] = []
     for index, row in enumerate(rows):
@@ -229,7 +230,7 @@ def _checked(rows: Iterable[Any], where: Where) -> list[TaskImport]:
 
 
 def _refused(index: int, row: Any, error: ValidationError) -> list[dict[str, str]]:
-    """What is wrong with the fields of a row, or with a row that has none."""
+    """The problems of a row's fields, or of a row that is no object."""
     if not isinstance(row, dict):
         detail = 'A JSON object is expected, such as {"title": "Write the report"}'
         return [{"pointer": f"#/{index}", "detail": detail}]
@@ -241,9 +242,9 @@ def _refused(index: int, row: Any, error: ValidationError) -> list[dict[str, str
 
 
 def _contradictions(index: int, task: TaskImport) -> Iterator[dict[str, str]]:
-    """What no single field can tell."""
+    """The contradictions between fields of a task."""
     if task.state is not None and "status" not in task.model_fields_set:
-        # The state says the status, by a workflow that is not known here.
+        # The state determines the status, by a workflow that is not known here.
         return
     if task.completed_at is not None:
         if task.status != "completed":

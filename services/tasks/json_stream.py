@@ -1,6 +1,6 @@
-"""JSON read element by element, so that no body makes more of itself in memory than its elements may be.
+"""Reading JSON element by element, so that memory holds one element and a part of the text at a time.
 
-The elements stand in an array, or one behind the other as in NDJSON.
+The elements stand in an array, or follow one another as in NDJSON.
 """
 
 import io
@@ -16,11 +16,11 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 
 
 class NotJson(ValueError):
-    """The text is no list of JSON elements, or one is too long; the message says where and why."""
+    """The text is no list of JSON elements, or an element is too long; the message says where and why."""
 
 
 class JsonText:
-    """A JSON text of which only a part is in memory."""
+    """A JSON text of which only a part is decoded at a time."""
 
     def __init__(self, body: bytes, longest_element: int) -> None:
         self._stream = io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")
@@ -29,11 +29,11 @@ class JsonText:
         self._lines_before = 1
 
     def line(self) -> int:
-        """The number of the line that is read."""
+        """The number of the current line."""
         return self._lines_before + self._part.count("\n", 0, self._place)
 
     def _more(self) -> bool:
-        """Go on to the next part, behind what is still to be read; False at the end."""
+        """Append the next part to the unread rest; False at the end of the text."""
         try:
             following = self._stream.read(CHUNK)
         except UnicodeDecodeError:
@@ -46,7 +46,7 @@ class JsonText:
         return True
 
     def symbol(self) -> str:
-        """The next character that is no white space; none at the end."""
+        """The next character that is not white space; empty at the end."""
         while True:
             space = _SPACE.match(self._part, self._place)
             assert space is not None
@@ -57,7 +57,7 @@ class JsonText:
                 return ""
 
     def skip(self) -> None:
-        """Leave the next character behind."""
+        """Skip the next character."""
         self._place += 1
 
     def value(self) -> Any:
@@ -69,7 +69,7 @@ class JsonText:
                 if len(self._part) - self._place > self._longest or not self._more():
                     raise self._refusal(error) from None
                 continue
-            # A number may go on behind this part.
+            # A number may continue in the next part.
             if end < len(self._part) or not self._more():
                 self._place = end
                 return value
@@ -83,14 +83,14 @@ class JsonText:
         return self.error(why, error.pos)
 
     def error(self, why: str, place: int | None = None) -> NotJson:
-        """What is wrong, and at which character."""
+        """The error with its reason, and the number of the character."""
         return NotJson(f"at character {self._before + (self._place if place is None else place)}: {why}")
 
 
 def elements(text: JsonText, *, lines: bool = False) -> Iterator[Any]:
-    """The elements of an array, or objects one behind the other; raises NotJson at the first that can't be read.
+    """The elements of an array, or objects that follow one another; raises NotJson where reading fails.
 
-    A single object counts only where `lines` are expected: it may be anything else.
+    A single object is accepted only if `lines` are expected: otherwise it may be a file of another form.
     """
     begins_with = text.symbol()
     if begins_with == "[":

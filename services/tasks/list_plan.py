@@ -1,10 +1,13 @@
-"""How the databases are helped to find a few tasks among very many.
+"""Planning lists, which helps the databases to find a few tasks among very many.
 
-What is found by an index is sorted; going through a list in its order takes no sorting. Which is quicker depends on
-how many there are, so a text, a tag or a range is tried first, up to a limit: where more is found than that,
-walking the list soon has a page full. Where what is wanted lies far down the list, an index of periods says where
-to begin. Postgres chooses by itself, but it can't know that what is frequent with everybody is rare with one: so
-the owner's newest tasks say how frequent a text is. Whichever way, the list's own conditions decide what is in it.
+There are two ways to read a list. Tasks that an index of the filter finds must be sorted. Walking the list in
+its order needs no sorting, but passes tasks that the filter refuses. The number of matching tasks decides
+which is faster. So a text, a tag or a range is first looked up, up to a limit. If there are more matches,
+walking soon fills a page. If the matches lie far down the list, an index of periods says where to begin.
+
+Postgres chooses by itself. But it can't know that a text which is frequent with everybody is rare with one
+owner. So the owner's newest tasks tell how frequent a text is. A plan never changes which tasks a list has:
+the list's own conditions are always checked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,16 +27,17 @@ from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
 from tables.counts import owner_counts, system_counts
 
-# Below this an owner's titles are gone through faster than the index of trigrams is asked.
+# Reading all titles of an owner with fewer tasks is faster than the index of trigrams.
 MANY_TASKS = 3000
-# More than so many are not sorted: of an owner's tasks with a text, of everybody's, of those that only reading all
-# the titles finds, of a tag's, and of a range's.
+# The most tasks that are sorted: an owner's with a text, everybody's with a text, those found only by reading
+# all titles, those with a tag, and those in a range.
 FEW_FOUND = 600
 FEW_OF_ALL = 2000
 FEW_SCANNED = 200
 FEW_TAGGED = 500
 FEW_IN_RANGE = 1000
-# Of an owner's newest tasks so many say how frequent a text is, and so many with it that a page is soon full.
+# The number of an owner's newest tasks that tell how frequent a text is, and the number of matches among them
+# that promises to fill a page soon.
 NEWEST = 200
 FREQUENT = 2
 _PERIOD = PERIOD // timedelta(microseconds=1)
@@ -53,18 +57,18 @@ RANGE_COLUMNS = {
 
 
 class Plan(NamedTuple):
-    """How a list is to be read."""
+    """A way to read a list."""
 
-    # Among these tasks only.
+    # The list has no other tasks than these; None if that is not known.
     task_ids: list[int] | None = None
-    # Without the indexes that these filters suggest.
+    # The filters whose indexes must not be used: the list is walked in its order.
     walks: tuple[str, ...] = ()
-    # Where in its order the list can begin: one of `task_query.BOUNDS`.
+    # The place in its order where the list can begin: one of `task_query.BOUNDS`.
     bounds: Mapping[str, datetime] = MappingProxyType({})
 
 
 def _total(counts: Any, *statuses: str) -> ColumnElement[int]:
-    """How many tasks have one of the statuses; without any, how many there are."""
+    """The number of tasks with one of the statuses; without statuses, of all tasks."""
     numbers = [counts.c[status] for status in statuses or STATUSES]
     return func.coalesce(func.sum(sum(numbers[1:], start=numbers[0])), 0)
 
@@ -74,13 +78,13 @@ _SYSTEM_TOTAL = prepared(select(_total(system_counts)))
 
 
 def _containing(position: Any) -> Select[Any]:
-    """An owner's tasks whose titles have a text, by a function that says where: the titles alone are read."""
+    """An owner's tasks whose titles contain a text, found by reading all titles and no other column."""
     found = position(tasks.c.title_folded, bindparam("needle", type_=String())) > 0
     return select(tasks.c.id).where(tasks.c.user_id == bindparam("owner_id"), found).limit(bindparam("limit"))
 
 
 _CONTAINING = prepared(_containing(func.instr))
-# On Postgres each is planned by its values: an owner may have a hundred times as many tasks as most.
+# Postgres plans this for each set of values, because one owner may have a hundred times the tasks of another.
 _CONTAINING_ON_POSTGRES = prepared(_containing(func.strpos), plan_anew=True)
 _newest = (
     select(tasks.c.title_folded)
@@ -89,7 +93,7 @@ _newest = (
     .limit(NEWEST)
     .subquery()
 )
-# Of an owner of many tasks only, and none of any other.
+# NULL for an owner of few tasks.
 _total_here = _OWNER_TOTAL.with_only_columns(_total(owner_counts).label("total")).subquery()
 _AMONG_NEWEST = prepared(
     select(
@@ -104,7 +108,8 @@ _AMONG_NEWEST = prepared(
     ),
     plan_anew=True,
 )
-# Planned for all of them, so that no limit makes the planner hope for a few at the beginning; read up to the limit.
+# The CTE is planned without the limit. With the limit the planner would expect to find matches soon while
+# walking the list. Only as many rows as the limit says are read.
 _matching = (
     select(tasks.c.id)
     .where(
@@ -118,7 +123,7 @@ _MATCHING_ON_POSTGRES = prepared(select(_matching.c.id).limit(FEW_FOUND + 1), pl
 
 
 def within(name: str) -> ColumnElement[bool]:
-    """The condition that a range stands for."""
+    """The condition of a range filter."""
     column = tasks.c[RANGE_COLUMNS[name]]
     bound = bindparam(name, type_=column.type)
     return column >= bound if name.endswith("after") else column < bound
@@ -131,9 +136,10 @@ def _in_range(name: str) -> Select[Any]:
 
 
 def _first_period(name: str, *, descending: bool) -> Select[Any]:
-    """The newest, or oldest, of the periods that an owner's tasks were made in which has one within the range.
+    """The newest (or oldest) period of creation in which an owner has a task within the range.
 
-    Goes from one period to the next until there is one; an index answers for each. Where none has any, the last.
+    The statement goes from one period to the next until a period has such a task; an index answers for each.
+    If no period has any, the result is the last period.
     """
     period = Period(tasks.c.created_at)
     mine = (tasks.c.user_id == bindparam("owner_id"), tasks.c[RANGE_COLUMNS[name]].is_not(None))
@@ -152,7 +158,7 @@ _IN_RANGE = {name: _in_range(name) for name in RANGE_COLUMNS}
 _FIRST_PERIOD = {
     (name, descending): _first_period(name, descending=descending)
     for name, column in RANGE_COLUMNS.items()
-    # The times of changes are in no such index: most lie close to one another.
+    # There is no such index of `updated_at`, because most times of changes lie close to one another.
     if column != "updated_at"
     for descending in (True, False)
 }
@@ -160,7 +166,7 @@ _FIRST_PERIOD = {
 
 @kept_by_shape
 def _tagged(count: int, *, owned: bool) -> Select[Any]:
-    """The tasks with any of so many tags, up to more than are few."""
+    """The tasks with any of `count` tags, up to one more than the limit of few."""
     wanted: list[ColumnElement[bool]] = [
         task_tags.c.tag.in_([bindparam(f"tag_{place}") for place in range(count)])
     ]
@@ -178,12 +184,12 @@ def _counted(statuses: tuple[str, ...], *, owned: bool) -> Select[Any]:
     return prepared(select(_total(system_counts, *statuses)))
 
 
-# What says how a list is to be read, not which tasks are in it.
+# Fields that don't restrict a list, and the status, whose counts are known.
 _NO_FILTERS = frozenset({"limit", "skip", "cursor", "sort_by", "sort_order", "total", "tz", "status"})
 
 
 def known_total(db: Session, owner_id: int | None, filters: TaskFilters) -> int | None:
-    """How many tasks a list has, where that is counted already: without filters, or by status alone."""
+    """The number of tasks in a list, if the counts know it: without filters, or by status alone."""
     if {name for name in filters.model_fields_set if getattr(filters, name) is not None} - _NO_FILTERS:
         return None
     statement = _counted(tuple(sorted(filters.status)), owned=owner_id is not None)
@@ -192,14 +198,14 @@ def known_total(db: Session, owner_id: int | None, filters: TaskFilters) -> int 
 
 
 def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
-    """How to read this list of an owner's tasks, or of everybody's."""
+    """Plan the reading of a list of an owner's tasks, or of everybody's."""
     texts = {name: fold(getattr(filters, name, None) or "") for name in TEXTS}
     ranges = {
         name: getattr(filters, name)
         for name, column in RANGE_COLUMNS.items()
         if getattr(filters, name) is not None and column != filters.sort_by and owner_id is not None
     }
-    # By the time they were created a tag's tasks stand in order.
+    # A list by creation with one tag needs no plan: the tasks of a tag are stored in that order.
     tags = filters.tag if filters.sort_by != "created_at" or len(filters.tag) > 1 else []
     if not (any(texts.values()) or ranges or tags):
         return Plan()
@@ -227,7 +233,7 @@ def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
 
 
 def _has_many(db: Session, owner_id: int | None) -> bool:
-    """Whether there are so many tasks that it matters how they are gone through."""
+    """Whether there are so many tasks that the way of reading them matters."""
     total = _SYSTEM_TOTAL if owner_id is None else _OWNER_TOTAL
     return bool(db.execute(total, {"owner_id": owner_id}).scalar_one() >= MANY_TASKS)
 
@@ -251,7 +257,7 @@ def _scanned(db: Session, containing: Any, owner_id: int, needle: str) -> list[i
 
 def _on_postgres(db: Session, owner_id: int | None, texts: Mapping[str, str]) -> Plan:
     needle, walks = max(texts.values(), key=len), tuple(name for name, each in texts.items() if each)
-    # Postgres would go through its whole index of trigrams for a text that has none.
+    # Postgres would read its whole index of trigrams for a text that is shorter than a trigram.
     short = tuple(name for name in walks if len(texts[name]) < search_index.TRIGRAM)
     if owner_id is None:
         return Plan(walks=short)
@@ -262,7 +268,8 @@ def _on_postgres(db: Session, owner_id: int | None, texts: Mapping[str, str]) ->
     asked = {"owner_id": owner_id, "needle": needle, "many": MANY_TASKS}
     among_newest = db.execute(_AMONG_NEWEST, asked).scalar_one()
     if among_newest is None or among_newest >= FREQUENT:
-        # By the text's own frequency the planner goes through the list, and through few tasks in any case.
+        # The text is frequent enough for the planner to walk the list, or the owner has few tasks in any
+        # case.
         return Plan(walks=short)
     matching = {"owner_id": owner_id, "pattern": pattern(needle)}
     found = db.execute(_MATCHING_ON_POSTGRES, matching).scalars().all()
@@ -270,7 +277,7 @@ def _on_postgres(db: Session, owner_id: int | None, texts: Mapping[str, str]) ->
 
 
 def _wide(db: Session, owner_id: int | None, ranges: Mapping[str, Any]) -> tuple[str, ...]:
-    """The ranges that hold so many tasks that sorting them would take longer than going through the list."""
+    """The ranges with so many tasks that sorting would take longer than walking the list."""
     counted = {
         name: db.execute(_IN_RANGE[name], {"owner_id": owner_id, name: bound}).scalar_one()
         for name, bound in ranges.items()
@@ -281,9 +288,9 @@ def _wide(db: Session, owner_id: int | None, ranges: Mapping[str, Any]) -> tuple
 def _bounds(
     db: Session, owner_id: int | None, ranges: Mapping[str, datetime], filters: TaskFilters
 ) -> dict[str, datetime]:
-    """Before, or after, which time of creation all tasks of these ranges lie, in a list of that order."""
+    """The bound on the creation of all tasks in these ranges, for a list in the order of creation."""
     if filters.sort_by != "created_at" or filters.tag:
-        # A tag's list is read along its tag.
+        # The list of a tag is read along the tag, which needs no bounds.
         return {}
     descending = filters.sort_order == "desc"
     found = [
@@ -295,10 +302,10 @@ def _bounds(
 
 
 def creation_bounds(periods: Sequence[int], *, descending: bool) -> dict[str, datetime]:
-    """Before, or after, which time the tasks were made that lie in these periods or beyond them."""
+    """The bound on the creation of tasks that lie in these periods or beyond them."""
     if not periods:
         return {}
-    # One more to be on the safe side: before 1970 the databases don't count alike.
+    # One period more than needed, because the databases count periods before 1970 differently.
     try:
         if descending:
             return {"made_before": moment((min(periods) + 1) * _PERIOD)}

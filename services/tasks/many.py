@@ -1,4 +1,4 @@
-"""The same change to many tasks, or the end of all of them, each with its row of history."""
+"""Making the same change to many tasks, or deleting them, each with its row of history."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -25,7 +25,7 @@ CHUNK = 500
 
 
 def in_chunks(db: Session, *conditions: ColumnElement[bool]) -> Iterator[Sequence[AnyRow]]:
-    """The tasks that meet the conditions, locked, in the order they were made, some at a time."""
+    """The tasks that meet the conditions, locked, in chunks, in the order of their ids."""
     after_id = -1
     statement = select(*TASK_COLUMNS).where(*conditions).order_by(tasks.c.id).limit(CHUNK)
     while rows := db.execute(statement.where(tasks.c.id > after_id).with_for_update()).all():
@@ -41,9 +41,9 @@ def change_many(
     changes: Mapping[str, Any],
     kind: str,
 ) -> list[Any]:
-    """Make the same change to all of these tasks, each with a row of history of this kind; the tasks after it.
+    """Make the same change to all of these tasks, each with a row of history; returns the changed tasks.
 
-    A change of status has its consequences: completing sets `completed_at` and ends a block.
+    A change of status has its usual consequences: completing sets `completed_at` and ends a block.
     """
     bulk.take_turns(db)
     columns, given = dict(changes), literal(now, UtcDateTime())
@@ -52,7 +52,7 @@ def change_many(
         columns["completed_at"] = _later(tasks.c.created_at, given) if completes else None
         if completes:
             columns |= dict.fromkeys(BLOCKED)
-    # The state of a private task is its status, which needs no column.
+    # The state of a private task is its status, so its column stays NULL.
     columns |= {"updated_at": _later(tasks.c.updated_at, given), "version": tasks.c.version + 1}
     ids = [task.id for task in before]
     db.execute(update(tasks).where(tasks.c.id.in_(ids)).values(columns))
@@ -70,7 +70,7 @@ def change_many(
 
 
 def _later(column: ColumnElement[datetime], now: Any) -> Any:
-    # What was imported may have been made, or changed, in what is still to come.
+    # The times of an imported task may lie in the future.
     return case((column > now, column), else_=now)
 
 
@@ -87,7 +87,7 @@ def _changed(task: AnyRow, changes: Mapping[str, Any], now: datetime) -> Any:
 
 
 def _settled(task: Any) -> dict[str, Any]:
-    """What a second row about the same change says of before: it has been told already."""
+    """The previous values of a second row about a change, which the first row has recorded already."""
     return {
         "previous_status": task.status,
         "previous_state": task.state if task.project_id is not None else None,
@@ -106,7 +106,7 @@ def delete_many(db: Session, actor: Caller, now: datetime, before: Sequence[AnyR
 
 
 def notify_many(db: Session, actor: Caller, now: datetime, kind: str, told: Sequence[Any]) -> None:
-    """Write that each task's owner is to be told."""
+    """Write a notification of each task's owner."""
     if told:
         bulk.insert_many(
             db, notifications, [notification(actor, now, kind, task.user_id, task) for task in told]
@@ -116,7 +116,7 @@ def notify_many(db: Session, actor: Caller, now: datetime, kind: str, told: Sequ
 def notification(
     actor: Caller, now: datetime, kind: str, user_id: int, task: Any = None, **about: Any
 ) -> dict[str, Any]:
-    """A row that an account is to be told, of a task or of what `about` names; it waits for the delivery."""
+    """A notification of an account, about a task or about the things in `about`; it waits for delivery."""
     return {
         "user_id": user_id,
         "kind": kind,

@@ -1,6 +1,7 @@
-"""Where a task goes: into which project, into which of its states, and whose it is.
+"""Placing a task: its project, its state in the project, and its owner.
 
-A field of a change that has the value it had counts as not sent: what comes here differs from the task.
+The changes that come here differ from the task: a field that is sent with its present value counts as not
+sent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ def _check_name(values: Mapping[str, Any], place: Place) -> None:
 
 
 def of_new(db: Session, caller: Caller, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The owner, the project, the state and the status of a task that is to be made, by the fields that are sent.
+    """The owner, project, state and status of a new task, by the fields that are sent.
 
     Raises NotFound, Forbidden, Conflict, InvalidInput.
     """
@@ -43,7 +44,7 @@ def of_new(db: Session, caller: Caller, values: Mapping[str, Any]) -> dict[str, 
     place = entered(db, caller, project_id)
     if owner_id is None:
         if place.role is None:
-            raise _wrong("user_id", "An admin who is no member of the project says whose the task is")
+            raise _wrong("user_id", "An admin who is no member of the project must name the owner")
         owner_id = caller.id
     if not member.can_own(db, place.id, owner_id):
         raise rights.user_not_found()
@@ -68,10 +69,10 @@ def entered(db: Session, caller: Caller, project_id: int) -> Place:
 
 
 def importing(db: Session, caller: Caller, project_id: int) -> Place:
-    """A project that the caller may import tasks of their own into; raises NotFound, Forbidden, Conflict."""
+    """A project into which the caller may import own tasks; raises NotFound, Forbidden, Conflict."""
     place = entered(db, caller, project_id)
     if not member.can_own(db, place.id, caller.id):
-        raise Conflict("Who imports owns the tasks: become a member first", code="owner_not_member")
+        raise Conflict("You would own the imported tasks: become a member first", code="owner_not_member")
     return place
 
 
@@ -79,18 +80,18 @@ def importing(db: Session, caller: Caller, project_id: int) -> Place:
 
 
 class Placed(NamedTuple):
-    """What a change of a task comes to."""
+    """The place of a task after a change."""
 
-    # The columns that its project, its state and its status lead to.
+    # The columns that follow from the task's project, state and status.
     columns: dict[str, Any]
-    # The fields by which it moved to another project, before its status changed; none if it did not.
+    # The fields that changed by moving to another project, before any change of status; None without a move.
     moved: dict[str, Any] | None
 
 
 def of_changed(
     db: Session, caller: Caller, before: AnyRow, place: Place | None, changes: Mapping[str, Any]
 ) -> Placed:
-    """Where the changes put a task; raises NotFound, Forbidden, Conflict, InvalidInput."""
+    """The place of a task after the changes; raises NotFound, Forbidden, Conflict, InvalidInput."""
     moved: dict[str, Any] | None = None
     if "project_id" in changes:
         moved, states, here = _moved(db, caller, before, place, changes)
@@ -118,7 +119,7 @@ def of_changed(
 def _moved(
     db: Session, caller: Caller, before: AnyRow, place: Place | None, changes: Mapping[str, Any]
 ) -> tuple[dict[str, Any], Sequence[Any], Any]:
-    """The fields of a task that moves, the states there are where it goes, and the one that has its status."""
+    """The fields of a task that moves, the states of its new project, and the first state with its status."""
     label = changes.get("project") or before.project
     if changes["project_id"] is None:
         assert place is not None

@@ -1,6 +1,7 @@
-"""How the databases are helped to find a few tasks among very many of one project: see `list_plan`.
+"""Planning lists of a project's tasks: see `list_plan`.
 
-A project has no count of its own. Whether it has many tasks is found by counting up to the number that matters.
+No trigger counts the tasks of a project. To learn whether a project has many tasks, they are counted up to
+the number that matters.
 """
 
 from collections.abc import Mapping
@@ -32,7 +33,7 @@ from storage.column_types import Period
 from storage.folding import fold, pattern
 from storage.prepared import prepared
 
-# More tasks of a state are not sorted.
+# The most tasks of a state that are sorted.
 FEW_IN_STATE = 500
 
 _HERE = tasks.c.project_id == bindparam("project_id")
@@ -78,7 +79,7 @@ def _in_range(name: str) -> Select[Any]:
 
 @cache
 def _first_period(name: str, *, descending: bool) -> Select[Any]:
-    """The newest, or oldest, period in which a task was made that lies within the range: see `list_plan`."""
+    """The newest (or oldest) period of creation with a task within the range: see `list_plan`."""
     period = Period(tasks.c.created_at)
     here = (_HERE, tasks.c[RANGE_COLUMNS[name]].is_not(None))
     furthest, last = (func.max, func.min) if descending else (func.min, func.max)
@@ -103,16 +104,17 @@ def _tagged(count: int) -> Select[Any]:
 
 @cache
 def _in(column: str, count: int) -> Select[Any]:
-    """The tasks in so many states, or statuses, if they are few."""
+    """The tasks in `count` states or statuses, up to one more than the limit of few."""
     wanted: list[ColumnElement[Any]] = [bindparam(f"{column}_{place}") for place in range(count)]
     found = select(tasks.c.id).where(_HERE, tasks.c[column].in_(wanted)).limit(FEW_IN_STATE + 1)
     return prepared(found, plan_anew=True)
 
 
 def _few_in_state(db: Session, filters: TaskFilters, *, asks_more: bool) -> list[int] | None:
-    """The tasks of the states that are asked for, if they are few.
+    """The tasks in the wanted states or statuses, if they are few.
 
-    By index they stand in the order of creation only; and where more is asked, SQLite may take another index.
+    The index has them in the order of creation only. If the list has a further condition, SQLite may take
+    another index.
     """
     for column, wanted in (("state", filters.state), ("status", filters.status)):
         if wanted and (asks_more or filters.sort_by != "created_at" or len(wanted) > 1):
@@ -125,7 +127,7 @@ def _few_in_state(db: Session, filters: TaskFilters, *, asks_more: bool) -> list
 
 
 def plan(db: Session, filters: TaskFilters, *, asks_more: bool = False) -> Plan:
-    """How to read this list of a project's tasks; `asks_more` by a condition of its own."""
+    """Plan the reading of a list of a project's tasks; `asks_more` if the list has a further condition."""
     project_id = filters.project_id
     assert project_id is not None
     texts = {name: fold(getattr(filters, name, None) or "") for name in TEXTS}
@@ -199,7 +201,7 @@ def _by_text(db: Session, project_id: int, texts: Mapping[str, str], *, is_sqlit
         return Plan(_scanned(db, project_id, needle, is_sqlite=False), named)
     short = tuple(name for name in named if len(texts[name]) < search_index.TRIGRAM)
     if db.execute(_AMONG_NEWEST, {"project_id": project_id, "needle": needle}).scalar_one() >= FREQUENT:
-        # Going through the list soon has a page full.
+        # Walking the list soon fills a page.
         return Plan(walks=named)
     asked = {"project_id": project_id, "pattern": pattern(needle)}
     found = list(db.execute(_MATCHING, asked).scalars().all())

@@ -1,7 +1,8 @@
-"""SQLite's index of the titles' trigrams: how it is asked, and how it is kept.
+"""SQLite's index of the trigrams in titles: searching it, and keeping it up to date.
 
-Two letters are looked up as all the trigrams that begin with them. An owner's tasks stand together in it, so that what is rare with one is found among what is frequent with others.
-Titles are added many at once, in the background; until then they are found among those that are new.
+Two letters are looked up as all trigrams that begin with them. An owner's tasks stand together in the index,
+so that a text which is rare with one owner is found quickly although it is frequent with others. New titles
+are indexed in the background, many at once. Until then searches take all new titles as possible matches.
 """
 
 from pydantic_core import to_json
@@ -10,20 +11,20 @@ from sqlalchemy.orm import Session
 
 TRIGRAM = 3
 SHORTEST = 2
-# Asking for more at once takes as long as reading an owner's titles.
+# Looking up more trigrams takes as long as reading an owner's titles.
 MOST_TRIGRAMS = 200
-# An owner has half of a row's number.
+# An owner's id takes half of the bits of a rowid.
 HIGHEST_OWNER = 2**31 - 1
-# How many titles are indexed in one transaction, and for how many the index is touched at all.
+# The number of titles that one transaction indexes, and the least number that is worth touching the index.
 ROUND = 5000
 WORTHWHILE = 500
 
 _NEW = text("SELECT task_id FROM task_search_changes LIMIT :limit")
-# Of a pair of letters: all trigrams that begin with it. A mark ends each title, so that every pair begins one.
+# All trigrams that begin with a pair of letters. A mark ends each title, so that every pair begins a trigram.
 _BEGINNING = text(
     "SELECT trigram FROM task_search_trigrams WHERE trigram BETWEEN :pair AND :pair || char(1114111) LIMIT :limit"
 )
-# Whose titles stand in it together: each owner's, or each project's.
+# One index keeps the titles of each owner together, the other those of each project.
 _MATCHING = {
     table: text(
         f"SELECT rowid & 4294967295 FROM {table} WHERE {table} MATCH :trigrams"  # names of ours
@@ -36,9 +37,10 @@ _MATCHING = {
 def find(
     db: Session, owner_id: int | None, needle: str, limit: int, *, in_project: bool = False
 ) -> list[int] | None:
-    """Tasks of an owner, or of everybody, that may have a text of two letters or more: so many, and one if more.
+    """Tasks of an owner, or of everybody, that may contain a text of two letters or more, up to `limit` + 1.
 
-    `in_project`: of the project with this id. All that have it are among them, and everybody's whose titles are new; None where the index does not help.
+    `in_project` takes `owner_id` for the id of a project. The result has all matching tasks, and all tasks of
+    everybody with new titles. None means that the index does not help.
     """
     new = db.execute(_NEW, {"limit": limit + 1}).scalars().all()
     if len(new) > limit:
@@ -65,7 +67,7 @@ def find(
 
 
 def _covering(needle: str) -> set[str]:
-    """As few as the text consists of: each that is asked for takes time, and who lacks one of these is out."""
+    """The fewest trigrams that cover the text: each lookup takes time, and every match has all of these."""
     places = {*range(0, len(needle) - TRIGRAM, TRIGRAM), len(needle) - TRIGRAM}
     return {needle[place : place + TRIGRAM] for place in places}
 
@@ -90,8 +92,9 @@ _INDEX = (
         "INSERT INTO task_search_index (task_search_index, rowid, title) SELECT 'delete', owner_id << 32 | task_id, indexed || char(3)"
         " FROM task_search_changes WHERE task_id <= :last AND indexed IS NOT NULL ORDER BY owner_id, task_id"
     ),
-    # In the order of the index, which otherwise writes a piece of its own for each. SQLite takes a CROSS JOIN in the
-    # order in which it is written: otherwise it would go through all tasks, for they have that order already.
+    # The rows come in the order of the index, which would otherwise write a segment for each row. SQLite
+    # reads a CROSS JOIN in the written order. With another join it would read all tasks, because they have
+    # that order already.
     text(
         "INSERT INTO task_search_index (rowid, title) SELECT tasks.user_id << 32 | tasks.id, tasks.title_folded || char(3)"
         " FROM task_search_changes CROSS JOIN tasks ON tasks.id = task_search_changes.task_id"

@@ -1,7 +1,7 @@
-"""Lists of tasks: filters, orders and pages, as statements that are built once a shape.
+"""Lists of tasks: filters, orders and pages, as statements that are built once for each shape.
 
-A list is read by keyset along an index. Where rows without a value come last (`due_at`,
-`completed_at`), they are a second read of their own, for no index has them in that place.
+A list is read by keyset along an index. In an order by `due_at` or `completed_at`, tasks without a value come
+last. A second read finds these, because no index has them in that place.
 """
 
 import operator
@@ -45,13 +45,13 @@ SORT_COLUMNS: dict[str, Any] = {
 
 
 def any_of(name: str, column: ColumnElement[Any], count: int) -> ColumnElement[bool]:
-    """The condition that a column has one of so many values, which are parameters."""
+    """The condition that a column has one of `count` values, which are parameters."""
     values: list[BindParameter[Any]] = [bindparam(f"{name}_{place}") for place in range(count)]
     return column == values[0] if count == 1 else column.in_(values)
 
 
 def _tagged(count: int) -> Select[Any]:
-    """The rows of so many tags that a task has."""
+    """The rows of `count` tags that a task has."""
     return select(task_tags.c.task_id).where(
         task_tags.c.user_id == tasks.c.user_id,
         any_of("tag", task_tags.c.tag, count),
@@ -60,8 +60,8 @@ def _tagged(count: int) -> Select[Any]:
     )
 
 
-# Each filter with the condition it stands for; its value is a parameter of the same name.
-# A range is given its column, with or without its index.
+# Each filter and its condition, whose value is a parameter of the same name. A range has a column, which the
+# condition may use with or without its index.
 RANGES: dict[str, tuple[Any, Callable[[Any, Any], ColumnElement[bool]]]] = {
     f"{column}_{side}": (tasks.c[f"{column}_at"], compare)
     for column in ("created", "updated", "due", "completed")
@@ -70,26 +70,26 @@ RANGES: dict[str, tuple[Any, Callable[[Any, Any], ColumnElement[bool]]]] = {
 CONDITIONS: dict[str, Callable[[], ColumnElement[bool]]] = {
     "title_contains": lambda: tasks.c.title_folded.like(bindparam("title_contains"), escape="\\"),
     "query": lambda: tasks.c.title_folded.like(bindparam("query"), escape="\\"),
-    # An admin's list of an owner's tasks in a project; a project's own list begins at its tasks.
+    # For an admin's list of an owner's tasks in a project: a project's own list begins with this condition.
     "project_id": lambda: tasks.c.project_id == bindparam("project_id"),
     "is_blocked": lambda: tasks.c.blocked_at.is_not(None),
     "is_free": lambda: tasks.c.blocked_at.is_(None),
 }
 
 
-# The filters with several values, any of which will do: a task has one of these, or several tags.
+# The filters with several values: a task matches if it has any of them.
 CHOICES: dict[str, Any] = {
     "status": tasks.c.status,
     # The state of a private task is its status.
     "state": func.coalesce(tasks.c.state, tasks.c.status),
-    # No private task is in a state of another name, and no task of a project is without one: an index finds it.
+    # A state that is no status is found in projects only, where the column is never NULL: an index finds it.
     "shared_state": tasks.c.state,
     "project": tasks.c.project,
     "priority": tasks.c.priority,
     "tag": None,
 }
 FILTERS = (*CONDITIONS, *RANGES)
-# What a plan may add to the filters: where in the order of creation the list can begin.
+# Conditions that a plan may add to the filters: where in the order of creation the list can begin.
 BOUNDS: dict[str, tuple[Any, Callable[[Any, Any], ColumnElement[bool]]]] = {
     "made_after": (tasks.c.created_at, operator.ge),
     "made_before": (tasks.c.created_at, operator.lt),
@@ -114,24 +114,24 @@ def reads_little(filters: TaskFilters) -> bool:
 
 
 class _Shape(NamedTuple):
-    """All that a statement's text depends on."""
+    """Everything that a statement's text depends on."""
 
     scope: Scope
     names: tuple[str, ...]
-    # The filters with several values, each with the number of its parameters.
+    # The filters with several values, and the number of parameters of each.
     choices: tuple[tuple[str, int], ...]
     sort_by: str
     descending: bool
     by_id: bool
     walks: tuple[str, ...]
-    # What is left of a filter; see `services.query`.
+    # The rest of a filter that plain filters can't express; see `services.query`.
     asked: Shape | None
-    # Which part of the list, and where in it: see `_build`.
+    # The part of the list that the statement reads: see `_build`.
     part: str
 
 
 def choices(chosen: Mapping[str, Sequence[Any]]) -> tuple[tuple[tuple[str, int], ...], dict[str, Any]]:
-    """The filters with several values: how many parameters each has, and these.
+    """The number of parameters of each filter with several values, and the parameters.
 
     The last value is repeated up to the next power of two, so that there are few different statements.
     """
@@ -146,15 +146,15 @@ def choices(chosen: Mapping[str, Sequence[Any]]) -> tuple[tuple[tuple[str, int],
 
 
 class _Planned(NamedTuple):
-    """How a list is read: the shape of its statements, and their parameters."""
+    """The plan of a list: the shape of its statements, and their parameters."""
 
-    # Where its page begins in the order of creation, `bounds` say so.
+    # `bounds` say where the page begins in the order of creation.
     shape: _Shape
     values: dict[str, Any]
     bounds: Mapping[str, datetime]
 
     def uncut(self) -> "_Planned":
-        """The same without what only helps a page to be found by the order of the list."""
+        """The same plan without the parts that only help to find a page in the order of the list."""
         names = tuple(name for name in self.shape.names if name not in self.bounds)
         walks = tuple(set(self.shape.walks) & set(list_plan.TEXTS))
         return self._replace(shape=self.shape._replace(names=names, walks=walks))
@@ -168,11 +168,11 @@ class _Planned(NamedTuple):
 
 
 def page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None = None) -> PageOf[AnyRow]:
-    """A page of an owner's tasks, of a project's or of everybody's; raises InvalidInput for a bad cursor.
+    """A page of the tasks of an owner, a project or everybody; raises InvalidInput for a bad cursor.
 
-    `asked` is what is left of a filter after `asking.split` has put the rest into the plain ones.
+    `asked` is the part of a filter that `asking.split` could not express by plain filters.
     """
-    # These are read twice: tasks without a value come last, and a total is counted by itself.
+    # These lists take two reads, which must see the same state: for tasks without a value, or for the total.
     if filters.total or filters.sort_by in NULLABLE:
         with one_snapshot(db):
             return _page(db, place, filters, asked)
@@ -195,7 +195,7 @@ def _page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None)
 
 
 def ids(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None, at_most: int) -> list[int]:
-    """The ids of the tasks that a list of these filters has, in order; its own order and page do not matter."""
+    """The sorted ids of all tasks in a list with these filters; the list's order and page are ignored."""
     planned = _planned(db, place, filters, asked).uncut()
     return list(planned.execute(db, "ids", limit=at_most).scalars())
 
@@ -221,7 +221,7 @@ _UNFILTERED = frozenset({"limit", "skip", "cursor", "sort_by", "sort_order", "to
 
 def _planned(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None) -> _Planned:
     if asked is None and place.scope == "owner" and filters.model_fields_set <= _UNFILTERED:
-        # The usual list has nothing to plan.
+        # The usual list needs no plan.
         shape = _unfiltered_shape(filters.sort_by, is_descending=filters.sort_order == "desc")
         return _Planned(shape, {"owner_id": place.owner_id, "limit": filters.limit + 1}, {})
     return _planned_with_filters(db, place, filters, asked)
@@ -268,7 +268,7 @@ def _planned_with_filters(db: Session, place: Place, filters: TaskFilters, asked
 
 
 def _rows(filters: TaskFilters, read: Callable[..., list[AnyRow]]) -> list[AnyRow]:
-    """One row more than a page has, where there are that many."""
+    """The rows of a page and, if there is one, the row after it."""
     if filters.cursor is not None and filters.skip:
         raise invalid_cursor("It goes on where a page ended, and can't be combined with `skip`")
     if filters.skip:
@@ -298,7 +298,7 @@ def _cursor_behind(row: AnyRow, filters: TaskFilters) -> str:
 
 
 def _place(cursor: str, filters: TaskFilters) -> dict[str, Any]:
-    """The parameters that say after which row to go on."""
+    """The parameters of the row after which the page begins."""
     kind: tuple[type, ...] = (str,) if filters.sort_by == "title" else (int,)
     if filters.sort_by in NULLABLE:
         kind = (*kind, type(None))
@@ -325,17 +325,17 @@ def _condition(name: str, *, is_walked: bool) -> ColumnElement[bool]:
 
 
 def one_of_many(name: str, count: int, *, is_walked: bool = False) -> ColumnElement[bool]:
-    """The condition that a filter with so many values stands for: a task has any of them."""
+    """The condition of a filter with `count` values: a task has any of them."""
     if name != "tag":
         return any_of(name, CHOICES[name], count)
     if is_walked:
-        # A subquery with a limit stays one: it is asked of each task that is passed.
+        # The limit keeps the database from turning the subquery into a join: it checks each task on the way.
         return _tagged(count).limit(1).scalar_subquery().is_not(None)
     return _tagged(count).exists()
 
 
 def _filtered(shape: _Shape) -> tuple[Select[Any], ColumnElement[Any], ColumnElement[int]]:
-    """The tasks that fulfil the filters, and the columns of their order."""
+    """The statement of the tasks that match the filters, and the columns of its order."""
     statement = visible_tasks(shape.scope, by_id=shape.by_id)
     if shape.by_id:
         listed = NumbersOf(bindparam("task_ids", type_=String()))
@@ -346,7 +346,7 @@ def _filtered(shape: _Shape) -> tuple[Select[Any], ColumnElement[Any], ColumnEle
         statement = statement.where(_condition(name, is_walked=name in shape.walks))
     for name, count in shape.choices:
         if (name, count) == ("tag", 1) and shape.sort_by == "created_at" and not shape.by_id:
-            # The tags stand in the order of this list: it is read along them.
+            # The rows of a tag have the order of this list, so the list is read along them.
             statement = statement.join(task_tags, task_tags.c.task_id == tasks.c.id).where(
                 any_of("tag", task_tags.c.tag, 1)
             )
@@ -371,9 +371,9 @@ def _statement(shape: _Shape) -> Select[Any]:
 def _build(shape: _Shape) -> Select[Any]:
     """The statement of a shape.
 
-    Its part is `first` or `after` a row; for an order by what may be missing these leave out the rows
-    without a value, which are read by `first without` and `after without`. `skip` reads them all, `count` tells how
-    many there are, and `ids` which.
+    Its part is `first` for the first page, or `after` for the page after a row. In an order by a column that
+    may be missing, these two leave out the rows without a value, which `first without` and `after without`
+    read. `skip` reads both kinds of rows, `count` counts the tasks, and `ids` lists their ids.
     """
     statement, column, row_id = _filtered(shape)
     if shape.part == "count":

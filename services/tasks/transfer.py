@@ -1,4 +1,4 @@
-"""Tasks in and out in bulk: what is exported as JSON or CSV is imported unchanged."""
+"""Importing and exporting tasks in bulk: an export as JSON or CSV can be imported unchanged."""
 
 import csv
 import io
@@ -32,15 +32,16 @@ EXPORT_CHUNK = 1000
 _EXPORTED = TypeAdapter(list[dict[str, Any]])
 
 
-# -- in --------------------------------------------------------------------------------------------
+# -- import ----------------------------------------------------------------------------------------
 
 
 def import_tasks(
     db: Session, user: Caller, rows: Sequence[TaskImport], project_id: int | None = None
 ) -> Sequence[int]:
-    """Put the tasks into the caller's account, in their order, each with a row of history; their ids.
+    """Put the tasks into the caller's account, in their order, each with a row of history; returns their ids.
 
-    With a project they go there, whatever limits its states have. Raises NotFound, Forbidden, Conflict.
+    With a `project_id` the tasks go into the project, whatever limits its states have. Raises NotFound,
+    Forbidden, Conflict.
     """
     place = None if project_id is None else placement.importing(db, user, project_id)
     if not rows:
@@ -58,7 +59,7 @@ def import_tasks(
 
 
 class _Imported:
-    """A task just imported, as `history.task_entry` reads it."""
+    """An imported task, in the form that `history.task_entry` reads."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         self.__dict__ = {**values, "state": values["state"] or values["status"]}
@@ -73,7 +74,7 @@ def _columns(
     state = _state(row, states)
     completed_at = None
     if state.status == "completed":
-        # Not told when: as far as is known it was then that it was changed last.
+        # Without a time of completion, the last change is the best guess.
         completed_at = row.completed_at or max(row.updated_at or created_at, created_at)
     values = {name: getattr(row, name) for name in fields.IMPORTED} | {
         "user_id": user.id,
@@ -94,7 +95,7 @@ def _columns(
 
 
 def _state(row: TaskImport, states: Sequence[Any]) -> Any:
-    """The state that a row names, or the first with its status: of an unknown one, or one with another status."""
+    """The state that a row names; if that is unknown or contradicts the status, the first with the status."""
     has_status = "status" in row.model_fields_set
     for state in states:
         if state.key == row.state and (not has_status or state.status == row.status):
@@ -102,11 +103,11 @@ def _state(row: TaskImport, states: Sequence[Any]) -> Any:
     return workflow.first_with(states, row.status)
 
 
-# -- out -------------------------------------------------------------------------------------------
+# -- export ----------------------------------------------------------------------------------------
 
 
 class Exported(NamedTuple):
-    """What is exported: whose tasks, which of them, and up to which id."""
+    """The tasks of an export: whose tasks, by which filter, and up to which id."""
 
     place: query_conditions.Place
     asked: query_conditions.Shaped | None = None
@@ -114,14 +115,14 @@ class Exported(NamedTuple):
 
 
 class Export(NamedTuple):
-    """An export, or a part of one: its first rows, and what the others are read by."""
+    """An export, or a part of one: its first rows, and the parameters for reading the others."""
 
     first: PageOf[AnyRow]
     exported: Exported
 
 
 def export_page(db: Session, user: Caller, query: ExportQuery) -> Export:
-    """What is to be exported; raises InvalidInput for a bad cursor, InvalidFilter, NotFound for a view."""
+    """Begin an export; raises InvalidInput for a bad cursor, InvalidFilter, NotFound for a view."""
     after_id = -1 if query.cursor is None else decode_cursor(query.cursor, int)[0]
     exported, next_cursor = _exported(db, user, query), None
     if query.limit is not None:
@@ -141,7 +142,7 @@ def _exported(db: Session, user: Caller, query: ExportQuery) -> Exported:
 
 
 def export_chunk(db: Session, exported: Exported, after_id: int) -> list[AnyRow]:
-    """The next of the tasks behind an id, in the order they were made."""
+    """The next tasks after an id, in the order of their ids."""
     return list(_execute(db, exported, "chunk", after_id=after_id).all())
 
 
@@ -164,7 +165,7 @@ def _statement(part: str, scope: query_conditions.Scope) -> Select[Any]:
 
 
 def _build(part: str, scope: query_conditions.Scope, shape: query_conditions.Shape | None) -> Select[Any]:
-    """The statement of a part: the next `chunk`, or the last task of a part of an export and the one behind it."""
+    """The statement of the next `chunk`, or of the `end`: the last id of a page, and the id after it."""
     statement = visible_tasks(scope).where(tasks.c.id > bindparam("after_id")).order_by(tasks.c.id)
     if shape is not None:
         statement = statement.where(query_conditions.condition(shape, scope))
@@ -181,7 +182,7 @@ def json_part(rows: Iterable[AnyRow], *, first: bool) -> bytes:
 
 
 def csv_part(rows: Iterable[AnyRow], *, first: bool) -> bytes:
-    """Rows as lines of CSV, after the line that names the columns where they are the first."""
+    """Rows as lines of CSV; before the first rows comes the line that names the columns."""
     out = io.StringIO(newline="")
     writer = csv.writer(out)
     if first:
@@ -198,5 +199,5 @@ def _to_cell(name: str, value: Any) -> str:
         return rfc3339(value)
     if name == "tags":
         value = json.dumps(value, ensure_ascii=False)
-    # Numbers and times can't be formulas; an empty text must differ from none.
+    # Numbers and times can't be formulas; an empty text must differ from a missing value.
     return formula_free(value) if isinstance(value, str) else str(value)

@@ -1,17 +1,17 @@
-"""Changes of tasks, written one by one or, within a unit of work, together.
+"""Writing changes of tasks one by one or, within a unit of work, together.
 
-`task_service` has the rules of a change, for one task and for a thousand. What it writes goes through this module. By
-itself that is one statement for each row. Within a `UnitOfWork` the rows are read together, changed in memory and
-written together, which takes a sixth of the time:
+`task_service` has the rules of a change, for one task and for a thousand. All that it writes goes through
+this module. Without a unit of work, each row takes one statement. Within a `UnitOfWork` the rows are read
+together, changed in memory and written together, which takes a sixth of the time:
 
-1. `load` locks the projects of the tasks that are to be changed, in the order of their ids, and then the tasks. Two
-   units that cross each other so wait for one another, and never for good.
-2. `find`, `insert`, `change`, `remove` and `add` go to memory.
-3. What memory does not know (a task of somebody else, a number of tasks) is read from the database: `give_way` first
-   writes what has been kept back, so that each statement sees what was done before it.
-4. `write` writes the rest: notifications and history in the order in which they came, then the tasks.
+1. `load` reads and locks the tasks in the order of their ids, after `rights.lock_tasks` has locked their
+projects in the same way. Two units with common tasks therefore wait for one another, but never for good.
+2. `find`, `insert`, `change`, `remove` and `add` work in memory.
+3. Data that memory lacks (a task of another account, a count of tasks) is read from the database. Before
+that, `give_way` writes all changes that memory holds, so that each statement sees what was done before it.
+4. `write` writes the rest: notifications and history in their order, then the tasks.
 
-An operation within `operation` is undone alone where it fails.
+A failure within `operation` undoes that operation alone.
 """
 
 from collections import namedtuple
@@ -46,7 +46,7 @@ from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
 from tables.notifications import notifications
 
-# Where a session keeps its unit of work.
+# The key under which a session keeps its unit of work.
 _UNIT = "unit_of_work"
 _ABSENT: Any = object()
 
@@ -72,7 +72,7 @@ def _load(*, everybodys: bool) -> Executable:
 
 @kept_by_shape
 def _update(columns: tuple[str, ...]) -> Executable:
-    """The statement that changes these columns, built once: that takes longer than to execute it."""
+    """The statement that changes these columns; built once, because building takes longer than executing."""
     new = {name: bindparam(f"new_{name}", type_=tasks.c[name].type) for name in columns}
     return prepared(
         update(tasks).where(tasks.c.id == bindparam("task_id")).values(new).returning(*TASK_COLUMNS)
@@ -83,9 +83,10 @@ def _update(columns: tuple[str, ...]) -> Executable:
 
 
 def find(db: Session, user: Caller, task_id: int) -> tuple[AnyRow, Any] | None:
-    """A task that the session's unit of work holds, and its project; none where the database is to be asked.
+    """A task that the session's unit of work holds, and its project; None if the database is to be asked.
 
-    A private task is one that the caller may change. What they may do with a task in a project is still to be checked.
+    The caller may change a private task that is found. The right to change a task in a project is still to be
+    checked.
     """
     unit = _unit_of(db)
     if unit is None:
@@ -98,28 +99,28 @@ def find(db: Session, user: Caller, task_id: int) -> tuple[AnyRow, Any] | None:
 
 
 def locked_place(db: Session, project_id: int) -> Any:
-    """A project that the session's unit of work has locked, as `rights.Place`; none for any other."""
+    """A project that the session's unit of work has locked, as `rights.Place`; None for any other."""
     unit = _unit_of(db)
     return None if unit is None else unit.place(project_id)
 
 
 def write_first(db: Session) -> None:
-    """Write what the session's unit of work keeps back, before a statement that reads tasks."""
+    """Write all changes that the session's unit of work holds, before a statement that reads tasks."""
     unit = _unit_of(db)
     if unit is not None:
         unit.give_way()
 
 
 def add_task(db: Session, values: Mapping[str, Any]) -> AnyRow:
-    """Insert a task; the task as it is then."""
+    """Insert a task; returns the new task."""
     unit = _unit_of(db)
     row: AnyRow = db.execute(_INSERT, values).one() if unit is None else unit.insert(values)
     return row
 
 
 def change_task(db: Session, before: AnyRow, changes: Mapping[str, Any], now: datetime) -> AnyRow:
-    """Write the changed columns of a task; the task as it is then."""
-    # An imported task may have been changed in what is still to come.
+    """Write the changed columns of a task; returns the changed task."""
+    # The `updated_at` of an imported task may lie in the future.
     columns = {**changes, "updated_at": max(now, before.updated_at), "version": before.version + 1}
     row: AnyRow
     if isinstance(before, TaskRow):
@@ -162,7 +163,7 @@ def _row_class() -> Any:
     return namedtuple("TaskRow", [*NAMES, "version"])  # noqa: PYI024  # its fields come from a table
 
 
-# A task as the database would answer it.
+# A task in the form that the database returns.
 TaskRow: Any = _row_class()
 
 
@@ -178,11 +179,11 @@ _STATE = NAMES.index("state")
 
 
 class UnitOfWork:
-    """Changes of many tasks that are written together; to be used as a context manager, which writes what is left."""
+    """Changes of many tasks that are written together; the end of the `with` block writes the rest."""
 
     def __init__(self, db: Session, user: Caller, *, new_tasks: int = 0) -> None:
         self._db, self._user = db, user
-        # How many tasks are still to be made, for which numbers are taken at once.
+        # The number of tasks still to be made: their ids are taken at once.
         self._new_tasks = new_tasks
         self._ids: Iterator[int] = iter(())
         self._rows: dict[int, Any] = {}
@@ -192,10 +193,10 @@ class UnitOfWork:
         self._updated: dict[int, dict[str, Any]] = {}
         self._deleted: dict[int, bool] = {}
         self._added: list[tuple[Table, dict[str, Any]]] = []
-        # What undoes the changes of memory: a dictionary, a key, and the value it had.
+        # The old values of changes in memory, for undoing them: a dictionary, a key, and the value before.
         self._journal: list[tuple[dict[int, Any], int, Any]] = []
         self._mark = (0, 0)
-        # Ends the savepoint of an operation that has gone to the database.
+        # Ends the savepoint of an operation that used the database.
         self._operation: ExitStack | None = None
         self._has_savepoint = False
 
@@ -216,9 +217,10 @@ class UnitOfWork:
     def load(
         self, task_ids: Iterable[int], places: Mapping[int, Any], *, are_visible: bool = False
     ) -> dict[int, int]:
-        """Read and lock the tasks that are the caller's own, or all that are known to be visible; their versions.
+        """Read and lock tasks; returns their versions.
 
-        `places` are the projects that the caller sees, locked before: the tasks in them are read and locked too.
+        Private tasks of others are left out, unless all are known to be visible. `places` are the projects
+        that the caller sees, which are locked already: tasks in other projects are left out.
         """
         self._places |= places
         values = {
@@ -233,7 +235,7 @@ class UnitOfWork:
 
     @contextmanager
     def operation(self) -> Iterator[None]:
-        """Undo alone what is done within, where it fails."""
+        """Undo the changes of this block alone if it fails."""
         self._mark = (len(self._journal), len(self._added))
         with ExitStack() as self._operation:
             try:
@@ -246,9 +248,9 @@ class UnitOfWork:
         self._operation = None
 
     def give_way(self) -> None:
-        """Write what has been kept back: what comes next goes to the database itself."""
+        """Write all changes that memory holds, before a statement that uses the database directly."""
         self.write()
-        # The numbers that follow may be taken by then.
+        # Other inserts may use the next ids by then.
         self._ids = iter(())
         if self._operation is not None and not self._has_savepoint:
             self._operation.enter_context(self._db.begin_nested())
@@ -257,7 +259,7 @@ class UnitOfWork:
     # -- in memory -----------------------------------------------------------------------------------
 
     def find(self, user: Caller, task_id: int) -> Any:
-        """A task and its project, if memory has it: a private task that the caller may change, or one in a project."""
+        """A task and its project, if memory has it; a private task only if the caller may change it."""
         row = self._rows.get(task_id)
         if row is None:
             return None
@@ -267,11 +269,11 @@ class UnitOfWork:
         return None if place is None else (row, place)
 
     def place(self, project_id: int) -> Any:
-        """A project that is locked already, as `rights.Place`; none for any other."""
+        """A project that is locked already, as `rights.Place`; None for any other."""
         return self._places.get(project_id)
 
     def insert(self, values: Mapping[str, Any]) -> Any:
-        """Keep a new task; the task."""
+        """Hold a new task in memory, and return it."""
         task_id = next(self._ids, None)
         if task_id is None:
             self._ids = iter(bulk.take_ids(self._db, max(self._new_tasks, 1)))
@@ -284,7 +286,7 @@ class UnitOfWork:
         return row
 
     def change(self, before: Any, columns: Mapping[str, Any]) -> Any:
-        """Keep a change of a task; the task as it is then."""
+        """Hold a change of a task in memory; returns the changed task."""
         kept = self._inserted if before.id in self._inserted else self._updated
         self._set(kept, before.id, {**kept.get(before.id, {}), **columns})
         seen = {name: value for name, value in columns.items() if name in TaskRow._fields}
@@ -295,20 +297,20 @@ class UnitOfWork:
         return row
 
     def remove(self, task: Any) -> None:
-        """Keep that a task is deleted."""
+        """Hold the deletion of a task in memory."""
         if task.id in self._inserted:
-            # Its number must not be given out again.
+            # The task is inserted first, so that its id is never given out again.
             self.write()
         self._set(self._updated, task.id, _ABSENT)
         self._set(self._rows, task.id, _ABSENT)
         self._set(self._deleted, task.id, value=True)
 
     def add(self, table: Table, values: dict[str, Any]) -> None:
-        """Keep a row of history, or a notification."""
+        """Hold a row of history, or a notification, in memory."""
         self._added.append((table, values))
 
     def forget(self, task_id: int) -> None:
-        """Leave a task to the database from now on."""
+        """Drop a task from memory: later calls read it from the database."""
         self._rows.pop(task_id, None)
 
     def _set(self, kept: dict[int, Any], key: int, value: Any) -> None:
@@ -325,9 +327,10 @@ class UnitOfWork:
     # -- in the database -----------------------------------------------------------------------------
 
     def write(self) -> None:
-        """Write what has been kept back.
+        """Write all changes that memory holds.
 
-        The tasks come last: their triggers lock the counts, in which others count their tasks too, until the commit.
+        The tasks come last, because their triggers lock the counts until the commit, and others wait for
+        those.
         """
         db = self._db
         if self._added:
@@ -359,6 +362,6 @@ def _put(kept: dict[int, Any], key: int, value: Any) -> None:
 
 
 def _alike(rows: Iterable[dict[str, Any]]) -> Iterator[tuple[tuple[str, ...], list[dict[str, Any]]]]:
-    """The rows that have the same columns, as long as they follow one another."""
+    """Groups of consecutive rows that have the same columns."""
     for columns, group in groupby(rows, key=tuple):
         yield columns, list(group)

@@ -209,7 +209,7 @@ def test_without_a_mail_server_the_log_says_so_and_nothing_waits(
     api.person("ada")
     with caplog.at_level(logging.INFO, "task_platform"):
         client.post("/auth/password/forgot", json=FORGOTTEN)
-    said = "Email to ada@example.com not sent, for no SMTP server is set: Reset your password"
+    said = "Email to ada@example.com not sent, because no SMTP server is set: Reset your password"
     assert said in caplog.messages
     assert "#token=" not in caplog.text
     assert waiting() == []
