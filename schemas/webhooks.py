@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import httpx
 from pydantic import AfterValidator, Field
 
-from schemas.common import Answer, Body, Id, ReadOnlyTime, Text
+from schemas.common import Answer, Body, Id, ReadOnlyTime, Text, Whole
 from schemas.events import EventPattern
 from tables.webhooks import DESCRIPTION_LENGTH, URL_LENGTH
 
@@ -77,9 +77,9 @@ class WebhookUpdate(Body):
     types: Types | None = None
     description: Description | None = None
     enabled: bool | None = None
-    id: Annotated[int | None, Field(description="Read-only")] = None
-    user_id: Annotated[int | None, Field(description="Read-only")] = None
-    project_id: Annotated[int | None, Field(description="Read-only")] = None
+    id: Annotated[Whole | None, Field(description="Read-only")] = None
+    user_id: Annotated[Whole | None, Field(description="Read-only")] = None
+    project_id: Annotated[Whole | None, Field(description="Read-only")] = None
     disabled_reason: Annotated[DisabledReason | None, Field(description="Read-only")] = None
     created_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
     updated_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
