@@ -10,6 +10,7 @@ from models import users
 from services.accounts import account_mail
 from services.accounts import attempt as attempt_service
 from services.accounts import session as session_service
+from tables.views import calendars
 
 _NEXT_VERSION = (
     update(users)
@@ -17,6 +18,7 @@ _NEXT_VERSION = (
     .values(credentials_version=users.c.credentials_version + 1)
 )
 _DROP_TOKENS = delete(program_tokens).where(program_tokens.c.user_id == bindparam("of_user"))
+_DROP_CALENDARS = delete(calendars).where(calendars.c.user_id == bindparam("of_user"))
 _FORGET_ADDRESSES = delete(known_addresses).where(known_addresses.c.user_id == bindparam("of_user"))
 
 
@@ -31,6 +33,7 @@ def end_everything_given_out(db: Session, user_id: int, *, but: int | None = Non
     account_mail.drop_links(db, user_id)
     ended = session_service.end_all(db, user_id, but=but)
     tokens: Any = db.execute(_DROP_TOKENS, {"of_user": user_id})
+    db.execute(_DROP_CALENDARS, {"of_user": user_id})
     db.execute(_FORGET_ADDRESSES, {"of_user": user_id})
     attempt_service.know_address(db, user_id)
     return {"sessions_ended": ended, "tokens_ended": tokens.rowcount}

@@ -42,6 +42,7 @@ def give_out(person: Person) -> dict[str, Callable[[], int]]:
     logged_in = client.post("/auth/login", data={"username": person.username, "password": PASSWORD}).json()
     program = person.post("/auth/tokens", json={"name": "p", "scopes": ["tasks:read"]}).json()["token"]
     picture = person.post("/analytics/pictures", json={"chart": "throughput"}).json()["url"]
+    calendar = person.post("/calendars", json={}).json()["url"]
     link = database.write(
         lambda db: link_service.make(db, person.id, "change", "thief@example.com").partition("token=")[2]
     )
@@ -52,6 +53,7 @@ def give_out(person: Person) -> dict[str, Callable[[], int]]:
         ),
         "program token": lambda: client.get("/tasks", headers=bearer(program)).status_code,
         "picture": lambda: client.get(picture).status_code,
+        "calendar": lambda: client.get(calendar).status_code,
         "mailed link": lambda: client.post("/auth/email/verify", json={"token": link}).status_code,
     }
 
@@ -61,8 +63,11 @@ ENDED = {
     "refresh token": 401,
     "program token": 401,
     "picture": 403,
+    "calendar": 404,
     "mailed link": 400,
 }
+
+WORKING = ("session", "program token", "picture", "calendar")
 
 
 @pytest.mark.parametrize("how", ["reset", "change"])
@@ -71,9 +76,7 @@ def test_a_new_password_ends_everything_that_was_given_out_before(
 ) -> None:
     ada, bob = api.person(), api.person("bob")
     given, bobs = give_out(ada), give_out(bob)
-    assert {name: given[name]() for name in ("session", "program token", "picture")} == dict.fromkeys(
-        ("session", "program token", "picture"), 200
-    )
+    assert {name: given[name]() for name in WORKING} == dict.fromkeys(WORKING, 200)
     if how == "reset":
         body = {"token": reset_token("ada"), "new_password": NEW}
         assert client.post("/auth/password/reset", json=body).status_code == 200
@@ -87,6 +90,7 @@ def test_a_new_password_ends_everything_that_was_given_out_before(
     again = Person(client, ada.id, "ada", api.log_in("ada", NEW))
     picture = again.post("/analytics/pictures", json={"chart": "throughput"}).json()["url"]
     assert client.get(picture).status_code == 200
+    assert again.get("/calendars").json() == []
     addresses = database.read(
         lambda db: db.execute(select(known_addresses.c.user_id, known_addresses.c.address)).all()
     )
