@@ -98,7 +98,7 @@ class EventData(BaseModel):
         Field(
             description="The task after the event; a deleted task as it was before. `null` if the event is"
             " not about a"
-            " task, or was written by an older version of the program"
+            " task or a comment, or was written by an older version of the program"
         ),
     ]
     comment: Annotated[dict[str, Any] | None, Field(description="The comment, in events `comment.*`")] = None

@@ -141,7 +141,7 @@ def entry_about(
         "state": state,
         "previous_state": state,
         "request_id": _request_id(),
-        "snapshot": None,
+        "snapshot": None if task is None else _fields_of(task),
         "subject": dict(subject),
     }
 

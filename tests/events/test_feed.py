@@ -188,6 +188,7 @@ def test_members_see_a_project_from_the_event_that_made_them_one_to_the_one_that
     ]
     assert rest[1]["data"]["comment"]["text"] == "I begin"
     assert (rest[1]["data"]["task_id"], rest[1]["data"]["project_id"]) == (shared["id"], project["id"])
+    assert rest[1]["data"]["task"] == shared
     assert rest[-1]["data"]["project"]["name"] == "Launch"
     of_project = f"/events?project_id={project['id']}"
     assert follow(bob, of_project)[0] == [first, *rest]
