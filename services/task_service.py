@@ -80,9 +80,12 @@ def matching_ids(db: Session, user: Caller, filters: TaskFilters, at_most: int) 
     """The ids of the caller's tasks that a list with these filters would have on all its pages, in order.
 
     Calls that change or delete all tasks that a filter finds use this. They ask for one id more than may be
-    changed, so that they notice when there are too many. Raises InvalidFilter.
+    changed, so that they notice when there are too many. Raises InvalidFilter, and NotFound for a project that the
+    caller does not see.
     """
     filters, normal = asking.of_list(db, user, filters)
+    if filters.project_id is not None:
+        rights.role_in(db, user, filters.project_id)
     filters, asked = asking.split(db, filters, normal, Place(user.id))
     return task_query.ids(db, Place(user.id), filters, asked, at_most)
 

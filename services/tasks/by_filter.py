@@ -67,7 +67,9 @@ def _check_number(db: Session, user: Caller, filters: TaskFilters, found: int, e
         return
     if found > MOST_CHANGED:
         counted = filters.model_copy(update={"total": True, "limit": 1})
-        found = task_service.get_tasks_with_filters(db, user, counted).total or found
+        # With a project too it is the caller's own tasks that count.
+        own = task_service.get_tasks_with_filters(db, user, counted, everybodys=True, owner_id=user.id)
+        found = own.total or found
     raise Conflict(
         f"The filter finds {found:,} {'task' if found == 1 else 'tasks'}, not {expected:,}: nothing was changed",
         code="unexpected_number",

@@ -81,11 +81,18 @@ def test_another_number_than_expected_changes_nothing(ada: Person) -> None:
 
 
 def test_more_than_may_be_changed_is_refused_with_the_number(
-    ada: Person, monkeypatch: pytest.MonkeyPatch
+    api: Api, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(by_filter, "MOST_CHANGED", 3)
     problem = assert_problem(delete(ada, "status = pending", 3), 409, "unexpected_number")
     assert "finds 5 tasks" in problem["detail"]
+    project = ada.post("/projects", json={"name": "Shared"}).json()
+    root = api.person("root", admin=True)
+    ada.put(f"/projects/{project['id']}/members/{root.id}", json={"role": "member"})
+    for person in (root, *[ada] * 4):
+        person.task("Shared", project_id=project["id"])
+    answer = delete(ada, "status = pending and title = Shared", 3, project_id=project["id"])
+    assert "finds 4 tasks" in assert_problem(answer, 409, "unexpected_number")["detail"]
     assert bulk.MOST_CHANGED == 10_000
     assert_problem(delete(ada, "status = pending", 10_001), 422, "invalid_input", "?expected")
 
@@ -104,6 +111,19 @@ def test_filter_and_number_must_both_be_given_and_be_understood(ada: Person) -> 
         assert_problem(delete(ada, wrong, 10), 422, "invalid_filter", "?filter")
     assert_problem(change(ada, "status = pending", 5, {"priority": 9}), 422, "invalid_input", "#/priority")
     assert rows("SELECT count(*) FROM tasks") == [(20,)]
+
+
+def test_a_project_that_the_caller_does_not_see_is_not_found(api: Api, ada: Person) -> None:
+    project = ada.post("/projects", json={"name": "Shared"}).json()
+    task = ada.task("Shared", project_id=project["id"])
+    cy = api.person("cyd")
+    for project_id in (project["id"], 999):
+        within = {"project_id": project_id}
+        assert_problem(delete(cy, "title = Shared", 0, **within), 404, "project_not_found")
+        assert_problem(change(cy, "title = Shared", 0, {"priority": 1}, **within), 404, "project_not_found")
+    own = change(ada, "title = Shared", 1, {"priority": 1}, project_id=project["id"])
+    assert own.json() == {"matched": 1, "changed": 1}
+    assert ada.get(f"/tasks/{task['id']}").json()["priority"] == 1
 
 
 def test_plain_filters_and_the_zone_combine_with_the_filter(ada: Person) -> None:
