@@ -124,8 +124,9 @@ def export_me(db: ReadSession, user: CurrentUser) -> Response:
         place: account_export.Place | None = account_export.BEGINNING
         while place is not None:
             # Each part is a read of its own, so that a slow client holds no transaction open.
-            content, place = await database.read_async(partial(account_export.go_on, user=user, place=place))
-            yield content
+            pieces, place = await database.read_async(partial(account_export.go_on, user=user, place=place))
+            for piece in pieces:
+                yield piece
 
     return StreamingResponse(
         stream(),

@@ -11,6 +11,7 @@ from auth import CurrentUser
 from database import database
 from schemas.events import Event, EventFilters, EventPageFilters
 from services.events import event_id, feed
+from services.json_pieces import json_array
 from web.event_stream import EventStream
 from web.routing import Router
 from web.strict_input import CLAIMS, QUERY
@@ -60,7 +61,7 @@ def list_events(
     after = feed.begin(db, filters.after)
     page = feed.page(db, user, _question(filters), after, filters.limit)
     return Response(
-        to_json(page.events),
+        json_array(page.events, to_json),
         headers={"Link": f'<{_next(request, page.position)}>; rel="next"'},
         media_type="application/json",
     )

@@ -28,9 +28,13 @@ router = Router(prefix="/tasks", tags=["tasks"], reads="tasks:read", writes="tas
 
 TaskId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 
+# A longer page may hold too many long descriptions to be read on the event loop.
+MOST_ON_EVENT_LOOP = 100
+
 
 def _short_list(values: Any) -> bool:
-    return reads_little(values["filters"])
+    filters = values["filters"]
+    return filters.limit <= MOST_ON_EVENT_LOOP and reads_little(filters)
 
 
 @router.post("", response_model=TaskRead, status_code=201, errors=[404, 409])

@@ -120,19 +120,23 @@ def export_tasks(
     page = transfer_service.export_page(db, user, query)
     rows = link_next(request, response, page.first)
     is_csv = media_type == CSV
-    part = transfer_service.csv_part if is_csv else transfer_service.json_part
+    write = transfer_service.csv_part if is_csv else transfer_service.json_part
+    following = partial(transfer_service.export_next, exported=page.exported, write=write)
 
-    async def stream(rows: list[AnyRow]) -> AsyncIterator[bytes]:
-        yield (b"" if is_csv else b"[") + part(rows, first=True)
+    async def stream(rows: list[AnyRow], pieces: list[bytes]) -> AsyncIterator[bytes]:
+        if not is_csv:
+            yield b"["
+        for piece in pieces:
+            yield piece
         while len(rows) == transfer_service.EXPORT_CHUNK:
             # Each part is a read of its own, so that a slow client holds no transaction open.
-            following = partial(transfer_service.export_chunk, exported=page.exported, after_id=rows[-1].id)
-            rows = await database.read_async(following)
-            yield part(rows, first=False)
+            rows, pieces = await database.read_async(partial(following, after_id=rows[-1].id))
+            for piece in pieces:
+                yield piece
         if not is_csv:
             yield b"]"
 
     name = f'attachment; filename="tasks.{"csv" if is_csv else "json"}"'
     headers = {**response.headers, "Content-Disposition": name}
     headers.pop("content-length", None)
-    return StreamingResponse(stream(rows), media_type=media_type, headers=headers)
+    return StreamingResponse(stream(rows, write(rows, first=True)), media_type=media_type, headers=headers)

@@ -21,7 +21,8 @@ def create_access_token(data: dict[str, Any], expires_delta: timedelta | None = 
     now = datetime.now(UTC)
     lifetime = expires_delta or timedelta(minutes=settings.access_token_expire_minutes)
     claims = {"jti": uuid.uuid4().hex, **data, "kind": ACCESS_TOKEN, "iat": now, "exp": now + lifetime}
-    claims["sub"] = str(claims["sub"])
+    if "sub" in claims:
+        claims["sub"] = str(claims["sub"])
     return signing.sign(claims)
 
 

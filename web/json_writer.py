@@ -10,6 +10,7 @@ from sqlalchemy import Row
 from typing_extensions import TypedDict
 
 from models import Caller
+from services.json_pieces import json_array
 
 
 class JsonWriter:
@@ -43,8 +44,12 @@ class JsonWriter:
             is_plain = self._are_rows_plain and isinstance(first, Row)
             content = self._plain_list(content) if isinstance(content, list) else self._plain(content)
             if is_plain:
-                return orjson.dumps(content, option=orjson.OPT_UTC_Z)
-        return self._adapter.dump_json(content)
+                return json_array(content, _dump_plain) if isinstance(content, list) else _dump_plain(content)
+        return (
+            json_array(content, self._adapter.dump_json)
+            if isinstance(content, list)
+            else self._adapter.dump_json(content)
+        )
 
     def _plain_list(self, items: list[Any]) -> list[Any]:
         fields = self._fields
@@ -59,6 +64,10 @@ class JsonWriter:
         if isinstance(item, BaseModel):
             return item.__dict__
         return item._asdict() if isinstance(item, Caller) else item
+
+
+def _dump_plain(content: Any) -> bytes:
+    return orjson.dumps(content, option=orjson.OPT_UTC_Z)
 
 
 def _is_plain(annotation: Any) -> bool:

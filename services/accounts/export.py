@@ -17,6 +17,7 @@ from account_models import (
 )
 from models import Caller, task_history, tasks, users
 from request_context import address_group
+from services.json_pieces import json_pieces
 from tables.notifications import notification_preferences, notifications
 from tables.projects import project_members, projects, task_comments
 from tables.views import calendars, views
@@ -123,23 +124,23 @@ def begin(db: Session, user: Caller) -> bytes:
     return to_json({"account": account._asdict(), **short})[:-1]
 
 
-def go_on(db: Session, user: Caller, place: Place) -> tuple[bytes, Place | None]:
-    """The next part of the export, and the place where the part after it begins."""
+def go_on(db: Session, user: Caller, place: Place) -> tuple[list[bytes], Place | None]:
+    """The pieces of the next part of the export, and the place where the part after it begins."""
     name = _NAMES[place.section]
     rows = db.execute(LONG[name], {"user_id": user.id, "after_id": place.after_id}).all()
     written = [row._asdict() for row in rows]
     if name == "audit_events":
         _leave_out_addresses_of_others(db, user, written)
-    content = to_json(written)[1:-1]
+    content = list(json_pieces(written, to_json))
     if place.after_id < 0:
-        content = b"," + to_json(name) + b":[" + content
+        content.insert(0, b"," + to_json(name) + b":[")
     elif rows:
-        content = b"," + content
+        content.insert(0, b",")
     if len(rows) == PART:
         return content, Place(place.section, rows[-1].id)
     if place.section + 1 < len(_NAMES):
-        return content + b"]", Place(place.section + 1, -1)
-    return content + b"]}", None
+        return [*content, b"]"], Place(place.section + 1, -1)
+    return [*content, b"]}"], None
 
 
 def _leave_out_addresses_of_others(db: Session, user: Caller, events: list[dict[str, Any]]) -> None:

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from models import LARGEST_ID, Caller, task_history, tasks
 from schemas.tasks import ExportQuery, TaskImport
+from services.json_pieces import WRITTEN_TOGETHER, json_pieces
 from services.paging import PageOf, decode_cursor, encode_cursor
 from services.projects import workflow
 from services.query import asking, statements
@@ -146,6 +147,14 @@ def export_chunk(db: Session, exported: Exported, after_id: int) -> list[AnyRow]
     return list(_execute(db, exported, "chunk", after_id=after_id).all())
 
 
+def export_next(
+    db: Session, exported: Exported, after_id: int, write: Callable[..., list[bytes]]
+) -> tuple[list[AnyRow], list[bytes]]:
+    """The next of the tasks behind an id, and what `write` makes of them."""
+    rows = export_chunk(db, exported, after_id)
+    return rows, write(rows, first=False)
+
+
 def _execute(db: Session, exported: Exported, part: str, **more: Any) -> Any:
     place, asked = exported.place, exported.asked
     values = {**place._asdict(), "until_id": exported.until_id, **more}
@@ -174,22 +183,25 @@ def _build(part: str, scope: query_conditions.Scope, shape: query_conditions.Sha
     return statement.where(tasks.c.id <= bindparam("until_id")).limit(EXPORT_CHUNK)
 
 
-def json_part(rows: Iterable[AnyRow], *, first: bool) -> bytes:
-    """Rows as a part of a JSON array, without its brackets."""
+def json_part(rows: Sequence[AnyRow], *, first: bool) -> list[bytes]:
+    """Rows as pieces of a JSON array, without its brackets."""
     plain = [dict(zip(CSV_COLUMNS, row, strict=False)) for row in rows]
-    array = _EXPORTED.dump_json(plain)[1:-1]
-    return array if first or not array else b"," + array
+    pieces = list(json_pieces(plain, _EXPORTED.dump_json))
+    return pieces if first or not pieces else [b",", *pieces]
 
 
-def csv_part(rows: Iterable[AnyRow], *, first: bool) -> bytes:
-    """Rows as lines of CSV; before the first rows comes the line that names the columns."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
-    if first:
-        writer.writerow(CSV_COLUMNS)
-    for row in rows:
-        writer.writerow([_to_cell(name, value) for name, value in zip(CSV_COLUMNS, row, strict=False)])
-    return out.getvalue().encode()
+def csv_part(rows: Sequence[AnyRow], *, first: bool) -> list[bytes]:
+    """Rows as pieces of CSV; before the first rows comes the line that names the columns."""
+    pieces = []
+    for start in range(0, max(1, len(rows)), WRITTEN_TOGETHER):
+        out = io.StringIO(newline="")
+        writer = csv.writer(out)
+        if first and not start:
+            writer.writerow(CSV_COLUMNS)
+        for row in rows[start : start + WRITTEN_TOGETHER]:
+            writer.writerow([_to_cell(name, value) for name, value in zip(CSV_COLUMNS, row, strict=False)])
+        pieces.append(out.getvalue().encode())
+    return pieces
 
 
 def _to_cell(name: str, value: Any) -> str:

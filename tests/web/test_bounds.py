@@ -1,5 +1,6 @@
 """What a request may bring, and how small the answer to too much is."""
 
+import asyncio
 import gc
 import json
 import random
@@ -11,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from errors import InvalidInput
+from main import app
 from storage.shape_cache import shapes
 from tests.support.api import Api, Person, assert_problem
 from web import bounds
@@ -181,3 +183,69 @@ def test_what_is_kept_by_shape_is_bounded_in_bytes(ada: Person, monkeypatch: pyt
         tracemalloc.stop()
     assert shapes.weight <= 1_000_000
     assert grown < 3_000_000
+
+
+# -- the event loop ----------------------------------------------------------------------------------
+
+
+def longest_hold(person: Person, path: str) -> float:
+    """For how many seconds of CPU time a request for this path held its event loop at most, at a time."""
+    holds = [0.0]
+    requests: list[dict[str, Any]] = []
+    run = asyncio.Handle._run  # noqa: SLF001  # all that a loop runs goes through it
+
+    def timed(handle: asyncio.Handle) -> None:
+        began = time.thread_time()
+        run(handle)
+        holds.append(time.thread_time() - began)
+
+    async def receive() -> dict[str, Any]:
+        # Behind the request nothing comes: its client stays.
+        return requests.pop() if requests else await asyncio.Future()
+
+    async def send(message: Any) -> None:
+        assert message.get("status", 200) == 200
+
+    async def ask() -> None:
+        plain, _, query = path.partition("?")
+        headers = [(b"authorization", f"Bearer {person.token}".encode())]
+        scope = {"type": "http", "method": "GET", "path": plain, "raw_path": plain.encode(), "root_path": ""}
+        server = {"scheme": "http", "server": ("testserver", 80), "client": ("testclient", 1)}
+        await app({**scope, **server, "query_string": query.encode(), "headers": headers}, receive, send)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for timed_now in (False, True):
+            requests = [{"type": "http.request", "body": b"", "more_body": False}]
+            if timed_now:
+                patch.setattr(asyncio.Handle, "_run", timed)
+            asyncio.run(ask())
+    return max(holds)
+
+
+def test_an_answer_of_many_megabytes_does_not_hold_the_event_loop(api: Api) -> None:
+    ada = api.person()
+    long = [{"title": f"{each}", "description": f"{each}," * 12_000} for each in range(350)]
+    assert ada.post("/tasks/import", json=long).status_code == 201
+    for path in (
+        "/tasks?limit=500",
+        "/tasks/export",
+        "/tasks/export?format=csv",
+        "/auth/me/export",
+        "/events?limit=500",
+    ):
+        assert longest_hold(ada, path) < 0.05, path
+
+
+def test_a_long_header_with_tags_is_read_in_no_time(ada: Person) -> None:
+    path = f"/tasks/{ada.task()['id']}"
+    began = time.process_time()
+    answer = ada.get(path, headers={"If-None-Match": '"1' + "-gzip" * 12_000 + 'x"'})
+    assert answer.status_code == 200
+    assert time.process_time() - began < 0.5
+
+
+def test_a_name_of_a_megabyte_of_marks_is_refused_in_no_time(ada: Person) -> None:
+    began = time.process_time()
+    for field in ({"tags": ["\u0344\u0315" * 85_000]}, {"project": "\u0f73" * 170_000}):
+        assert ada.post("/tasks", json={"title": "a", **field}).status_code == 422
+    assert time.process_time() - began < 2
