@@ -1,9 +1,9 @@
 """Accounts, logging in, and tokens."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import EmailStr, Field
+from pydantic import BeforeValidator, EmailStr, Field
 
 from configuration import account_rules
 from models import Role
@@ -29,7 +29,16 @@ Password = Annotated[
 ]
 # A password that is compared with the stored one: the rules for new passwords do not apply to it.
 GivenPassword = Annotated[Text, Field(max_length=256, examples=["correct horse battery staple"])]
-Email = Annotated[EmailStr, Field(examples=["ada@example.com"])]
+
+
+def _without_name(value: Any) -> Any:
+    """An address that stands alone: the library takes `Ada <ada@example.com>` and drops the name."""
+    if isinstance(value, str) and "<" in value:
+        raise ValueError("Input should be an email address alone, without a name")
+    return value
+
+
+Email = Annotated[EmailStr, BeforeValidator(_without_name), Field(examples=["ada@example.com"])]
 SecretText = Annotated[
     Text, Field(min_length=1, max_length=200, examples=["q4XnH0mE2cJtY7wLr8uKpB1sVdZ5aG3f"])
 ]

@@ -11,7 +11,7 @@ from account_models import refresh_tokens
 from database import database
 from security.tokens import create_access_token
 from services.accounts import session as session_service
-from tests.support.api import PASSWORD, Api
+from tests.support.api import PASSWORD, Api, assert_problem
 
 
 def log_in(client: TestClient, username: str = "ada") -> Any:
@@ -131,6 +131,13 @@ def test_a_token_made_without_a_session_works_and_can_not_be_logged_out(client: 
     assert me(client, token).json()["username"] == "ada"
     answer = client.post("/auth/logout", headers={"Authorization": f"Bearer {token}"})
     assert (answer.status_code, answer.json()["code"]) == (409, "no_session")
+    nobodys = create_access_token({"name": "ada"})
+    assert (me(client, nobodys).status_code, me(client, nobodys).json()["code"]) == (401, "invalid_token")
+
+
+def test_an_email_with_a_name_is_refused_and_not_cut(client: TestClient) -> None:
+    account = {"username": "ada", "email": "Ada <ada@example.com>", "password": PASSWORD}
+    assert_problem(client.post("/auth/register", json=account), 422, "invalid_input", "#/email")
 
 
 def test_a_disabled_account_is_out_at_once_and_can_not_log_in(client: TestClient, api: Api) -> None:
