@@ -1,24 +1,24 @@
-# The program as a container: `docker build -t task-platform .`
+# Build the program as a container: `docker build -t task-platform .`
 #
-# The tags name Python's minor version and Debian's release; building again takes in their security fixes.
-# Packages are pinned exactly, those that others bring along too, by constraints.txt.
+# The tags name Python's minor version and Debian's release, so a new build takes in their security fixes.
+# Packages and their dependencies (constraints.txt) are pinned exactly.
 
 FROM python:3.13-slim-trixie AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
-# pg_dump and pg_restore are for backups of a Postgres; the rest of their package stays behind.
+# pg_dump and pg_restore make backups of Postgres; the rest of their package is left out.
 RUN apt-get update && apt-get install -y --no-install-recommends binutils postgresql-client-17 && python -m venv --without-pip /opt/venv
 COPY requirements.txt constraints.txt /build/
-# The packages' own tests and the debugging symbols of their libraries are of no use where they run.
+# Tests of packages and debugging symbols of libraries are not needed at run time.
 RUN pip --python /opt/venv/bin/python install --only-binary :all: -r /build/requirements.txt \
     && find /opt/venv -type d -name tests -prune -exec rm -rf {} + \
     && find /opt/venv -name '*.so' -not -path '*.libs/*' -exec strip --strip-debug {} +
 COPY . /app
-# Compiled here, since where it runs nothing may be written beside the code.
+# Modules are compiled here, because nothing may be written beside the code at run time.
 RUN /opt/venv/bin/python -m compileall -q /app
 
 
-# What makes the secrets of a compose deployment: an image of its own, which a new version of the program does not
-# change, for when it changes compose starts the database anew as well.
+# The image that makes the secrets of a compose deployment. It is separate, so that a new version of the
+# program does not change it: compose would then restart the database too.
 FROM python:3.13-slim-trixie AS secrets
 RUN install --directory --owner 10001 --group 0 /secrets
 COPY deploy/make_secrets.py deploy/once.sh /app/deploy/
@@ -27,7 +27,7 @@ ENTRYPOINT ["/app/deploy/once.sh"]
 CMD ["python", "/app/deploy/make_secrets.py", "/secrets"]
 
 
-# What catches mail for the compose profile `mail`; not in the program's image.
+# The trial mail server for the compose profile `mail`, which is not in the program's image.
 FROM python:3.13-slim-trixie AS mail
 ENV PYTHONUNBUFFERED=1
 RUN pip install --disable-pip-version-check --no-cache-dir --root-user-action ignore aiosmtpd==1.4.6
@@ -38,7 +38,7 @@ CMD ["python", "/mail_catcher.py"]
 
 
 FROM python:3.13-slim-trixie
-# Of root's group, and /data writable by it, so that any other user id that a platform chooses works as well.
+# The user is in root's group, which may write /data, so that any user id that a platform chooses works too.
 RUN useradd --uid 10001 --gid 0 --no-create-home --home-dir /data --shell /usr/sbin/nologin app \
     && install --directory --owner 10001 --group 0 --mode 0770 /data
 COPY --from=build /usr/lib/postgresql/17/bin/pg_dump /usr/lib/postgresql/17/bin/pg_restore /usr/local/bin/
@@ -47,7 +47,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends libpq5 && rm -r
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 WORKDIR /app
-# The database is kept in DATA_DIR unless DATABASE_URL is set; SQLite sorts in SQLITE_TMPDIR what does not fit into memory.
+# Without DATABASE_URL the database is in DATA_DIR. SQLite sorts large results in SQLITE_TMPDIR.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -63,7 +63,7 @@ USER 10001:0
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --start-interval=1s --retries=3 \
     CMD ["python", "-I", "/app/deploy/healthcheck.py"]
 ENTRYPOINT ["/app/deploy/entrypoint.sh"]
-# Who sent a request is for TRUSTED_PROXIES to say, not for uvicorn's own rule about X-Forwarded-For. Requests get five of
-# the ten seconds after which a container is killed. WEB_CONCURRENCY, if set, is the number of processes. Where it
-# listens, on both versions of IP, is for the entry point to say.
+# TRUSTED_PROXIES decides about X-Forwarded-For, so uvicorn's own rule is off. Requests have five of the ten
+# seconds after which a container is killed. WEB_CONCURRENCY, if set, is the number of processes. The entry
+# point chooses the addresses to listen on.
 CMD ["uvicorn", "main:app", "--no-proxy-headers", "--no-server-header", "--timeout-graceful-shutdown", "5"]

@@ -1,11 +1,11 @@
-"""The caller of a request: the dependencies that endpoints declare, and what each of them checks.
+"""The caller of a request: dependencies that endpoints declare, and the checks behind them.
 
 Endpoints declare `user: CurrentUser` or `user: AdminUser`. `web.routing.Router` then checks the token before
-it reads anything else of the request, and reads the account within the endpoint's transaction. Endpoints that
-make several transactions are `async` and declare `user: SignedIn`.
+it reads anything else of the request, and reads the account within the endpoint's transaction. Endpoints with
+several transactions are `async` and declare `user: SignedIn`.
 
-Passwords are in `security/passwords.py` and tokens in `security/tokens.py`. This module hands on the names that
-other programs import from it.
+Passwords are in `security/passwords.py` and tokens in `security/tokens.py`. This module also exports the
+names that other programs import from it.
 """
 
 import time
@@ -51,7 +51,7 @@ __all__ = [
     "verify_token",
 ]
 
-# The use of a program's token is written down once in this time.
+# The use of a program's token is written at most once in this many seconds.
 USE_WRITTEN_SECONDS = 60
 
 bearer = OAuth2PasswordBearer(tokenUrl="auth/login", auto_error=False)
@@ -74,7 +74,7 @@ def claims_of(request: Request) -> dict[str, Any]:
 
 
 def _claims(token: str | None) -> dict[str, Any]:
-    """A token's claims; of a program's token its hash, by which the transaction finds it."""
+    """The claims of a token; for a program's token its hash, by which the account is found."""
     if not token:
         raise NotAuthenticated(
             "Not authenticated: send a token as `Authorization: Bearer ...`", code="not_authenticated"
@@ -93,7 +93,7 @@ _uses_written: BoundedCache[str, float] = BoundedCache(REMEMBERED_TOKENS)
 
 
 async def note_use(claims: dict[str, Any]) -> None:
-    """Write down that a program's token was used, unless that was done a moment ago, here or by another process."""
+    """Write that a program's token was used, unless any process did so a moment ago."""
     hashed, now = claims["program"], time.monotonic()
     written = _uses_written.get(hashed)
     if written is not None and now - written < USE_WRITTEN_SECONDS:
@@ -104,17 +104,17 @@ async def note_use(claims: dict[str, Any]) -> None:
     try:
         await database.write_async(lambda db: db.execute(_USE_TOKEN.values(last_used_at=used), values))
     except AppError as error:
-        # What was asked for is done: that its use is not written must not fail it.
+        # The request itself succeeded, so this failure is only logged.
         logger.warning("The use of a program's token was not written: %s", error)
 
 
 async def signed_in(claims: Claims) -> Caller:
-    """The caller, who must have logged in, as the dependency of an endpoint with transactions of its own."""
+    """The caller, who must have logged in: a dependency for endpoints with several transactions."""
     return await database.read_async(lambda db: authorize(db, claims, admin=False, scope=None), short=True)
 
 
 def get_current_user(claims: Claims, db: Annotated[Session, Depends(get_db, scope="function")]) -> Caller:
-    """The caller as a FastAPI dependency, for programs that bring their own endpoints."""
+    """The caller, as a FastAPI dependency for programs with endpoints of their own."""
     return authorize(db, claims, admin=False, scope=None)
 
 

@@ -1,8 +1,8 @@
-"""Settings from the environment, checked once when the program starts.
+"""The settings, which are read from the environment and checked once at the start.
 
-Every setting is an environment variable, or a line of a `.env` file in the working directory; each may also be
-given as `NAME_FILE`, the path of a file that holds it (see configuration/sources.py). The table of docs/settings.md lists
-them all, and a test compares the two.
+Every setting is an environment variable or a line of a `.env` file in the working directory. Each may also be
+given as `NAME_FILE`, the path of a file with the value (see configuration/sources.py). The table in
+docs/settings.md lists all settings, and a test compares the two.
 """
 
 import ipaddress
@@ -51,7 +51,7 @@ def _in_production(data: dict[str, Any]) -> bool:
 
 
 class Settings(BaseSettings):
-    """What can be set, with its default; the names in the environment are these in capitals."""
+    """All settings with their defaults; the environment has the same names in capitals."""
 
     model_config = SettingsConfigDict(extra="ignore", validate_default=True)
 
@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     idempotency_hours: int = Field(24, ge=1, le=24 * 365)
     retention_history_days: int | None = Field(None, ge=1)
     retention_notifications_days: int | None = Field(None, ge=1)
-    # Triggers keep the last month of it, whatever is set.
+    # Triggers keep the last month of the audit trail, whatever the setting says.
     retention_audit_days: int | None = Field(None, ge=31)
     retention_events_days: int = Field(30, ge=1)
     webhook_delivery: bool = True
@@ -133,7 +133,7 @@ class Settings(BaseSettings):
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], *_others: Any, **given: PydanticBaseSettingsSource
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read what the call gives, and then what the environment and the files give."""
+        """Read the arguments of the call first, then the environment and the files."""
         return given["init_settings"], _Given(settings_cls)
 
     @field_validator("log_level", "sqlite_synchronous", mode="before")
@@ -254,7 +254,7 @@ class Settings(BaseSettings):
                 )
         if self.smtp_server and self.smtp_username and not (self.smtp_from or is_address(self.smtp_username)):
             raise ValueError(
-                "SMTP_FROM: must be set, because SMTP_USERNAME is no address that mail could be from"
+                "SMTP_FROM: must be set, because SMTP_USERNAME is not an address that mail could be sent from"
             )
         if self.root_path and not urlsplit(self.public_url).path:
             self.public_url += self.root_path
@@ -262,17 +262,17 @@ class Settings(BaseSettings):
 
     @property
     def root(self) -> str:
-        """The path below which the proxy in front serves this program: `ROOT_PATH`, or that of `PUBLIC_URL`."""
+        """The path below which a proxy serves this program: `ROOT_PATH`, or the path of `PUBLIC_URL`."""
         return urlsplit(self.public_url).path if self.root_path is None else self.root_path
 
     @property
     def trusted_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-        """The networks of the proxies whose word on a caller's address counts."""
+        """The networks of the proxies whose headers about a caller's address are trusted."""
         return _networks(tuple(self.trusted_proxies))
 
     @property
     def webhook_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-        """The networks that are not public and may receive webhooks all the same."""
+        """The networks without public addresses that may receive webhooks."""
         return _networks(tuple(self.webhook_allowed_networks))
 
     @property
@@ -280,9 +280,9 @@ class Settings(BaseSettings):
         return self.environment == "production"
 
     def signing_key(self) -> str:
-        """The key that tokens are signed with: `SECRET_KEY`, or one made once and kept in `DATA_DIR`.
+        """The key that signs tokens: `SECRET_KEY`, or a generated key in `DATA_DIR`.
 
-        Raises ConfigurationError where that can't be made or read.
+        Raises ConfigurationError if the key can't be created or read.
         """
         if self.secret_key is not None:
             return self.secret_key.get_secret_value()
@@ -300,10 +300,10 @@ class Settings(BaseSettings):
 
 
 class _Given(PydanticBaseSettingsSource):
-    """What the environment, `.env` and the files that they name say."""
+    """The values from the environment, from `.env`, and from the files that these name."""
 
     def get_field_value(self, _field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Leave reading one by one aside: all are found together."""
+        """Return nothing for a single field, because `__call__` reads all settings together."""
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
@@ -317,12 +317,12 @@ def _networks(names: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress
 
 
 def load_settings() -> Settings:
-    """Read the settings; raises ConfigurationError with one line that names the wrong one."""
+    """Read the settings; raises ConfigurationError with one line that names the wrong settings."""
     try:
         return Settings()
     except ValidationError as error:
         hidden = sources.find([name.upper() for name in Settings.model_fields]).from_files
-        # A default that depends on another setting is not to blame for it.
+        # An error in another setting makes this default fail, so this problem is not reported.
         problems = [
             _one_line(problem, hidden)
             for problem in error.errors()
@@ -332,7 +332,7 @@ def load_settings() -> Settings:
 
 
 def settings_warnings() -> list[str]:
-    """What of the settings is probably not meant as it is, a line each."""
+    """Warnings about settings that are probably not meant, a line each."""
     found = sources.find([name.upper() for name in Settings.model_fields]).warnings
     if settings.smtp_server and not (settings.smtp_from or settings.smtp_username):
         found.append(
@@ -342,7 +342,7 @@ def settings_warnings() -> list[str]:
 
 
 def _one_line(problem: Any, hidden: set[str]) -> str:
-    """One problem as `NAME: what is wrong`, without the value where it may be a secret."""
+    """A problem as `NAME: problem`, without the value if the value may be a secret."""
     name = ".".join(str(part) for part in problem["loc"][:1]).upper()
     message = problem["msg"].removeprefix("Value error, ")
     if not name:

@@ -1,6 +1,7 @@
-"""Bring the database to the newest schema and make the first admin: `python create_tables.py`.
+"""Migrate the database to the newest schema and create the first admin: `python create_tables.py`.
 
-Safe to run again, and several at once: the second waits for the first and finds nothing to do.
+It is safe to run this again, and to run several at once: the second waits for the first and has nothing to
+do.
 """
 
 import sys
@@ -17,20 +18,22 @@ from services.operations.progress import progress
 
 
 class FirstAdminRefused(Exception):
-    """The settings of the first admin break a rule for accounts; the message is one line that names the setting."""
+    """A setting of the first admin breaks a rule for accounts; the message names the setting in one line."""
 
 
 def create_first_admin(db: Database = database) -> bool:
-    """Make the account of `FIRST_ADMIN_*` an admin's if there is no admin; whether it was made.
+    """Create the account of `FIRST_ADMIN_*` if there is no admin; returns whether it was created.
 
-    What keeps it from being made is a warning, unless a password breaks a rule: that raises FirstAdminRefused.
+    Missing settings and taken names lead to a warning. A value that breaks a rule raises FirstAdminRefused.
     """
     given = {name: getattr(settings, f"first_admin_{name}") for name in ("username", "email", "password")}
     missing = [f"FIRST_ADMIN_{name.upper()}" for name, value in given.items() if not value]
     if len(missing) == len(given) or db.read(user_service.has_admin):
         return False
     if missing:
-        logger.warning("No first admin is made, because these are not set: %s", ", ".join(missing))
+        logger.warning(
+            "No first admin is created, because these settings are missing: %s", ", ".join(missing)
+        )
         return False
     try:
         made = user_service.create_first_admin(
@@ -44,12 +47,12 @@ def create_first_admin(db: Database = database) -> bool:
         field = problems[0]["pointer"].removeprefix("#/").upper()
         raise FirstAdminRefused(f"FIRST_ADMIN_{field}: {problems[0]['detail']}") from None
     if not made and not db.read(user_service.has_admin):
-        logger.warning("No first admin is made: %s is the one of an account that is no admin", taken)
+        logger.warning("No first admin is created: %s is taken by an account that is not an admin", taken)
     return made
 
 
 def main() -> int:
-    """Migrate, make the first admin, and say so; the exit code."""
+    """Migrate, create the first admin, print the result, and return the exit code."""
     setup_logging()
     for warning in settings_warnings():
         logger.warning(warning)

@@ -1,14 +1,15 @@
-"""The engine, the sessions, and the one place that commits.
+"""The database: its engines, its sessions, and the only place that commits.
 
-A request is one transaction: `read` and `write` open the session, call the work with it and, for a
-write, commit before anything is answered. Endpoints get there through `routing.Router`; services
-only ever see the session.
+A request is one transaction. `read` and `write` open a session and call the work with it; a write is
+committed before anything is answered. Endpoints use them through `web.routing.Router`; services only see the
+session.
 
-On SQLite every write of the process goes to one writer thread, which commits what is waiting in one
-transaction (one that fails takes nothing with it: the others are done again without it) and answers after the
-commit: one fsync serves many writers, durably. On Postgres each write has a transaction of its own.
-Reads run in autocommit; on SQLite a short one may run on the event loop, where it takes less time
-than handing it to a thread.
+On SQLite one writer thread executes all writes of the process. It commits all waiting writes in one
+transaction and answers after the commit, so one fsync makes many writes durable. If a write fails, the others
+are executed again without it. On Postgres each write is a transaction of its own.
+
+Reads run in autocommit. On SQLite a short read may run on the event loop, because handing it to a thread
+would take longer.
 """
 
 import asyncio
@@ -36,7 +37,7 @@ from storage.threads import Job, Threads
 
 T = TypeVar("T")
 Work = Callable[[Session], T]
-# A row of any columns, read by their names.
+# A row with any columns, which are read by name.
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
 ATTEMPTS = 4
@@ -46,7 +47,7 @@ _IS_READ_ONLY = text("SELECT current_setting('transaction_read_only')")
 
 
 class Base(DeclarativeBase):
-    """The tables; every constraint is named, so that migrations can speak of it."""
+    """The declarative base of all tables. Every constraint has a name, so that migrations can refer to it."""
 
 
 Base.metadata.naming_convention = {
@@ -59,10 +60,10 @@ Base.metadata.naming_convention = {
 
 
 class Database:
-    """One database: its engine, its threads and its transactions."""
+    """A database with its engines, threads and transactions."""
 
     def __init__(self, url: str, options: Settings = settings) -> None:
-        # Called after each commit of this process, in whichever thread saw it: it has to be quick.
+        # Called after each commit of this process, in any thread, so the function must be quick.
         self.after_commit: Callable[[], None] = _do_nothing
         self._connect(url, options)
 
@@ -74,19 +75,19 @@ class Database:
         self.session_factory = sessionmaker(self.engine, expire_on_commit=False)
         self._readers: deque[OpenSession] = deque()
         self._writers: deque[OpenSession] = deque()
-        # A pooler may hand each transaction another connection, which knows nothing of the one before.
+        # A pooler may give each transaction another connection, so settings must be made per transaction.
         self._begin = "BEGIN" if options.database_prepare else f"BEGIN; SET LOCAL {LOCK_TIMEOUT}"
         self._writer = GroupCommitWriter(self._open) if self.is_sqlite else None
 
     def _create_engines(self, options: Settings) -> tuple[Engine, Engine]:
-        """The engine for programs that use SessionLocal, and the one behind `read` and `write`."""
+        """Create the engine of SessionLocal, and the engine of `read` and `write`."""
         arguments: dict[str, Any]
         if self.is_sqlite:
             arguments = {"check_same_thread": False, "timeout": options.sqlite_busy_timeout_ms / 1000}
         else:
             arguments = {
                 "connect_timeout": 5,
-                # A server that has vanished without a word is given up as soon.
+                # A server that vanished is noticed after about the same time.
                 "tcp_user_timeout": 8000,
                 "keepalives_idle": 5,
                 "keepalives_interval": 2,
@@ -95,7 +96,8 @@ class Database:
             }
             if not options.database_prepare:
                 arguments["prepare_threshold"] = None
-            # libpq sends these as parameters of their own, which poolers take; `options` is left to DATABASE_URL.
+            # libpq sends these as separate parameters, which poolers accept. `options` stays free for
+            # DATABASE_URL.
             os.environ.update(PGTZ="UTC", PGDATESTYLE="ISO")
         json = {"json_serializer": _json_text, "json_deserializer": from_json}
         engine = create_engine(self.url, connect_args=arguments, **json)
@@ -105,9 +107,9 @@ class Database:
             **json,
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
-            # Parameters by their place, as `statements` hands them in.
+            # Positional parameters, because `storage/prepared.py` passes them by position.
             **({} if self.is_sqlite else {"paramstyle": "format"}),
-            # A flush that fails must not end the transaction that other requests share.
+            # A failed flush must not end the transaction, because other requests share it.
             skip_autocommit_rollback=True,
         )
         for each in (engine, autocommit):
@@ -132,7 +134,7 @@ class Database:
     # -- work ----------------------------------------------------------------------------------
 
     def read(self, work: Work[T]) -> T:
-        """Call `work` with a session to read with, in this thread; raises DatabaseUnavailable."""
+        """Call `work` with a session for reading, in this thread; raises DatabaseUnavailable."""
         for _ in range(ATTEMPTS):
             opened = _take(self._readers)
             try:
@@ -141,7 +143,7 @@ class Database:
                 opened.session.check_writes_nothing()
             except BaseException as error:  # noqa: BLE001  # raised again, or the work is done again
                 if opened is not None and not self._put_back(opened, self._readers):
-                    # It died while it lay idle, and so did its siblings, probably.
+                    # This idle connection is dead, and the other idle connections probably are too.
                     _close_all(self._readers)
                     continue
                 raise translated_error(error)  # noqa: B904  # it is that error, or is caused by it
@@ -151,10 +153,10 @@ class Database:
         raise DatabaseUnavailable
 
     def write(self, work: Work[T]) -> T:
-        """Call `work` in a transaction and commit it, waiting in this thread for the commit.
+        """Call `work` in a transaction, commit it, and wait for the commit in this thread.
 
-        Raises what `work` raises, DatabaseUnavailable or InsufficientStorage; nothing is kept then.
-        The work may be called again where the database asks for it: it must have no other effect.
+        Raises the errors of `work`, DatabaseUnavailable or InsufficientStorage; then nothing is kept. The
+        database may require that the work is called again, so the work must have no other effect.
         """
         if self._writer is None:
             result = self._transaction(work)
@@ -166,13 +168,13 @@ class Database:
         return result
 
     async def read_async(self, work: Work[T], *, short: bool = False) -> T:
-        """`read` in a thread; a `short` one (by an index, a page at most) on the event loop where that is quicker."""
+        """Call `read` in a thread; on SQLite a `short` read (by an index, one page) on the event loop."""
         if short and self.is_sqlite:
             return self.read(work)
         return await self.threads.run(lambda: self.read(work))
 
     async def write_async(self, work: Work[T]) -> T:
-        """`write`, holding up neither the event loop nor a thread that others need."""
+        """Call `write` without blocking the event loop or a thread that others need."""
         if self._writer is None:
             result = await self.threads.run(lambda: self._transaction(work))
         else:
@@ -183,7 +185,7 @@ class Database:
         return result
 
     def _transaction(self, work: Work[T]) -> T:
-        """A transaction of its own, on Postgres; repeated where Postgres ended it for the sake of another."""
+        """Execute a transaction on Postgres, and repeat it if Postgres ended it in favour of another."""
         for attempt in range(ATTEMPTS):
             opened, begun = _take(self._writers), False
             try:
@@ -199,10 +201,11 @@ class Database:
                 if not alive:
                     _close_all(self._writers)
                 elif sqlstate(error) == READ_ONLY:
-                    # The server became another one's standby: new connections may lead to the one that leads now.
+                    # The server is a standby now. New connections may reach the new primary server.
                     _close_all(self._writers)
                     _close_all(self._readers)
-                # Before BEGIN was answered nothing can have happened: a connection that died idle is replaced.
+                # Nothing can have happened before the answer to BEGIN, so a connection that died idle is
+                # replaced.
                 if not last and ((not alive and not begun) or (alive and sqlstate(error) in REPEATABLE)):
                     continue
                 raise translated_error(error)  # noqa: B904  # it is that error, or is caused by it
@@ -212,7 +215,7 @@ class Database:
         raise DatabaseUnavailable
 
     def _roll_back(self, opened: OpenSession) -> bool:
-        """Undo the transaction; False where the connection is lost, and the transaction with it."""
+        """Undo the transaction; False if the connection is lost, and the transaction with it."""
         try:
             opened.session.rollback()
             opened.cursor.execute("ROLLBACK")
@@ -232,21 +235,21 @@ class Database:
         return True
 
     def look_whether_writable(self, session: Session) -> None:
-        """Work for `write`, which changes nothing: raises DatabaseReadOnly where changes are refused."""
+        """Raise DatabaseReadOnly if the database refuses changes; as work of `write` this changes nothing."""
         if self.is_sqlite:
-            # A statement that takes the right to write, whatever it finds.
+            # This statement takes the write lock, whatever rows it finds.
             session.execute(_CHANGE_NOTHING)
         elif session.execute(_IS_READ_ONLY).scalar_one() == "on":
             raise DatabaseReadOnly
 
-    # -- the rest ------------------------------------------------------------------------------
+    # -- migrations and shutdown ---------------------------------------------------------------
 
     @contextmanager
     def exclusive_connection(self) -> Iterator[Connection]:
-        """A transaction that no other migration runs beside, committed at the end or undone whole.
+        """Open a transaction for a migration, which excludes other migrations, and commit it at the end.
 
-        On SQLite with foreign keys off, for rebuilding a table would delete the rows that point to it;
-        they are checked before the commit.
+        If the migration fails, all of it is undone. On SQLite foreign keys are off, because rebuilding a
+        table would delete the rows that refer to it. The foreign keys are checked before the commit.
         """
         with self._autocommit.connect() as connection:
             if self.is_sqlite:
@@ -268,12 +271,12 @@ class Database:
                 raise
 
     def switch(self, url: str) -> None:
-        """Close everything and go on with another database, as the tests do."""
+        """Close everything and continue with another database, as the tests do."""
         self.close()
         self._connect(url, settings)
 
     def close(self) -> None:
-        """Finish the writes that wait and close every connection; the next use opens new ones."""
+        """Finish the waiting writes and close every connection. The next use opens new connections."""
         if self._writer is not None:
             self._writer.stop()
         self.threads.stop()
@@ -283,7 +286,7 @@ class Database:
 
 
 def _do_nothing() -> None:
-    """Nobody wants to hear of commits."""
+    """Ignore a commit, because no one listens."""
 
 
 def _take(idle: deque[OpenSession]) -> OpenSession | None:
@@ -299,13 +302,13 @@ def _close_all(idle: deque[OpenSession]) -> None:
 
 
 def _json_text(value: Any) -> str:
-    # Times as RFC 3339 with a `Z`. Of the JSON writers this one is the fastest, and every change writes some.
+    # orjson writes times as RFC 3339 with a `Z`. It is the fastest JSON writer, and every change writes JSON.
     return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
 
 
 def _prepare_sqlite(synchronous: str, connection: Any, _record: Any) -> None:
-    """Make a new SQLite connection one that waits, checks and lasts."""
-    connection.isolation_level = None  # BEGIN is sent where a transaction begins, and nowhere else.
+    """Set up a new SQLite connection: its journal, its checks and its functions."""
+    connection.isolation_level = None  # BEGIN is sent explicitly, at the beginning of a transaction.
     for pragma in (
         "journal_mode=WAL",
         f"synchronous={synchronous}",
@@ -314,19 +317,19 @@ def _prepare_sqlite(synchronous: str, connection: Any, _record: Any) -> None:
         "cache_size=-4000",
     ):
         connection.execute(f"PRAGMA {pragma}")
-    # As Postgres' normalize() does: `services.query` compares texts in it.
+    # Postgres has normalize(); on SQLite `services.query` compares texts by this function.
     connection.create_function("normal_form", 1, normal_form, deterministic=True)
 
 
 def _wait_for_locks_briefly(connection: Any, _record: Any) -> None:
-    """Give up a lock that is not to be had, as while a migration runs; for the connection's whole life."""
+    """Limit how long this connection waits for a lock, for example while a migration runs."""
     was_autocommit, connection.autocommit = connection.autocommit, True
     connection.execute(f"SET {LOCK_TIMEOUT}")
     connection.autocommit = was_autocommit
 
 
 def _begin_immediately(connection: Connection) -> None:
-    """Take the write lock at once: a transaction that reads first could not get it any more afterwards."""
+    """Take the write lock at once, because a transaction that reads first may fail to get it later."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
@@ -336,10 +339,10 @@ SessionLocal = database.session_factory
 
 
 def get_db() -> Iterator[Session]:
-    """A session as a FastAPI dependency, for programs that bring their own endpoints.
+    """A session, as a FastAPI dependency for programs with endpoints of their own.
 
-    Commits when the endpoint returns. Use it as `Depends(get_db, scope="function")`: the commit then
-    comes before the response, so that one that fails is not answered with 200.
+    It commits when the endpoint returns. Use it as `Depends(get_db, scope="function")`, so that the commit
+    comes before the response and a failed commit is not answered with 200.
     """
     with database.session_factory.begin() as session:
         yield session

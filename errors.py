@@ -1,4 +1,4 @@
-"""The domain's errors, which services raise, and problems with the input in the API's shape.
+"""Errors of the domain, which services raise, and input problems in the API's form.
 
 `web/problems.py` turns them into answers.
 """
@@ -6,7 +6,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-# An answer tells of so many things that are wrong, each in a text of so many characters.
+# An answer lists at most this many problems, each text with at most this many characters.
 MOST_PROBLEMS = 100
 LONGEST_TEXT = 1000
 
@@ -53,7 +53,11 @@ class NotFound(AppError):
 
 
 class NotAcceptable(AppError):
-    status, code, detail = 406, "not_acceptable", "None of the media types in `Accept` is to be had here"
+    status, code, detail = (
+        406,
+        "not_acceptable",
+        "This endpoint answers with none of the media types in `Accept`",
+    )
 
 
 class Conflict(AppError):
@@ -78,7 +82,7 @@ class UnsupportedMediaType(AppError):
 
 
 class InvalidInput(AppError):
-    """Bad input; `errors` says where: `#/title` in the body, `?status` in the query."""
+    """Bad input. `errors` name the places: `#/title` in the body, `?status` in the query."""
 
     status, code, detail = 422, "invalid_input", "The input is not valid"
 
@@ -110,7 +114,7 @@ class InsufficientStorage(AppError):
 
 
 def _pointer(location: Sequence[str | int]) -> str:
-    """Where the input is wrong, from Pydantic's location."""
+    """The pointer to a mistake, from Pydantic's location."""
     place, *path = location
     if place == "body":
         escaped = (str(part).replace("~", "~0").replace("/", "~1") for part in path)
@@ -123,7 +127,7 @@ def _pointer(location: Sequence[str | int]) -> str:
 
 
 def _printable(text: str) -> str:
-    """Text that can be sent as UTF-8, whatever a client put into a name that is quoted back."""
+    """A text that can be sent as UTF-8, whatever characters a client put into a quoted name."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -131,7 +135,7 @@ LENGTHS = {"too_short": ("least", "min_length"), "too_long": ("most", "max_lengt
 
 
 def input_problems(problems: Iterable[Any], allowed: Sequence[str] = ()) -> list[dict[str, str]]:
-    """Pydantic's errors in the API's shape; what was sent is not repeated, for it may be a secret."""
+    """Convert Pydantic's errors to the API's form. Input is not repeated, because it may be a secret."""
     found = []
     for problem in problems:
         location, message = problem["loc"], problem["msg"].removeprefix("Value error, ")
@@ -143,7 +147,7 @@ def input_problems(problems: Iterable[Any], allowed: Sequence[str] = ()) -> list
         elif problem["type"] == "extra_forbidden":
             message = "Unknown field" + (f"; allowed: {', '.join(allowed)}" if allowed else "")
         elif problem["type"] in LENGTHS and problem["ctx"]["field_type"] == "Value":
-            # A text whose characters were checked first is measured as if it were a list.
+            # Pydantic measures a text as a list, if its characters were checked first.
             bound, length = LENGTHS[problem["type"]]
             length = problem["ctx"][length]
             message = f"String should have at {bound} {length} character{'' if length == 1 else 's'}"
@@ -156,7 +160,7 @@ def input_problems(problems: Iterable[Any], allowed: Sequence[str] = ()) -> list
 
 
 def _shortened(problem: dict[str, str]) -> dict[str, str]:
-    """The problem with no name in it longer than anyone reads: it may be a client's, of a megabyte."""
+    """Shorten long names in a problem: a client may have sent a name of a megabyte."""
     return {
         name: text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
         for name, text in problem.items()
@@ -164,7 +168,7 @@ def _shortened(problem: dict[str, str]) -> dict[str, str]:
 
 
 def invalid_input(problems: list[dict[str, str]]) -> InvalidInput:
-    """One error for all that is wrong with the input, its sentence naming the first and how many there are."""
+    """One error for all problems. Its sentence names the first problem and the number of others."""
     more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
     problems = [_shortened(problem) for problem in problems[:MOST_PROBLEMS]]
     first = problems[0]

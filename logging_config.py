@@ -1,8 +1,8 @@
-"""Console and file logs: one line an entry, whatever the data holds.
+"""Console and file logs, with one line for each entry whatever the data holds.
 
-Text lines are `time - name - level - message`; with `LOG_FORMAT=json` each line is an object that
-has the request's id too. Several processes may write the same file, and put it aside when it is full.
-The lines of the server and of libraries look the same, and heed the same level.
+Text lines are `time - name - level - message`. With `LOG_FORMAT=json` each line is an object that also has
+the request's id. Several processes may write the same file, and rotate it when it is full. The lines of the
+server and of libraries have the same form and the same level.
 """
 
 import contextlib
@@ -27,10 +27,10 @@ from request_context import request_id_var
 logger = logging.getLogger("task_platform")
 
 TEXT_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
-# All that ends a line or steers a terminal: C0, DEL, C1.
+# Characters that end a line or control a terminal: C0, DEL, C1.
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 _ESCAPES |= {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t"}
-# Unicode's line separators and format characters: these hide text, or turn its direction around.
+# Unicode's line separators and format characters, which hide text or reverse its direction.
 _ESCAPES |= {
     code: f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
     for code in (*range(0xA0, 0x1E000), *range(0xE0000, 0xE0080))
@@ -39,16 +39,16 @@ _ESCAPES |= {
 
 
 def one_line(text: str) -> str:
-    """The text with everything escaped that could end the line, disguise it, or can't be written as UTF-8."""
+    """The text with escapes for all characters that end or disguise a line, or that UTF-8 can't hold."""
     return text.translate(_ESCAPES).encode("utf-8", "backslashreplace").decode()
 
 
 def _letters(word: str) -> str:
-    """A pattern for a word of which any letter may be percent-encoded."""
+    """A pattern for a word whose letters may be percent-encoded."""
     return "".join(f"(?:{each}|%{ord(each):02x}|%{ord(each.upper()):02x})" for each in word)
 
 
-# What lets in whoever has the address: the signature of a picture, the token in a calendar's path.
+# Secrets in addresses: the signature of a picture, and the token in a calendar's path.
 _SECRETS = re.compile(
     rf"((?:^|[?&]){_letters('signature')}=)[^&\s\"#]+|((?:/|%2f){_letters('calendar')}(?:/|%2f)+)[^/?\s\"]+",
     re.IGNORECASE,
@@ -56,12 +56,12 @@ _SECRETS = re.compile(
 
 
 def redacted(text: str) -> str:
-    """A path, with its query or without, that lets nobody in who reads it."""
+    """A path, with or without query, whose secrets are cut out."""
     return _SECRETS.sub(lambda found: (found[1] or found[2]) + "...", text)
 
 
 class TextFormatter(logging.Formatter):
-    """The text format, kept to one line also for a traceback."""
+    """The text format, in one line even for a traceback."""
 
     def __init__(self) -> None:
         super().__init__(TEXT_FORMAT)
@@ -71,7 +71,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, for programs that collect logs."""
+    """A JSON object for each line, for programs that collect logs."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry = {
@@ -81,17 +81,17 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             "request_id": request_id_var.get(),
             "process": record.process,
-            # What a line in the access log tells apart.
+            # The fields of a line in the access log.
             **record.__dict__.get("fields", {}),
         }
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        # json escapes what is not ASCII, line ends and lone surrogates included.
+        # json escapes everything outside ASCII, including line ends and lone surrogates.
         return json.dumps(entry)
 
 
 class _Block(threading.local):
-    """What the entries of a thread's `together` block have come to, for each handler; None outside of one."""
+    """The waiting lines of a thread's `together` block, by handler; None outside of a block."""
 
     waiting: "dict[LineHandler, list[str]] | None" = None
 
@@ -101,7 +101,7 @@ _block = _Block()
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Write this thread's entries at the end of the block, with one call for all: for a loop that says much."""
+    """Collect this thread's entries, and write them together at the end of the block, which is cheaper."""
     if _block.waiting is not None:
         yield
         return
@@ -118,8 +118,8 @@ def together() -> Iterator[None]:
 class LineHandler(logging.Handler, ABC):
     """Writes each entry as a line.
 
-    A log that can't be written must not stop the program: it is said once on standard error, with the place,
-    and the next entry tries again.
+    A log that can't be written must not stop the program. The error is printed once on standard error, and
+    the next entry tries to write again.
     """
 
     def __init__(self, place: str) -> None:
@@ -130,7 +130,7 @@ class LineHandler(logging.Handler, ABC):
     def emit(self, record: logging.LogRecord) -> None:
         line: str | None = record.__dict__.get("line")
         if line is None:
-            # For all of these handlers, which have the same formatter.
+            # The line is the same for all of these handlers, because they share the formatter.
             line = record.__dict__["line"] = self.format(record) + "\n"
         if _block.waiting is None:
             self.write(line)
@@ -153,7 +153,7 @@ class LineHandler(logging.Handler, ABC):
 
     @abstractmethod
     def _write(self, lines: str) -> None:
-        """Write whole lines; raises OSError or ValueError where they can't be written."""
+        """Write whole lines; raises OSError or ValueError on failure."""
 
 
 class ConsoleHandler(LineHandler):
@@ -169,10 +169,10 @@ class ConsoleHandler(LineHandler):
 
 
 class AppendingHandler(LineHandler):
-    """Appends to a file with one system call, so that processes never mix their lines.
+    """Appends to a file with one system call, so that the lines of several processes never mix.
 
-    The file is opened again when it was moved away, as logrotate does. A file that would grow beyond `largest` bytes
-    becomes `app.log.1`, the former one `app.log.2`, and so on; `kept` of them are kept.
+    If the file was moved away, as logrotate does, it is opened again. If the file would grow beyond `largest`
+    bytes, it becomes `app.log.1`, the former one `app.log.2`, and so on; `kept` of them are kept.
     """
 
     def __init__(self, path: Path, largest: int = 0, kept: int = 1) -> None:
@@ -212,7 +212,7 @@ class AppendingHandler(LineHandler):
         return 0 < self._largest < size + more and size > 0 and stat.S_ISREG(file.st_mode)
 
     def _put_aside(self, descriptor: int, more: int) -> None:
-        """Move the full file away, unless another process has done so meanwhile: the lock is on the file itself."""
+        """Rotate the full file, unless another process did so meanwhile. The lock is on the file itself."""
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         try:
             file = os.fstat(descriptor)
@@ -223,9 +223,9 @@ class AppendingHandler(LineHandler):
                     os.replace(f"{self._path}.{number}", f"{self._path}.{number + 1}")
             os.replace(self._path, f"{self._path}.1")
         except OSError as error:
-            # Better one large file than no log.
+            # One large file is better than no log.
             self._largest = 0
-            sys.stderr.write(f"The log {self._path} can't be put aside, and grows: {error}\n")
+            sys.stderr.write(f"The log {self._path} can't be put aside, and keeps growing: {error}\n")
         finally:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
 
@@ -241,7 +241,7 @@ class AppendingHandler(LineHandler):
 
 
 class NoSecrets(logging.Filter):
-    """Keeps the secrets of addresses out of the server's own access log, where its lines are somebody else's to write."""
+    """Removes secrets in addresses from uvicorn's own access log, if uvicorn writes it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
@@ -253,26 +253,26 @@ _no_secrets = NoSecrets()
 
 
 class OthersHandler(logging.Handler):
-    """Hands on the lines of libraries, which have no handlers of their own."""
+    """Passes on the lines of libraries, which have no handlers of their own."""
 
     def __init__(self, handlers: Sequence[logging.Handler]) -> None:
         super().__init__()
         self._handlers = handlers
 
     def emit(self, record: logging.LogRecord) -> None:
-        # What has come by its own logger already is not written twice.
+        # A line that its own logger wrote already is not written twice.
         if record.name.partition(".")[0] not in (logger.name, "uvicorn"):
             for handler in self._handlers:
                 handler.handle(record)
 
 
 def formatter() -> logging.Formatter:
-    """The formatter of all lines, as `LOG_FORMAT` says."""
+    """The formatter of all lines, according to `LOG_FORMAT`."""
     return JsonFormatter() if settings.log_format == "json" else TextFormatter()
 
 
 def server_console() -> logging.Handler:
-    """The handler of the server's lines before the program is loaded, and of the process that only minds others."""
+    """The handler for the server's lines before the program is loaded, and for its supervisor."""
     handler = ConsoleHandler()
     handler.setFormatter(formatter())
     handler.setLevel(settings.log_level)
@@ -280,9 +280,9 @@ def server_console() -> logging.Handler:
 
 
 def setup_logging() -> logging.Logger:
-    """Send the logger `task_platform`, the server's and the libraries' to the console and to `LOG_FILE`.
+    """Send the log of the program, of the server and of libraries to the console and to `LOG_FILE`.
 
-    Calling it again starts anew.
+    Calling it again sets everything up again.
     """
     for handler in list(logger.handlers):
         if isinstance(handler, LineHandler):
@@ -300,7 +300,7 @@ def setup_logging() -> logging.Logger:
 
 
 def _take_over_the_servers(handlers: Sequence[logging.Handler]) -> None:
-    """Have uvicorn's lines written like all others, where it has set up its own; at its level if that is higher."""
+    """Write uvicorn's lines like all others, if uvicorn set up its logging, and keep a higher level."""
     logging.getLogger("uvicorn.access").addFilter(_no_secrets)
     server = logging.getLogger("uvicorn")
     if not server.handlers:
@@ -326,7 +326,7 @@ def _take_over_the_others(handlers: Sequence[logging.Handler]) -> None:
 
 
 class _AccessLines:
-    """Whether each request is to have a line in the log: where the server was started with an access log."""
+    """Whether requests are logged, because the server was started with an access log."""
 
     wanted = False
 

@@ -1,7 +1,7 @@
-"""What an operator does with the program on its machine: `python manage.py COMMAND`; `--help` lists the commands.
+"""Operate the program on its machine: `python manage.py COMMAND`; `--help` lists the commands.
 
-Each command is a module of the folder `commands`, named like it, with `add_arguments(parser)` and
-`run(arguments)`, which returns the exit code; its docstring is what `--help` says of it.
+Each command is a module of the folder `commands` with the same name. It has `add_arguments(parser)` and
+`run(arguments)`, which returns the exit code. `--help` shows its docstring.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; the exit code."""
+    """Run a command, and return the exit code."""
     parsed = build_parser().parse_args(arguments)
     try:
         code: int = parsed.run(parsed)

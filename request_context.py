@@ -1,4 +1,4 @@
-"""The request that is being worked on: its id and its origin, set by the middleware."""
+"""The context of the current request: its id and its origin, which the middleware sets."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -9,25 +9,25 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Origin(NamedTuple):
-    """The caller's address and what program they say they use."""
+    """The caller's network address, and the `User-Agent` that it sent."""
 
     address: str
     client: str
 
 
-# How an IPv4 address looks on a socket for both versions of IP.
+# A socket for both versions of IP shows IPv4 addresses with this prefix.
 MAPPED = "::ffff:"
-# A command on the machine itself comes from no address.
+# The origin of commands on the machine itself, which have no address.
 NOWHERE = Origin("-", "-")
 request_id_var: ContextVar[str] = ContextVar("request_id", default="-")
 origin_var: ContextVar[Origin] = ContextVar("origin", default=NOWHERE)
 
 
 def caller_address(peer: tuple[str, int] | None, forwarded_for: str, trusted: Sequence[Network]) -> str:
-    """The address that a request comes from; `X-Forwarded-For` is believed from the trusted proxies only.
+    """The address of the caller; `X-Forwarded-For` counts only if trusted proxies sent it.
 
-    Each proxy adds the address that it was called from, so the list is read from its end, as long as
-    it is the word of somebody trusted.
+    Each proxy appends the address that called it. So the list is read from its end, for as long as the
+    address before was a trusted proxy.
     """
     if peer is None:
         return "-"
@@ -42,7 +42,7 @@ def caller_address(peer: tuple[str, int] | None, forwarded_for: str, trusted: Se
 
 
 def address_group(address: str) -> str:
-    """What counts as one address: of IPv6 the network that one subscriber has."""
+    """The key by which addresses are counted: for IPv6 the /64 network, which one subscriber has."""
     parsed = _parsed(address)
     if isinstance(parsed, ipaddress.IPv4Address):
         return str(parsed)
@@ -54,7 +54,7 @@ def address_group(address: str) -> str:
 
 
 def _with_port(hop: str) -> tuple[str, int]:
-    """An address, and the port where one is given: `1.2.3.4`, `1.2.3.4:80`, `::1`, `[::1]:80`."""
+    """An address and its port, if there is one: `1.2.3.4`, `1.2.3.4:80`, `::1`, `[::1]:80`."""
     if hop.startswith("["):
         host, _, port = hop[1:].partition("]")
         port = port.removeprefix(":")

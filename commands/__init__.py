@@ -1,1 +1,1 @@
-"""The commands of `python manage.py`, a module each."""
+"""Commands of `python manage.py`, a module for each."""

@@ -1,6 +1,6 @@
-"""Copy the database, while it is in use, to a new file, or to standard output.
+"""Back up the database to a new file or to standard output, while the program runs.
 
-On Postgres `pg_dump` does it, which has to be installed, at least as new as the server.
+On Postgres this uses `pg_dump`, which must be installed and be at least as new as the server.
 """
 
 import argparse
@@ -18,17 +18,17 @@ STANDARD_OUTPUT = Path("-")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say where to."""
+    """Add the path of the backup."""
     parser.add_argument("file", type=Path, help="a file that is not there yet; - for standard output")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make the backup."""
+    """Write the backup."""
     if arguments.file != STANDARD_OUTPUT:
         _back_up(arguments.file)
         print(f"The backup is in {arguments.file}")
         return 0
-    # Made whole before any of it is written: what comes out is a backup, or nothing.
+    # The backup is completed before any output, so that the output is a whole backup or empty.
     with tempfile.TemporaryDirectory(dir=settings.data_dir, prefix=".backup-") as folder:
         file = Path(folder) / "backup"
         _back_up(file)

@@ -1,4 +1,4 @@
-"""Make an account that is an admin's; the password is asked for, or read from standard input."""
+"""Create an admin account; the password is asked for, or read from standard input."""
 
 import argparse
 import getpass
@@ -12,13 +12,13 @@ from services.accounts import user as user_service
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say who."""
+    """Add the name and email of the admin."""
     parser.add_argument("username")
     parser.add_argument("email")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make the account, unless there is one of that name."""
+    """Create the account, unless the username is taken."""
     password = getpass.getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
     try:
         made = user_service.create_first_admin(database, arguments.username, arguments.email, password)

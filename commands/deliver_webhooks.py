@@ -1,6 +1,6 @@
 """Deliver to webhooks in a process of its own, until it is stopped.
 
-For servers with `WEBHOOK_DELIVERY=false`: what receivers cost is then no burden of theirs.
+Use this with servers that have `WEBHOOK_DELIVERY=false`, so that deliveries take no time from requests.
 """
 
 import argparse
@@ -13,11 +13,14 @@ from services.webhooks.delivery import deliveries
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take none."""
+    """Add no arguments."""
 
 
 def run(_arguments: argparse.Namespace) -> int:
-    """Deliver until a signal comes; what is on its way then is finished, the rest is left for the next process."""
+    """Deliver until a signal comes, and finish the deliveries in progress.
+
+    The next process takes up the rest.
+    """
     setup_logging()
     check_schema()
     ending = threading.Event()

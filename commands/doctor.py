@@ -19,15 +19,15 @@ from services.background_tasks.analytics_tasks import redis_client
 
 
 class Ailing(Exception):
-    """What is wrong, in one line."""
+    """A failed check, with its problem in one line."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take none."""
+    """Add no arguments."""
 
 
 def run(_arguments: argparse.Namespace) -> int:
-    """Check one after the other, whatever the ones before it say."""
+    """Run all checks, also after a failed one."""
     ailing = False
     for name, check in CHECKS.items():
         try:
@@ -40,7 +40,7 @@ def run(_arguments: argparse.Namespace) -> int:
 
 
 def _settings() -> str:
-    """That they can be read is proven by this program running."""
+    """Check the key and the log; the settings themselves were read at the start of this program."""
     settings.signing_key()
     with tempfile.NamedTemporaryFile(dir=settings.log_file.absolute().parent):
         pass

@@ -1,6 +1,7 @@
-"""Show what is not delivered, or have what was given up sent again.
+"""Show undelivered notifications and mails, or send failed mails again.
 
-`outbox` counts what waits, and shows the last failures; `outbox retry` sends again what failed, all or one.
+`outbox` counts what waits, and shows the last failures; `outbox retry` sends all failed mails again, or one
+of them.
 """
 
 import argparse
@@ -16,16 +17,16 @@ SHOWN = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what to do with it."""
+    """Add the action."""
     parser.add_argument("action", nargs="?", choices=["show", "retry"], default="show")
     parser.add_argument("--id", type=int, help="only this notification")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it; the mails are sent by the servers, soon."""
+    """Do the action. The servers send the mails, within seconds."""
     if arguments.action == "retry":
         retried = database.write(lambda db: outbox_service.retry_failed(db, arguments.id))
-        print(f"{retried} are sent again")
+        print(f"Sent again: {retried}")
         return 0 if retried or arguments.id is None else 1
     waiting = database.read(outbox_service.backlog)
     for state, (count, due) in sorted(waiting.items()):

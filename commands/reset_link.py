@@ -1,4 +1,4 @@
-"""Print a link that resets a user's password, for where no mail can be sent."""
+"""Print a link that resets a user's password, for installations without mail."""
 
 import argparse
 
@@ -7,7 +7,7 @@ from services.accounts import account as account_service
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say whose password."""
+    """Add the account."""
     parser.add_argument("user", help="the username or the email")
 
 

@@ -1,6 +1,6 @@
-"""Put a backup in the place of what the database holds.
+"""Replace the content of the database by a backup, all or nothing.
 
-All or nothing; servers may go on meanwhile. A backup of an older version is brought to the newest schema.
+Servers may run meanwhile. A backup of an older version is migrated to the newest schema.
 """
 
 import argparse
@@ -19,9 +19,11 @@ STANDARD_INPUT = Path("-")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say which, and whether what is there may be lost."""
-    parser.add_argument("file", type=Path, help="what `backup` wrote; - for standard input")
-    parser.add_argument("--replace", action="store_true", help="lose what the database holds now")
+    """Add the backup, and the permission to replace data."""
+    parser.add_argument("file", type=Path, help="a backup written by `backup`; - for standard input")
+    parser.add_argument(
+        "--replace", action="store_true", help="replace the current content of the database, which is lost"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -36,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _restore(arguments.file, replace=arguments.replace)
         name = str(arguments.file)
-    print(f"The database is what {name} holds; restart servers that are running")
+    print(f"The database now has the content of {name}; restart the running servers")
     return 0
 
 

@@ -1,7 +1,7 @@
-"""Show what is not delivered to webhooks, or have what was given up delivered again.
+"""Show undelivered webhooks, or deliver failed ones again.
 
-`webhooks` counts what waits, and shows the receivers that fail and the last failures; `webhooks retry` delivers again
-what failed, all or one.
+`webhooks` counts what waits, and shows failing receivers and the last failures; `webhooks retry` delivers all
+failed deliveries again, or one of them.
 """
 
 import argparse
@@ -14,16 +14,16 @@ SHOWN = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what to do with it."""
+    """Add the action."""
     parser.add_argument("action", nargs="?", choices=["show", "retry"], default="show")
     parser.add_argument("--id", type=int, help="only this delivery")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it; the servers deliver, soon."""
+    """Do the action. The servers make the deliveries, within seconds."""
     if arguments.action == "retry":
         retried = database.write(lambda db: webhook_backlog.retry_failed(db, arguments.id))
-        print(f"{retried} are delivered again")
+        print(f"Delivered again: {retried}")
         return 0 if retried or arguments.id is None else 1
     waiting = database.read(webhook_backlog.backlog)
     print(f"webhooks: {waiting.enabled} on, {waiting.switched_off} switched off by the program")

@@ -1,1 +1,1 @@
-"""Where the values of settings come from, and the rules that they are checked by."""
+"""Configuration: reading the values of settings, and the rules that check them."""

@@ -1,4 +1,4 @@
-"""The bounds of usernames and passwords, for the schemas and for the settings of the first admin."""
+"""Limits of usernames and passwords, shared by the schemas and the settings of the first admin."""
 
 SHORTEST_USERNAME, LONGEST_USERNAME = 3, 50
 USERNAME_PATTERN = r"^[A-Za-z0-9._-]+$"

@@ -1,4 +1,4 @@
-"""Addresses as people write them in settings: of mail, of pages, of origins."""
+"""Parsing the addresses in settings: of mail, of pages, and of origins."""
 
 import re
 from urllib.parse import urlsplit
@@ -7,7 +7,7 @@ from pydantic.networks import validate_email
 
 
 def mailbox(value: str) -> tuple[str, str]:
-    """The name and the address of `Task Platform <tasks@example.com>`; an address alone has no name."""
+    """The name and address in `Task Platform <tasks@example.com>`; an address alone has an empty name."""
     name, bracket, address = value.strip().rpartition("<")
     if not bracket:
         return "", address
@@ -25,7 +25,7 @@ def is_address(value: str) -> bool:
 
 
 def host_and_port(value: str) -> tuple[str, int | None] | None:
-    """The host and the port of an address; None where it has no host, or a port that can't be one."""
+    """The host and port of an address; None if the host is missing or the port is impossible."""
     try:
         parts = urlsplit(value)
         return (parts.hostname, parts.port) if parts.hostname else None
@@ -34,7 +34,7 @@ def host_and_port(value: str) -> tuple[str, int | None] | None:
 
 
 def origin(value: str) -> str:
-    """An origin as browsers write it: in small letters, without the port that is the scheme's own."""
+    """An origin as browsers write it: in lower case, and without the default port of the scheme."""
     parts = re.fullmatch(r"(https?)://([^/\s*?#@]+)/?", value, re.IGNORECASE)
     place = host_and_port(value) if parts else None
     if parts is None or place is None:

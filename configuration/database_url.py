@@ -1,11 +1,11 @@
-"""Database URLs as people write them."""
+"""Parsing database URLs."""
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 
 def database_url(value: str) -> URL:
-    """Read a database URL as people write it; a Postgres one is taken through psycopg. Raises ValueError."""
+    """Parse a database URL; a Postgres URL gets the driver psycopg. Raises ValueError."""
     try:
         url = make_url(value)
     except (ArgumentError, ValueError):

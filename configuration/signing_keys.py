@@ -1,4 +1,4 @@
-"""The key that signs tokens: which ones are fit for that, and the one that is made where none is set."""
+"""The key that signs tokens: rules for a good key, and a generated key if no key is set."""
 
 import base64
 import binascii
@@ -45,7 +45,7 @@ def production_key_problem(key: str) -> str | None:
 
 
 def _is_json(key: str) -> bool:
-    """Whether python-jose would read the key as JSON, and take it apart; a number stays the text that it is."""
+    """Whether python-jose would parse the key as JSON, and take it apart. A number stays a text."""
     try:
         return bool(json.loads(key, parse_int=str, parse_float=str, parse_constant=str) != key)
     except (ValueError, RecursionError):
@@ -53,7 +53,7 @@ def _is_json(key: str) -> bool:
 
 
 def _is_der(value: bytes) -> bool:
-    """Whether this is one ASN.1 sequence from its first byte to its last, as keys and certificates are."""
+    """Whether these bytes are exactly one ASN.1 sequence, as in keys and certificates."""
     if len(value) < 4 or value[0] != 0x30:
         return False
     length, size = value[1], 0
@@ -78,7 +78,7 @@ _UNFIT: tuple[tuple[Callable[[str], bool], str], ...] = (
     ),
     (lambda key: key != key.strip(), "must not begin or end with a space"),
     (_is_json, "must not be JSON: each part of a list would count as a key of its own"),
-    # A public key is known to everybody: as a shared secret it would let anybody sign.
+    # Everybody knows a public key, so with a public key as shared secret anybody could sign tokens.
     (
         lambda key: key.startswith(("-----BEGIN", "ssh-", "ecdsa-")),
         "must be a secret of its own, not a key or certificate in PEM or SSH form",
@@ -88,13 +88,13 @@ _UNFIT: tuple[tuple[Callable[[str], bool], str], ...] = (
 
 
 def kept_key(directory: Path) -> str:
-    """The key kept in `directory`, which the first process to ask makes, with mode 0600; raises OSError."""
+    """The key stored in `directory`, with mode 0600; the first process creates it. Raises OSError."""
     path = directory / "secret_key"
     try:
         return path.read_text().strip()
     except FileNotFoundError:
         directory.mkdir(parents=True, exist_ok=True)
-    # Written whole under another name and then linked: no process ever reads half a key.
+    # The key is written under another name and then linked, so that no process reads half a key.
     descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=".secret_key-")
     try:
         with os.fdopen(descriptor, "w") as file:

@@ -1,7 +1,8 @@
-"""The values of settings as they are given: in the environment, in `.env`, and in the files that either names.
+"""The values of settings, read from the environment, from `.env`, and from files that these name.
 
-Each setting `NAME` may be given as `NAME_FILE` instead, the path of a file that holds its value. The environment goes
-before `.env`. A name that is nearly a setting's leads to a warning, because its value would be ignored silently.
+Each setting `NAME` may be given as `NAME_FILE` instead, which is the path of a file with the value. The
+environment wins over `.env`. A name that resembles a setting's name gets a warning, because otherwise its
+value would be ignored silently.
 """
 
 import difflib
@@ -13,11 +14,11 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 DOTENV = ".env"
-# Read by the entry point of the image and by uvicorn, from the environment alone.
+# The image's entry point and uvicorn read these names, only from the environment.
 OF_THE_SERVER = ("PORT", "WEB_CONCURRENCY", "MIGRATE_ON_START")
-# Set by platforms and other programs: they resemble a setting by chance.
+# Platforms and other programs set these names, which resemble settings by chance.
 NOT_OURS = frozenset({"SQLITE_TMPDIR", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_USER"})
-# Names that other programs have for the same things, and that resemble ours too little.
+# Names that other programs use for the same settings. They are too different to be found by similarity.
 OTHER_NAMES = {
     "SMTP_HOST": "SMTP_SERVER",
     "SMTP_USER": "SMTP_USERNAME",
@@ -34,15 +35,15 @@ LIKENESS = 0.84
 
 
 class ConfigurationError(Exception):
-    """A setting has a value the program can't start with; the message is one line that names it."""
+    """A setting with a value that the program can't start with; the message names the setting in one line."""
 
 
 @dataclass
 class Found:
-    """The values that were found, by the name of the setting, and what the operator should know."""
+    """The values that were found, by the name of the setting, and warnings for the operator."""
 
     values: dict[str, str] = field(default_factory=dict)
-    # Values that came from files: they may be secrets, whatever setting they were given for.
+    # Settings whose values came from files. Such values may be secrets, whatever the setting is.
     from_files: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
 
@@ -67,12 +68,12 @@ def find(names: Collection[str], environment: Mapping[str, str] | None = None) -
 
 
 def _in_capitals(given: Mapping[str, str | None]) -> dict[str, str]:
-    # An empty value is none.
+    # An empty value counts as not set.
     return {name.upper(): value for name, value in given.items() if value}
 
 
 def _take(name: str, given: Mapping[str, str], place: str, found: Found) -> None:
-    """Note the value of one setting, where it is given in this place, itself or by its file."""
+    """Take the value of a setting, if this place gives it directly or by a file."""
     path = given.get(f"{name}_FILE")
     if path is None:
         if name in given:
@@ -99,7 +100,7 @@ def _content(setting: str, path: Path) -> str:
 
 def _read_dotenv(path: Path) -> Mapping[str, str | None]:
     try:
-        # Virtual environments are called so too.
+        # Virtual environments may be folders of the name `.env`.
         if path.is_dir():
             return {}
         with path.open(encoding="utf-8-sig") as lines:
@@ -113,7 +114,7 @@ def _read_dotenv(path: Path) -> Mapping[str, str | None]:
 
 
 def _near_misses(given: Collection[str], names: Collection[str], place: str) -> list[str]:
-    """A warning for each name that nearly is a setting's."""
+    """A warning for each name that resembles the name of a setting."""
     known = {*names, *(f"{name}_FILE" for name in names), *OF_THE_SERVER}
     warnings = []
     for name in sorted(set(given) - known - NOT_OURS):

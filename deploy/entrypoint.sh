@@ -1,10 +1,11 @@
 #!/bin/sh
-# What a container starts with: the schema first, then the program in this process's place, so that signals reach it.
+# Start a container: migrate the schema first, then replace this process by the program, so that signals reach
+# it.
 set -eu
 
 refuse() { echo "The program can't start. $1" >&2; exit 1; }
 
-# A whole number from 1 to the largest: refuse_unless_number NAME VALUE LARGEST
+# Refuse anything but a whole number in range: refuse_unless_number NAME VALUE LARGEST
 refuse_unless_number() {
     case "$2" in
         '' | *[!0-9]* | ???????*) ;;
@@ -14,7 +15,7 @@ refuse_unless_number() {
 }
 
 if [ "$1" = uvicorn ]; then
-    # These the server reads itself, and shows where in its code they fail.
+    # The server reads these itself, and would answer a wrong value with a traceback.
     refuse_unless_number PORT "$PORT" 65535
     export UVICORN_PORT="$PORT" WEB_CONCURRENCY="${WEB_CONCURRENCY:-1}"
     refuse_unless_number WEB_CONCURRENCY "$WEB_CONCURRENCY" 256
@@ -24,12 +25,13 @@ if [ "$1" = uvicorn ]; then
         false) ;;
         *) refuse "MIGRATE_ON_START: must be true or false (it is '$MIGRATE_ON_START')" ;;
     esac
-    # Its lines are those of the program from the first one on.
+    # The server's lines have the program's form from the first line on.
     export UVICORN_LOG_CONFIG="${UVICORN_LOG_CONFIG:-deploy/uvicorn_log.json}"
     case " $* ${UVICORN_HOST:+--host} " in
         *" --host"* | *" --uds"* | *" --fd"*) ;;
         *)
-            # Both versions of IP: one process listens on two sockets, several share one that takes both.
+            # Listen on both versions of IP. One process opens two sockets; several processes share one socket
+            # for both.
             if [ "$WEB_CONCURRENCY" = 1 ]; then set -- "$@" --host ""
             elif [ -e /proc/net/if_inet6 ]; then set -- "$@" --host ::
             else set -- "$@" --host 0.0.0.0

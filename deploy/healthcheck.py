@@ -1,6 +1,6 @@
-"""Whether the program in this container answers: exit 0 or 1. The image has no curl.
+"""Check whether the program in this container answers: exit 0 or 1. The image has no curl.
 
-That it does not serve the host 127.0.0.1, by ALLOWED_HOSTS, is an answer too.
+An answer that refuses the host 127.0.0.1, because of ALLOWED_HOSTS, counts as an answer.
 """
 
 import http.client

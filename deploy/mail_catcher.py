@@ -1,4 +1,4 @@
-"""A mail server for trying: it takes every mail, delivers none, and shows them at port 8025.
+"""A mail server for trials: it accepts every mail, delivers none, and shows them at port 8025.
 
 SMTP listens on port 1025, without encryption or login. The last hundred mails are kept in memory.
 """
@@ -21,7 +21,7 @@ caught: deque[EmailMessage] = deque(maxlen=100)
 
 
 class Catcher:
-    """What aiosmtpd hands each mail to."""
+    """The handler that aiosmtpd calls for each mail."""
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802  # aiosmtpd's name
         message = message_from_bytes(envelope.content, policy=policy.default)
@@ -31,7 +31,7 @@ class Catcher:
 
 
 def page() -> str:
-    """All that was caught, newest first, as the text that a person would read."""
+    """The caught mails, newest first, in the form that a person would read."""
     mails = []
     for message in list(caught):
         body = message.get_body(("plain", "html"))
@@ -42,7 +42,7 @@ def page() -> str:
 
 
 class Page(BaseHTTPRequestHandler):
-    """The one page there is."""
+    """The only page."""
 
     def do_GET(self) -> None:  # http.server's name
         content = page().encode()
@@ -53,12 +53,12 @@ class Page(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_arguments: Any) -> None:
-        """Nobody needs to know who looked."""
+        """Log nothing, because visits of this page do not matter."""
 
 
 def main() -> None:
-    """Catch and show until told to stop."""
-    everywhere = "0.0.0.0"  # noqa: S104  # reached through its container's network
+    """Catch and show mails until a signal to stop comes."""
+    everywhere = "0.0.0.0"  # noqa: S104  # other containers reach it through their network
     smtp = Controller(Catcher(), hostname=everywhere, port=SMTP_PORT)
     smtp.start()
     Thread(target=ThreadingHTTPServer((everywhere, HTTP_PORT), Page).serve_forever, daemon=True).start()

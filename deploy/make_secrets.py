@@ -1,7 +1,7 @@
-"""Make the secrets of a deployment once, in the folder named: `python make_secrets.py FOLDER`.
+"""Create the secrets of a deployment once, in a folder: `python make_secrets.py FOLDER`.
 
-What is there already stays as it is, so that it may run at every start. A `SECRET_KEY` of the
-environment takes the place of a made one.
+Existing secrets stay as they are, so that this may run at every start. A `SECRET_KEY` in the environment
+replaces a generated key.
 """
 
 import os
@@ -9,12 +9,12 @@ import secrets
 import sys
 from pathlib import Path
 
-# The database's own account must be able to read its password; the others are for the program alone.
+# The account of the database server must read its password. The other files are for the program alone.
 FOR_THE_DATABASE, FOR_THE_PROGRAM = 0o444, 0o400
 
 
 def keep(path: Path, value: str, mode: int) -> str:
-    """Write the file whole unless it is there; what it holds."""
+    """Write the file completely, unless it exists; returns its content."""
     if not path.exists():
         unfinished = path.with_suffix(".new")
         unfinished.unlink(missing_ok=True)
@@ -28,8 +28,8 @@ def keep(path: Path, value: str, mode: int) -> str:
 
 
 def make(folder: Path, own_key: str) -> None:
-    """The key, the database's password, and the URL with that password in it."""
-    # The database's account gets to its password, and sees no list.
+    """Create the key, the database's password, and the URL with that password."""
+    # The account of the database server can open its password, but can't list the folder.
     folder.chmod(0o711)
     if own_key and (folder / "secret_key").exists():
         (folder / "secret_key").unlink()

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Does a command once, then stays: `docker compose up --wait` takes a container that has ended for one that has failed.
+# Run a command once, then stay, because `docker compose up --wait` takes a container that ended for a failed
+# one.
 set -eu
 
 "$@"

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Brings a running compose deployment to the version in this folder, with no request refused: the schema first, while the
-# old API serves; then the new API beside the old; then the old goes. What fails ends it, with what ran before still there.
+# Upgrade a running compose deployment to the version in this folder, without refusing a request. First
+# migrate the schema while the old API serves, then start the new API beside the old one, then stop the old
+# one. If a step fails, the upgrade ends and the containers that ran before still run.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -1,1 +1,1 @@
-"""HTTP in, HTTP out: what a request says, handed to a service, and its answer handed back."""
+"""The HTTP endpoints: each one hands a request to a service, and answers with the service's result."""

@@ -1,1 +1,1 @@
-"""Machinery over FastAPI and Starlette."""
+"""The layer over FastAPI and Starlette: transactions, input checks, limits, errors and OpenAPI."""

@@ -59,9 +59,8 @@ def _warn(address: str, forwarded: dict[bytes, list[bytes]]) -> None:
         _warned.yet = True
         names = ", ".join(sorted(name.decode().title() for name in forwarded))
         logger.warning(
-            "%s came from %s, which is none of TRUSTED_PROXIES, and does not count: if that is your proxy,"
-            " all who "
-            "come through it look like one address until TRUSTED_PROXIES names it",
+            "%s came from %s, which is not in TRUSTED_PROXIES, and is ignored. If that address is your "
+            "proxy, add it to TRUSTED_PROXIES: until then all of its clients look like one address",
             names,
             address,
         )

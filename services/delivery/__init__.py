@@ -1,1 +1,1 @@
-"""Delivery: notifications and mails, from their row to the mail."""
+"""Delivery of notifications and mails, from the database row to the sent mail."""

@@ -1,4 +1,4 @@
-"""The backlog of all mail: notifications and mails about accounts, which wait in tables of their own."""
+"""The backlog of all mail: notifications and mails about accounts, which have tables of their own."""
 
 from sqlalchemy.orm import Session
 
@@ -8,7 +8,7 @@ from services.notification_service import Backlog
 
 
 def backlog(db: Session) -> Backlog:
-    """Count the undelivered rows: notifications by state, mails about accounts as `account_mail` or `failed`."""
+    """Count the undelivered notifications by state, and mails as `account_mail` or `failed`."""
     about_accounts = account_mail.backlog(db)
     waiting = notification_service.backlog(db)
     waiting["account_mail"] = (about_accounts.waiting, about_accounts.due_at)
@@ -20,5 +20,5 @@ def backlog(db: Session) -> Backlog:
 def retry_failed(db: Session, notification_id: int | None = None) -> int:
     """Send failed mails again, all of them or those of one notification; returns their number."""
     retried = notification_service.retry_failed(db, notification_id)
-    # The id is a notification's; a mail about an account may have the same id.
+    # The id is the id of a notification, and a mail about an account may have the same id.
     return retried if notification_id is not None else retried + account_mail.retry_failed(db)

@@ -1,6 +1,6 @@
-"""The kinds of notifications: how each comes by mail unless its reader says otherwise, and what it says.
+"""The kinds of notifications, with their default delivery and their texts.
 
-A kind that is missing here, in the schemas or in the database's check can't start: see the end.
+The program can't start if a kind is missing here, in the schemas or in the database's check: see the end.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from tables.notifications import NOTIFICATION_KINDS
 class Kind(NamedTuple):
     """A kind of notification."""
 
-    # How it comes by mail: one of `DELIVERIES`.
+    # The default delivery by mail: one of `DELIVERIES`.
     usual: str
-    # Its line in the log, after `Notification sent to user 1: `; takes the notification.
+    # A function from the notification to its line in the log, after `Notification sent to user 1: `.
     line: Callable[[Any], str]
-    # The subject and the text of its mail; takes the notification and the name of the account that caused it.
+    # A function from the notification and the name of its cause to the subject and text of the mail.
     mail: Callable[[Any, str], tuple[str, str]]
 
 
@@ -26,12 +26,12 @@ def _task_was(action: str) -> Callable[[Any], str]:
 
 
 def completion(title: str) -> tuple[str, str]:
-    """Subject and text for a task that was completed."""
+    """The subject and text for a task that was completed."""
     return f"Task Completed: {title}", f"Your task '{title}' has been completed."
 
 
 def assignment(title: str, assigner: str) -> tuple[str, str]:
-    """Subject and text for a task that was given to somebody."""
+    """The subject and text for a task that was assigned."""
     return f"New Task Assigned: {title}", f"You have been assigned a new task '{title}' by {assigner}"
 
 
@@ -91,10 +91,10 @@ KINDS: dict[str, Kind] = {
         ),
     ),
 }
-# How each kind comes by mail unless its reader says otherwise.
+# The default delivery of each kind by mail.
 USUAL = {name: kind.usual for name, kind in KINDS.items()}
 
 
 for _named in (KINDS, Preferences.model_fields, PreferencesUpdate.model_fields):
     if tuple(_named) != NOTIFICATION_KINDS:
-        raise TypeError(f"These are not the kinds of notifications: {', '.join(_named)}")
+        raise TypeError(f"These kinds of notifications do not match NOTIFICATION_KINDS: {', '.join(_named)}")

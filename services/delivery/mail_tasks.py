@@ -1,7 +1,8 @@
 """Sending mails: in batches over a few connections, in a thread of their own.
 
-Nothing else waits for the mail server. A row is sent by the process that holds the claim on it and has enough time
-left. A mail that fails is tried again, later each time, and in the end kept as failed with the server's answer.
+Nothing else waits for the mail server. A row is sent by the process that holds the claim on it and has enough
+time left. A mail that fails is tried again, later each time, and in the end kept as failed with the server's
+answer.
 """
 
 import asyncio
@@ -100,7 +101,7 @@ async def _letters_of_notifications(rows: Sequence[AnyRow]) -> list[Letter]:
         person = people.get(about[0].user_id)
         if person is None or not may_be_mailed(person):
             return None
-        # Looked at last of all: its reader may have been taken out of a project meanwhile.
+        # Checked last, because its reader may have been removed from a project meanwhile.
         hidden = await database.read_async(lambda db: hidden_among(db, [row.id for row in about]))
         about = [row for row in about if row.id not in hidden]
         if not about:
@@ -150,7 +151,7 @@ class _Pause:
     def begin(self) -> None:
         self.failures += 1
         longest = min(LONGEST_PAUSE, settings.mail_retry_seconds * 2 ** min(self.failures - 1, 10))
-        self._until = time.monotonic() + longest * random.uniform(0.5, 1)  # noqa: S311  # so that processes spread
+        self._until = time.monotonic() + longest * random.uniform(0.5, 1)  # noqa: S311  # spreads processes
 
     def end(self) -> None:
         self.failures, self._until = 0, 0.0
@@ -224,7 +225,7 @@ async def _send(server: MailServer, outbox: Outbox, rows: Sequence[AnyRow], endi
         try:
             if (mail := await letter.compose()) is not None:
                 await server.send(mail)
-        except Exception as error:  # noqa: BLE001  # a mail that can't be sent must not keep the others from it
+        except Exception as error:  # noqa: BLE001  # a bad mail must not block others
             logger.warning(
                 "%s %s was not sent (attempt %s): %s",
                 outbox.name,

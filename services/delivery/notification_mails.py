@@ -28,7 +28,7 @@ def _subject_and_text(row: Any, people: Mapping[int, Any]) -> tuple[str, str]:
 
 
 def mail_of(row: Any, people: Mapping[int, Any]) -> Mail:
-    """The mail of one notification; `people` has its recipient and, if still there, the account that caused it."""
+    """The mail of one notification; `people` has its recipient and, if it still exists, its cause."""
     subject, text = _subject_and_text(row, people)
     return Mail(
         people[row.user_id].email,
@@ -40,7 +40,7 @@ def mail_of(row: Any, people: Mapping[int, Any]) -> Mail:
 
 
 def digest_of(rows: Sequence[Any], people: Mapping[int, Any]) -> Mail:
-    """One mail about all of these notifications of one person, oldest first."""
+    """One mail about several notifications of one person, oldest first."""
     lines = [_subject_and_text(row, people)[1] for row in rows[:MOST_IN_DIGEST]]
     if len(rows) > MOST_IN_DIGEST:
         lines.append(f"... and {len(rows) - MOST_IN_DIGEST} more: see /notifications")

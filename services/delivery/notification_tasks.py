@@ -1,6 +1,6 @@
-"""Telling owners what happened to their tasks, from the rows that the changes wrote.
+"""Delivery of notifications, which were written by the transactions that changed tasks.
 
-First comes the line in the log; a row that is to be mailed is then left to `mail_tasks`.
+Each notification becomes a line in the log. Notifications that are mailed are then left to `mail_tasks`.
 """
 
 from collections import defaultdict
@@ -26,7 +26,7 @@ from tables.notifications import notifications
 
 BATCH = 500
 LEASE = timedelta(minutes=1)
-# To one recipient; the rest of an hour's come as one digest.
+# The limit of mails to one recipient. Further mails in the same hour are joined into one digest.
 MOST_MAILS_AN_HOUR = 20
 # The columns that a line in the log and a mail need.
 MAILED = (
@@ -71,11 +71,13 @@ async def process_task_assignment(task_id: int, assigned_user_id: int, assigner_
         if may_be_mailed(people[assigned_user_id]):
             await send_email_async(people[assigned_user_id].email, subject, body)
     except Exception as error:  # noqa: BLE001  # one that fails must not stop the next
-        logger.warning("Assignment of task %s was not told to user %s: %s", task_id, assigned_user_id, error)
+        logger.warning(
+            "The notification about task %s was not sent to user %s: %s", task_id, assigned_user_id, error
+        )
 
 
 def hidden_among(db: Session, ids: Iterable[int]) -> set[int]:
-    """Those of these notifications that are of a task which their reader does not see any more."""
+    """The notifications whose task their reader can no longer see."""
     return set(db.execute(_HIDDEN, {"ids": sorted(ids)}).scalars())
 
 
@@ -85,7 +87,7 @@ def people_of(db: Session, ids: Iterable[int]) -> dict[int, AnyRow]:
 
 
 def may_be_mailed(person: Any) -> bool:
-    """Whether a person gets mails about tasks: anyone can register with a stranger's address and write to it so."""
+    """Whether a person gets mails about tasks. Unconfirmed addresses may belong to strangers."""
     return bool(person.is_active and (settings.mail_unverified or person.email_verified_at is not None))
 
 
@@ -100,7 +102,7 @@ class _Outcome:
 
     def __init__(self) -> None:
         self.delivered: list[int] = []
-        # By what their number is counted under: the mails of one recipient, each about one row or several.
+        # By the key under which a recipient's mails are counted: mails, each about one row or several.
         self.mails: dict[str, list[list[int]]] = defaultdict(list)
         self.digest: list[int] = []
 
@@ -114,7 +116,7 @@ class _Outcome:
 
     @staticmethod
     def _write_mails(db: Session, recipient: str, mails: list[list[int]], now: datetime) -> None:
-        """Have one recipient's mails sent now, in production as far as the hour allows; the rest in one digest at its end."""
+        """Send a recipient's mails now, up to the hourly limit in production; the rest as a digest."""
         had, until = len(mails), now
         if settings.is_production or not settings.mail_unverified:
             had, until = attempt_service.take(db, recipient, limit=MOST_MAILS_AN_HOUR, wanted=len(mails))
@@ -185,7 +187,7 @@ def _deliver(claimed: list[AnyRow]) -> _Outcome:
 
 
 def _put_into_mails(outcome: _Outcome, rows: list[AnyRow], people: Mapping[int, Any]) -> None:
-    """A mail for each row, but one for all that somebody is reminded of."""
+    """Make a mail for each row, but only one mail for all reminders of a recipient."""
     reminders: dict[str, list[int]] = defaultdict(list)
     for row in rows:
         recipient = attempt_service.recipient_key(people[row.user_id].email)

@@ -42,7 +42,7 @@ def claim_statement(table: Table, *conditions: ColumnElement[bool], batch: int) 
 
 @dataclass(frozen=True)
 class Letter:
-    """Rows that go out as one mail. `compose` makes the mail as it is sent, or None if the recipient gets none."""
+    """Rows that go out as one mail. `compose` makes the mail, or None if the recipient gets none."""
 
     rows: Sequence[AnyRow]
     compose: Callable[[], Awaitable[Mail | None]]
@@ -52,9 +52,10 @@ class Letter:
 class Outbox:
     """A table of mails, with the statements that claim its rows and write their results.
 
-    The claims are tried one after the other, with `now` and `until`. The other statements are for rows by
-    `row_id` that are still claimed until `claimed_until`: `later` writes how often they were `tried`, when they are
-    `due_next`, never if None, and the `error`; `sent` says that they went out, at `sent_at`.
+    The claims are tried one after the other, with `now` and `until`. The other statements change rows, given
+    by `row_id`, that are still claimed until `claimed_until`. `later` writes the number of attempts
+    (`tried`), the time of the next attempt (`due_next`, None for never) and the `error`. `sent` writes that
+    the rows were sent at `sent_at`.
     """
 
     name: str

@@ -16,8 +16,9 @@ FEW_WAKES = 3
 class Worker:
     """Does its work when it is woken, once for all requests that woke it meanwhile. The first call starts it.
 
-    The thread belongs to no event loop, so that it also serves programs that start no lifespan. A lifespan makes it
-    resident: it then wakes by itself too, and pauses between rounds, so that one round serves more requests.
+    The thread belongs to no event loop, so that it also serves programs that start no lifespan. A lifespan
+    makes the worker resident: it then wakes by itself too, and pauses between rounds, so that one round
+    serves more requests.
 
     The work returns the number of seconds after which it should be done again, if it knows.
     """
@@ -25,7 +26,7 @@ class Worker:
     def __init__(self, name: str, work: Callable[[set[int]], float | None]) -> None:
         self._name, self._work = name, work
         self._waiting: deque[tuple[int, ...]] = deque()
-        # Done at the end of the next round, and the same for those who wait on an event loop.
+        # The future of the next round's end, and the same for callers that wait on an event loop.
         self._round: Future[None] = Future()
         self._shared: tuple[Future[None], asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
         self._awake = threading.Event()
@@ -41,9 +42,9 @@ class Worker:
         self.wake()
 
     def wake(self, *user_ids: int) -> "Future[None]":
-        """Ask for the work, for these accounts; the future is done when the work is."""
-        # First what is to be done, then which round it is: the thread goes the other way round, so that the
-        # round that is told of is never over before the work was seen.
+        """Ask for the work for these accounts; the future is done when the work is done."""
+        # The request is noted before the round is read. The thread does the opposite, so that the round that
+        # is returned never ends before it has seen the request.
         self._waiting.append(user_ids)
         this_round = self._round
         if self._thread is None:
@@ -56,9 +57,9 @@ class Worker:
         return this_round
 
     async def work(self, *user_ids: int, patience: float) -> None:
-        """Have the work done for these accounts and wait for its end, for so many seconds at most.
+        """Have the work done for these accounts, and wait for its end, at most this many seconds.
 
-        All who wait for the same round on one event loop share one future: there may be hundreds of them.
+        Callers that wait for the same round on one event loop share a future, because there may be hundreds.
         """
         this_round, loop = self.wake(*user_ids), asyncio.get_running_loop()
         shared = self._shared
@@ -70,7 +71,10 @@ class Worker:
         await shared[2]
 
     def stop(self, patience: float = 3.0) -> bool:
-        """End the thread after its current round; returns whether it ended in time. The next call starts another thread."""
+        """End the thread after its current round; returns whether it ended in time.
+
+        The next call of the worker starts another thread.
+        """
         with self._lock:
             thread, self._interval, self._pause = self._thread, None, 0.0
             if thread is None:
@@ -99,7 +103,7 @@ class Worker:
                 wakes += 1
             try:
                 soon = self._work(user_ids)
-            except Exception as error:  # noqa: BLE001  # the thread must go on, and does it again when it wakes next
+            except Exception as error:  # noqa: BLE001  # the thread goes on, and tries again later
                 soon = None
                 logger.warning("Background work (%s) failed and is done again later: %s", self._name, error)
             this_round.set_result(None)

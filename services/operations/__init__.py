@@ -1,1 +1,1 @@
-"""Operations: health, metrics, backup."""
+"""Operations: health, metrics, backups, and the progress of long jobs."""

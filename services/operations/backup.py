@@ -1,4 +1,4 @@
-"""Copying a database while it is in use, and putting a copy in its place."""
+"""Backups: copying a database while it is in use, and restoring a copy."""
 
 import os
 import shutil
@@ -21,34 +21,34 @@ from storage.sqlite_file import keep_private
 SQLITE_MAGIC = b"SQLite format 3\0"
 POSTGRES_MAGIC = b"PGDMP"
 BUSY_SECONDS = 60
-# After so many pages of SQLite's, 16 MB as a rule, it is said how far a copy is.
+# Progress is reported after this many pages of SQLite, usually 16 MB.
 PAGES_AT_ONCE = 4096
-# How pg_dump and pg_restore begin a line about one more thing that they do.
+# Prefixes of the lines that pg_dump and pg_restore print for each step.
 _STEPS = ("dumping contents of", "creating ", "processing data for", "executing ")
 _TABLES = text("SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')")
 
 
 class BackupRefused(AppError):
-    """Why a backup was not made or restored; nothing was changed."""
+    """A backup that can't be made or restored; nothing was changed."""
 
     code = "backup_refused"
 
 
 def back_up(db: Database, path: Path, report: Report = unreported) -> None:
-    """Write a copy of the database, as it is at one moment, to a new file; raises BackupRefused."""
+    """Write a consistent copy of the database to a new file; raises BackupRefused."""
     if path.exists():
         raise BackupRefused(f"{path} is there already: name a new file")
     try:
         _write_backup(db, path, report)
     except OSError as error:
         where = (
-            "name a file in a folder that can be, such as /data in the container, or - for standard output"
+            "choose a folder that can be written, such as /data in the container, or - for standard output"
         )
         raise BackupRefused(f"{path} can't be written: {error.strerror}: {where}") from None
 
 
 def _write_backup(db: Database, path: Path, report: Report) -> None:
-    # Written whole under another name: a file of the right name is a whole backup.
+    # The backup is written under another name, so that a file with the right name is always a whole backup.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     os.close(descriptor)
     temporary = Path(name)
@@ -69,13 +69,13 @@ def _write_backup(db: Database, path: Path, report: Report) -> None:
 
 
 def restore(db: Database, path: Path, *, replace: bool = False, report: Report = unreported) -> None:
-    """Put a backup in the place of what the database holds; all or nothing. Raises BackupRefused."""
+    """Replace the content of the database by a backup, all or nothing; raises BackupRefused."""
     magic = _magic(path)
     expected, kind = (SQLITE_MAGIC, "SQLite") if db.is_sqlite else (POSTGRES_MAGIC, "Postgres")
     if not magic.startswith(expected):
-        raise BackupRefused(f"{path} is no backup of a {kind} database, which DATABASE_URL names")
+        raise BackupRefused(f"{path} is not a backup of a {kind} database, and DATABASE_URL names one")
     if not replace and _holds_users(db):
-        raise BackupRefused("The database is not empty: say --replace to lose what it holds")
+        raise BackupRefused("The database is not empty: say --replace to replace its content")
     if db.is_sqlite:
         _check_sqlite(path)
         _copy_sqlite(path, _file_of(db), report)
@@ -100,7 +100,7 @@ def _magic(path: Path) -> bytes:
 
 
 def _holds_users(db: Database) -> bool:
-    """Whether there is an account; there is none where there are no tables."""
+    """Whether there is an account. A database without tables has none."""
     with db.engine.connect() as connection:
         has_table = connection.dialect.has_table(connection, "users")
         return has_table and connection.execute(text("SELECT 1 FROM users LIMIT 1")).first() is not None
@@ -115,7 +115,7 @@ def _file_of(db: Database) -> Path:
 
 
 def _copy_sqlite(source: Path, target: Path, report: Report) -> None:
-    """Copy page by page, with the locks that other programs heed."""
+    """Copy page by page, with the locks that other programs respect."""
     keep_private(target)
 
     def tell(_status: int, remaining: int, total: int) -> None:
@@ -126,7 +126,7 @@ def _copy_sqlite(source: Path, target: Path, report: Report) -> None:
             closing(sqlite3.connect(source, timeout=BUSY_SECONDS, isolation_level=None)) as reading,
             closing(sqlite3.connect(target, timeout=BUSY_SECONDS)) as writing,
         ):
-            # One moment for all pages: without it, the copy would begin again at each change of others.
+            # All pages are from one moment. Otherwise the copy would start again at each change by others.
             reading.execute("BEGIN")
             reading.execute("SELECT 1 FROM sqlite_master").fetchone()
             reading.backup(writing, pages=PAGES_AT_ONCE, progress=tell)
@@ -140,7 +140,7 @@ def _check_sqlite(path: Path) -> None:
             verdict = connection.execute("PRAGMA integrity_check").fetchone()[0]
             revision = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.Error as error:
-        raise BackupRefused(f"{path} is not whole, or not this program's: {error}") from None
+        raise BackupRefused(f"{path} is not complete, or not a backup of this program: {error}") from None
     if verdict != "ok":
         raise BackupRefused(f"{path} is damaged: {verdict}")
     if revision is None or revision[0] not in known_revisions():
@@ -158,14 +158,14 @@ def _program(name: str) -> str:
 
 
 def _entries(path: Path) -> int:
-    """How many things a backup holds."""
+    """The number of entries in a backup."""
     command = [_program("pg_restore"), "--list", str(path)]
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603  # Postgres' own
     return sum(1 for line in listed.splitlines() if line and not line.startswith(";"))
 
 
 def _run(name: str, db: Database, *options: str, report: Report, total: int) -> None:
-    """Run one of Postgres' programs on the database; the password goes by the environment, which nobody else sees."""
+    """Run a client program of Postgres; the password goes through the environment, unseen by others."""
     url = db.url.set(drivername="postgresql", password=None).render_as_string()
     secret: Mapping[str, str] = {"PGPASSWORD": str(db.url.password)} if db.url.password else {}
     command = [_program(name), "--no-password", f"--dbname={url}", *options]

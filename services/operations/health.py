@@ -1,4 +1,4 @@
-"""Whether the program can do its work, and the figures that operators watch."""
+"""Health: whether the program can work, and the metrics that operators watch."""
 
 import asyncio
 from contextlib import suppress
@@ -22,14 +22,14 @@ from services.webhooks.backlog import WebhookBacklog
 from storage.faults import read_only_notice, reason_of
 from storage.threads import Threads
 
-# Longer than the pool's threads may take for a connection that is refused, shorter than a probe waits.
+# Longer than a refused connection takes in the pool's threads, and shorter than a probe waits.
 PATIENCE_SECONDS = 4.0
 
 _redis_probe = Threads(1, "redis-probe")
 
 
 async def check_ready() -> dict[str, str]:
-    """The parts that are in order; raises ServiceUnavailable, which says of the others what is wrong."""
+    """The state of all parts; raises ServiceUnavailable, which names the broken parts with their problems."""
     parts = {**await _database_parts(), **await _redis_part()}
     broken = [f"{part}: {state}" for part, state in parts.items() if state != "ok"]
     if broken:
@@ -58,7 +58,7 @@ async def _database_parts() -> dict[str, str]:
 
 
 async def _writing() -> str:
-    """Whether the database takes changes; one that is only busy with others does."""
+    """Whether the database accepts changes. A busy database counts as "ok"."""
     with suppress(TimeoutError):
         async with asyncio.timeout(PATIENCE_SECONDS):
             try:
@@ -72,7 +72,7 @@ async def _writing() -> str:
 
 
 def _delivery(waiting: Backlog) -> str:
-    """Whether what is due is delivered soon; that a mail server is down is no fault of this process."""
+    """Whether due notifications and mails are sent in time. A mail server that is down does not count."""
     for state in ("waiting", "mail", "account_mail"):
         late = _seconds_late(waiting, state)
         if late > settings.delivery_behind_seconds and not (state != "waiting" and mail_pause.failures):
@@ -81,7 +81,7 @@ def _delivery(waiting: Backlog) -> str:
 
 
 def _webhooks(waiting: WebhookBacklog) -> str:
-    """Whether what is due is delivered soon to receivers that are well."""
+    """Whether due deliveries to working receivers are sent in time."""
     late = _seconds_since(waiting.due_at)
     return f"behind by {late:.0f} seconds" if late > settings.delivery_behind_seconds else "ok"
 
@@ -107,7 +107,7 @@ async def _redis_part() -> dict[str, str]:
 
 
 async def metrics_page() -> str:
-    """This process's counts and what the database holds, as Prometheus reads them."""
+    """The counts of this process and of the database, in the text format of Prometheus."""
     page = metrics.Page()
     page.add_requests(metrics.requests)
     own = {"process": metrics.process_name()}
@@ -121,13 +121,13 @@ async def metrics_page() -> str:
     page.add(
         "cache_reads_total",
         "counter",
-        "How often figures were found computed already, and how often not.",
+        "Reads of figures that were computed already (hit), and of figures that were not (miss).",
         [({"result": "hit", **own}, kept.hits), ({"result": "miss", **own}, kept.misses)],
     )
     page.add(
         "mail_server_failures",
         "gauge",
-        "How often in a row the mail server could not be reached.",
+        "Failed attempts in a row to reach the mail server.",
         [(own, mail_pause.failures)],
     )
     try:
@@ -137,24 +137,24 @@ async def metrics_page() -> str:
         page.add("database_up", "gauge", "Whether the database answers.", [(own, 0)])
         return page.text()
     page.add("database_up", "gauge", "Whether the database answers.", [(own, 1)])
-    # The same from every process: to be read from one, not summed.
+    # These figures are the same in every process: read them from one process, and do not sum them.
     page.add(
         "tasks",
         "gauge",
-        "Everybody's tasks, by status.",
+        "Tasks of all accounts, by status.",
         [({"status": status}, count) for status, count in counts.items()],
     )
     states = ("waiting", "mail", "digest", "account_mail", "failed")
     page.add(
         "outbox_notifications",
         "gauge",
-        "Notifications and mails about accounts that are not delivered, by what they wait for.",
+        "Undelivered notifications and mails about accounts, by state.",
         [({"state": state}, waiting[state][0] if state in waiting else 0) for state in states],
     )
     page.add(
         "outbox_oldest_seconds",
         "gauge",
-        "For how long the first of them has been due.",
+        "Seconds since the oldest of them was due.",
         [({"state": state}, round(_seconds_late(waiting, state), 3)) for state in states[:-1]],
     )
     _add_webhooks(page, hooks)
@@ -165,19 +165,19 @@ def _add_webhooks(page: metrics.Page, hooks: WebhookBacklog) -> None:
     page.add(
         "webhooks",
         "gauge",
-        "Webhooks that are on, and those that the program switched off because their receivers failed.",
+        "Webhooks that are enabled, and webhooks that the program disabled because their receivers failed.",
         [({"state": "on"}, hooks.enabled), ({"state": "switched_off"}, hooks.switched_off)],
     )
     page.add(
         "webhook_deliveries",
         "gauge",
-        "Deliveries to webhooks that wait, and those that were given up.",
+        "Deliveries to webhooks that wait, and deliveries that were given up.",
         [({"state": "waiting"}, hooks.waiting), ({"state": "failed"}, hooks.failed)],
     )
     page.add(
         "webhook_oldest_seconds",
         "gauge",
-        "For how long the first delivery to a receiver that is well has been due.",
+        "Seconds since the oldest delivery to a working receiver was due.",
         [({}, round(_seconds_since(hooks.due_at), 3))],
     )
 

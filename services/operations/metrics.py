@@ -1,6 +1,6 @@
-"""Counting requests, and writing figures as Prometheus reads them.
+"""Metrics: counting requests, and writing figures in the text format of Prometheus.
 
-What is counted here is this process's own, and says so by the label `process`, so that several can be summed.
+The counts belong to this process, and have the label `process`, so that several processes can be summed.
 """
 
 import os
@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 
 PREFIX = "task_platform"
-# Seconds; a request is counted in the first that it does not exceed.
+# Bounds in seconds; a request counts in the first bucket that it does not exceed.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -17,15 +17,16 @@ Labels = Mapping[str, str]
 
 
 class RequestCounts:
-    """How many requests a route has answered with which status, and how long they took."""
+    """Counts of answered requests by route and status, and of their durations."""
 
     def __init__(self) -> None:
         self.answered: dict[tuple[str, str, int], int] = {}
-        # Of each method and route: the count of each bucket and of what exceeds them all, and the sum.
+        # For each method and route: the count of each bucket and of longer requests, and the sum of
+        # durations.
         self.durations: dict[tuple[str, str], tuple[list[int], list[float]]] = {}
 
     def add(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one; it has to be quick, for every request comes by."""
+        """Count a request. This must be quick, because every request is counted."""
         answered = self.answered
         key = (method, route, status)
         answered[key] = answered.get(key, 0) + 1
@@ -40,36 +41,38 @@ requests = RequestCounts()
 
 
 def process_name() -> str:
-    """What tells this process from the others."""
+    """The name of this process, which differs from all others."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 class Page:
-    """The text that Prometheus reads, put together one figure after the other."""
+    """The text for Prometheus, one figure after the other."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
 
     def add(self, name: str, kind: str, text: str, values: Iterable[tuple[Labels, float]]) -> None:
-        """Add a counter or a gauge with its values, each with its labels."""
+        """Add a counter or gauge with its values and their labels."""
         self._begin(name, kind, text)
         for labels, value in values:
             self._line(name, labels, value)
 
     def add_requests(self, counts: RequestCounts) -> None:
-        """Add the requests of this process and how long they took."""
+        """Add the requests of this process with their durations."""
         own = {"process": process_name()}
         self.add(
             "http_requests_total",
             "counter",
-            "Requests answered, by the template of their route.",
+            "Answered requests, by the template of their route.",
             [
                 ({"method": method, "route": route, "status": str(status), **own}, count)
                 for (method, route, status), count in sorted(counts.answered.items())
             ],
         )
         name = "http_request_duration_seconds"
-        self._begin(name, "histogram", "From the first byte of a request to the last of its answer.")
+        self._begin(
+            name, "histogram", "Time from the first byte of a request to the last byte of its answer."
+        )
         for (method, route), (buckets, total) in sorted(counts.durations.items()):
             labels, count = {"method": method, "route": route, **own}, 0
             for limit, more in zip((*BUCKETS, "+Inf"), buckets, strict=True):
@@ -79,7 +82,7 @@ class Page:
             self._line(f"{name}_count", labels, count)
 
     def text(self) -> str:
-        """All of it."""
+        """The whole text."""
         return "\n".join(self._lines) + "\n"
 
     def _begin(self, name: str, kind: str, text: str) -> None:

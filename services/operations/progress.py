@@ -1,4 +1,4 @@
-"""How far a long job of an operator is: a bar on a terminal, elsewhere a line every ten seconds."""
+"""Progress of an operator's long job: a bar on a terminal, elsewhere a line every ten seconds."""
 
 import os
 import sys
@@ -13,13 +13,13 @@ BAR_EVERY_SECONDS = 1.0
 
 
 class Report(Protocol):
-    """What a job calls as it goes: what is done, of how much, and what it is at now."""
+    """A function that a job calls to report the work done, the total, and the current step."""
 
     def __call__(self, done: int, total: int, doing: str = "") -> None: ...
 
 
 def unreported(done: int, total: int, doing: str = "") -> None:  # by name, as a Report is called
-    """The report of a job that nobody watches."""
+    """Report nothing, because no one watches the job."""
 
 
 def _say(line: str) -> None:
@@ -29,7 +29,7 @@ def _say(line: str) -> None:
 
 def progress(label: str, unit: str, say: Callable[[str], None] = _say) -> AbstractContextManager[Report]:
     """Show the progress of a job while it lasts. A short job shows nothing."""
-    # A bar needs columns, which not every terminal of a program has.
+    # A bar needs a width, which some terminals do not have.
     is_shown = sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns > 0
     return _bar(label, unit) if is_shown else _lines(label, unit, say)
 
@@ -54,7 +54,7 @@ def _lines(label: str, unit: str, say: Callable[[str], None]) -> Iterator[Report
 
 @contextmanager
 def _bar(label: str, unit: str) -> Iterator[Report]:
-    # Loaded where it is shown only.
+    # Imported here, because tqdm is needed only if a bar is shown.
     from tqdm import tqdm  # noqa: PLC0415
 
     with tqdm(desc=label, unit=f" {unit}", total=0, file=sys.stderr, delay=BAR_EVERY_SECONDS) as bar:
@@ -64,14 +64,14 @@ def _bar(label: str, unit: str) -> Iterator[Report]:
             bar.n = done
             bar.set_postfix_str(doing, refresh=False)
 
-        # So that the time goes on while one step takes long.
+        # The clock in the bar goes on while a single step takes long.
         with _every(BAR_EVERY_SECONDS, bar.refresh):
             yield report
 
 
 @contextmanager
 def _every(seconds: float, call: Callable[[], object]) -> Iterator[None]:
-    """Call it again and again, from a thread, until the block ends."""
+    """Call a function repeatedly in a thread, until the block ends."""
     ended = threading.Event()
 
     def go_on() -> None:

@@ -207,6 +207,6 @@ def test_lines_below_the_level_and_of_an_access_log_that_is_off_are_not_written(
     assert len(warnings) == 2
     assert "REGISTRATON_OPEN is no setting and is ignored: REGISTRATION_OPEN" in warnings[0]
     # Said once.
-    assert "X-Forwarded-For came from 127.0.0.1, which is none of TRUSTED_PROXIES" in warnings[1]
+    assert "X-Forwarded-For came from 127.0.0.1, which is not in TRUSTED_PROXIES" in warnings[1]
     if options:
         assert len(lines) == 2

@@ -130,7 +130,7 @@ def test_outbox_shows_what_failed_and_sends_it_again(api: Api, capsys: pytest.Ca
     assert "550 No such mailbox" in said
     assert manage.main(["outbox", "retry", "--id", "999"]) == 1
     assert manage.main(["outbox", "retry"]) == 0
-    assert "1 are sent again" in capsys.readouterr().out
+    assert "Sent again: 1" in capsys.readouterr().out
     assert database.read(lambda db: db.execute(notifications.select()).one()).state == "mail"
 
 

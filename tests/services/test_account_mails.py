@@ -134,7 +134,7 @@ def test_what_was_given_up_is_kept_with_its_error_and_can_be_sent_again(
     assert "Not now" in error
     catcher.refusal = None
     assert manage(["outbox", "retry"]) == 0
-    assert capsys.readouterr().out == "1 are sent again\n"
+    assert capsys.readouterr().out == "Sent again: 1\n"
     send_later()
     assert len(catcher.mails) == 1
     assert waiting() == []

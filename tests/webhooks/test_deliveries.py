@@ -358,7 +358,7 @@ def test_operators_see_and_retry_what_was_given_up(
     assert manage.main(["webhooks", "retry", "--id", "999"]) == 1
     hook.answer = lambda _: (200, {}, b"")
     assert manage.main(["webhooks", "retry"]) == 0
-    assert "1 are delivered again" in capsys.readouterr().out
+    assert "Delivered again: 1" in capsys.readouterr().out
     deliveries_of_this_process.wake()
     settled(ada, webhook, 1)
     # What was delivered goes after a month.
