@@ -101,7 +101,7 @@ def get_all_users_stats(
 ) -> PageOf[dict[str, Any]]:
     """A page of the statistics of every account, by id, accounts without tasks included."""
     if cursor is not None and skip:
-        raise invalid_cursor("It goes on where a page ended, and can't be combined with `skip`")
+        raise invalid_cursor("A cursor continues where a page ended, and can't be combined with `skip`")
     after_id = decode_cursor(cursor, int)[0] if cursor is not None else -1
     rows = db.execute(_ALL_USERS, {"after_id": after_id, "limit": limit + 1, "skip": skip}).all()
     stats = [{"user_id": row.id, "username": row.username, **_rated(row)} for row in rows[:limit]]

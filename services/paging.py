@@ -64,7 +64,7 @@ def invalid_cursor(
 def place_of(page: Page, kind: type[T], *, first: T) -> T:
     """The key after which a page begins, `first` for the first page; raises InvalidInput."""
     if page.cursor is not None and page.skip:
-        raise invalid_cursor("It goes on where a page ended, and can't be combined with `skip`")
+        raise invalid_cursor("A cursor continues where a page ended, and can't be combined with `skip`")
     key: T = first if page.cursor is None else decode_cursor(page.cursor, kind)[0]
     return key
 
@@ -74,7 +74,7 @@ def keyset_by_id(
 ) -> PageOf[AnyRow]:
     """A page of the rows that the statement selects, newest first; their first column must be the id."""
     if page.cursor is not None and page.skip:
-        raise invalid_cursor("It goes on where a page ended, and can't be combined with `skip`")
+        raise invalid_cursor("A cursor continues where a page ended, and can't be combined with `skip`")
     if page.cursor is not None:
         statement = statement.where(row_id < decode_cursor(page.cursor, int)[0])
     if page.skip:

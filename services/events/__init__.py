@@ -1,1 +1,1 @@
-"""Events: the history as a feed that programs follow."""
+"""Events: the history as a feed that programs can follow."""

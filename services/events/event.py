@@ -1,4 +1,4 @@
-"""An event as programs are told it, from its row of the history."""
+"""Turning a row of the history into an event for programs."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -26,13 +26,13 @@ COLUMNS = tuple(
         *("changes", "snapshot", "subject"),
     )
 )
-# What an event is about, where it is not about a task alone; the member of `data` that has it.
+# The subjects of events besides tasks; each is also the field of `data` that holds the subject.
 SUBJECTS = ("comment", "project", "member")
 TYPES: tuple[str, ...] = get_args(EventType)
 
 
 def type_of(kind: str) -> str:
-    """The type of an event, from the kind of its row."""
+    """The type of an event, by the kind of its row."""
     about, _, what = kind.partition("_")
     return f"{about}.{what}" if about in SUBJECTS else f"task.{kind}"
 
@@ -53,13 +53,13 @@ def _kinds(patterns: tuple[str, ...]) -> frozenset[str]:
 
 
 def kinds_of(patterns: Iterable[str]) -> frozenset[str]:
-    """The kinds of rows that these types stand for, `task.*` and `*` among them."""
+    """The kinds of rows that these types stand for; `task.*` and `*` are allowed."""
     return _kinds(tuple(patterns))
 
 
 def event_of(row: Row[Any], task: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The event that a row of the history tells of; `task` is the task where the row keeps no copy of it."""
-    # A task that was deleted is in no project any more: the event says where it was.
+    """The event of a row of the history; `task` is the task if the row has no copy of it."""
+    # A deleted task is in no project any more, so the event names the previous project.
     project_id = row.previous_project_id if row.kind == "deleted" else row.project_id
     data: dict[str, Any] = {
         "task_id": row.task_id,

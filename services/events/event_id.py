@@ -1,4 +1,4 @@
-"""The public ids of events, opaque texts that sort by the order of the feed, and how far back the feed goes."""
+"""The public ids of events, opaque texts that sort by the feed's order, and the feed's beginning."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -28,14 +28,14 @@ def encode(row_id: int) -> str:
 
 
 def decode(text: str) -> int | None:
-    """The row that a public id stands for; None for what is no id."""
+    """The number of the row that a public id stands for; None if the text is no id."""
     found = _SHAPE.fullmatch(text)
     number = int(found[1], 16) if found else 0
     return number if 0 < number <= LARGEST_ID else None
 
 
 def position(db: Session, text: str, pointer: str = "?after") -> int:
-    """The row behind which to go on; raises InvalidInput for an unknown event, Gone for one that is not kept."""
+    """The row of the event `text`; raises InvalidInput for an unknown event, Gone for an expired one."""
     row_id = decode(text)
     row = None if row_id is None else db.execute(_ROW, {"row_id": row_id}).first()
     if row is not None and row.created_at >= _oldest_time():
@@ -55,15 +55,15 @@ def _oldest_time() -> datetime:
 
 
 def before_oldest(db: Session) -> int:
-    """The number behind which the feed begins.
+    """The number after which the feed begins.
 
-    It is found by halving, because times grow with numbers, and no index is needed then.
+    Times grow with the numbers, so a binary search finds it without an index.
     """
     kept_since = _oldest_time()
     low, high = db.execute(_OLDEST).scalar(), db.execute(_NEWEST).scalar()
     if low is None or high is None or db.execute(_ROW, {"row_id": low}).one().created_at >= kept_since:
         return 0
-    # The row `low` is too old throughout, and the rows from `high` on are not.
+    # The row `low` is always too old, and the rows from `high` on never are.
     high += 1
     while high - low > 1:
         middle = (low + high) // 2

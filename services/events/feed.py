@@ -1,4 +1,4 @@
-"""Pages of the feed: what somebody may see of what happened, oldest first."""
+"""Pages of the feed: the events that an account may see, oldest first."""
 
 import json
 from collections.abc import Sequence
@@ -17,12 +17,13 @@ from services.events.rebuilding import rebuilt
 from services.events.watermark import watermark
 from storage.prepared import prepared
 
-# A page with `types` looks at so many events of each part; where it finds few, it goes on in the next.
+# A page with `types` examines this many events of each part; if few match, the next page continues from
+# there.
 MOST_EXAMINED = 2000
 
 _ID = task_history.c.id
 _IDS_ON_SQLITE = func.json_each(bindparam("ids", type_=Text)).table_valued(column("value", BigInteger))
-# The rows with these numbers: a list of any length in one parameter, so that the statement is prepared once.
+# The numbers are one parameter of any length, so that the statement is prepared only once.
 _ON_SQLITE = prepared(select(*event.COLUMNS).where(_ID.in_(select(_IDS_ON_SQLITE.c.value))).order_by(_ID))
 _ON_POSTGRES = prepared(
     select(*event.COLUMNS)
@@ -39,7 +40,7 @@ def _rows(db: Session, ids: list[int]) -> Sequence[AnyRow]:
 
 @dataclass(frozen=True)
 class Question:
-    """Which events are asked for."""
+    """The events that are asked for."""
 
     types: Sequence[str] = ()
     project_id: int | None = None
@@ -48,11 +49,11 @@ class Question:
     kinds: frozenset[str] | None = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Know the kinds that the types stand for."""
+        """Look up the kinds that the types stand for."""
         object.__setattr__(self, "kinds", event.kinds_of(self.types) if self.types else None)
 
     def asks_for(self, row: AnyRow) -> bool:
-        """Whether an event that the caller sees is one of those asked for."""
+        """Whether the question asks for this event, which the caller sees."""
         return (
             (self.kinds is None or row.kind in self.kinds)
             and (self.task_id is None or row.task_id == self.task_id)
@@ -62,14 +63,14 @@ class Question:
 
 @dataclass(frozen=True)
 class EventPage:
-    """Events as they are told, and the number behind which the next page begins."""
+    """The events of a page, and the number after which the next page begins."""
 
     events: list[dict[str, Any]]
     position: int
 
 
 def begin(db: Session, after: str | None) -> int:
-    """The number behind which to begin; raises InvalidInput, Gone."""
+    """The number after which the feed is read; raises InvalidInput, Gone."""
     return event_id.before_oldest(db) if after is None else event_id.position(db, after)
 
 
@@ -79,7 +80,7 @@ def newest(db: Session) -> int:
 
 
 def check(db: Session, user: Caller, question: Question) -> None:
-    """Raise Forbidden or NotFound where the caller may not ask this."""
+    """Raise Forbidden or NotFound if the caller may not ask this."""
     if question.everybodys and not user.is_admin:
         raise Forbidden("Admin access required", code="admin_required")
     if question.project_id is not None and not user.is_admin:
@@ -87,7 +88,7 @@ def check(db: Session, user: Caller, question: Question) -> None:
 
 
 def page(db: Session, user: Caller, question: Question, after: int, limit: int) -> EventPage:
-    """The next events that the caller sees, of those asked for; raises Forbidden, NotFound."""
+    """The next events that are asked for and that the caller sees; raises Forbidden, NotFound."""
     if question.everybodys and not user.is_admin:
         raise Forbidden("Admin access required", code="admin_required")
     until = watermark.look(db)
@@ -139,7 +140,7 @@ def _of_own_project(db: Session, user: Caller, project_id: int) -> list[sight.Pa
 
 # -- for streams ---------------------------------------------------------------------------------------
 
-# So many new events are handed out to streams at once.
+# The most new events that streams get at once.
 MOST_NEWS = 500
 
 _NEWS = prepared(
@@ -151,7 +152,7 @@ _NEWS = prepared(
 
 
 def news(db: Session, after: int) -> tuple[list[tuple[AnyRow, dict[str, Any] | None]], int]:
-    """Everybody's next events, each with its task where the row keeps no copy, and the number up to which they are all."""
+    """Everybody's next events with the tasks that rows lack, and the number up to which none is missing."""
     until = watermark.look(db)
     if until <= after:
         return [], after
@@ -161,7 +162,7 @@ def news(db: Session, after: int) -> tuple[list[tuple[AnyRow, dict[str, Any] | N
 
 
 def keys_of(row: AnyRow) -> list[tuple[str, int]]:
-    """What streams that see the event have among their keys: see `stream_sight`."""
+    """The keys of an event: a stream sees the event if it has any of them; see `stream_sight`."""
     accounts = {row.owner_id, row.previous_owner_id} - {None}
     projects = {row.project_id, row.previous_project_id} - {None}
     return [

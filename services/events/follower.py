@@ -1,7 +1,7 @@
-"""Noticing that there are new events, for all who wait for them in this process.
+"""Noticing new events, for all listeners in this process.
 
-One thread looks, only while somebody waits: at once when this process has committed something, and a few times a
-second for what other processes commit. It belongs to no event loop.
+One thread looks for new events, only while there are listeners. It looks at once after a commit of this
+process, and a few times a second for commits of other processes. It belongs to no event loop.
 """
 
 import threading
@@ -12,16 +12,16 @@ from errors import AppError
 from logging_config import logger
 from services.events.watermark import watermark
 
-# What other processes commit is noticed after so long at most.
+# The longest time until a commit of another process is noticed.
 POLL_SECONDS = 0.25
-# More commits come together in that time.
+# Several commits share one look in this time.
 PAUSE_SECONDS = 0.01
-# While open transactions hold events back.
+# The time between looks while open transactions hold events back.
 UNDECIDED_SECONDS = 0.03
 
 
 class Follower:
-    """Calls everybody who listens when the feed has grown."""
+    """Calls all listeners when the feed has grown."""
 
     def __init__(self) -> None:
         self._listeners: set[Callable[[], object]] = set()
@@ -39,14 +39,14 @@ class Follower:
                 self._thread.start()
 
     def leave(self, listener: Callable[[], object]) -> None:
-        """Call the listener no more; the thread ends after the last one has left."""
+        """Stop calling the listener; the thread ends after the last listener has left."""
         with self._lock:
             self._listeners.discard(listener)
             if not self._listeners:
                 self._awake.set()
 
     def wake(self) -> None:
-        """Look soon, because something was committed here."""
+        """Look soon, after a commit of this process."""
         if not self._awake.is_set():
             self._awake.set()
 

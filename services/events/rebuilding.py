@@ -1,8 +1,8 @@
-"""Tasks as they were at events that keep no copy of them: put together from the changes that the history tells.
+"""Rebuilding tasks for events whose rows have no copy of them, from the changes in the history.
 
-The row of a new task has none, because its changes tell every field. Rows that are older than the copies have none
-either: their tasks are put together from all changes before. What the history does not tell of a task, such as when an
-import says it was updated last, is taken from the time of the row.
+The row of a new task has no copy, because its changes hold every field. Rows from before the copies were
+introduced have none either: their tasks are rebuilt from all earlier changes. Fields that the history does
+not record, such as the `updated_at` of an import, are taken from the time of the row.
 """
 
 from collections.abc import Collection
@@ -17,7 +17,7 @@ from models import task_history
 from services.events.event import SUBJECTS
 from services.tasks.fields import NAMES
 
-# A page reads so many earlier rows at most; tasks with more than there is room for stay without a copy.
+# The most earlier rows that a page reads; tasks whose rows don't fit stay without a copy.
 MOST_ROWS = 20_000
 
 _EARLIER = (
@@ -37,7 +37,7 @@ _EARLIER = (
 
 
 def rebuilt(db: Session, rows: Collection[AnyRow]) -> dict[int, dict[str, Any]]:
-    """The task of each of these rows that tells of a task and has no copy of it, by the row's number."""
+    """The tasks of those rows that are about a task and have no copy of it, by the row's number."""
     wanted = {
         row.id: row.task_id
         for row in rows
@@ -57,7 +57,7 @@ def rebuilt(db: Session, rows: Collection[AnyRow]) -> dict[int, dict[str, Any]]:
             known[row.task_id] = _begun(row, row.task_created_at or row.created_at)
         task = known.get(row.task_id)
         if task is None:
-            # The beginning of its history is not kept.
+            # The task's first rows of history are gone.
             continue
         if row.kind not in ("created", "imported", "deleted"):
             _apply(task, row)
@@ -67,14 +67,14 @@ def rebuilt(db: Session, rows: Collection[AnyRow]) -> dict[int, dict[str, Any]]:
 
 
 def _begun(row: AnyRow, began_at: datetime) -> dict[str, Any]:
-    """The task that the first row of its history tells of."""
+    """The task as the first row of its history describes it."""
     task: dict[str, Any] = dict.fromkeys(NAMES) | {"id": row.task_id, "created_at": began_at}
     _apply(task, row)
     return task
 
 
 def _apply(task: dict[str, Any], row: AnyRow) -> None:
-    """Change the task as the row tells."""
+    """Apply the changes of a row to the task."""
     changes = {name: change["to"] for name, change in row.changes.items() if name in task}
     task.update(changes)
     if "status" in changes and "state" not in changes:

@@ -1,4 +1,4 @@
-"""Events that the feed does not show any more: their copies of tasks go, and the history of changes stays."""
+"""Retention of events: those that the feed no longer shows lose their copies of tasks."""
 
 from sqlalchemy import bindparam, null, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -10,7 +10,7 @@ from services.events.event_id import before_oldest
 from tables.webhooks import feed_positions
 
 BATCH = 1000
-# Up to where the copies are gone already.
+# The name of the position up to which the copies are deleted.
 NAME = "snapshots"
 
 _POSITION = select(feed_positions.c.event_id).where(feed_positions.c.name == NAME)
@@ -27,7 +27,7 @@ _FORGET = (
 
 
 def forget_old_snapshots() -> None:
-    """Delete what only the feed needs of events that it does not go back to, a short transaction after the other."""
+    """Delete the copies of tasks in events that the feed no longer shows, in short transactions."""
     until = database.read(before_oldest)
     while database.write(lambda db: _forget(db, until)):
         pass

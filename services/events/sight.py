@@ -1,8 +1,8 @@
-"""Which events somebody may see, as reads by an index: each finds the numbers of a part of the feed, in order.
+"""The events that an account may see, as parts of the feed: an index finds each part in order.
 
-A task's events are seen by the account that owns it, before or after the event; so are they by the members of the
-project that it is in. A member sees what happens from the event that made them one to the one that ends it: these
-two are in the history as well, and are all that has to be known of the past.
+The account that owns a task before or after an event sees the event. So do the members of the project that
+the task is in before or after it. A member sees all events from the one that began the membership to the one
+that ended it. Both are in the history, so nothing else needs to be known about past memberships.
 """
 
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ _COLUMNS = (_ID, task_history.c.kind)
 
 
 class Part(NamedTuple):
-    """A part of the feed: a column that has this value, and between which numbers."""
+    """A part of the feed: the rows with this value in a column, between two numbers."""
 
     column: str
     value: int
@@ -39,14 +39,14 @@ class Part(NamedTuple):
 
 
 class Examined(NamedTuple):
-    """The numbers and kinds that were looked at, in order, and the number up to which none is missing."""
+    """The numbers and kinds of the examined events, in order, and the number up to which none is missing."""
 
     found: list[tuple[int, str]]
     until: int
 
 
 def _read(column: ColumnElement[Any], *conditions: Any) -> tuple[Select[Any], Select[Any]]:
-    """The statement for SQLite and the one for Postgres."""
+    """The statements for SQLite and for Postgres."""
     value: BindParameter[int] = bindparam("value")
     after: BindParameter[int] = bindparam("after")
     usual = select(*_COLUMNS).where(bindparam("until") >= _ID, *conditions).limit(bindparam("limit"))
@@ -82,7 +82,7 @@ _OF_TASK = prepared(
     .order_by(_ID)
     .limit(bindparam("limit"))
 )
-# When an account became a member of which project, by making it or by being added, and when it ceased to be one.
+# The begin (by making or joining a project) and the end of each membership of an account.
 _MEMBERSHIPS = prepared(
     union_all(
         *(
@@ -101,7 +101,7 @@ _MEMBERSHIPS = prepared(
 
 
 def memberships(db: Session, user_id: int) -> list[Part]:
-    """What an account sees of the projects that it is or was a member of, as parts of the feed."""
+    """The parts of the feed that an account sees as a present or past member of projects."""
     began: dict[int, int] = {}
     parts = []
     for row_id, begins, project_id in db.execute(_MEMBERSHIPS, {"user_id": user_id}):
@@ -122,17 +122,17 @@ def _of_project(project_id: int, since: int, until: int) -> list[Part]:
 
 
 def of_account(db: Session, user_id: int) -> list[Part]:
-    """All that an account sees."""
+    """All parts of the feed that an account sees."""
     return [Part("owner_id", user_id), Part("previous_owner_id", user_id), *memberships(db, user_id)]
 
 
 def of_project(project_id: int) -> list[Part]:
-    """All events of a project."""
+    """The parts of the feed with all events of a project."""
     return _of_project(project_id, 1, LARGEST_ID)
 
 
 def examine(db: Session, parts: Iterable[Part], after: int, until: int, limit: int) -> Examined:
-    """Look at the next events of these parts, so many of each at most."""
+    """Examine the next events of these parts, at most `limit` of each part."""
     found: dict[int, str] = {}
     complete_until = until
     for part in parts:
@@ -153,7 +153,7 @@ def _rows(db: Session, part: Part, after: int, until: int, limit: int) -> list[t
 
 
 def examine_everything(db: Session, after: int, until: int, limit: int) -> Examined:
-    """Look at the next events of everybody."""
+    """Examine the next events of everybody."""
     rows = db.execute(_EVERYBODYS, {"after": after, "until": until, "limit": limit}).all()
     return Examined([(row[0], row[1]) for row in rows], rows[-1][0] if len(rows) == limit else until)
 
@@ -161,7 +161,7 @@ def examine_everything(db: Session, after: int, until: int, limit: int) -> Exami
 def examine_task(
     db: Session, parts: list[Part] | None, task_id: int, after: int, until: int, limit: int
 ) -> Examined:
-    """Look at the next events of a task, as far as they lie in one of the parts; None stands for everything."""
+    """Examine the next events of a task that lie in any of the parts; None stands for the whole feed."""
     values = {"task_id": task_id, "after": after, "until": until, "limit": limit}
     rows = db.execute(_OF_TASK, values).all()
     seen = [

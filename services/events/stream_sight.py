@@ -1,4 +1,4 @@
-"""What a stream sees, kept up to date by the events themselves, so that no event costs a query for each stream."""
+"""The sight of a stream, kept up to date by the events, so that no event costs a query for each stream."""
 
 from typing import Any
 
@@ -12,26 +12,26 @@ from services.events.feed import Question
 
 Key = tuple[str, int]
 EVERYTHING: Key = ("everything", 0)
-# By these events somebody becomes a member of a project.
+# The kinds of events by which an account becomes a member of a project.
 BEGINS = ("member_added", "project_created")
 
 
 class StreamSight:
-    """The keys by which a stream finds what it sees: its account, and the projects that it is a member of now."""
+    """The keys of the events that a stream sees: its account, and the projects that it is a member of."""
 
     def __init__(self, user_id: int, keys: set[Key], *, follows_memberships: bool) -> None:
         self._user_id, self.keys = user_id, keys
         self._follows = follows_memberships
 
     def is_changed_by(self, row: AnyRow) -> bool:
-        """Whether the account becomes a member of a project by this event, or ceases to be one."""
+        """Whether this event begins or ends a membership of the account."""
         return self._follows and (
             (row.kind in BEGINS and row.owner_id == self._user_id)
             or (row.kind == "member_removed" and row.previous_owner_id == self._user_id)
         )
 
     def change(self, row: AnyRow) -> None:
-        """See what the event makes visible, or no longer."""
+        """Add or remove the key of the project whose membership the event begins or ends."""
         key = ("project", row.project_id)
         if row.kind in BEGINS:
             self.keys.add(key)
@@ -40,7 +40,7 @@ class StreamSight:
 
 
 def sight_at(db: Session, user: Caller, question: Question, position: int) -> StreamSight:
-    """What the account sees behind this position; raises Forbidden."""
+    """The sight of an account after this position; raises Forbidden."""
     if question.everybodys and not user.is_admin:
         raise Forbidden("Admin access required", code="admin_required")
     if question.everybodys or (

@@ -1,13 +1,14 @@
-"""How far the feed may be read: up to where no open transaction can add an event any more.
+"""The watermark: the number up to which the feed may be read, because no transaction can add events there.
 
-Numbers are given out before the commit. A reader that sees event 7 while the transaction of event 6 is still open
-would go on behind 7, and never show 6. On SQLite there is one writer, so that numbers are in the order of commits.
-On Postgres a look remembers the newest event and the next transaction to begin; when all transactions before that
-one have ended, everything up to that event is decided. An event must not be the first write of its transaction, and
-its sequence must not be cached, so that a transaction has its number before its event has one.
+Numbers are given out before the commit. A reader that sees event 7 while the transaction of event 6 is still
+open would continue after 7, and never show 6. On SQLite there is one writer, so numbers follow the order of
+commits. On Postgres each look remembers the newest event and the number of the next transaction. When all
+transactions before that one have ended, all events up to the remembered one are decided. This needs every
+transaction to have its number before any of its events has one: an event must not be the first write of its
+transaction, and the sequence of events must not be cached.
 
-A new process knows nothing until the transactions that were open at its start have ended. Until then it goes by what
-the delivery of webhooks has written down.
+A new process knows nothing until the transactions that were open at its start have ended. Until then it uses
+the position that the delivery of webhooks has written.
 """
 
 import threading
@@ -21,7 +22,7 @@ from models import task_history
 from storage.prepared import prepared
 from tables.webhooks import feed_positions
 
-# Events up to here are decided, as whoever delivers webhooks has written down.
+# The name of the position that the delivery of webhooks writes: all events up to there are decided.
 WEBHOOKS = "webhooks"
 MOST_CANDIDATES = 256
 
@@ -32,7 +33,7 @@ _ON_POSTGRES = prepared(
     select(
         select(_NEWEST).scalar_subquery().label("newest"),
         literal_column(f"{_OLDEST_OPEN}::text::bigint", BigInteger).label("oldest_open"),
-        # How far behind the next transaction the oldest open one is.
+        # The distance from the oldest open transaction to the next one to begin.
         literal_column(f"age({_OLDEST_OPEN}::xid)", Integer).label("age"),
         select(feed_positions.c.event_id)
         .where(feed_positions.c.name == bindparam("name", WEBHOOKS, String))
@@ -43,24 +44,24 @@ _ON_POSTGRES = prepared(
 
 
 class Watermark:
-    """What one process knows of the database in use."""
+    """The knowledge of one process about the database in use."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._url: object = None
         self.decided = 0
-        # A newest event, and the transaction that was next to begin when it was seen.
+        # Pairs of the newest event at a look, and the transaction that was next to begin then.
         self._candidates: deque[tuple[int, int]] = deque()
 
     def look(self, db: Session) -> int:
-        """The number up to which every event is decided."""
+        """The number up to which all events are decided."""
         if database.is_sqlite:
             self.decided = int(db.execute(_ON_SQLITE).scalar_one())
             return self.decided
         row = db.execute(_ON_POSTGRES).one()
         with self._lock:
             if self._url is not database.url:
-                # Another database has other numbers.
+                # Another database is in use now, with numbers of its own.
                 self._url, self.decided = database.url, 0
                 self._candidates.clear()
             self._learn(row.newest, row.oldest_open, row.oldest_open + row.age, row.written or 0)
@@ -82,7 +83,7 @@ class Watermark:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether there are events that open transactions hold back."""
+        """Whether open transactions hold events back."""
         return bool(self._candidates)
 
 

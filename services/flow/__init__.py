@@ -1,7 +1,7 @@
-"""How work flows: throughput, cycle times, what is stuck, and when it will be done.
+"""The flow of work: throughput, cycle times, stuck tasks, and forecasts of completion.
 
-`answers` and `pictures` are imported when they are first used: they take NumPy along, and with it memory that a
-worker without such questions has no use for.
+`answers` and `pictures` are imported when they are first used, because they import NumPy. A worker without
+such questions saves that memory.
 """
 
 import importlib

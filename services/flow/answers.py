@@ -1,4 +1,4 @@
-"""The answers: each from the record of the tasks and what was asked."""
+"""The answers: each is computed from the record of the tasks, for a question."""
 
 from datetime import date
 from typing import Any
@@ -26,7 +26,7 @@ _NAMES: Select[Any] = select(
     tasks.c.id, tasks.c.title, tasks.c.project, func.coalesce(tasks.c.state, tasks.c.status).label("state")
 ).where(tasks.c.id.in_(bindparam("ids", expanding=True)))
 IDS_AT_ONCE = 500
-# How many weeks ahead a cone is drawn, and how many points a curve of chances has at most.
+# The number of weeks that a cone covers, and the most points of a curve of chances.
 CONE_WEEKS = 26
 MOST_POINTS = 120
 
@@ -45,7 +45,7 @@ def _head(question: Question, n: int, *definitions: str) -> dict[str, Any]:
 
 
 def _completed_in(record: Record, period: Period) -> Integers:
-    """Which tasks were completed in the period, by their place in the record."""
+    """The places in the record of the tasks that were completed in the period."""
     return np.flatnonzero((record.completed >= period.start) & (record.completed < period.end))
 
 
@@ -68,7 +68,7 @@ def _completed_link(question: Question, period: Period) -> str:
 
 
 def flow(db: Session, question: Question) -> dict[str, Any]:
-    """Throughput, work in progress, lead and cycle times of the period and of the one before."""
+    """Throughput, work in progress, lead and cycle times of the period and of the previous period."""
     record = history.read(db, question.selection)
 
     def figures(period: Period) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def flow(db: Session, question: Question) -> dict[str, Any]:
 
 
 def throughput(db: Session, question: Question, interval: Interval) -> dict[str, Any]:
-    """How many tasks were created and completed in each interval."""
+    """The numbers of tasks that were created and completed in each interval."""
     parts = intervals(question.period, interval)
     record = history.read(db, question.selection)
     bounds = np.array([parts[0].start, *(part.end for part in parts)], np.int64)
@@ -121,7 +121,7 @@ def throughput(db: Session, question: Question, interval: Interval) -> dict[str,
 
 
 def _until_now(question: Question, interval: Interval) -> list[Period]:
-    """The intervals that have begun, the last one until now."""
+    """The intervals that have begun; the last of them ends now."""
     asked = question.period
     end = question.now_or_end
     return intervals(Period(asked.start, end, asked.zone), interval) if end > asked.start else []
@@ -130,7 +130,7 @@ def _until_now(question: Question, interval: Interval) -> list[Period]:
 def cumulative_flow(
     db: Session, question: Question, interval: Interval, completed: str = "all"
 ) -> dict[str, Any]:
-    """How many tasks were in each status at the end of each interval; completed ones all, or those of the period."""
+    """The tasks in each status at the end of each interval; `completed` counts all or the period's."""
     parts = _until_now(question, interval)
     record = history.read(db, question.selection)
     bounds = np.array([question.period.start, *(part.end for part in parts)], np.int64)
@@ -158,7 +158,7 @@ def cumulative_flow(
 
 
 def time_in_status(db: Session, question: Question) -> dict[str, Any]:
-    """How long the tasks completed in the period were in each status."""
+    """The time in each status of the tasks completed in the period."""
     record = history.read(db, question.selection)
     places = _completed_in(record, question.period)
     spent = replay.time_spent(record.spells, record.ids[places], record.completed[places])
@@ -181,7 +181,7 @@ def _names(db: Session, ids: list[int]) -> dict[int, tuple[str, str, str]]:
 
 
 def _behind(cursor: str | None, kind: str, keys: Integers, ids: Integers) -> Integers:
-    """Which places of a sorted list come behind the cursor; raises InvalidInput."""
+    """The places of a sorted list that follow the cursor; raises InvalidInput."""
     if cursor is None:
         return np.arange(len(keys))
     name, key, task_id = decode_cursor(cursor, str, int, int)
@@ -209,7 +209,7 @@ def aging(db: Session, question: Question, limit: int, cursor: str | None = None
     for place in oldest.tolist():
         task_id = int(ids[place])
         if task_id not in names:
-            continue  # Deleted just now.
+            continue  # The task was deleted since the record was read.
         rows.append(
             {
                 "id": task_id,
@@ -244,7 +244,7 @@ def cycle_times(db: Session, question: Question, limit: int, cursor: str | None 
     record = history.read(db, question.selection)
     places = _completed_in(record, question.period)
     newest = places[np.lexsort((record.ids[places], record.completed[places]))[::-1]]
-    # Newest first: the keys of a page fall, so their negatives rise.
+    # Newest first means that the keys fall, so their negatives rise as `_behind` expects.
     newest = newest[_behind(cursor, "cycle-times", -record.completed[newest], -record.ids[newest])]
     last = newest[:limit]
     names = _names(db, record.ids[last].tolist())
@@ -253,7 +253,7 @@ def cycle_times(db: Session, question: Question, limit: int, cursor: str | None 
     for place, cycle_time in zip(last.tolist(), durations.tolist(), strict=True):
         task_id = int(record.ids[place])
         if task_id not in names:
-            continue  # Deleted just now.
+            continue  # The task was deleted since the record was read.
         rows.append(
             {
                 "id": task_id,
@@ -278,11 +278,11 @@ def cycle_times(db: Session, question: Question, limit: int, cursor: str | None 
     }
 
 
-# -- what is to come -------------------------------------------------------------------------------
+# -- forecasts -------------------------------------------------------------------------------------
 
 
 def _curve(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """At most so many points of a curve, the last one among them."""
+    """At most `MOST_POINTS` points of a curve, the last point among them."""
     step = -(-len(points) // MOST_POINTS) or 1
     return points[::-1][::step][::-1]
 
@@ -290,7 +290,7 @@ def _curve(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def will_be_done(
     db: Session, question: Question, *, remaining: int | None, until: date | None, from_given: bool
 ) -> dict[str, Any]:
-    """By when so many tasks will be done, or how many by a day; raises TooLittleHistory, InvalidInput."""
+    """Forecast when tasks are done, or how many by a day; raises TooLittleHistory, InvalidInput."""
     record = history.read(db, question.selection)
     known = forecast.past(question, np.sort(record.created), np.sort(record.completed), from_given=from_given)
     zone = question.period.zone
@@ -336,7 +336,7 @@ def _how_many(known: forecast.Past, until: date) -> tuple[dict[str, int], list[d
     days = (until - known.starts_on).days + 1
     if not 1 <= days <= forecast.HORIZON_WEEKS * 7:
         last = known.starts_on + (forecast.HORIZON_WEEKS * 7 - 1) * DAY
-        problem = f"Should be from {known.starts_on}, where the forecast begins, to {last}"
+        problem = f"Should be from {known.starts_on}, the day of the forecast, to {last}"
         raise invalid_input([{"pointer": "?until", "detail": problem}])
     counts = forecast.done_within(known, days)
     reached, first = np.unique(counts, return_index=True)
@@ -348,7 +348,7 @@ def _how_many(known: forecast.Past, until: date) -> tuple[dict[str, int], list[d
 
 
 def burnup(db: Session, question: Question, interval: Interval) -> dict[str, Any]:
-    """Scope and completed at the end of each interval, and when the scope of now will be completed."""
+    """Scope and completed tasks at the end of each interval, and a forecast for the present scope."""
     parts = _until_now(question, interval)
     record = history.read(db, question.selection)
     ends = [part.end for part in parts] or [question.now_or_end]

@@ -1,4 +1,4 @@
-"""The figures by the states of a shared project, with the names that the states have now."""
+"""The figures by the states of a shared project, with the present names of the states."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ from services.projects import workflow
 
 
 def only_since(counted: Integers, column: int) -> None:
-    """Leave out of a column what was there at the beginning."""
+    """Subtract from a column the tasks that were there at the beginning."""
     # A task that was completed before the period may be reopened within it.
     counted[:, column] = np.maximum(counted[:, column] - counted[0, column], 0)
 
 
 def _states(db: Session, question: Question, record: Record) -> list[Any]:
-    """The states of the project that is asked about, in the order of the record's numbers."""
+    """The states of the project in question, in the order of the record's numbers."""
     assert question.selection.project_id is not None
     found = {state.key: state for state in workflow.ever(db, question.selection.project_id)}
     return [found[key] for key in record.states if key in found]
@@ -28,7 +28,7 @@ def _states(db: Session, question: Question, record: Record) -> list[Any]:
 def counts_by_state(
     db: Session, question: Question, record: Record, bounds: Integers, completed: str
 ) -> list[dict[str, Any]] | None:
-    """How many tasks were in each state at each of the bounds; None where no project is asked about."""
+    """The number of tasks in each state at each of the bounds; None without a project."""
     if question.selection.project_id is None:
         return None
     states = _states(db, question, record)
@@ -38,7 +38,7 @@ def counts_by_state(
         if completed == "period" and state.status == "completed":
             only_since(counted, place)
         at_start, *counts = counted[:, place].tolist()
-        # A state that was taken out is there as long as there is something to tell of it.
+        # A removed state is listed only if it held tasks in the period.
         if state.removed_at is None or at_start or any(counts):
             rows.append({**_name_of(state), "at_start": at_start, "counts": counts})
     return rows
@@ -51,7 +51,7 @@ def _name_of(state: Any) -> dict[str, str]:
 def time_by_state(
     db: Session, question: Question, record: Record, places: Integers
 ) -> list[dict[str, Any]] | None:
-    """How long completed tasks were in each state; None where no project is asked about."""
+    """The time of completed tasks in each state; None without a project."""
     if question.selection.project_id is None:
         return None
     states = _states(db, question, record)

@@ -1,4 +1,4 @@
-"""Charts: the answers of the flow figures as pictures."""
+"""Drawing the answers of the flow figures as charts."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -133,7 +133,7 @@ def cycle_times(answer: Answer) -> Chart:
     tasks = answer["tasks"]
     x = _between(_at(answer["period"]["starts_at"]), _at(answer["period"]["ends_at"]))
     if tasks and len(tasks) < answer["n"]:
-        # The axis begins with the oldest task that is drawn, as the words say.
+        # The axis begins with the oldest task that is drawn, as the subtitle says.
         x = _between(_at(tasks[-1]["completed_at"]), _at(tasks[0]["completed_at"]))
     longest = max([0.0, *(task["cycle_time_hours"] for task in tasks)])
     chart = _durations(answer, "Cycle time", _tasks(answer, "newest", "completed"), x, longest)

@@ -1,4 +1,4 @@
-"""What each figure means, written once: the answers and the API's documentation take it from here.
+"""The meaning of each figure, written once: the answers and the API's documentation take the texts from here.
 
 The terms are the Kanban Guide's: a work item is a task, it is started when it is first `in_progress` and
 finished when it is `completed`.
@@ -73,7 +73,7 @@ def chosen(*names: str) -> dict[str, str]:
 
 
 def markdown() -> str:
-    """All of them, for the API's documentation."""
+    """All definitions, for the API's documentation."""
     lines = "\n".join(
         f"- **{name.replace('_', ' ').capitalize()}**: {text}" for name, text in DEFINITIONS.items()
     )

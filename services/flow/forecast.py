@@ -15,7 +15,7 @@ SEED = 20_161_122
 HISTORY_WEEKS = 26
 FEWEST_WEEKS = 4
 FEWEST_COMPLETED = 10
-# Ten years: whatever lies beyond is not worth a date.
+# Ten years: a later day is not worth a date.
 HORIZON_WEEKS = 522
 
 
@@ -25,7 +25,7 @@ class TooLittleHistory(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """How many tasks were completed on each day of past weeks, a row each; the future begins on `starts_on`."""
+    """The number of tasks completed on each day, a row a week; the future begins on `starts_on`."""
 
     starts_on: date
     weeks: Integers
@@ -46,7 +46,7 @@ def past(question: Question, created: Integers, completed: Integers, *, from_giv
     first = period.first_day() if from_given else today - HISTORY_WEEKS * WEEK
     known = created[: np.searchsorted(created, midnight(today, period.zone))]
     if len(known):
-        # No week counts as idle that lies before the first task; no asker's calendar begins before 1900.
+        # Weeks before the first task don't count as idle; no calendar here begins before 1900.
         first = max(first, local_day(max(int(known[0]), midnight(first, period.zone)), period.zone))
     weeks = max(0, (today - first) // WEEK) if len(known) else 0
     days = [today - (weeks * 7 - place) * DAY for place in range(weeks * 7 + 1)]
@@ -62,12 +62,12 @@ def past(question: Question, created: Integers, completed: Integers, *, from_giv
 
 
 def _drawn(weeks: int, count: int) -> Integers:
-    """Which past week each week of each future repeats: the same for the same question."""
+    """The past week that each week of each future repeats; the seed is fixed, so that answers repeat too."""
     return np.random.Generator(np.random.PCG64(SEED)).integers(0, weeks, (count, TRIALS))
 
 
 def done_after(known: Past, remaining: int) -> Integers:
-    """In each future, sorted, after how many days so many tasks are done; beyond the horizon, its last day and one."""
+    """The days until `remaining` tasks are done, sorted over the futures; one past the horizon if later."""
     ends = known.weeks.sum(axis=1)
     within = known.weeks.cumsum(axis=1)
     total = np.zeros(TRIALS, np.int64)
@@ -75,7 +75,7 @@ def done_after(known: Past, remaining: int) -> Integers:
     open_ = np.arange(TRIALS)
     draw = np.random.Generator(np.random.PCG64(SEED))
     for week in range(HORIZON_WEEKS):
-        # Every future draws in every week: what is drawn does not depend on how much remains.
+        # Every future draws in every week, so that the draws do not depend on the number of remaining tasks.
         drawn = draw.integers(0, len(ends), TRIALS)[open_]
         after = total[open_] + ends[drawn]
         done = after >= remaining
@@ -89,7 +89,7 @@ def done_after(known: Past, remaining: int) -> Integers:
 
 
 def done_within(known: Past, days: int) -> Integers:
-    """In each future, sorted, how many tasks are done within so many days."""
+    """The number of tasks done within this many days, sorted over the futures."""
     weeks, rest = divmod(days, 7)
     drawn = _drawn(len(known.weeks), weeks + 1)
     ends = known.weeks.sum(axis=1)
@@ -98,13 +98,13 @@ def done_within(known: Past, days: int) -> Integers:
 
 
 def day_by_chance(known: Past, days: Integers, percent: int) -> date | None:
-    """The day by whose end that share of the futures was done."""
+    """The day by whose end this share of the futures is done; None beyond the horizon."""
     after = int(days[_rank(percent)])
     return known.starts_on + (after - 1) * DAY if after <= HORIZON_WEEKS * 7 else None
 
 
 def count_by_chance(counts: Integers, percent: int) -> int:
-    """How many at least were done in that share of the futures."""
+    """The least number of tasks that is done in this share of the futures."""
     return int(counts[TRIALS - 1 - _rank(percent)])
 
 
@@ -113,11 +113,11 @@ def _rank(percent: int) -> int:
 
 
 def by_days(known: Past, remaining: int) -> dict[str, date | None]:
-    """The day for each chance."""
+    """The day of completion for each chance."""
     days = done_after(known, remaining)
     return {f"p{percent}": day_by_chance(known, days, percent) for percent in PERCENTILES}
 
 
 def by_counts(counts: Integers, already: int = 0) -> dict[str, int]:
-    """How many for each chance, and what is done already."""
+    """The number of tasks for each chance, with those done already."""
     return {f"p{percent}": already + count_by_chance(counts, percent) for percent in PERCENTILES}

@@ -1,6 +1,6 @@
-"""What the figures are computed from, read in bulk: an account's tasks, and every change of status or owner.
+"""Reading the record for the figures in bulk: an account's tasks, and every change of status or owner.
 
-Kept in memory for the accounts asked about last, until any of their tasks changes.
+Records of the accounts that were asked about last stay in memory, until any of their tasks changes.
 """
 
 from functools import cache
@@ -30,13 +30,13 @@ from services.flow.statistics import Integers
 from storage.bounded_cache import BoundedCache
 from tables.counts import owner_counts
 
-# How many spells are kept for all accounts together: about 40 bytes each.
+# The most spells in memory for all accounts together: each takes about 40 bytes.
 MOST_KEPT = 1_000_000
 MOST_CHOSEN_BYTES = 4 * 1024 * 1024
 IDS_AT_ONCE = 500
 
 
-# -- tasks as they are -----------------------------------------------------------------------------
+# -- present tasks ---------------------------------------------------------------------------------
 
 
 @cache
@@ -56,9 +56,10 @@ _owner, _previous = task_history.c.owner_id, task_history.c.previous_owner_id
 _IS_CHANGE = or_(
     task_history.c.status.is_distinct_from(task_history.c.previous_status), _owner.is_distinct_from(_previous)
 )
-# Other rows tell of projects and members.
+# Other rows are about projects and members.
 _IS_TASK = task_history.c.task_id.is_not(None)
-# A task that is made or imported begins when it says; one with nothing before it is such a task.
+# A new or imported task begins at its own `created_at`; every other change happens at the time of its row. A
+# row without a previous owner is the first of its task.
 _AT = func.coalesce(Microseconds(task_history.c.task_created_at), Microseconds(task_history.c.created_at))
 _OWNER_ID = bindparam("owner_id", type_=BigInteger)
 
@@ -67,7 +68,7 @@ def _changes(mine: Any, *conditions: Any) -> Select[Any]:
     flags = mine * 2 + case((_previous.is_(None), 1), else_=0)
     return select(
         task_history.c.task_id,
-        # Together with the number of the row: the fewer numbers, the quicker they are read.
+        # One number holds the row's id, status and flags, because fewer numbers are read faster.
         (task_history.c.id * 16 + code_of(task_history.c.status) * 4 + flags).label("row"),
         _AT.label("at"),
         time_of(task_history.c.task_completed_at).label("done"),
@@ -75,10 +76,10 @@ def _changes(mine: Any, *conditions: Any) -> Select[Any]:
 
 
 _EVERY_CHANGE = as_text(_changes(case((_owner.is_(None), 0), else_=1)))
-# Along an index each: while the account has the task, and when the task leaves it.
+# Each of these uses an index: the changes while the account owns the task, and those by which it leaves.
 _OWN_CHANGES = as_text(_changes(literal(1, BigInteger), _owner == _OWNER_ID))
 _LEAVING = as_text(_changes(literal(0, BigInteger), _previous == _OWNER_ID, changes_hands(task_history.c)))
-# What happened to tasks that others had before.
+# The earlier changes of tasks that other accounts owned before.
 _OTHERS_CHANGES = as_text(
     _changes(
         literal(0, BigInteger),
@@ -122,13 +123,13 @@ def _read(db: Session, selection: Selection) -> Record:
 
 
 class _Chosen(NamedTuple):
-    """Which tasks of a record some filters choose: a bit for each task, and the ids of those that have left."""
+    """The tasks that filters choose: a bit for each task of the record, and the ids of those that left."""
 
     bits: NDArray[np.uint8]
     left: Integers
 
 
-# An empty record takes room too.
+# The 1000 stands for the memory of an empty record.
 kept: BoundedCache[Selection, Record] = BoundedCache(MOST_KEPT, lambda record: 1000 + len(record.spells.task))
 chosen: BoundedCache[Selection, _Chosen] = BoundedCache(
     MOST_CHOSEN_BYTES, lambda each: 1000 + each.bits.nbytes + each.left.nbytes
@@ -136,7 +137,7 @@ chosen: BoundedCache[Selection, _Chosen] = BoundedCache(
 
 
 def clear() -> None:
-    """Forget all that is kept."""
+    """Forget all records in memory."""
     kept.clear()
     chosen.clear()
 
@@ -146,13 +147,13 @@ def _version(db: Session, selection: Selection) -> tuple[Any, ...]:
         return project_history.version(db, selection.project_id)
     if selection.owner_id is not None:
         return (int(db.execute(_OWNER_VERSION, {"owner_id": selection.owner_id}).scalar_one()),)
-    # Accounts may go, and their counts with them: the history only ever grows.
+    # A deleted account takes its counts along, so the ever-growing history is part of the version.
     return int(db.execute(_VERSION).scalar_one()), int(db.execute(_LAST_CHANGE).scalar_one())
 
 
 def read(db: Session, selection: Selection) -> Record:
-    """The tasks and their history, as they are now."""
-    # The version is read first: what changes in between makes the record newer than it, never older.
+    """The present record of the selection's tasks and their history."""
+    # The version is read first: a change in between makes the record newer than the version, never older.
     version, everything = _version(db, selection), selection.unfiltered()
     record = kept.get(everything, version)
     if record is None:

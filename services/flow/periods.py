@@ -1,4 +1,4 @@
-"""Days, weeks and months as the asker's calendar has them, as moments in microseconds."""
+"""Days, weeks and months of the caller's calendar, as moments in microseconds."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,25 +13,25 @@ from storage.column_types import microseconds, moment
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
 DEFAULT_DAYS = 90
-# Where adding a period before the first one can't leave the calendar.
+# Between these days, even the previous period lies within the calendar.
 EARLIEST, LATEST = date(1900, 1, 1), date(2200, 1, 1)
 MOST_INTERVALS = 4000
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A stretch of time, the end not included, and the zone whose days it is asked in."""
+    """A stretch of time without its end, and the zone of its days."""
 
     start: int
     end: int
     zone: ZoneInfo
 
     def first_day(self) -> date:
-        """The day that the period begins in."""
+        """The day on which the period begins."""
         return local_day(self.start, self.zone)
 
     def before(self) -> "Period":
-        """The period of the same length that ends where this one begins; in days where it is whole days."""
+        """The period of the same length before this one; a period of whole days is counted in days."""
         first, behind = local_day(self.start, self.zone), local_day(self.end, self.zone)
         if (midnight(first, self.zone), midnight(behind, self.zone)) == (self.start, self.end):
             return Period(midnight(first - (behind - first), self.zone), self.start, self.zone)
@@ -39,7 +39,7 @@ class Period:
 
 
 def midnight(day: date, zone: ZoneInfo) -> int:
-    """When a day begins; where the clocks skip midnight, the first moment after it."""
+    """The beginning of a day; if the clocks skip midnight, the first moment after it."""
     return microseconds(beginning(day, zone))
 
 
@@ -49,7 +49,7 @@ def local_day(at: int, zone: ZoneInfo) -> date:
 
 
 def period(start: date | None, end: date | None, zone: ZoneInfo, now: int) -> Period:
-    """The period between two dates or times, the last 90 days where they are left out; raises InvalidInput."""
+    """The period between two dates or times, by default the last 90 days; raises InvalidInput."""
     for name, value in (("from", start), ("to", end)):
         if value is not None and not EARLIEST <= _day(value) <= LATEST:
             problem = f"Should be between the years {EARLIEST.year} and {LATEST.year}"
@@ -69,7 +69,7 @@ def _day(value: date) -> date:
 
 
 def first_of(day: date, interval: Interval) -> date:
-    """The day on which the interval that holds this day begins."""
+    """The first day of the interval that holds this day."""
     if interval == "week":
         return day - DAY * day.weekday()
     return day.replace(day=1) if interval == "month" else day
@@ -83,7 +83,7 @@ def following(day: date, interval: Interval) -> date:
 
 
 def intervals(asked: Period, interval: Interval) -> list[Period]:
-    """The intervals of a period in order, the first and the last cut to it; raises InvalidInput for too many."""
+    """The intervals of a period, the first and last cut to the period; raises InvalidInput for too many."""
     return list(_cut(asked, interval))
 
 
@@ -93,7 +93,7 @@ def _cut(asked: Period, interval: Interval) -> Iterator[Period]:
     while start < asked.end:
         day = following(day, interval)
         end = min(midnight(day, asked.zone), asked.end)
-        # A zone that has crossed the date line has a day that does not exist.
+        # A zone that crossed the date line skipped a day, whose interval would be empty.
         if end > start:
             count += 1
             if count > MOST_INTERVALS:

@@ -1,4 +1,4 @@
-"""Charts by name, and links to them that show one picture to anybody who has them, until they expire."""
+"""Charts by name, and links to them: a link shows one picture to anyone who has it, until it expires."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ def _forecast(db: Session, question: Question, query: Any) -> dict[str, Any]:
 
 
 _Answer = Callable[[Session, Question, Any], dict[str, Any]]
-# What each chart is asked with, and what answers.
+# The query and the answer of each chart.
 ASKED: Mapping[str, tuple[type[FlowQuery], _Answer]] = {
     "throughput": (IntervalQuery, lambda db, asked, query: answers.throughput(db, asked, query.interval)),
     "cumulative-flow": (
@@ -70,8 +70,8 @@ def _picture(db: Session, caller: Caller, chart: str, values: Mapping[str, Any])
 def make_link(
     db: Session, caller: Caller, chart: str, values: Mapping[str, Any], days: int
 ) -> dict[str, Any]:
-    """The address of a picture that the caller may see, for anybody, until it expires; raises what asking raises."""
-    # Drawn once, so that no link is made to what can't be shown.
+    """Make a link by which anyone may see a picture until it expires; raises the errors of the question."""
+    # The picture is drawn once, so that no link is made to a picture that can't be shown.
     _picture(db, caller, chart, values)
     expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
     claims = {
@@ -80,7 +80,8 @@ def make_link(
         "chart": chart,
         "query": dict(values),
         "exp": expires_at,
-        # As it was when the caller was let in: a link that is made while everything is ended is ended too.
+        # The version was read when the request began, so a link made while all sessions end stops working
+        # too.
         "version": caller.credentials_version,
     }
     return {
@@ -90,7 +91,7 @@ def make_link(
 
 
 def open_link(db: Session, chart: str, signature: str) -> bytes:
-    """The picture that a link was made for, as it is now; raises Forbidden."""
+    """The present state of the picture that a link was made for; raises Forbidden."""
     refused = Forbidden("This link has expired, or is not one of ours", code="invalid_link")
     try:
         claims = signing.verify(signature, KIND)
@@ -99,7 +100,7 @@ def open_link(db: Session, chart: str, signature: str) -> bytes:
     if claims.get("chart") != chart:
         raise refused
     row = db.execute(CALLER_BY_ID, {"user_id": int(claims["sub"])}).first()
-    # Its maker must still be here, may still see what it shows, and has not ended what was given out before.
+    # The link's maker must still be active, and must not have ended all sessions, tokens and links since.
     if row is None or not row.is_active or row.credentials_version != claims.get("version", 0):
         raise refused
     return _picture(db, Caller(*row), chart, claims["query"])

@@ -1,6 +1,6 @@
-"""The record of a shared project: its tasks, whoever owns them, and every change of status, state or project.
+"""The record of a shared project: the tasks of all owners, and every change of status, state or project.
 
-A change of owner within the project is none, and ends no spell.
+A change of owner within the project is left out, so that it ends no spell.
 """
 
 from functools import lru_cache
@@ -20,7 +20,7 @@ from tables.counts import owner_counts
 from tables.projects import project_members
 
 IDS_AT_ONCE = 500
-# A state of no project, or of another one.
+# The number of a state that is not one of this project's.
 NO_STATE = 999
 
 _H = task_history.c
@@ -31,7 +31,7 @@ _IS_CHANGE = or_(
     _H.project_id.is_distinct_from(_H.previous_project_id),
 )
 _AT = func.coalesce(Microseconds(_H.task_created_at), Microseconds(_H.created_at))
-# Whose counts grow with every change of a task in the project: each task is a member's.
+# The versions of all members' tasks grow with every change in the project, because every task is a member's.
 _VERSIONS = (
     select(owner_counts.c.user_id, func.sum(owner_counts.c.version))
     .join_from(project_members, owner_counts, owner_counts.c.user_id == project_members.c.user_id)
@@ -42,7 +42,7 @@ _VERSIONS = (
 
 
 def _number_of(column: Any, keys: tuple[str, ...]) -> ColumnElement[int]:
-    """A state as its place among these keys."""
+    """The state's place among these keys."""
     return case(*((column == key, place) for place, key in enumerate(keys)), else_=NO_STATE)
 
 
@@ -74,7 +74,7 @@ def _changes(keys: tuple[str, ...], mine: int, *conditions: Any) -> Select[Any]:
 
 @lru_cache(maxsize=64)
 def _statements(keys: tuple[str, ...]) -> tuple[Select[Any], Select[Any], Select[Any]]:
-    """The changes within the project, those by which tasks leave it, and those of its tasks elsewhere."""
+    """Statements of the changes within the project, those by which tasks leave it, and those elsewhere."""
     return (
         _changes(keys, 1, _H.project_id == _PROJECT_ID),
         _changes(keys, 0, _H.previous_project_id == _PROJECT_ID, leaves_project(_H)),
@@ -89,13 +89,13 @@ def _statements(keys: tuple[str, ...]) -> tuple[Select[Any], Select[Any], Select
 
 
 def version(db: Session, project_id: int) -> tuple[Any, ...]:
-    """Grows with every change of the project's tasks; also another where its states are others."""
+    """The version of the project's record: it differs after every change of a task, and of the states."""
     counted = [tuple(row) for row in db.execute(_VERSIONS, {"project_id": project_id})]
     return (*counted, *(state.key for state in workflow.ever(db, project_id)))
 
 
 def read(db: Session, project_id: int) -> Record:
-    """The tasks and their history, as they are now."""
+    """The present record of the project's tasks and their history."""
     states = workflow.ever(db, project_id)
     keys = tuple(state.key for state in states)
     asked = {"project_id": project_id}

@@ -1,4 +1,4 @@
-"""What is asked: whose tasks, which of them, and when; and the address of the list of them."""
+"""Questions about the flow of work: whose tasks, by which filters and in which period."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,15 +24,15 @@ _USER = select(users.c.id).where(users.c.id == bindparam("user_id"))
 
 
 class Selection(NamedTuple):
-    """Whose tasks, and which of them; the owner is None for everybody's."""
+    """The owner or project whose tasks are asked about, and the filters; without both, everybody's tasks."""
 
     owner_id: int | None
     project: tuple[str, ...] = ()
     tag: tuple[str, ...] = ()
     priority: tuple[int, ...] = ()
-    # What is asked for in the language of filters.
+    # The filter of the query, if any.
     asked: Normal | None = None
-    # A project whose tasks they are, whoever owns them; the owner is None then.
+    # The project whose tasks of all owners are asked about; the owner is then None.
     project_id: int | None = None
 
     @property
@@ -40,31 +40,31 @@ class Selection(NamedTuple):
         return Place(self.owner_id, self.project_id)
 
     def unfiltered(self) -> "Selection":
-        """All tasks of the same owner, or project."""
+        """The same owner or project without filters."""
         return Selection(self.owner_id, project_id=self.project_id)
 
     def filters(self) -> dict[str, tuple[Any, ...]]:
-        """The filters that are given, by the names they have in lists of tasks: any of the values."""
+        """The given filters, by their names in lists of tasks; any of the values matches."""
         given = {"project": self.project, "tag": self.tag, "priority": self.priority}
         return {name: values for name, values in given.items() if values}
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question that may be asked by the one who asks it, at the moment it is asked."""
+    """A question that its caller may ask, at a moment."""
 
     selection: Selection
     period: Period
     as_of: int
-    # The list of tasks that holds those behind the answer, and what chooses the owner in it.
+    # The path of the list that has the tasks behind the answer, and the parameter that chooses their owner.
     path: str
     owner: dict[str, int]
-    # The filter as it was asked, for the same list.
+    # The parameters of the filter, for the same list.
     asked: tuple[tuple[str, Any], ...] = ()
 
     @property
     def now_or_end(self) -> int:
-        """The end of the period, or where it lies ahead the moment after now."""
+        """The end of the period or, if it lies in the future, the moment after now."""
         return min(self.period.end, self.as_of + 1)
 
     def link(self, *statuses: str, **times: int) -> str:
@@ -77,7 +77,7 @@ class Question:
 
 
 def ask(db: Session, caller: Caller, query: FlowQuery) -> Question:
-    """The question of a caller; raises Forbidden, NotFound, InvalidInput."""
+    """Make the question of a caller; raises Forbidden, NotFound, InvalidInput."""
     owner_id: int | None = caller.id
     path: str = "/tasks"
     owner: dict[str, int] = {}
@@ -91,7 +91,7 @@ def ask(db: Session, caller: Caller, query: FlowQuery) -> Question:
             raise Forbidden("Admin access required", code="admin_required")
         if query.scope == "all":
             if query.user_id is not None:
-                problem = "Is one user's: leave it out with `scope=all`"
+                problem = "Names one user: leave it out with `scope=all`"
                 raise invalid_input([{"pointer": "?user_id", "detail": problem}])
             owner_id, path = None, "/tasks/all"
         else:
@@ -113,11 +113,11 @@ def ask(db: Session, caller: Caller, query: FlowQuery) -> Question:
 
 
 def _project(db: Session, caller: Caller, query: FlowQuery) -> dict[str, int]:
-    """What chooses the project in a list of tasks; raises NotFound, InvalidInput."""
+    """The parameter that chooses the project in a list of tasks; raises NotFound, InvalidInput."""
     assert query.project_id is not None
     rights.role_in(db, caller, query.project_id)
     for name, is_given in (("user_id", query.user_id is not None), ("scope", query.scope == "all")):
         if is_given:
-            detail = "Is of all members' tasks: leave it out with `project_id`"
+            detail = "A project's figures cover all its members' tasks: leave it out with `project_id`"
             raise invalid_input([{"pointer": f"?{name}", "detail": detail}])
     return {"project_id": query.project_id}

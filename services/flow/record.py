@@ -1,4 +1,4 @@
-"""A record: tasks as they are, and all that they went through, from which every figure is computed."""
+"""A record: the present tasks and all of their spells, from which every figure is computed."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,21 +14,22 @@ from services.flow import replay
 from services.flow.replay import NEVER, Events, Spells
 from services.flow.statistics import Integers
 
-# No time, shorter to write than NEVER: no task is completed in the last microsecond of 1969.
+# Stands for no time in SQL, in fewer digits than NEVER: no task was completed in the last microsecond of
+# 1969.
 NONE = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The tasks that are there now, sorted by id, in microseconds; and all spells, of those that have left too."""
+    """The present tasks, sorted by id, with times in microseconds; and all spells, also of former tasks."""
 
     ids: Integers
     created: Integers
-    completed: Integers  # NEVER while it is open
-    started: Integers  # NEVER where it was not
+    completed: Integers  # NEVER while the task is open
+    started: Integers  # NEVER if the task never was in progress
     status: Integers
     spells: Spells
-    # The keys of the project's states, the numbers of which the spells have; none without a project.
+    # The keys of the project's states: spells have their places here. Empty without a project.
     states: tuple[str, ...] = ()
 
 
@@ -50,7 +51,7 @@ def _from_timestamp(element: Any, compiler: SQLCompiler, **options: Any) -> str:
 
 
 def time_of(column: Any) -> ColumnElement[int]:
-    """A time as a number, which is `NONE` where there is none."""
+    """A time as a number; `NONE` stands for a missing time."""
     return func.coalesce(Microseconds(column), NONE)
 
 
@@ -66,15 +67,16 @@ def assembled(
     states: tuple[str, ...] = (),
     pending_state: int = 0,
 ) -> Record:
-    """The record of the tasks that are there (id, created, completed, status, state) and of their changes.
+    """Make a record of the present tasks (id, created, completed, status, state) and of changes.
 
-    A change is a task's id, its row with status and flags, its time, when what came in completed was, and a state.
+    A change has a task's id, its row with status and flags, its time, the time of completion of a task that
+    was imported as completed, and a state.
     """
     ids, created, completed, status, state = found
     task, row, at, done, state_of_change = changes
     completed[completed == NONE] = NEVER
     done[done == NONE] = NEVER
-    # What a program wrote past the API has no history: it counts as if it had been imported.
+    # A task that a program wrote past the API has no history: it counts as imported.
     unknown = ~np.isin(ids, task)
     mine = np.concatenate((row & 2 == 2, np.ones(int(unknown.sum()), bool)))
     events = Events(

@@ -1,7 +1,7 @@
-"""History replayed: from changes of tasks to the spells they spent in a status.
+"""Replaying the history: changes of tasks become spells, in which a task stays in one status.
 
-A spell begins at `start` and lasts until before `stop`. Whose it was is `mine`: the account's that is
-asked about, or with everybody's tasks anybody's.
+A spell begins at `start` and ends before `stop`. `mine` tells whether the account or project in question had
+the task during the spell; in a question about everybody's tasks, whether any account had it.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ NEVER = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Changes of status or owner, in any order; `done` is when a task was completed that came in completed."""
+    """Changes of status or owner, in any order; `done` is the completion of a task imported as completed."""
 
     task: Integers
     row: Integers
     at: Integers
     status: Integers
-    # By its place among the states of the project that is asked about; else the status again.
+    # The state's place among those of the project in question; without a project, the status again.
     state: Integers
     mine: NDArray[np.bool_]
     done: Integers
@@ -32,7 +32,7 @@ class Events:
 
 @dataclass(frozen=True, slots=True)
 class Spells:
-    """Sorted by task and start."""
+    """Spells of tasks, sorted by task and start."""
 
     task: Integers
     start: Integers
@@ -42,7 +42,7 @@ class Spells:
     mine: NDArray[np.bool_]
 
     def of(self, chosen: NDArray[np.bool_]) -> "Spells":
-        """The chosen ones."""
+        """The chosen spells."""
         return Spells(
             self.task[chosen],
             self.start[chosen],
@@ -54,11 +54,11 @@ class Spells:
 
 
 def replay(events: Events, pending_state: int = PENDING) -> Spells:
-    """The spells between the changes of each task; the last one of a task has no end.
+    """The spells between the changes of each task; the last spell of a task has no end.
 
-    `pending_state` is the state of what came in completed, until it was.
+    `pending_state` is the state, before its completion, of a task that was imported as completed.
     """
-    # What came in completed was pending until then: its row stands for two changes.
+    # A task that was imported as completed was pending until its completion, so its row makes two changes.
     came_done = np.flatnonzero(events.done != NEVER)
     task = np.concatenate((events.task, events.task[came_done]))
     row = np.concatenate((events.row * 2, events.row[came_done] * 2 + 1))
@@ -79,7 +79,7 @@ def replay(events: Events, pending_state: int = PENDING) -> Spells:
 
 
 def _never_backwards(at: Integers, same_task: NDArray[np.bool_]) -> None:
-    """Let no change of a task come before the one it followed: clocks are set back, imports lie ahead."""
+    """Move changes to the times of their predecessors at least: clocks are set back, imports lie ahead."""
     backwards = np.flatnonzero(same_task & (at[1:] < at[:-1]))
     for first in backwards.tolist():
         place = first
@@ -89,10 +89,10 @@ def _never_backwards(at: Integers, same_task: NDArray[np.bool_]) -> None:
 
 
 def first_started(spells: Spells, tasks: Integers) -> Integers:
-    """When each of the tasks, sorted by id, was first in progress; NEVER where it was not."""
+    """The time when each of the tasks, sorted by id, was first in progress; NEVER if it was not."""
     started = np.flatnonzero(spells.status == IN_PROGRESS)
     ids = spells.task[started]
-    # Spells are sorted: the first of each task stands where the task changes.
+    # Spells are sorted, so the first spell of each task stands where the task changes.
     firsts = np.flatnonzero(np.diff(ids, prepend=-1))
     ids = ids[firsts]
     found = np.full(len(tasks), NEVER, np.int64)
@@ -104,12 +104,12 @@ def first_started(spells: Spells, tasks: Integers) -> Integers:
 
 
 def counts_at(spells: Spells, moments: Integers) -> Integers:
-    """How many of the account's tasks were in each status just before each moment: a row each."""
+    """The number of `mine` tasks in each status just before each moment, a row for each moment."""
     return _counts_at(spells, spells.status, len(STATUSES), moments)
 
 
 def state_counts_at(spells: Spells, states: int, moments: Integers) -> Integers:
-    """The same for each of so many states."""
+    """The number of `mine` tasks in each of the states just before each moment, a row for each moment."""
     return _counts_at(spells, spells.state, states, moments)
 
 
@@ -124,13 +124,13 @@ def _counts_at(spells: Spells, where: Integers, columns: int, moments: Integers)
 
 
 def time_spent(spells: Spells, tasks: Integers, until: Integers) -> list[Integers]:
-    """For each status, how long the tasks, sorted by id, were in it until a moment each: those that were at all."""
+    """For each status, the time that tasks (sorted by id) spent in it until a moment each, without zeros."""
     return _time_spent(spells, spells.status, len(STATUSES), tasks, until)
 
 
 def time_in_states(spells: Spells, states: int, tasks: Integers, until: Integers) -> list[Integers]:
-    """The same for each of so many states of the project."""
-    # Before a task came to the project it was in none of them.
+    """For each state of the project, the time that tasks spent in it until a moment each, without zeros."""
+    # Before a task came to the project it was in none of the project's states.
     return _time_spent(spells.of(spells.mine), spells.state[spells.mine], states, tasks, until)
 
 
@@ -143,7 +143,7 @@ def _time_spent(
     stop = np.minimum(spells.stop[ours], until[place])
     found = []
     for each in range(columns):
-        # A spell without length was not spent there; the last completion is where the time ends.
+        # Spells without length don't count; the time ends with the last completion.
         chosen = (where == each) & (stop > start)
         total = np.zeros(len(tasks), np.int64)
         np.add.at(total, place[chosen], (stop - start)[chosen])

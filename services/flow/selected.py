@@ -1,4 +1,4 @@
-"""Which tasks a question's filters choose: those that are there by what they are now, others by what they were last."""
+"""Choosing tasks by a question's filters: present tasks by their present fields, others by the last."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -25,7 +25,7 @@ _leaving = task_history.alias("leaving")
 
 
 def changes_hands(row: Any) -> Any:
-    """In the words of the index of the tasks that left an owner, which is found by them."""
+    """The condition that a task leaves its owner, in the words of its index, so that the databases use it."""
     return or_(row.owner_id.is_(None), row.owner_id != row.previous_owner_id)
 
 
@@ -45,7 +45,7 @@ def _left(condition: Any) -> Select[Any]:
 
 
 def leaves_project(row: Any) -> Any:
-    """The same for the tasks that left a project."""
+    """The condition that a task leaves its project, in the words of its index."""
     return or_(row.project_id.is_(None), row.project_id != row.previous_project_id)
 
 
@@ -55,7 +55,7 @@ _DELETED = _left(lambda each: each.owner_id.is_(None))
 
 
 def ids(db: Session, selection: Selection) -> Integers:
-    """The tasks that are there, in no order."""
+    """The ids of the present tasks, in no order."""
     chosen, values = choices(selection.filters())
     shape = None
     if selection.asked is not None:
@@ -79,7 +79,7 @@ def ids(db: Session, selection: Selection) -> Integers:
 
 
 def left(db: Session, selection: Selection) -> Integers:
-    """The tasks that have left the account, or the project, and matched the filters when they did."""
+    """The tasks that have left the account or the project, and matched the filters at that time."""
     if selection.project_id is not None:
         statement = _LEFT_PROJECT
     else:
@@ -91,7 +91,7 @@ def left(db: Session, selection: Selection) -> Integers:
         fields = facts.setdefault(row.task_id, {"id": row.task_id})
         fields.setdefault("created_at", row.task_created_at or row.created_at)
         if row.leaves:
-            # What the change tells is from what to what: what was is what left.
+            # The values before the change are those with which the task left.
             were = {name: change["from"] for name, change in row.changes.items()}
             matched[row.task_id] = _matches(_as_it_left(fields | were, row), selection)
         fields |= {name: change["to"] for name, change in row.changes.items()}
@@ -100,11 +100,11 @@ def left(db: Session, selection: Selection) -> Integers:
 
 
 def _as_it_left(fields: Mapping[str, Any], row: AnyRow) -> dict[str, Any]:
-    """The task as it was when it left, with the owner whom it left."""
+    """The task as it was when it left, with its owner before that."""
     times = {
         name: datetime.fromisoformat(fields[name]) for name in _TIMES if isinstance(fields.get(name), str)
     }
-    # A private task has its status for its state.
+    # The state of a private task is its status.
     state = fields.get("state") or fields.get("status")
     return {**fields, **times, "state": state, "user_id": row.previous_owner_id}
 

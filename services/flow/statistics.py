@@ -20,7 +20,7 @@ def percentile(ordered: Integers, percent: int) -> float | None:
     """The percentile of sorted values by linear interpolation, in microseconds; None if there are no values."""
     if not len(ordered):
         return None
-    # Whole numbers are kept as far as possible: places are hundredths between two neighbours.
+    # Whole numbers keep the result exact until the division by 100.
     below, part = divmod((len(ordered) - 1) * percent, 100)
     low, high = int(ordered[below]), int(ordered[min(below + 1, len(ordered) - 1)])
     return low + (high - low) * part / 100

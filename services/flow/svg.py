@@ -30,7 +30,7 @@ def _number(value: float) -> str:
 
 
 def steps(highest: float) -> list[Mark]:
-    """About five round numbers from nothing to the highest."""
+    """About five round numbers from zero to the highest."""
     step = 10 ** math.floor(math.log10(max(highest, 1) / 4))
     step *= next((factor for factor in (1, 2, 5) if highest / (step * factor) <= 6), 10)
     step = max(step, 1)

@@ -1,4 +1,4 @@
-"""An answer as the rows of a table, for spreadsheets."""
+"""Turning an answer into the rows of a table, for spreadsheets."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from typing import Any
 from services.tasks.csv_cells import formula_free
 from storage.column_types import rfc3339
 
-# The list in an answer that is its table.
+# The lists of answers that become tables.
 LISTS = ("intervals", "statuses", "tasks")
 CHANCES = (50, 70, 85, 95)
 
@@ -45,7 +45,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def to_csv(answer: Mapping[str, Any], columns: Sequence[str] = ()) -> bytes:
-    """The table, each row with `as_of` and `n` of the whole answer behind it; an empty one needs its columns."""
+    """The table as CSV; each row ends with the answer's `as_of` and `n`. An empty table needs its columns."""
     table = rows(answer)
     columns = columns or list(table[0])
     out = io.StringIO(newline="")

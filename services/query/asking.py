@@ -1,6 +1,7 @@
-"""What a request asks for by a filter, and how much of it the plain parameters of a list can say.
+"""Reading the filter and the view of a request, and expressing them by the plain parameters of a list.
 
-What they can say is handed to them, so that it is planned like them: the rest is a condition of its own.
+Parts that plain parameters can express are handed to these, so that they are planned in the same way. The
+rest becomes a condition of its own.
 """
 
 from collections.abc import Mapping
@@ -48,25 +49,25 @@ _ACCOUNTS = prepared(
 
 
 class Asked(NamedTuple):
-    """What a request asks for by its filter and its view together; the filter None where both are left out."""
+    """The combined filter and view of a request; `normal` is None if both are left out."""
 
     normal: Normal | None
     view: Saved | None = None
 
     def placed(self, project_id: int | None) -> tuple[int | None, "Asked"]:
-        """The project that is asked about, and what is asked there: a view with a project is within it."""
+        """The project of the request, and the filter in it: a project's view applies to that project only."""
         if self.view is None or self.view.project_id in (None, project_id):
             return project_id, self
         if project_id is None:
             return self.view.project_id, self
-        # No task is in two projects.
+        # The request and the view name different projects, and no task is in two.
         return project_id, self._replace(normal=NOTHING)
 
 
 def read(
     db: Session, caller: Caller, text: str | None, view_id: int | None, tz: str, now: datetime | None = None
 ) -> Asked:
-    """A filter and a view with the values of this request put in; raises InvalidFilter, NotFound for the view."""
+    """Read a filter and a view with the values of a request; raises InvalidFilter, NotFound for the view."""
     view = None if view_id is None else view_service.use(db, caller, view_id)
     nodes = [] if view is None else [(view.node, "?view")]
     if text is not None:
@@ -90,7 +91,7 @@ def read(
 
 
 def with_known_texts(db: Session, normal: Normal, place: Place) -> Normal:
-    """The same, with the tags and projects that contain a text in the place of that text."""
+    """The same filter, with texts within tags and projects replaced by the known values that contain them."""
     known: dict[str, list[str]] = {}
 
     def replace(test: Test) -> Normal:
@@ -109,9 +110,9 @@ def with_known_texts(db: Session, normal: Normal, place: Place) -> Normal:
 
 
 def of_list(db: Session, caller: Caller, filters: TaskFilters) -> tuple[TaskFilters, Normal | None]:
-    """The filters of a list with what its view and its filter say, and what they leave to be asked for besides.
+    """The filters of a list with its view applied, and the part of its filter that they can't express.
 
-    A view gives the list its project and its order, where no others are asked for. Raises InvalidFilter, and
+    A view gives the list its project and its order, unless the request has others. Raises InvalidFilter, and
     NotFound for the view.
     """
     if filters.filter is None and filters.view is None:
@@ -139,7 +140,7 @@ def _as_viewed(filters: TaskFilters, view: Saved, project_id: int | None) -> Tas
 def split(
     db: Session, filters: TaskFilters, normal: Normal | None, place: Place
 ) -> tuple[TaskFilters, Shaped | None]:
-    """The filters of a list with as much of a filter as they can say, and the rest as a condition."""
+    """The filters of a list with all parts of a filter that they can express, and the rest as a condition."""
     if normal is None:
         return filters, None
     said, left = lowered(with_known_texts(db, normal, place), filters)
@@ -147,9 +148,9 @@ def split(
 
 
 def as_plain(filters: TaskFilters) -> TaskFilters | None:
-    """The filters of a list with what its filter says, where they can say all of it without asking the database.
+    """The filters of a list with its filter, if they can express all of it without a look into the database.
 
-    None where they can't, or where the filter can't be read: whoever asks the database says what is wrong with it.
+    None if they can't, or if the filter can't be read: the later read of the list then raises the error.
     """
     if filters.view is not None:
         return None
@@ -163,14 +164,14 @@ def as_plain(filters: TaskFilters) -> TaskFilters | None:
 
 
 def _with(filters: TaskFilters, said: Mapping[str, Any]) -> TaskFilters:
-    # What was validated is not validated again.
+    # `model_copy` does not validate the values, which are valid already.
     copy = filters.model_copy(update={**said, "filter": None, "view": None})
     copy.model_fields_set.difference_update(("filter", "view"))
     return copy
 
 
 def _timeless(text: str) -> Normal | None:
-    """The form of a filter that is the same for every request."""
+    """The form of a filter that is the same for every request; None if it depends on the request."""
     found = _forms.get(text)
     if found is None:
         try:
@@ -187,17 +188,17 @@ _forms: BoundedCache[str, tuple[int, Normal | None]] = BoundedCache(1024 * 1024,
 _ANYWHERE = Circumstances(datetime(2026, 1, 1, tzinfo=UTC), zone_named("UTC"), 0, {})
 
 
-# -- what plain parameters can say -----------------------------------------------------------------
+# -- plain parameters ------------------------------------------------------------------------------
 
-# A parameter may be given so many times.
+# The most times that a parameter may be given.
 MOST_CHOICES = 20
 _TIMES = ("created", "due", "completed", "updated")
 
 
 def lowered(normal: Normal, filters: TaskFilters) -> tuple[dict[str, Any], Normal]:
-    """The plain parameters that say a part of the filter, and what is left of it.
+    """The plain parameters that express parts of the filter, and the rest of the filter.
 
-    Parameters that are given already are not replaced.
+    Parameters that the request has already are not replaced.
     """
     said: dict[str, Any] = {}
     left: list[Normal] = []
@@ -211,12 +212,12 @@ def lowered(normal: Normal, filters: TaskFilters) -> tuple[dict[str, Any], Norma
 
 
 def _is_free(filters: TaskFilters, name: str) -> bool:
-    """Whether a list has such a parameter, and it was not given."""
+    """Whether the list has this parameter, and the request did not give it."""
     return name in type(filters).model_fields and getattr(filters, name) in (None, [])
 
 
 def _as_parameters(test: Test) -> dict[str, Any] | None:
-    """The parameters that say the same as a test, where there are such."""
+    """The parameters that express a test; None if there are none."""
     fact, name = test.fact, test.fact.field.name
     if isinstance(fact, OneOf):
         return _as_choices(name, fact.values, so=test.so)
@@ -233,14 +234,14 @@ def _as_parameters(test: Test) -> dict[str, Any] | None:
 def _as_choices(name: str, values: tuple[Any, ...], *, so: bool) -> dict[str, Any] | None:
     if name == "status" and not so:
         values, so = tuple(each for each in STATUSES if each not in values), True
-    # No value at all would be any value.
+    # An empty parameter would match any value, so at least one value is needed.
     if (
         not so
         or name not in ("status", "state", "priority", "project", "tag")
         or not 0 < len(values) <= MOST_CHOICES
     ):
         return None
-    # The parameter takes priorities only, and not numbers of any size.
+    # The parameter takes only valid priorities, but a filter takes any number.
     if name == "priority" and not all(0 <= value <= HIGHEST_PRIORITY for value in values):
         return None
     return {name: list(values)}

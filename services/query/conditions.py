@@ -1,7 +1,7 @@
-"""From a filter in its one form to conditions for SQLAlchemy; every value is a parameter.
+"""Turning a filter in its normal form into a condition for SQLAlchemy; every value is a parameter.
 
-A filter is split into its shape, which is all that the text of the SQL depends on, and its values. Statements are
-kept by the shape.
+A filter is split into its shape and its values. The text of the SQL depends on the shape alone, so statements
+are kept by their shape.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ from services.query.normal import AllOf, AnyOf, Contains, Normal, OneOf, Present
 from storage.column_types import IsOneOf, ValueList
 from storage.folding import fold, pattern
 
-# Whose tasks are gone through: with it the tags are found by an index.
+# The tasks that are searched: with an owner or a project an index finds the tags.
 Scope = Literal["owner", "project", "all"]
 # ("and" | "or", parts) or (kind, field, so, names of its parameters)
 Shape: TypeAlias = tuple[Any, ...]
@@ -42,7 +42,7 @@ COLUMNS: Mapping[str, ColumnElement[Any]] = {
     "title": tasks.c.title,
     "description": tasks.c.description,
     "status": tasks.c.status,
-    # A task without a project has its status for its state.
+    # The state of a private task is its status.
     "state": func.coalesce(tasks.c.state, tasks.c.status),
     "priority": tasks.c.priority,
     "project": tasks.c.project,
@@ -57,7 +57,7 @@ COLUMNS: Mapping[str, ColumnElement[Any]] = {
 
 
 class Place(NamedTuple):
-    """Whose tasks are asked about: an owner's, a project's, or without both everybody's."""
+    """The tasks in question: an owner's, a project's, or without both everybody's."""
 
     owner_id: int | None = None
     project_id: int | None = None
@@ -70,14 +70,14 @@ class Place(NamedTuple):
 
 
 class Shaped(NamedTuple):
-    """A filter as its shape and its values, by the names of the parameters."""
+    """A filter, split into its shape and its values by the names of their parameters."""
 
     shape: Shape
     values: dict[str, Any]
 
 
 def shaped(normal: Normal, prefix: str = "f") -> Shaped:
-    """The shape of a filter, and its values; `prefix` begins the names of the parameters."""
+    """Split a filter into its shape and its values; the names of the parameters begin with `prefix`."""
     values: dict[str, Any] = {}
 
     def take(value: Any) -> str:
@@ -96,7 +96,7 @@ def _shape(normal: Normal, take: Callable[[Any], str]) -> Shape:
 
 
 def _cost(part: Normal) -> int:
-    """How long a part takes for each task: the databases look at them in this order."""
+    """The cost of a part for each task: databases check parts in their order, so cheap ones come first."""
     if isinstance(part, AllOf | AnyOf):
         return max((_cost(each) for each in part.parts), default=0) + 1
     name = part.fact.field.name
@@ -111,7 +111,7 @@ def _shape_of_test(test: Test, take: Callable[[Any], str]) -> Shape:
         return ("present", name, so)
     if isinstance(fact, Contains):
         like = pattern(fact.text)
-        # To look out for the letter that escapes takes SQLite a third longer.
+        # An ESCAPE clause takes SQLite a third longer, so only patterns with an escaped letter have it.
         kind = "contains escaped" if "\\" in like else "contains"
         return (kind, name, so, take(fact.text), take(like))
     if isinstance(fact, OneOf):
@@ -130,7 +130,7 @@ def _shape_of_test(test: Test, take: Callable[[Any], str]) -> Shape:
 
 
 class _NormalForm(FunctionElement[str]):
-    """SQL: a text in Unicode's normal form C. On SQLite it is a function that every connection is given."""
+    """SQL: a text in Unicode's normal form C. Every connection to SQLite registers the function."""
 
     inherit_cache = True
     type = String()
@@ -148,7 +148,7 @@ def _normal_form_on_postgres(element: Any, compiler: Any, **options: Any) -> str
 
 
 class _Containing(FunctionElement[bool]):
-    """SQL: whether a text contains another one; by its LIKE pattern on SQLite, which is faster there."""
+    """SQL: whether a text contains another text; SQLite compares by LIKE, which is faster there."""
 
     inherit_cache = False
     type = Boolean()
@@ -169,13 +169,13 @@ def _containing_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
 
 
 class _EscapedContaining(_Containing):
-    """The same for a text with letters that have a meaning in patterns."""
+    """SQL: the same for a text with letters that have a meaning in patterns."""
 
     escape = " ESCAPE '\\'"
 
 
 class _ContainingAny(FunctionElement[bool]):
-    """SQL: whether a long text contains one of several, by their LIKE patterns; the text is worked out once."""
+    """SQL: whether a long text contains one of several texts, by their LIKE patterns; it is computed once."""
 
     inherit_cache = False
     type = Boolean()
@@ -196,15 +196,16 @@ def _containing_any_on_postgres(element: Any, compiler: Any, **options: Any) -> 
 
 
 class _EscapedContainingAny(_ContainingAny):
-    """The same for texts with letters that have a meaning in patterns."""
+    """SQL: the same for texts with letters that have a meaning in patterns."""
 
     escape = " ESCAPE '\\'"
 
 
 class _Walked(FunctionElement[Any]):
-    """SQL: a column that SQLite finds no index by: it takes one for any range, however wide, and sorts what it finds.
+    """SQL: a column for which SQLite uses no index, so that it walks the list in its order.
 
-    Going through the list in its order is bounded, and soon has a page. Postgres knows how wide a range is.
+    SQLite would use an index for any range, however wide, and then sort all matches. Walking the list soon
+    fills a page. Postgres knows how wide a range is, and chooses by itself.
     """
 
     inherit_cache = True
@@ -222,7 +223,7 @@ def _walked_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
 
 
 class _FoldedDescription(FunctionElement[str]):
-    """SQL: what descriptions are searched in; see `Task.description_folded`."""
+    """SQL: the text that searches in descriptions use; see `Task.description_folded`."""
 
     inherit_cache = True
     type = String()
@@ -242,7 +243,7 @@ def _folded_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
     return f'coalesce({folded}, lower({text} COLLATE "C"))'
 
 
-# Texts that are stored as they were sent: they are compared in their normal form.
+# Texts that are stored as they were sent, so that comparisons use their normal form.
 _FOLDED = ("title", "description")
 
 
@@ -267,7 +268,7 @@ def condition(shape: Shape, scope: Scope) -> ColumnElement[bool]:
 
 
 def _together(shape: Shape) -> list[Shape]:
-    """The parts, those that look for texts in descriptions as one: a long text is made small and read once."""
+    """The parts, with all searches in descriptions as one part: a long text is then folded only once."""
     looking = [part for part in shape[1] if part[:3] in [(*each, shape[0] == "or") for each in _LOOKING]]
     if len(looking) < 2:
         return list(shape[1])
@@ -307,13 +308,13 @@ def _equal(name: str, column: ColumnElement[Any], names: list[str], kind: str) -
     exactly = _compared(kind, _NormalForm(column), names[0])
     if name == "title":
         return and_(_compared(kind, tasks.c.title_folded, names[1]), exactly)
-    # Only what is not in its normal form has to be brought into it, and that has its folded form beside it.
+    # Only descriptions with a folded form may differ from their normal form, so only these are normalized.
     folded = and_(_compared(kind, tasks.c.description_folded, names[1]), exactly)
     return or_(_compared(kind, column, names[0]), and_(tasks.c.description_folded.is_not(None), folded))
 
 
 def _bounds(column: ColumnElement[Any], names: list[str]) -> tuple[Any, Any]:
-    # A small number in the database is compared with numbers of any size.
+    # A small integer column may be compared with larger numbers, so the parameter is a BigInteger.
     type_ = BigInteger() if isinstance(column.type, Integer) else column.type
     start, behind = (bindparam(name, type_=type_) if name else None for name in names)
     return start, behind

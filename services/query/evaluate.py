@@ -1,4 +1,4 @@
-"""Whether one task is what a filter asks for, said in Python: for tasks that no table holds any more."""
+"""Checking in Python whether a task matches a filter, for tasks that are no longer in the table."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from storage.folding import fold, normal_form
 
 
 def matches(normal: Normal, task: Mapping[str, Any]) -> bool:
-    """Whether a task, by the names of its fields as the API answers them, is what the filter asks for."""
+    """Whether a task, given by the fields of an API answer, matches the filter."""
     if isinstance(normal, AllOf):
         return all(matches(part, task) for part in normal.parts)
     if isinstance(normal, AnyOf):

@@ -1,4 +1,4 @@
-"""The fields that a filter can ask for, and the operators that each one takes: the single list of both."""
+"""The fields and operators of filters: the one list from which language, guide and tests derive."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,17 +46,17 @@ VALUES: Mapping[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a task as filters name it."""
+    """A field of a task, as filters name it."""
 
     name: str
     kind: Kind
-    # The field of the task as the API answers it.
+    # The name of the field in the API's answers.
     of_task: str
     # Whether a task may lack it.
     nullable: bool
-    # A value that an example can ask for.
+    # A value for examples.
     example: str
-    # The only values there are, where there are only these.
+    # All values of the field, if they are limited.
     choices: tuple[str, ...] = ()
 
     @property
@@ -87,7 +87,7 @@ FIELDS: Mapping[str, Field] = {
 
 
 def example(field: Field, operator: str) -> str:
-    """A filter that asks for a field by an operator."""
+    """An example of a filter with this field and operator."""
     if operator.endswith("null"):
         return f"{field.name} {operator}"
     value = f"({field.example})" if operator.endswith("in") else field.example
@@ -95,7 +95,7 @@ def example(field: Field, operator: str) -> str:
 
 
 def table() -> list[tuple[str, str, str]]:
-    """Each field with each operator that it takes, and an example: what the guide shows and a test runs."""
+    """Each field with each of its operators, and an example: the guide shows them, and a test runs them."""
     return [
         (field.name, operator, example(field, operator))
         for field in FIELDS.values()
@@ -108,13 +108,13 @@ def markdown() -> str:
     lines = ["| field | values | each operator |", "|---|---|---|"]
     for field in FIELDS.values():
         values = ", ".join(f"`{each}`" for each in field.choices) or VALUES[field.kind]
-        # In a code span of a table nothing else would end the cell.
+        # The examples have no `|`, so nothing in a code span ends the cell.
         examples = " ".join(f"`{example(field, operator)}`" for operator in field.operators)
         lines.append(f"| `{field.name}` | {values} | {examples} |")
     return "\n".join(lines)
 
 
 def meanings() -> str:
-    """What each operator means, as a table."""
+    """The meaning of each operator, as a table."""
     lines = ["| operator | the task is found where the field |", "|---|---|"]
     return "\n".join([*lines, *(f"| `{operator}` | {meaning} |" for operator, meaning in MEANINGS.items())])

@@ -1,4 +1,4 @@
-"""What the words of a filter stand for, by the field that they are compared with."""
+"""Reading the values of a filter by the kind of the field that they are compared with."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -14,14 +14,14 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _RELATIVE = re.compile(
     r"(?ai:(now|today|yesterday|tomorrow))(?:\s*([+-])\s*([0-9]+)\s*((?ai:mo|[mhdwy])))?\Z"
 )
-# Texts that are kept without white space around them, and are asked for as they are kept.
+# Fields that are stored without surrounding white space, so that filters strip their values too.
 TIDY = ("project", "tag")
-# Further than this the calendar ends in any unit; a longer number is not even read.
+# A longer number leads beyond the calendar in any unit, and is not even read.
 _MOST_DIGITS = 12
 
 
 def read_value(field: Field, operator: str, text: str) -> Value:
-    """A value as the field has them; raises ValueError that says what could stand there."""
+    """Read a value of a field; raises ValueError, whose message says what could stand there."""
     if field.name in TIDY and operator not in ("~", "!~"):
         text = text.strip()
     value = _READERS[field.kind](text)
@@ -29,7 +29,7 @@ def read_value(field: Field, operator: str, text: str) -> Value:
         raise ValueError(
             "an empty text is in every other one: a text of a character or more could stand there"
         )
-    # A text that is looked for within another need not be a whole one.
+    # A text that is looked for by `~` need not be a whole value.
     if field.choices and operator not in ("~", "!~") and value not in field.choices:
         raise ValueError(f"`{field.name}` is one of {', '.join(field.choices)}")
     return value
@@ -63,7 +63,7 @@ def _time(text: str) -> Value:
         if _DAY.match(text):
             return date.fromisoformat(text)
         if RFC_3339.fullmatch(text):
-            # What is finer than a microsecond is cut off, as everywhere.
+            # Digits beyond microseconds are cut off, as everywhere.
             return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text.upper()))
     except ValueError:
         raise ValueError("there is no such day or time") from None

@@ -1,4 +1,4 @@
-"""Days and times as the asker's calendar has them, as moments in UTC: every value of a time is a range of them."""
+"""Days and times of the caller's calendar as moments in UTC: every value stands for a range of moments."""
 
 from calendar import monthrange
 from datetime import UTC, date, datetime, time, timedelta
@@ -16,16 +16,16 @@ _MONTHS = {"mo": 1, "y": 12}
 
 
 class Range(NamedTuple):
-    """From the first moment to the one behind the last; None where the calendar ends first."""
+    """A range from its first moment to before `behind`; None if the calendar ends before that."""
 
     start: datetime
     behind: datetime | None
 
 
 def as_range(value: datetime | date | Relative, now: datetime, zone: ZoneInfo) -> Range:
-    """The moments that a value stands for: all of a day, or a single one.
+    """The moments that a value stands for: all of a day, or a single moment.
 
-    Raises ValueError or OverflowError where it lies outside the years 1 to 9999.
+    Raises ValueError or OverflowError if the value lies outside the years 1 to 9999.
     """
     if isinstance(value, Relative):
         value = _moved(value, now, zone)
@@ -38,7 +38,7 @@ def as_range(value: datetime | date | Relative, now: datetime, zone: ZoneInfo) -
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    """When a day begins; where the clocks skip midnight, the first moment after it."""
+    """The beginning of a day; if the clocks skip midnight, the first moment after it."""
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
@@ -47,7 +47,8 @@ def _moved(value: Relative, now: datetime, zone: ZoneInfo) -> datetime | date:
         if value.unit in _ELAPSED:
             return now + value.amount * _ELAPSED[value.unit]
         here = now.astimezone(zone)
-        # Where the clocks go back an hour comes twice: without an offset, now is the one that it is.
+        # When the clocks go back, an hour comes twice. `now` without an offset keeps the right one of the
+        # two.
         return here if value.amount == 0 else _by_calendar(here, value)
     day = now.astimezone(zone).date() + _FROM_TODAY[value.base] * _DAY
     if value.unit in _ELAPSED:
@@ -56,11 +57,11 @@ def _moved(value: Relative, now: datetime, zone: ZoneInfo) -> datetime | date:
 
 
 def _by_calendar(start: date, value: Relative) -> date:
-    """A day, or a time of the clock, so many days or months later; the last of a month that is too short."""
+    """A day, or a time of day, moved by days or months; in a month that is too short, its last day."""
     if value.unit in _DAYS:
         return start + value.amount * _DAYS[value.unit] * _DAY
     months = start.year * 12 + start.month - 1 + value.amount * _MONTHS[value.unit]
     year, month = months // 12, months % 12 + 1
-    # A year that no calendar has is refused by `replace`; `monthrange` would name no year.
+    # `replace` refuses a year outside the calendar, with a clearer error than `monthrange`.
     last = monthrange(year, month)[1] if 1 <= year <= 9999 else 28
     return start.replace(year=year, month=month, day=min(start.day, last))

@@ -1,7 +1,7 @@
-"""Every filter in one form: `and` and `or` of facts that are so or are not.
+"""The normal form of filters: `and` and `or` of tests, each of which is a fact or the opposite of a fact.
 
-`not` is pushed down to the facts, for databases use no index below it. What is missing fulfils no fact, so its
-opposite does: it is written at each fact alone. Facts about one field are merged where they can be.
+`not` is pushed down to the facts, because databases use no index below a `not`. A missing value fulfils no
+fact, and so it fulfils every opposite. Facts about one field are merged if possible.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +20,7 @@ from storage.folding import fold
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """The field has one of these values, in order; of tags: any of them."""
+    """The field has one of these values, which are sorted; the field `tag` has any of them."""
 
     field: Field
     values: tuple[Any, ...]
@@ -28,7 +28,7 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """The field lies in a range, the end not included; None where it has no end on that side."""
+    """The field lies in a range without its end; None means that the range is open on that side."""
 
     field: Field
     start: Any
@@ -63,14 +63,14 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
-    """Every part is so; without parts, everything."""
+    """Every part is true; without parts, every task matches."""
 
     parts: tuple["Normal", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """At least one part is so; without parts, nothing."""
+    """At least one part is true; without parts, no task matches."""
 
     parts: tuple["Normal", ...]
 
@@ -81,17 +81,17 @@ EVERYTHING, NOTHING = AllOf(()), AnyOf(())
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What a filter's values depend on besides its text."""
+    """The facts besides its text that a filter's values depend on."""
 
     now: datetime
     zone: ZoneInfo
     caller_id: int
-    # The ids of the accounts that the filter names, by their names in small letters.
+    # The ids of the accounts that the filter names, by their names in lower case.
     accounts: Mapping[str, int]
 
 
 def normalize(node: Node, circumstances: Circumstances) -> Normal:
-    """The filter in its one form, with its values put in; raises InvalidFilter for times outside the calendar."""
+    """The normal form of a filter, with its values; raises InvalidFilter for times outside the calendar."""
     return _normal(node, circumstances, so=True)
 
 
@@ -105,12 +105,12 @@ def _normal(node: Node, circumstances: Circumstances, *, so: bool) -> Normal:
 
 
 def together(parts: Iterable[Normal]) -> Normal:
-    """AllOf of the parts; what is merged are the values that a field must not have."""
+    """All of the parts; lists of values that a field must not have are merged."""
     return _joined(parts, AllOf, AnyOf, merge_so=False)
 
 
 def either(parts: Iterable[Normal]) -> Normal:
-    """Any of the parts; what is merged are the values that a field may have."""
+    """Any of the parts; lists of values that a field may have are merged."""
     return _joined(parts, AnyOf, AllOf, merge_so=True)
 
 
@@ -160,7 +160,7 @@ def _compared(node: Comparison, circumstances: Circumstances, *, so: bool) -> No
 
 
 def opposite(normal: Normal) -> Normal:
-    """What is so exactly where the other is not."""
+    """The filter that matches exactly the tasks that this one does not."""
     if isinstance(normal, Test):
         return Test(normal.fact, not normal.so)
     parts = [opposite(part) for part in normal.parts]
@@ -177,7 +177,7 @@ def _time(node: Comparison, operator: str, circumstances: Circumstances) -> Iter
 
 
 def _in_order(field: Field, operator: str, start: Any, behind: Any) -> Normal:
-    """The field compared with a value that reaches from `start` to before `behind`."""
+    """Compare the field with a value that reaches from `start` to before `behind`."""
     low, high = {
         "<": (None, start),
         "<=": (None, behind),
@@ -189,7 +189,7 @@ def _in_order(field: Field, operator: str, start: Any, behind: Any) -> Normal:
     if low is None and high is None:
         return Test(Present(field)) if field.nullable else EVERYTHING
     if low is not None and high is not None and low >= high:
-        # A day that a zone has skipped.
+        # The zone skipped this day.
         return NOTHING
     return Test(Within(field, low, high))
 
@@ -201,7 +201,7 @@ def _one_of(node: Comparison, circumstances: Circumstances) -> Normal:
     else:
         values = set(node.values)
     if node.field.kind == "flag":
-        # Only the list of both is more than one test.
+        # The two tests of `true` and `false` together match everything.
         tests = [Test(Present(BLOCKED), bool(value)) for value in values]
         return tests[0] if len(tests) == 1 else EVERYTHING
     return Test(OneOf(node.field, tuple(sorted(values)))) if values else NOTHING
@@ -228,7 +228,7 @@ def accounts_named(node: Node) -> set[str]:
 
 
 def is_timeless(node: Node) -> bool:
-    """Whether a filter says the same at any time, in any zone and to everybody."""
+    """Whether a filter means the same at any time, in any zone and for every caller."""
     if isinstance(node, Not):
         return is_timeless(node.part)
     if isinstance(node, Comparison):
@@ -239,7 +239,7 @@ def is_timeless(node: Node) -> bool:
 
 
 def replaced(normal: Normal, replace: Callable[[Test], Normal]) -> Normal:
-    """The same with other tests in the place of some."""
+    """The same filter, with each test replaced by the result of `replace`."""
     if isinstance(normal, Test):
         return replace(normal)
     parts = [replaced(part, replace) for part in normal.parts]

@@ -1,4 +1,4 @@
-"""What is said of a filter that can't be read: the place, what was met there, and what could stand there."""
+"""The error for a filter that can't be read: the place, the text that was met, and what could stand there."""
 
 from collections.abc import Iterable
 
@@ -9,29 +9,29 @@ _LONGEST_QUOTED = 40
 
 
 class InvalidFilter(InvalidInput):
-    """A filter that can't be read; never one that finds everything."""
+    """A filter that can't be read: it is refused, and never matches everything."""
 
     code, detail = CODE, "The filter can't be read"
 
     def __init__(self, place: int, problem: str, *, pointer: str = "?filter") -> None:
         self.place, self.problem = place, problem
         detail = f"Position {place}: {problem}"
-        # Programs that show the place take it from here.
+        # The position is a number of its own, for programs that show the place.
         error = {"pointer": pointer, "detail": detail, "position": place}
         super().__init__(f"{pointer}: {detail}", errors=[error])
 
     def at(self, pointer: str) -> "InvalidFilter":
-        """The same of a filter that was not sent as the parameter `filter`."""
+        """The same error for a filter that was sent elsewhere than in the parameter `filter`."""
         return InvalidFilter(self.place, self.problem, pointer=pointer)
 
 
 def met(text: str) -> str:
-    """A piece of the filter as it is quoted back."""
+    """A piece of the filter, as messages quote it."""
     short = text if len(text) <= _LONGEST_QUOTED else text[: _LONGEST_QUOTED - 1] + "…"
     return f"met `{short}`"
 
 
 def choice(names: Iterable[str]) -> str:
-    """Several things as a sentence lists them: `a`, `b` or c."""
+    """A list of names for a sentence: `a`, `b` or c."""
     *others, last = names
     return f"{', '.join(others)} or {last}" if others else last

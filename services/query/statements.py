@@ -1,4 +1,4 @@
-"""Statements with a filter, kept by their shape: nearly every filter has one of its own, so that bytes are counted."""
+"""A cache of statements with filters, by shape: most filters have a shape of their own, so bytes count."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from storage.direct_session import takes_text
 from storage.prepared import TextOnly
 
 MOST_BYTES = 2 * 1024 * 1024
-# What the key of an entry takes beside the statement.
+# The memory of an entry's key, besides the statement.
 _KEY_BYTES = 1000
 
 kept: BoundedCache[tuple[Any, ...], TextOnly] = BoundedCache(
@@ -22,7 +22,7 @@ kept: BoundedCache[tuple[Any, ...], TextOnly] = BoundedCache(
 def execute(
     db: Session, key: tuple[Any, ...], build: Callable[[], Select[Any]], values: Mapping[str, Any]
 ) -> Any:
-    """Execute the statement of a shape, which is built if it is not kept; Postgres plans it for its values."""
+    """Execute the statement of a shape, which is built on first use; Postgres plans it for its values."""
     if not takes_text(db):
         return db.execute(build(), values)
     dialect = db.get_bind().dialect

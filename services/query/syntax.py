@@ -1,4 +1,4 @@
-"""From the text of a filter to its tree, by the grammar in `grammar.lark`; and what is wrong with one that is none.
+"""Parsing the text of a filter into its tree, by the grammar in `grammar.lark`, and explaining its errors.
 
 Places are counted in characters from 0, in the text as it was sent.
 """
@@ -21,17 +21,17 @@ LONGEST = 2000
 MOST_COMPARISONS = 50
 MOST_VALUES = 100
 DEEPEST = 20
-# Comparisons by `~` and `!~`, for each field that is long to go through.
+# The most comparisons by `~` and `!~` for each field that takes long to search.
 MOST_CONTAINS = {"title": 10, "description": 3}
 
 GRAMMAR = (Path(__file__).parent / "grammar.lark").read_text(encoding="utf-8")
-# Read when the program starts: a first filter that waits for it would take too long.
+# The grammar is read when the program starts, because that would take too long in the first request.
 _parser = Lark(GRAMMAR, parser="lalr", lexer="contextual", maybe_placeholders=False)
-# About 100 bytes a character of the text are what its tree takes.
+# A tree takes about 100 bytes for each character of its text.
 TREE_BYTES = 100
 _kept: BoundedCache[str, tuple[int, Node]] = BoundedCache(2 * 1024 * 1024, weigh=lambda entry: entry[0])
 
-# What the words of the grammar are called in messages.
+# The names in messages of the grammar's words.
 _NAMES = {
     "AND": "`and`",
     "OR": "`or`",
@@ -77,7 +77,7 @@ def _read(text: str) -> Node:
 
 
 def check_together(nodes: list[Node]) -> None:
-    """Raise InvalidFilter where filters that hold together look for more texts than a single one may."""
+    """Raise InvalidFilter if combined filters look for more texts than a single filter may."""
     if len(nodes) < 2:
         return
     for name, most in MOST_CONTAINS.items():
@@ -96,14 +96,14 @@ def _places_of_contains(node: Node, name: str) -> list[int]:
 
 
 class _Reader:
-    """Makes a tree of what the parser found, and counts what is limited."""
+    """Makes a tree of the parser's result, and enforces the limits."""
 
     def __init__(self) -> None:
         self._comparisons = 0
         self._contains = dict.fromkeys(MOST_CONTAINS, 0)
 
     def node(self, parsed: Any, depth: int) -> Node:
-        """The tree of a part; `depth` is how many parentheses and `not` it is within."""
+        """The tree of a part; `depth` is the number of parentheses and `not` around it."""
         if parsed.data in ("any", "all"):
             joined = Or if parsed.data == "any" else And
             return joined(tuple(self.node(part, depth) for part in parsed.children if isinstance(part, Tree)))
@@ -164,7 +164,7 @@ def _value(field: Field, operator: str, token: Token) -> Any:
     text = str(token)
     if token.type == "QUOTED":
         text = _ESCAPE.sub(r"\1", text[1:-1])
-    # Normalized after it was parsed, so that places are those of the text that was sent.
+    # The text is normalized after parsing, so that places are those in the text as it was sent.
     text = normal_form(text)
     try:
         return read_value(field, operator, text)
@@ -172,15 +172,15 @@ def _value(field: Field, operator: str, token: Token) -> Any:
         raise InvalidFilter(_place(token), f"{met(token)}; {error}") from None
 
 
-# -- what is wrong ---------------------------------------------------------------------------------
+# -- errors ----------------------------------------------------------------------------------------
 
 
 def _refusal(text: str, error: UnexpectedInput) -> InvalidFilter:
-    """What is said where the parser stopped, or before that at a field that there is not."""
+    """The error at the place where the parser stopped, or at an unknown field before it."""
     if isinstance(error, UnexpectedToken) and error.token.type != "$END":
         place, found = _place(error.token), met(error.token)
     elif isinstance(error, UnexpectedCharacters):
-        # Typed as None there.
+        # Lark types this attribute as None.
         place = vars(error)["pos_in_stream"]
         found = met(text[place])
     else:
@@ -212,7 +212,7 @@ def _no_field(name: Token) -> InvalidFilter:
 
 
 def _expected(last: Token | None, accepted: set[str]) -> list[str]:
-    """What could stand behind the last word, where the grammar accepts these kinds of words."""
+    """The things that could follow the last word, by the kinds of words that the grammar accepts."""
     field = FIELDS.get(last.lower()) if last is not None and last.type == "FIELD" else None
     if field is not None:
         return [f"`{operator}`" for operator in field.operators]

@@ -1,4 +1,4 @@
-"""A filter as a tree, its values as they were written: the same for every request, so that it can be kept."""
+"""The tree of a filter, with its values as written: it is the same for every request and can be kept."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -19,7 +19,7 @@ class Relative:
     unit: Unit = "d"
 
 
-# A time that has no zone of its own is naive until the request says which zone it is in; a day is a date.
+# A time without a zone stays naive until the request adds its zone; a day is a date.
 Value: TypeAlias = int | str | bool | datetime | date | Relative
 
 

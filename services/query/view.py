@@ -1,7 +1,8 @@
 """Views: filters that were saved under a name, an account's own or a project's.
 
-A project's view is found by all its members, made by those who may write there, and changed by its maker and the
-managers. It is read with the rights of whoever uses it, so that it shows nobody more than they see anyway.
+All members of a project find its views. Members who may write can make a view; its maker and the managers can
+change it. A view is read with the rights of the caller who uses it, so that it shows no one more than they
+see anyway.
 """
 
 from collections.abc import Mapping
@@ -57,7 +58,7 @@ _READ_ONLY = ("id", "created_by", "created_at", "updated_at", "problem")
 
 
 class Saved(NamedTuple):
-    """A view that the caller sees, read."""
+    """A view that the caller sees, with its filter parsed."""
 
     name: str
     text: str
@@ -68,7 +69,7 @@ class Saved(NamedTuple):
 
 
 def view_not_found() -> NotFound:
-    """What is said of a view that is not there, or not to be seen."""
+    """The error for a view that does not exist, or that the caller may not see."""
     return NotFound("View not found", code="view_not_found")
 
 
@@ -86,7 +87,7 @@ def _find(db: Session, caller: Caller, view_id: int) -> AnyRow:
 
 
 def use(db: Session, caller: Caller, view_id: int) -> Saved:
-    """A view, to be asked by; raises NotFound, and InvalidFilter where it can't be read any more."""
+    """A view for use as a filter; raises NotFound, and InvalidFilter if it can't be read any more."""
     row = _find(db, caller, view_id)
     try:
         node = _read(db, row.filter, row.project_id)
@@ -96,12 +97,12 @@ def use(db: Session, caller: Caller, view_id: int) -> Saved:
 
 
 def get_view(db: Session, caller: Caller, view_id: int) -> dict[str, Any]:
-    """A view as it is answered; raises NotFound."""
+    """A view as the API answers it; raises NotFound."""
     return _answer(db, _find(db, caller, view_id))
 
 
 def list_views(db: Session, caller: Caller, filters: ViewFilters) -> PageOf[dict[str, Any]]:
-    """A page of the views that the caller finds, or of a project's; raises NotFound."""
+    """A page of the views that the caller sees, or of a project's views; raises NotFound."""
     statement, values = _MINE, {"caller_id": caller.id}
     if filters.project_id is not None:
         rights.role_in(db, caller, filters.project_id)
@@ -132,7 +133,7 @@ def _read(db: Session, text: str, project_id: int | None) -> Node:
 
 
 def _states_in(node: Node) -> list[tuple[str, int]]:
-    """The states that a filter names, and where."""
+    """The states that a filter names, each with its place."""
     if isinstance(node, Not):
         return _states_in(node.part)
     if isinstance(node, Comparison):
@@ -164,9 +165,10 @@ def create_view(db: Session, caller: Caller, values: Mapping[str, Any]) -> dict[
 
 
 def update_view(db: Session, caller: Caller, view_id: int, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Change the given fields of a view; None clears its order and its project, and leaves the others as they are.
+    """Change the given fields of a view.
 
-    Raises InvalidFilter, NotFound, Forbidden.
+    None clears the order and the project, and leaves the other fields unchanged. Raises InvalidFilter,
+    NotFound, Forbidden.
     """
     before = _find_to_change(db, caller, view_id)
     _check_read_only(_answer(db, before), values)
@@ -194,10 +196,10 @@ def _check_read_only(before: Mapping[str, Any], values: Mapping[str, Any]) -> No
 
 
 def _moved(db: Session, caller: Caller, before: AnyRow, project_id: int | None) -> dict[str, Any]:
-    """Whose a view is that moves to a project, or out of one to its maker."""
+    """The new owner of a view that moves into a project, or out of a project to its maker."""
     if project_id is None:
         if before.created_by != caller.id:
-            raise Forbidden("Only who made a view can take it out of its project", code="not_maker")
+            raise Forbidden("Only the maker of a view can take it out of its project", code="not_maker")
         return {"user_id": caller.id}
     rights.require_role("write", rights.role_in(db, caller, project_id).role, caller)
     return {"user_id": None}

@@ -1,6 +1,7 @@
-"""The tags and names of projects that there are: a part of one is looked for among them, and then they are asked for.
+"""The known tags and names of projects: searches for a part of a name look for it here first.
 
-The databases can't fold letters alike, and an owner has few different ones beside his tasks.
+The two databases fold letters differently, so Python compares them. An owner has few different tags and
+projects, compared with the number of tasks.
 """
 
 from typing import Any
@@ -15,7 +16,7 @@ from tables.counts import project_counts
 
 
 def _each_once(column: ColumnElement[Any], *conditions: ColumnElement[bool]) -> Select[Any]:
-    """The different values of a column, from one to the next along its index."""
+    """The distinct values of a column, found from one to the next along its index."""
     first = select(func.min(column).label("value")).where(*conditions)
     each = first.cte("each", recursive=True)
     following = select(func.min(column)).where(*conditions, column > each.c.value).correlate(each)
@@ -31,12 +32,12 @@ _TEXTS: dict[tuple[str, Scope], Select[Any]] = {
     ("tag", "project"): _each_once(task_tags.c.tag, task_tags.c.project_id == _ITS),
     ("tag", "all"): _each_once(task_tags.c.tag),
     ("project", "owner"): _each_once(tasks.c.project, tasks.c.user_id == _OWN),
-    # All of its tasks carry its name.
+    # All tasks of a project carry its name, so the first one is enough.
     ("project", "project"): prepared(select(tasks.c.project).where(tasks.c.project_id == _ITS).limit(1)),
     ("project", "all"): prepared(select(project_counts.c.project).distinct()),
 }
 
 
 def known_texts(db: Session, name: str, place: Place) -> list[str]:
-    """The different tags, or names of projects, of these tasks."""
+    """The distinct tags, or names of projects, of these tasks."""
     return list(db.execute(_TEXTS[name, place.scope], place._asdict()).scalars())

@@ -70,7 +70,7 @@ def list_comments(db: Session, caller: Caller, task_id: int, page: Page) -> Page
     """A page of a task's comments, oldest first; raises NotFound."""
     rights.find_task(db, caller, task_id)
     if page.cursor is not None and page.skip:
-        raise invalid_cursor("It goes on where a page ended, and can't be combined with `skip`")
+        raise invalid_cursor("A cursor continues where a page ended, and can't be combined with `skip`")
     after_id = -1 if page.cursor is None else decode_cursor(page.cursor, int)[0]
     asked = {"task_id": task_id, "after_id": after_id, "limit": page.limit + 1, "skip": page.skip}
     rows = list(db.execute(_PAGE, asked).all())

@@ -270,7 +270,7 @@ def _planned_with_filters(db: Session, place: Place, filters: TaskFilters, asked
 def _rows(filters: TaskFilters, read: Callable[..., list[AnyRow]]) -> list[AnyRow]:
     """The rows of a page and, if there is one, the row after it."""
     if filters.cursor is not None and filters.skip:
-        raise invalid_cursor("It goes on where a page ended, and can't be combined with `skip`")
+        raise invalid_cursor("A cursor continues where a page ended, and can't be combined with `skip`")
     if filters.skip:
         return read("skip", skip=filters.skip)
     after = None if filters.cursor is None else _place(filters.cursor, filters)

@@ -1,1 +1,1 @@
-"""Webhooks: where events are sent, how they are signed, and what becomes of each delivery."""
+"""Webhooks: the addresses that events are sent to, their signatures, and the results of deliveries."""

@@ -1,4 +1,4 @@
-"""What waits to be delivered to webhooks, and what was given up: for operators."""
+"""The backlog of deliveries to webhooks, waiting and given up, for operators."""
 
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ _COUNTS = select(
     .where(webhooks.c.disabled_reason.is_not(None))
     .scalar_subquery()
     .label("switched_off"),
-    # A receiver that is in trouble is late by its own fault.
+    # Receivers in trouble are left out, because their deliveries are late by their own fault.
     select(func.min(webhooks.c.due_at))
     .where(
         webhooks.c.enabled,
@@ -68,18 +68,18 @@ _MAKE_DUE = update(webhooks).where(webhooks.c.id.in_(bindparam("ids", expanding=
 
 
 class WebhookBacklog(NamedTuple):
-    """How many deliveries wait or were given up, how many webhooks are on or were switched off, and what is late."""
+    """The numbers of waiting and failed deliveries, and of webhooks that are on or were switched off."""
 
     waiting: int
     failed: int
     enabled: int
     switched_off: int
-    # Since when the first delivery to a receiver that is well has been due.
+    # The time since which the first delivery to a healthy receiver has been due.
     due_at: datetime | None
 
 
 def backlog(db: Session) -> WebhookBacklog:
-    """What is not delivered."""
+    """Count the deliveries that wait or failed, and the webhooks."""
     return WebhookBacklog(*db.execute(_COUNTS, {"now": datetime.now(UTC)}).one())
 
 
@@ -89,12 +89,12 @@ def get_failed(db: Session, *, limit: int) -> list[AnyRow]:
 
 
 def get_troubled(db: Session) -> list[AnyRow]:
-    """The webhooks whose receivers fail, or that were switched off because they did."""
+    """The webhooks whose receivers fail, or that were switched off for failing."""
     return list(db.execute(_TROUBLED))
 
 
 def retry_failed(db: Session, delivery_id: int | None = None) -> int:
-    """Have what was given up delivered again, all or one; how many."""
+    """Have failed deliveries tried again, all or one; returns their number."""
     now = datetime.now(UTC)
     statement = _RETRY if delivery_id is None else _RETRY_ONE
     values: dict[str, Any] = {"now": now} | ({} if delivery_id is None else {"of_delivery": delivery_id})

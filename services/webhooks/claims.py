@@ -1,7 +1,7 @@
-"""What senders read and write: claiming webhooks, taking their due deliveries, and writing what became of them.
+"""The reads and writes of senders: claiming webhooks, taking their due deliveries, and writing the results.
 
-A webhook is claimed, not a delivery: a receiver that is down then holds up one sender, however much waits for it.
-Whoever dies with a claim leaves a webhook that is free again when the claim ends.
+A sender claims a webhook, not a delivery. A receiver that is down therefore holds up only one sender, however
+many deliveries wait for it. If a process dies with a claim, the webhook is free again when the claim ends.
 """
 
 from collections.abc import Sequence
@@ -24,15 +24,15 @@ from services.webhooks.webhook import PING
 from storage.column_types import UtcDateTime
 from tables.webhooks import webhook_deliveries, webhooks
 
-# How many deliveries a sender takes at once from a receiver that is well.
+# The number of deliveries to a healthy receiver that a sender takes at once.
 BATCH = 20
-# A slow one is sent so many at once.
+# The number of deliveries to a slow receiver that a sender takes at once.
 SLOW_BATCH = 5
-# A receiver that takes longer is served beside the others.
+# Receivers that take longer count as slow, and are served apart from the others.
 SLOW_SECONDS = 2.0
-# A receiver that was not reached is left alone for a second, then for two, and so on up to this.
+# The pause after a receiver was not reached begins with one second, and doubles up to this.
 LONGEST_PAUSE = timedelta(seconds=60)
-# Without success for so long a webhook is switched off.
+# A webhook is switched off after this long without success.
 PATIENCE = timedelta(days=5)
 MARGIN = timedelta(seconds=5)
 
@@ -68,7 +68,7 @@ def _claim_statement(*, troubled: bool) -> Any:
 
 
 _CLAIM = {troubled: _claim_statement(troubled=troubled) for troubled in (False, True)}
-# A webhook that is claimed is due again when the claim ends, if whoever has it died.
+# A claimed webhook is due again when the claim ends, in case the process with the claim died.
 _FREE_AT = case(
     (webhooks.c.claimed_until > webhooks.c.due_at, webhooks.c.claimed_until), else_=webhooks.c.due_at
 )
@@ -81,7 +81,7 @@ _NEXT_DUE = (
 _DUE = (
     select(
         func.min(webhooks.c.due_at),
-        # A claim that ends may leave something due as well.
+        # The end of a claim may leave deliveries due as well.
         func.min(webhooks.c.claimed_until),
     )
     .join_from(webhooks, users, users.c.id == webhooks.c.user_id)
@@ -118,7 +118,7 @@ _OWNER = select(users.c.email).where(users.c.id == bindparam("user_id"))
 
 
 def next_due(db: Session) -> dict[bool, float]:
-    """In how many seconds a sender is needed, for receivers that are in trouble and for the others."""
+    """The seconds until a sender is needed, for receivers in trouble (True) and for the others (False)."""
     now = datetime.now(UTC)
     return {
         bool(row.is_troubled): max(0.0, (row.free_at - now).total_seconds()) for row in db.execute(_NEXT_DUE)
@@ -126,12 +126,12 @@ def next_due(db: Session) -> dict[bool, float]:
 
 
 def lease() -> timedelta:
-    """How long a claim lasts: the short time in which letters are begun, the last of them, and a little."""
+    """The duration of a claim: longer than the last letter of a turn may take."""
     return timedelta(seconds=settings.webhook_timeout_seconds) + MARGIN
 
 
 def claim(db: Session, *, steady: int, troubled: int) -> list[AnyRow]:
-    """Webhooks that are due and then ours for a while: so many that are well, and so many that are not."""
+    """Claim due webhooks: at most `steady` with healthy receivers, and `troubled` with others."""
     now = datetime.now(UTC)
     claimed: list[AnyRow] = []
     for is_troubled, limit in ((False, steady), (True, troubled)):
@@ -142,9 +142,9 @@ def claim(db: Session, *, steady: int, troubled: int) -> list[AnyRow]:
 
 
 def take(db: Session, webhook: AnyRow) -> list[Letter]:
-    """The next letters for a webhook that was claimed; without content or secrets where they can't be had."""
+    """The next letters for a claimed webhook; letters lack content or secrets that can't be read."""
     now = datetime.now(UTC)
-    # One letter tries out whether a receiver can be reached again.
+    # A single letter tests whether a receiver can be reached again.
     limit = 1 if webhook.failures else SLOW_BATCH if webhook.is_slow else BATCH
     rows = db.execute(_DUE, {"webhook_id": webhook.id, "now": now, "limit": limit}).all()
     ids = [row.event_id for row in rows if row.event_id is not None]
@@ -155,7 +155,7 @@ def take(db: Session, webhook: AnyRow) -> list[Letter]:
 
 
 def message_id(webhook_id: int, delivery: AnyRow) -> str:
-    """What tells a receiver that it has an event already: the same at every attempt, and when it is replayed."""
+    """The id by which a receiver recognises an event: the same at every attempt and replay."""
     if delivery.event_id is None:
         return f"msg_{webhook_id}_ping_{delivery.id}"
     return f"msg_{webhook_id}_{event_id.encode(delivery.event_id)}"
@@ -190,9 +190,9 @@ def _signing_secrets(webhook: AnyRow, now: datetime) -> list[str]:
 
 
 def settle(db: Session, claimed: AnyRow, results: Sequence[tuple[Letter, Result]]) -> None:
-    """Write what became of the letters, and give the webhook back."""
+    """Write the results of the letters, and release the webhook."""
     webhook_id = claimed.id
-    # Locked in a statement of its own: what was added while we waited for the lock is seen by the next one.
+    # The lock takes a statement of its own, so that the next statement sees deliveries added while we waited.
     webhook = db.execute(_LOCK, {"webhook_id": webhook_id}).first()
     if webhook is None:
         return
@@ -230,7 +230,7 @@ def _outcome(letter: Letter, result: Result, now: datetime) -> dict[str, Any]:
 
 
 def _health(webhook: AnyRow, results: Sequence[Result], now: datetime) -> dict[str, Any]:
-    """How the receiver fares now, and whether the webhook is to be switched off."""
+    """The health of the receiver after these results, and whether to switch the webhook off."""
     failing_since, failures, is_slow = webhook.failing_since, webhook.failures, webhook.is_slow
     for result in results:
         failing_since = None if result.is_delivered else failing_since or now

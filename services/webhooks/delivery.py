@@ -1,15 +1,16 @@
-"""Delivering to webhooks: one thread sees to what is due, others wait for the receivers.
+"""Delivering to webhooks: one thread hands out due webhooks, and others wait for the receivers.
 
 The life of a delivery:
 
-1. A change writes its row of the history. It knows nothing of webhooks, and costs nothing more.
+1. A change writes its row of the history, and nothing for webhooks.
 2. `dispatch` follows the feed, and writes a row for each event and each webhook that wants it.
 3. `Courier` claims webhooks that are due, and hands each to a sender.
-4. The sender sends the webhook's letters one after the other, over connections of its own.
-5. What became of them is written with the time of the next attempt, and the webhook is free again.
+4. The sender sends the webhook's letters: one after the other to a quick receiver, several at once to a
+slower one.
+5. The sender writes the results with the times of the next attempts, and releases the webhook.
 
-Receivers that were slow or could not be reached have senders of their own. However many they are, the others are
-served by senders that none of them holds up.
+Receivers that were slow or could not be reached have senders of their own, so that they do not hold up the
+others.
 """
 
 import queue
@@ -25,45 +26,46 @@ from services.events.follower import follower
 from services.webhooks import claims, dispatch, sending
 from services.webhooks.sending import Letter, Result
 
-# Threads that wait for receivers: they start when they are needed, and cost nothing while they wait.
+# The numbers of threads that wait for receivers: they start when they are needed, and end when idle.
 STEADY = 64
 MOST_STEADY = 512
 TROUBLED = 32
-# A letter that takes longer does not keep others from being begun.
+# A letter that takes longer no longer counts against the number of senders.
 LONG_SECONDS = 0.3
 IDLE_SECONDS = 10.0
-# Senders that use the database at the same moment, so that they take few of its connections.
+# The most senders that use the database at once, so that they take few of its connections.
 DATABASE_TURNS = 2
-# A quick receiver is sent one letter after the other, a slower one so many at once.
+# A receiver that answers in less than QUICK_SECONDS gets one letter after the other; a slower one gets
+# AT_ONCE letters at a time.
 QUICK_SECONDS = 0.05
 AT_ONCE = claims.SLOW_BATCH
-# After so long a sender begins no further letter, because the claim could end before the answer comes.
+# A sender begins no letter after this long, because the claim could end before the answer comes.
 LONGEST_TURN = 2.0
-# How often, at most, a change looks whether there are webhooks.
+# The least time between two looks for webhooks after changes.
 LOOK_SECONDS = 5.0
-# How long a process that ends waits for receivers.
+# The time that an ending process waits for receivers.
 STOP_SECONDS = 3.0
 
 
 class Lane:
-    """Threads that take work in its order; started when there is work and no idle thread, ended when they idle.
+    """Threads that take work in its order: they start when work finds no idle thread, and end when idle.
 
-    Work that has lasted a while does not count among the `size` any more, so that receivers which all cease to answer
-    at the same moment hold up the others only briefly; there are never more than `most` threads.
+    Work that has lasted a while no longer counts towards `size`. Receivers that all stop answering at the
+    same moment therefore hold up the others only briefly. There are never more than `most` threads.
     """
 
     def __init__(self, name: str, size: int, most: int) -> None:
         self._name, self._size, self._most = name, size, most
-        # When the work began that each thread is at.
+        # The begin of the current work of each thread.
         self._begun: dict[int, float] = {}
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
-        # Pieces of work that wait or are being done.
+        # The number of pieces of work that wait or are being done.
         self._open = 0
 
     def free(self) -> int:
-        """How many more pieces of work would be begun at once."""
+        """The number of further pieces of work that would begin at once."""
         begun_before = time.monotonic() - LONG_SECONDS
         with self._lock:
             lasting = sum(began < begun_before for began in self._begun.values())
@@ -79,7 +81,8 @@ class Lane:
             self._open += 1
             starts = self._threads < min(self._open, self._most)
             self._threads += starts
-            # Within the lock: a thread that ends for want of work looks here once more.
+            # The work is put under the lock, because a thread that is about to end looks once more under the
+            # lock.
             self._work.put(work)
         if starts:
             threading.Thread(target=self._serve, name=self._name, daemon=True).start()
@@ -98,7 +101,7 @@ class Lane:
                 self._begun[threading.get_ident()] = time.monotonic()
             try:
                 work()
-            except Exception as error:  # noqa: BLE001  # the claim ends by itself, and somebody tries again
+            except Exception as error:  # noqa: BLE001  # the claim ends by itself: another try follows
                 logger.warning("A webhook could not be served and is tried again later: %s", error)
             finally:
                 with self._lock:
@@ -107,7 +110,7 @@ class Lane:
 
 
 class Courier:
-    """Hands what is due to senders."""
+    """Hands due webhooks to senders."""
 
     def __init__(self, wake: Callable[[], object]) -> None:
         self._wake = wake
@@ -117,11 +120,11 @@ class Courier:
         self.ending = threading.Event()
 
     def deliver(self) -> float | None:
-        """Hand out all that is due; in how many seconds there is more, if that is known."""
+        """Hand out all due webhooks; returns the seconds until the next is due, if known."""
         while not self.ending.is_set():
             free = {False: self._steady.free(), True: self._troubled.free()}
             due = database.read(claims.next_due)
-            # What no sender is free for waits until one is, who then wakes us.
+            # Without a free sender webhooks wait: a sender that becomes free wakes this thread.
             waits = [seconds for is_troubled, seconds in due.items() if free[is_troubled] > 0]
             if not waits:
                 return LONG_SECONDS if due else None
@@ -138,7 +141,7 @@ class Courier:
         return None
 
     def _serve(self, webhook: AnyRow) -> None:
-        """Send the letters of a webhook and write down what became of them."""
+        """Send the letters of a webhook, and write the results."""
         letters: list[Letter] = []
         if not self.ending.is_set():
             with self._turns:
@@ -148,7 +151,7 @@ class Courier:
         else:
             results = self._send(letters[:1])
             first = results[0][1] if results else None
-            # A quick receiver is sent the rest in its order.
+            # A quick receiver gets the rest in order.
             if first is not None and not first.is_unreachable and first.seconds <= LONGEST_TURN:
                 is_quick = first.seconds < QUICK_SECONDS
                 results += (self._send if is_quick else self._send_at_once)(letters[1:])
@@ -157,7 +160,7 @@ class Courier:
         self._wake()
 
     def _send_at_once(self, letters: Sequence[Letter]) -> list[tuple[Letter, Result]]:
-        """Send several of these at the same time."""
+        """Send several of these letters at the same time."""
         results: list[tuple[Letter, Result]] = []
         threads = [
             threading.Thread(target=lambda part=part: results.extend(self._send(part)), daemon=True)
@@ -171,14 +174,15 @@ class Courier:
         return results
 
     def _send(self, letters: Sequence[Letter]) -> list[tuple[Letter, Result]]:
-        """Send these one after the other, as far as the claim allows."""
+        """Send these letters one after the other, as long as the claim allows."""
         results: list[tuple[Letter, Result]] = []
         seconds = 0.0
         for letter in letters:
             result = sending.send(letter)
             results.append((letter, result))
             seconds += result.seconds
-            # The next one must end before the claim does. After one that was not reached others come first.
+            # The next letter must end before the claim does. After a receiver was not reached, other webhooks
+            # come first.
             if result.is_unreachable or seconds > LONGEST_TURN or self.ending.is_set():
                 break
         return results
@@ -202,20 +206,20 @@ class Deliveries:
         self._looked_at = -LOOK_SECONDS
 
     def start(self) -> None:
-        """Deliver from now on, beginning with what an earlier process left."""
+        """Deliver from now on, beginning with deliveries that an earlier process left."""
         self._courier.ending.clear()
         self._resides = True
         self._worker.reside(settings.delivery_poll_seconds)
 
     def wake(self) -> None:
-        """Look at once: a webhook was changed, or is to be sent something."""
+        """Look at once, because a webhook was changed or has a new delivery."""
         if self._resides:
             self._worker.wake()
         elif settings.webhook_delivery:
             self.start()
 
     def notice(self) -> None:
-        """Something was changed here: without a lifespan nobody else finds out whether there are webhooks."""
+        """Look for webhooks after a change: without a lifespan no other code does."""
         if (
             settings.webhook_delivery
             and not self._resides
@@ -225,11 +229,11 @@ class Deliveries:
             self._worker.wake()
 
     def begin_to_stop(self) -> None:
-        """Begin no more deliveries; it only says so."""
+        """Begin no more deliveries. A signal handler may call this: it only sets a flag."""
         self._courier.ending.set()
 
     def stop(self) -> None:
-        """Finish what is being sent; the rest is left for the next process."""
+        """Finish the letters that are being sent; the next process takes up the rest."""
         follower.leave(self._worker.wake)
         self._courier.stop(STOP_SECONDS)
         self._worker.stop()

@@ -1,7 +1,7 @@
-"""Following the feed for webhooks: which event goes to which of them.
+"""Following the feed for webhooks, and writing a delivery for each event that a webhook wants.
 
-The rows of deliveries and the place in the feed are written in one transaction, so that no event is left out and
-none is written twice, whatever process dies. Changes of tasks know nothing of it, and cost nothing more.
+The deliveries and the position in the feed are written in one transaction. No event is therefore left out or
+written twice, whatever process dies. Changes of tasks write nothing for webhooks, and so take no longer.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ from storage.column_types import UtcDateTime
 from tables.webhooks import feed_positions, webhook_deliveries, webhooks
 
 BATCH = 500
-# Without a webhook the place in the feed is written once in so many events.
+# Without webhooks the position in the feed is written once for this many events.
 STRIDE = 1000
 
 _PEOPLE = ("owner_id", "previous_owner_id")
@@ -64,7 +64,7 @@ _MAKE_DUE = (
         webhooks.c.id.in_(bindparam("ids", expanding=True)),
         or_(
             webhooks.c.due_at.is_(None),
-            # A receiver that was not reached is left alone until its pause is over.
+            # A receiver that was not reached gets nothing until its pause is over.
             and_(webhooks.c.failures == 0, webhooks.c.due_at > _NOW),
         ),
     )
@@ -90,20 +90,20 @@ _REPLAYED = (
 
 
 def _insert() -> Any:
-    """The INSERT of the database in use: both know what to do about rows that are there, each in its own words."""
+    """The INSERT of the database in use: both have ON CONFLICT, but SQLAlchemy a statement for each."""
     return (sqlite.insert if database.is_sqlite else postgresql.insert)(webhook_deliveries)
 
 
 def dispatch() -> bool:
-    """Write a delivery for each event that is new and each webhook that wants it; whether there is any webhook on."""
+    """Write a delivery for each new event and webhook that wants it; returns whether any webhook is on."""
     until = database.read(watermark.look)
-    # Looked for after that: a webhook that is not there yet is told of no event up to here.
+    # Webhooks are read after the watermark: a webhook that is made later gets no event up to here.
     row = database.read(lambda db: db.execute(_IS_NEEDED).one())
     if row.enabled:
         while database.write(lambda db: _step(db, until)):
             pass
     elif until - (row.position or 0) >= STRIDE:
-        # Nobody wants them: only how far events are decided is worth writing down.
+        # No webhook is on, so only the position up to which events are decided is written.
         database.write(lambda db: _skip(db, until))
     while row.replays and database.write(_replay):
         pass
@@ -111,7 +111,7 @@ def dispatch() -> bool:
 
 
 def _position(db: Session) -> int | None:
-    """Where the last one stopped, locked; None while another process is at it."""
+    """The position in the feed, locked; None while another process holds it."""
     found = db.execute(_POSITION).scalar()
     if found is None:
         make = (sqlite.insert if database.is_sqlite else postgresql.insert)(feed_positions)
@@ -127,12 +127,13 @@ def _skip(db: Session, until: int) -> None:
 
 
 def _step(db: Session, until: int) -> bool:
-    """Take the next events; whether there are more."""
+    """Write the deliveries of the next events; returns whether there are more events."""
     position = _position(db)
     if position is None or position >= until:
         return False
     if until - position > STRIDE:
-        # Far behind, as at the first webhook of an old database: what no webhook wants is passed over.
+        # Skip the events that no webhook wants, such as all events before the first webhook of an old
+        # database.
         position = max(position, min(db.execute(_FIRST_START).scalar() or 0, until))
     rows: Sequence[AnyRow] = db.execute(_NEXT, {"after": position, "until": until}).all()
     is_last = len(rows) < BATCH
@@ -181,7 +182,7 @@ def _delivery(webhook_id: int, row: AnyRow, now: datetime) -> dict[str, Any]:
 
 
 def _replay(db: Session) -> bool:
-    """Write the next deliveries of a webhook that is to be replayed; whether there are more."""
+    """Write the next deliveries of a webhook that is to be replayed; returns whether there was one."""
     webhook = db.execute(_REPLAYING).first()
     if webhook is None:
         return False

@@ -1,8 +1,9 @@
-"""The fence around webhooks: addresses that this program connects to for its users.
+"""The fence around webhooks: it limits the addresses that this program connects to for its users.
 
-A user names a URL, and the program calls it from inside the operator's network. The fence keeps users from reaching
-what only that network may reach. It is checked twice: when the URL is set, so that its owner hears of it, and for each
-connection, by the address that is really connected to, because a name may lead elsewhere a moment later.
+A user names a URL, and the program calls the URL from inside the operator's network. The fence keeps users
+from reaching hosts that only this network may reach. It is checked twice. The check when the URL is set tells
+its owner. The check of each connection uses the real address, because a name may lead elsewhere a moment
+later.
 """
 
 import ipaddress
@@ -18,10 +19,10 @@ import httpx
 
 from config import settings
 
-# An answer is read this far, so that the connection can be used again; beyond that it is closed.
+# An answer is read up to this length, so that its connection can be used again; a longer answer closes it.
 LONGEST_ANSWER = 64 * 1024
 KEPT_CONNECTIONS = 32
-# Shorter than servers keep a connection, so that no letter meets one that is just being closed.
+# Servers keep connections longer than this, so that no letter meets a connection that is being closed.
 KEPT_SECONDS = 4.0
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -33,7 +34,7 @@ class AddressRefusedError(OSError):
 
 
 def _addresses_within(address: Address) -> Iterable[Address]:
-    """The address, and the IPv4 address that a translator would make of it."""
+    """The address, and the IPv4 addresses that translators would make of it."""
     yield address
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
@@ -64,7 +65,7 @@ def is_allowed(text: str) -> bool:
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a host that a webhook may connect to; raises OSError, AddressRefusedError where there are none."""
+    """The allowed addresses of a host; raises OSError, or AddressRefusedError if none is allowed."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [str(each[4][0]) for each in found]
     allowed = [address for address in dict.fromkeys(addresses) if is_allowed(address)]
@@ -74,12 +75,12 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 class _Deadline(threading.local):
-    """When the delivery that this thread makes must be over."""
+    """The time when this thread's present delivery must be over."""
 
     at = float("inf")
 
     def left(self, timeout: float | None) -> float:
-        """How long the next step may take; raises httpcore.ReadTimeout when the time is up."""
+        """The seconds that the next step may take; raises httpcore.ReadTimeout when the time is up."""
         left = self.at - time.monotonic()
         if left <= 0:
             raise httpcore.ReadTimeout("The receiver took too long")
@@ -90,7 +91,7 @@ deadline = _Deadline()
 
 
 class _WatchedStream(httpcore.NetworkStream):
-    """A connection each step of which ends with the deadline: a receiver can't drip its answer for hours."""
+    """A connection whose steps all end at the deadline, so that no receiver drips its answer for hours."""
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
@@ -114,7 +115,7 @@ class _WatchedStream(httpcore.NetworkStream):
 
 
 class FencedBackend(httpcore.SyncBackend):
-    """Resolves a name once, checks what it found, and connects to exactly that: nothing is looked up again."""
+    """Resolves a name once, checks the addresses, and connects to one of these without another look-up."""
 
     def connect_tcp(
         self,
@@ -131,7 +132,7 @@ class FencedBackend(httpcore.SyncBackend):
         failure: Exception | None = None
         for address in addresses[:4]:
             try:
-                # Several addresses share the time that there is.
+                # Several addresses share the remaining time.
                 share = deadline.left(timeout) / (1 if address == addresses[-1] else 2)
                 return _WatchedStream(
                     super().connect_tcp(address, port, share, local_address, socket_options)
@@ -147,12 +148,12 @@ def _reason(error: OSError) -> str:
 
 
 class FencedTransport(httpx.HTTPTransport):
-    """httpx, on connections of `FencedBackend`; certificates are checked against the host's name as ever."""
+    """The transport of httpx on connections of `FencedBackend`; certificates are checked as usual."""
 
     def __init__(self) -> None:
         context = httpx.create_ssl_context(trust_env=False)
         super().__init__(verify=context, trust_env=False)
-        # httpx has no parameter for the backend, and its pool is made of the same parts.
+        # httpx has no parameter for the backend, so its pool is replaced by a pool with the same settings.
         self._pool = httpcore.ConnectionPool(
             ssl_context=context,
             max_connections=None,
@@ -163,12 +164,12 @@ class FencedTransport(httpx.HTTPTransport):
 
 
 def check_host(url: str) -> None:
-    """Raise AddressRefusedError where the URL's host leads to an address that is not public; it may lead nowhere."""
+    """Raise AddressRefusedError if the URL's host has no public address; an unknown host is allowed."""
     parsed = httpx.URL(url)
     try:
         resolve(parsed.host, parsed.port or (443 if parsed.scheme == "https" else 80))
     except AddressRefusedError:
         raise
     except (OSError, UnicodeError):
-        # The name may be made later; each connection is checked anyway.
+        # The name may be registered later, and each connection is checked anyway.
         return

@@ -1,4 +1,4 @@
-"""What the hourly round does for webhooks: old keys of their secrets go, and so do those of projects that are gone."""
+"""Hourly work for webhooks: encrypting secrets by the new key, deleting webhooks of deleted projects."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -27,7 +27,7 @@ _ORPHANS = delete(webhooks).where(
     ~exists().where(
         webhook_deliveries.c.webhook_id == webhooks.c.id, webhook_deliveries.c.next_attempt_at.is_not(None)
     ),
-    # The end of the project itself is an event that they are told.
+    # Webhooks of a project get the event of its deletion too, so they stay for a while.
     ~exists().where(
         task_history.c.project_id == webhooks.c.project_id,
         task_history.c.kind == "project_deleted",
@@ -37,13 +37,13 @@ _ORPHANS = delete(webhooks).where(
 
 
 def delete_orphans() -> None:
-    """Delete the webhooks of projects that are gone, once they have been told so."""
+    """Delete the webhooks of deleted projects, after the event of the deletion was delivered."""
     values = {"a_while_ago": datetime.now(UTC) - timedelta(hours=1)}
     database.write(lambda db: db.execute(_ORPHANS, values))
 
 
 def renew_secrets() -> None:
-    """Encrypt again what needs `SECRET_KEY_PREVIOUS`, so that it can be taken away."""
+    """Encrypt secrets again that need `SECRET_KEY_PREVIOUS`, so that this setting can be removed."""
     if settings.secret_key_previous is None:
         return
     for row in database.read(lambda db: list(db.execute(_SECRETS))):

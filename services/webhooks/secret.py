@@ -1,6 +1,7 @@
-"""The secrets that webhooks are signed with: made here, shown once, and kept encrypted.
+"""The secrets that sign webhooks: made here, shown once, and stored encrypted.
 
-The key is derived from `SECRET_KEY`, which is not in the database: a stolen copy of it tells no secret.
+The key is derived from `SECRET_KEY`, which is not in the database, so a stolen copy of the database reveals
+no secret.
 """
 
 import base64
@@ -15,7 +16,7 @@ from config import settings
 
 PREFIX = "whsec_"
 SECRET_BYTES = 32
-# Tells this use of the key from others.
+# Distinguishes this use of the key from others.
 _PURPOSE = b"task platform: secrets of webhooks"
 
 
@@ -24,7 +25,7 @@ class SecretUnreadableError(Exception):
 
 
 def make() -> str:
-    """A new secret, as a receiver is given it."""
+    """A new secret, in the form that receivers use."""
     return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
@@ -35,7 +36,7 @@ def _cipher(key: str) -> Fernet:
 
 
 def _ciphers() -> MultiFernet:
-    """The cipher of the current key, by which secrets are encrypted, and of the one before, which still decrypts."""
+    """The ciphers: the current key encrypts, and the previous key still decrypts."""
     ciphers = [_cipher(settings.signing_key())]
     if settings.secret_key_previous is not None:
         ciphers.append(_cipher(settings.secret_key_previous.get_secret_value()))
@@ -43,7 +44,7 @@ def _ciphers() -> MultiFernet:
 
 
 def encrypt(secret: str) -> str:
-    """The secret as it is stored."""
+    """The encrypted secret, for storing."""
     return _ciphers().encrypt(secret.encode()).decode()
 
 

@@ -1,4 +1,4 @@
-"""One attempt to deliver one event: the signed request, and what its answer means."""
+"""One attempt to deliver one event: the signed request, and the meaning of its answer."""
 
 import random
 import threading
@@ -17,7 +17,7 @@ from standardwebhooks import Webhook
 from config import settings
 from services.webhooks import fence
 
-# After so long an event is tried again. After the last of them it is given up.
+# The delays before further attempts. After the last of them the delivery has failed.
 SCHEDULE = tuple(
     timedelta(seconds=seconds)
     for seconds in (5, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
@@ -30,13 +30,13 @@ USER_AGENT = "TaskPlatform-Webhooks/1.0"
 class Letter:
     """An event on its way to a webhook, ready to be sent.
 
-    It has no content where the event is not kept any more, and no secrets where they can't be read.
+    The content is empty if the event is no longer kept; the secrets are missing if they can't be read.
     """
 
     delivery_id: int
     attempts: int
     url: str
-    # The newest secret first; the one before signs too for a while.
+    # The newest secret comes first; for a while the previous secret signs too.
     secrets: Sequence[str]
     message_id: str
     content: bytes
@@ -44,13 +44,13 @@ class Letter:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of an attempt."""
+    """The result of an attempt."""
 
     status_code: int | None
     error: str | None
     seconds: float
     retry_after: timedelta | None = None
-    # Whether the receiver could not be reached, or took too long: it is left alone for a while.
+    # Whether the receiver could not be reached or took too long; it then gets nothing for a while.
     is_unreachable: bool = False
 
     @property
@@ -59,7 +59,7 @@ class Result:
 
 
 class _Connections:
-    """The connections of all senders; reading the certificates takes longer than many deliveries."""
+    """The shared connections of all senders: reading the certificates takes longer than many deliveries."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -72,7 +72,7 @@ class _Connections:
             return self._transport
 
     def close(self) -> None:
-        """Close them; the next letter opens new ones."""
+        """Close the connections; the next letter opens new ones."""
         with self._lock:
             transport, self._transport = self._transport, None
         if transport is not None:
@@ -88,7 +88,7 @@ def _signer(secret: str) -> Webhook:
 
 
 def send(letter: Letter) -> Result:
-    """Send the letter and wait for the answer, no longer than the setting says; never raises."""
+    """Send the letter and wait for the answer, at most as long as the setting says; never raises."""
     if not letter.secrets:
         return Result(None, "The secret can't be read, because SECRET_KEY was changed: rotate it", 0.0)
     if not letter.content:
@@ -134,7 +134,7 @@ def _request(letter: Letter) -> httpx.Request:
 
 
 def _read_some(response: httpx.Response) -> None:
-    """Read the answer, whose status is known already, so that its connection can be used again."""
+    """Read the body of the answer, so that the connection can be used again."""
     received = 0
     assert isinstance(response.stream, httpx.SyncByteStream)
     try:
@@ -147,7 +147,7 @@ def _read_some(response: httpx.Response) -> None:
 
 
 def _said(error: Exception) -> str:
-    """Why there was no answer, without what only the operator's network knows."""
+    """The reason why there was no answer, without details of the operator's network."""
     if isinstance(error, httpx.TimeoutException):
         return f"The receiver did not answer within {settings.webhook_timeout_seconds:g} seconds"
     if isinstance(error, httpx.ConnectError):
@@ -172,7 +172,7 @@ def _refusal(status: int) -> str:
 
 
 def _retry_after(response: httpx.Response) -> timedelta | None:
-    """How long the receiver asks to be left alone."""
+    """The pause that the receiver asks for."""
     text = response.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdecimal():
         wait = timedelta(seconds=min(int(text[:9]), LONGEST_RETRY_AFTER.total_seconds()))
@@ -185,7 +185,7 @@ def _retry_after(response: httpx.Response) -> timedelta | None:
 
 
 def next_attempt(attempts: int, result: Result, now: datetime) -> datetime | None:
-    """When to try again what was tried so often in vain; None when it is given up."""
+    """The time of the next attempt after this number of failed attempts; None if there is none."""
     if attempts > len(SCHEDULE):
         return None
     delay = SCHEDULE[attempts - 1] * random.uniform(1, 1.2)  # noqa: S311  # spreads a crowd

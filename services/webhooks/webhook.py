@@ -1,4 +1,4 @@
-"""Webhooks as their owners see them: making, changing and looking at them, and asking for deliveries."""
+"""Webhooks for their owners: making, changing and reading them, and asking for deliveries."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -88,16 +88,16 @@ _MAKE_DUE = update(webhooks).where(webhooks.c.id == bindparam("of_webhook")).val
 
 
 def etag(webhook: AnyRow) -> str:
-    """The entity tag of a webhook as it is now."""
+    """The entity tag of a webhook's current version."""
     return preconditions.entity_tag(webhook.id, webhook.version)
 
 
 def create(db: Session, user: Caller, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Make a webhook, whose secret nobody can be shown again; raises Conflict, NotFound, Forbidden."""
+    """Make a webhook, whose secret is never shown again; raises Conflict, NotFound, Forbidden."""
     if (project_id := values["project_id"]) is not None:
-        # Whoever makes it stays a manager until it is made.
+        # The lock keeps the caller a manager until the commit.
         rights.require_role("manage", rights.lock_project(db, user, project_id).role, user)
-    # Two requests at once would both find a place free.
+    # Without the lock two requests at once could both take the last free place.
     db.execute(_LOCK_ACCOUNT, {"user_id": user.id})
     if db.execute(_COUNT, {"user_id": user.id}).scalar_one() >= MOST_WEBHOOKS:
         raise Conflict(
@@ -127,9 +127,9 @@ def list_webhooks(db: Session, user: Caller, page: Page) -> PageOf[AnyRow]:
 
 
 def get(db: Session, user: Caller, webhook_id: int, *, locked: bool = False) -> AnyRow:
-    """A webhook that the caller looks after: their own, or one of a project that they manage.
+    """A webhook that the caller may manage: an own webhook, or one of a project that the caller manages.
 
-    Raises NotFound, Forbidden for a member who is no manager.
+    Raises NotFound, and Forbidden for a member who is no manager.
     """
     statement = _ONE.with_for_update(of=webhooks) if locked else _ONE
     row = db.execute(statement, {"webhook_id": webhook_id, "user_id": user.id}).first()
@@ -145,7 +145,8 @@ def change(
 ) -> AnyRow:
     """Change the given fields of a webhook; raises NotFound, PreconditionFailed, InvalidInput.
 
-    None clears `description` and leaves the others as they are. Switching it on again forgets why it was off.
+    None clears `description` and leaves the other fields unchanged. Switching a webhook on removes the reason
+    why it was off.
     """
     before = get(db, user, webhook_id, locked=True)
     preconditions.require(if_match, etag(before))
@@ -158,10 +159,10 @@ def change(
         return before
     now = datetime.now(UTC)
     if "url" in changes or changes.get("enabled"):
-        # How the receiver fared before says nothing of it now.
+        # Earlier results say nothing about a receiver at a new URL, or after the webhook was off.
         changes |= {"failing_since": None, "failures": 0, "is_slow": False}
     if changes.get("enabled"):
-        # What happened while it was off is for replay.
+        # Events from the time while the webhook was off are left for a replay.
         newest = db.execute(_NEWEST_EVENT).scalar_one()
         changes |= {"disabled_reason": None, "due_at": now, "starts_after": newest}
     changes |= {"version": before.version + 1, "updated_at": now}
@@ -169,19 +170,19 @@ def change(
 
 
 def remove(db: Session, user: Caller, webhook_id: int, if_match: str | None) -> None:
-    """Delete a webhook, and what waits to be sent to it; raises NotFound, PreconditionFailed."""
+    """Delete a webhook and its waiting deliveries; raises NotFound, PreconditionFailed."""
     webhook = get(db, user, webhook_id, locked=True)
     preconditions.require(if_match, etag(webhook))
     db.execute(_DELETE, {"of_webhook": webhook.id})
 
 
 def hand_over(db: Session, user_id: int) -> None:
-    """Leave the webhooks that an account made for projects to the manager who has been there longest."""
+    """Give the webhooks that an account made for projects to the manager who has been there longest."""
     db.execute(_HAND_OVER, {"of_user": user_id})
 
 
 def rotate(db: Session, user: Caller, webhook_id: int) -> dict[str, Any]:
-    """Give a webhook a new secret; for a day the old one signs too; raises NotFound."""
+    """Give a webhook a new secret; for a day the old secret signs too. Raises NotFound."""
     webhook = get(db, user, webhook_id, locked=True)
     secret, now = secrets.make(), datetime.now(UTC)
     changes = {
@@ -199,7 +200,7 @@ def rotate(db: Session, user: Caller, webhook_id: int) -> dict[str, Any]:
 
 
 def delivery(row: AnyRow) -> dict[str, Any]:
-    """A delivery as it is shown: an event by its public id, a ping by its own."""
+    """A delivery as the API shows it: an event by its public id, a ping by the delivery's id."""
     shown = row._asdict()
     shown["event_id"] = f"ping_{row.id}" if row.event_id is None else event_id.encode(row.event_id)
     return shown
@@ -232,7 +233,7 @@ def ping(db: Session, user: Caller, webhook_id: int) -> dict[str, Any]:
 
 
 def retry(db: Session, user: Caller, webhook_id: int, delivery_id: int) -> dict[str, Any]:
-    """Have an event delivered once more, now; raises NotFound, Conflict."""
+    """Have an event delivered again at once; raises NotFound, Conflict."""
     webhook = _switched_on(db, user, webhook_id)
     now = datetime.now(UTC)
     row = db.execute(_RETRY, {"of_webhook": webhook.id, "of_delivery": delivery_id, "now": now}).first()
@@ -243,7 +244,7 @@ def retry(db: Session, user: Caller, webhook_id: int, delivery_id: int) -> dict[
 
 
 def replay(db: Session, user: Caller, webhook_id: int, after: str) -> None:
-    """Have all events behind this one delivered again; raises NotFound, InvalidInput, Gone."""
+    """Have all events after this one delivered again; raises NotFound, InvalidInput, Gone."""
     webhook = get(db, user, webhook_id, locked=True)
     position = event_id.position(db, after, pointer="#/after")
     changes = {"replay_after": position, "replay_until": db.execute(_NEWEST_EVENT).scalar_one()}
