@@ -1,5 +1,5 @@
-// Sends the token of the link that led here, with what the form asks for, to the API. The token stands behind
-// the `#` of the address, which no browser sends along; it is taken out of the address bar and the history at once.
+// Sends the token of the opened link and the input of the form to the API. The token stands behind the `#` of
+// the address, which no browser sends. It is removed from the address bar and the history at once.
 "use strict";
 
 const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";

@@ -1,4 +1,4 @@
-// What is done to tasks: shown at once, sent, and taken back where the server refuses.
+// Changes of tasks: shown at once, sent, and taken back if the server refuses.
 import { say } from "../shared/dom.js";
 import { count } from "../shared/format.js";
 import { LoggedOut } from "../shared/session.js";
@@ -12,7 +12,7 @@ let onLoggedOut = () => undefined;
 
 export const whenLoggedOut = (listener) => (onLoggedOut = listener);
 
-// Whatever is asked for ends in what was asked or in a message.
+// Runs an action, whose failure ends in a message.
 export function act(work) {
   return async (...given) => {
     try {
@@ -28,7 +28,7 @@ export function act(work) {
 const named = (tasks) => (tasks.length === 1 ? `"${short(tasks[0].title)}"` : count(tasks.length, "task"));
 const short = (title) => (title.length > 50 ? `${title.slice(0, 49)}…` : title);
 
-// One call for one task, a batch for many: all or none of each thousand.
+// One call for one task, batches for many: all or none of each thousand.
 async function send(operations) {
   if (operations.length === 1) {
     const [{ op, id, task, assigned_user_id: to }] = operations;
@@ -45,8 +45,8 @@ async function send(operations) {
   return found;
 }
 
-// Changes tasks by `fieldsOf(task)`: shown and said at once, and as they were again where it fails. What was done
-// last is said last, so that undoing is about it; undoing waits until the change has arrived.
+// Changes tasks by `fieldsOf(task)`. The change is shown and announced at once, and taken back on failure.
+// The last change is announced last, so that undoing is about it; undoing waits until the change has arrived.
 async function update(tasks, fieldsOf, said = "", back = null) {
   for (const task of tasks) store.put({ ...task, ...shownAs(task, fieldsOf(task)) });
   const sent = send(tasks.map((task) => ({ op: "update", id: task.id, task: fieldsOf(task) })));
@@ -64,7 +64,7 @@ async function update(tasks, fieldsOf, said = "", back = null) {
   }
 }
 
-// The fields that follow from those that are changed.
+// The fields that follow from changed fields.
 function shownAs(task, fields) {
   const shown = { ...fields };
   if (fields.state && !fields.status) shown.status = statusOf(task, fields.state);
@@ -84,7 +84,7 @@ const stateFields = (task, key) => (task.project_id ? { state: key } : { status:
 
 const current = (task) => store.get(task.id) || task;
 
-// What each task had before, by its id.
+// The former values of each task, by id.
 const beforeOf = (tasks, read) => {
   const found = new Map(tasks.map((task) => [task.id, read(task)]));
   return (task) => found.get(task.id);
@@ -106,7 +106,7 @@ export const setState = act(async (tasks, key) => {
   await update(tasks, (task) => stateFields(task, key), `${named(tasks)} moved to ${name}`, oldState(tasks));
 });
 
-// Completes what is open, or opens again what is completed.
+// Completes open tasks, or reopens completed ones.
 export const toggle = act(async (tasks) => {
   const open = tasks.filter((task) => task.status !== "completed");
   if (open.length)
@@ -114,7 +114,7 @@ export const toggle = act(async (tasks) => {
   else await update(tasks, () => ({ status: "pending" }), `${named(tasks)} opened again`, oldState(tasks));
 });
 
-// Deletes when it is too late to take it back: until then the tasks are only hidden.
+// Hides the tasks, and deletes them when the time for undoing is over.
 export function remove(tasks) {
   const ids = tasks.map((task) => task.id);
   store.hide(ids);
@@ -122,7 +122,7 @@ export function remove(tasks) {
     undo: () => store.hide(ids, false),
     settle: act(async () => {
       try {
-        // The page may be left: the calls go on without it.
+        // The calls go on even if the page is left.
         const parts = Array.from({ length: Math.ceil(ids.length / AT_ONCE) }, (_, part) =>
           ids.slice(part * AT_ONCE, (part + 1) * AT_ONCE),
         );

@@ -1,4 +1,4 @@
-// What is looked at, kept in the address bar, so that a view can be kept and sent.
+// The current view, kept in the address bar, so that it can be saved and sent.
 const NAMES = [
   "page",
   "project",
@@ -32,7 +32,7 @@ export function href(values) {
   return text ? `?${text}` : location.pathname;
 }
 
-// Goes where `values` say; `null` takes a value out of the address.
+// Goes to the address with these values; `null` removes a value.
 export function go(values, { replace = false } = {}) {
   const next = href(values);
   if (next === location.search || (!location.search && next === location.pathname)) return;
@@ -52,7 +52,7 @@ function tell() {
 
 addEventListener("popstate", tell);
 
-// A link within the page: a click with a key held opens it elsewhere, as always.
+// A link within the page. A click with a modifier key opens a new tab or window, as for all links.
 export function follow(values) {
   return (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;

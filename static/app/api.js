@@ -1,4 +1,4 @@
-// The calls of the API that the page makes, by what they are for.
+// The calls of the API that the page makes, named by their purpose.
 import { call, nextPage, request, write } from "../shared/session.js";
 
 const query = (values) => {
@@ -10,7 +10,7 @@ const query = (values) => {
   return found.toString();
 };
 
-// All pages of a list, up to so many rows.
+// All pages of a list, up to a number of rows.
 async function whole(path, most = 1000) {
   const rows = [];
   for (let next = path; next && rows.length < most;) {

@@ -1,4 +1,4 @@
-// The board: a column for each state with its limit; cards go from one to the next by mouse, finger or key.
+// The board: a column with a limit for each state. Cards are moved by mouse, touch or key.
 import { h } from "../shared/dom.js";
 import { number } from "../shared/format.js";
 import { setState } from "./actions.js";
@@ -186,7 +186,7 @@ export function taskBoard(place) {
     return null;
   }
 
-  // The card goes to the next state.
+  // The card moves to the next state.
   function shift(by) {
     const task = store.get(active());
     const states = statesOf(projectId());

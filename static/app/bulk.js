@@ -1,4 +1,4 @@
-// What can be done to all marked tasks at once.
+// Actions for all marked tasks at once.
 import { h } from "../shared/dom.js";
 import { count } from "../shared/format.js";
 import { icon } from "./icons.js";

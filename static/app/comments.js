@@ -1,4 +1,4 @@
-// What people say about a task.
+// Comments on a task.
 import { h, say } from "../shared/dom.js";
 import { moment } from "../shared/format.js";
 import { act } from "./actions.js";
@@ -6,7 +6,7 @@ import * as api from "./api.js";
 import { confirmed } from "./dialog.js";
 import { may, model } from "./model.js";
 
-// Names that are mentioned stand out.
+// Highlights mentioned names.
 function withMentions(text) {
   return text
     .split(/(@[A-Za-z0-9._-]{3,50})/)

@@ -1,4 +1,4 @@
-// Somebody else was first: both versions, and which of them is to stay.
+// A conflict: somebody else changed the task first. Shows both versions and asks which one to keep.
 import { h } from "../shared/dom.js";
 import { dialog } from "./dialog.js";
 import { due } from "./words.js";
@@ -24,14 +24,14 @@ function shown(name, value) {
 
 const same = (one, two) => JSON.stringify(one ?? null) === JSON.stringify(two ?? null);
 
-// Which of the fields somebody else has changed too, to something else.
+// The fields that somebody else changed too, to another value.
 export function disputed(fields, before, theirs) {
   return Object.keys(fields).filter(
     (name) => !same(before[name], theirs[name]) && !same(fields[name], theirs[name]),
   );
 }
 
-// Shows both; answers "mine", "theirs" or null.
+// Shows both versions; answers "mine", "theirs" or null.
 export function choose(names, fields, theirs) {
   return new Promise((resolve) => {
     let answer = null;

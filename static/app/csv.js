@@ -1,4 +1,4 @@
-// Rows of a CSV file; the first line tells what separates them.
+// Parses a CSV file into rows. The first line shows which character separates cells.
 const SEPARATORS = [",", ";", "\t"];
 
 function separatorOf(text) {

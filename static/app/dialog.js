@@ -1,4 +1,4 @@
-// A dialog over the page, which ends with Escape, and gives the focus back.
+// A dialog over the page. Escape closes it, and the focus goes back to where it was.
 import { absolve, blameAll, h } from "../shared/dom.js";
 import { icon } from "./icons.js";
 import { LoggedOut } from "../shared/session.js";
@@ -37,7 +37,7 @@ export function dialog(title, content, { wide = false } = {}) {
   return element;
 }
 
-// A form whose errors stand beside its fields; `send` gets its values.
+// A form that shows errors beside its fields; `send` gets its values.
 export function form(children, button, send, className = "stack") {
   const problem = h("p", { className: "problem", role: "alert" });
   const submit = h("button", { type: "submit", className: "main" }, button);
@@ -67,7 +67,7 @@ export function form(children, button, send, className = "stack") {
   return element;
 }
 
-// Asks before what can't be taken back; answers whether to go on.
+// Asks before a step that can't be undone; answers whether to go on.
 export function confirmed(title, text, button) {
   return new Promise((resolve) => {
     let answer = false;

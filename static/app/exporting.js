@@ -1,4 +1,4 @@
-// Taking tasks out, as they are shown or all.
+// Exporting tasks: the shown ones, or all.
 import { h, say } from "../shared/dom.js";
 import { nextPage, request, save } from "../shared/session.js";
 import { act } from "./actions.js";
@@ -6,7 +6,7 @@ import { now } from "./address.js";
 import { dialog } from "./dialog.js";
 import { listQuery } from "./store.js";
 
-// All parts of an export, each as the server gives it.
+// All parts of an export, each in the server's form.
 async function parts(path, accept) {
   const found = [];
   for (let next = path; next;) {

@@ -1,4 +1,4 @@
-// The fields of the open task, each sent when it is left.
+// The fields of the open task. A field is sent when it loses the focus.
 import { h, say } from "../shared/dom.js";
 import { act, assign } from "./actions.js";
 import { change } from "./address.js";
@@ -10,7 +10,7 @@ import { dueText, moment } from "./words.js";
 
 const place = document.getElementById("panel");
 
-// What each field shows of a task.
+// The value that each field shows.
 const SHOWN = {
   title: (task) => task.title,
   description: (task) => task.description || "",
@@ -22,7 +22,7 @@ const SHOWN = {
   project_id: (task) => String(task.project_id ?? ""),
 };
 
-// A field that is sent when it is left with another value.
+// A field that is sent when it loses the focus with another value.
 export function editable(name, read, properties, kind = "input") {
   const control = h(kind, {
     name,
@@ -47,7 +47,7 @@ export function editable(name, read, properties, kind = "input") {
       try {
         if (!isSame) await save({ [name]: value });
       } finally {
-        // It may have been gone on with in the meantime.
+        // The person may have typed more meanwhile.
         if (document.activeElement !== control) delete control.dataset.dirty;
         refill();
       }
@@ -91,7 +91,7 @@ const readTags = (text) => [
   ),
 ];
 
-// Shows what the task is now, but where something is being typed.
+// Shows the current task, except in a field where somebody is typing.
 export function refill() {
   if (!open.task) return;
   for (const [name, show] of Object.entries(SHOWN)) {
@@ -212,7 +212,7 @@ export function blockForm(task) {
   );
 }
 
-// A text as high as what is in it.
+// A text area as high as its content.
 export function grow(area) {
   area.style.height = "auto";
   area.style.height = `${area.scrollHeight + 2}px`;

@@ -1,4 +1,5 @@
-// Files of other programs, each read into the same: columns, rows, what they mean, and what is left out.
+// Parsers for files of other programs. Each gives columns, rows, the meaning of the columns, and the parts
+// that are left out.
 import { readCsv } from "./csv.js";
 
 export const TARGETS = [
@@ -20,7 +21,7 @@ export const TARGETS = [
 const OWN = TARGETS.map(([name]) => name).filter(Boolean);
 const UNUSED = new Set(["id", "user_id", "project_id"]);
 
-// Names of columns, folded, and what they mean in any program.
+// Names of columns in any program, case-folded, with their meaning.
 const MEANINGS = {
   title: ["title", "summary", "name", "task", "content", "subject", "card name", "task name"],
   description: ["description", "body", "notes", "note", "card description", "desc"],
@@ -56,7 +57,7 @@ function guess(columns) {
   const taken = new Set();
   return columns.map((column) => {
     const meaning = meaningOf(column);
-    // Labels may stand in several columns; everything else stands in one.
+    // Labels may stand in several columns, every other value in one.
     if (!meaning || (taken.has(meaning) && meaning !== "tags")) return "";
     taken.add(meaning);
     return meaning;
@@ -96,7 +97,7 @@ function todoist({ columns, rows }) {
         SECTION: "tags",
       })[name.toUpperCase()] || "",
   );
-  // There 1 is the most urgent; in the file 4 stands for none.
+  // In the program 1 is the most urgent; in its file 4 means no priority.
   found.priority = (text) => ({ 1: 4, 2: 3, 3: 2, 4: 0 })[text.trim()] ?? 0;
   found.left = [
     notes ? `${notes} comments` : "",
@@ -127,7 +128,7 @@ function trello(board) {
   const columns = ["Name", "Description", "List", "Labels", "Due", "Completed", "Created", "Board"];
   const cards = board.cards.filter((card) => !card.isTemplate);
   const rows = cards.map((card) => {
-    // An id begins with the second it was made in.
+    // An id begins with the second of its creation.
     const made = new Date(parseInt(card.id.slice(0, 8), 16) * 1000);
     const isDone = card.dueComplete || card.closed || lists.get(card.idList)?.closed;
     const list = isDone ? "done" : lists.get(card.idList)?.name || "";

@@ -1,4 +1,4 @@
-// What happened to a task, oldest first.
+// The history of a task, oldest change first.
 import { h } from "../shared/dom.js";
 import { moment } from "../shared/format.js";
 import { act } from "./actions.js";

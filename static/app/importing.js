@@ -1,4 +1,5 @@
-// Bringing tasks along from a file: what its columns mean, how the first rows come out, what is not taken.
+// Importing tasks from a file: the meaning of its columns, a preview of the first rows, and a list of the
+// parts that are left out.
 import { h, say } from "../shared/dom.js";
 import { count, number } from "../shared/format.js";
 import { act } from "./actions.js";
@@ -151,7 +152,7 @@ function sampleOf(tasks) {
   );
 }
 
-// Parts that the server takes, by number and by size.
+// Splits tasks into parts that the server accepts, by number and by size.
 function partsOf(tasks) {
   const parts = [];
   let [part, bytes] = [[], 0];

@@ -1,4 +1,4 @@
-// The keyboard: every key, what it does, and the page of help that `?` shows.
+// The keyboard: every key with its action, and the help that `?` shows.
 import { h } from "../shared/dom.js";
 import { change, go, now } from "./address.js";
 import { dialog } from "./dialog.js";
@@ -10,7 +10,7 @@ import { PRIORITIES } from "./model.js";
 
 let surface = null;
 
-// The list or the board that the keys are about.
+// The list or board that the keys act on.
 export const useSurface = (shown) => (surface = shown);
 
 const focusOn = (selector) => {
@@ -141,7 +141,7 @@ addEventListener("keydown", (event) => {
   const target = event.target;
   const isTyping = target.matches("textarea, select, input:not([type=checkbox])");
   if (isTyping && event.key !== "Escape") return;
-  // A button or a link keeps Enter; the arrows are the list's own.
+  // Enter stays with a focused button or link; the arrow keys belong to the list.
   if (event.key === "Enter" && target.matches("button, a, summary")) return;
   const together = first === "g" ? `g ${event.key}` : event.key;
   first = event.key === "g" && first !== "g" ? "g" : null;

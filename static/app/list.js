@@ -1,4 +1,4 @@
-// The list: only the rows in sight are in the page, however many there are.
+// The list. Only visible rows are in the document, however many rows there are.
 import { h } from "../shared/dom.js";
 import { number } from "../shared/format.js";
 import { change, now } from "./address.js";
@@ -39,7 +39,7 @@ function groupsOf(tasks) {
   return keys.map((key) => ({ ...titled(name, key, found.get(key)), tasks: found.get(key) }));
 }
 
-// What is being done first, what is done last.
+// Tasks in progress come first, completed tasks last.
 const WEIGHT = { in_progress: 0, pending: 1, completed: 2 };
 
 function inOrder(keys, tasks) {
@@ -61,7 +61,7 @@ function titled(name, key, tasks) {
   return { title: state?.name || key, status: tasks[0].status };
 }
 
-// The list in `place`, which scrolls.
+// The list in `place`, a scrolling element.
 export function taskList(place) {
   const body = h("div", { className: "rows", role: "rowgroup" });
   const grid = h(
@@ -102,7 +102,7 @@ export function taskList(place) {
   }
   const { state } = store;
 
-  // The line at a height, by halving.
+  // Finds the line at a height by binary search.
   function lineAt(top) {
     let [low, high] = [0, lines.length];
     while (low < high) {
@@ -120,7 +120,7 @@ export function taskList(place) {
       : Math.min(lines.length, lineAt(place.scrollTop + place.clientHeight) + AROUND);
     const wanted = new Set();
     for (let at = from; at < to; at++) wanted.add(at);
-    // The row that has the focus stays, or the keyboard would lose its place.
+    // The focused row stays in the document, or the keyboard would lose its place.
     const focused = lines.findIndex((line) => line.task?.id === active());
     if (focused >= 0) wanted.add(focused);
     const next = new Map();
@@ -211,7 +211,7 @@ export function taskList(place) {
     activate(id);
     const at = lines.findIndex((line) => line.task?.id === id);
     if (at < 0) return;
-    // Room for the head of the group above, which sticks nowhere.
+    // Room for the heading of the group above, which is not sticky here.
     if (starts[at] - HEAD < place.scrollTop) place.scrollTop = starts[at] - HEAD;
     else if (starts[at + 1] > place.scrollTop + place.clientHeight)
       place.scrollTop = starts[at + 1] - place.clientHeight;

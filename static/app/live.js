@@ -1,4 +1,4 @@
-// What others do, as it happens: by the stream of events, and where there is none by asking now and then.
+// Changes by others as they happen: by the stream of events, or by polling if there is no stream.
 import { LoggedOut, request } from "../shared/session.js";
 
 const SOON = 1000;
@@ -6,7 +6,7 @@ const LATEST = 30_000;
 const EVERY = 15_000;
 let stop = new AbortController();
 
-// Calls `onEvent` for each event, and `onGap` when some may have been missed.
+// Calls `onEvent` for each event, and `onGap` if events may have been missed.
 export function follow(onEvent, onGap, onState) {
   stop.abort();
   stop = new AbortController();
@@ -37,7 +37,7 @@ async function run(signal, onEvent, onGap, onState) {
     } catch (error) {
       if (signal.aborted) return;
       isFirst = false;
-      // Events that are no longer kept, or a stream that there is not: all is asked for again.
+      // The events are no longer kept, or there is no stream: everything is loaded again.
       if (error.status === 410 || error.status === 422) {
         last = null;
         onGap();

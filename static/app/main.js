@@ -1,4 +1,4 @@
-// The page: who is logged in, what the address asks for, and what happens meanwhile.
+// The page: the login, the view in the address, and changes that arrive meanwhile.
 import { h, say } from "../shared/dom.js";
 import { loginPage } from "../shared/login.js";
 import { LoggedOut, onSession, resume } from "../shared/session.js";
@@ -65,7 +65,7 @@ function leave(message = "") {
 async function start() {
   try {
     if (!(await resume())) return leave();
-    // The tasks are asked for at once: they need no more than the caller.
+    // The tasks are loaded at once, because they depend only on the caller.
     const me = api.account.me();
     await Promise.all([me.then((found) => (model.me = found)), loadProjects()]);
     document.body.classList.add("in");
@@ -91,7 +91,7 @@ async function start() {
   return null;
 }
 
-// -- what is shown --------------------------------------------------------------------------------
+// -- the view -------------------------------------------------------------------------------------
 
 function setSurface(next) {
   surface?.leave();
@@ -99,7 +99,7 @@ function setSurface(next) {
   useSurface(next);
 }
 
-// What of the address decides which tasks are shown, and how.
+// The parts of the address that decide which tasks are shown, and how.
 function keyOf({ task: _, ...rest }) {
   return JSON.stringify(rest);
 }
@@ -133,7 +133,7 @@ async function showTasks(isOther) {
   const empty = h("div", { className: "empty", id: "empty" });
   content.replaceChildren(bar, place, empty, bulk.element);
   setSurface((now().layout === "board" ? taskBoard : taskList)(place));
-  // What came before there was a place for it.
+  // Draws the tasks that arrived before the place was on the page.
   draw();
   await loading;
   draw();
@@ -197,7 +197,7 @@ onMarks(() => {
   bulk.update();
 });
 
-// -- what happens meanwhile ------------------------------------------------------------------------
+// -- changes by others -----------------------------------------------------------------------------
 
 async function happened(event) {
   const { type, data } = event;
@@ -232,7 +232,7 @@ function unreadSoon() {
     );
 }
 
-// Something may have been missed: all that is shown is asked for again.
+// Events may have been missed, so everything on the page is loaded again.
 async function missed() {
   if (!surface || document.querySelector("dialog")) return;
   await store.load();

@@ -1,4 +1,4 @@
-// From the cells of a file to tasks, and what could not be read.
+// Converts the cells of a file to tasks, and lists the cells that could not be read.
 const DONE =
   /^(done|completed?|closed|resolved|fixed|finished|archived?|released|true|yes|x|won'?t ?(do|fix))$/i;
 const STARTED = /^(in[ _-]?progress|doing|started|active|in review|review|testing|wip|working.*)$/i;
@@ -20,7 +20,8 @@ export function priorityFrom(text) {
   return PRIORITIES.find(([pattern]) => pattern.test(text.trim()))?.[1] ?? 0;
 }
 
-// A time as other programs write it: RFC 3339, `2026-12-31 14:00`, Jira's `31/Dec/26 2:00 PM`; or null.
+// Parses a time as other programs write it: RFC 3339, `2026-12-31 14:00`, Jira's `31/Dec/26 2:00 PM`; or
+// null.
 export function timeFrom(text) {
   const word = text.trim();
   if (!word) return null;
@@ -66,7 +67,7 @@ const READERS = {
   blocked_at: timeFrom,
 };
 
-// The tasks that the rows are by this meaning of the columns, and what is not as it was.
+// The tasks of the rows by this meaning of the columns, and the values that had to change.
 export function tasksFrom(source, meaning) {
   const notes = new Map();
   const note = (text) => notes.set(text, (notes.get(text) || 0) + 1);
@@ -92,7 +93,7 @@ export function tasksFrom(source, meaning) {
   return { tasks, notes: [...notes].map(([text, count]) => (count > 1 ? `${text} (${count} rows)` : text)) };
 }
 
-// What a task may not be: too long, completed without or with a time that contradicts.
+// Corrects values that a task may not have, such as long texts or contradicting times, and notes them.
 function finish(task, note) {
   if (task.tags?.length > 20) {
     note("More than 20 tags: the first 20 are kept");
@@ -117,7 +118,7 @@ function finish(task, note) {
     delete task.blocked_at;
     delete task.blocked_reason;
   }
-  // A time of creation after that of completion is one that was guessed.
+  // A creation time after the completion time was guessed.
   if (task.created_at && task.completed_at && task.created_at > task.completed_at) delete task.created_at;
   if (task.updated_at && task.created_at && task.updated_at < task.created_at) delete task.updated_at;
 }

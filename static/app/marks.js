@@ -1,4 +1,4 @@
-// Which task the keyboard is on, and which are marked.
+// The active task of the keyboard, and the marked tasks.
 import * as store from "./store.js";
 
 const listeners = new Set();
@@ -29,7 +29,7 @@ export function mark(id, isOn = !ids.has(id)) {
   changed();
 }
 
-// Marks all from the last one that was marked to this one.
+// Marks all tasks from the last marked one to this one.
 export function markTo(id, order) {
   const [from, to] = [order.indexOf(anchor ?? id), order.indexOf(id)].sort((a, b) => a - b);
   for (const each of order.slice(Math.max(from, 0), to + 1)) ids.add(each);
@@ -46,7 +46,7 @@ export function clear() {
   changed();
 }
 
-// What a key or a button is about: the marked tasks, or else the active one.
+// The tasks that a key or button acts on: the marked ones, or else the active one.
 export function concerned() {
   const found = marked();
   if (found.length) return found;

@@ -1,9 +1,9 @@
-// Whether a task belongs to what is looked at, and where in it, without asking the server.
+// Decides without the server whether a task belongs to the view, and at which place.
 import { model } from "./model.js";
 
 const folded = (text) => text.normalize("NFC").toLowerCase();
 
-// The order of lists is that of code points of folded titles, nulls last both ways, ties broken by id.
+// Lists are ordered by the code points of folded titles, nulls last both ways, ties broken by id.
 const KEYS = {
   title: (task) => folded(task.title),
   priority: (task) => task.priority,
@@ -35,7 +35,7 @@ export function statusesOf(address) {
   return STATUSES[address.status || (address.layout === "board" || address.view ? "all" : "open")] || [];
 }
 
-// True or false; null where only the server can tell.
+// True or false; null if only the server can decide.
 export function matches(task, address) {
   if (
     address.project

@@ -1,4 +1,4 @@
-// What the page knows besides the tasks: who asks, the projects, and what each state is.
+// Data beside the tasks: the caller, the projects, and the meaning of each state.
 import { now } from "./address.js";
 import * as api from "./api.js";
 
@@ -20,7 +20,7 @@ export function forgetAll() {
   names.clear();
 }
 
-// What a part of the page needs; where the server can't give it, why not.
+// Loads data for a part of the page. If the server refuses, the reason is kept in `model.trouble`.
 async function part(name, ask, otherwise) {
   try {
     model.trouble.delete(name);
@@ -46,7 +46,7 @@ export async function loadUnread() {
 
 export const projectOf = (id) => model.projects.find((each) => each.id === Number(id));
 
-// The shared project that is looked at, or undefined.
+// The shared project of the view, or undefined.
 export const project = () => (now().project ? projectOf(now().project) : undefined);
 
 export const statesOf = (projectId) => projectOf(projectId)?.states || OWN_STATES;
@@ -59,7 +59,7 @@ export function stateOf(task) {
   );
 }
 
-// The state that a task goes to by being completed or opened again.
+// The state that a task gets when it is completed or reopened.
 export function firstState(projectId, status) {
   return statesOf(projectId).find((each) => each.status === status);
 }
@@ -86,7 +86,7 @@ export function nameOf(userId) {
 
 export const knowName = (id, name) => names.set(id, name);
 
-// Whether the caller may do what takes this role in a task's project.
+// Whether the caller has at least this role in a task's project.
 const RANKS = ["viewer", "member", "manager"];
 export function may(role, projectId) {
   if (!projectId) return true;

@@ -1,4 +1,4 @@
-// What the reader was told, and how it comes by mail.
+// Notifications, and their delivery by mail.
 import { h } from "../shared/dom.js";
 import { moment } from "../shared/format.js";
 import { act } from "./actions.js";

@@ -1,4 +1,4 @@
-// The task that is open, as the server last gave it, and its tag; changes are sent one after the other.
+// The open task with its ETag, as the server last gave it. Changes are sent one after the other.
 import * as api from "./api.js";
 import { choose, disputed } from "./conflict.js";
 import * as store from "./store.js";
@@ -18,7 +18,7 @@ function tell() {
 
 let queue = Promise.resolve();
 
-// One change after the other, so that none is taken for somebody else's.
+// Changes wait for one another, so that none of them looks like somebody else's change.
 export function save(fields) {
   const before = { ...open.task };
   queue = queue.catch(() => undefined).then(() => send(before, fields));
@@ -38,7 +38,7 @@ async function send(before, fields) {
     }
     const theirs = await api.tasks.get(before.id);
     const names = disputed(fields, before, theirs.value);
-    // What they changed is something else: both changes stay.
+    // They changed other fields, so both changes stay.
     if (names.length && (await choose(names, fields, theirs.value)) !== "mine") return took(theirs);
     Object.assign(before, Object.fromEntries(names.map((name) => [name, theirs.value[name]])));
     etag = theirs.etag;

@@ -1,4 +1,4 @@
-// What goes to other programs: webhooks and calendars.
+// Connections to other programs: webhooks and calendars.
 import { field, h, say } from "../shared/dom.js";
 import { moment } from "../shared/format.js";
 import { act } from "./actions.js";

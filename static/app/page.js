@@ -1,4 +1,4 @@
-// What the pages beside the tasks have in common: a heading, sections, tables.
+// Shared parts of the pages beside the tasks: a heading, sections, tables.
 import { h } from "../shared/dom.js";
 import { icon } from "./icons.js";
 
@@ -27,7 +27,7 @@ export function frame(place, title, ...children) {
   );
 }
 
-// A section that fills itself, and says why where it can't; `section.load()` fills it again.
+// A section that loads its content, or shows why it can't; `section.load()` loads it again.
 export function section(title, about, fill) {
   const body = h("div", { className: "stack" }, h("p", { className: "muted" }, "Loading"));
   const element = h(
@@ -54,7 +54,7 @@ export function section(title, about, fill) {
   return element;
 }
 
-// A table, or what to say where there is nothing in it.
+// A table, or a text if the table would be empty.
 export function table(label, columns, rows, nothing) {
   if (!rows.length) return h("p", { className: "muted" }, nothing);
   return h(
@@ -87,7 +87,7 @@ export function table(label, columns, rows, nothing) {
   );
 }
 
-// A secret that is shown this once.
+// A secret that is shown only once.
 export function secret(label, value) {
   const input = h("input", {
     readOnly: true,

@@ -1,4 +1,4 @@
-// One task, changed in place: each field is sent when it is left, if nobody else was first.
+// The panel of one task. A field is sent when it loses the focus, if nobody else changed it first.
 import { h, say } from "../shared/dom.js";
 import { moment as shownMoment } from "../shared/format.js";
 import { act, remove, toggle } from "./actions.js";
@@ -52,13 +52,13 @@ export const show = act(async (id) => {
   return null;
 });
 
-// The field of the panel that is being changed, or null.
+// The field of the panel that somebody is typing in, or null.
 function busy() {
   const field = place.contains(document.activeElement) ? document.activeElement : null;
   return field?.dataset.dirty ? field : null;
 }
 
-// What others did to the open task, unless a field of it is being changed.
+// Shows changes by others, unless somebody is typing in a field of the task.
 export const refresh = act(async (event) => {
   if (!open.task) return null;
   if (event.type === "task.deleted") return gone();
@@ -68,7 +68,7 @@ export const refresh = act(async (event) => {
   if (open.task?.id !== value.id) return null;
   const field = busy();
   if (field) {
-    // The tag stays the old one, so that sending the field shows both.
+    // The old ETag stays, so that sending the field leads to the choice between both versions.
     open.task = { ...value, [field.name]: open.task[field.name] };
     say("Somebody else has just changed this task.");
     return null;
@@ -79,7 +79,7 @@ export const refresh = act(async (event) => {
   return drawAround();
 });
 
-// Draws all anew, and leaves the focus and the caret where they are.
+// Draws everything again, and leaves the focus and the caret where they are.
 function drawAround() {
   const field = place.contains(document.activeElement) ? document.activeElement : null;
   const [name, from, to] = [field?.name, field?.selectionStart, field?.selectionEnd];
@@ -108,7 +108,7 @@ const closeButton = () =>
     icon("close"),
   );
 
-// What the panel is made of: while that stays the same, its fields are only filled again.
+// The structure of the panel: while it stays the same, only the values are updated.
 const shapeOf = (task) =>
   JSON.stringify([
     task.id,

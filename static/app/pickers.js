@@ -1,4 +1,4 @@
-// Changing the marked tasks, or the one that the keyboard is on, by a small dialog.
+// Small dialogs that change the marked tasks, or the active one.
 import { field, h, say } from "../shared/dom.js";
 import { act, addTag, assign, move, remove, setFields, setState, toggle } from "./actions.js";
 import * as api from "./api.js";
@@ -10,7 +10,7 @@ import { due, moment } from "./words.js";
 
 const about = (tasks) => (tasks.length === 1 ? tasks[0].title : `${tasks.length} tasks`);
 
-// A list to choose from, by arrows and Enter or by a click.
+// A list to choose from, by arrow keys and Enter or by a click.
 function choose(title, options, chosen) {
   const buttons = options.map(([value, label, picture]) =>
     h(
@@ -133,7 +133,7 @@ export const PICKERS = {
   },
 };
 
-// Does it to what is marked, or to the task that the keyboard is on.
+// Changes the marked tasks, or the active one.
 export const pick = act(async (name) => {
   const tasks = concerned();
   if (tasks.length) await PICKERS[name](tasks);

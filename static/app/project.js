@@ -112,7 +112,7 @@ async function memberRows(project, isManager, load) {
   ];
 }
 
-// Does it; where the member owns tasks here, asks first whose they are to be.
+// Sends a change of a member. If the member owns tasks, asks who gets them, and sends the change again.
 async function handingOver(member, members, send) {
   try {
     await send();

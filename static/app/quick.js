@@ -1,4 +1,4 @@
-// Adding a task by one line, and what is understood of it while it is typed.
+// Adds a task from one line, and shows while typing how the line is understood.
 import { h, say } from "../shared/dom.js";
 import { act } from "./actions.js";
 import { now } from "./address.js";
@@ -76,7 +76,7 @@ export function quickAdd() {
     }
   }
 
-  // A viewer reads.
+  // A viewer can't add tasks.
   const isClosed = now().project && (!may("member", Number(now().project)) || project()?.archived_at);
   return isClosed ? null : element;
 }

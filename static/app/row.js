@@ -1,4 +1,4 @@
-// A task in the list, and what the list and the board show alike.
+// A task's row in the list, and the parts that the list and the board share.
 import { h } from "../shared/dom.js";
 import { moment } from "../shared/format.js";
 import { toggle } from "./actions.js";
@@ -50,7 +50,7 @@ export function priorityMark(task) {
   );
 }
 
-// What is worth saying of a task beside its title.
+// The details that are shown beside a task's title.
 export function facts(task) {
   const found = [];
   if (task.blocked_at)
@@ -79,7 +79,7 @@ export function facts(task) {
   return found;
 }
 
-// A row of the grid; `order` gives the ids as they are shown.
+// A row of the grid; `order` gives the ids in the order of the rows.
 export function taskRow(task, order) {
   const box = h("input", {
     type: "checkbox",

@@ -1,4 +1,4 @@
-// The account, where it is logged in, and what programs may do for it.
+// The account, its sessions, and its tokens for programs.
 import { field, h, say } from "../shared/dom.js";
 import { day, moment } from "../shared/format.js";
 import { address as link, logOut } from "../shared/session.js";
@@ -124,7 +124,7 @@ async function sessionRows(load) {
   ];
 }
 
-// The name that a browser gives itself among all the others.
+// Finds the browser's real name in its `User-Agent`.
 function browserOf(client) {
   const known = [
     ["Edg/", "Edge"],

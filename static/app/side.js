@@ -1,4 +1,4 @@
-// The way to everything else: projects, views, notifications, settings.
+// The navigation at the side: projects, views, notifications, settings.
 import { field, h, say } from "../shared/dom.js";
 import { address as link, logOut } from "../shared/session.js";
 import { dress } from "../shared/theme.js";

@@ -172,7 +172,7 @@ async function send(project, fields) {
   say("Saved.");
 }
 
-// Tasks are in a state that is taken out: where are they to go?
+// Asks for a new state for tasks in a removed state.
 function replace(project, states) {
   const kept = new Set(states.map((state) => state.key));
   const gone = project.states.filter((state) => !kept.has(state.key));

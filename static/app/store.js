@@ -1,4 +1,4 @@
-// The tasks that are looked at: read page by page, and kept as others change them.
+// The tasks of the view, loaded page by page and updated as others change them.
 import { LoggedOut, nextPage, request } from "../shared/session.js";
 import { now } from "./address.js";
 import { query } from "./api.js";
@@ -21,7 +21,7 @@ function changed(what = "tasks") {
   for (const listener of listeners) listener(what);
 }
 
-// The query of the list that is looked at.
+// The query of the current list.
 export function listQuery(address, more = {}) {
   const filters = [address.filter, address.owner ? `owner = ${address.owner}` : ""].filter(Boolean);
   return query({
@@ -86,7 +86,7 @@ export function clear() {
   hidden.clear();
 }
 
-// Puts in what a task is now, where it belongs here, and takes it out where it does not.
+// Puts a changed task into its place, or removes it if it no longer belongs to the view.
 export function put(task) {
   const fits = matches(task, now());
   if (fits) tasks.set(task.id, task);
@@ -103,13 +103,13 @@ export function drop(id) {
   if (tasks.delete(Number(id))) changed();
 }
 
-// Hides tasks that are to be deleted in a moment, or shows them again.
+// Hides tasks that will be deleted in a moment, or shows them again.
 export function hide(ids, isHidden = true) {
   for (const id of ids) hidden[isHidden ? "add" : "delete"](id);
   changed();
 }
 
-// -- what only the server can tell ----------------------------------------------------------------
+// -- questions to the server ----------------------------------------------------------------------
 
 const doubtful = new Set();
 let asking = null;
@@ -138,6 +138,6 @@ async function ask() {
     }
     changed();
   } catch {
-    // It is asked again when the task changes again, and by the next load.
+    // The question is asked again when the task changes again, and by the next load.
   }
 }

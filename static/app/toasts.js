@@ -1,11 +1,12 @@
-// What was done just now, each with a button that takes it back for a few seconds.
+// Messages about recent actions, each with a button to undo it for a few seconds.
 import { h } from "../shared/dom.js";
 
 const SECONDS = 7;
 const place = document.getElementById("toasts");
 const shown = [];
 
-// Shows `text`; `undo` takes it back, `settle` is called when it is too late for that. Answers with what takes it away.
+// Shows `text`. `undo` undoes the action; `settle` is called when the time for undoing is over. Returns a
+// function that removes the message.
 export function toast(text, { undo = null, settle = () => undefined, seconds = SECONDS } = {}) {
   const button = undo ? h("button", { type: "button", onclick: () => take(entry) }, "Undo") : null;
   const element = h("div", { className: "toast", role: "status" }, h("span", {}, text), button);
@@ -39,14 +40,14 @@ function take(entry) {
   if (away(entry)) entry.undo?.();
 }
 
-// Takes back what was done last; whether there was something.
+// Undoes the last action; answers whether there was one.
 export function undoLast() {
   const last = shown.findLast((entry) => entry.undo);
   if (last) take(last);
   return Boolean(last);
 }
 
-// Does at once what waits, before the page is left.
+// Finishes all waiting actions at once, before the page is left.
 export function settleAll() {
   for (const entry of [...shown]) finish(entry);
 }

@@ -1,4 +1,4 @@
-// Above the tasks: what they are, how they are shown, and the filters.
+// The toolbar above the tasks: the title, the layout, and the filters.
 import { field, h } from "../shared/dom.js";
 import { number } from "../shared/format.js";
 import { filterField } from "../shared/filter-field.js";
@@ -56,7 +56,7 @@ function select(label, name, options, value, changed) {
   );
 }
 
-// A text that counts when the field is left or Enter pressed.
+// A text that is applied when the field loses the focus or Enter is pressed.
 function text(label, name, placeholder, more = {}) {
   const apply = (event) => change({ [name]: event.target.value.trim() || null });
   return h(
@@ -154,10 +154,10 @@ export async function toolbar() {
   );
 }
 
-// The field of the filter in words.
+// The field for a filter in the filter language.
 let asking = null;
 
-// What the tasks that are shown have, to complete the filter with.
+// Values of the shown tasks, which complete the filter.
 async function known(name) {
   const read = { tag: (task) => task.tags, project: (task) => [task.project], state: (task) => [task.state] }[
     name
@@ -229,7 +229,7 @@ function filterFields(address, members) {
   ];
 }
 
-// The filters of the page in the query language, as a view keeps them.
+// The filters of the page in the filter language, as a view stores them.
 function inLanguage(address) {
   const quoted = (value) => `"${value.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
   const statuses = store.statusesOf(address);
@@ -277,7 +277,7 @@ function saveView() {
   );
 }
 
-// How many there are, and what went wrong.
+// The number of tasks, and errors.
 export const showCount = act(async () => {
   const place = document.getElementById("count");
   if (!place) return;

@@ -1,4 +1,4 @@
-// Dates in words, as the query language knows them, and tasks in one line.
+// Dates in words, as in the filter language, and tasks in one line.
 import { shortDay, time } from "../shared/format.js";
 
 const UNITS = { m: "minute", h: "hour", d: "day", w: "week", mo: "month", y: "year" };
@@ -26,7 +26,7 @@ function shifted(at, amount, unit) {
   return found;
 }
 
-// The moment that words or a date mean, or null; a whole day is its midnight.
+// The moment that a text means, or null; a whole day means its midnight.
 export function moment(text, clock = new Date()) {
   const date = DATE.exec(text);
   if (date) {
@@ -47,7 +47,7 @@ export function moment(text, clock = new Date()) {
 
 const isWholeDay = (at) => at.getHours() === 0 && at.getMinutes() === 0 && at.getSeconds() === 0;
 
-// When a task is due, as people say it.
+// The due time of a task in words.
 export function due(text, clock = new Date()) {
   const at = new Date(text);
   const days = Math.round((midnight(at) - midnight(clock)) / DAY);
@@ -63,7 +63,7 @@ export function isOverdue(task, clock = new Date()) {
   return isWholeDay(at) ? at < midnight(clock) : at < clock;
 }
 
-// What a field for a due time shows, and reads again.
+// The text of a due time in a field, which can be parsed again.
 export function dueText(text) {
   if (!text) return "";
   const at = new Date(text);
@@ -73,10 +73,10 @@ export function dueText(text) {
 }
 
 const NAMED = { none: 0, low: 1, medium: 2, high: 3, urgent: 4 };
-// A mark, then a quoted text or a word.
+// Matches a mark and then a quoted text or a word.
 const PART = /(^|\s)(#|!|@|due:)(?:"([^"]+)"|([^\s"]+))(?=\s|$)/gi;
 
-// A task from one line: `Write the report #writing !3 @Research due:tomorrow`.
+// Parses a task from one line: `Write the report #writing !3 @Research due:tomorrow`.
 export function taskFrom(line, projects = [], clock = new Date()) {
   const task = { tags: [] };
   const problems = [];

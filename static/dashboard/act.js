@@ -1,4 +1,4 @@
-// What somebody asks for by a button ends in what was asked or in a message.
+// Runs the action of a button, whose failure ends in a message.
 import { say } from "../shared/dom.js";
 import { LoggedOut } from "../shared/session.js";
 

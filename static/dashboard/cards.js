@@ -1,4 +1,4 @@
-// A card for each chart: its words, its drawing, its table, and what can be done with it.
+// A card for each chart: its summary, its drawing, its table, and its links.
 import { h, say } from "../shared/dom.js";
 import { day, number } from "../shared/format.js";
 import { LoggedOut, call, nextPage, post, request, save } from "../shared/session.js";
@@ -11,7 +11,7 @@ const PAGE = 5000;
 const MOST = 20_000;
 const MOST_ROWS = 500;
 
-// Text with `names` in it, as the definitions have it.
+// A text of the definitions, with `names` in code style.
 function prose(text) {
   return text.split("`").map((part, at) => (at % 2 ? h("code", {}, part) : part));
 }
@@ -73,7 +73,7 @@ function definitions(answer) {
   );
 }
 
-// All pages of a list, up to so many tasks.
+// All pages of a list, up to a number of tasks.
 async function whole(path) {
   let response = await request(path);
   const answer = await response.json();
@@ -117,7 +117,7 @@ async function share(chart, path, button) {
   say(`A link that shows this picture to anybody until ${day(made.expires_at, shownZone())}.`);
 }
 
-// A chart's card; `asked` gives its path, or null where there is nothing to ask.
+// The card of a chart; `asked` gives its path, or null if there is no question.
 export function chartCard(chart, asked, ...extra) {
   const body = h("div", { className: "body" }, h("p", { className: "muted" }, "Loading"));
   const problem = h("p", { className: "problem", role: "alert" });
@@ -192,7 +192,7 @@ export function chartCard(chart, asked, ...extra) {
     return null;
   }
 
-  // What was shown stays, dimmed, below the message.
+  // The former chart stays, dimmed, below the message.
   function refuse(error) {
     body.classList.toggle("stale", shown !== null);
     if (shown === null) body.replaceChildren();

@@ -1,18 +1,18 @@
-// The charts: what each asks for, how it is drawn, what it says in words, and its table.
+// The charts: for each its query, its drawing, its summary in words, and its table.
 import { colour } from "../shared/dom.js";
 import { count, day, moment, month, number, shortDay, span } from "../shared/format.js";
 import { address } from "../shared/session.js";
 import { bars, counts, dots, draw, line, seconds } from "./plot.js";
 import { shownZone, view } from "./state.js";
 
-// The percentiles, each drawn with more ink than the one before; the legend shows the same strokes.
+// The percentiles. Each is drawn stronger than the one before; the legend shows the same strokes.
 const LEVELS = [
   ["p50", "50%", [2, 4]],
   ["p85", "85%", [10, 5]],
   ["p95", "95%", []],
 ];
 const SHORTEST = 1 / 60;
-// Where a logarithmic axis of durations has its lines, in hours.
+// The grid lines of a logarithmic axis of durations, in hours.
 const MARKS = [
   [1 / 60, "1 min"],
   [1 / 6, "10 min"],
@@ -51,7 +51,7 @@ function levels(figures, size) {
   };
 }
 
-// The axis for the durations of an answer's tasks, with room for the lines.
+// The axis for durations of tasks, with room for the percentile lines.
 function durations(answer, name) {
   const { p50_hours: half, p95_hours: most } = answer.cycle_time;
   let [shortest, longest] = [half === null ? Infinity : half, Math.max(most || 0, 1)];
@@ -67,7 +67,7 @@ function durations(answer, name) {
 const LENGTHS = { day: 23, week: 7 * 24 - 2, month: 28 * 24 - 2 };
 const wholeDay = (text) => new Date(`${text}T12:00:00Z`);
 
-// How an interval is called; one that the period or the present cuts says so.
+// The name of an interval. It says if the period or the present cuts the interval short.
 export function intervalName(each, asOf, startsAt) {
   const kind = view().interval || "week";
   const at = wholeDay(each.date);
@@ -106,7 +106,7 @@ function named(answer) {
 
 // -- tasks ----------------------------------------------------------------------------------------
 
-// What the words are about: all, or the newest or oldest so many of them.
+// The tasks that the summary is about: all, or a number of the newest or oldest.
 function drawn(answer, which) {
   if (answer.tasks.length === answer.n) return "";
   return ` The chart shows the ${which} ${number(answer.tasks.length)} of ${number(answer.n)}.`;

@@ -1,4 +1,4 @@
-// The period, and its figures beside those of the period before, where the account has such a past.
+// The figures of the period, beside those of the period before if the account is old enough.
 import { h } from "../shared/dom.js";
 import { day, moment, number, span } from "../shared/format.js";
 import { shownZone, view } from "./state.js";
@@ -43,7 +43,7 @@ function tile(label, hint, now, before, text) {
   );
 }
 
-// `began` is when the account's first task was created: a period that begins earlier is no past to compare with.
+// `began` is the creation of the account's first task: an earlier period can't be compared with.
 export function figures(flow, began) {
   const { current, definitions } = flow;
   const hasPast = began !== null && Date.parse(began) <= Date.parse(flow.previous.period.starts_at);

@@ -1,4 +1,5 @@
-// The form above the figures. It stays as it is while the figures change, so that typing never loses the focus.
+// The form above the figures. It is not redrawn when the figures change, so that typing never loses the
+// focus.
 import { absolve, blame, blameAll, field, h } from "../shared/dom.js";
 import { filterField } from "../shared/filter-field.js";
 import { call } from "../shared/session.js";
@@ -14,7 +15,7 @@ const PRESETS = [
 ];
 const DATES = { type: "date", min: "1900-01-01", max: "2200-01-01" };
 
-// A time in the address is shown as its day.
+// Shows a time in the address as its day.
 const shown = (now, name) =>
   name === "from" || name === "to" ? (now[name] || "").slice(0, 10) : now[name] || "";
 const choices = (options) => options.map(([value, text]) => h("option", { value }, text));
@@ -27,7 +28,7 @@ function dayBefore(days) {
     .join("-");
 }
 
-// The tags of the newest tasks, asked for once, when one is to be completed.
+// The tags of the newest tasks, loaded once, when somebody types a tag.
 let tags = null;
 function knownTags() {
   tags ??= call("/tasks?limit=200").then((tasks) => [...new Set(tasks.flatMap((task) => task.tags))].sort());
@@ -113,7 +114,7 @@ export function filterForm(me, projects, views, changed) {
       const control = form.elements.namedItem(name);
       if (!control) continue;
       const value = shown(now, name);
-      // What the address asks for is shown, even where there is no such choice.
+      // Values in the address are shown, even if the list has no such choice.
       const isUnknown = control.options && ![...control.options].some((each) => each.value === value);
       if (isUnknown) control.append(h("option", { value }, value));
       control.value = value;
@@ -127,7 +128,7 @@ export function filterForm(me, projects, views, changed) {
     take();
     changed();
   }
-  // A date counts when it is whole, and the field is left or Enter pressed.
+  // A date is applied when it is complete, and the field loses the focus or Enter is pressed.
   function apply() {
     const unfit = ["from", "to"].filter((name) => {
       const { badInput, rangeOverflow, rangeUnderflow } = form.elements.namedItem(name).validity;

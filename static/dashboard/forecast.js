@@ -1,4 +1,4 @@
-// The forecast's question: how many tasks, or until when.
+// The question of the forecast: a number of tasks, or a day.
 import { field, h } from "../shared/dom.js";
 import { act } from "./act.js";
 import { FORECAST } from "./charts.js";
@@ -7,7 +7,7 @@ import { query, show, view } from "./state.js";
 
 const MOST = 100_000;
 
-// The card, and how it is told how many tasks are open.
+// The card, and the function that tells it the number of open tasks.
 export function forecastCard() {
   let open = 0;
   const remaining = field("Tasks to be done", { name: "remaining", type: "number", min: 1, max: MOST });
@@ -18,7 +18,7 @@ export function forecastCard() {
     { className: "row", onsubmit: act((event) => (event.preventDefault(), apply())), onfocusout: act(apply) },
     remaining,
     until,
-    // What lets Enter send a form of two fields.
+    // A submit button lets Enter send a form with two fields.
     h("button", { type: "submit", hidden: true }),
   );
   const card = chartCard(FORECAST, path, form);
@@ -27,7 +27,7 @@ export function forecastCard() {
     if (second.validity.badInput || first.validity.badInput) return;
     const now = view();
     if (first.value === (now.remaining || "") && second.value === (now.until || "")) return;
-    // Only one of the two is asked: the one that was changed.
+    // Only one of the two fields is sent: the one that was changed.
     if (first.value !== (now.remaining || "")) second.value = "";
     else first.value = "";
     show({ remaining: first.value, until: second.value });
@@ -38,7 +38,7 @@ export function forecastCard() {
     const asked = now.until
       ? { until: now.until }
       : { remaining: now.remaining || String(Math.min(open, MOST)) };
-    // The past that a forecast rests on is its own, not the period that is looked at.
+    // A forecast is based on a past of its own, not on the period of the page.
     const found = new URLSearchParams(query(asked));
     found.delete("from");
     return `/analytics/forecast?${found}`;

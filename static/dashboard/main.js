@@ -175,7 +175,7 @@ function dim(isStale) {
   for (const place of [shell.period, shell.tiles]) place.classList.toggle("stale", isStale);
 }
 
-// What the server refuses is said beside its field or above the figures, which stay, dimmed.
+// An error is shown beside its field or above the figures, which stay, dimmed.
 function refuse(error) {
   dim(true);
   shell.notice.replaceChildren();
@@ -237,7 +237,7 @@ logOutButton.addEventListener("click", async () => {
   }
 });
 onSession((what) => {
-  // Another tab may have logged in as somebody else: nothing of before stays.
+  // Another tab may have logged in another account, so everything on the page is dropped.
   leave(what === "in" ? "" : "You were logged out in another tab.");
   if (what === "in") start();
 });

@@ -1,4 +1,4 @@
-// uPlot, dressed for this page: its colours, its zone, and the width of what it stands in.
+// uPlot with the page's colours, time zone and width.
 import uPlot from "../uplot/uPlot.esm.js";
 import { colour, h } from "../shared/dom.js";
 import { month, shortDay, time } from "../shared/format.js";
@@ -23,7 +23,7 @@ function times(_, splits, __, ___, step) {
   });
 }
 
-// Whole numbers only, for what is counted.
+// Whole numbers only, because tasks are counted.
 export const counts = { incrs: WHOLE };
 
 function axis(more = {}) {
@@ -55,7 +55,7 @@ function nearest(plot, series) {
   return found;
 }
 
-// A box beside the dot under the pointer, and the way to what it stands for.
+// A box beside the dot under the pointer, with a link to its task.
 function tips(place, { series, lines, open }) {
   const box = h("div", { className: "tip", hidden: true });
   let at = null;
@@ -80,7 +80,7 @@ function tips(place, { series, lines, open }) {
   };
 }
 
-// Draws into `place`, and answers with what takes the plot away again.
+// Draws into `place`, and returns a function that removes the plot.
 export function draw(
   place,
   { data, series, x = {}, y = {}, time: isTime = true, logarithmic = false, tip = null },

@@ -1,4 +1,4 @@
-// What is looked at, kept in the address bar, so that a view can be sent to somebody.
+// The current view, kept in the address bar, so that it can be sent to somebody.
 const NAMES = [
   "from",
   "to",
@@ -49,7 +49,7 @@ export function zone() {
   return view().tz || ownZone;
 }
 
-// The zone that times are shown in: the reader's own where the address names one that there is not.
+// The time zone of shown times: the reader's own, if the address names an unknown zone.
 export function shownZone() {
   try {
     return new Intl.DateTimeFormat(undefined, { timeZone: zone() }).resolvedOptions().timeZone;
@@ -58,7 +58,7 @@ export function shownZone() {
   }
 }
 
-// The query of a call: the filters, and what the call takes besides.
+// The query of a call: the filters, and parameters of the call itself.
 export function query(more = {}) {
   const now = view();
   const found = new URLSearchParams();

@@ -1,10 +1,10 @@
 "use strict";
-// A file of its own, so that the page's policy can forbid every script inside the HTML.
+// The script is a separate file, so that the page's policy can forbid all inline scripts.
 
 const element = document.getElementById("docs");
 const text = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 
-// Its default fonts, Montserrat and Roboto, would come from the internet.
+// ReDoc's default fonts, Montserrat and Roboto, would come from the internet.
 const options = {
   theme: {
     typography: {

@@ -1,13 +1,14 @@
 "use strict";
-// A file of its own, so that the page's policy can forbid every script inside the HTML.
+// The script is a separate file, so that the page's policy can forbid all inline scripts.
 
 const element = document.getElementById("docs");
 const KEPT = "docs-authorized";
 
-// Swagger UI would keep the user's name, password and refresh token, and for ever: an earlier version of this page let it.
+// Swagger UI stores the username, password and refresh token for ever. An earlier version of this page
+// allowed that, so stored values are removed.
 localStorage.removeItem("authorized");
 
-// A reload keeps the caller logged in, by the access token alone, and nothing outlives the tab.
+// Only the access token is stored, in the tab, so that a reload keeps the caller logged in.
 function keep(authorized) {
   const kept = Object.entries(authorized).map(([name, { schema, value, token }]) => [
     name,
@@ -41,7 +42,7 @@ const ui = SwaggerUIBundle({
   filter: true,
   persistAuthorization: false,
   tryItOutEnabled: true,
-  // Whatever the layout, no validator on the internet is asked about the document.
+  // No layout may send the document to a validator on the internet.
   validatorUrl: null,
   onComplete: () => {
     const kept = sessionStorage.getItem(KEPT);

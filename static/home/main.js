@@ -1,4 +1,4 @@
-// The way in: its colours.
+// The start page: its colours.
 import { dress } from "../shared/theme.js";
 
 const button = document.getElementById("theme");

@@ -1,4 +1,4 @@
-// Elements from names, properties and children: text is always text, never markup.
+// Builds elements from names, properties and children. Text is always text, never markup.
 export function h(name, properties = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
@@ -15,7 +15,7 @@ export function h(name, properties = {}, ...children) {
 
 let silence = null;
 
-// Says something to everybody, readers of screens included; it goes away by itself.
+// Shows a message to everybody, including screen readers. It disappears by itself.
 export function say(text, seconds = 8) {
   const place = document.getElementById("status");
   clearTimeout(silence);
@@ -29,7 +29,7 @@ export function colour(name) {
 
 let fields = 0;
 
-// A field with its label, and below it the place for what is wrong with it.
+// A field with its label, and below it a place for its error.
 export function field(label, properties, kind = "input", ...children) {
   const id = `field-${++fields}`;
   const control = h(kind, { id, "aria-describedby": `${id}-problem`, ...properties }, ...children);
@@ -42,7 +42,7 @@ export function field(label, properties, kind = "input", ...children) {
   );
 }
 
-// Shows what is wrong beside the field that it is about; whether there was a field for it.
+// Shows an error beside its field; answers whether there is such a field.
 export function blame(form, name, message) {
   const control = form.elements.namedItem(name);
   const place = control && document.getElementById(control.getAttribute("aria-describedby"));
@@ -57,7 +57,7 @@ export function absolve(form) {
   for (const control of form.querySelectorAll("[aria-invalid]")) control.removeAttribute("aria-invalid");
 }
 
-// Shows an error of the API in a form: beside its fields, and what concerns none of them at the form's own place.
+// Shows an error of the API in a form: each problem beside its field, other problems at the form's own place.
 export function blameAll(form, error, place) {
   absolve(form);
   const rest = (error.errors || []).filter(({ pointer, detail }) => {

@@ -1,4 +1,5 @@
-// A field for the language of filters: it completes fields, operators and values, and shows an error at its place.
+// A field for the filter language. It completes fields, operators and values, and shows an error at its
+// place.
 import { FIELDS } from "./filter-fields.js";
 import { h } from "./dom.js";
 
@@ -9,7 +10,7 @@ const JOINING = new Set(["and", "or", "not"]);
 const TIMES = ["today", "tomorrow", "yesterday", "now", "today+7d", "today-7d", "today-1mo", "now-2h"];
 const MOST = 12;
 
-// What could stand behind the text: its kind, and the field that it is about.
+// The kind of text that could follow, and the field that it is about.
 function expected(text) {
   let [wanted, about, depth] = ["field", null, 0];
   for (const token of text.match(TOKEN) || []) {
@@ -36,7 +37,7 @@ function quoted(text) {
   return isWord ? text : `"${text.replace(/["\\]/g, "\\$&")}"`;
 }
 
-// The values that are offered for a field; `known` tells those that tasks have.
+// The values that are offered for a field; `known` gives the values that tasks have.
 async function values(name, known) {
   const { kind, choices } = FIELDS[name];
   if (choices.length) return choices;
@@ -59,7 +60,7 @@ async function offers(text, known) {
 
 let number = 0;
 
-// The input and what belongs to it. `known(name)` answers the values of a field that tasks have, such as tags.
+// The input and its list. `known(name)` gives the values of a field that tasks have, such as tags.
 export function filterField(label, properties, known) {
   const id = `filter-${++number}`;
   const list = h("ul", {
@@ -120,7 +121,7 @@ export function filterField(label, properties, known) {
             id: `${id}-${place}`,
             role: "option",
             "aria-selected": "false",
-            // Before the input loses the focus.
+            // mousedown comes before the input loses the focus.
             onmousedown: (event) => (event.preventDefault(), take(each)),
           },
           each,
@@ -161,7 +162,8 @@ export function filterField(label, properties, known) {
       take(list.children[active].textContent);
     } else if (event.key === "Enter") close();
   }
-  // Shows where the filter can't be read: the server counts characters, not the halves that some have here.
+  // Shows the position of a mistake in the filter. The server counts code points; JavaScript counts UTF-16
+  // units.
   function mark(position) {
     const letters = [...input.value];
     const [head, there, rest] = [

@@ -28,7 +28,7 @@ export const moment = (at, zone) =>
     minute: "2-digit",
   });
 
-// Hours as people say them.
+// A number of hours in words.
 export function span(hours) {
   if (hours === null || hours === undefined) return "-";
   if (hours < 1 / 60) return "less than 1 min";

@@ -1,4 +1,4 @@
-// Logging in, making an account, and a forgotten password.
+// Login, registration, and forgotten passwords.
 import { blameAll, field, h } from "./dom.js";
 import { logIn, open } from "./session.js";
 
@@ -11,7 +11,7 @@ const LOGIN = {
 };
 const NEW = { type: "password", autocomplete: "new-password", required: true, minLength: 8, maxLength: 256 };
 
-// Shows the form in `place`, and calls `done` when somebody is logged in.
+// Shows the form in `place`, and calls `done` after a login.
 export function loginPage(place, about, done, message = "", heading = "h2") {
   show({ place, about, done, heading }, "login", message);
 }

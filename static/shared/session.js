@@ -1,14 +1,15 @@
-// Who is logged in, in every tab of this browser; and the calls to the API.
+// The session of this browser in all of its tabs, and the calls to the API.
 //
-// The access token lives in this page's memory and ends with it. What keeps the browser logged in is a cookie that
-// no script can read: a page asks for an access token by it. Local storage holds only whether it is worth asking.
+// The access token is only in this page's memory. The browser stays logged in by a cookie that no script can
+// read: with the cookie a page gets a new access token. Local storage holds only whether asking for a token
+// makes sense.
 const root = document.body.dataset.root;
 const FLAG = `task-platform-logged-in:${root}`;
 const channel = new BroadcastChannel(`task-platform:${root}`);
 const listeners = new Set();
 let access = null;
 let renewal = null;
-// What another tab has said last: its word comes sooner than what it has stored.
+// The last message of another tab. It arrives sooner than the stored value changes.
 let told = null;
 
 export class ApiError extends Error {
@@ -39,12 +40,12 @@ function flag(value) {
     if (value) localStorage.setItem(FLAG, "1");
     else localStorage.removeItem(FLAG);
   } catch {
-    // A browser that keeps nothing: the page asks each time.
+    // This browser stores nothing, so the page asks each time.
   }
   return true;
 }
 
-// Calls `listener("in")` when another tab logs in, and `listener("out")` when the session ends, wherever it does.
+// Calls `listener("in")` when another tab logs in, and `listener("out")` when the session ends in any tab.
 export function onSession(listener) {
   listeners.add(listener);
 }
@@ -57,7 +58,7 @@ function tell(what) {
 
 channel.addEventListener("message", (event) => tell(event.data));
 addEventListener("pageshow", (event) => {
-  // A page that comes back as it was left may have been logged out in the meantime.
+  // A page restored from the browser's cache may have been logged out meanwhile.
   if (event.persisted && !flag()) tell("out");
 });
 
@@ -76,7 +77,7 @@ export async function checked(response) {
   try {
     problem = await response.json();
   } catch {
-    // A proxy's page: the status says what there is to say.
+    // The answer is a proxy's page, so only the status is shown.
   }
   throw new ApiError(response, problem);
 }
@@ -85,7 +86,7 @@ function json(method, body) {
   return { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
 }
 
-// A call that needs no login.
+// Makes a call that needs no login.
 export async function open(path, body) {
   return (await checked(await reach(path, json("POST", body)))).json();
 }
@@ -126,7 +127,7 @@ export async function resume() {
 }
 
 function renew() {
-  // Several calls may find the token expired at once: it is renewed once.
+  // Several calls may find the token expired at once, but only one of them renews it.
   renewal = renewal || ask().finally(() => (renewal = null));
   return renewal;
 }
@@ -145,7 +146,7 @@ async function send(path, options) {
   return reach(path, { ...options, headers });
 }
 
-// The answer to a call by whoever is logged in; errors are thrown.
+// Makes a call as the logged-in account; throws errors.
 export async function request(path, options = {}) {
   if (!access) await renew();
   let response = await send(path, options);

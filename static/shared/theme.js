@@ -1,4 +1,4 @@
-// Light and dark: as the system has it, until the button says otherwise.
+// Light and dark colours: the system's choice, until the button changes it.
 const KEY = "task-platform-theme";
 const dark = matchMedia("(prefers-color-scheme: dark)");
 let printing = false;
@@ -8,7 +8,7 @@ export function theme() {
   return localStorage.getItem(KEY) || (dark.matches ? "dark" : "light");
 }
 
-// Keeps the page's colours and the button's words; calls `changed` when the colours have changed.
+// Applies the colours and the label of the button; calls `changed` when the colours change.
 export function dress(button, changed = () => undefined) {
   function paint() {
     const other = theme() === "dark" ? "light" : "dark";
