@@ -22,9 +22,9 @@ OPERATORS: Mapping[Kind, tuple[str, ...]] = {
 }
 MEANINGS: Mapping[str, str] = {
     "=": "is equal to; of `tag`: the task has it",
-    "!=": "is not equal to, or is missing; of `tag`: the task has it not",
+    "!=": "is not equal to, or is missing; of `tag`: the task does not have it",
     "in": "is one of a list",
-    "not in": "is none of a list, or is missing",
+    "not in": "is not in a list, or is missing",
     "is null": "is missing",
     "is not null": "is there",
     "<": "is less, or earlier",
