@@ -21,8 +21,7 @@ from schemas.flow import ForecastQuery, IntervalQuery
 from services.accounts import user as user_service
 from services.flow import answers, history
 from services.flow.question import ask
-from services.tasks import import_files
-from services.tasks import transfer as transfer_service
+from services.tasks import import_files, transfer
 
 ISSUES = Path(__file__).parents[1] / "tests" / "data" / "issue_tracker.json.gz"
 ROUNDS = 5
@@ -96,7 +95,7 @@ def backtest(url: str, path: Path) -> None:
     migrate(db)
     user = owner(db)
     parsed = import_files.parse_json(json.dumps(rows).encode())
-    db.write(lambda session: transfer_service.import_tasks(session, user, parsed))
+    db.write(lambda session: transfer.import_tasks(session, user, parsed))
     completed = sorted(row["completed_at"] for row in rows if row.get("completed_at"))
     print(f"\nhow many within {AHEAD.days} days, forecast from the past of each date ({path.name})")
     print(f"{'date':12}{'50%':>6}{'70%':>6}{'85%':>6}{'95%':>6}{'happened':>10}  85% held")

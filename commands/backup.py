@@ -11,7 +11,7 @@ from pathlib import Path
 
 from config import settings
 from database import database
-from services.operations import backup as backup_service
+from services.operations import backup
 from services.operations.progress import progress
 
 STANDARD_OUTPUT = Path("-")
@@ -39,4 +39,4 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _back_up(file: Path) -> None:
     with progress("Backing up", "tables" if not database.is_sqlite else "pages") as report:
-        backup_service.back_up(database, file, report)
+        backup.back_up(database, file, report)

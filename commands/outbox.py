@@ -11,7 +11,7 @@ from database import database
 from logging_config import one_line
 from services import notification_service
 from services.accounts import account_mail
-from services.delivery import backlog as outbox_service
+from services.delivery import backlog
 
 SHOWN = 10
 
@@ -25,10 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do the action. The servers send the mails, within seconds."""
     if arguments.action == "retry":
-        retried = database.write(lambda db: outbox_service.retry_failed(db, arguments.id))
+        retried = database.write(lambda db: backlog.retry_failed(db, arguments.id))
         print(f"Sent again: {retried}")
         return 0 if retried or arguments.id is None else 1
-    waiting = database.read(outbox_service.backlog)
+    waiting = database.read(backlog.backlog)
     for state, (count, due) in sorted(waiting.items()):
         seconds = (datetime.now(UTC) - due).total_seconds() if due else 0
         late = f", due for {seconds:.0f} s" if seconds > 0 else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 from config import settings
 from database import database
 from migrations.schema import migrate
-from services.operations import backup as backup_service
+from services.operations import backup
 from services.operations.progress import progress
 
 STANDARD_INPUT = Path("-")
@@ -44,6 +44,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _restore(file: Path, *, replace: bool) -> None:
     with progress("Restoring", "entries" if not database.is_sqlite else "pages") as report:
-        backup_service.restore(database, file, replace=replace, report=report)
+        backup.restore(database, file, replace=replace, report=report)
     with progress("Migrating the database", "steps") as report:
         migrate(report=report)

@@ -18,7 +18,7 @@ from schemas.notifications import (
     Retried,
 )
 from services import background_tasks, notification_service
-from services.delivery import backlog as outbox_service
+from services.delivery import backlog
 from web.routing import Router, link_next
 from web.transaction import ReadSession, WriteSession
 
@@ -96,7 +96,7 @@ def retry_failed_notifications(
     list.
     """
     background.add_task(background_tasks.send_mails)
-    return {"retried": outbox_service.retry_failed(db, notification_id)}
+    return {"retried": backlog.retry_failed(db, notification_id)}
 
 
 @router.get("/{notification_id}", response_model=NotificationRead, errors=[404], short=True)

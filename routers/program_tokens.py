@@ -10,7 +10,7 @@ from models import LARGEST_ID
 from schemas.accounts import ProgramTokenCreate, ProgramTokenMade, ProgramTokenRead
 from schemas.common import Message
 from services import background_tasks
-from services.accounts import program_token as token_service
+from services.accounts import program_token
 from web.routing import Router
 from web.transaction import ReadSession, WriteSession
 
@@ -28,13 +28,13 @@ def create_token(
     100 tokens.
     """
     background.add_task(background_tasks.send_mails)
-    return token_service.create(db, user, body)
+    return program_token.create(db, user, body)
 
 
 @router.get("", response_model=list[ProgramTokenRead], short=True)
 def list_tokens(db: ReadSession, user: CurrentUser) -> list[AnyRow]:
     """List the caller's tokens for programs, newest first."""
-    return token_service.list_tokens(db, user)
+    return program_token.list_tokens(db, user)
 
 
 @router.delete("/{token_id}", response_model=Message, errors=[404])
@@ -42,5 +42,5 @@ def revoke_token(
     db: WriteSession, user: CurrentUser, token_id: Annotated[int, Path(ge=0, le=LARGEST_ID)]
 ) -> dict[str, str]:
     """Revoke one of the caller's tokens. It stops working with the next request."""
-    token_service.revoke(db, user, token_id)
+    program_token.revoke(db, user, token_id)
     return {"message": "Token revoked"}

@@ -16,7 +16,7 @@ from routers import pages
 from schemas.common import Message, Ready
 from schemas.tasks import SampleTask
 from services.accounts import user as user_service
-from services.operations import health as health_service
+from services.operations import health
 from services.operations.metrics import CONTENT_TYPE
 from web.negotiation import HTML, prefers_html
 from web.routing import Router
@@ -80,7 +80,7 @@ def router(settings: Settings) -> Router:
     @system.get("/ready", response_model=Ready, errors=[503])
     async def read_ready() -> dict[str, Any]:
         """Check whether the program can work. A 503 says which part can't, and why."""
-        return {"parts": await health_service.check_ready()}
+        return {"parts": await health.check_ready()}
 
     @system.get("/metrics", response_class=PlainTextResponse, errors=[401, 403])
     async def read_metrics(request: Request) -> Response:
@@ -90,7 +90,7 @@ def router(settings: Settings) -> Router:
         `METRICS_ALLOWED`.
         """
         _check_may_read_metrics(request, settings)
-        return Response(await health_service.metrics_page(), media_type=CONTENT_TYPE)
+        return Response(await health.metrics_page(), media_type=CONTENT_TYPE)
 
     if not settings.is_production:
 

@@ -13,8 +13,7 @@ from database import AnyRow, database
 from schemas.common import Id
 from schemas.tasks import MOST_IMPORTED, ExportQuery, Imported, TaskImport, TaskRead
 from services import background_tasks
-from services.tasks import import_files
-from services.tasks import transfer as transfer_service
+from services.tasks import import_files, transfer
 from web.negotiation import CSV, JSON, accepted
 from web.routing import Router, link_next
 from web.strict_input import media_type as media_type_of
@@ -93,7 +92,7 @@ def import_tasks(
     separates the cells, an empty cell is a missing field, and `tags` are a JSON array or separated by commas.
     The error of a bad row names its index. No one is notified.
     """
-    ids = transfer_service.import_tasks(db, user, rows, project_id)
+    ids = transfer.import_tasks(db, user, rows, project_id)
     background.add_task(background_tasks.after_import, user.id)
     return {"imported": len(ids), "ids": list(ids)}
 
@@ -117,18 +116,18 @@ def export_tasks(
     The answer is streamed, and import takes it unchanged. No cell of the CSV begins a formula. With `limit`
     the answer is one part; the header `Link` has the address of the next part.
     """
-    page = transfer_service.export_page(db, user, query)
+    page = transfer.export_page(db, user, query)
     rows = link_next(request, response, page.first)
     is_csv = media_type == CSV
-    write = transfer_service.csv_part if is_csv else transfer_service.json_part
-    following = partial(transfer_service.export_next, exported=page.exported, write=write)
+    write = transfer.csv_part if is_csv else transfer.json_part
+    following = partial(transfer.export_next, exported=page.exported, write=write)
 
     async def stream(rows: list[AnyRow], pieces: list[bytes]) -> AsyncIterator[bytes]:
         if not is_csv:
             yield b"["
         for piece in pieces:
             yield piece
-        while len(rows) == transfer_service.EXPORT_CHUNK:
+        while len(rows) == transfer.EXPORT_CHUNK:
             # Each part is a read of its own, so that a slow client holds no transaction open.
             rows, pieces = await database.read_async(partial(following, after_id=rows[-1].id))
             for piece in pieces:

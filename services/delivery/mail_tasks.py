@@ -23,7 +23,7 @@ from database import AnyRow, database
 from logging_config import logger
 from services import email_service
 from services.accounts import account_mail
-from services.delivery import notification_mails as email_tasks
+from services.delivery import notification_mails
 from services.delivery.notification_tasks import MAILED, hidden_among, may_be_mailed, people_of
 from services.delivery.outbox import (
     DUE_NEXT,
@@ -107,7 +107,11 @@ async def _letters_of_notifications(rows: Sequence[AnyRow]) -> list[Letter]:
         if not about:
             return None
         is_digest = about[0].state == "digest"
-        return email_tasks.digest_of(about, people) if is_digest else email_tasks.mail_of(about[0], people)
+        return (
+            notification_mails.digest_of(about, people)
+            if is_digest
+            else notification_mails.mail_of(about[0], people)
+        )
 
     grouped = groupby(rows, key=lambda row: (row.user_id, row.state) if row.state == "digest" else row.id)
     return [Letter(about, partial(compose, about)) for about in (list(group) for _, group in grouped)]

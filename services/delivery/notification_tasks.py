@@ -17,7 +17,7 @@ from logging_config import logger, together
 from models import tasks, users
 from services import notification_service, rights
 from services.accounts import attempt as attempt_service
-from services.delivery import notification_mails as email_tasks
+from services.delivery import notification_mails
 from services.delivery.kinds import KINDS, assignment
 from services.delivery.outbox import claim_statement
 from services.delivery.reminder_tasks import KINDS as REMINDERS
@@ -203,5 +203,5 @@ def _log_mails(rows: list[AnyRow], people: Mapping[int, Any]) -> None:
     """Write subject and recipient of each mail into the log, because no mail server is set."""
     with together():
         for row in rows:
-            mail = email_tasks.mail_of(row, people)
+            mail = notification_mails.mail_of(row, people)
             log_unsent(mail.to, mail.subject)

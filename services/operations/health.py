@@ -13,7 +13,7 @@ from errors import AppError, DatabaseReadOnly, DatabaseUnavailable, ServiceUnava
 from migrations.schema import newest_revision, revision_of
 from services import analytics_service, completion_times
 from services.background_tasks.analytics_tasks import redis_client
-from services.delivery import backlog as outbox_service
+from services.delivery import backlog
 from services.delivery.mail_tasks import mail_pause
 from services.notification_service import Backlog
 from services.operations import metrics
@@ -45,7 +45,7 @@ async def _database_parts() -> dict[str, str]:
                 found = "empty" if revision is None else f"at revision {revision}"
                 wanted = f"{found}, and {newest_revision()} is needed: run `python create_tables.py`"
                 return {"database": "ok", "schema": wanted}
-            waiting = await database.read_async(outbox_service.backlog)
+            waiting = await database.read_async(backlog.backlog)
             hooks = await database.read_async(webhook_backlog.backlog)
     except (AppError, TimeoutError):
         return {"database": "can't be reached"}
@@ -183,4 +183,4 @@ def _add_webhooks(page: metrics.Page, hooks: WebhookBacklog) -> None:
 
 
 def _stored(db: Session) -> tuple[dict[str, int], Backlog, WebhookBacklog]:
-    return analytics_service.get_task_counts(db), outbox_service.backlog(db), webhook_backlog.backlog(db)
+    return analytics_service.get_task_counts(db), backlog.backlog(db), webhook_backlog.backlog(db)

@@ -18,7 +18,7 @@ from security.passwords import hash_password
 from security.tokens import token_hash, verify_token
 from services.accounts import account as account_service
 from services.accounts import link as link_service
-from services.accounts import program_token as token_service
+from services.accounts import program_token
 from services.accounts import session as session_service
 from services.flow import pictures
 from tests.support.api import PASSWORD, Api, Person
@@ -116,7 +116,7 @@ def test_what_is_made_while_the_owner_ends_everything_is_ended_too(client: TestC
     client.post("/auth/password/reset", json={"token": reset_token("ada"), "new_password": NEW})
     wanted = ProgramTokenCreate(name="mine now", scopes=["tasks:read"])
     with pytest.raises(NotAuthenticated):
-        database.write(lambda db: token_service.create(db, thief, wanted))
+        database.write(lambda db: program_token.create(db, thief, wanted))
     made = database.write(lambda db: pictures.make_link(db, thief, "throughput", {}, 1))
     assert client.get(made["url"]).status_code == 403
 
@@ -221,8 +221,8 @@ def test_a_used_token_is_good_for_ten_seconds_and_then_ends_its_session(client: 
 
 
 def test_an_account_has_a_hundred_program_tokens_at_most(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert token_service.MOST_TOKENS == 100
-    monkeypatch.setattr(token_service, "MOST_TOKENS", 5)
+    assert program_token.MOST_TOKENS == 100
+    monkeypatch.setattr(program_token, "MOST_TOKENS", 5)
     ada, bob = api.person(), api.person("bob")
     body = {"name": "p", "scopes": ["tasks:read"]}
     with ThreadPoolExecutor(4) as pool:
@@ -238,7 +238,7 @@ def test_an_account_has_a_hundred_program_tokens_at_most(api: Api, monkeypatch: 
 def test_making_a_token_is_mailed_to_the_owner_but_not_for_ever(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(token_service, "MOST_MAILS", 3)
+    monkeypatch.setattr(program_token, "MOST_MAILS", 3)
     monkeypatch.setattr("config.settings.smtp_server", "127.0.0.1")
     monkeypatch.setattr("config.settings.smtp_port", 9)
     ada = api.person()

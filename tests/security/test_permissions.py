@@ -25,7 +25,7 @@ from security.passwords import hash_password
 from security.tokens import create_access_token
 from services import task_service
 from services.accounts import link as link_service
-from services.accounts import program_token as token_service
+from services.accounts import program_token
 from services.accounts import session as session_service
 from services.accounts import user as user_service
 from services.calendars import calendar as calendar_service
@@ -236,10 +236,10 @@ class World:
         db.execute(delete(sessions).where(sessions.c.id == ended["sid"]))
         self.tokens["ended"] = create_access_token(ended)
         for scope in ("tasks:read", "tasks:write", "analytics:read"):
-            made = token_service.create(db, owner, ProgramTokenCreate(name="a program", scopes=[scope]))
+            made = program_token.create(db, owner, ProgramTokenCreate(name="a program", scopes=[scope]))
             self.tokens[scope], self.program_token = made["token"], made["id"]
         wanted = ProgramTokenCreate(name="a program", scopes=["admin"])
-        self.tokens["admin:token"] = token_service.create(db, Caller(*self.admin), wanted)["token"]
+        self.tokens["admin:token"] = program_token.create(db, Caller(*self.admin), wanted)["token"]
 
     @staticmethod
     def _session(db: Session, account: AnyRow) -> dict[str, Any]:
@@ -385,7 +385,7 @@ def test_an_admins_program_without_the_scope_for_it_sees_only_the_admins_own_tas
 ) -> None:
     world = World()
     wanted = ProgramTokenCreate(name="reader", scopes=["tasks:read"])
-    made = database.write(lambda db: token_service.create(db, Caller(*world.admin), wanted))
+    made = database.write(lambda db: program_token.create(db, Caller(*world.admin), wanted))
     headers = {"Authorization": f"Bearer {made['token']}"}
     assert client.get(f"/tasks/{world.task.id}", headers=headers).status_code == 404
     assert client.get(f"/tasks/{world.task.id}", headers=bearer(world, "admin")).status_code == 200

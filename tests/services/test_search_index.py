@@ -16,8 +16,7 @@ from models import Caller, tasks
 from schemas.tasks import TaskFilters, TaskSearch
 from services import task_service
 from services.query.conditions import Place
-from services.tasks import import_files, list_plan, search_index, task_query
-from services.tasks import transfer as transfer_service
+from services.tasks import import_files, list_plan, search_index, task_query, transfer
 from storage.folding import fold
 from tests.support.api import Api
 
@@ -67,7 +66,7 @@ def owner(api: Api, monkeypatch: pytest.MonkeyPatch) -> Caller:
     ]
     parsed = import_files.parse_json(to_json(rows))
     me = Caller(ada.id, "ada", "ada@example.com", is_active=True, role="member", created_at=parsed[0].due_at)  # type: ignore[arg-type]
-    database.write(lambda db: transfer_service.import_tasks(db, me, parsed))
+    database.write(lambda db: transfer.import_tasks(db, me, parsed))
     return me
 
 
@@ -137,7 +136,7 @@ def test_search_follows_a_task_to_its_new_owner(api: Api, owner: Caller) -> None
     bob = api.person("bob")
     his = Caller(bob.id, "bob", "bob@example.com", is_active=True, role="member", created_at=owner.created_at)
     rows = import_files.parse_json(to_json([{"title": f"filler {number}"} for number in range(200)]))
-    database.write(lambda db: transfer_service.import_tasks(db, his, rows))
+    database.write(lambda db: transfer.import_tasks(db, his, rows))
     index_all()
     database.write(lambda db: task_service.assign_task(db, owner, 18, his.id))
     for indexed in (False, True):
