@@ -4,6 +4,7 @@ A body of a megabyte can hold a hundred thousand fields. Validating them and des
 second of the event loop and an answer of nine megabytes.
 """
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from errors import InvalidInput, invalid_input
+from errors import InvalidInput, input_problems, invalid_input
 from storage.threads import Threads
 
 LONGEST_QUERY = 64 * 1024
@@ -24,6 +25,8 @@ MOST_REPEATS = 20
 # The bound of one object, and of a form.
 MOST_FIELDS = 100
 MOST_ELEMENTS = 1000
+# The fields of a body that is not taken are named up to this size.
+LONGEST_NAMED = 10_000
 # The bound of a whole body, over all its objects and arrays. A thousand tasks have fewer values.
 MOST_VALUES = 40_000
 
@@ -60,6 +63,27 @@ async def check_body(request: Request, *, is_form: bool) -> None:
     elif body.count(b",") >= MOST_FIELDS:
         # FastAPI looks for the parsed body in this attribute.
         request._json = await _parsing.run(lambda: _parsed(body))  # noqa: SLF001
+
+
+async def check_no_body(request: Request) -> None:
+    """Raise InvalidInput for a body that the endpoint would ignore; an empty object is as good as none."""
+    headers = request.headers
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return
+    try:
+        body = await request.body()
+    except ClientDisconnect:
+        raise HTTPException(400) from None
+    if body.translate(None, b" \t\r\n") in (b"", b"{}", b"null"):
+        return
+    content = None
+    if len(body) <= LONGEST_NAMED:
+        with contextlib.suppress(ValueError, RecursionError):
+            content = json.loads(body)
+    if isinstance(content, dict):
+        problems = [{"type": "extra_forbidden", "loc": ("body", name), "msg": ""} for name in content]
+        raise invalid_input(input_problems(problems))
+    raise _too_much("#", "This endpoint takes no body")
 
 
 def _parsed(body: bytes) -> Any:

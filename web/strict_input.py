@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, get_args, get_origin
 
 from fastapi import Request, Response
@@ -46,8 +47,7 @@ class StrictRoute(APIRoute):
         handle = super().get_route_handler()
         self.dependant = whole
         media_types = self.media_types()
-        has_body = self.body_field is not None
-        is_form = any("form" in each for each in media_types)
+        check_body = self._body_check()
 
         async def strict(request: Request) -> Response:
             if closed:
@@ -67,8 +67,8 @@ class StrictRoute(APIRoute):
             if request.method != "GET":
                 request = _with_body_limit(request, self.body_limit)
             try:
-                if has_body:
-                    await bounds.check_body(request, is_form=is_form)
+                if check_body is not None:
+                    await check_body(request)
                 return await handle(request)
             except HTTPException as error:
                 # FastAPI turns every error while reading a body into a 400.
@@ -77,6 +77,12 @@ class StrictRoute(APIRoute):
                 raise
 
         return strict
+
+    def _body_check(self) -> Callable[[Request], Coroutine[Any, Any, None]] | None:
+        """What checks a body before it is validated; None for an endpoint that reads the body by itself, and a GET."""
+        if self.body_field is not None:
+            return partial(bounds.check_body, is_form=any("form" in each for each in self.media_types()))
+        return None if self.media_types() or self.methods == {"GET"} else bounds.check_no_body
 
     def media_types(self) -> tuple[str, ...]:
         """The media types that the endpoint accepts as a body."""

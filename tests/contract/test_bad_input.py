@@ -88,7 +88,7 @@ JSON = {"Content-Type": "application/json"}
         (b'{"title": "x", "a/b~c": 1}', "#/a~1b~0c"),
         (b'{"title": "x", "\\ud800": 1}', None),
         (b'{"title": "x", "\\u0000": 1}', None),
-        (b'{"title": "x", "user_id": 1}', "#/user_id"),
+        (b'{"title": "x", "user_id": 999}', "#/user_id"),
         (b'{"title": "x", "id": 1}', "#/id"),
     ],
     ids=lambda value: repr(value[:50]) if isinstance(value, bytes) else "",
@@ -203,6 +203,20 @@ def test_an_encoded_body_is_415_that_names_the_encoding(ada: Person, encoding: s
     assert taken.status_code == 201
     form = {b"Content-Type": b"application/x-www-form-urlencoded", **headers}
     assert_problem(ada.client.post("/auth/login", content=b"x", headers=form), 415)
+
+
+def test_a_body_is_not_ignored_where_none_is_taken(ada: Person) -> None:
+    path = f"/tasks/{ada.task()['id']}/assign?assigned_user_id={ada.id}"
+    for body in ({"assigned_user_id": 999}, {"f": 1, "assigned_user_id": 2}):
+        pointers = [f"#/{name}" for name in body]
+        problem = assert_problem(ada.put(path, json=body), 422, "invalid_input", pointers[0])
+        assert [each["pointer"] for each in problem["errors"]] == pointers
+    for content in (b"assigned_user_id=2", b"[1]", b"{" * 500_000, b'{"a": 1}' + b" " * 20_000):
+        assert_problem(ada.put(path, content=content), 422, "invalid_input", "#")
+    for content in (b"", b"{}", b" { }\r\n", b"null"):
+        assert ada.put(path, content=content).status_code == 200
+    assert_problem(ada.post("/notifications/read-all", json={"id": 1}), 422, "invalid_input", "#/id")
+    assert ada.call("GET", "/tasks", content=b"{1}").status_code == 200
 
 
 # -- logging in is a form --------------------------------------------------------------------------
