@@ -16,7 +16,7 @@ from web.event_stream import EventStream
 from web.routing import Router
 from web.strict_input import CLAIMS, QUERY
 from web.transaction import ReadSession
-from web.waiting import wait_for_events
+from web.waiting import settle_events, wait_for_events
 
 READS = "tasks:read"
 router = Router(prefix="/events", tags=["events"], reads=READS)
@@ -32,6 +32,7 @@ async def _wait(request: Request) -> None:
     """Wait for the first event before the transaction begins, so that waiting holds no connection."""
     filters = request.scope[QUERY]["filters"]
     if not filters.wait:
+        await settle_events()
         return
     claims, question = request.scope[CLAIMS], _question(filters)
 
@@ -79,6 +80,7 @@ def _next(request: Request, position: int) -> str:
     errors=[404, 410, 429],
     response_class=Response,
     responses={200: {"description": "A stream of events", "content": {"text/event-stream": {}}}},
+    dependencies=[Depends(settle_events)],
 )
 def stream_events(
     db: ReadSession,

@@ -4,10 +4,27 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
+from database import database
 from services.events.follower import follower
+from services.events.watermark import watermark
 
 # Functions that end the waiting reads of this process at once.
 _waiting: set[Callable[[], None]] = set()
+# Postgres holds back committed events while older transactions are open. Most of these end within
+# milliseconds, so that a client which has just written something finds it in the feed.
+SETTLING_SECONDS = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.1)
+
+
+async def settle_events() -> None:
+    """Wait a moment until the feed shows what has been committed; no connection is held meanwhile."""
+    if database.is_sqlite:
+        return
+    newest = await database.read_async(watermark.look_ahead)
+    for seconds in SETTLING_SECONDS:
+        if watermark.decided >= newest:
+            return
+        await asyncio.sleep(seconds)
+        await database.read_async(watermark.look)
 
 
 async def wait_for_events(is_there: Callable[[], Awaitable[bool]], seconds: float) -> None:

@@ -54,7 +54,12 @@ class Watermark:
         self._candidates: deque[tuple[int, int]] = deque()
 
     def look(self, db: Session) -> int:
-        """The number up to which all events are decided."""
+        """Return the number up to which all events are decided."""
+        self.look_ahead(db)
+        return self.decided
+
+    def look_ahead(self, db: Session) -> int:
+        """Look, and return the number of the newest event, which may not be decided yet."""
         if database.is_sqlite:
             self.decided = int(db.execute(_ON_SQLITE).scalar_one())
             return self.decided
@@ -65,7 +70,7 @@ class Watermark:
                 self._url, self.decided = database.url, 0
                 self._candidates.clear()
             self._learn(row.newest, row.oldest_open, row.oldest_open + row.age, row.written or 0)
-            return self.decided
+        return int(row.newest)
 
     def _learn(self, newest: int, oldest_open: int, next_to_begin: int, written: int) -> None:
         candidates = self._candidates

@@ -160,6 +160,21 @@ def test_what_an_open_transaction_may_still_add_is_waited_for(api: Api, database
     assert [each["data"]["task_id"] for each in events] == [999, 2]
 
 
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_what_is_just_written_is_there_though_other_transactions_are_open_for_a_moment(
+    api: Api, database_url: str
+) -> None:
+    ada = api.person()
+    _, following = follow(ada)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("CREATE TEMPORARY TABLE held (id int)")
+        ada.task("Written meanwhile")
+        ending = threading.Timer(0.05, connection.rollback)
+        ending.start()
+        assert types(follow(ada, following)[0]) == ["task.created"]
+        ending.join()
+
+
 def test_members_see_a_project_from_the_event_that_made_them_one_to_the_one_that_ends_it(api: Api) -> None:
     ada, bob, root = api.person(), api.person("bob"), api.person("root", admin=True)
     before = ada.task("Adopted", project="Launch")
