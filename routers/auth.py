@@ -115,9 +115,11 @@ def _invalid_credentials() -> AppError:
 def _refusal(code: str) -> AppError:
     """The reason why a login with the right password is refused."""
     if code == "account_inactive":
-        return Forbidden("This account is not active", code=code)
+        return Forbidden("This account is not active", code="account_inactive")
     if code == "email_not_verified":
-        return Forbidden("Confirm your email first, by the link that was mailed to you", code=code)
+        return Forbidden(
+            "Confirm your email first, by the link that was mailed to you", code="email_not_verified"
+        )
     return _invalid_credentials()
 
 

@@ -10,19 +10,83 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from errors import AppError, InvalidInput, input_problems, invalid_input
+from errors import AppError, DatabaseUnavailable, InvalidInput, input_problems, invalid_input
 from web.openapi_shape import camel
 from web.problems import PROBLEM_MEDIA_TYPE, problem, title_of
 from web.strict_input import StrictRoute, allowed_query, query_models
 
 REQUEST_ID = "5f0c6a0de1f44c4c9f43d35f0f4c2d5b"
 _SCHEMA = {"$ref": "#/components/schemas/Problem"}
-# The error if nothing is found, by the last parameter of the path.
-_NOT_FOUND = {
-    "task_id": ("task_not_found", "Task not found"),
-    "user_id": ("user_not_found", "User not found"),
-    "project_id": ("project_not_found", "Project not found"),
-}
+# The error of a status that an operation gives first of all, by its method and path: the first that fits. What is
+# recorded from the program comes before these.
+_GIVEN: tuple[tuple[int, str, str, str], ...] = (
+    (
+        403,
+        "POST /auth/register",
+        "registration_closed",
+        "Registration is closed: ask an admin for an account",
+    ),
+    (403, "POST /auth/login", "account_inactive", "This account is not active"),
+    (403, "POST /auth/page/", "other_origin", "This is for the program's own pages"),
+    (403, "DELETE /auth/me|POST /auth/(email|password)$", "wrong_password", "The password is wrong"),
+    (
+        403,
+        "GET /metrics",
+        "forbidden",
+        "Metrics are closed to this address: see METRICS_TOKEN and METRICS_ALLOWED",
+    ),
+    (404, ".*{task_id}[^{]*$", "task_not_found", "Task not found"),
+    (404, ".*{comment_id}", "comment_not_found", "Comment not found"),
+    (404, ".*{user_id}", "user_not_found", "User not found"),
+    (404, "(GET|PATCH|DELETE) /views/", "view_not_found", "View not found"),
+    (404, "POST /calendars", "view_not_found", "View not found"),
+    (404, ".*/calendars?/", "calendar_not_found", "Calendar not found"),
+    (404, ".*{delivery_id}", "delivery_not_found", "Delivery not found"),
+    (404, ".*{webhook_id}", "webhook_not_found", "Webhook not found"),
+    (404, ".*", "project_not_found", "Project not found"),
+    (409, "POST /auth/logout", "no_session", "This token belongs to no session: it ends when it expires"),
+    (409, "POST /auth/tokens", "too_many_tokens", "An account has 100 tokens at most: revoke one first"),
+    (409, ".* /(auth|users)/", "last_admin", "This is the last active admin: make somebody else one first"),
+    (409, "POST /calendars", "too_many_calendars", "An account has 20 calendars at most: delete one first"),
+    (409, "POST /webhooks$", "too_many_webhooks", "An account can have 20 webhooks: delete one first"),
+    (409, ".* /webhooks/", "webhook_disabled", "The webhook is off: switch it on first"),
+    (
+        409,
+        ".*/analytics/",
+        "too_little_history",
+        "Too little history for a forecast: 3 tasks were completed in 2 whole weeks before 2026-11-26; it takes at"
+        " least 10 in 4 weeks",
+    ),
+    (
+        409,
+        "PATCH /projects/",
+        "state_in_use",
+        "Tasks are in the state doing: say in `replaced_states` where they go",
+    ),
+    (
+        409,
+        ".*/members/",
+        "last_manager",
+        "This is the last manager of the project: make another member one first",
+    ),
+    (
+        409,
+        "POST /tasks(/batch)?$",
+        "wip_limit_reached",
+        "The state doing has a limit of 2 tasks, and holds 2",
+    ),
+    (409, ".* /tasks", "project_archived", "The project is archived: its tasks can only be read"),
+    (
+        410,
+        ".*",
+        "events_expired",
+        "Events are kept for 30 days, and this one is older: begin again without `after`",
+    ),
+    (429, ".*/stream", "too_many_streams", "An account can have 10 streams at once: end one first"),
+    (429, ".*", "too_many_attempts", "Too many attempts: wait 30 seconds before the next one"),
+    (503, "GET /ready", "not_ready", "Not ready. database: can't be reached"),
+    (503, ".*", DatabaseUnavailable.code, DatabaseUnavailable.detail),
+)
 
 
 def error_response(status: int, example: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,11 +108,13 @@ def example(route: StrictRoute, status: int) -> dict[str, Any]:
 
 
 def _words(route: StrictRoute, status: int) -> tuple[str, str] | None:
-    """The code and detail of this operation, if those of the status say too little."""
+    """Code and detail where those of the status say too little."""
+    called = f"{min(route.methods or ('GET',))} {route.path}"
+    for given, pattern, code, detail in _GIVEN:
+        if given == status and re.match(pattern, called):
+            return code, detail
     if status == 403 and route.caller is not None:
         return _forbidden(route)
-    if status == 404 and (names := re.findall(r"{(\w+)}", route.path)):
-        return _NOT_FOUND.get(names[-1])
     if status == 413:
         return "content_too_large", f"The body may have at most {route.body_limit:,} bytes here"
     if status == 415:

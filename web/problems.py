@@ -16,7 +16,6 @@ from starlette.exceptions import HTTPException
 
 from errors import (
     AppError,
-    BadRequest,
     ContentTooLarge,
     DatabaseReadOnly,
     Forbidden,
@@ -78,7 +77,6 @@ def title_of(status: int) -> str:
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 CODES_BY_STATUS = {
-    400: BadRequest.code,
     401: NotAuthenticated.code,
     403: Forbidden.code,
     404: NotFound.code,

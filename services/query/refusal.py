@@ -4,14 +4,13 @@ from collections.abc import Iterable
 
 from errors import InvalidInput
 
-CODE = "invalid_filter"
 _LONGEST_QUOTED = 40
 
 
 class InvalidFilter(InvalidInput):
     """A filter that can't be read: it is refused, and never matches everything."""
 
-    code, detail = CODE, "The filter can't be read"
+    code, detail = "invalid_filter", "The filter can't be read"
 
     def __init__(self, place: int, problem: str, *, pointer: str = "?filter") -> None:
         self.place, self.problem = place, problem

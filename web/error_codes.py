@@ -1,0 +1,348 @@
+"""The codes of errors, collected from the code, and the guide's chapter that explains each of them.
+
+`python -m web.error_codes` writes the chapter. `tests/contract/test_error_codes.py` fails while a code is not explained
+here or the chapter is out of date.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from web.problems import CODES_BY_STATUS
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "guide" / "12-errors.md"
+_SOURCES = ("*.py", "configuration/*.py", "storage/*.py", "security/*.py", "schemas/*.py", "services/**/*.py")
+_SOURCES += ("web/*.py", "routers/*.py")
+_ROOT_OF_ERRORS = "AppError"
+# Seen by an operator at the command line, and never answered.
+_NOT_ANSWERED = {"backup_refused"}
+
+
+def _constant(node: ast.expr | None) -> str | int | None:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str | int) else None
+
+
+def _members(definition: ast.ClassDef) -> dict[str, str | int | None]:
+    """The values that the body of a class gives to names, `status, code = 404, "not_found"` too."""
+    found: dict[str, str | int | None] = {}
+    for node in definition.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found[node.target.id] = _constant(node.value)
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
+            assert isinstance(node.value, ast.Tuple)
+            for name, value in zip(node.targets[0].elts, node.value.elts, strict=True):
+                assert isinstance(name, ast.Name)
+                found[name.id] = _constant(value)
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            found[node.targets[0].id] = _constant(node.value)
+    return found
+
+
+def _kinds(nodes: list[ast.AST]) -> dict[str, tuple[int, str]]:
+    """The classes of errors by their names: their status and their own code."""
+    kinds: dict[str, tuple[int, str]] = {}
+    definitions = [node for node in nodes if isinstance(node, ast.ClassDef)]
+    before = -1
+    while len(kinds) > before:
+        before = len(kinds)
+        for definition in definitions:
+            bases = [base.id for base in definition.bases if isinstance(base, ast.Name)]
+            base = next((kinds[name] for name in bases if name in kinds), None)
+            if definition.name == _ROOT_OF_ERRORS or base is not None:
+                status, code = base or (500, "")
+                members = _members(definition)
+                kinds[definition.name] = (
+                    int(members.get("status") or status),
+                    str(members.get("code") or code),
+                )
+    return kinds
+
+
+def _raised(nodes: list[ast.AST], kinds: dict[str, tuple[int, str]]) -> Iterator[tuple[str, int]]:
+    """Each code that an error is made with, and the status of the error."""
+    for node in nodes:
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Name) and node.exc.id in kinds:
+            status, code = kinds[node.exc.id]
+            yield code, status
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds:
+            status, own_code = kinds[node.func.id]
+            given = next((each.value for each in node.keywords if each.arg == "code"), None)
+            code = own_code if given is None else _constant(given)
+            if not isinstance(code, str):
+                message = (
+                    f"Write the code of {node.func.id} in line {node.lineno} as a text, so that it is found"
+                )
+                raise TypeError(message)
+            yield code, status
+
+
+def collect() -> dict[str, list[int]]:
+    """The codes that the program answers with, and the statuses that they come with."""
+    paths = sorted(path for pattern in _SOURCES for path in ROOT.glob(pattern))
+    nodes = [node for path in paths for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+    kinds = _kinds(nodes)
+    found: dict[str, set[int]] = {}
+    pairs = [(code, status) for status, code in CODES_BY_STATUS.items()]
+    for code, status in [*_raised(nodes, kinds), kinds[_ROOT_OF_ERRORS][::-1], *pairs]:
+        if code not in _NOT_ANSWERED:
+            found.setdefault(code, set()).add(status)
+    return {code: sorted(statuses) for code, statuses in sorted(found.items())}
+
+
+# When each error comes, and what to do then: a sentence each.
+EXPLAINED: dict[str, tuple[str, str]] = {
+    "account_inactive": (
+        "An admin has switched the account off.",
+        "Ask an admin to switch it on; sending the request again does not help.",
+    ),
+    "admin_required": (
+        "The call is for admins, or for a token with the scope `admin`.",
+        "Ask an admin, or use the call for your own tasks.",
+    ),
+    "calendar_not_found": (
+        "There is no such calendar of yours, or its address has been deleted.",
+        "List yours with `GET /calendars`.",
+    ),
+    "cannot_assign": (
+        "A task is given away by its owner, and within a project by its members.",
+        "Ask the owner to assign it.",
+    ),
+    "comment_not_found": ("The task has no such comment.", "List them with `GET /tasks/{id}/comments`."),
+    "content_too_large": (
+        "The body is larger than `detail` says.",
+        "Send less: split an import or a batch into parts.",
+    ),
+    "database_read_only": (
+        "The database takes no changes just now.",
+        "Try again after `Retry-After`; reading works meanwhile.",
+    ),
+    "database_unavailable": (
+        "The database can't be reached, or is too busy.",
+        "Send the request again after `Retry-After`, with its `Idempotency-Key`.",
+    ),
+    "delivery_not_found": (
+        "The webhook has no such delivery, or no longer.",
+        "List them with `GET /webhooks/{id}/deliveries`.",
+    ),
+    "email_not_verified": (
+        "The account's email has to be confirmed before the first login.",
+        "Follow the link that was mailed, or have it sent again by `POST /auth/email/resend`.",
+    ),
+    "email_taken": ("Another account has this email.", "Log in, or reset the password of that account."),
+    "events_expired": (
+        "`after` or `Last-Event-ID` is older than the feed.",
+        "Read the lists again, then follow the feed without `after`.",
+    ),
+    "forbidden": (
+        "`/metrics` is closed to this address.",
+        "Ask the operator for `METRICS_TOKEN` or a place in `METRICS_ALLOWED`.",
+    ),
+    "hashing_busy": (
+        "Too many people are logging in at once.",
+        "Try again after `Retry-After`.",
+    ),
+    "idempotency_key_reused": (
+        "The `Idempotency-Key` was sent before with another body or query.",
+        "Make a new key for each new change.",
+    ),
+    "insufficient_storage": (
+        "The server's disk is full; nothing was changed.",
+        "Tell the operator, and send the request again later.",
+    ),
+    "internal_error": (
+        "Something went wrong in the program.",
+        "Tell the operator the `request_id`: the log says more under it.",
+    ),
+    "invalid_credentials": (
+        "The username or the password is wrong.",
+        "Ask for both again; do not repeat the same.",
+    ),
+    "invalid_filter": (
+        "The filter can't be read, or names what a filter can't ask.",
+        "Show `position`, the character at which it stops making sense, to the person who wrote it.",
+    ),
+    "invalid_input": (
+        "The body, the query, a header or the path is not as the reference says.",
+        "Mend what each of `errors` points at: `#/title` in the body, `?limit` in the query.",
+    ),
+    "invalid_link": (
+        "A link from a mail (400) or to a picture (403) has expired, was used, or is not one of ours.",
+        "Ask for a new link.",
+    ),
+    "invalid_refresh_token": (
+        "The refresh token has expired, was used, or its session has ended.",
+        "Log in again.",
+    ),
+    "invalid_token": (
+        "The token has expired, was revoked, or is not one of ours.",
+        "Exchange the refresh token, or log in again.",
+    ),
+    "last_admin": (
+        "The account is the last active admin.",
+        "Make somebody else an admin first.",
+    ),
+    "last_manager": (
+        "The account is the last manager of a project that others are in.",
+        "Make another member a manager first.",
+    ),
+    "member_has_tasks": (
+        "The member who is to leave owns tasks in the project.",
+        "Say in `transfer_to` which member gets them.",
+    ),
+    "method_not_allowed": ("The path does not take this method.", "Use one that the header `Allow` names."),
+    "missing_scope": (
+        "The program's token lacks the scope that `detail` names.",
+        "Make a token with this scope.",
+    ),
+    "no_session": (
+        "A token without a session can't be logged out.",
+        "Let it expire, or delete the program's token with `DELETE /auth/tokens/{id}`.",
+    ),
+    "not_acceptable": (
+        "The call answers in none of the media types of `Accept`.",
+        "Ask for one that `detail` names, or leave `Accept` out.",
+    ),
+    "not_authenticated": (
+        "The request has no token.",
+        "Send `Authorization: Bearer` with an access token or a program's token.",
+    ),
+    "not_author": (
+        "The comment is somebody else's.",
+        "Leave it to its author; a manager of the project or an admin may delete it.",
+    ),
+    "not_found": ("There is nothing at this path.", "Look the path up at `/docs`."),
+    "not_logged_in": ("The browser has no login for the program's pages.", "Log in on the page."),
+    "not_maker": (
+        "A view is taken out of a project by the person who made it.",
+        "Ask that person, or make a view of your own.",
+    ),
+    "not_ready": (
+        "`/ready` has found a part of the program that does not work.",
+        "Read in `detail` which one; send no traffic here until it is 200.",
+    ),
+    "notification_not_found": (
+        "There is no such notification of yours.",
+        "List yours with `GET /notifications`.",
+    ),
+    "other_origin": (
+        "A browser sent a call for the program's own pages from another site.",
+        "Use `POST /auth/login`.",
+    ),
+    "owner_not_member": (
+        "A task in a project is owned by one of its members.",
+        "Add the owner to the project first, or assign the task to a member.",
+    ),
+    "precondition_failed": (
+        "Somebody else changed the thing after the version that `If-Match` names.",
+        "Read it again, and repeat the change with the new `ETag` if it still makes sense.",
+    ),
+    "project_archived": (
+        "The project is archived, so that its tasks can only be read.",
+        "Have a manager take it out of the archive, by `PATCH /projects/{id}`.",
+    ),
+    "project_not_found": (
+        "There is no such project, or you are not in it.",
+        "List yours with `GET /projects`.",
+    ),
+    "project_role": (
+        "Your role in the project may not do this; `detail` names the one that may.",
+        "Ask a manager of the project.",
+    ),
+    "rate_limited": (
+        "The caller sends more requests than `RateLimit-Policy` allows.",
+        "Wait as long as `Retry-After` says.",
+    ),
+    "registration_closed": ("People can't make accounts here themselves.", "Ask an admin for one."),
+    "request_timeout": (
+        "The request took longer than the operator allows.",
+        "Ask for less at once, or send it again with its `Idempotency-Key`.",
+    ),
+    "session_ended": ("The session was ended, by you or by an admin.", "Log in again."),
+    "session_not_found": ("There is no such session of yours.", "List yours with `GET /auth/sessions`."),
+    "session_required": (
+        "The call is for people: a program's token does not do.",
+        "Send an access token from `POST /auth/login`.",
+    ),
+    "stale_copy": (
+        "The task was sent back whole, as it was before somebody changed it.",
+        "Read it again, and send only the fields that you change.",
+    ),
+    "state_in_use": (
+        "A state that is taken out, or gets another status, has tasks.",
+        "Say in `replaced_states` where they go, or move them first.",
+    ),
+    "task_completed": (
+        "A completed task is not blocked.",
+        "Reopen it first.",
+    ),
+    "task_not_found": (
+        "There is no such task, or you may not see it.",
+        "List yours with `GET /tasks`.",
+    ),
+    "token_not_found": ("There is no such token of yours.", "List yours with `GET /auth/tokens`."),
+    "too_little_history": (
+        "A forecast needs at least 4 weeks and 10 completed tasks.",
+        "Ask for a longer period or a wider filter.",
+    ),
+    "too_many_attempts": (
+        "Too many logins, or mails, were tried for this account or from this address.",
+        "Wait as long as `Retry-After` says.",
+    ),
+    "too_many_calendars": ("The account has as many calendars as it can have.", "Delete one first."),
+    "too_many_registrations": (
+        "Too many accounts were made from this address.",
+        "Wait as long as `Retry-After` says.",
+    ),
+    "too_many_streams": ("The account has as many streams open as it can have.", "End one first."),
+    "too_many_tokens": ("The account has as many program's tokens as it can have.", "Delete one first."),
+    "too_many_webhooks": ("The account has as many webhooks as it can have.", "Delete one first."),
+    "unexpected_number": (
+        "The filter finds another number of tasks than `expected`; nothing was changed.",
+        "Read with the same filter what it finds, then say the right number.",
+    ),
+    "unknown_host": (
+        "The host in the address is not one of `ALLOWED_HOSTS`.",
+        "Use the address that the operator named.",
+    ),
+    "unsupported_media_type": (
+        "The body's `Content-Type` or `Content-Encoding` is not taken here.",
+        "Send one that `detail` names, uncompressed.",
+    ),
+    "user_not_found": (
+        "There is no such user; as 401, the token's own account is gone.",
+        "Look the id up with `GET /users/lookup`, or make a new account.",
+    ),
+    "username_taken": ("Another account has this username.", "Choose another one."),
+    "view_not_found": (
+        "There is no such view, or you may not see it.",
+        "List yours with `GET /views`.",
+    ),
+    "webhook_disabled": ("The webhook is switched off.", 'Switch it on by `PATCH` with `{"enabled": true}`.'),
+    "webhook_not_found": ("There is no such webhook of yours.", "List yours with `GET /webhooks`."),
+    "wip_limit_reached": (
+        "The state holds as many tasks as its limit allows.",
+        "Finish or move one of its tasks first.",
+    ),
+    "wrong_password": (
+        "The password that confirms the change is wrong.",
+        "Ask for it again; a forgotten one is reset by `POST /auth/password/forgot`.",
+    ),
+}
+
+HEADING = "## All codes\n"
+_TABLE = "\n| code | status | when | what to do |\n|---|---|---|---|\n"
+
+
+def page() -> str:
+    """The chapter: what stands before its table, as it is, and the codes in the order of the alphabet."""
+    before, heading, _ = PAGE.read_text(encoding="utf-8").partition(HEADING)
+    rows = (
+        f"| `{code}` | {', '.join(map(str, statuses))} | {' | '.join(EXPLAINED[code])} |\n"
+        for code, statuses in collect().items()
+    )
+    return before + heading + _TABLE + "".join(rows)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
