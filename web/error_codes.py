@@ -12,8 +12,7 @@ from web.problems import CODES_BY_STATUS
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "guide" / "12-errors.md"
-_SOURCES = ("*.py", "configuration/*.py", "storage/*.py", "security/*.py", "schemas/*.py", "services/**/*.py")
-_SOURCES += ("web/*.py", "routers/*.py")
+_FOLDERS = ("configuration", "storage", "security", "schemas", "services", "web", "routers")
 _ROOT_OF_ERRORS = "AppError"
 # Seen by an operator at the command line, and never answered.
 _NOT_ANSWERED = {"backup_refused"}
@@ -63,8 +62,7 @@ def _raised(nodes: list[ast.AST], kinds: dict[str, tuple[int, str]]) -> Iterator
     """Each code that an error is made with, and the status of the error."""
     for node in nodes:
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Name) and node.exc.id in kinds:
-            status, code = kinds[node.exc.id]
-            yield code, status
+            yield kinds[node.exc.id][::-1]
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds:
             status, own_code = kinds[node.func.id]
             given = next((each.value for each in node.keywords if each.arg == "code"), None)
@@ -79,7 +77,11 @@ def _raised(nodes: list[ast.AST], kinds: dict[str, tuple[int, str]]) -> Iterator
 
 def collect() -> dict[str, list[int]]:
     """The codes that the program answers with, and the statuses that they come with."""
-    paths = sorted(path for pattern in _SOURCES for path in ROOT.glob(pattern))
+    paths = sorted(
+        path
+        for pattern in ("*.py", *(f"{folder}/**/*.py" for folder in _FOLDERS))
+        for path in ROOT.glob(pattern)
+    )
     nodes = [node for path in paths for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
     kinds = _kinds(nodes)
     found: dict[str, set[int]] = {}

@@ -26,7 +26,7 @@ from web.problems import PROBLEM_MEDIA_TYPE
 from web.strict_input import StrictRoute
 from web.webhook_documents import webhooks_described
 
-DESCRIPTION = """
+DESCRIPTION = f"""
 A program for tasks and shared projects, with figures about how work flows.
 
 **The first three calls**
@@ -34,11 +34,13 @@ A program for tasks and shared projects, with figures about how work flows.
 1. `POST /auth/register` with a username, an email and a password creates an account.
 2. `POST /auth/login` with the username and the password answers an `access_token`. On this page: press
    **Authorize** and enter them there.
-3. `POST /tasks` with `{"title": "Write the report"}` creates a task; `PUT /tasks/{id}` with
-   `{"status": "completed"}` completes it, and `GET /analytics/user-completion-stats` counts it.
+3. `POST /tasks` with `{{"title": "Write the report"}}` creates a task; `PUT /tasks/{{id}}` with
+   `{{"status": "completed"}}` completes it, and `GET /analytics/user-completion-stats` counts it.
 
 Send the token as `Authorization: Bearer <access_token>`. Times are in UTC. Lists have the address of their next
 page in the header `Link`. Errors are `application/problem+json`: `detail` is for people, `code` for programs.
+
+[The guide]({settings.root}/guide) shows it all step by step, and [explains every code]({settings.root}/guide/errors).
 """
 
 # The order in which somebody new needs them.

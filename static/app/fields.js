@@ -78,7 +78,7 @@ function readDue(text) {
   if (!text.trim()) return null;
   const at = moment(text.trim());
   if (at) return at.toISOString();
-  say(`"${text}" is no time: try today, tomorrow, today+7d, 2026-12-31 or 2026-12-31 14:00.`, 12);
+  say(`"${text}" is no time: try tomorrow, friday, today+7d, 2026-12-31 or 2026-12-31 14:00.`, 12);
   return undefined;
 }
 

@@ -48,7 +48,7 @@ const KEYS = [
     [
       [["c", "n"], "Add a task", () => focusOn("[name=quick]")],
       [["j", "ArrowDown"], "Next task", (_, event) => surface?.step(1, event.shiftKey)],
-      [["k", "ArrowUp"], "Task before", (_, event) => surface?.step(-1, event.shiftKey)],
+      [["k", "ArrowUp"], "Previous task", (_, event) => surface?.step(-1, event.shiftKey)],
       [["Enter", "o"], "Open the task", openActive],
       [["Escape"], "Leave a field, unmark, close the task", escape],
       [["/"], "Search", () => focusOn("[name=q]")],
@@ -88,7 +88,7 @@ const KEYS = [
       [["Delete", "#"], "Delete", () => pick("remove")],
       [["x"], "Mark, or unmark", () => active() !== null && mark(active())],
       [["*"], "Mark all", () => markAll(surface?.order() || [])],
-      [["Shift+Up/Down"], "Mark on and on, in the list", null],
+      [["Shift+Up/Down"], "Mark several in the list", null],
       [["Shift+Left/Right"], "Move to the next state, on the board", null],
       [["z"], "Undo", undoLast],
     ],

@@ -215,7 +215,7 @@ async function happened(event) {
     sidebar();
     if (now().project === String(data.project_id)) await render(true);
   }
-  if (event.actor_id !== model.me?.id) unreadSoon();
+  unreadSoon();
 }
 
 let unreadTimer = null;

@@ -25,7 +25,7 @@ const WAYS = [
 ];
 
 export async function notificationsPage(place) {
-  const told = section("Told", "", list);
+  const told = section("Latest", "", list);
   const ways = section("By mail", "All of them are listed above in any case.", preferences);
   frame(place, "Notifications", told, ways);
   await Promise.all([told.load(), ways.load()]);

@@ -20,7 +20,7 @@ export async function settingsPage(place) {
     ),
     section(
       "Program tokens",
-      "For scripts and other programs, each with what it may do. See the API's documentation.",
+      "For scripts and other programs, each with what it may do.",
       tokenRows,
     ),
     webhookSection(),
@@ -213,7 +213,7 @@ async function tokenRows(load) {
       "p",
       { className: "muted" },
       "How to use one: ",
-      h("a", { href: link("/docs") }, "the API's documentation"),
+      h("a", { href: link("/guide/accounts-and-tokens") }, "the guide"),
       ".",
     ),
   ];

@@ -4,6 +4,7 @@ import { shortDay, time } from "../shared/format.js";
 const UNITS = { m: "minute", h: "hour", d: "day", w: "week", mo: "month", y: "year" };
 const DAY = 86_400_000;
 const WORD = /^(now|today|yesterday|tomorrow)(?:([+-])(\d{1,5})(mo|[mhdwy]))?$/i;
+const DAYS = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
 const DATE = /^(\d{4})-(\d{2})-(\d{2})$/;
 
 function midnight(at) {
@@ -33,6 +34,9 @@ export function moment(text, clock = new Date()) {
     const found = new Date(Number(date[1]), date[2] - 1, Number(date[3]));
     return found.getMonth() === date[2] - 1 ? found : null;
   }
+  const weekday = DAYS.findIndex((name) => [name, name.slice(0, 3)].includes(text.toLowerCase()));
+  // The next such day: on a Friday, `friday` is in a week.
+  if (weekday >= 0) return shifted(midnight(clock), (weekday - clock.getDay() + 6) % 7 + 1, "day");
   const word = WORD.exec(text);
   if (!word) {
     const isTime = /^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}/.test(text);
@@ -93,7 +97,7 @@ export function taskFrom(line, projects = [], clock = new Date()) {
       else task.project = value;
     } else {
       const at = moment(value, clock);
-      if (!at) problems.push(`"${value}" is no time: try today, tomorrow, today+7d or 2026-12-31.`);
+      if (!at) problems.push(`"${value}" is no time: try tomorrow, friday, today+7d or 2026-12-31.`);
       else task.due_at = at.toISOString();
     }
     return before;

@@ -105,11 +105,14 @@ def test_from_nothing_to_a_completed_task(client: TestClient, browser: BrowserPa
     expect(page.locator("#quick-read")).to_have_text(re.compile("writing.*High.*Research.*due Tomorrow"))
     page.keyboard.press("Enter")
     expect(row(page, "Write the report")).to_contain_text("Tomorrow")
-    page.get_by_label("Add a task").fill("Other due:someday")
-    expect(page.locator("#quick-read")).to_contain_text('"someday" is no time')
+    for day, read in (("Friday", "due "), ("someday", '"someday" is no time')):
+        page.get_by_label("Add a task").fill(f"Other due:{day}")
+        expect(page.locator("#quick-read")).to_contain_text(read)
     page.get_by_label("Add a task").fill("Second task")
     page.keyboard.press("Enter")
     row(page, "Second task").wait_for()
+    # What one's own tasks led to is told too, and counted.
+    expect(page.locator("#side .badge")).to_have_text("2")
 
     # Done, and taken back.
     leave_field(page)
