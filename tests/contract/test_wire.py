@@ -110,7 +110,7 @@ def test_a_request_that_takes_too_long_is_ended(fresh: Any, monkeypatch: pytest.
         """Take a while."""
         await asyncio.sleep(30)
 
-    monkeypatch.setattr("main.analytics.router", slow)
+    monkeypatch.setattr("main.ROUTERS", (slow,))
     client = fresh(request_timeout_seconds=0.05)
     answer = client.get("/slow")
     assert (answer.status_code, answer.json()["code"]) == (503, "request_timeout")
