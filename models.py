@@ -233,7 +233,7 @@ class TaskTag(Base):
 
 # The rows of history whose owner becomes a member of the project.
 BECAME_MEMBER = "kind IN ('member_added', 'project_created')"
-# The rows of history by which a task leaves its owner, also for no other owner.
+# The rows of history by which a task leaves its owner, for another owner or for none.
 LEFT_OWNER = "previous_owner_id IS NOT NULL AND (owner_id IS NULL OR owner_id <> previous_owner_id)"
 # The rows of history by which a task leaves its project.
 LEFT_PROJECT = "previous_project_id IS NOT NULL AND (project_id IS NULL OR project_id <> previous_project_id)"
@@ -273,7 +273,7 @@ class TaskHistory(Base):
             "kind",
             **where(LEFT_PROJECT),
         ),
-        # The begin and the end of each membership.
+        # The beginning and the end of each membership.
         Index("ix_task_history_member_added", "owner_id", "id", "project_id", **where(BECAME_MEMBER)),
         Index(
             "ix_task_history_member_removed",

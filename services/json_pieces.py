@@ -1,7 +1,7 @@
 """JSON of many rows, written a few rows at a time.
 
-One call that writes a thousand descriptions of 65,536 characters takes a third of a second, and nothing else runs
-meanwhile, in whatever thread the call is.
+One call that writes a thousand descriptions of 65,536 characters takes a third of a second, during which no
+other thread runs.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -12,7 +12,8 @@ from errors import PreconditionFailed
 # A list of tags is short; a longer header matches nothing.
 MOST_TAGS = 100
 _LISTED = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)|\s*,')
-# Suffixes that nginx, Apache, Caddy and Jetty add to a tag, within its quotes; a few proxies add a few.
+# Suffixes that nginx, Apache, Caddy and Jetty add to a tag, within its quotes. Several proxies in a row add
+# several.
 _ENCODINGS = re.compile(r"(?:-gzip|-br|-zstd|;gzip){1,10}$")
 
 

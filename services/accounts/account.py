@@ -29,7 +29,7 @@ _VERIFIED = _UPDATE.values(email_verified_at=bindparam("now"))
 
 
 def ask_for_link(db: Session, email: str, purpose: str) -> int:
-    """Mail a link to the account with this email, if there is one; returns the seconds to wait instead.
+    """Mail a link to the account with this email, if any; returns the seconds to wait if asked too often.
 
     A known and an unknown email lead to the same statements, so that the time of the answer reveals neither.
     """
@@ -80,8 +80,7 @@ def reset_password(db: Session, token: str, hashed: str) -> None:
     if link.link_email == link.email:
         # The link was mailed to this address, so its user reads the mail there.
         db.execute(_VERIFIED, {"of_user": link.id, "now": datetime.now(UTC)})
-    # The owner is known at this address from now on, so that the guesses of others don't block logins from
-    # there.
+    # The owner is known at this address from now on: guesses from elsewhere don't block logins here.
     ended = given_out.end_everything_given_out(db, link.id)
     audit_service.record(db, "password_reset", actor_id=link.id, user_id=link.id, **ended)
     account_mail.put(db, "password_changed", link.id, link.email)

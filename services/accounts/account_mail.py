@@ -155,7 +155,7 @@ def _hours(lifetime: timedelta) -> str:
 
 
 class Backlog(NamedTuple):
-    """How many mails wait, since when the first of them has been due, and how many were given up."""
+    """The number of waiting mails, the time when the first of them is due, and the number given up."""
 
     waiting: int
     due_at: datetime | None

@@ -70,7 +70,7 @@ def delay(failures: int, free: int) -> int:
 
 
 def is_at_known_address(db: Session, user_id: int | None) -> bool:
-    """Whether the account was used from the caller's address, read alike without an account."""
+    """Whether the account was used from the caller's address; without an account the same query runs."""
     values = {
         "user_id": -1 if user_id is None else user_id,
         "address": address_group(origin_var.get().address),

@@ -82,7 +82,7 @@ _OF_TASK = prepared(
     .order_by(_ID)
     .limit(bindparam("limit"))
 )
-# The begin (by making or joining a project) and the end of each membership of an account.
+# The beginning (by making or joining a project) and the end of each membership of an account.
 _MEMBERSHIPS = prepared(
     union_all(
         *(

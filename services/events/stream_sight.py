@@ -1,4 +1,4 @@
-"""The sight of a stream, kept up to date by the events, so that no event costs a query for each stream."""
+"""The sight of a stream: the events that it shows, kept up to date by the events, without any queries."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The answers: each is computed from the record of the tasks, for a question."""
+"""Answering questions about the flow of work, from the record of the tasks."""
 
 from datetime import date
 from typing import Any
@@ -290,7 +290,10 @@ def _curve(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def will_be_done(
     db: Session, question: Question, *, remaining: int | None, until: date | None, from_given: bool
 ) -> dict[str, Any]:
-    """Forecast when tasks are done, or how many by a day; raises TooLittleHistory, InvalidInput."""
+    """Forecast the day when `remaining` tasks are done, or the number of tasks done by the day `until`.
+
+    Raises TooLittleHistory, InvalidInput.
+    """
     record = history.read(db, question.selection)
     known = forecast.past(question, np.sort(record.created), np.sort(record.completed), from_given=from_given)
     zone = question.period.zone

@@ -67,7 +67,7 @@ def _check_number(db: Session, user: Caller, filters: TaskFilters, found: int, e
         return
     if found > MOST_CHANGED:
         counted = filters.model_copy(update={"total": True, "limit": 1})
-        # With a project too it is the caller's own tasks that count.
+        # Only the caller's own tasks count, in a project too.
         own = task_service.get_tasks_with_filters(db, user, counted, everybodys=True, owner_id=user.id)
         found = own.total or found
     raise Conflict(

@@ -150,7 +150,7 @@ def export_chunk(db: Session, exported: Exported, after_id: int) -> list[AnyRow]
 def export_next(
     db: Session, exported: Exported, after_id: int, write: Callable[..., list[bytes]]
 ) -> tuple[list[AnyRow], list[bytes]]:
-    """The next of the tasks behind an id, and what `write` makes of them."""
+    """The next tasks after an id, and the pieces that `write` makes of them."""
     rows = export_chunk(db, exported, after_id)
     return rows, write(rows, first=False)
 

@@ -56,7 +56,7 @@ class Lane:
 
     def __init__(self, name: str, size: int, most: int) -> None:
         self._name, self._size, self._most = name, size, most
-        # The begin of the current work of each thread.
+        # The time when each thread began its current work.
         self._begun: dict[int, float] = {}
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._lock = threading.Lock()
