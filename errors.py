@@ -106,7 +106,7 @@ class DatabaseUnavailable(ServiceUnavailable):
 
 
 class DatabaseReadOnly(DatabaseUnavailable):
-    code, detail = "database_read_only", "The database is read-only: nothing can be changed until it is not"
+    code, detail = "database_read_only", "The database is read-only at present: nothing can be changed"
 
 
 class InsufficientStorage(AppError):

@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{problem['pointer']}: {problem['detail']}", file=sys.stderr)
         return 1
     if not made:
-        print(f"There is an account of the name {arguments.username} already", file=sys.stderr)
+        print(f"The username {arguments.username} is taken", file=sys.stderr)
         return 1
     print(f"{arguments.username} is an admin")
     return 0

@@ -77,7 +77,7 @@ def _mail() -> str:
     asyncio.run(greet())
     return (
         f"{settings.smtp_server}:{settings.smtp_port} answers"
-        + (" and knows us" if settings.smtp_username else "")
+        + (" and accepts the login" if settings.smtp_username else "")
         + f"; links in mails begin with {settings.public_url}"
     )
 

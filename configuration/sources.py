@@ -91,7 +91,7 @@ def _content(setting: str, path: Path) -> str:
     except UnicodeDecodeError:
         raise ConfigurationError(f"{setting}: cannot read {path}: it is not UTF-8 text") from None
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no path can be like that"
+        reason = error.strerror if isinstance(error, OSError) else "this is not a possible path"
         raise ConfigurationError(f"{setting}: cannot read {path}: {reason}") from None
     if not content.strip("\"'`"):
         raise ConfigurationError(f"{setting}: {path} is empty")

@@ -204,7 +204,7 @@ async def change_email(user: SignedIn, body: EmailChange, background: Background
         raise attempt_service.too_many(wait)
     await _write_confirmed(user, confirmed, lambda db: account_service.ask_for_email(db, user, body.email))
     background.add_task(background_tasks.send_mails)
-    return {"message": "A link is on its way to the new address, if nobody has it yet"}
+    return {"message": "A link is on its way to the new address, unless another account has it"}
 
 
 @router.post("/email/verify", response_model=Message, errors=[400, 429, 503, 507])

@@ -91,7 +91,9 @@ def delete_user(
     The history keeps the account's id, but no text that the person wrote.
     """
     if (transfer_to is None) == (not delete_tasks):
-        detail = "Say either `transfer_to` or `delete_tasks=true`: the tasks need somebody, or go too"
+        detail = (
+            "Give either `transfer_to` or `delete_tasks=true`: the tasks need a new owner, or are deleted too"
+        )
         raise invalid_input([{"pointer": "?transfer_to", "detail": detail}])
     account = user_admin_service.get_user(db, user_id)
     changed = removal_service.delete_account(db, user, account, transfer_to)

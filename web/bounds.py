@@ -25,7 +25,7 @@ MOST_REPEATS = 20
 # The bound of one object, and of a form.
 MOST_FIELDS = 100
 MOST_ELEMENTS = 1000
-# The fields of a body that is not taken are named up to this size.
+# The error names the fields of a refused body up to this size.
 LONGEST_NAMED = 10_000
 # The bound of a whole body, over all its objects and arrays. A thousand tasks have fewer values.
 MOST_VALUES = 40_000
@@ -66,7 +66,7 @@ async def check_body(request: Request, *, is_form: bool) -> None:
 
 
 async def check_no_body(request: Request) -> None:
-    """Raise InvalidInput for a body that the endpoint would ignore; an empty object is as good as none."""
+    """Raise InvalidInput for a body that the endpoint would ignore; an empty object is allowed."""
     headers = request.headers
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return

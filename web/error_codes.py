@@ -1,7 +1,7 @@
 """The codes of errors, collected from the code, and the guide's chapter that explains each of them.
 
-`python -m web.error_codes` writes the chapter. `tests/contract/test_error_codes.py` fails while a code is not explained
-here or the chapter is out of date.
+`python -m web.error_codes` writes the chapter. `tests/contract/test_error_codes.py` fails if a code has no
+explanation here, or if the chapter is out of date.
 """
 
 import ast
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "guide" / "12-errors.md"
 _FOLDERS = ("configuration", "storage", "security", "schemas", "services", "web", "routers")
 _ROOT_OF_ERRORS = "AppError"
-# Seen by an operator at the command line, and never answered.
+# Operators see these codes at the command line, and the API never answers them.
 _NOT_ANSWERED = {"backup_refused"}
 
 
@@ -23,7 +23,7 @@ def _constant(node: ast.expr | None) -> str | int | None:
 
 
 def _members(definition: ast.ClassDef) -> dict[str, str | int | None]:
-    """The values that the body of a class gives to names, `status, code = 404, "not_found"` too."""
+    """The values of a class's attributes, also from `status, code = 404, "not_found"`."""
     found: dict[str, str | int | None] = {}
     for node in definition.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
@@ -39,7 +39,7 @@ def _members(definition: ast.ClassDef) -> dict[str, str | int | None]:
 
 
 def _kinds(nodes: list[ast.AST]) -> dict[str, tuple[int, str]]:
-    """The classes of errors by their names: their status and their own code."""
+    """The classes of errors by name, each with its status and its own code."""
     kinds: dict[str, tuple[int, str]] = {}
     definitions = [node for node in nodes if isinstance(node, ast.ClassDef)]
     before = -1
@@ -59,7 +59,7 @@ def _kinds(nodes: list[ast.AST]) -> dict[str, tuple[int, str]]:
 
 
 def _raised(nodes: list[ast.AST], kinds: dict[str, tuple[int, str]]) -> Iterator[tuple[str, int]]:
-    """Each code that an error is made with, and the status of the error."""
+    """The codes that errors are raised with, each with the status of the error."""
     for node in nodes:
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Name) and node.exc.id in kinds:
             yield kinds[node.exc.id][::-1]
@@ -76,7 +76,7 @@ def _raised(nodes: list[ast.AST], kinds: dict[str, tuple[int, str]]) -> Iterator
 
 
 def collect() -> dict[str, list[int]]:
-    """The codes that the program answers with, and the statuses that they come with."""
+    """The codes that the program answers with, each with its statuses."""
     paths = sorted(
         path
         for pattern in ("*.py", *(f"{folder}/**/*.py" for folder in _FOLDERS))
@@ -92,11 +92,11 @@ def collect() -> dict[str, list[int]]:
     return {code: sorted(statuses) for code, statuses in sorted(found.items())}
 
 
-# When each error comes, and what to do then: a sentence each.
+# One sentence for the cause of each error, and one for the client's next step.
 EXPLAINED: dict[str, tuple[str, str]] = {
     "account_inactive": (
-        "An admin has switched the account off.",
-        "Ask an admin to switch it on; sending the request again does not help.",
+        "An admin has deactivated the account.",
+        "Ask an admin to activate it; sending the request again does not help.",
     ),
     "admin_required": (
         "The call is for admins, or for a token with the scope `admin`.",
@@ -107,8 +107,8 @@ EXPLAINED: dict[str, tuple[str, str]] = {
         "List yours with `GET /calendars`.",
     ),
     "cannot_assign": (
-        "A task is given away by its owner, and within a project by its members.",
-        "Ask the owner to assign it.",
+        "Only the owner may assign a task, and in a project its members.",
+        "Ask the owner to assign the task.",
     ),
     "comment_not_found": ("The task has no such comment.", "List them with `GET /tasks/{id}/comments`."),
     "content_too_large": (
@@ -116,7 +116,7 @@ EXPLAINED: dict[str, tuple[str, str]] = {
         "Send less: split an import or a batch into parts.",
     ),
     "database_read_only": (
-        "The database takes no changes just now.",
+        "The database accepts no changes at present.",
         "Try again after `Retry-After`; reading works meanwhile.",
     ),
     "database_unavailable": (
@@ -124,7 +124,7 @@ EXPLAINED: dict[str, tuple[str, str]] = {
         "Send the request again after `Retry-After`, with its `Idempotency-Key`.",
     ),
     "delivery_not_found": (
-        "The webhook has no such delivery, or no longer.",
+        "The webhook has no such delivery, or the delivery was deleted for its age.",
         "List them with `GET /webhooks/{id}/deliveries`.",
     ),
     "email_not_verified": (
@@ -158,18 +158,18 @@ EXPLAINED: dict[str, tuple[str, str]] = {
     ),
     "invalid_credentials": (
         "The username or the password is wrong.",
-        "Ask for both again; do not repeat the same.",
+        "Ask the person for both again; do not repeat the request.",
     ),
     "invalid_filter": (
-        "The filter can't be read, or names what a filter can't ask.",
-        "Show `position`, the character at which it stops making sense, to the person who wrote it.",
+        "The filter can't be parsed, or uses a field or an operator that a filter does not have.",
+        "Show `position`, the character of the mistake, to the person who wrote the filter.",
     ),
     "invalid_input": (
-        "The body, the query, a header or the path is not as the reference says.",
-        "Mend what each of `errors` points at: `#/title` in the body, `?limit` in the query.",
+        "The body, the query, a header or the path has a mistake.",
+        "Correct each place in `errors`: `#/title` in the body, `?limit` in the query.",
     ),
     "invalid_link": (
-        "A link from a mail (400) or to a picture (403) has expired, was used, or is not one of ours.",
+        "A link from a mail (400) or to a picture (403) has expired, was used, or was not made by this program.",
         "Ask for a new link.",
     ),
     "invalid_refresh_token": (
@@ -177,7 +177,7 @@ EXPLAINED: dict[str, tuple[str, str]] = {
         "Log in again.",
     ),
     "invalid_token": (
-        "The token has expired, was revoked, or is not one of ours.",
+        "The token has expired, was revoked, or was not made by this program.",
         "Exchange the refresh token, or log in again.",
     ),
     "last_admin": (
@@ -185,14 +185,17 @@ EXPLAINED: dict[str, tuple[str, str]] = {
         "Make somebody else an admin first.",
     ),
     "last_manager": (
-        "The account is the last manager of a project that others are in.",
+        "The account is the last manager of a project that has other members.",
         "Make another member a manager first.",
     ),
     "member_has_tasks": (
-        "The member who is to leave owns tasks in the project.",
-        "Say in `transfer_to` which member gets them.",
+        "The leaving member owns tasks in the project.",
+        "Name in `transfer_to` the member who gets the tasks.",
     ),
-    "method_not_allowed": ("The path does not take this method.", "Use one that the header `Allow` names."),
+    "method_not_allowed": (
+        "The path does not support this method.",
+        "Use a method that the header `Allow` names.",
+    ),
     "missing_scope": (
         "The program's token lacks the scope that `detail` names.",
         "Make a token with this scope.",
@@ -202,8 +205,8 @@ EXPLAINED: dict[str, tuple[str, str]] = {
         "Let it expire, or delete the program's token with `DELETE /auth/tokens/{id}`.",
     ),
     "not_acceptable": (
-        "The call answers in none of the media types of `Accept`.",
-        "Ask for one that `detail` names, or leave `Accept` out.",
+        "The call answers in none of the media types in `Accept`.",
+        "Ask for a media type that `detail` names, or leave `Accept` out.",
     ),
     "not_authenticated": (
         "The request has no token.",
@@ -216,19 +219,19 @@ EXPLAINED: dict[str, tuple[str, str]] = {
     "not_found": ("There is nothing at this path.", "Look the path up at `/docs`."),
     "not_logged_in": ("The browser has no login for the program's pages.", "Log in on the page."),
     "not_maker": (
-        "A view is taken out of a project by the person who made it.",
-        "Ask that person, or make a view of your own.",
+        "Only the account that created a view may take it out of a project.",
+        "Ask that person, or create a view of your own.",
     ),
     "not_ready": (
         "`/ready` has found a part of the program that does not work.",
-        "Read in `detail` which one; send no traffic here until it is 200.",
+        "Read in `detail` which part; send no traffic here until the answer is 200.",
     ),
     "notification_not_found": (
         "There is no such notification of yours.",
         "List yours with `GET /notifications`.",
     ),
     "other_origin": (
-        "A browser sent a call for the program's own pages from another site.",
+        "A browser on another site sent a call that only the program's own pages may make.",
         "Use `POST /auth/login`.",
     ),
     "owner_not_member": (
@@ -236,46 +239,46 @@ EXPLAINED: dict[str, tuple[str, str]] = {
         "Add the owner to the project first, or assign the task to a member.",
     ),
     "precondition_failed": (
-        "Somebody else changed the thing after the version that `If-Match` names.",
+        "Somebody else changed the resource after the version that `If-Match` names.",
         "Read it again, and repeat the change with the new `ETag` if it still makes sense.",
     ),
     "project_archived": (
-        "The project is archived, so that its tasks can only be read.",
-        "Have a manager take it out of the archive, by `PATCH /projects/{id}`.",
+        "The project is archived, so its tasks can only be read.",
+        'Ask a manager to restore it by `PATCH /projects/{id}` with `{"archived": false}`.',
     ),
     "project_not_found": (
-        "There is no such project, or you are not in it.",
+        "There is no such project, or you are not a member.",
         "List yours with `GET /projects`.",
     ),
     "project_role": (
-        "Your role in the project may not do this; `detail` names the one that may.",
+        "Your role in the project does not allow this; `detail` names the role that does.",
         "Ask a manager of the project.",
     ),
     "rate_limited": (
         "The caller sends more requests than `RateLimit-Policy` allows.",
         "Wait as long as `Retry-After` says.",
     ),
-    "registration_closed": ("People can't make accounts here themselves.", "Ask an admin for one."),
+    "registration_closed": ("People can't create accounts themselves here.", "Ask an admin for an account."),
     "request_timeout": (
         "The request took longer than the operator allows.",
-        "Ask for less at once, or send it again with its `Idempotency-Key`.",
+        "Ask for less at once, or send the request again with its `Idempotency-Key`.",
     ),
     "session_ended": ("The session was ended, by you or by an admin.", "Log in again."),
     "session_not_found": ("There is no such session of yours.", "List yours with `GET /auth/sessions`."),
     "session_required": (
-        "The call is for people: a program's token does not do.",
+        "The call is for people who logged in, and takes no program's token.",
         "Send an access token from `POST /auth/login`.",
     ),
     "stale_copy": (
-        "The task was sent back whole, as it was before somebody changed it.",
-        "Read it again, and send only the fields that you change.",
+        "The request sent the whole task in a version from before somebody else's change.",
+        "Read the task again, and send only the fields that you change.",
     ),
     "state_in_use": (
-        "A state that is taken out, or gets another status, has tasks.",
-        "Say in `replaced_states` where they go, or move them first.",
+        "A state that the change removes, or gives another status, has tasks.",
+        "Name in `replaced_states` the state that gets the tasks, or move them first.",
     ),
     "task_completed": (
-        "A completed task is not blocked.",
+        "A completed task can't be blocked.",
         "Reopen it first.",
     ),
     "task_not_found": (
@@ -288,31 +291,31 @@ EXPLAINED: dict[str, tuple[str, str]] = {
         "Ask for a longer period or a wider filter.",
     ),
     "too_many_attempts": (
-        "Too many logins, or mails, were tried for this account or from this address.",
+        "Too many logins were tried or mails requested for this account or from this address.",
         "Wait as long as `Retry-After` says.",
     ),
-    "too_many_calendars": ("The account has as many calendars as it can have.", "Delete one first."),
+    "too_many_calendars": ("The account has the largest number of calendars.", "Delete one first."),
     "too_many_registrations": (
-        "Too many accounts were made from this address.",
+        "Too many accounts were created from this address.",
         "Wait as long as `Retry-After` says.",
     ),
-    "too_many_streams": ("The account has as many streams open as it can have.", "End one first."),
-    "too_many_tokens": ("The account has as many program's tokens as it can have.", "Delete one first."),
-    "too_many_webhooks": ("The account has as many webhooks as it can have.", "Delete one first."),
+    "too_many_streams": ("The account has the largest number of open streams.", "End a stream first."),
+    "too_many_tokens": ("The account has the largest number of program tokens.", "Delete a token first."),
+    "too_many_webhooks": ("The account has the largest number of webhooks.", "Delete a webhook first."),
     "unexpected_number": (
         "The filter finds another number of tasks than `expected`; nothing was changed.",
-        "Read with the same filter what it finds, then say the right number.",
+        "List the tasks of the filter, and send the right number.",
     ),
     "unknown_host": (
         "The host in the address is not one of `ALLOWED_HOSTS`.",
         "Use the address that the operator named.",
     ),
     "unsupported_media_type": (
-        "The body's `Content-Type` or `Content-Encoding` is not taken here.",
-        "Send one that `detail` names, uncompressed.",
+        "The endpoint does not accept this `Content-Type` or `Content-Encoding`.",
+        "Send a type that `detail` names, uncompressed.",
     ),
     "user_not_found": (
-        "There is no such user; as 401, the token's own account is gone.",
+        "There is no such user; with status 401, the token's own account is gone.",
         "Look the id up with `GET /users/lookup`, or make a new account.",
     ),
     "username_taken": ("Another account has this username.", "Choose another one."),
@@ -320,7 +323,7 @@ EXPLAINED: dict[str, tuple[str, str]] = {
         "There is no such view, or you may not see it.",
         "List yours with `GET /views`.",
     ),
-    "webhook_disabled": ("The webhook is switched off.", 'Switch it on by `PATCH` with `{"enabled": true}`.'),
+    "webhook_disabled": ("The webhook is disabled.", 'Enable it by `PATCH` with `{"enabled": true}`.'),
     "webhook_not_found": ("There is no such webhook of yours.", "List yours with `GET /webhooks`."),
     "wip_limit_reached": (
         "The state holds as many tasks as its limit allows.",
@@ -328,7 +331,7 @@ EXPLAINED: dict[str, tuple[str, str]] = {
     ),
     "wrong_password": (
         "The password that confirms the change is wrong.",
-        "Ask for it again; a forgotten one is reset by `POST /auth/password/forgot`.",
+        "Ask for the password again; `POST /auth/password/forgot` resets a forgotten password.",
     ),
 }
 
@@ -337,7 +340,7 @@ _TABLE = "\n| code | status | when | what to do |\n|---|---|---|---|\n"
 
 
 def page() -> str:
-    """The chapter: what stands before its table, as it is, and the codes in the order of the alphabet."""
+    """The chapter: its text before the table, which stays, and the codes in alphabetical order."""
     before, heading, _ = PAGE.read_text(encoding="utf-8").partition(HEADING)
     rows = (
         f"| `{code}` | {', '.join(map(str, statuses))} | {' | '.join(EXPLAINED[code])} |\n"

@@ -17,8 +17,8 @@ from web.strict_input import StrictRoute, allowed_query, query_models
 
 REQUEST_ID = "5f0c6a0de1f44c4c9f43d35f0f4c2d5b"
 _SCHEMA = {"$ref": "#/components/schemas/Problem"}
-# The error of a status that an operation gives first of all, by its method and path: the first that fits. What is
-# recorded from the program comes before these.
+# The first entry that matches an operation's method and path is its typical error of this status. Errors
+# recorded from the program come before these.
 _GIVEN: tuple[tuple[int, str, str, str], ...] = (
     (
         403,
@@ -108,7 +108,7 @@ def example(route: StrictRoute, status: int) -> dict[str, Any]:
 
 
 def _words(route: StrictRoute, status: int) -> tuple[str, str] | None:
-    """Code and detail where those of the status say too little."""
+    """The code and detail of this operation, if those of the status say too little."""
     called = f"{min(route.methods or ('GET',))} {route.path}"
     for given, pattern, code, detail in _GIVEN:
         if given == status and re.match(pattern, called):

@@ -79,7 +79,10 @@ class StrictRoute(APIRoute):
         return strict
 
     def _body_check(self) -> Callable[[Request], Coroutine[Any, Any, None]] | None:
-        """What checks a body before it is validated; None for an endpoint that reads the body by itself, and a GET."""
+        """Return the check of a body before its validation.
+
+        It is None for a GET, and for an endpoint that reads the body itself.
+        """
         if self.body_field is not None:
             return partial(bounds.check_body, is_form=any("form" in each for each in self.media_types()))
         return None if self.media_types() or self.methods == {"GET"} else bounds.check_no_body

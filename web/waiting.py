@@ -10,13 +10,13 @@ from services.events.watermark import watermark
 
 # Functions that end the waiting reads of this process at once.
 _waiting: set[Callable[[], None]] = set()
-# Postgres holds back committed events while older transactions are open. Most of these end within
-# milliseconds, so that a client which has just written something finds it in the feed.
+# Committed events are held back while older transactions are open on Postgres. Most of these end within
+# milliseconds, so after these pauses a client finds the event that it has just written.
 SETTLING_SECONDS = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.1)
 
 
 async def settle_events() -> None:
-    """Wait a moment until the feed shows what has been committed; no connection is held meanwhile."""
+    """Wait a moment until the feed shows all committed events, without holding a connection."""
     if database.is_sqlite:
         return
     newest = await database.read_async(watermark.look_ahead)

@@ -159,7 +159,8 @@ def _deliver(claimed: list[AnyRow]) -> _Outcome:
     wanted: dict[tuple[int, str], str] = database.read(
         lambda db: notification_service.deliveries(db, {row.user_id for row in claimed})
     )
-    # What people do themselves is never hidden from them, and is most of all notifications.
+    # Actions of the recipients themselves are never hidden, and cause most notifications, so they need no
+    # query.
     if by_others := [row.id for row in claimed if row.actor_id != row.user_id]:
         hidden = database.read(lambda db: hidden_among(db, by_others))
         outcome.delivered += sorted(hidden)

@@ -115,7 +115,7 @@ def test_create_admin_reads_the_password_and_makes_an_admin(
     monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
     assert manage.main(["create-admin", "other", "not an email"]) == 1
     said = capsys.readouterr().err
-    assert "There is an account of the name Root already" in said
+    assert "The username Root is taken" in said
     assert "email" in said
     assert "short" not in said
 
