@@ -129,7 +129,7 @@ def list_members(
     request: Request,
     response: Response,
 ) -> list[AnyRow]:
-    """List the members of a project."""
+    """List the members of a project, newest first."""
     return link_next(request, response, member_service.list_members(db, user, project_id, page))
 
 

@@ -61,10 +61,15 @@ def invalid_cursor(
     return InvalidInput(f"?cursor: {detail}", errors=[{"pointer": "?cursor", "detail": detail}])
 
 
-def place_of(page: Page, kind: type[T], *, first: T) -> T:
-    """The key after which a page begins, `first` for the first page; raises InvalidInput."""
+def check_cursor(page: Page) -> None:
+    """Raise InvalidInput for a cursor beside `skip`."""
     if page.cursor is not None and page.skip:
         raise invalid_cursor("A cursor continues where a page ended, and can't be combined with `skip`")
+
+
+def place_of(page: Page, kind: type[T], *, first: T) -> T:
+    """The key after which a page begins, `first` for the first page; raises InvalidInput."""
+    check_cursor(page)
     key: T = first if page.cursor is None else decode_cursor(page.cursor, kind)[0]
     return key
 
@@ -73,8 +78,7 @@ def keyset_by_id(
     db: Session, statement: Select[Any], row_id: ColumnElement[int], page: Page, values: Mapping[str, Any]
 ) -> PageOf[AnyRow]:
     """A page of the rows that the statement selects, newest first; their first column must be the id."""
-    if page.cursor is not None and page.skip:
-        raise invalid_cursor("A cursor continues where a page ended, and can't be combined with `skip`")
+    check_cursor(page)
     if page.cursor is not None:
         statement = statement.where(row_id < decode_cursor(page.cursor, int)[0])
     if page.skip:

@@ -17,9 +17,9 @@ from models import Caller, tasks, users
 from schemas.common import Page
 from schemas.projects import MemberRead
 from services import rights
-from services.paging import PageOf, encode_cursor, place_of
+from services.paging import PageOf, check_cursor, decode_cursor, encode_cursor, invalid_cursor
 from services.tasks import history, many
-from storage.column_types import rfc3339
+from storage.column_types import microseconds, moment, rfc3339
 from storage.prepared import prepared
 from tables.notifications import notifications
 from tables.projects import project_members, projects
@@ -28,7 +28,13 @@ _M = project_members.c
 _COLUMNS = tuple(users.c.username if name == "username" else _M[name] for name in MemberRead.model_fields)
 _WITH_NAMES = select(*_COLUMNS, users.c.is_active).join_from(project_members, users, users.c.id == _M.user_id)
 _HERE = _WITH_NAMES.where(_M.project_id == bindparam("project_id"))
-_PAGE = _HERE.where(_M.user_id > bindparam("after_id")).order_by(_M.user_id).limit(bindparam("limit"))
+_PAGE = _HERE.order_by(_M.added_at.desc(), _M.user_id.desc()).limit(bindparam("limit"))
+_NEXT_PAGE = _PAGE.where(
+    or_(
+        _M.added_at < bindparam("after_time"),
+        and_(_M.added_at == bindparam("after_time"), _M.user_id < bindparam("after_id")),
+    )
+)
 _MEMBER = prepared(_HERE.where(_M.user_id == bindparam("member_id")))
 _MANAGERS = prepared(_HERE.where(_M.role == "manager", users.c.is_active).order_by(_M.added_at, _M.user_id))
 # Finds a member who may own tasks: no viewer, and no account that is switched off.
@@ -55,17 +61,23 @@ _OWNS = prepared(
 
 
 def list_members(db: Session, caller: Caller, project_id: int, page: Page) -> PageOf[AnyRow]:
-    """A page of a project's members, by their ids; raises NotFound."""
+    """A page of a project's members, the newest first; raises NotFound."""
     rights.role_in(db, caller, project_id)
-    asked = {
-        "project_id": project_id,
-        "after_id": place_of(page, int, first=-1),
-        "limit": page.limit + 1,
-    }
-    rows = list(db.execute(_PAGE.offset(page.skip), asked).all())
+    check_cursor(page)
+    statement = _PAGE
+    asked: dict[str, Any] = {"project_id": project_id, "limit": page.limit + 1}
+    if page.cursor is not None:
+        after_time, after_id = decode_cursor(page.cursor, int, int)
+        try:
+            asked |= {"after_time": moment(after_time), "after_id": after_id}
+        except OverflowError:
+            raise invalid_cursor() from None
+        statement = _NEXT_PAGE
+    rows = list(db.execute(statement.offset(page.skip), asked).all())
     if len(rows) <= page.limit:
         return PageOf(rows, None)
-    return PageOf(rows[: page.limit], encode_cursor(rows[page.limit - 1].user_id))
+    last = rows[page.limit - 1]
+    return PageOf(rows[: page.limit], encode_cursor(microseconds(last.added_at), last.user_id))
 
 
 def can_own(db: Session, project_id: int, user_id: int) -> bool:

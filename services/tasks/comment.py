@@ -13,7 +13,7 @@ from models import Caller, users
 from schemas.comments import CommentRead
 from schemas.common import Page
 from services import rights
-from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
+from services.paging import PageOf, encode_cursor, place_of
 from services.tasks import bulk, history, many
 from storage.column_types import rfc3339
 from storage.prepared import prepared
@@ -69,10 +69,12 @@ def comment_not_found() -> NotFound:
 def list_comments(db: Session, caller: Caller, task_id: int, page: Page) -> PageOf[AnyRow]:
     """A page of a task's comments, oldest first; raises NotFound."""
     rights.find_task(db, caller, task_id)
-    if page.cursor is not None and page.skip:
-        raise invalid_cursor("A cursor continues where a page ended, and can't be combined with `skip`")
-    after_id = -1 if page.cursor is None else decode_cursor(page.cursor, int)[0]
-    asked = {"task_id": task_id, "after_id": after_id, "limit": page.limit + 1, "skip": page.skip}
+    asked = {
+        "task_id": task_id,
+        "after_id": place_of(page, int, first=-1),
+        "limit": page.limit + 1,
+        "skip": page.skip,
+    }
     rows = list(db.execute(_PAGE, asked).all())
     if len(rows) <= page.limit:
         return PageOf(rows, None)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from services.paging import encode_cursor
 from tests.support.api import Api, Person, assert_problem
 
 STATES: list[dict[str, Any]] = [
@@ -297,4 +298,25 @@ def test_an_account_that_is_deleted_leaves_its_tasks_to_a_member(api: Api, heir:
         ]
     else:
         assert_problem(root.get(f"/projects/{alone['id']}"), 404)
-    assert [each["username"] for each in ada.get(f"/projects/{made['id']}/members").json()] == ["ada", "eve"]
+    assert [each["username"] for each in ada.get(f"/projects/{made['id']}/members").json()] == ["eve", "ada"]
+
+
+def test_members_are_listed_in_pages_with_the_newest_first(api: Api) -> None:
+    people = [api.person(name) for name in ("ada", "bob", "cyd", "dan", "eve")]
+    ada = people[0]
+    path = f"/projects/{ada.post('/projects', json={'name': 'Research'}).json()['id']}/members"
+    for number in (4, 1, 3, 2):
+        ada.put(f"{path}/{people[number].id}", json={"role": "member"})
+    # A changed role does not make a member newer.
+    ada.put(f"{path}/{people[1].id}", json={"role": "viewer"})
+    names = ["cyd", "dan", "bob", "eve", "ada"]
+    assert [each["username"] for each in ada.get(path).json()] == names
+    assert [each["username"] for each in ada.get(f"{path}?skip=1&limit=2").json()] == names[1:3]
+    address, found = f"{path}?limit=2", []
+    while address:
+        answer = ada.get(address)
+        found += [each["username"] for each in answer.json()]
+        address = answer.headers.get("link", "").partition(">")[0].removeprefix("<http://testserver")
+    assert found == names
+    for cursor in ("x", encode_cursor(1), encode_cursor(10**18, 1)):
+        assert_problem(ada.get(path, params={"cursor": cursor}), 422, "invalid_input", "?cursor")
