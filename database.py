@@ -87,7 +87,7 @@ class Database:
         else:
             arguments = {
                 "connect_timeout": 5,
-                # A server that vanished is noticed after about the same time.
+                # A connection to a vanished server is given up after 8 seconds.
                 "tcp_user_timeout": 8000,
                 "keepalives_idle": 5,
                 "keepalives_interval": 2,

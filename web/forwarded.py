@@ -76,6 +76,6 @@ def _connection(scope: Scope, receive: Receive) -> tuple[tuple[str, int] | None,
     if transport is None:
         return scope.get("client"), scope["scheme"]
     name = transport.get_extra_info("peername")
-    # Only this machine can reach a Unix socket.
+    # A Unix socket can be reached only from this machine.
     peer = (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) > 1 else ("127.0.0.1", 0)
     return peer, "https" if transport.get_extra_info("sslcontext") else "http"

@@ -94,7 +94,7 @@ class _Turns:
 
     @asynccontextmanager
     async def turn(self, key: object) -> AsyncIterator[None]:
-        """Wait until no other request has its turn with this key."""
+        """Wait until no other request with this key is being served."""
         mine: asyncio.Future[None] | None = None
         with self._lock:
             if key in self._waiting:

@@ -91,8 +91,8 @@ class Router(APIRouter):
     the event loop. Without `short` it is called in a thread, which is always correct.
 
     `reads` and `writes` are the scopes that a program's token needs: `reads` for GET, `writes` for the other
-    methods. An endpoint may name another scope by `scope`. Endpoints for
-    admins always need the scope `admin`; other endpoints without a scope refuse program tokens.
+    methods. An endpoint may name another scope by `scope`. Endpoints for admins always need the scope `admin`;
+    other endpoints without a scope refuse program tokens.
 
     `secrets` are fields of an answer that are shown only once. A replay by `Idempotency-Key` has null in
     their place.

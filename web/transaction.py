@@ -1,7 +1,7 @@
 """Endpoints as transactions.
 
 An endpoint that takes `db: ReadSession` or `db: WriteSession` is a plain function. It is called with a
-session, in a single hop to a thread; a write is committed before the response leaves. `user: CurrentUser` is
+session, in a single hop; a write is committed before the response leaves. `user: CurrentUser` is
 read in the same transaction. The endpoint returns rows, dicts or models, which the declared response model
 writes as JSON.
 """

@@ -15,9 +15,10 @@ class Kind(NamedTuple):
 
     # The default delivery by mail: one of `DELIVERIES`.
     usual: str
-    # A function from the notification to its line in the log, after `Notification sent to user 1: `.
+    # A function from the notification to its line in the log, behind `Notification sent to user 1: `.
     line: Callable[[Any], str]
-    # A function from the notification and the name of its cause to the subject and text of the mail.
+    # A function to the subject and text of the mail, from the notification and the name of the account that
+    # caused it.
     mail: Callable[[Any, str], tuple[str, str]]
 
 

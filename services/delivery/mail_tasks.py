@@ -176,7 +176,7 @@ def deliver_mails(ending: threading.Event) -> None:
 
 
 async def _go_without_server() -> None:
-    """Write mails into the log that wait for a mail server which is no longer set."""
+    """Log the subjects of waiting mails, because a mail server is no longer set."""
     while claimed := await claim_mails():
         outbox, rows = claimed
         for letter in await outbox.letters(rows):

@@ -159,7 +159,7 @@ def _deliver(claimed: list[AnyRow]) -> _Outcome:
     wanted: dict[tuple[int, str], str] = database.read(
         lambda db: notification_service.deliveries(db, {row.user_id for row in claimed})
     )
-    # Actions of the recipients themselves are never hidden, and cause most notifications, so they need no
+    # A notification about the recipient's own action is never hidden. Most are of this kind, so they need no
     # query.
     if by_others := [row.id for row in claimed if row.actor_id != row.user_id]:
         hidden = database.read(lambda db: hidden_among(db, by_others))
