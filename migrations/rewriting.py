@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 import sqlalchemy as sa
 from alembic import op
 
-# What stands in a definition, and what is to stand there.
+# Pairs of a text in a definition, and the text that replaces it.
 Edits = Iterable[tuple[str, str]]
 
 

@@ -1,4 +1,4 @@
-"""What accounts need on the open internet: sessions, tokens, links, counts of failures, an audit trail."""
+"""Tables for accounts on the open internet: sessions, tokens, links, counts of failures, an audit trail."""
 
 import sqlalchemy as sa
 from alembic import op

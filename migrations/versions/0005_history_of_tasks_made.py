@@ -38,7 +38,7 @@ def upgrade() -> None:
     for row in connection.execute(made):
         completed = row.changes.get("completed_at", {}).get("to")
         completed_at = datetime.fromisoformat(completed) if completed else None
-        # Of a task that has been deleted nothing tells when it began but this row.
+        # For a deleted task this row is the only evidence of when it began.
         began_at = row.began or min(completed_at or row.created_at, row.created_at)
         values.append({"row_id": row.id, "began_at": began_at, "completed_at": completed_at})
     if values:

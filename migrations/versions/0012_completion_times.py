@@ -95,7 +95,7 @@ def upgrade() -> None:
         ),
     )
     if not on_sqlite:
-        # What is written between the counting and the triggers would never be counted.
+        # The lock keeps out tasks between the counting and the triggers, which would never be counted.
         op.execute("LOCK TABLE tasks IN SHARE ROW EXCLUSIVE MODE")
     took = (TOOK_ON_SQLITE if on_sqlite else TOOK_ON_POSTGRES).format("")
     bucket = (BUCKET_ON_SQLITE if on_sqlite else BUCKET_ON_POSTGRES).format("took")
@@ -127,8 +127,9 @@ def upgrade() -> None:
         postgresql_where=there,
     )
     if not on_sqlite and op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM tasks)")):
-        # What an index over an expression holds is known to the planner only from here on. An empty table is not
-        # analyzed: known to be empty, it is read whole at every check of a foreign key, until it is analyzed again.
+        # ANALYZE tells the planner what the index over an expression holds. An empty table is not analyzed:
+        # the planner would know it as empty, and read it whole at every check of a foreign key until the next
+        # ANALYZE.
         op.execute("ANALYZE tasks")
 
 

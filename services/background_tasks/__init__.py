@@ -42,8 +42,8 @@ __all__ = [
 
 # Several requests share one round in this time; no one waits for a line in the log.
 PAUSE_SECONDS = 0.25
-# How long the background task of a request stays for what it began, and then for the mail, where a test's client
-# looks at what was done.
+# The times that a request's background task waits for the work that it began, and then for mails. It waits
+# only if a test's client looks at the results.
 PATIENCE_SECONDS = 5.0
 MAIL_PATIENCE_SECONDS = 1.0
 # Work for this few accounts is done at once.
@@ -113,7 +113,7 @@ async def after_import(*user_ids: int) -> None:
 
 
 async def after_webhook_change() -> None:
-    """What follows a change of a webhook, or a delivery that was asked for."""
+    """Deliver webhooks, after a change of a webhook or a request for a delivery."""
     deliveries.wake()
 
 

@@ -102,8 +102,8 @@ class Refresher:
 def _refresh(user_id: int) -> None:
     """Write the entry until it has the version of the database; raises CacheUnavailable.
 
-    Another process may have read newer figures, and written them before we wrote ours. The entry of an account
-    that is gone is taken away, by the same steps: so it can't come back by a refresh that began before.
+    Another process may have read newer figures, and written them before we wrote ours. The entry of a deleted
+    account is removed by the same steps, so that a refresh which began before does not restore it.
     """
     written: int | None = None
     for _ in range(ATTEMPTS):
@@ -143,7 +143,7 @@ _GONE = -1
 
 
 def _figures(db: Session, user_id: int) -> tuple[int, dict[str, Any] | None]:
-    """The version of an account's figures, and the figures; none of an account that is gone.
+    """The version of an account's figures, and the figures; None for an account that was deleted.
 
     The version is read first: the figures may be newer than it, never older.
     """

@@ -36,7 +36,7 @@ class Rule:
 
 
 RULES = (
-    # Who was a member when says what an account sees of the feed, and is short.
+    # Rows about memberships stay: they decide which events an account sees, and they are few.
     Rule(
         task_history,
         "retention_history_days",
@@ -52,7 +52,7 @@ RULES = (
     # Sent mails are deleted when they are sent.
     Rule(account_mails, "retention_notifications_days", account_mails.c.next_attempt_at.is_(None)),
     Rule(audit_events, "retention_audit_days", true()),
-    # What waits is still to be delivered.
+    # Waiting deliveries stay until they are delivered or have failed.
     Rule(webhook_deliveries, "retention_events_days", webhook_deliveries.c.state != "waiting"),
     Rule(idempotency_keys, "idempotency_hours", true(), unit="hours"),
 )
@@ -61,7 +61,7 @@ RULES = (
 def delete_old() -> dict[str, int]:
     """Apply every rule that is set; returns the number of deleted rows by table.
 
-    With them go what only the feed needs of old events, and secrets that are encrypted by an old key.
+    Copies of tasks in old events are deleted too, and secrets that need an old key are encrypted again.
     """
     deleted = {}
     for rule in RULES:

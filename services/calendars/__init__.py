@@ -1,1 +1,1 @@
-"""Calendars: addresses that show what is due to programs that take iCalendar files (RFC 5545)."""
+"""Calendars: addresses that show due tasks to programs that read iCalendar files (RFC 5545)."""

@@ -1,7 +1,8 @@
-"""Calendars of an account: making and ending them, and what one shows to whoever has its address.
+"""Calendars of an account: making and ending them, and showing one to everybody who has its address.
 
-Only the hash of the token in the address is stored. A calendar shows what its account may see at that moment, and
-ends with the account, its view, its time, or when the account ends all that it has given out.
+Only the hash of the token in the address is stored. A calendar shows the tasks that its account may see at
+that moment. It ends with the account or its view, when it expires, and when the account ends all its
+sessions, tokens and links.
 """
 
 import hashlib
@@ -59,7 +60,7 @@ _ENTRIES = prepared(
 
 
 class Feed(NamedTuple):
-    """What a calendar shows: its name, why it shows nothing if its view can't be read, and its tasks."""
+    """The content of a calendar: its name and tasks, and the problem if its view can't be read."""
 
     name: str
     tz: str
@@ -69,15 +70,15 @@ class Feed(NamedTuple):
 
 
 def calendar_not_found() -> NotFound:
-    """What is said of a calendar that is not there, has ended, or is somebody else's."""
+    """The error for a calendar that does not exist, has ended, or belongs to another account."""
     return NotFound("Calendar not found", code="calendar_not_found")
 
 
-# -- by the account --------------------------------------------------------------------------------
+# -- for the account -------------------------------------------------------------------------------
 
 
 def create_calendar(db: Session, caller: Caller, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Make a calendar; its address is told now and never again. Raises NotFound for the view, Conflict."""
+    """Make a calendar, whose address is never shown again; raises NotFound for the view, Conflict."""
     now, token = datetime.now(UTC), secrets.token_urlsafe(32)
     if values["expires_at"] is not None and values["expires_at"] <= now:
         raise invalid_input([{"pointer": "#/expires_at", "detail": "Should lie in the future"}])
@@ -104,16 +105,16 @@ def list_calendars(db: Session, caller: Caller, page: Page) -> PageOf[AnyRow]:
 
 
 def delete_calendar(db: Session, caller: Caller, calendar_id: int) -> None:
-    """End a calendar of the caller's; raises NotFound."""
+    """End one of the caller's calendars; raises NotFound."""
     if db.execute(_DELETE, {"calendar_id": calendar_id, "of_user": caller.id}).first() is None:
         raise calendar_not_found()
 
 
-# -- by its address --------------------------------------------------------------------------------
+# -- for the address -------------------------------------------------------------------------------
 
 
 def open_feed(db: Session, token: str) -> Feed:
-    """What the calendar with this token shows now; raises NotFound."""
+    """The present content of the calendar with this token; raises NotFound."""
     row = db.execute(_BY_TOKEN, {"hashed": token_hash(token)}).first()
     if row is None or (row.expires_at is not None and row.expires_at <= datetime.now(UTC)):
         raise calendar_not_found()
@@ -138,6 +139,6 @@ def open_feed(db: Session, token: str) -> Feed:
 
 
 def read_entries(db: Session, feed: Feed, task_ids: list[int]) -> bytes:
-    """Some of the entries of a calendar, as they stand in its file."""
+    """The entries of these tasks, as text for the calendar's file."""
     rows = db.execute(_ENTRIES, {"task_ids": to_json(task_ids).decode()}).all()
     return b"".join(entries.entry(row, feed.tz) for row in rows)

@@ -1,4 +1,4 @@
-"""Tasks as entries of an iCalendar file (RFC 5545), written one by one, so that no file need be held whole."""
+"""Writing tasks as entries of an iCalendar file (RFC 5545), one by one, so that no whole file is in memory."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -10,7 +10,7 @@ from config import settings
 from database import AnyRow
 from schemas.common import beginning, zone_named
 
-# Changes with what is written of a task, so that what was fetched before counts as changed.
+# To be raised when entries are written in another way, so that files fetched before count as changed.
 FORMAT = 1
 FIELDS = (
     "id",
@@ -23,10 +23,11 @@ FIELDS = (
     "updated_at",
     "version",
 )
-# Ours grow with urgency from 0; those of a calendar are 1 for the highest, down to 9.
+# The priorities of tasks grow with urgency from 0. A calendar has 1 for the highest priority and 9 for the
+# lowest.
 PRIORITIES = (0, 9, 5, 3, 1)
 REFRESH = timedelta(hours=1)
-# What no text of a calendar may hold: control characters other than a tab and the end of a line.
+# Control characters that no text of a calendar may hold: all but a tab and the end of a line.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _LINE_ENDS = re.compile(r"\r\n?")
 _END = b"END:VCALENDAR\r\n"
@@ -39,7 +40,8 @@ def head(name: str, tz: str, problem: str | None) -> bytes:
     calendar.add("version", "2.0")
     calendar.add("calscale", "GREGORIAN")
     calendar.add("method", "PUBLISH")
-    # Names and times of refreshing as the programs take them, of which only some know the newer ones.
+    # The name and the refresh time stand in an old and a new form, because only some programs know the new
+    # one.
     calendar.add("name", vText(_line(name)))
     calendar.add("x-wr-calname", vText(_line(name)))
     calendar.add("x-wr-timezone", tz)
@@ -57,7 +59,7 @@ def foot() -> bytes:
 
 
 def entry(task: AnyRow, tz: str) -> bytes:
-    """A task as an entry at the time that it is due; of a whole day where that is when a day begins in the zone."""
+    """A task as an entry at its due time, or of a whole day if it is due at midnight in the zone."""
     event = Event()
     event.add("uid", f"task-{task.id}@{urlsplit(settings.public_url).hostname}")
     # Times in UTC need no description of a zone.
@@ -73,7 +75,7 @@ def entry(task: AnyRow, tz: str) -> bytes:
         event.add("categories", [_line(tag) for tag in task.tags])
     if task.priority:
         event.add("priority", PRIORITIES[task.priority])
-    # Something that is due keeps nobody busy.
+    # A due task does not make its owner busy.
     event.add("transp", "TRANSPARENT")
     written: bytes = event.to_ical()
     return written
@@ -89,10 +91,10 @@ def _whole_day(due_at: datetime, tz: str) -> date | None:
 
 
 def _line(value: str) -> str:
-    """A text on one line: some programs leave out an entry whose title has more."""
+    """A text on one line: some programs leave out entries whose titles have several."""
     return text(value).replace("\n", " ")
 
 
 def text(value: str) -> str:
-    """A text as a calendar may hold it."""
+    """A text without the characters that a calendar may not hold."""
     return _CONTROLS.sub("", _LINE_ENDS.sub("\n", value))
