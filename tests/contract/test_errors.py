@@ -60,8 +60,8 @@ def test_an_unknown_path_is_404(path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "methods"),
     [
-        ("/tasks", "GET, HEAD, POST"),
-        ("/tasks/", "GET, HEAD, POST"),
+        ("/tasks", "DELETE, GET, HEAD, PATCH, POST"),
+        ("/tasks/", "DELETE, GET, HEAD, PATCH, POST"),
         ("/tasks/1", "DELETE, GET, HEAD, PATCH, PUT"),
         ("/tasks/1/assign", "PUT"),
         ("/tasks/search", "GET, HEAD"),

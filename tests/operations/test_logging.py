@@ -124,7 +124,8 @@ def test_a_full_file_is_put_aside_and_processes_that_write_it_lose_no_line(tmp_p
     assert [each.wait(60) for each in writers] == [0, 0, 0, 0]
     files = list(tmp_path.iterdir())
     assert len(files) > 10
-    assert all(file.stat().st_size <= 20_000 for file in files)
+    # Each of the four processes may have one line under way when a file is found to be full.
+    assert all(file.stat().st_size <= 20_000 + 4 * 100 for file in files)
     lines = [line.split() for file in files for line in file.read_text().splitlines()]
     assert sorted((int(who), int(number)) for who, number, _ in lines) == [
         (who, number) for who in range(4) for number in range(1000)
