@@ -7,7 +7,7 @@ changes every field, and looks for it in the history, the export and the import.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement, Integer, func
 
 from models import tasks
 from storage.folding import fold, folded_where_different
@@ -58,6 +58,8 @@ BLOCKED = tuple(field.name for field in FIELDS if field.changed == "blocked")
 READ_ONLY = frozenset(field.name for field in FIELDS if field.is_read_only)
 CLEARABLE = frozenset(field.name for field in FIELDS if field.is_clearable)
 TEXTS = frozenset(field.name for field in FIELDS if field.is_text)
+# The fields that are whole numbers: an import of CSV reads them from text.
+NUMBERS = frozenset(name for name in NAMES if isinstance(tasks.c[name].type, Integer))
 # The fields that an import uses.
 IMPORTED = tuple(field.name for field in FIELDS if field.is_imported)
 

@@ -19,7 +19,6 @@ MOST_PROBLEMS_TOLD = 100
 LONGEST_ROW = 1024 * 1024
 IMPORTED_FIELDS = tuple(TaskImport.model_fields)
 CSV_COLUMNS = fields.NAMES
-NUMBERS = ("id", "priority", "project_id", "user_id")
 SEPARATORS = ",;\t|"
 
 _TASK = TypeAdapter(TaskImport)
@@ -188,7 +187,7 @@ def _row(index: int, header: Sequence[str], cells: list[str], row: int, *, is_ou
 
 
 def _value(name: str, cell: str) -> Any:
-    if name in NUMBERS and (number := _NUMBER.fullmatch(cell)):
+    if name in fields.NUMBERS and (number := _NUMBER.fullmatch(cell)):
         return int(number[1])
     return _tags(cell) if name == "tags" else cell
 
