@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -168,3 +169,14 @@ def test_the_names_of_the_database_and_its_tables_are_kept() -> None:
     assert logging_config.logger.name == "task_platform"
     with database.SessionLocal() as session:
         assert session.get_bind() is not None
+
+
+def test_the_pages_for_developers_name_what_there_is() -> None:
+    pages = {name: (ROOT / name).read_text() for name in ("docs/architecture.md", "CONTRIBUTING.md")}
+    named = {
+        (page, path) for page, text in pages.items() for path in re.findall(r"`([a-z_]+/[\w/]*[\w.]*)`", text)
+    }
+    assert sorted((page, path) for page, path in named if not (ROOT / path).exists()) == []
+    rooms = {f"services/{path.parent.name}/" for path in (ROOT / "services").glob("*/__init__.py")}
+    rooms |= {f"{path.parent.name}/" for path in ROOT.glob("*/__init__.py")}
+    assert {room for room in rooms if f"`{room}`" not in pages["docs/architecture.md"]} == set()
