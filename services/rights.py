@@ -72,7 +72,7 @@ def require_role(action: Action, role: str | None, caller: Caller) -> None:
     """Raise Forbidden unless the role is enough for the action; an admin has a manager's rights everywhere."""
     least = LEAST_ROLE[action]
     if not caller.is_admin and (role is None or _RANK[role] < _RANK[least]):
-        raise Forbidden(f"This takes the role {least} in the project", code="project_role")
+        raise Forbidden(f"This requires the role {least} in the project", code="project_role")
 
 
 def check(action: Action, role: str | None, task: Any, caller: Caller) -> None:

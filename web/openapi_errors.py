@@ -46,7 +46,12 @@ _GIVEN: tuple[tuple[int, str, str, str], ...] = (
     (404, ".*", "project_not_found", "Project not found"),
     (409, "POST /auth/logout", "no_session", "This token belongs to no session: it ends when it expires"),
     (409, "POST /auth/tokens", "too_many_tokens", "An account has 100 tokens at most: revoke one first"),
-    (409, ".* /(auth|users)/", "last_admin", "This is the last active admin: make somebody else one first"),
+    (
+        409,
+        ".* /(auth|users)/",
+        "last_admin",
+        "This is the last active admin: make another account an admin first",
+    ),
     (409, "POST /calendars", "too_many_calendars", "An account has 20 calendars at most: delete one first"),
     (409, "POST /webhooks$", "too_many_webhooks", "An account can have 20 webhooks: delete one first"),
     (409, ".* /webhooks/", "webhook_disabled", "The webhook is off: switch it on first"),
@@ -67,7 +72,7 @@ _GIVEN: tuple[tuple[int, str, str, str], ...] = (
         409,
         ".*/members/",
         "last_manager",
-        "This is the last manager of the project: make another member one first",
+        "This is the last manager of the project: make another member a manager first",
     ),
     (
         409,

@@ -48,12 +48,12 @@ TEXTS = {
     "token_created": (
         "A token for a program was made",
         "a token was made for your account, by which a program acts for you.",
-        "If it was not you, reset your password: that ends it, and every session.",
+        "If it was not you, reset your password: that ends the token, and every session.",
     ),
     "webhook_disabled": (
         "A webhook was switched off",
         "a webhook of yours was switched off, because its receiver answered that it is gone, or failed for five days.",
-        "`GET /webhooks` tells which. What happens meanwhile is kept: switch the webhook on again and replay it.",
+        "`GET /webhooks` shows which. Events are kept meanwhile: switch the webhook on again and replay them.",
     ),
 }
 

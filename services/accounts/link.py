@@ -90,4 +90,4 @@ def refuse(db: Session) -> int:
 
 def invalid() -> BadRequest:
     """The error for an unknown, used or expired link: the same for all, so that callers learn no more."""
-    return BadRequest("This link is not valid, or not any more: ask for a new one", code="invalid_link")
+    return BadRequest("This link is not valid, or no longer valid: ask for a new one", code="invalid_link")

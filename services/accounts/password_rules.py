@@ -31,7 +31,7 @@ def check(password: str, username: str, email: str, field: str = "password") -> 
     elif fold(email) in folded:
         problem = "The password may not contain the email address"
     elif settings.refuse_common_passwords and is_common(password):
-        problem = "The password is one of those that are guessed first: take another"
+        problem = "The password is among the first that attackers guess: choose another"
     if problem is not None:
         raise invalid_input([{"pointer": f"#/{field}", "detail": problem}])
 

@@ -42,7 +42,7 @@ def create(db: Session, user: Caller, wanted: ProgramTokenCreate) -> dict[str, A
     if ADMIN_SCOPE in wanted.scopes:
         require_admin(user)
     if wanted.expires_at is not None and wanted.expires_at <= now:
-        raise invalid_input([{"pointer": "#/expires_at", "detail": "Input should be a time to come"}])
+        raise invalid_input([{"pointer": "#/expires_at", "detail": "Should lie in the future"}])
     session_service.hold(db, user)
     if db.execute(_COUNT, {"user_id": user.id}).scalar_one() >= MOST_TOKENS:
         detail = f"An account has {MOST_TOKENS} tokens at most: revoke one first"

@@ -84,7 +84,9 @@ def keep_an_admin(db: Session, user_id: int) -> None:
     """
     admins = list(db.execute(_ADMINS).scalars())
     if admins == [user_id]:
-        raise Conflict("This is the last active admin: make somebody else one first", code="last_admin")
+        raise Conflict(
+            "This is the last active admin: make another account an admin first", code="last_admin"
+        )
 
 
 def delete_account(db: Session, actor: Caller, account: AnyRow | Caller, heir_id: int | None) -> set[int]:

@@ -1,4 +1,4 @@
-"""Writing tasks as entries of an iCalendar file (RFC 5545), one by one, so that no whole file is in memory."""
+"""Writing tasks as entries of an iCalendar file (RFC 5545), one by one, so that memory holds no whole file."""
 
 import re
 from datetime import UTC, date, datetime, timedelta

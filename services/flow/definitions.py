@@ -85,4 +85,4 @@ def markdown() -> str:
     lines = "\n".join(
         f"- **{name.replace('_', ' ').capitalize()}**: {text}" for name, text in DEFINITIONS.items()
     )
-    return f"How work flows: throughput, cycle time, what is stuck, and when it will be done.\n\n{lines}"
+    return f"The flow of work: throughput, cycle times, stuck tasks, and forecasts of completion.\n\n{lines}"

@@ -92,7 +92,7 @@ def make_link(
 
 def open_link(db: Session, chart: str, signature: str) -> bytes:
     """The present state of the picture that a link was made for; raises Forbidden."""
-    refused = Forbidden("This link has expired, or is not one of ours", code="invalid_link")
+    refused = Forbidden("This link has expired, or this program did not make it", code="invalid_link")
     try:
         claims = signing.verify(signature, KIND)
     except signing.InvalidTokenError:

@@ -184,7 +184,7 @@ def _keep_a_manager(db: Session, project_id: int, user_id: int) -> None:
 
 def _last_manager() -> Conflict:
     return Conflict(
-        "This is the last manager of the project: make another member one first", code="last_manager"
+        "This is the last manager of the project: make another member a manager first", code="last_manager"
     )
 
 

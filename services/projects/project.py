@@ -140,7 +140,7 @@ def update_project(
     changes = _differences(before, values, now)
     states, replaced = values.get("states"), values.get("replaced_states") or {}
     if replaced and not states:
-        raise _wrong("replaced_states", "Goes with the new `states`")
+        raise _wrong("replaced_states", "Needs the new `states` beside it")
     has_states = bool(states) and states != before["states"]
     if states and (has_states or replaced):
         workflow.replace(db, caller, now, project_id, states, replaced)

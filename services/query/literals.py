@@ -27,7 +27,7 @@ def read_value(field: Field, operator: str, text: str) -> Value:
     value = _READERS[field.kind](text)
     if operator in ("~", "!~") and not text:
         raise ValueError(
-            "an empty text is in every other one: a text of a character or more could stand there"
+            "every text contains the empty text: a text of at least one character could stand there"
         )
     # A text that is looked for by `~` need not be a whole value.
     if field.choices and operator not in ("~", "!~") and value not in field.choices:

@@ -247,7 +247,7 @@ def _contradictions(index: int, task: TaskImport) -> Iterator[dict[str, str]]:
         return
     if task.completed_at is not None:
         if task.status != "completed":
-            detail = f"The task is {task.status}: only completed ones have it"
+            detail = f"The task is {task.status}: only completed tasks have it"
             yield {"pointer": f"#/{index}/completed_at", "detail": detail}
         elif task.created_at is not None and task.completed_at < task.created_at:
             yield {"pointer": f"#/{index}/completed_at", "detail": "Is earlier than created_at"}

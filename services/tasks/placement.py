@@ -39,7 +39,7 @@ def of_new(db: Session, caller: Caller, values: Mapping[str, Any]) -> dict[str, 
     key, status = values.get("state"), values.get("status")
     if project_id is None:
         if owner_id not in (None, caller.id):
-            raise _wrong("user_id", "Goes with `project_id`: to give a private task away, assign it")
+            raise _wrong("user_id", "Needs `project_id` beside it: to give a private task away, assign it")
         return {"status": workflow.wanted(workflow.DEFAULT, key, status).status}
     place = entered(db, caller, project_id)
     if owner_id is None:
@@ -132,7 +132,7 @@ def _moved(
         _check_name(changes, target)
         if not member.can_own(db, target.id, before.user_id):
             raise Conflict(
-                "The task's owner is no member of the project: assign it to one first",
+                "The task's owner is no member of the project: assign the task to a member first",
                 code="owner_not_member",
             )
         states, project_id, label = workflow.states_of(db, target.id), target.id, target.name

@@ -305,7 +305,7 @@ def _place(cursor: str, filters: TaskFilters) -> dict[str, Any]:
     sort_by, sort_order, value, row_id = decode_cursor(cursor, str, str, kind, int)
     if (sort_by, sort_order) != (filters.sort_by, filters.sort_order):
         raise invalid_cursor(
-            "It was made for another order: keep `sort_by` and `sort_order`, or leave it out"
+            "The cursor was made for another order: keep `sort_by` and `sort_order`, or leave the cursor out"
         )
     if filters.sort_by in TIMES and value is not None:
         try:
