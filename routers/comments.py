@@ -8,7 +8,7 @@ from auth import CurrentUser
 from database import AnyRow
 from models import LARGEST_ID
 from routers.tasks import TaskId
-from schemas.comments import CommentRead, CommentWrite
+from schemas.comments import CommentRead, CommentUpdate, CommentWrite
 from schemas.common import Page
 from services import background_tasks
 from services.tasks import comment as comment_service
@@ -66,11 +66,13 @@ def update_comment(
     user: CurrentUser,
     task_id: TaskId,
     comment_id: CommentId,
-    body: CommentWrite,
+    body: CommentUpdate,
     background: BackgroundTasks,
 ) -> AnyRow:
     """Change a comment (its author). Accounts that are mentioned for the first time are notified."""
-    comment = comment_service.update_comment(db, user, task_id, comment_id, body.text)
+    comment = comment_service.update_comment(
+        db, user, task_id, comment_id, body.model_dump(exclude_unset=True)
+    )
     background.add_task(background_tasks.after_change)
     return comment
 

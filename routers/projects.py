@@ -148,7 +148,9 @@ def put_member(
     A viewer owns no tasks in the project: a member who becomes a viewer gives them to the member
     `transfer_to`.
     """
-    member, changed = member_service.put_member(db, user, project_id, user_id, body.role, transfer_to)
+    member, changed = member_service.put_member(
+        db, user, project_id, user_id, body.role, transfer_to, body.model_dump(exclude_unset=True)
+    )
     background.add_task(background_tasks.after_change, *sorted(changed))
     return member
 

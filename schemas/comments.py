@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from schemas.common import Answer, Body, Text, not_blank
+from schemas.common import Answer, Body, ReadOnlyTime, Text, Whole, not_blank
 from tables.projects import COMMENT_LENGTH
 
 
@@ -17,6 +17,17 @@ class CommentWrite(Body):
         Field(min_length=1, max_length=COMMENT_LENGTH, examples=["Ready for a look, @bob"]),
         AfterValidator(not_blank),
     ]
+
+
+class CommentUpdate(CommentWrite):
+    """The new text. The read-only fields may be sent back with the values they have."""
+
+    id: Annotated[Whole | None, Field(description="Read-only")] = None
+    task_id: Annotated[Whole | None, Field(description="Read-only")] = None
+    author_id: Annotated[Whole | None, Field(description="Read-only")] = None
+    author: Annotated[str | None, Field(description="Read-only")] = None
+    created_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
+    edited_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None
 
 
 class CommentRead(Answer):

@@ -175,6 +175,9 @@ class MemberRead(Answer):
 
 
 class MemberPut(Body):
-    """The role of an account in a project."""
+    """The role of an account in a project. The read-only fields may be sent back with the values they have."""
 
     role: ProjectRole
+    user_id: Annotated[Whole | None, Field(description="Read-only")] = None
+    username: Annotated[str | None, Field(description="Read-only")] = None
+    added_at: Annotated[ReadOnlyTime | None, Field(description="Read-only")] = None

@@ -6,8 +6,10 @@ same version.
 """
 
 import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from errors import PreconditionFailed
+from errors import PreconditionFailed, invalid_input
 
 # A list of tags is short; a longer header matches nothing.
 MOST_TAGS = 100
@@ -46,3 +48,11 @@ def require(if_match: str | None, tag: str) -> None:
 def is_known(if_none_match: str | None, tag: str) -> bool:
     """Whether the client has this version already, so that the answer is 304."""
     return if_none_match is not None and names(if_none_match, tag)
+
+
+def require_unchanged(before: Mapping[str, Any], values: Mapping[str, Any], read_only: Iterable[str]) -> None:
+    """Raise InvalidInput for read-only fields that are sent with other values than they have."""
+    detail = "Read-only: leave it out, or send the value it has"
+    refused = [name for name in read_only if name in values and values[name] != before[name]]
+    if refused:
+        raise invalid_input([{"pointer": f"#/{name}", "detail": detail} for name in refused])

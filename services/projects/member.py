@@ -4,7 +4,7 @@ Every change locks the project first. Of two changes at once the second therefor
 project that has members keeps a manager.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from errors import Conflict
 from models import Caller, tasks, users
 from schemas.common import Page
 from schemas.projects import MemberRead
-from services import rights
+from services import preconditions, rights
 from services.paging import PageOf, check_cursor, decode_cursor, encode_cursor, invalid_cursor
 from services.tasks import history, many
 from storage.column_types import microseconds, moment, rfc3339
@@ -24,6 +24,7 @@ from storage.prepared import prepared
 from tables.notifications import notifications
 from tables.projects import project_members, projects
 
+READ_ONLY = ("user_id", "username", "added_at")
 _M = project_members.c
 _COLUMNS = tuple(users.c.username if name == "username" else _M[name] for name in MemberRead.model_fields)
 _WITH_NAMES = select(*_COLUMNS, users.c.is_active).join_from(project_members, users, users.c.id == _M.user_id)
@@ -48,7 +49,7 @@ _WORKER = prepared(
         users.c.is_active,
     )
 )
-_ACTIVE = select(users.c.id).where(users.c.id == bindparam("user_id"), users.c.is_active)
+_ACTIVE = select(users.c.id, users.c.username).where(users.c.id == bindparam("user_id"), users.c.is_active)
 _ROW = and_(_M.project_id == bindparam("of_project"), _M.user_id == bindparam("of_user"))
 _INSERT = insert(project_members)
 _SET_ROLE = update(project_members).where(_ROW)
@@ -99,16 +100,25 @@ def _subject(member: Any) -> dict[str, Any]:
 
 
 def put_member(
-    db: Session, caller: Caller, project_id: int, user_id: int, role: str, transfer_to: int | None = None
+    db: Session,
+    caller: Caller,
+    project_id: int,
+    user_id: int,
+    role: str,
+    transfer_to: int | None = None,
+    sent: Mapping[str, Any] | None = None,
 ) -> tuple[AnyRow, set[int]]:
     """Add a member, or change the role; returns the member, and the accounts whose tasks changed.
 
-    Raises NotFound, Forbidden, Conflict.
+    `sent` has the read-only fields that came with the role. Raises NotFound, Forbidden, Conflict, InvalidInput.
     """
     place, now = rights.lock_settings(db, caller, project_id), datetime.now(UTC)
     before = _find(db, project_id, user_id)
-    if db.execute(_ACTIVE, {"user_id": user_id}).first() is None:
+    account = db.execute(_ACTIVE, {"user_id": user_id}).first()
+    if account is None:
         raise rights.user_not_found()
+    now_is = {"user_id": user_id, "username": account.username, "added_at": before and before.added_at}
+    preconditions.require_unchanged(now_is, sent or {}, READ_ONLY)
     changed: set[int] = set()
     if before is not None and before.role == role:
         return before, changed

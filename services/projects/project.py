@@ -135,7 +135,7 @@ def update_project(
     rights.lock_settings(db, caller, project_id)
     before = get_project(db, caller, project_id)
     preconditions.require(if_match, etag(before))
-    _check_read_only(before, values)
+    preconditions.require_unchanged(before, values, READ_ONLY)
     now = datetime.now(UTC)
     changes = _differences(before, values, now)
     states, replaced = values.get("states"), values.get("replaced_states") or {}
@@ -156,12 +156,6 @@ def update_project(
     changed = {name: {"from": old[name], "to": told[name]} for name in names}
     history.add_about(db, caller, now, "project_updated", told, project_id=project_id, changes=changed)
     return after
-
-
-def _check_read_only(before: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    for name in READ_ONLY:
-        if name in values and values[name] != before[name]:
-            raise _wrong(name, "Read-only: leave it out, or send the value it has")
 
 
 def _wrong(field: str, detail: str) -> InvalidInput:

@@ -13,10 +13,10 @@ from sqlalchemy import BigInteger, bindparam, delete, insert, or_, select, updat
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import Forbidden, NotFound, invalid_input
+from errors import Forbidden, NotFound
 from models import Caller
 from schemas.views import ViewFilters
-from services import rights
+from services import preconditions, rights
 from services.paging import PageOf, keyset_by_id
 from services.query import syntax
 from services.query.refusal import InvalidFilter, choice, met
@@ -171,7 +171,7 @@ def update_view(db: Session, caller: Caller, view_id: int, values: Mapping[str, 
     NotFound, Forbidden.
     """
     before = _find_to_change(db, caller, view_id)
-    _check_read_only(_answer(db, before), values)
+    preconditions.require_unchanged(_answer(db, before), values, _READ_ONLY)
     changes = {
         name: value
         for name, value in values.items()
@@ -186,13 +186,6 @@ def update_view(db: Session, caller: Caller, view_id: int, values: Mapping[str, 
     _check(db, changes.get("filter", before.filter), changes.get("project_id", before.project_id))
     db.execute(_UPDATE.values(**changes, updated_at=datetime.now(UTC)), {"of_view": view_id})
     return get_view(db, caller, view_id)
-
-
-def _check_read_only(before: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    for name in _READ_ONLY:
-        if name in values and values[name] != before[name]:
-            detail = "Read-only: leave it out, or send the value it has"
-            raise invalid_input([{"pointer": f"#/{name}", "detail": detail}])
 
 
 def _moved(db: Session, caller: Caller, before: AnyRow, project_id: int | None) -> dict[str, Any]:

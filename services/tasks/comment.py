@@ -1,6 +1,7 @@
 """Comments on tasks, and the accounts that they mention: each gets at most one notification a comment."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from errors import Forbidden, NotFound
 from models import Caller, users
 from schemas.comments import CommentRead
 from schemas.common import Page
-from services import rights
+from services import preconditions, rights
 from services.paging import PageOf, encode_cursor, place_of
 from services.tasks import bulk, history, many
 from storage.column_types import rfc3339
@@ -23,6 +24,7 @@ from tables.projects import project_members, task_comments
 # A mention does not begin within a longer word, such as an address; a dot at its end may end the sentence.
 _MENTION = re.compile(r"(?<![A-Za-z0-9._@-])@([A-Za-z0-9._-]{3,50})", re.ASCII)
 
+READ_ONLY = ("id", "task_id", "author_id", "author", "created_at", "edited_at")
 _C = task_comments.c
 _COLUMNS = tuple(
     users.c.username.label("author") if name == "author" else _C[name] for name in CommentRead.model_fields
@@ -118,12 +120,19 @@ def create_comment(db: Session, caller: Caller, task_id: int, text: str) -> AnyR
     return comment
 
 
-def update_comment(db: Session, caller: Caller, task_id: int, comment_id: int, text: str) -> AnyRow:
-    """Change an own comment, and notify newly mentioned accounts; raises NotFound, Forbidden, Conflict."""
+def update_comment(
+    db: Session, caller: Caller, task_id: int, comment_id: int, values: Mapping[str, Any]
+) -> AnyRow:
+    """Change an own comment, and notify newly mentioned accounts.
+
+    Raises NotFound, Forbidden, Conflict, InvalidInput for a read-only field with another value.
+    """
     task, _ = rights.lock_task(db, caller, task_id)
     before = _find(db, task_id, comment_id)
     if before.author_id != caller.id:
         raise Forbidden("Only its author changes a comment", code="not_author")
+    preconditions.require_unchanged(before._asdict(), values, READ_ONLY)
+    text = values["text"]
     if before.text == text:
         return before
     now = datetime.now(UTC)

@@ -320,3 +320,27 @@ def test_members_are_listed_in_pages_with_the_newest_first(api: Api) -> None:
     assert found == names
     for cursor in ("x", encode_cursor(1), encode_cursor(10**18, 1)):
         assert_problem(ada.get(path, params={"cursor": cursor}), 422, "invalid_input", "?cursor")
+
+
+def test_members_and_comments_are_sent_back_as_they_were_read(api: Api) -> None:
+    ada, bob = api.person(), api.person("bob")
+    project = ada.post("/projects", json={"name": "Research"}).json()
+    path = f"/projects/{project['id']}/members/{bob.id}"
+    named = {"user_id": bob.id, "username": "bob", "role": "member"}
+    assert_problem(ada.put(path, json=named | {"username": "eve"}), 422, "invalid_input", "#/username")
+    old = named | {"added_at": "2026-01-01T00:00:00Z"}
+    assert_problem(ada.put(path, json=old), 422, "invalid_input", "#/added_at")
+    member = ada.put(path, json=named).json()
+    assert ada.put(path, json=member | {"role": "manager"}).json() == member | {"role": "manager"}
+    assert_problem(ada.put(path, json=member | {"user_id": 9}), 422, "invalid_input", "#/user_id")
+
+    task = ada.task(project_id=project["id"])
+    comment = bob.post(f"/tasks/{task['id']}/comments", json={"text": "First"}).json()
+    path = f"/tasks/{task['id']}/comments/{comment['id']}"
+    changed = bob.patch(path, json=comment | {"text": "Second"}).json()
+    assert changed == comment | {"text": "Second", "edited_at": changed["edited_at"]}
+    assert bob.patch(path, json=changed).json() == changed
+    # A copy from before the change.
+    assert_problem(bob.patch(path, json=comment), 422, "invalid_input", "#/edited_at")
+    assert_problem(bob.patch(path, json=changed | {"author": "ada"}), 422, "invalid_input", "#/author")
+    assert_problem(ada.patch(path, json=changed | {"author": "ada"}), 403, "not_author")
