@@ -1,12 +1,12 @@
 """Notifications, and how they are delivered."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from schemas.common import Answer, Body
-from tables.notifications import NotificationKind
+from tables.notifications import NOTIFICATION_KINDS, NotificationKind
 
 Delivery = Literal["at_once", "daily", "never"]
 
@@ -51,30 +51,17 @@ class MarkedRead(Answer):
     read: Annotated[int, Field(examples=[3])]
 
 
-class Preferences(Answer):
+# A field for each kind, so that a new kind needs no line here.
+_EVERY: Any = dict.fromkeys(NOTIFICATION_KINDS, (Delivery, ...))
+_SOME: Any = dict.fromkeys(NOTIFICATION_KINDS, (Delivery | None, None))
+
+
+class Preferences(create_model("Preferences", __base__=Answer, **_EVERY)):  # type: ignore[misc]  # it is made here
     """The delivery by mail of each kind of notification. `GET /notifications` lists all kinds in any case."""
 
-    created: Delivery
-    completed: Delivery
-    assigned: Delivery
-    due_soon: Delivery
-    overdue: Delivery
-    added_to_project: Delivery
-    mentioned: Delivery
-    commented: Delivery
 
-
-class PreferencesUpdate(Body):
+class PreferencesUpdate(create_model("PreferencesUpdate", __base__=Body, **_SOME)):  # type: ignore[misc]  # as above
     """A new delivery for some kinds; null restores the default."""
-
-    created: Delivery | None = None
-    completed: Delivery | None = None
-    assigned: Delivery | None = None
-    due_soon: Delivery | None = None
-    overdue: Delivery | None = None
-    added_to_project: Delivery | None = None
-    mentioned: Delivery | None = None
-    commented: Delivery | None = None
 
 
 class FailedNotification(Answer):

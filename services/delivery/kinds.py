@@ -1,12 +1,11 @@
 """The kinds of notifications, with their default delivery and their texts.
 
-The program can't start if a kind is missing here, in the schemas or in the database's check: see the end.
+The program can't start if a kind of `tables/notifications.py` is missing here: see the end.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from schemas.notifications import Preferences, PreferencesUpdate
 from tables.notifications import NOTIFICATION_KINDS
 
 
@@ -96,6 +95,5 @@ KINDS: dict[str, Kind] = {
 USUAL = {name: kind.usual for name, kind in KINDS.items()}
 
 
-for _named in (KINDS, Preferences.model_fields, PreferencesUpdate.model_fields):
-    if tuple(_named) != NOTIFICATION_KINDS:
-        raise TypeError(f"These kinds of notifications do not match NOTIFICATION_KINDS: {', '.join(_named)}")
+if tuple(KINDS) != NOTIFICATION_KINDS:
+    raise TypeError(f"These kinds of notifications do not match NOTIFICATION_KINDS: {', '.join(KINDS)}")

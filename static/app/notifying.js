@@ -18,6 +18,8 @@ const KINDS = {
   mentioned: "You were mentioned",
   commented: "A comment on your task",
 };
+// Of a kind that has no name here yet, its key in words.
+const kindName = (kind) => KINDS[kind] || (kind[0].toUpperCase() + kind.slice(1)).replaceAll("_", " ");
 const WAYS = [
   ["at_once", "At once"],
   ["daily", "Once a day"],
@@ -75,7 +77,7 @@ function one(each, load) {
     h(
       "span",
       {},
-      h("strong", {}, KINDS[each.kind] || each.kind),
+      h("strong", {}, kindName(each.kind)),
       ": ",
       h("a", { href: href(values), onclick: go }, each.task_title || each.project_name || "a task"),
     ),
@@ -108,7 +110,7 @@ async function preferences() {
       h(
         "div",
         { className: "pair" },
-        h("label", { htmlFor: `mail-${kind}` }, KINDS[kind] || kind),
+        h("label", { htmlFor: `mail-${kind}` }, kindName(kind)),
         h(
           "select",
           { id: `mail-${kind}`, onchange: change(kind) },
