@@ -79,15 +79,6 @@ _NEXT_DUE = (
     .group_by(_TROUBLED)
 )
 _DUE = (
-    select(
-        func.min(webhooks.c.due_at),
-        # The end of a claim may leave deliveries due as well.
-        func.min(webhooks.c.claimed_until),
-    )
-    .join_from(webhooks, users, users.c.id == webhooks.c.user_id)
-    .where(_IS_ON, webhooks.c.due_at.is_not(None))
-)
-_DUE = (
     select(*(webhook_deliveries.c[name] for name in ("id", "event_id", "type", "attempts", "created_at")))
     .where(
         webhook_deliveries.c.webhook_id == bindparam("webhook_id"),
