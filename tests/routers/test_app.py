@@ -171,7 +171,8 @@ def test_a_task_is_changed_in_place_and_others_are_heeded(api: Api, browser: Bro
     # Somebody else changes something else: both changes stay.
     ada.patch("/tasks/1", json={"priority": 4})
     panel.get_by_label("Tags").fill("c")
-    page.keyboard.press("Tab")
+    with page.expect_response(lambda answer: answer.request.method == "PATCH" and answer.ok):
+        page.keyboard.press("Tab")
     expect(page.locator("#panel [name=priority]")).to_have_value("4")
     assert ada.get("/tasks/1").json()["tags"] == ["c"]
     # The same field: both are shown.
