@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 
 from database import database
-from errors import AppError
 from logging_config import logger
 from services.events.watermark import watermark
 
@@ -63,7 +62,7 @@ class Follower:
             wait = POLL_SECONDS
             try:
                 decided = database.read(watermark.look)
-            except AppError as error:
+            except Exception as error:  # noqa: BLE001  # the thread goes on, and looks again
                 logger.warning("The feed can't be followed just now: %s", error)
                 continue
             if watermark.is_waiting:
