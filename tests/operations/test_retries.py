@@ -22,7 +22,7 @@ def test_keys_sent_to_two_processes_write_once_though_one_is_killed(
     with first, second:
         _, token = account(first.port, "ada")
         retries = Retries([first.port, second.port], [token])
-        with Killer([first], every=0.3) as killer:
+        with Killer([first], every=0.05) as killer:
             retries.run(KEYS)
         assert killer.kills >= 1
     assert {len(set(answers)) for answers in retries.answers.values()} == {1}

@@ -101,8 +101,8 @@ def test_the_form_outlives_what_is_typed_into_it(ada: Person, browser: BrowserPa
     assert problem_of(page, "from") == "Should be before `to`"
     assert page.locator(".tiles-place.stale strong").first.text_content() == before
     page.get_by_role("button", name="A year").click()
-    wait_for_charts(browser)
-    assert page.locator(".stale").count() == 0
+    # The last year has too little history for a forecast, so not every chart is drawn.
+    page.wait_for_function("!document.querySelector('.stale')")
     assert problem_text(page) == ""
 
     # What the address asks for may be wrong too.
