@@ -19,6 +19,10 @@ run *options:
 test *files:
     {{python}} -m pytest -q -n 2 {{files}}
 
+# Run the tests that drive browsers, start many servers or fuzz.
+test-thorough *files:
+    {{python}} -m pytest -q -n 2 -m thorough {{files}}
+
 # Check style and types.
 lint:
     .venv/bin/ruff check .

@@ -24,6 +24,8 @@ from schemathesis.specs.openapi.checks import (
 from main import app
 from tests.support.api import Api, Person
 
+pytestmark = pytest.mark.thorough
+
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

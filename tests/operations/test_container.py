@@ -25,6 +25,8 @@ from packaging.requirements import Requirement
 from benchmarks.servers import free_port
 from config import Settings, database_url
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 # Read by the entrypoint and the server, not by the program.
 FOR_THE_CONTAINER = {"PORT", "MIGRATE_ON_START", "WEB_CONCURRENCY"}

@@ -20,6 +20,8 @@ from tests.support.api import PASSWORD, Api
 from tests.support.mail import mail_catcher
 from tests.support.server import ROOT
 
+pytestmark = pytest.mark.thorough
+
 
 def test_doctor_gives_each_part_its_verdict(
     database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -22,6 +22,8 @@ from tests.support.postgres import (
     postgres_server,
 )
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module", params=find_installations(), ids=lambda one: f"{one.source}-{one.version[0]}")
 def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pytest
 from sqlalchemy import text
 
 from benchmarks.faults.clients import account
 from benchmarks.faults.retry_drills import Killer, Retries
 from database import database
 from tests.support.server import ServerProcess
+
+pytestmark = pytest.mark.thorough
 
 KEYS = 100
 

@@ -21,6 +21,8 @@ from tests.support.confined import confined
 from tests.support.postgres import PostgresServer, create_database, drop_database
 from tests.support.server import ServerProcess
 
+pytestmark = pytest.mark.thorough
+
 STARTUP_FAILED = 3
 
 

@@ -14,7 +14,10 @@ import pytest
 from benchmarks.servers import free_port
 from tests.support.server import ServerProcess
 
-pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed"),
+]
 
 SITE = """
 daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}

@@ -17,6 +17,8 @@ from tests.support.api import PASSWORD, Api
 from tests.support.chromium import BrowserPage, ChromiumUnavailable, browser_page
 from tests.support.serving import served
 
+pytestmark = pytest.mark.thorough
+
 MANY = 10_000
 PHONE = ViewportSize(width=390, height=844)
 JIRA = """Summary,Issue key,Status,Priority,Created,Resolved,Due date,Labels,Labels

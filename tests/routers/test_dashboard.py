@@ -16,6 +16,8 @@ from tests.support.chromium import BrowserPage, ChromiumUnavailable, browser_pag
 from tests.support.serving import served
 from tests.support.tracker import issues
 
+pytestmark = pytest.mark.thorough
+
 YEAR = "from=2017-08-01&to=2018-07-31&interval=month&tz=Europe/Berlin"
 CHARTS = ("throughput", "cumulative-flow", "cycle-times", "aging", "forecast")
 

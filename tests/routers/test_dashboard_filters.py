@@ -11,6 +11,8 @@ from tests.support.api import Api
 from tests.support.chromium import BrowserPage, ChromiumUnavailable, browser_page
 from tests.support.serving import served
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def browser(client: TestClient) -> Iterator[BrowserPage]:
