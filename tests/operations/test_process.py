@@ -5,11 +5,14 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 from database import Database
 from migrations.schema import migrate
 from tests.support.mail import mail_catcher
 from tests.support.server import ServerProcess
+
+pytestmark = pytest.mark.thorough
 
 STARTUP_FAILED = 3
 

@@ -16,6 +16,8 @@ from tests.support.api import PASSWORD, Api
 from tests.support.chromium import BrowserPage, ChromiumUnavailable, browser_page
 from tests.support.serving import served
 
+pytestmark = pytest.mark.thorough
+
 PAGES = ("/docs", "/redoc")
 
 
