@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import inspect
 import os
 import shutil
 import tempfile
@@ -24,6 +25,7 @@ os.environ.update(
 )
 
 # The settings are read when the program is imported: its imports come after them.
+import httpx  # noqa: E402
 import psycopg  # noqa: E402
 import pytest  # noqa: E402
 from anyio.from_thread import BlockingPortal, start_blocking_portal  # noqa: E402
@@ -39,6 +41,12 @@ from services.flow import history as flow_history  # noqa: E402
 from tests.support.api import Api  # noqa: E402
 from tests.support.openapi_check import CheckedClient  # noqa: E402
 from tests.support.postgres import PostgresServer, PostgresUnavailable, postgres_server  # noqa: E402
+from tests.support.waiting import SECONDS  # noqa: E402
+from web import waiting  # noqa: E402
+
+# All calls of httpx share this default: five seconds, in which a busy machine may not answer.
+_usual: httpx.Timeout = inspect.signature(httpx.get).parameters["timeout"].default
+_usual.connect = _usual.read = _usual.write = _usual.pool = SECONDS
 
 
 def pytest_collection_finish() -> None:
@@ -104,6 +112,8 @@ def database_in_use(request: pytest.FixtureRequest, folder: Path) -> Iterator[st
         patch.setattr(settings, "cache_dir", folder)
         patch.setattr(settings, "data_dir", folder)
         database.switch(url)
+        # A transaction of a busy machine may be open for longer than a client would be kept waiting.
+        patch.setattr(waiting, "SETTLING_SECONDS", [*waiting.SETTLING_SECONDS, *[0.1] * 100])
         forget_verified_tokens()
         completion_times.kept.clear()
         flow_history.clear()

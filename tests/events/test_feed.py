@@ -14,6 +14,7 @@ from database import database
 from models import task_history
 from services.background_tasks.retention_tasks import delete_old
 from tests.support.api import Api, Person, assert_problem
+from web import waiting
 
 
 def follow(person: Person, address: str = "/events") -> tuple[list[Any], str]:
@@ -135,14 +136,17 @@ def test_waiting_is_answered_as_soon_as_there_is_an_event(api: Api) -> None:
     later = threading.Timer(0.3, lambda: ada.task("meanwhile"))
     later.start()
     began = time.monotonic()
-    events, _ = follow(ada, f"{following}&wait=20")
+    events, _ = follow(ada, f"{following}&wait=30")
     assert types(events) == ["task.created"]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 25
     later.join()
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
-def test_what_an_open_transaction_may_still_add_is_waited_for(api: Api, database_url: str) -> None:
+def test_what_an_open_transaction_may_still_add_is_waited_for(
+    api: Api, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "SETTLING_SECONDS", (0.01,))
     ada = api.person()
     ada.task("before")
     _, following = follow(ada)
@@ -162,10 +166,11 @@ def test_what_an_open_transaction_may_still_add_is_waited_for(api: Api, database
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 def test_what_is_just_written_is_there_though_other_transactions_are_open_for_a_moment(
-    api: Api, database_url: str
+    api: Api, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ada = api.person()
     _, following = follow(ada)
+    monkeypatch.setattr(waiting, "SETTLING_SECONDS", [0.05] * 600)
     with psycopg.connect(database_url) as connection:
         connection.execute("CREATE TEMPORARY TABLE held (id int)")
         ada.task("Written meanwhile")

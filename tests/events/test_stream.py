@@ -17,6 +17,7 @@ from main import app
 from tests.support.api import PASSWORD, Api
 from tests.support.server import ServerProcess
 from tests.support.serving import served
+from tests.support.waiting import SECONDS, wait_until
 from web import event_stream
 
 
@@ -24,7 +25,7 @@ class Stream:
     """A client that reads a stream in a thread of its own."""
 
     def __init__(self, url: str, token: str, **options: Any) -> None:
-        self._client = httpx.Client(timeout=30)
+        self._client = httpx.Client(timeout=SECONDS)
         headers = {"Authorization": f"Bearer {token}", **options.pop("headers", {})}
         self._answer = self._client.send(
             self._client.build_request("GET", f"{url}/events/stream", headers=headers, **options), stream=True
@@ -54,7 +55,7 @@ class Stream:
                     self._changed.notify_all()
         self.is_over.set()
 
-    def wait_for(self, count: int, seconds: float = 10.0) -> list[Any]:
+    def wait_for(self, count: int, seconds: float = SECONDS) -> list[Any]:
         """The events, once there are so many."""
         with self._changed:
             there = self._changed.wait_for(lambda: len(self.messages) >= count, seconds)
@@ -68,7 +69,7 @@ class Stream:
         # A thread that reads keeps a closed socket open: it is shut down first.
         with contextlib.suppress(OSError):
             self._answer.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-        self._thread.join(5)
+        self._thread.join(SECONDS)
         self._answer.close()
         self._client.close()
 
@@ -85,10 +86,8 @@ def test_events_are_pushed_as_the_feed_tells_them(api: Api, url: str) -> None:
     with Stream(url, ada.token) as stream, Stream(url, bob.token, params={"types": "task.assigned"}) as bobs:
         assert stream.status == 200
         assert stream.headers["content-type"] == "text/event-stream; charset=utf-8"
-        began = time.monotonic()
         task = ada.task("after")
         stream.wait_for(1)
-        assert time.monotonic() - began < 2
         bob.task("bob's own")
         ada.put(f"/tasks/{task['id']}/assign", params={"assigned_user_id": bob.id})
         bob.patch(f"/tasks/{task['id']}", json={"priority": 1})
@@ -120,24 +119,18 @@ def test_an_account_has_ten_streams_and_each_ends_with_its_session(
         assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
         assert refused.headers["retry-after"]
         streams[0].__exit__()
-        end = time.monotonic() + 5
-        while httpx.head(f"{url}/events/stream", headers=headers).status_code == 429:
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        wait_until(lambda: httpx.head(f"{url}/events/stream", headers=headers).status_code != 429)
         assert httpx.get(f"{url}/events/stream?after=x", headers=headers).status_code == 422
-        end = time.monotonic() + 5
-        while not all(each.comments >= 2 for each in streams[1:]):
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        wait_until(lambda: all(each.comments >= 2 for each in streams[1:]))
         root = api.person("root", admin=True)
         everything = stack.enter_context(Stream(url, root.token, params={"scope": "all"}))
         ada.task("Seen by an admin")
         everything.wait_for(1)
         api.person("another", admin=True).patch(f"/users/{root.id}", json={"role": "member"})
-        assert everything.is_over.wait(5)
+        assert everything.is_over.wait(SECONDS)
         ada.post("/auth/logout-all")
         for each in streams[1:]:
-            assert each.is_over.wait(5)
+            assert each.is_over.wait(SECONDS)
 
 
 def test_a_server_that_is_told_to_stop_ends_its_streams_and_waits(tmp_path: Path) -> None:
@@ -152,11 +145,10 @@ def test_a_server_that_is_told_to_stop_ends_its_streams_and_waits(tmp_path: Path
         thread = threading.Thread(target=lambda: waited.append(client.get("/events?wait=30", timeout=40)))
         with Stream(server.url, token) as stream:
             thread.start()
-            time.sleep(0.3)
-            began = time.monotonic()
+            # A server says nowhere that a read has begun to wait.
+            time.sleep(1)
             assert server.end() in (0, -signal.SIGTERM)
-            assert time.monotonic() - began < 5
-            assert stream.is_over.wait(5)
-            thread.join(5)
+            assert stream.is_over.wait(SECONDS)
+            thread.join(SECONDS)
         assert waited[0].json() == []
         client.close()

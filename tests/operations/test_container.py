@@ -9,7 +9,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from importlib.metadata import distribution
@@ -24,6 +23,7 @@ from packaging.requirements import Requirement
 
 from benchmarks.servers import free_port
 from config import Settings, database_url
+from tests.support.waiting import SECONDS, wait_until
 
 pytestmark = pytest.mark.thorough
 
@@ -129,16 +129,20 @@ def healthy(installed: Path, given: dict[str, str]) -> bool:
     return subprocess.run(check, env=given, capture_output=True, check=False).returncode == 0
 
 
+def wait_until_healthy(process: "subprocess.Popen[bytes]", installed: Path, given: dict[str, str]) -> None:
+    def is_healthy() -> bool:
+        assert process.poll() is None
+        return healthy(installed, given)
+
+    wait_until(is_healthy)
+
+
 def test_bare_container_serves_keeps_all_in_its_data_folder_and_ends_by_sigterm(
     container: tuple[subprocess.Popen[bytes], dict[str, str]], installed: Path, tmp_path: Path
 ) -> None:
     process, given = container
     before = {path.relative_to(installed) for path in installed.rglob("*")}
-    deadline = time.monotonic() + 60
-    while not healthy(installed, given):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until_healthy(process, installed, given)
 
     url = f"http://127.0.0.1:{given['PORT']}"
     person = {"username": "ada", "email": "ada@example.com", "password": "correct horse battery"}
@@ -150,7 +154,7 @@ def test_bare_container_serves_keeps_all_in_its_data_folder_and_ends_by_sigterm(
         httpx.get(f"{url}{path}").raise_for_status()
 
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) in {0, -signal.SIGTERM}
+    assert process.wait(SECONDS) in {0, -signal.SIGTERM}
     assert not healthy(installed, given)
     kept = {path.name for path in (tmp_path / "data").iterdir()}
     assert {"tasks.db", "secret_key", "app.log", "cache"} <= kept
@@ -198,15 +202,11 @@ def test_container_listens_on_both_versions_of_ip_with_every_line_in_one_format(
             stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
-        deadline = time.monotonic() + 60
-        while not healthy(installed, given):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until_healthy(process, installed, given)
         for host in ("127.0.0.1", "[::1]"):
             assert httpx.get(f"http://{host}:{given['PORT']}/nowhere").status_code == 404
         process.send_signal(signal.SIGTERM)
-        process.wait(15)
+        process.wait(SECONDS)
     finally:
         process.kill()
         process.wait()

@@ -1,8 +1,8 @@
 """The nginx of the deployment, as it is configured: a real one, on ports of its own."""
 
 import shutil
+import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from benchmarks.servers import free_port
 from tests.support.serving import served
+from tests.support.waiting import SECONDS, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,17 +43,22 @@ def nginx_before(api: str, folder: Path) -> Iterator[str]:
     )
     process = subprocess.Popen(["nginx", "-c", folder / "nginx.conf"])
     try:
-        for _ in range(200):
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/ready-yet")
-                break
-            except httpx.TransportError:
-                assert process.poll() is None, "nginx did not start: its output has the reason"
-                time.sleep(0.02)
+        wait_for_nginx(process, port)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(SECONDS)
+
+
+def wait_for_nginx(process: "subprocess.Popen[bytes]", port: int) -> None:
+    """Wait until it accepts connections."""
+
+    def listens() -> bool:
+        assert process.poll() is None, "nginx did not start: its output has the reason"
+        with socket.socket() as attempt:
+            return attempt.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(listens)
 
 
 async def say_the_query(request: Request) -> PlainTextResponse:

@@ -1,7 +1,6 @@
 """The program as a process: how it starts, refuses to start, and ends."""
 
 import signal
-import time
 from pathlib import Path
 
 import httpx
@@ -11,6 +10,7 @@ from database import Database
 from migrations.schema import migrate
 from tests.support.mail import mail_catcher
 from tests.support.server import ServerProcess
+from tests.support.waiting import SECONDS, wait_until
 
 pytestmark = pytest.mark.thorough
 
@@ -22,7 +22,7 @@ def test_outdated_schema_refuses_to_start_in_one_line(tmp_path: Path) -> None:
     migrate(old, "0001")
     old.close()
     server = ServerProcess(tmp_path)
-    assert server.run("--log-level", "error").wait(30) == STARTUP_FAILED
+    assert server.run("--log-level", "error").wait(SECONDS) == STARTUP_FAILED
     said = server.output().strip().splitlines()
     assert "The program can't start." in said[0]
     assert "run `python create_tables.py`" in said[0]
@@ -31,7 +31,7 @@ def test_outdated_schema_refuses_to_start_in_one_line(tmp_path: Path) -> None:
 
 def test_database_that_is_not_there_refuses_to_start_in_one_line(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path, DATABASE_URL="postgresql://postgres@127.0.0.1:1/none")
-    assert server.run("--log-level", "error").wait(30) == STARTUP_FAILED
+    assert server.run("--log-level", "error").wait(SECONDS) == STARTUP_FAILED
     assert "The database can't be reached" in server.output().splitlines()[0]
     assert "Traceback" not in server.output()
 
@@ -52,13 +52,8 @@ def test_stops_on_sigterm_with_its_own_exit_code_after_finishing_what_is_begun(t
         headers = {"Authorization": f"Bearer {token}"}
         task = {"title": "Write", "status": "completed"}
         assert httpx.post(f"{server.url}/tasks", json=task, headers=headers).status_code == 201
-        deadline = time.monotonic() + 10
-        while catcher.connections == 0:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        began = time.monotonic()
+        wait_until(lambda: catcher.connections)
         assert server.end(signal.SIGTERM) == -signal.SIGTERM
-        assert time.monotonic() - began < 10
         assert [mail["subject"] for mail in catcher.mails] == ["Task Completed: Write"]
         assert (tmp_path / "cache_user_1.json").exists()
         # Probes are no traffic.

@@ -2,10 +2,10 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 import termios
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from database import Database
 from migrations.schema import known_revisions, migrate
 from services.operations import backup, progress
 from tests.support.server import ROOT
+from tests.support.waiting import SECONDS, wait_until
 
 
 def test_without_a_terminal_a_line_every_so_often_says_what_is_done_and_what_is_left(
@@ -24,11 +25,11 @@ def test_without_a_terminal_a_line_every_so_often_says_what_is_done_and_what_is_
     said: list[str] = []
     with progress.progress("Migrating", "steps", said.append) as report:
         report(3, 12, "0004")
-        time.sleep(0.12)
+        wait_until(lambda: any(", at 0004;" in line for line in said))
         report(4, 12)
-        time.sleep(0.07)
-    assert said[0] == "Migrating: 3 of 12 steps done, 9 left, at 0004; 0 s so far"
-    assert said[-1] == "Migrating: 4 of 12 steps done, 8 left; 0 s so far"
+        wait_until(lambda: any("done, 8 left;" in line for line in said))
+    assert re.fullmatch(r"Migrating: 3 of 12 steps done, 9 left, at 0004; \d+ s so far", said[0])
+    assert re.fullmatch(r"Migrating: 4 of 12 steps done, 8 left; \d+ s so far", said[-1])
 
 
 def test_a_short_job_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,7 +73,7 @@ def test_on_a_terminal_there_is_a_bar() -> None:
     termios.tcsetwinsize(theirs, (24, 100))
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TERM": "xterm"}
     process = subprocess.Popen([sys.executable, "-c", SLOW], stdout=theirs, stderr=theirs, env=environment)
-    assert process.wait(30) == 0
+    assert process.wait(SECONDS) == 0
     os.set_blocking(ours, False)
     shown = os.read(ours, 100_000).decode()
     for each in (ours, theirs):

@@ -20,6 +20,7 @@ from tests.support.api import PASSWORD, Api
 from tests.support.confined import confined
 from tests.support.postgres import PostgresServer, create_database, drop_database
 from tests.support.server import ServerProcess
+from tests.support.waiting import SECONDS
 
 pytestmark = pytest.mark.thorough
 
@@ -47,7 +48,7 @@ def test_what_can_not_be_written_or_read_stops_the_start_in_one_line(
     server = ServerProcess(tmp_path, **environment)
     server.prefix = confined([])
     try:
-        assert server.run("--log-level", "error").wait(30) == STARTUP_FAILED
+        assert server.run("--log-level", "error").wait(SECONDS) == STARTUP_FAILED
     finally:
         server.__exit__()
     said = [line for line in server.output().splitlines() if "startup failed. Exiting" not in line]

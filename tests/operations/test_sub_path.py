@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,9 @@ import httpx
 import pytest
 
 from benchmarks.servers import free_port
+from tests.operations.test_nginx import wait_for_nginx
 from tests.support.server import ServerProcess
+from tests.support.waiting import SECONDS
 
 pytestmark = [
     pytest.mark.thorough,
@@ -44,17 +45,11 @@ def nginx(folder: Path, api: str, other: str) -> Iterator[str]:
     )
     process = subprocess.Popen(["nginx", "-c", folder / "nginx.conf"])
     try:
-        for _ in range(200):
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/")
-                break
-            except httpx.TransportError:
-                assert process.poll() is None, "nginx did not start: its output has the reason"
-                time.sleep(0.02)
+        wait_for_nginx(process, port)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(SECONDS)
 
 
 def check(client: httpx.Client, root: str) -> None:

@@ -19,7 +19,7 @@ CALLS = (
 
 
 # What another moment changes.
-NOW = ("as_of", "links", "states", "period", "age_hours", "starts_at", "ends_at")
+NOW = ("as_of", "links", "states", "period", "age_hours", "age_percentile", "starts_at", "ends_at")
 WITHOUT_FORECAST = tuple(call for call in CALLS if not call.startswith(("forecast", "burnup")))
 
 

@@ -1,12 +1,12 @@
 """The normal form of texts that hold more marks than letters."""
 
 import random
-import time
 import unicodedata
 
 import pytest
 
 from storage.folding import fold, normal_form
+from tests.support.growth import MOST, growth
 
 # Marks below, above and beside a letter, two that are taken apart into others, letters, a sign and a space.
 CHARACTERS = "\u0301\u0315\u0323\u0344\u0345\u0f73\u3099\U0001d165aé\u03b1か가☃ "
@@ -23,9 +23,4 @@ def test_the_normal_form_is_that_of_unicode() -> None:
 
 @pytest.mark.parametrize("marks", ["\u0344\u0315", "\u0f73", "\u0301\u0323\u0345"])
 def test_a_long_text_of_marks_takes_no_longer_than_others(marks: str) -> None:
-    text = "a" + marks * (65_535 // len(marks))
-
-    began = time.thread_time()
-    fold(text)
-
-    assert time.thread_time() - began < 2
+    assert growth(lambda size: fold("a" + marks * (size // len(marks))), 65_535) < MOST

@@ -17,8 +17,14 @@ from playwright.sync_api import (
     Request,
     Route,
     WebSocket,
+    expect,
     sync_playwright,
 )
+
+from tests.support.waiting import SECONDS
+
+# A busy machine takes many times longer than the usual five seconds.
+expect.set_options(timeout=SECONDS * 1000)
 
 _mark_running = asyncio._set_running_loop  # noqa: SLF001  # the only way to tell
 
@@ -121,7 +127,7 @@ def _browser() -> _Browser:
 
 
 @contextlib.contextmanager
-def browser_page(base_url: str, *, timeout_seconds: float = 15) -> Iterator[BrowserPage]:
+def browser_page(base_url: str, *, timeout_seconds: float = SECONDS) -> Iterator[BrowserPage]:
     """A new page with a profile of its own, for a server on 127.0.0.1 at `base_url`.
 
     Requests to any other host are blocked and listed in `foreign_requests`, those that the page's own

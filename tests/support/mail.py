@@ -11,6 +11,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 
 from benchmarks.servers import free_port
+from tests.support.waiting import SECONDS
 
 
 class MailCatcher:
@@ -59,7 +60,7 @@ class MailCatcher:
             self._controller.stop()
             self._controller = None
 
-    def wait_for(self, count: int, seconds: float = 20.0) -> list[EmailMessage]:
+    def wait_for(self, count: int, seconds: float = SECONDS) -> list[EmailMessage]:
         """The mails, once there are so many; an assertion fails where they do not come."""
         with self._arrived:
             arrived = self._arrived.wait_for(lambda: len(self.mails) >= count, seconds)

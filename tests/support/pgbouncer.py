@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +14,8 @@ import pytest
 from sqlalchemy import make_url
 
 from benchmarks.servers import free_port
+from tests.support.waiting import SECONDS, wait_until
 
-START_SECONDS = 10.0
 # Fewer connections than the program's threads: what one leaves behind, another soon meets.
 CONNECTIONS = 3
 
@@ -51,17 +50,15 @@ def pgbouncer(url: str) -> Iterator[str]:
         [found, "-q", home / "ini"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=account
     )
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert process.poll() is None, (home / "log").read_text()
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+
+        def listens() -> bool:
+            assert process.poll() is None, (home / "log").read_text()
+            with socket.socket() as attempt:
+                return attempt.connect_ex(("127.0.0.1", port)) == 0
+
+        wait_until(listens)
         yield behind.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(SECONDS)
         shutil.rmtree(home)

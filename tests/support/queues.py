@@ -2,12 +2,12 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from security.passwords import hashing
+from tests.support.waiting import SECONDS, wait_until
 
 
 @contextmanager
@@ -17,17 +17,14 @@ def busy_hashing() -> Iterator[Callable[[int], None]]:
 
     def hold() -> None:
         begun.set()
-        go_on.wait(30)
+        go_on.wait(SECONDS)
 
     def wait_for(number: int) -> None:
-        deadline = time.monotonic() + 10
-        while hashing.waiting() < number:
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
+        wait_until(lambda: hashing.waiting() >= number)
 
     with ThreadPoolExecutor(1) as pool:
         held = pool.submit(lambda: asyncio.run(hashing.run(hold)))
-        assert begun.wait(10)
+        assert begun.wait(SECONDS)
         try:
             yield wait_for
         finally:

@@ -9,6 +9,8 @@ from typing import Any
 
 from standardwebhooks import Webhook
 
+from tests.support.waiting import SECONDS
+
 
 @dataclass(frozen=True)
 class Received:
@@ -77,7 +79,7 @@ class Receiver:
             self.received.append(received)
             self._arrived.notify_all()
 
-    def wait_for(self, count: int, seconds: float = 15.0) -> list[Received]:
+    def wait_for(self, count: int, seconds: float = SECONDS) -> list[Received]:
         """What came, once there is so much; an assertion fails where it does not come."""
         with self._arrived:
             arrived = self._arrived.wait_for(lambda: len(self.received) >= count, seconds)

@@ -75,7 +75,7 @@ class ServerProcess:
         path = self.home / "app.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def end(self, how: signal.Signals = signal.SIGTERM, seconds: float = 15.0) -> int:
+    def end(self, how: signal.Signals = signal.SIGTERM, seconds: float = 60.0) -> int:
         """Send it a signal and wait until it is gone; its exit code, negative for a signal."""
         assert self.process is not None
         self.process.send_signal(how)

@@ -6,6 +6,7 @@ import json
 import random
 import time
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from errors import InvalidInput
 from main import app
 from storage.shape_cache import shapes
 from tests.support.api import Api, Person, assert_problem
+from tests.support.growth import MOST, growth
 from web import bounds
 
 JSON = {"Content-Type": "application/json"}
@@ -100,29 +102,33 @@ def test_too_much_further_in_is_named_where_it_is(ada: Person) -> None:
     the_one_problem(ada.post("/tasks", json={"title": "x", "~/": {"a": fields(101)}}), "#/~0~1/a")
 
 
-def test_a_megabyte_of_anything_is_refused_soon_and_shortly(ada: Person) -> None:
-    most = 1024 * 1024 - 10
-    bodies = [
-        b'{"title": ' + b"[]," * (most // 4),
-        b"[" + b"{}," * (most // 3 - 3) + b"1]",
-        b'{"' + b"x" * (most - 20) + b'": 1}',
-        b'"' * most,
-        b'{"a": "' + b'\\"' * (most // 2 - 10) + b'"}',
-        b'"\\' * (most // 2),
-        b"[" * most,
-        b'{"a":' * (most // 5),
-        b"1" * most,
-        b"," * most,
-        json.dumps({"title": "x", "tags": ["y"] * 100_000}).encode(),
-        b'{"title": "' + b"\\ud800," * (most // 8) + b'"}',
-    ]
-    for body in bodies:
-        began = time.perf_counter()
-        answer = ada.post("/tasks", content=body, headers=JSON)
-        assert answer.status_code == 422, body[:20]
-        assert len(answer.content) < SMALL, body[:20]
-        # Far above what it takes, and far below what it took.
-        assert time.perf_counter() - began < 2, body[:20]
+MEGABYTE = 1024 * 1024 - 10
+LARGE_BODIES: list[Callable[[int], bytes]] = [
+    lambda most: b'{"title": ' + b"[]," * (most // 4),
+    lambda most: b"[" + b"{}," * (most // 3 - 3) + b"1]",
+    lambda most: b'{"' + b"x" * (most - 20) + b'": 1}',
+    lambda most: b'"' * most,
+    lambda most: b'{"a": "' + b'\\"' * (most // 2 - 10) + b'"}',
+    lambda most: b'"\\' * (most // 2),
+    lambda most: b"[" * most,
+    lambda most: b'{"a":' * (most // 5),
+    lambda most: b"1" * most,
+    lambda most: b"," * most,
+    lambda most: json.dumps({"title": "x", "tags": ["y"] * (most // 10)}).encode(),
+    lambda most: b'{"title": "' + b"\\ud800," * (most // 8) + b'"}',
+]
+
+
+@pytest.mark.parametrize("body", LARGE_BODIES, ids=[repr(make(50)[:12]) for make in LARGE_BODIES])
+def test_a_megabyte_of_anything_is_refused_shortly_by_work_that_grows_no_faster(
+    ada: Person, body: Callable[[int], bytes]
+) -> None:
+    def refuse(size: int) -> None:
+        answer = ada.post("/tasks", content=body(size), headers=JSON)
+        assert answer.status_code == 422
+        assert len(answer.content) < SMALL
+
+    assert growth(refuse, MEGABYTE) < MOST
 
 
 def test_commas_in_a_text_are_not_fields(ada: Person) -> None:
@@ -189,8 +195,8 @@ def test_what_is_kept_by_shape_is_bounded_in_bytes(ada: Person, monkeypatch: pyt
 
 
 def longest_hold(person: Person, path: str) -> float:
-    """For how many seconds of CPU time a request for this path held its event loop at most, at a time."""
-    holds = [0.0]
+    """Which part of the CPU time of a request for this path held its event loop at a time, at most."""
+    holds, total = [0.0], 0.0
     requests: list[dict[str, Any]] = []
     run = asyncio.Handle._run  # noqa: SLF001  # all that a loop runs goes through it
 
@@ -218,13 +224,15 @@ def longest_hold(person: Person, path: str) -> float:
             requests = [{"type": "http.request", "body": b"", "more_body": False}]
             if timed_now:
                 patch.setattr(asyncio.Handle, "_run", timed)
+            began = time.process_time()
             asyncio.run(ask())
-    return max(holds)
+            total = time.process_time() - began
+    return max(holds) / total
 
 
 def test_an_answer_of_many_megabytes_does_not_hold_the_event_loop(api: Api) -> None:
     ada = api.person()
-    long = [{"title": f"{each}", "description": f"{each}," * 12_000} for each in range(350)]
+    long = [{"title": f"{each}", "description": f"{each}," * 12_000} for each in range(100)]
     assert ada.post("/tasks/import", json=long).status_code == 201
     for path in (
         "/tasks?limit=500",
@@ -233,19 +241,22 @@ def test_an_answer_of_many_megabytes_does_not_hold_the_event_loop(api: Api) -> N
         "/auth/me/export",
         "/events?limit=500",
     ):
-        assert longest_hold(ada, path) < 0.05, path
+        assert longest_hold(ada, path) < 0.2, path
 
 
-def test_a_long_header_with_tags_is_read_in_no_time(ada: Person) -> None:
+def test_the_work_for_a_long_header_with_tags_grows_no_faster_than_the_header(ada: Person) -> None:
     path = f"/tasks/{ada.task()['id']}"
-    began = time.process_time()
-    answer = ada.get(path, headers={"If-None-Match": '"1' + "-gzip" * 12_000 + 'x"'})
-    assert answer.status_code == 200
-    assert time.process_time() - began < 0.5
+
+    def read(size: int) -> None:
+        answer = ada.get(path, headers={"If-None-Match": '"1' + "-gzip" * (size // 5) + 'x"'})
+        assert answer.status_code == 200
+
+    assert growth(read, 60_000) < MOST
 
 
-def test_a_name_of_a_megabyte_of_marks_is_refused_in_no_time(ada: Person) -> None:
-    began = time.process_time()
-    for field in ({"tags": ["\u0344\u0315" * 85_000]}, {"project": "\u0f73" * 170_000}):
-        assert ada.post("/tasks", json={"title": "a", **field}).status_code == 422
-    assert time.process_time() - began < 2
+def test_the_work_for_a_name_of_a_megabyte_of_marks_grows_no_faster_than_the_name(ada: Person) -> None:
+    def refuse(size: int) -> None:
+        for field in ({"tags": ["\u0344\u0315" * (size // 2)]}, {"project": "\u0f73" * size}):
+            assert ada.post("/tasks", json={"title": "a", **field}).status_code == 422
+
+    assert growth(refuse, 170_000) < MOST

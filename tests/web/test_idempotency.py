@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,7 +20,8 @@ from schemas.common import Message
 from services.background_tasks.retention_tasks import delete_old
 from tests.support.api import Api, Person, assert_problem
 from tests.support.openapi_check import resolved
-from web.idempotency import _Turns
+from tests.support.waiting import SECONDS, wait_until
+from web.idempotency import _Turns, _turns
 from web.problems import install_error_handlers
 from web.routing import Router
 from web.transaction import WriteSession
@@ -245,7 +245,7 @@ def test_one_key_sent_by_many_at_once_writes_once(api: Api) -> None:
     assert [count("tasks"), count("task_history"), count("notifications")] == [4, 4, 4]
 
 
-def made_app(calls: list[str]) -> FastAPI:
+def made_app(calls: list[str], go_on: threading.Event | None = None) -> FastAPI:
     """An application with endpoints that no other test has: slow, secret, failing after a write."""
     router = Router(writes="tasks:write")
 
@@ -268,7 +268,8 @@ def made_app(calls: list[str]) -> FastAPI:
     def slow(db: WriteSession, user: CurrentUser) -> dict[str, str]:
         """Take a while."""
         calls.append("work")
-        time.sleep(0.2)
+        assert go_on is not None
+        assert go_on.wait(SECONDS)
         return {"message": "done"}
 
     made = FastAPI()
@@ -312,17 +313,18 @@ def assert_replay_without_id(first: Any, second: Any) -> None:
 
 
 def test_who_waits_for_the_first_is_answered_by_it_and_holds_up_nobody(api: Api) -> None:
-    ada, calls = api.person(), list[str]()
-    with TestClient(WithKeys(made_app(calls))) as client:
+    ada, calls, go_on = api.person(), list[str](), threading.Event()
+    with TestClient(WithKeys(made_app(calls, go_on))) as client:
         there = Person(client, ada.id, "ada", ada.token)
         with ThreadPoolExecutor(12) as pool:
             # More than there are threads and connections: four.
             sent = [pool.submit(there.post, "/slow", headers=keyed()) for _ in range(10)]
-            time.sleep(0.05)
-            began = time.monotonic()
-            assert there.get("/nothing").status_code == 404
-            assert ada.get("/tasks").status_code == 200
-            assert time.monotonic() - began < 0.15
+            wait_until(lambda: calls and [len(waiting) for waiting in _turns._waiting.values()] == [9])  # noqa: SLF001
+            try:
+                assert there.get("/nothing").status_code == 404
+                assert ada.get("/tasks").status_code == 200
+            finally:
+                go_on.set()
             answers = [each.result() for each in sent]
     assert [answer.json() for answer in answers] == [{"message": "done"}] * 10
     assert calls == ["work"]
@@ -349,7 +351,7 @@ def test_a_turn_passes_over_those_who_gave_up() -> None:
 
     thread = threading.Thread(target=lambda: asyncio.run(crowd()))
     thread.start()
-    thread.join(5)
+    thread.join(SECONDS)
     assert order == ["first", "third"]
     assert not turns._waiting  # noqa: SLF001
 
