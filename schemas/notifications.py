@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from schemas.common import Answer, Body
-from tables.notifications import NOTIFICATION_KINDS, NotificationKind
+from tables.notification_kinds import NOTIFICATION_KINDS, NotificationKind
 
 Delivery = Literal["at_once", "daily", "never"]
 

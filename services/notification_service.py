@@ -12,9 +12,9 @@ from errors import NotFound
 from models import LARGEST_ID, Caller, users
 from schemas.notifications import NotificationRead
 from services import rights
-from services.delivery.kinds import USUAL
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from storage.column_types import microseconds, moment
+from tables.notification_kinds import USUAL_DELIVERIES
 from tables.notifications import notification_preferences, notifications
 
 COLUMNS = tuple(notifications.c[name] for name in NotificationRead.model_fields)
@@ -112,7 +112,7 @@ def deliveries(db: Session, user_ids: Iterable[int]) -> dict[tuple[int, str], st
 def get_preferences(db: Session, user: Caller) -> dict[str, str]:
     """The delivery of each kind of notification to the caller by mail."""
     chosen = deliveries(db, [user.id])
-    return {kind: chosen.get((user.id, kind), usual) for kind, usual in USUAL.items()}
+    return {kind: chosen.get((user.id, kind), usual) for kind, usual in USUAL_DELIVERIES.items()}
 
 
 def set_preferences(db: Session, user: Caller, wanted: Mapping[str, str | None]) -> dict[str, str]:
@@ -124,7 +124,7 @@ def set_preferences(db: Session, user: Caller, wanted: Mapping[str, str | None])
     chosen = [
         {"user_id": user.id, "kind": kind, "delivery": delivery}
         for kind, delivery in wanted.items()
-        if delivery is not None and delivery != USUAL[kind]
+        if delivery is not None and delivery != USUAL_DELIVERIES[kind]
     ]
     if chosen:
         db.execute(insert(notification_preferences), chosen)

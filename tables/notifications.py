@@ -1,7 +1,6 @@
 """The tables of notifications, and of the ways in which accounts want them by mail."""
 
 from datetime import datetime
-from typing import Literal, get_args
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -9,11 +8,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from database import Base
 from models import PROJECT_LENGTH, TITLE_LENGTH, table_of
 from storage.column_types import RowId, UtcDateTime, one_of, where
+from tables.notification_kinds import NOTIFICATION_KINDS
 
-NotificationKind = Literal[
-    "created", "completed", "assigned", "due_soon", "overdue", "added_to_project", "mentioned", "commented"
-]
-NOTIFICATION_KINDS: tuple[str, ...] = get_args(NotificationKind)
 NOTIFICATION_STATES = ("waiting", "mail", "digest", "delivered", "failed")
 # Ways of getting mails: each at once, all of a day in one, or none.
 DELIVERIES = ("at_once", "daily", "never")

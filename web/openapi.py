@@ -20,7 +20,7 @@ from security.callers import Scope
 from services.flow import definitions
 from services.query import fields as query_fields
 from services.tasks import fields
-from tables.notifications import NotificationKind
+from tables.notification_kinds import NotificationKind
 from web import openapi_errors, openapi_examples, openapi_headers, openapi_shape
 from web.problems import PROBLEM_MEDIA_TYPE
 from web.strict_input import StrictRoute

@@ -5,9 +5,9 @@ from html import escape
 from typing import Any
 
 from logging_config import logger
-from services.delivery.kinds import KINDS, completion
 from services.email_service import Mail, send_email_async, sender_domain
 from storage.column_types import microseconds
+from tables.notification_kinds import KINDS, completion
 
 MOST_IN_DIGEST = 200
 FOOTER = "You choose which mails you get at /notifications/preferences."

@@ -18,10 +18,10 @@ from models import tasks, users
 from services import notification_service, rights
 from services.accounts import attempt as attempt_service
 from services.delivery import notification_mails
-from services.delivery.kinds import KINDS, assignment
 from services.delivery.outbox import claim_statement
 from services.delivery.reminder_tasks import KINDS as REMINDERS
 from services.email_service import log_unsent, send_email_async
+from tables.notification_kinds import KINDS, assignment
 from tables.notifications import notifications
 
 BATCH = 500
@@ -172,7 +172,7 @@ def _deliver(claimed: list[AnyRow]) -> _Outcome:
     people: dict[int, Any] = database.read(lambda db: people_of(db, ids))
     mailed = []
     for row in claimed:
-        delivery = wanted.get((row.user_id, row.kind), KINDS[row.kind].usual)
+        delivery = wanted.get((row.user_id, row.kind), KINDS[row.kind].usual_delivery)
         if delivery == "never" or row.user_id not in people or not may_be_mailed(people[row.user_id]):
             outcome.delivered.append(row.id)
         elif delivery == "daily":

@@ -1,19 +1,17 @@
 """The kinds of notifications, with their default delivery and their texts.
 
-The program can't start if a kind of `tables/notifications.py` is missing here: see the end.
+The checks of the columns, the schemas and the preferences derive from this table.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
-
-from tables.notifications import NOTIFICATION_KINDS
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 
 class Kind(NamedTuple):
     """A kind of notification."""
 
     # The default delivery by mail: one of `DELIVERIES`.
-    usual: str
+    usual_delivery: str
     # A function from the notification to its line in the log, behind `Notification sent to user 1: `.
     line: Callable[[Any], str]
     # A function to the subject and text of the mail, from the notification and the name of the account that
@@ -91,9 +89,12 @@ KINDS: dict[str, Kind] = {
         ),
     ),
 }
+NOTIFICATION_KINDS = tuple(KINDS)
 # The default delivery of each kind by mail.
-USUAL = {name: kind.usual for name, kind in KINDS.items()}
+USUAL_DELIVERIES = {name: kind.usual_delivery for name, kind in KINDS.items()}
 
-
-if tuple(KINDS) != NOTIFICATION_KINDS:
-    raise TypeError(f"These kinds of notifications do not match NOTIFICATION_KINDS: {', '.join(KINDS)}")
+if TYPE_CHECKING:
+    NotificationKind = str
+else:
+    # The type checker can't derive a Literal from the table.
+    NotificationKind = Literal[NOTIFICATION_KINDS]
