@@ -153,6 +153,19 @@ def _in_one_line(send: Send) -> Send:
     return send_shortly
 
 
+def _each_once(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers with all lines of one name as one list, as RFC 9110 says.
+
+    A header that takes one value, such as `Content-Type`, so becomes a value that is refused. Otherwise its
+    first line would count here, and perhaps its last line in a proxy.
+    """
+    joined: dict[bytes, bytes] = {}
+    for name, value in headers:
+        separator = b"; " if name == b"cookie" else b", "
+        joined[name] = joined[name] + separator + value if name in joined else value
+    return list(joined.items())
+
+
 def _enter(scope: Scope, receive: Receive) -> str:
     """Note the request's id and origin, and return the id. A sane id that the caller sent is kept."""
     request_id, client = "", b""
@@ -167,6 +180,8 @@ def _enter(scope: Scope, receive: Receive) -> str:
             scope.setdefault(SENT_KEYS, []).append(value)
         elif name in FORWARDED:
             forwarded.setdefault(name, []).append(value)
+    if len({name for name, _ in scope["headers"]}) < len(scope["headers"]):
+        scope["headers"] = _each_once(scope["headers"])
     request_id = request_id or f"{random.getrandbits(128):032x}"
     request_id_var.set(request_id)
     if forwarded:

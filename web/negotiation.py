@@ -51,7 +51,7 @@ def accepted(*offered: str) -> Callable[..., str]:
         response.headers["Vary"] = "Accept"
         if asked["format"] is not None:
             return formats[asked["format"]]
-        return best(",".join(request.headers.getlist("accept")), offered)
+        return best(request.headers.get("accept", ""), offered)
 
     note = Query(description="The format of the answer; without it, the header `Accept` decides")
     wanted = inspect.Parameter(
@@ -68,6 +68,6 @@ def accepted(*offered: str) -> Callable[..., str]:
 def prefers_html(request: Request) -> bool:
     """Whether the caller prefers an HTML page to JSON, as browsers do."""
     try:
-        return best(",".join(request.headers.getlist("accept")), (JSON, HTML)) == HTML
+        return best(request.headers.get("accept", ""), (JSON, HTML)) == HTML
     except NotAcceptable:
         return False

@@ -23,6 +23,26 @@ def test_next_page_has_the_scheme_that_a_trusted_proxy_says_the_client_came_by(
     assert page.headers["Link"].startswith(f"<{scheme}://")
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_lines_of_a_header_are_one_list(api: Api) -> None:
+    ada = api.person()
+    path, tag = f"/tasks/{ada.task()['id']}", '"1-1"'
+
+    def answer(method: str, *lines: tuple[str, str], token: str = ada.token) -> int:
+        headers = [("Authorization", f"Bearer {token}"), *lines]
+        found = api.client.request(method, path, headers=headers, json={} if method == "PUT" else None)
+        return found.status_code
+
+    for tags in (('"x"', tag), (tag, '"x"'), ('"x", "y"', f'"z", W/{tag}')):
+        assert answer("GET", *(("If-None-Match", each) for each in tags)) == 304
+        assert answer("PUT", *(("If-Match", each) for each in tags)) == 200
+    assert answer("PUT", ("If-Match", '"x"'), ("If-Match", '"y"')) == 412
+    # A header that takes one value has none that counts, if it stands twice.
+    assert answer("GET", ("Authorization", f"Bearer {ada.token}")) == 401
+    headers = [("Authorization", f"Bearer {ada.token}"), ("Accept", "text/plain"), ("Accept", "text/csv")]
+    assert api.client.get("/tasks/export", headers=headers).headers["content-type"].startswith("text/csv")
+
+
 @pytest.mark.parametrize(
     ("headers", "address"),
     [
