@@ -33,7 +33,9 @@ TAG_LENGTH = 50
 # The normal form of a text has at least a quarter of its characters.
 LONGEST_NAME = 4 * max(PROJECT_LENGTH, TAG_LENGTH)
 
-RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6}\d*)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
+RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6}\d*)?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)?", re.ASCII
+)
 
 
 def parse_time(value: Any) -> Any:
