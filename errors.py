@@ -155,14 +155,14 @@ def input_problems(problems: Iterable[Any], allowed: Sequence[str] = ()) -> list
             message = "Input should be a JSON object"
         elif problem["type"] == "string_unicode":
             message = "Input should be text without lone surrogates"
-        found.append({"pointer": _printable(_pointer(location)), "detail": _printable(message)})
+        found.append({"pointer": _pointer(location), "detail": message})
     return found
 
 
-def _shortened(problem: dict[str, str]) -> dict[str, str]:
-    """Shorten long names in a problem: a client may have sent a name of a megabyte."""
+def _sendable(problem: dict[str, str]) -> dict[str, str]:
+    """Shorten long names in a problem, and make them printable: a client may have sent a name of a megabyte."""
     return {
-        name: text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
+        name: _printable(text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}...")
         for name, text in problem.items()
     }
 
@@ -170,7 +170,7 @@ def _shortened(problem: dict[str, str]) -> dict[str, str]:
 def invalid_input(problems: list[dict[str, str]]) -> InvalidInput:
     """One error for all problems. Its sentence names the first problem and the number of others."""
     more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
-    problems = [_shortened(problem) for problem in problems[:MOST_PROBLEMS]]
+    problems = [_sendable(problem) for problem in problems[:MOST_PROBLEMS]]
     first = problems[0]
     where = "The body" if first["pointer"] == "#" else first["pointer"]
     return InvalidInput(f"{where}: {first['detail']}{more}", errors=problems)

@@ -4,10 +4,11 @@ A body of a megabyte can hold a hundred thousand fields. Validating them and des
 second of the event loop and an answer of nine megabytes.
 """
 
+import codecs
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -17,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from errors import InvalidInput, input_problems, invalid_input
+from storage.json_objects import Repeat, each_field_once
 from storage.threads import Threads
 
 LONGEST_QUERY = 64 * 1024
@@ -60,9 +62,10 @@ async def check_body(request: Request, *, is_form: bool) -> None:
     if is_form:
         if (fields := body.count(b"&")) >= MOST_FIELDS and "multipart" not in request.headers["content-type"]:
             raise _too_much("#", f"A form may have at most {MOST_FIELDS} fields; this one has {fields + 1:,}")
-    elif body.count(b",") >= MOST_FIELDS:
+    elif body:
+        is_large = body.count(b",") >= MOST_FIELDS
         # FastAPI looks for the parsed body in this attribute.
-        request._json = await _parsing.run(lambda: _parsed(body))  # noqa: SLF001
+        request._json = await _parsing.run(lambda: _parsed(body)) if is_large else _parsed(body)  # noqa: SLF001
 
 
 async def check_no_body(request: Request) -> None:
@@ -90,15 +93,20 @@ def _parsed(body: bytes) -> Any:
     """Parse a JSON body without validating it; raises InvalidInput if it has too many fields."""
     if body.count(b",") >= MOST_VALUES and _fields_and_brackets(body) >= MOST_VALUES:
         raise _too_much("#", f"A body may have at most {MOST_VALUES:,} fields, objects and arrays")
+    repeats: list[Repeat] = []
     try:
-        content = json.loads(body)
+        # Other encodings than UTF-8 are not JSON for other programs, and would escape the counts above.
+        content = json.loads(
+            body.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogatepass"),
+            object_pairs_hook=each_field_once(repeats),
+        )
     except json.JSONDecodeError as error:
         problem = {"type": "json_invalid", "loc": ("body", error.pos), "ctx": {"error": error.msg}}
         raise RequestValidationError([{**problem, "msg": "JSON decode error", "input": {}}]) from None
     except (ValueError, RecursionError) as error:
         raise HTTPException(400) from error
-    if isinstance(content, dict | list):
-        _check_number(content)
+    if repeats or (body.count(b",") >= MOST_FIELDS and isinstance(content, dict | list)):
+        _check_objects(content, {id(each.fields): each.name for each in repeats})
     return content
 
 
@@ -111,13 +119,15 @@ def _fields_and_brackets(body: bytes) -> int:
     return outside.count(b":") + outside.count(b"[") + outside.count(b"{")
 
 
-def _check_number(content: Any) -> None:
-    """Raise InvalidInput, with the place, for an object or array that is too large."""
+def _check_objects(content: Any, repeated: Mapping[int, str]) -> None:
+    """Raise InvalidInput, with the place, for an object or array that is too large, and for a repeated field."""
     waiting = [("#", content)]
     inner: Iterable[tuple[Any, Any]]
     while waiting:
         place, each = waiting.pop()
         if isinstance(each, dict):
+            if (repeat := repeated.get(id(each))) is not None:
+                raise _too_much(f"{place}/{_escaped(repeat)}", "Given more than once")
             most, inner, what = MOST_FIELDS, each.items(), "An object may have at most {:,} fields"
         else:
             most, inner, what = MOST_ELEMENTS, enumerate(each), "An array may have at most {:,} elements"
@@ -125,4 +135,8 @@ def _check_number(content: Any) -> None:
             raise _too_much(place, f"{what.format(most)}; this one has {len(each):,}")
         for name, value in inner:
             if isinstance(value, dict | list):
-                waiting.append((f"{place}/{str(name).replace('~', '~0').replace('/', '~1')}", value))
+                waiting.append((f"{place}/{_escaped(str(name))}", value))
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")

@@ -13,6 +13,7 @@ from errors import AppError, input_problems, invalid_input
 from schemas.tasks import MOST_IMPORTED, TaskImport
 from services.tasks import csv_cells, fields
 from services.tasks.json_stream import JsonText, NotJson, elements
+from storage.json_objects import Repeat
 
 MOST_PROBLEMS_TOLD = 100
 # No task needs more characters than this, in any notation; reading stops at longer rows.
@@ -39,7 +40,9 @@ def parse_json(body: bytes, *, lines: bool = False) -> list[TaskImport]:
     is_array = body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
     try:
         return _checked(
-            elements(text, lines=lines), lambda: "" if is_array else f" (line {text.line()} of the file)"
+            elements(text, lines=lines),
+            lambda: "" if is_array else f" (line {text.line()} of the file)",
+            text.repeats,
         )
     except NotJson as error:
         raise _problem("#", _known_object(body) or f"Not valid JSON {error}") from None
@@ -205,8 +208,12 @@ def _tags(cell: str) -> Any:
     return [tag for tag in (each.strip() for each in cell.split(",")) if tag]
 
 
-def _checked(rows: Iterable[Any], where: Where) -> list[TaskImport]:
-    """The rows as tasks; raises InvalidInput for invalid rows, as soon as it has found enough problems."""
+def _checked(rows: Iterable[Any], where: Where, repeats: Sequence[Repeat] = ()) -> list[TaskImport]:
+    """The rows as tasks; raises InvalidInput for invalid rows, as soon as it has found enough problems.
+
+    Reading a row adds to `repeats` if the row has a field twice.
+    """
+    repeated = 0
     taken: list[TaskImport] = []
     problems: list[dict[str, str]] = []
     for index, row in enumerate(rows):
@@ -219,6 +226,11 @@ def _checked(rows: Iterable[Any], where: Where) -> list[TaskImport]:
         else:
             new = list(_contradictions(index, task))
             taken.append(task)
+        new += [
+            {"pointer": f"#/{index}/{each.name}", "detail": "Given more than once"}
+            for each in repeats[repeated:]
+        ]
+        repeated = len(repeats)
         if new:
             problems += [{**each, "detail": each["detail"] + where()} for each in new]
             if len(problems) >= MOST_PROBLEMS_TOLD:

@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from storage.json_objects import Repeat, each_field_once
+
 CHUNK = 256 * 1024
 
-_DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -27,6 +28,9 @@ class JsonText:
         self._longest = longest_element
         self._part, self._place, self._before = "", 0, 0
         self._lines_before = 1
+        # The objects read so far that have a field twice.
+        self.repeats: list[Repeat] = []
+        self._decoder = json.JSONDecoder(object_pairs_hook=each_field_once(self.repeats))
 
     def line(self) -> int:
         """The number of the current line."""
@@ -64,7 +68,7 @@ class JsonText:
         """The value that begins here."""
         while True:
             try:
-                value, end = _DECODER.raw_decode(self._part, self._place)
+                value, end = self._decoder.raw_decode(self._part, self._place)
             except (ValueError, RecursionError) as error:
                 if len(self._part) - self._place > self._longest or not self._more():
                     raise self._refusal(error) from None
