@@ -91,11 +91,8 @@ def answered_once(
     on_sqlite = db.get_bind().dialect.name == "sqlite"
     # A used key may be deleted because of its age before its answer is read; the claim is then tried again.
     while (claimed := None if on_sqlite else _claim(db, user_id, request)) is None:
-        row = db.execute(_FIND, {"owner_id": user_id, "of_key": request.key_hash}).first()
-        if row is not None:
-            if row.request_hash != request.request_hash:
-                raise _reused()
-            return Answer(row.status, row.headers, row.body), True
+        if (found := kept_answer(db, user_id, request)) is not None:
+            return found, True
         if on_sqlite:
             break
     made = answer()
@@ -109,6 +106,16 @@ def answered_once(
         values = {"user_id": user_id, **request._asdict(), **kept._asdict(), "created_at": datetime.now(UTC)}
         db.execute(_KEEP, values)
     return made, False
+
+
+def kept_answer(db: Session, user_id: int, request: KeyedRequest) -> Answer | None:
+    """The answer that is kept for a request; raises InvalidInput if its key was sent with another request."""
+    row = db.execute(_FIND, {"owner_id": user_id, "of_key": request.key_hash}).first()
+    if row is None:
+        return None
+    if row.request_hash != request.request_hash:
+        raise _reused()
+    return Answer(row.status, row.headers, row.body)
 
 
 def _claim(db: Session, user_id: int, request: KeyedRequest) -> int | None:

@@ -52,16 +52,18 @@ def declare(options: dict[str, Any]) -> None:
     responses[status] = {**declared, "headers": {**declared.get("headers", {}), **REPLAYED}}
 
 
-async def keyed(request: Request) -> KeyedRequest:
-    """The request that the key stands for; raises InvalidInput for a bad key."""
+async def keyed(request: Request, *, is_too_large: bool = False) -> KeyedRequest:
+    """The request that the key stands for; raises InvalidInput for a bad key.
+
+    A body that is too large is not read: no request with such a body has a kept answer.
+    """
     sent: list[bytes] = request.scope[SENT_KEYS]
     if len(sent) > 1 or not _KEY.fullmatch(sent[0]):
         detail = f"Send it once, as 1 to {KEY_LENGTH} printable ASCII characters"
         raise invalid_input([{"pointer": "header.Idempotency-Key", "detail": detail}])
     scope = request.scope
-    return keyed_request(
-        sent[0].decode(), scope["method"], scope["path"], scope["query_string"], await request.body()
-    )
+    body = b"\0" if is_too_large else await request.body()
+    return keyed_request(sent[0].decode(), scope["method"], scope["path"], scope["query_string"], body)
 
 
 def respond_once(
@@ -79,6 +81,11 @@ def respond_once(
     kept, replayed = answered_once(db, user_id, request, answer, secrets)
     if not replayed:
         return made[0]
+    return replay(kept)
+
+
+def replay(kept: Answer) -> Response:
+    """The response of a kept answer."""
     return Response(kept.body, kept.status, {**kept.headers, "Idempotency-Replayed": "true"})
 
 

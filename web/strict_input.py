@@ -16,12 +16,15 @@ from starlette.types import Message
 import auth
 from errors import AppError, ContentTooLarge, UnsupportedMediaType, invalid_input
 from web import bounds
+from web.idempotency import SENT_KEYS
 
 SMALL_BODY = 1024 * 1024
 # An endpoint that needs a token has the first attribute; the scope has the claims under the second name.
 NEEDS_TOKEN = "needs_token"  # noqa: S105  # a name
 CLAIMS = "token_claims"
 QUERY = "query_models"
+# An endpoint that takes an `Idempotency-Key` has a function under this name, which finds kept answers.
+KEPT_ANSWER = "kept_answer"
 
 
 class StrictRoute(APIRoute):
@@ -54,29 +57,39 @@ class StrictRoute(APIRoute):
                 # The token is checked before anything that a stranger sent is read. A dependency would cost
                 # as much as a query.
                 request.scope[CLAIMS] = auth.claims_of(request)
-            if query_string := request.scope["query_string"]:
-                bounds.check_query(query_string)
-                _check_query(request, allowed)
-            if models:
-                query = _query_values(request, allowed)
-                request.scope[QUERY] = {
-                    name: _validated(model, query, beside[name]) for name, model in models.items()
-                }
-            if media_types:
-                _check_media_type(request, media_types)
-            if request.method != "GET":
-                request = _with_body_limit(request, self.body_limit)
             try:
+                if request.method != "GET":
+                    request = _with_body_limit(request, self.body_limit)
+                if query_string := request.scope["query_string"]:
+                    bounds.check_query(query_string)
+                    _check_query(request, allowed)
+                if models:
+                    query = _query_values(request, allowed)
+                    request.scope[QUERY] = {
+                        name: _validated(model, query, beside[name]) for name, model in models.items()
+                    }
+                if media_types:
+                    _check_media_type(request, media_types)
                 if check_body is not None:
                     await check_body(request)
                 return await handle(request)
-            except HTTPException as error:
-                # FastAPI turns every error while reading a body into a 400.
-                if isinstance(error.__cause__, AppError):
-                    raise error.__cause__ from None
-                raise
+            except (AppError, HTTPException, RequestValidationError) as error:
+                return await self._after_refusal(request, error)
 
         return strict
+
+    async def _after_refusal(self, request: Request, error: Exception) -> Response:
+        """The answer that is kept for the request, if it has an `Idempotency-Key`; otherwise raises the error."""
+        if isinstance(error, HTTPException) and isinstance(error.__cause__, AppError):
+            # FastAPI turns every error while reading a body into a 400.
+            error = error.__cause__
+        find_kept_answer = getattr(self.endpoint, KEPT_ANSWER, None)
+        kept: Response | None = None
+        if find_kept_answer is not None and SENT_KEYS in request.scope:
+            kept = await find_kept_answer(request, error)
+        if kept is None:
+            raise error from None
+        return kept
 
     def _body_check(self) -> Callable[[Request], Coroutine[Any, Any, None]] | None:
         """Return the check of a body before its validation.
@@ -185,14 +198,13 @@ def _check_media_type(request: Request, taken: Sequence[str]) -> None:
 def _with_body_limit(request: Request, limit: int) -> Request:
     """The request with a limit for its body, which raises ContentTooLarge.
 
-    If the length is known, it is checked before the body is read.
+    If the length is known, it is checked before the body is read. Beside `Transfer-Encoding` it says nothing:
+    the body ends where its last chunk ends.
     """
     length = request.headers.get("content-length", "")
-    if length.isdecimal():
-        if len(length) > 15 or int(length) > limit:
-            raise _too_large(limit)
-        return request
     if "transfer-encoding" not in request.headers:
+        if length and not (length.isdecimal() and len(length) <= 15 and int(length) <= limit):
+            raise _too_large(limit)
         return request
     receive, received = request.receive, 0
 

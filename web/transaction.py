@@ -14,12 +14,15 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import BackgroundTasks, Depends, Request, Response
 from sqlalchemy.orm import Session
+from starlette.requests import ClientDisconnect
 
 import auth
 from database import database, get_db
-from web.idempotency import SENT_KEYS, keyed, respond_once, write_in_turn
+from errors import AppError, ContentTooLarge
+from services.idempotency import Answer, kept_answer
+from web.idempotency import SENT_KEYS, keyed, replay, respond_once, write_in_turn
 from web.json_writer import JsonWriter
-from web.strict_input import CLAIMS, NEEDS_TOKEN, QUERY
+from web.strict_input import CLAIMS, KEPT_ANSWER, NEEDS_TOKEN, QUERY
 
 T = TypeVar("T")
 
@@ -135,6 +138,26 @@ class _Transaction:
             await auth.note_use(request.scope[CLAIMS])
         return self._respond(content, response)
 
+    async def kept_answer(self, request: Request, error: Exception) -> Response | None:
+        """The answer that is kept for a request which was refused, perhaps before its transaction began.
+
+        Raises InvalidInput if the key was sent before with another request. The refused request then needs
+        another key, whatever else is wrong with it.
+        """
+        try:
+            key = await keyed(request, is_too_large=isinstance(error, ContentTooLarge))
+        except (AppError, ClientDisconnect):
+            return None
+        assert self.caller is not None
+        is_for_admins = self.caller[1]
+
+        def find(db: Session) -> Answer | None:
+            user = auth.authorize(db, request.scope[CLAIMS], admin=is_for_admins, scope=self.scope)
+            return kept_answer(db, user.id, key)
+
+        kept = await database.read_async(find, short=True)
+        return None if kept is None else replay(kept)
+
     def _respond(self, content: bytes | Response, given: Response) -> Response:
         """The endpoint's own response, or its JSON with the status and headers that it set on `given`."""
         if isinstance(content, Response):
@@ -176,6 +199,8 @@ def in_transaction(
     del transaction.__wrapped__  # type: ignore[attr-defined]
     transaction.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
     setattr(transaction, NEEDS_TOKEN, made.caller is not None)
+    if secrets is not None:
+        setattr(transaction, KEPT_ANSWER, made.kept_answer)
     return transaction
 
 

@@ -84,6 +84,15 @@ JSON = {"Content-Type": "application/json"}
         (b'{"title": "x", "due_at": "2026-01-01T00:00:00Z\\u0000"}', "#/due_at"),
         (b'{"title": "x", "due_at": "10000-01-01T00:00:00Z"}', "#/due_at"),
         (b'{"title": "x", "due_at": "2026-01-01T23:59:60Z"}', "#/due_at"),
+        (b'{"title": "x", "due_at": "2026-01-01T00:00:00+24:00"}', "#/due_at"),
+        (b'{"title": "x", "due_at": "2026-01-01T00:00:00+05:60"}', "#/due_at"),
+        (b'{"title": "x", "title": "y"}', "#/title"),
+        (b'{"title": "x", "tags": ["a"], "tags": ["b"]}', "#/tags"),
+        (b'{"title": {"a": 1, "a": 1}}', "#/title/a"),
+        (b'{"title": "x", "\\ud800": 1, "\\ud800": 1}', "#/\\ud800"),
+        (b"{" + b'"title": "x",' * 200 + b'"title": "x"}', "#/title"),
+        ('{"title": "x"}'.encode("utf-16"), "#"),
+        ('{"title": "x"}'.encode("utf-32-le"), "#"),
         (b'{"title": "x", "nothing": 1}', "#/nothing"),
         (b'{"title": "x", "a/b~c": 1}', "#/a~1b~0c"),
         (b'{"title": "x", "\\ud800": 1}', None),
@@ -101,6 +110,21 @@ def test_a_body_that_is_not_a_task_is_422_and_says_where(
     assert problem["errors"][0]["pointer"] in problem["detail"] or problem["errors"][0]["pointer"] == "#"
     answer = ada.put("/tasks/1", content=body, headers=JSON)
     assert answer.status_code in (200, 422)
+
+
+def test_a_field_that_stands_twice_is_named_wherever_it_stands(ada: Person) -> None:
+    for path, body, pointer in (
+        (
+            "/tasks/batch",
+            '{"operations": [{"op": "create", "task": {"title": "x", "title": "y"}}]}',
+            "#/operations/0/task/title",
+        ),
+        ("/tasks/import", '[{"title": "x"}, {"title": "x", "title": "y"}]', "#/1/title"),
+        ("/tasks/import", '[{"title": "x", "title": ""}]', "#/0/title"),
+    ):
+        answer = ada.post(path, content=body, headers=JSON)
+        problem = assert_problem(answer, 422, "invalid_input", pointer)
+        assert "Given more than once" in [each["detail"] for each in problem["errors"]]
 
 
 def test_an_unknown_field_is_told_the_known_ones(ada: Person) -> None:
@@ -203,6 +227,19 @@ def test_an_encoded_body_is_415_that_names_the_encoding(ada: Person, encoding: s
     assert taken.status_code == 201
     form = {b"Content-Type": b"application/x-www-form-urlencoded", **headers}
     assert_problem(ada.client.post("/auth/login", content=b"x", headers=form), 415)
+
+
+@pytest.mark.parametrize("name", ["Content-Type", "Content-Encoding"])
+def test_a_second_line_of_a_header_is_not_ignored(ada: Person, name: str) -> None:
+    first, second = {"Content-Type": (JSON["Content-Type"], "text/csv")}.get(name, ("identity", "gzip"))
+    for values in ((first, second), (second, first)):
+        headers = [(name, value) for value in values]
+        if name != "Content-Type":
+            headers += JSON.items()
+        answer = ada.client.post(
+            "/tasks", content=b'{"title": "x"}', headers=[*headers, ("Authorization", f"Bearer {ada.token}")]
+        )
+        assert_problem(answer, 415, "unsupported_media_type")
 
 
 def test_a_body_is_not_ignored_where_none_is_taken(ada: Person) -> None:

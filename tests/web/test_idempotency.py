@@ -125,6 +125,32 @@ def test_another_body_or_query_under_a_used_key_is_refused(api: Api) -> None:
     assert count("tasks") == 0
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_used_key_is_refused_whatever_is_wrong_with_the_new_request(api: Api) -> None:
+    ada, bob = api.person(), api.person("bob")
+    first = ada.post("/tasks", json={"title": "x"}, headers=keyed())
+
+    def again(person: Person, content: bytes, query: str = "", **headers: str) -> Any:
+        headers = {**keyed(), "Content-Type": "application/json", **headers}
+        return person.call("POST", f"/tasks{query}", content=content, headers=headers)
+
+    large = b'{"title": "' + b"x" * 2**20 + b'"}'
+    for content in (b"", b"{", b"\xff", b'{"title": ""}', b'{"title": "x", "x": 1}', b"[]" * 100_000, large):
+        assert_problem(again(ada, content), 422, "idempotency_key_reused")
+    assert_problem(again(ada, b'{"title": "x"}', "?limit=1"), 422, "idempotency_key_reused")
+    assert_problem(again(ada, b"title=x", **{"Content-Type": "text/plain"}), 422, "idempotency_key_reused")
+    pieces = ada.call(
+        "POST", "/tasks", content=iter([large]), headers={**keyed(), "Content-Type": "application/json"}
+    )
+    assert_problem(pieces, 422, "idempotency_key_reused")
+    assert_replay(first, ada.post("/tasks", json={"title": "x"}, headers=keyed()))
+    # An unused key changes nothing about an error, and neither does the key of somebody else.
+    assert_problem(again(bob, b"{"), 422, "invalid_input")
+    assert_problem(again(bob, large), 413)
+    assert_problem(again(bob, b"x", **{"Content-Type": "text/plain"}), 415)
+    assert count("tasks") == 1
+
+
 @pytest.mark.parametrize("key", ["", "x" * 256, "tab\there", "caf\u00e9".encode("latin-1")])
 def test_what_is_no_key_is_refused(shared_person: Person, key: Any) -> None:
     answer = shared_person.post("/tasks", json={"title": "x"}, headers={"Idempotency-Key": key})
