@@ -110,6 +110,17 @@ def cpu_seconds(pid: int) -> float:
     return ticks / _TICK
 
 
+def own_cpu_seconds(pid: int) -> float:
+    """User and system time of a process and its threads, without its children."""
+    fields = _stat(pid)
+    return sum(int(field) for field in fields[11:13]) / _TICK if fields is not None else 0.0
+
+
+def children(pid: int) -> list[int]:
+    """The processes that descend from a process."""
+    return _family(pid)[1:]
+
+
 def resident_mb(pid: int) -> float:
     """Resident memory of a process and its children, in MB of 1,000,000 bytes."""
     pages = 0

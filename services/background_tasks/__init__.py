@@ -137,11 +137,11 @@ def start(*, is_waited_for: bool) -> None:
     _titles.reside(TITLES_SECONDS, PAUSE_SECONDS)
     _clock.reside(REMIND_SECONDS)
     if settings.webhook_delivery:
-        deliveries.start()
+        deliveries.start(in_process=is_waited_for)
 
 
 def begin_to_stop() -> None:
-    """Take up no new mails. A signal handler may call this: it only sets a flag."""
+    """Take up no new mails and deliveries. A signal handler may call this: it waits for nothing."""
     _mails.ending.set()
     deliveries.begin_to_stop()
 

@@ -11,6 +11,9 @@ slower one.
 
 Receivers that were slow or could not be reached have senders of their own, so that they do not hold up the
 others.
+
+A server has a process beside it do all of this while there are webhooks (`DeliveryProcess`). Until that process is
+ready, or if it can't run, the server does it itself.
 """
 
 import queue
@@ -24,6 +27,7 @@ from logging_config import logger
 from services.delivery.worker import Worker
 from services.events.follower import follower
 from services.webhooks import claims, dispatch, sending
+from services.webhooks.process import DeliveryProcess
 from services.webhooks.sending import Letter, Result
 
 # The numbers of threads that wait for receivers: they start when they are needed, and end when idle.
@@ -202,13 +206,17 @@ class Deliveries:
     def __init__(self) -> None:
         self._worker = Worker("webhook-deliveries", self._work)
         self._courier = Courier(self._worker.wake)
-        self._resides = self._listens = False
+        self._process = DeliveryProcess(self._worker.wake)
+        self._resides = self._listens = self._has_process = False
         self._looked_at = -LOOK_SECONDS
 
-    def start(self) -> None:
-        """Deliver from now on, beginning with deliveries that an earlier process left."""
+    def start(self, *, in_process: bool = True) -> None:
+        """Deliver from now on, beginning with deliveries that an earlier process left.
+
+        Unless it happens `in_process`, a child process delivers while there are webhooks.
+        """
         self._courier.ending.clear()
-        self._resides = True
+        self._resides, self._has_process = True, not in_process
         self._worker.reside(settings.delivery_poll_seconds)
 
     def wake(self) -> None:
@@ -229,28 +237,40 @@ class Deliveries:
             self._worker.wake()
 
     def begin_to_stop(self) -> None:
-        """Begin no more deliveries. A signal handler may call this: it only sets a flag."""
+        """Begin no more deliveries. A signal handler may call this: it waits for nothing."""
         self._courier.ending.set()
+        self._process.begin_to_stop()
 
     def stop(self) -> None:
         """Finish the letters that are being sent; the next process takes up the rest."""
-        follower.leave(self._worker.wake)
         self._courier.stop(STOP_SECONDS)
         self._worker.stop()
-        self._resides = self._listens = False
+        follower.leave(self._worker.wake)
+        self._process.stop(STOP_SECONDS + 1)
+        self._resides = self._listens = self._has_process = False
         self._looked_at = -LOOK_SECONDS
         self._courier.ending.clear()
 
     def _work(self, _user_ids: set[int]) -> float | None:
+        if self._has_process and not self._courier.ending.is_set():
+            self._process.keep(wanted=dispatch.is_needed())
+            if self._process.is_ready:
+                self._process.wake()
+                self._listen(is_needed=False)
+                return None
         is_needed = dispatch.dispatch()
         if is_needed and not self._resides:
             self.start()
+        self._listen(is_needed=is_needed)
+        return self._courier.deliver() if is_needed else None
+
+    def _listen(self, *, is_needed: bool) -> None:
+        """Follow the feed while this process delivers."""
         if is_needed and not self._listens:
             follower.listen(self._worker.wake)
         elif self._listens and not is_needed:
             follower.leave(self._worker.wake)
         self._listens = is_needed
-        return self._courier.deliver() if is_needed else None
 
 
 deliveries = Deliveries()

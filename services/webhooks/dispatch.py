@@ -94,20 +94,38 @@ def _insert() -> Any:
     return (sqlite.insert if database.is_sqlite else postgresql.insert)(webhook_deliveries)
 
 
+def is_needed() -> bool:
+    """Whether there is anything to do: whether a webhook is on, or is to be replayed."""
+    until, row = _look()
+    if not row.enabled:
+        _keep_up(until, row)
+    return bool(row.enabled or row.replays)
+
+
 def dispatch() -> bool:
     """Write a delivery for each new event and webhook that wants it; returns whether any webhook is on."""
-    until = database.read(watermark.look)
-    # Webhooks are read after the watermark: a webhook that is made later gets no event up to here.
-    row = database.read(lambda db: db.execute(_IS_NEEDED).one())
+    until, row = _look()
     if row.enabled:
         while database.write(lambda db: _step(db, until)):
             pass
-    elif until - (row.position or 0) >= STRIDE:
-        # No webhook is on, so only the position up to which events are decided is written.
-        database.write(lambda db: _skip(db, until))
+    else:
+        _keep_up(until, row)
     while row.replays and database.write(_replay):
         pass
     return bool(row.enabled)
+
+
+def _look() -> tuple[int, AnyRow]:
+    """The number up to which events are decided, and what is to be done."""
+    until = database.read(watermark.look)
+    # Webhooks are read after the watermark: a webhook that is made later gets no event up to here.
+    return until, database.read(lambda db: db.execute(_IS_NEEDED).one())
+
+
+def _keep_up(until: int, row: AnyRow) -> None:
+    """Write the position up to which events are decided, now and then: no webhook is on."""
+    if until - (row.position or 0) >= STRIDE:
+        database.write(lambda db: _skip(db, until))
 
 
 def _position(db: Session) -> int | None:
