@@ -69,10 +69,14 @@ def _read(text: str) -> Node:
     nul = text.find("\0")
     if nul >= 0:
         raise InvalidFilter(nul, "met a NUL character, which no text may hold")
+    words: list[Token] = []
+    parser = _parser.parse_interactive(text)
     try:
-        parsed = _parser.parse(text)
+        for word in parser.iter_parse():
+            words.append(word)  # noqa: PERF402  # an error leaves the words before it
+        parsed: Any = parser.feed_eof()  # type: ignore[no-untyped-call]
     except UnexpectedInput as error:
-        raise _refusal(text, error) from None
+        raise _refusal(text, words, error) from None
     return _Reader().node(parsed.children[0], 0)
 
 
@@ -109,15 +113,43 @@ class _Reader:
             return joined(tuple(self.node(part, depth) for part in parsed.children if isinstance(part, Tree)))
         if parsed.data in ("negated", "enclosed"):
             opening, part = parsed.children[:2]
-            if depth == DEEPEST:
-                problem = f"{met(opening)}; parentheses and `not` may be {DEEPEST} deep"
-                raise InvalidFilter(_place(opening), problem)
+            _check_depth(opening, depth)
             inner = self.node(part, depth + 1)
             return Not(inner) if parsed.data == "negated" else inner
-        return self._comparison(parsed)
+        return self._comparison(parsed.children)
 
-    def _comparison(self, parsed: Any) -> Comparison:
-        name, *rest = parsed.children
+    def check(self, tokens: list[Token]) -> None:
+        """Check the words before the place where the parser stopped: the first mistake is the one to be told.
+
+        Raises InvalidFilter.
+        """
+        around: list[str] = []
+        comparison: list[Token] = []
+        is_listing = False
+        for token in tokens:
+            kind = token.type
+            if kind == "FIELD":
+                comparison = [token]
+            elif comparison and (is_listing or kind not in ("AND", "OR", "RIGHT")):
+                comparison.append(token)
+                is_listing = kind == "LEFT" or (is_listing and kind != "RIGHT")
+            elif kind in ("NOT", "LEFT"):
+                _check_depth(token, len(around))
+                around.append(kind)
+            else:
+                if comparison:
+                    self._comparison(comparison)
+                    comparison = []
+                while around and around[-1] == "NOT":
+                    around.pop()
+                if kind == "RIGHT":
+                    around.pop()
+        if comparison:
+            self._comparison(comparison)
+
+    def _comparison(self, tokens: list[Token]) -> Comparison:
+        """Read a comparison; of one that breaks off, check what there is."""
+        name, *rest = tokens
         place = _place(name)
         field = FIELDS.get(name.lower())
         if field is None:
@@ -127,23 +159,19 @@ class _Reader:
             raise InvalidFilter(place, f"{met(name)}; a filter may have {MOST_COMPARISONS} comparisons")
         words = [token for token in rest if token.type in ("COMPARE", "NOT", "IN", "IS", "NULL")]
         operator = " ".join(token.lower() for token in words)
-        if operator not in field.operators:
+        is_whole = bool(words) and words[-1].type in ("COMPARE", "IN", "NULL")
+        if is_whole and operator not in field.operators:
             allowed = choice(f"`{each}`" for each in field.operators)
             problem = f"met `{operator}`; after `{field.name}` could stand {allowed}"
             raise InvalidFilter(_place(words[0]), problem)
         if operator in ("~", "!~"):
             self._count_contains(field, name)
-        values = [token for token in rest if token.type in ("WORD", "QUOTED", "OFFSET")]
-        if len(values) > MOST_VALUES:
-            excess = values[MOST_VALUES]
+        given = [token for token in rest if token.type in ("WORD", "QUOTED", "OFFSET")]
+        values = tuple(_value(field, operator, token) for token in given[:MOST_VALUES])
+        if len(given) > MOST_VALUES:
+            excess = given[MOST_VALUES]
             raise InvalidFilter(_place(excess), f"{met(excess)}; a list may have {MOST_VALUES} values")
-        return Comparison(
-            field,
-            operator,
-            tuple(_value(field, operator, token) for token in values),
-            place,
-            tuple(_place(token) for token in values),
-        )
+        return Comparison(field, operator, values, place, tuple(_place(token) for token in given))
 
     def _count_contains(self, field: Field, name: Token) -> None:
         if field.name not in MOST_CONTAINS:
@@ -153,6 +181,13 @@ class _Reader:
         if self._contains[field.name] > most:
             problem = f"{met(name)}; a filter may have {most} comparisons of `{field.name}` by `~` and `!~`"
             raise InvalidFilter(_place(name), problem)
+
+
+def _check_depth(opening: Token, depth: int) -> None:
+    """Raise InvalidFilter if too many parentheses and `not` are around this one."""
+    if depth == DEEPEST:
+        problem = f"{met(opening)}; parentheses and `not` may be {DEEPEST} deep"
+        raise InvalidFilter(_place(opening), problem)
 
 
 def _place(token: Token) -> int:
@@ -175,35 +210,29 @@ def _value(field: Field, operator: str, token: Token) -> Any:
 # -- errors ----------------------------------------------------------------------------------------
 
 
-def _refusal(text: str, error: UnexpectedInput) -> InvalidFilter:
-    """The error at the place where the parser stopped, or at an unknown field before it."""
+def _refusal(text: str, words: list[Token], error: UnexpectedInput) -> InvalidFilter:
+    """The error at the place where the parser stopped; raises InvalidFilter for a mistake before it."""
     if isinstance(error, UnexpectedToken) and error.token.type != "$END":
         place, found = _place(error.token), met(error.token)
+        words = [word for word in words if _place(word) < place]
     elif isinstance(error, UnexpectedCharacters):
         # Lark types this attribute as None.
         place = vars(error)["pos_in_stream"]
         found = met(text[place])
     else:
         place, found = len(text), "met the end"
-    state: Any = _parser.parse_interactive(text[:place])
-    last: Token | None = None
-    for last in state.iter_parse():
-        if last.type == "FIELD" and last.lower() not in FIELDS:
-            return _no_field(last)
-    if place < len(text) and text[place] in "\"'" and isinstance(error, UnexpectedCharacters):
+    _Reader().check(words)
+    if isinstance(error, UnexpectedCharacters) and "QUOTED" in (error.allowed or ()) and text[place] in "\"'":
         broken = _BROKEN_QUOTE.match(text, place)
         if broken is not None and broken.end() < len(text):
             place = broken.end() - 1
             rule = "in quotes a backslash stands before a quote or another backslash"
             return InvalidFilter(place, f"{met(text[place : place + 2])}; {rule}")
-        if broken is not None or "QUOTED" in (error.allowed or ()):
-            return InvalidFilter(place, f"{found}, a quote that nothing closes")
+        return InvalidFilter(place, f"{found}, a quote that nothing closes")
     hint = ""
     if _LOST_PLUS.search(text[:place]) and isinstance(error, UnexpectedToken) and _AMOUNT.match(error.token):
         hint = " (in an address a plus sign is written `%2B`)"
-    return InvalidFilter(
-        place, f"{found}; {choice(_expected(last, state.accepts()))} could stand there{hint}"
-    )
+    return InvalidFilter(place, f"{found}; {choice(_expected(words))} could stand there{hint}")
 
 
 def _no_field(name: Token) -> InvalidFilter:
@@ -211,9 +240,14 @@ def _no_field(name: Token) -> InvalidFilter:
     return InvalidFilter(_place(name), problem)
 
 
-def _expected(last: Token | None, accepted: set[str]) -> list[str]:
-    """The things that could follow the last word, by the kinds of words that the grammar accepts."""
-    field = FIELDS.get(last.lower()) if last is not None and last.type == "FIELD" else None
+def _expected(words: list[Token]) -> list[str]:
+    """The things that could follow these words."""
+    field = FIELDS.get(words[-1].lower()) if words and words[-1].type == "FIELD" else None
     if field is not None:
         return [f"`{operator}`" for operator in field.operators]
+    # The parser that has stopped has already put words together that the grammar would let go on.
+    parser = _parser.parse_interactive("")
+    for word in words:
+        parser.feed_token(word)
+    accepted: set[str] = parser.accepts()  # type: ignore[no-untyped-call]
     return [called for name, called in _NAMES.items() if name in accepted]

@@ -14,7 +14,8 @@ from services.query.evaluate import matches
 from services.query.fields import FIELDS, table
 from services.query.normal import Circumstances, normalize
 from services.query.refusal import InvalidFilter
-from tests.support.filters import BOMBS, ZONES, Oracle, RandomFilters, broken_filters, random_task
+from tests.support.broken_filters import BOMBS, BrokenFilters, first_mistake
+from tests.support.filters import ZONES, Oracle, RandomFilters, random_task
 
 NOW = datetime(2026, 11, 27, 23, 59, 59, 999_999, tzinfo=UTC)
 
@@ -40,7 +41,8 @@ def refused(text: str) -> InvalidFilter:
         ("tag in (a,)", 10, "met `)`"),
         ("tag in (a b)", 10, "met `b`"),
         ("title == b", 7, "met `=`"),
-        ("title <> b", 7, "met `>`"),
+        ("title <> b", 6, "met `<`"),
+        ("due <> b", 5, "met `>`"),
         ("title = b c", 10, "met `c`"),
         ("title ! b", 6, "met `!`"),
         ('title = "x', 8, "nothing closes"),
@@ -79,6 +81,14 @@ def refused(text: str) -> InvalidFilter:
         (" or ".join(["title~a"] * 11), 110, "10 comparisons of `title`"),
         (" or ".join(["description!~a"] * 4), 54, "3 comparisons of `description`"),
         ("id in (" + ",".join("1" * 101) + ")", 207, "100 values"),
+        # The first of several mistakes is told.
+        ("status = done and (id ~ 1 or", 9, "one of pending"),
+        ("tag = a and (id ~", 16, "after `id` could stand"),
+        ("id = x or title is", 5, "a whole number"),
+        ("(" * 2000, 20, "20 deep"),
+        ("id in (x," + ",".join("1" * 101) + ")", 7, "a whole number"),
+        (r'title "a\d" and', 6, "`=`"),
+        ("title 'x", 6, "`=`"),
     ],
 )
 def test_what_can_not_be_read_is_refused_at_its_place(text: str, place: int, met: str) -> None:
@@ -213,11 +223,24 @@ def calls_to_parse(text: str) -> tuple[int, InvalidFilter | None]:
 
 
 def test_refusing_takes_work_that_grows_with_the_length_alone() -> None:
-    refusals = 0
-    for text in broken_filters(random.Random(7)):  # noqa: S311  # a test that can be run again
+    broken = BrokenFilters(random.Random(7))  # noqa: S311  # a test that can be run again
+    for text in (*BOMBS, *(broken.filter() for _ in range(300))):
         calls, refusal = calls_to_parse(text)
         # About 40 calls a character are usual. Reading again at every step would take far more in the long texts.
         assert calls < 500 + 100 * len(text), text[:80]
         assert refusal is not None or text not in BOMBS
-        refusals += refusal is not None and refusal.place <= len(text)
-    assert refusals > 150 + len(BOMBS)
+
+
+def test_broken_filters_are_refused_at_their_first_mistake() -> None:
+    broken = BrokenFilters(random.Random(7))  # noqa: S311  # a test that can be run again
+    refusals = 0
+    for _ in range(500):
+        text = broken.filter()
+        place = first_mistake(text)
+        if place is None:
+            syntax.parse(text)
+        else:
+            error = refused(text)
+            assert error.place == place, (text, error.detail)
+            refusals += 1
+    assert refusals > 300

@@ -2,7 +2,7 @@
 
 import random
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -310,28 +310,3 @@ class RandomFilters:
             text = text[begin : begin + chance.randint(1, 4)]
             text = chance.choice((text, text.upper(), text.lower())) or "x"
         return quoted(chance, text)
-
-
-# Long filters that are refused. A parser that reads again what it has read takes long for them.
-BOMBS = (
-    "(" * 2000,
-    "(" * 998 + "id=1" + ")" * 998,
-    "not " * 499 + "id=1",
-    '"\\' * 1000,
-    "id in (" + "1," * 996,
-    "id=1 and " * 222,
-)
-
-
-def broken_filters(chance: random.Random) -> Iterator[str]:
-    """Filters with characters changed at random, most of which can't be parsed, and the bombs."""
-    filters = RandomFilters(chance)
-    for _ in range(300):
-        text = list(filters.filter(8))
-        for _ in range(chance.randint(1, 4)):
-            place = chance.randrange(len(text) + 1)
-            text[place : place + chance.randint(0, 2)] = chance.choice(
-                ["", "(", ")", '"', "=", "!", ",", "\0", "é", "\\", "and", " "]
-            )
-        yield "".join(text)
-    yield from BOMBS

@@ -1,0 +1,60 @@
+"""Filters that can't be read: refused at the place of the first mistake, whoever asks for whatever."""
+
+import os
+import random
+from typing import Any
+
+from tests.support.api import Api, Person, assert_problem
+from tests.support.broken_filters import BrokenFilters, first_mistake
+
+FILTERS = int(os.environ.get("BROKEN_FILTERS", "100"))
+SEED = int(os.environ.get("RANDOM_SEED", "20261127"))
+READS = (
+    "/tasks?",
+    "/tasks/search?query=Task&",
+    "/tasks/all?",
+    "/tasks/admin/filter?",
+    "/tasks/export?",
+    "/analytics/flow?",
+    "/analytics/throughput?",
+    "/analytics/aging?",
+)
+# More tasks than there are, so that a filter which a mutation has left whole changes nothing.
+EXPECTED = 10_000
+
+
+def asked(person: Person, chance: random.Random, text: str, address: str) -> tuple[Any, str]:
+    """Ask by a filter somewhere, and return the answer with the name that it has for the filter."""
+    kind = chance.randrange(10)
+    if kind == 0:
+        return person.delete(f"/tasks?expected={EXPECTED}&filter={address}"), "?filter"
+    if kind == 1:
+        changes = {"priority": 4}
+        return person.patch(f"/tasks?expected={EXPECTED}&filter={address}", json=changes), "?filter"
+    # The length of a view's filter is limited by its schema.
+    if kind == 2 and len(text) <= 2000:
+        return person.post("/views", json={"name": "broken", "filter": text}), "#/filter"
+    return person.get(f"{chance.choice(READS)}filter={address}"), "?filter"
+
+
+def test_broken_filters_are_refused_at_their_first_mistake(api: Api) -> None:
+    chance = random.Random(SEED)  # noqa: S311  # a test that can be run again
+    root = api.person("root", admin=True)
+    root.post("/tasks/import", json=[{"title": f"Task {number}"} for number in range(5)])
+    broken = BrokenFilters(chance)
+    refused = 0
+    for _ in range(FILTERS):
+        text, address = broken.address()
+        place = first_mistake(text)
+        answer, pointer = asked(root, chance, text, address)
+        if place is not None:
+            problem = assert_problem(answer, 422, None, pointer)
+            assert problem["code"] == "invalid_filter", (text, problem, answer.request.url)
+            assert problem["errors"][0]["position"] == place, (text, problem)
+            refused += 1
+        elif answer.status_code == 422:
+            assert "the calendar ends" in answer.json()["detail"], text
+        else:
+            assert answer.status_code in (200, 201, 409), (text, answer.text)
+    assert refused > FILTERS / 2
+    assert [task["priority"] for task in root.get("/tasks").json()] == [0] * 5
