@@ -44,6 +44,19 @@ ONLY_BY_HTTPS = (
 )
 
 
+# The most bytes that are handed to the connection at once: copying 60 MB took longer than many requests.
+SLICE = 1024 * 1024
+
+
+async def _send_slices(send: Send, message: Message) -> None:
+    """Send a long body in slices; between them the event loop serves others."""
+    body: bytes = message["body"]
+    for start in range(0, len(body), SLICE):
+        goes_on = start + SLICE < len(body) or message.get("more_body", False)
+        await send({**message, "body": body[start : start + SLICE], "more_body": goes_on})
+        await asyncio.sleep(0)
+
+
 class RequestMiddleware:
     """Gives a request its id, accepts a trailing slash, and answers HEAD like GET.
 
@@ -85,7 +98,8 @@ class RequestMiddleware:
                 route = scope.get("route")
                 template = getattr(route, "path", NO_ROUTE)
                 requests.add(scope["method"], template, status, perf_counter() - began)
-            await send(message)
+            is_long = len(message.get("body", b"")) > SLICE
+            await (_send_slices(send, message) if is_long else send(message))
 
         try:
             async with limit:
