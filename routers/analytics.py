@@ -10,7 +10,7 @@ from schemas.analytics import CompletionTimeStats, ProjectStats, SystemSummary, 
 from schemas.common import LongPage, Page
 from services import analytics_service
 from web.routing import Router, link_next
-from web.transaction import ReadSession
+from web.transaction import ReadSession, SnapshotSession
 
 router = Router(prefix="/analytics", tags=["analytics"], reads="analytics:read")
 
@@ -51,7 +51,7 @@ def project_stats(
 
 
 @router.get("/completion-time-stats", response_model=CompletionTimeStats)
-def completion_time_stats(db: ReadSession, user: CurrentUser) -> dict[str, Any]:
+def completion_time_stats(db: SnapshotSession, user: CurrentUser) -> dict[str, Any]:
     """Get the time that the caller's completed tasks took, from creation to completion."""
     logger.info("User %s requested completion time stats", user.username)
     stats = analytics_service.get_completion_time_stats(db, user.id)

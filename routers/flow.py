@@ -23,7 +23,7 @@ from services.flow.question import ask
 from services.paging import PageOf
 from web.negotiation import CSV, JSON, SVG, accepted
 from web.routing import Router, link_next
-from web.transaction import ReadSession
+from web.transaction import ReadSession, SnapshotSession
 
 router = Router(prefix="/analytics", tags=["flow"], reads="analytics:read")
 
@@ -68,7 +68,7 @@ def definitions(db: ReadSession, user: CurrentUser) -> dict[str, Any]:
 
 @router.get("/flow", response_model=shapes.Flow, **TABLE)
 def read_flow(
-    db: ReadSession, user: CurrentUser, query: Annotated[FlowQuery, Query()], media_type: Format
+    db: SnapshotSession, user: CurrentUser, query: Annotated[FlowQuery, Query()], media_type: Format
 ) -> dict[str, Any] | Response:
     """Get throughput, work in progress, lead time and cycle time, of this period and the period before."""
     return _answer(media_type, flow.answers.flow(db, ask(db, user, query)))
@@ -76,7 +76,10 @@ def read_flow(
 
 @router.get("/throughput", response_model=shapes.Throughput, **PICTURE)
 def read_throughput(
-    db: ReadSession, user: CurrentUser, query: Annotated[IntervalQuery, Query()], media_type: PictureFormat
+    db: SnapshotSession,
+    user: CurrentUser,
+    query: Annotated[IntervalQuery, Query()],
+    media_type: PictureFormat,
 ) -> dict[str, Any] | Response:
     """Count the tasks created and completed in each interval, including empty intervals."""
     answer = flow.answers.throughput(db, ask(db, user, query), query.interval)
@@ -85,7 +88,10 @@ def read_throughput(
 
 @router.get("/cumulative-flow", response_model=shapes.CumulativeFlow, **PICTURE)
 def read_cumulative_flow(
-    db: ReadSession, user: CurrentUser, query: Annotated[CumulativeQuery, Query()], media_type: PictureFormat
+    db: SnapshotSession,
+    user: CurrentUser,
+    query: Annotated[CumulativeQuery, Query()],
+    media_type: PictureFormat,
 ) -> dict[str, Any] | Response:
     """Count the tasks in each status at the end of each interval, from the history."""
     answer = flow.answers.cumulative_flow(db, ask(db, user, query), query.interval, query.completed)
@@ -94,7 +100,7 @@ def read_cumulative_flow(
 
 @router.get("/time-in-status", response_model=shapes.TimeInStatus, **PICTURE)
 def read_time_in_status(
-    db: ReadSession, user: CurrentUser, query: Annotated[FlowQuery, Query()], media_type: PictureFormat
+    db: SnapshotSession, user: CurrentUser, query: Annotated[FlowQuery, Query()], media_type: PictureFormat
 ) -> dict[str, Any] | Response:
     """Get the time that completed tasks spent in each status."""
     return _answer(
@@ -107,7 +113,7 @@ def read_time_in_status(
 
 @router.get("/aging", response_model=shapes.Aging, **PICTURE)
 def read_aging(
-    db: ReadSession,
+    db: SnapshotSession,
     user: CurrentUser,
     query: Annotated[ListQuery, Query()],
     media_type: PictureFormat,
@@ -124,7 +130,7 @@ def read_aging(
 
 @router.get("/cycle-times", response_model=shapes.CycleTimeList, **PICTURE)
 def read_cycle_times(
-    db: ReadSession,
+    db: SnapshotSession,
     user: CurrentUser,
     query: Annotated[ListQuery, Query()],
     media_type: PictureFormat,
@@ -138,7 +144,10 @@ def read_cycle_times(
 
 @router.get("/forecast", response_model=shapes.Forecast, **(PICTURE | {"errors": [403, 404, 406, 409]}))
 def read_forecast(
-    db: ReadSession, user: CurrentUser, query: Annotated[ForecastQuery, Query()], media_type: PictureFormat
+    db: SnapshotSession,
+    user: CurrentUser,
+    query: Annotated[ForecastQuery, Query()],
+    media_type: PictureFormat,
 ) -> dict[str, Any] | Response:
     """Forecast the day by which `remaining` tasks are done, or how many are done by the day `until`.
 
@@ -160,7 +169,10 @@ def read_forecast(
 
 @router.get("/burnup", response_model=shapes.Burnup, **PICTURE)
 def read_burnup(
-    db: ReadSession, user: CurrentUser, query: Annotated[IntervalQuery, Query()], media_type: PictureFormat
+    db: SnapshotSession,
+    user: CurrentUser,
+    query: Annotated[IntervalQuery, Query()],
+    media_type: PictureFormat,
 ) -> dict[str, Any] | Response:
     """Get scope and completed tasks over time, and a forecast of when the current scope is completed."""
     answer = flow.answers.burnup(db, ask(db, user, query), query.interval)
@@ -174,7 +186,7 @@ def read_burnup(
     errors=[403, 404, 409],
     scope="analytics:read",
 )
-def make_picture_link(db: ReadSession, user: CurrentUser, body: PictureLinkCreate) -> dict[str, Any]:
+def make_picture_link(db: SnapshotSession, user: CurrentUser, body: PictureLinkCreate) -> dict[str, Any]:
     """Create a link to a picture of a chart. It needs no login and works until it expires.
 
     The picture always shows the day on which it is opened, unless the query names days. The link stops
@@ -189,7 +201,7 @@ def make_picture_link(db: ReadSession, user: CurrentUser, body: PictureLinkCreat
     errors=[403, 404, 409],
 )
 def read_picture(
-    db: ReadSession,
+    db: SnapshotSession,
     chart: Annotated[ChartName, Path()],
     signature: Annotated[str, Query(max_length=8000)],
 ) -> Response:

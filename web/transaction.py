@@ -1,6 +1,6 @@
 """Endpoints as transactions.
 
-An endpoint that takes `db: ReadSession` or `db: WriteSession` is a plain function. It is called with a
+An endpoint that takes `db: ReadSession`, `SnapshotSession` or `WriteSession` is a plain function. It is called with a
 session, in a single hop; a write is committed before the response leaves. `user: CurrentUser` is
 read in the same transaction. The endpoint returns rows, dicts or models, which the declared response model
 writes as JSON.
@@ -10,6 +10,7 @@ import functools
 import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Annotated, Any, TypeVar
 
 from fastapi import BackgroundTasks, Depends, Request, Response
@@ -20,6 +21,7 @@ import auth
 from database import database, get_db
 from errors import AppError, ContentTooLarge
 from services.idempotency import Answer, kept_answer
+from storage.direct_session import one_snapshot
 from web.idempotency import SENT_KEYS, keyed, replay, respond_once, write_in_turn
 from web.json_writer import JsonWriter
 from web.strict_input import CLAIMS, KEPT_ANSWER, NEEDS_TOKEN, QUERY
@@ -30,11 +32,13 @@ T = TypeVar("T")
 class Access:
     """An endpoint's use of the database, as a marker in the annotation of its session."""
 
-    def __init__(self, *, writes: bool) -> None:
-        self.writes = writes
+    def __init__(self, *, writes: bool, one_snapshot: bool = False) -> None:
+        self.writes, self.one_snapshot = writes, one_snapshot
 
 
 ReadSession = Annotated[Session, Access(writes=False), Depends(get_db)]
+# A session whose reads all see the database at one moment, for figures that must agree with one another.
+SnapshotSession = Annotated[Session, Access(writes=False, one_snapshot=True), Depends(get_db)]
 WriteSession = Annotated[Session, Access(writes=True), Depends(get_db)]
 
 
@@ -124,7 +128,8 @@ class _Transaction:
             )
 
         def call(db: Session) -> bytes | Response:
-            result = self.endpoint(**{self.db_name: db}, **values)
+            with one_snapshot(db) if self.access.one_snapshot else nullcontext():
+                result = self.endpoint(**{self.db_name: db}, **values)
             return result if isinstance(result, Response) else self.write_json(result)
 
         if key is not None:

@@ -1,11 +1,12 @@
 """What a change of the code could get wrong without noticing: it is refused, on both databases alike."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import delete, event, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 import auth
@@ -101,3 +102,34 @@ def test_what_reads_twice_sees_one_state(api: Api) -> None:
     # Without it each read sees what is there by then, and so does the next request.
     assert database.read(read_twice) == (2, 3)
     assert len(ada.get("/tasks?sort_by=due_at&total=true").json()) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "figure"),
+    [
+        ("throughput", lambda answer: sum(each["created"] for each in answer["intervals"])),
+        ("cumulative-flow", lambda answer: answer["intervals"][-1]["pending"]),
+        ("aging", lambda answer: answer["n"]),
+    ],
+)
+def test_figures_are_of_one_moment(api: Api, path: str, figure: Callable[[Any], int]) -> None:
+    ada = api.person()
+    for title in ("one", "two"):
+        ada.task(title)
+    engine = database._autocommit  # noqa: SLF001  # the engine behind every request
+    added: list[str] = []
+
+    def add_a_task(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        # Another connection's, behind the first look at the account's figures.
+        if "owner_counts" in statement and statement.startswith("SELECT") and not added:
+            added.append(statement)
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(ada.task, "three").result()
+
+    event.listen(engine, "after_cursor_execute", add_a_task)
+    try:
+        assert figure(ada.get(f"/analytics/{path}").json()) == 2
+    finally:
+        event.remove(engine, "after_cursor_execute", add_a_task)
+    assert added
+    assert figure(ada.get(f"/analytics/{path}").json()) == 3
