@@ -13,6 +13,7 @@ from config import settings
 from database import AnyRow, database
 from logging_config import logger
 from models import task_history
+from services.accounts.old_sessions import delete_old_sessions
 from services.delivery.reminder_tasks import LONGEST_OVERDUE
 from services.events.retention import forget_old_snapshots
 from services.webhooks.renewal import delete_orphans, renew_secrets
@@ -61,7 +62,8 @@ RULES = (
 def delete_old() -> dict[str, int]:
     """Apply every rule that is set; returns the number of deleted rows by table.
 
-    Copies of tasks in old events are deleted too, and secrets that need an old key are encrypted again.
+    Expired sessions and copies of tasks in old events are deleted too, and secrets that need an old key are
+    encrypted again.
     """
     deleted = {}
     for rule in RULES:
@@ -71,6 +73,7 @@ def delete_old() -> dict[str, int]:
             logger.info(
                 "Deleted %d rows of %s that were older than %d %s", count, rule.table.name, age, rule.unit
             )
+    delete_old_sessions()
     forget_old_snapshots()
     renew_secrets()
     delete_orphans()
