@@ -37,7 +37,8 @@ TEXTS = {
     ),
     "password_changed": (
         "Your password was changed",
-        "your password was changed.",
+        "your password was changed. That ended sessions, tokens for programs and links to pictures and calendars,"
+        " and switched your webhooks off: switch them on again at /webhooks.",
         "If it was not you, reset it, and tell your administrator.",
     ),
     "email_changed": (

@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session
 
 from database import AnyRow
 from errors import Conflict, NotFound, invalid_input
-from models import Caller, task_history, users
+from models import Caller, task_history
 from schemas.common import Page
 from schemas.webhooks import DeliveryRead, WebhookRead
 from services import preconditions, rights
+from services.accounts import session as session_service
 from services.events import event_id
 from services.paging import PageOf, keyset_by_id
 from services.webhooks import secret as secrets
@@ -45,7 +46,6 @@ _ONE = select(*_COLUMNS, _ROLE).where(webhooks.c.id == bindparam("webhook_id"))
 _OWN = select(*_COLUMNS).where(
     or_(and_(webhooks.c.project_id.is_(None), webhooks.c.user_id == bindparam("user_id")), _MANAGES)
 )
-_LOCK_ACCOUNT = select(users.c.id).where(users.c.id == bindparam("user_id")).with_for_update()
 _COUNT = select(func.count()).where(webhooks.c.user_id == bindparam("user_id"))
 _NEWEST_EVENT = select(func.coalesce(func.max(task_history.c.id), 0))
 _UPDATE = update(webhooks).where(webhooks.c.id == bindparam("of_webhook"))
@@ -93,12 +93,12 @@ def etag(webhook: AnyRow) -> str:
 
 
 def create(db: Session, user: Caller, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Make a webhook, whose secret is never shown again; raises Conflict, NotFound, Forbidden."""
+    """Make a webhook, whose secret is never shown again; raises Conflict, NotFound, Forbidden, NotAuthenticated."""
     if (project_id := values["project_id"]) is not None:
         # The lock keeps the caller a manager until the commit.
         rights.require_role("manage", rights.lock_project(db, user, project_id).role, user)
     # Without the lock two requests at once could both take the last free place.
-    db.execute(_LOCK_ACCOUNT, {"user_id": user.id})
+    session_service.hold(db, user)
     if db.execute(_COUNT, {"user_id": user.id}).scalar_one() >= MOST_WEBHOOKS:
         raise Conflict(
             f"An account can have {MOST_WEBHOOKS} webhooks: delete one first", code="too_many_webhooks"

@@ -68,7 +68,10 @@ def test_a_body_in_chunks_is_bounded_whatever_length_is_told(api: Api, parser: A
         f"POST /tasks HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n"
         "Content-Type: application/json\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
-    with served(app, http=parser) as url, socket.create_connection(url[7:].split(":")) as connection:
+    with (
+        served(app, http=parser) as url,
+        socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as connection,
+    ):
         connection.settimeout(30)
         with contextlib.suppress(ConnectionError):
             connection.sendall(head.encode() + b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n")

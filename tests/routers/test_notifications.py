@@ -59,16 +59,19 @@ def test_stranger_gets_404_for_my_notification(api: Api) -> None:
 def test_preferences_begin_as_usual_and_change_one_by_one(api: Api) -> None:
     ada = api.person()
     usual = ada.get("/notifications/preferences").json()
-    assert usual.items() >= {
-        "created": "never",
-        "completed": "at_once",
-        "assigned": "at_once",
-        "due_soon": "at_once",
-        "overdue": "at_once",
-        "added_to_project": "at_once",
-        "mentioned": "at_once",
-        "commented": "at_once",
-    }.items()
+    assert (
+        usual.items()
+        >= {
+            "created": "never",
+            "completed": "at_once",
+            "assigned": "at_once",
+            "due_soon": "at_once",
+            "overdue": "at_once",
+            "added_to_project": "at_once",
+            "mentioned": "at_once",
+            "commented": "at_once",
+        }.items()
+    )
     changed = ada.put("/notifications/preferences", json={"assigned": "daily", "overdue": "never"})
     assert changed.json() == usual | {"assigned": "daily", "overdue": "never"}
     assert ada.put("/notifications/preferences", json={"assigned": None}).json() == usual | {

@@ -21,6 +21,8 @@ from services.accounts import link as link_service
 from services.accounts import program_token
 from services.accounts import session as session_service
 from services.flow import pictures
+from services.webhooks import webhook
+from tables.webhooks import webhooks
 from tests.support.api import PASSWORD, Api, Person
 from tests.support.queues import busy_hashing
 
@@ -36,6 +38,12 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+def is_on(webhook_id: int) -> bool:
+    """Whether a webhook is delivered to."""
+    enabled = select(webhooks.c.enabled).where(webhooks.c.id == webhook_id)
+    return bool(database.read(lambda db: db.execute(enabled).scalar_one()))
+
+
 def give_out(person: Person) -> dict[str, Callable[[], int]]:
     """Everything that lets somebody in, each with a call that tells by its status whether it still does."""
     client = person.client
@@ -43,6 +51,7 @@ def give_out(person: Person) -> dict[str, Callable[[], int]]:
     program = person.post("/auth/tokens", json={"name": "p", "scopes": ["tasks:read"]}).json()["token"]
     picture = person.post("/analytics/pictures", json={"chart": "throughput"}).json()["url"]
     calendar = person.post("/calendars", json={}).json()["url"]
+    hook = person.post("/webhooks", json={"url": "https://93.184.215.14/", "types": ["task.*"]}).json()
     link = database.write(
         lambda db: link_service.make(db, person.id, "change", "thief@example.com").partition("token=")[2]
     )
@@ -54,6 +63,7 @@ def give_out(person: Person) -> dict[str, Callable[[], int]]:
         "program token": lambda: client.get("/tasks", headers=bearer(program)).status_code,
         "picture": lambda: client.get(picture).status_code,
         "calendar": lambda: client.get(calendar).status_code,
+        "webhook": lambda: 200 if is_on(hook["id"]) else 404,
         "mailed link": lambda: client.post("/auth/email/verify", json={"token": link}).status_code,
     }
 
@@ -64,10 +74,11 @@ ENDED = {
     "program token": 401,
     "picture": 403,
     "calendar": 404,
+    "webhook": 404,
     "mailed link": 400,
 }
 
-WORKING = ("session", "program token", "picture", "calendar")
+WORKING = ("session", "program token", "picture", "calendar", "webhook")
 
 
 @pytest.mark.parametrize("how", ["reset", "change"])
@@ -91,6 +102,10 @@ def test_a_new_password_ends_everything_that_was_given_out_before(
     picture = again.post("/analytics/pictures", json={"chart": "throughput"}).json()["url"]
     assert client.get(picture).status_code == 200
     assert again.get("/calendars").json() == []
+    # The owner looks through the webhooks and switches the good ones on again.
+    (hook,) = again.get("/webhooks").json()
+    assert (hook["enabled"], hook["disabled_reason"]) == (False, None)
+    assert again.patch(f"/webhooks/{hook['id']}", json={"enabled": True}).json()["enabled"] is True
     addresses = database.read(
         lambda db: db.execute(select(known_addresses.c.user_id, known_addresses.c.address)).all()
     )
@@ -117,6 +132,9 @@ def test_what_is_made_while_the_owner_ends_everything_is_ended_too(client: TestC
     wanted = ProgramTokenCreate(name="mine now", scopes=["tasks:read"])
     with pytest.raises(NotAuthenticated):
         database.write(lambda db: program_token.create(db, thief, wanted))
+    hook = {"url": "https://93.184.215.14/", "types": ["task.*"], "project_id": None, "enabled": True}
+    with pytest.raises(NotAuthenticated):
+        database.write(lambda db: webhook.create(db, thief, hook))
     made = database.write(lambda db: pictures.make_link(db, thief, "throughput", {}, 1))
     assert client.get(made["url"]).status_code == 403
 
