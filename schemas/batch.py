@@ -95,6 +95,12 @@ def _by_op(value: Any, _handler: Callable[[Any], Any]) -> Operation:
     if kind is None:
         _NoOperation.model_validate({"op": op} if isinstance(value, dict) and "op" in value else {})
     assert kind is not None
+    if not value.keys() <= kind.model_fields.keys():
+        raise _unknown_fields(value, kind)
+    return kind.model_validate(value)
+
+
+def _unknown_fields(value: dict[Any, Any], kind: type[Operation]) -> ValidationError:
     allowed = ", ".join(kind.model_fields)
     unknown: list[InitErrorDetails] = [
         {
@@ -107,9 +113,7 @@ def _by_op(value: Any, _handler: Callable[[Any], Any]) -> Operation:
         for name in value
         if name not in kind.model_fields
     ]
-    if unknown:
-        raise ValidationError.from_exception_data("Operation", unknown[:MOST_UNKNOWN_TOLD])
-    return kind.model_validate(value)
+    return ValidationError.from_exception_data("Operation", unknown[:MOST_UNKNOWN_TOLD])
 
 
 class Batch(Body):

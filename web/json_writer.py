@@ -44,7 +44,7 @@ class JsonWriter:
             is_plain = self._are_rows_plain and isinstance(first, Row)
             content = self._plain_list(content) if isinstance(content, list) else self._plain(content)
             if is_plain:
-                return json_array(content, _dump_plain) if isinstance(content, list) else _dump_plain(content)
+                return json_array(content, dump_plain) if isinstance(content, list) else dump_plain(content)
         return (
             json_array(content, self._adapter.dump_json)
             if isinstance(content, list)
@@ -66,7 +66,8 @@ class JsonWriter:
         return item._asdict() if isinstance(item, Caller) else item
 
 
-def _dump_plain(content: Any) -> bytes:
+def dump_plain(content: Any) -> bytes:
+    """The JSON of plain values: of texts, whole numbers, times, lists and dicts."""
     return orjson.dumps(content, option=orjson.OPT_UTC_Z)
 
 

@@ -19,7 +19,7 @@ from schemas.common import Message
 from services import task_service
 from services.accounts import user as user_service
 from services.tasks.fields import TASK_COLUMNS
-from storage.prepared import prepared, prepared_form
+from storage.prepared import ROWS_AT_ONCE, prepared, prepared_form
 from web.routing import Router
 from web.transaction import WriteSession
 
@@ -109,19 +109,20 @@ def test_columns_are_those_of_the_values_given(owner: Caller) -> None:
     assert database.read(lambda db: db.execute(select(task_history.c.id)).all()).__len__() == 4
 
 
-def test_many_rows_at_once_are_written_as_one_by_one(owner: Caller) -> None:
-    rows = [ROW | {"user_id": owner.id, "title": f"Task {number}"} for number in range(3)]
+@pytest.mark.parametrize("count", [3, ROWS_AT_ONCE, 2 * ROWS_AT_ONCE + 3])
+def test_many_rows_at_once_are_written_as_one_by_one(owner: Caller, count: int) -> None:
+    rows = [ROW | {"user_id": owner.id, "title": f"Task {number}"} for number in range(count)]
     make = prepared(insert(tasks))
 
     def work(db: Session) -> list[Any]:
         db.execute(make, rows)
         return list(db.execute(select(tasks.c.title, tasks.c.tags, tasks.c.created_at).order_by(tasks.c.id)))
 
-    assert database.write(work) == [(f"Task {number}", ["a", "é", '"'], NOW) for number in range(3)]
+    assert database.write(work) == [(f"Task {number}", ["a", "é", '"'], NOW) for number in range(count)]
     with pytest.raises(IntegrityError) as caught:
-        database.write(lambda db: db.execute(make, [rows[0], rows[0] | {"status": "secret"}]))
+        database.write(lambda db: db.execute(make, [*rows[1:], rows[0] | {"status": "secret"}]))
     assert "secret" not in str(caught.value).replace(str(caught.value.orig), "")
-    assert database.read(lambda db: db.execute(select(tasks.c.id)).all()).__len__() == 3
+    assert database.read(lambda db: db.execute(select(tasks.c.id)).all()).__len__() == count
 
 
 def test_errors_are_those_of_sqlalchemy_and_tell_no_values(owner: Caller) -> None:
