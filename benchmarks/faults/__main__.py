@@ -2,10 +2,13 @@
 
 import argparse
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from benchmarks.faults import database_drills, delivery_drills, event_drills, retry_drills, webhook_drills
+from benchmarks.report import Report
 
 DRILLS: dict[str, Callable[[], str]] = {
     "killed-sqlite": lambda: database_drills.killed("sqlite"),
@@ -40,10 +43,13 @@ def main() -> int:
     """Run those that are named, or all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(DRILLS))
-    names = parser.parse_args().names or list(DRILLS)
+    parser.add_argument("--write", action="store_true", help="keep what they say in RESULTS.md")
+    arguments = parser.parse_args()
+    names = arguments.names or list(DRILLS)
     if unknown := [name for name in names if name not in DRILLS]:
         parser.error(f"no such drill: {', '.join(unknown)}")
     failed = False
+    report = Report("benchmarks.faults", "Fault drills", Path(tempfile.gettempdir()))
     for name in names:
         began = time.monotonic()
         try:
@@ -51,7 +57,9 @@ def main() -> int:
         except Exception as error:  # noqa: BLE001  # the others are run all the same
             failed = True
             verdict = f"FAILED  {name}: {type(error).__name__}: {error}"
-        print(f"{verdict} ({time.monotonic() - began:.0f} s)", flush=True)
+        report.say(f"{verdict} ({time.monotonic() - began:.0f} s)")
+    if arguments.write:
+        report.write()
     return 1 if failed else 0
 
 
