@@ -126,7 +126,7 @@ class _Turns:
             if waits:
                 self._waiting[key].remove(mine)
         if not waits:
-            # The turn was given to this request already, so pass it on.
+            # This request already had its turn, and does not need it: let the next request through.
             self._next(key)
 
     def _next(self, key: object) -> None:
@@ -140,7 +140,7 @@ class _Turns:
                 following.get_loop().call_soon_threadsafe(_wake, following)
                 return
             except RuntimeError:
-                continue  # Its event loop has closed: no one waits any more.
+                continue  # The event loop of that request has closed: let the next request through.
 
 
 def _wake(waiting: "asyncio.Future[None]") -> None:

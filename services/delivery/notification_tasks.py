@@ -132,15 +132,15 @@ class _Outcome:
 
 def deliver_notices() -> tuple[set[int], bool]:
     """Deliver due notifications; returns their recipients, and whether there is mail to send now."""
-    told: set[int] = set()
+    recipients: set[int] = set()
     outcome, has_mail = _Outcome(), False
     while True:
         claimed = database.write(_settle_and_claim(outcome))
         has_mail = has_mail or bool(outcome.mails)
         if not claimed:
-            return told, has_mail
+            return recipients, has_mail
         claimed.sort(key=lambda row: row.id)
-        told.update(row.user_id for row in claimed)
+        recipients.update(row.user_id for row in claimed)
         outcome = _deliver(claimed)
 
 

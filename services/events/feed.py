@@ -102,10 +102,10 @@ def page(db: Session, user: Caller, question: Question, after: int, limit: int) 
     if len(ids) >= limit:
         ids = ids[:limit]
         position = ids[-1]
-    return EventPage(told(db, _rows(db, ids)) if ids else [], position)
+    return EventPage(events_of(db, _rows(db, ids)) if ids else [], position)
 
 
-def told(db: Session, rows: Sequence[AnyRow]) -> list[dict[str, Any]]:
+def events_of(db: Session, rows: Sequence[AnyRow]) -> list[dict[str, Any]]:
     """The events of these rows."""
     tasks = rebuilt(db, rows)
     return [event.event_of(row, tasks.get(row.id)) for row in rows]

@@ -79,7 +79,10 @@ def replay(events: Events, pending_state: int = PENDING) -> Spells:
 
 
 def _never_backwards(at: Integers, same_task: NDArray[np.bool_]) -> None:
-    """Move changes to the times of their predecessors at least: clocks are set back, imports lie ahead."""
+    """Give a change that lies before the previous change of its task the time of that change.
+
+    A clock that was set back, or an import from the future, makes such changes.
+    """
     backwards = np.flatnonzero(same_task & (at[1:] < at[:-1]))
     for first in backwards.tolist():
         place = first

@@ -60,7 +60,7 @@ _MENTIONED = select(users.c.id, func.lower(users.c.username).label("name")).wher
         ),
     ),
 )
-_TOLD = select(notifications.c.user_id).where(notifications.c.comment_id == bindparam("comment_id"))
+_NOTIFIED = select(notifications.c.user_id).where(notifications.c.comment_id == bindparam("comment_id"))
 
 
 def comment_not_found() -> NotFound:
@@ -114,9 +114,9 @@ def create_comment(db: Session, caller: Caller, task_id: int, text: str) -> AnyR
     }
     comment = _find(db, task_id, db.execute(_INSERT, values).scalar_one())
     history.add_about(db, caller, now, "comment_created", _subject(comment), task=task)
-    told = dict.fromkeys((task.user_id,), "commented")
-    told |= dict.fromkeys(_mentioned(db, task, text), "mentioned")
-    _tell(db, caller, now, task, comment, told)
+    kinds = dict.fromkeys((task.user_id,), "commented")
+    kinds |= dict.fromkeys(_mentioned(db, task, text), "mentioned")
+    _notify(db, caller, now, task, comment, kinds)
     return comment
 
 
@@ -140,9 +140,9 @@ def update_comment(
     after = _find(db, task_id, comment_id)
     changes = {"text": {"from": before.text, "to": text}}
     history.add_about(db, caller, now, "comment_updated", _subject(after), task=task, changes=changes)
-    told = set(db.execute(_TOLD, {"comment_id": comment_id}).scalars())
-    fresh = dict.fromkeys(_mentioned(db, task, text) - told, "mentioned")
-    _tell(db, caller, now, task, after, fresh)
+    notified = set(db.execute(_NOTIFIED, {"comment_id": comment_id}).scalars())
+    kinds = dict.fromkeys(_mentioned(db, task, text) - notified, "mentioned")
+    _notify(db, caller, now, task, after, kinds)
     return after
 
 
@@ -179,12 +179,12 @@ def _mentioned(db: Session, task: AnyRow, text: str) -> set[int]:
     return meant
 
 
-def _tell(
-    db: Session, caller: Caller, now: datetime, task: AnyRow, comment: AnyRow, told: dict[int, str]
+def _notify(
+    db: Session, caller: Caller, now: datetime, task: AnyRow, comment: AnyRow, kinds: dict[int, str]
 ) -> None:
     rows = [
         many.notification(caller, now, kind, user_id, task, comment_id=comment.id)
-        for user_id, kind in sorted(told.items())
+        for user_id, kind in sorted(kinds.items())
         if user_id != caller.id
     ]
     if rows:

@@ -62,7 +62,7 @@ class Plan(NamedTuple):
     # The list has no other tasks than these; None if that is not known.
     task_ids: list[int] | None = None
     # The filters whose indexes must not be used: the list is walked in its order.
-    walks: tuple[str, ...] = ()
+    without_index: tuple[str, ...] = ()
     # The place in its order where the list can begin: one of `task_query.BOUNDS`.
     bounds: Mapping[str, datetime] = MappingProxyType({})
 
@@ -210,26 +210,26 @@ def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
     if not (any(texts.values()) or ranges or tags):
         return Plan()
     is_sqlite = db.get_bind().dialect.name == "sqlite"
-    walks: tuple[str, ...] = ()
+    without_index: tuple[str, ...] = ()
     if any(texts.values()):
         by_text = _on_sqlite if is_sqlite else _on_postgres
         found = by_text(db, owner_id, texts)
         if found.task_ids is not None:
             return found
-        walks = found.walks
+        without_index = found.without_index
     if tags:
         asked = {"owner_id": owner_id, **{f"tag_{place}": tag for place, tag in enumerate(tags)}}
         tagged = db.execute(_tagged(len(tags), owned=owner_id is not None), asked).scalars().all()
         if len(tagged) <= FEW_TAGGED:
-            return Plan(list(tagged), walks)
-        walks += ("tag",)
+            return Plan(list(tagged), without_index)
+        without_index += ("tag",)
     if not (ranges and _has_many(db, owner_id)):
-        return Plan(None, walks)
+        return Plan(None, without_index)
     if is_sqlite:
         wide = _wide(db, owner_id, ranges)
-        walks += wide
+        without_index += wide
         ranges = {name: ranges[name] for name in wide}
-    return Plan(None, walks, _bounds(db, owner_id, ranges, filters))
+    return Plan(None, without_index, _bounds(db, owner_id, ranges, filters))
 
 
 def _has_many(db: Session, owner_id: int | None) -> bool:
@@ -256,24 +256,24 @@ def _scanned(db: Session, containing: Any, owner_id: int, needle: str) -> list[i
 
 
 def _on_postgres(db: Session, owner_id: int | None, texts: Mapping[str, str]) -> Plan:
-    needle, walks = max(texts.values(), key=len), tuple(name for name, each in texts.items() if each)
+    needle, without_index = max(texts.values(), key=len), tuple(name for name, each in texts.items() if each)
     # Postgres would read its whole index of trigrams for a text that is shorter than a trigram.
-    short = tuple(name for name in walks if len(texts[name]) < search_index.TRIGRAM)
+    short = tuple(name for name in without_index if len(texts[name]) < search_index.TRIGRAM)
     if owner_id is None:
-        return Plan(walks=short)
+        return Plan(without_index=short)
     if len(needle) < search_index.TRIGRAM:
         if not _has_many(db, owner_id):
-            return Plan(walks=short)
-        return Plan(_scanned(db, _CONTAINING_ON_POSTGRES, owner_id, needle), walks)
+            return Plan(without_index=short)
+        return Plan(_scanned(db, _CONTAINING_ON_POSTGRES, owner_id, needle), without_index)
     asked = {"owner_id": owner_id, "needle": needle, "many": MANY_TASKS}
     among_newest = db.execute(_AMONG_NEWEST, asked).scalar_one()
     if among_newest is None or among_newest >= FREQUENT:
         # The text is frequent enough for the planner to walk the list, or the owner has few tasks in any
         # case.
-        return Plan(walks=short)
+        return Plan(without_index=short)
     matching = {"owner_id": owner_id, "pattern": pattern(needle)}
     found = db.execute(_MATCHING_ON_POSTGRES, matching).scalars().all()
-    return Plan(list(found), walks) if len(found) <= FEW_FOUND else Plan(walks=short)
+    return Plan(list(found), without_index) if len(found) <= FEW_FOUND else Plan(without_index=short)
 
 
 def _wide(db: Session, owner_id: int | None, ranges: Mapping[str, Any]) -> tuple[str, ...]:
@@ -302,10 +302,10 @@ def _bounds(
 
 
 def creation_bounds(periods: Sequence[int], *, descending: bool) -> dict[str, datetime]:
-    """The bound on the creation of tasks that lie in these periods or beyond them."""
+    """The time of creation at which a list can begin: its first task lies in each of these periods or behind."""
     if not periods:
         return {}
-    # One period more than needed, because the databases count periods before 1970 differently.
+    # The bound is one period too far, because the databases round periods before 1970 differently.
     try:
         if descending:
             return {"made_before": moment((min(periods) + 1) * _PERIOD)}

@@ -105,11 +105,11 @@ def delete_many(db: Session, actor: Caller, now: datetime, before: Sequence[AnyR
     bulk.delete_many(db, [task.id for task in before])
 
 
-def notify_many(db: Session, actor: Caller, now: datetime, kind: str, told: Sequence[Any]) -> None:
+def notify_many(db: Session, actor: Caller, now: datetime, kind: str, after: Sequence[Any]) -> None:
     """Write a notification of each task's owner."""
-    if told:
+    if after:
         bulk.insert_many(
-            db, notifications, [notification(actor, now, kind, task.user_id, task) for task in told]
+            db, notifications, [notification(actor, now, kind, task.user_id, task) for task in after]
         )
 
 

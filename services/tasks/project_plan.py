@@ -141,20 +141,20 @@ def plan(db: Session, filters: TaskFilters, *, asks_more: bool = False) -> Plan:
     if few is not None or not (any(texts.values()) or ranges or tags):
         return Plan(few)
     is_sqlite = db.get_bind().dialect.name == "sqlite"
-    walks: tuple[str, ...] = ()
+    without_index: tuple[str, ...] = ()
     if any(texts.values()):
         found = _by_text(db, project_id, texts, is_sqlite=is_sqlite)
         if found.task_ids is not None:
             return found
-        walks = found.walks
+        without_index = found.without_index
     if tags:
         asked = {"project_id": project_id, **{f"tag_{place}": tag for place, tag in enumerate(tags)}}
         tagged = db.execute(_tagged(len(tags)), asked).scalars().all()
         if len(tagged) <= FEW_TAGGED:
-            return Plan(list(tagged), walks)
-        walks += ("tag",)
+            return Plan(list(tagged), without_index)
+        without_index += ("tag",)
     if not (ranges and _has_many(db, project_id)):
-        return Plan(None, walks)
+        return Plan(None, without_index)
     if is_sqlite:
         wide = tuple(
             name
@@ -162,9 +162,9 @@ def plan(db: Session, filters: TaskFilters, *, asks_more: bool = False) -> Plan:
             if db.execute(_in_range(name), {"project_id": project_id, name: bound}).scalar_one()
             > FEW_IN_RANGE
         )
-        walks += wide
+        without_index += wide
         ranges = {name: ranges[name] for name in wide}
-    return Plan(None, walks, _bounds(db, project_id, ranges, filters))
+    return Plan(None, without_index, _bounds(db, project_id, ranges, filters))
 
 
 def _bounds(
@@ -190,7 +190,7 @@ def _by_text(db: Session, project_id: int, texts: Mapping[str, str], *, is_sqlit
     needle, named = max(texts.values(), key=len), tuple(name for name, each in texts.items() if each)
     if not _has_many(db, project_id):
         return Plan(
-            walks=() if is_sqlite else tuple(n for n in named if len(texts[n]) < search_index.TRIGRAM)
+            without_index=() if is_sqlite else tuple(n for n in named if len(texts[n]) < search_index.TRIGRAM)
         )
     if is_sqlite:
         found = search_index.find(db, project_id, needle, FEW_FOUND, in_project=True)
@@ -202,10 +202,10 @@ def _by_text(db: Session, project_id: int, texts: Mapping[str, str], *, is_sqlit
     short = tuple(name for name in named if len(texts[name]) < search_index.TRIGRAM)
     if db.execute(_AMONG_NEWEST, {"project_id": project_id, "needle": needle}).scalar_one() >= FREQUENT:
         # Walking the list soon fills a page.
-        return Plan(walks=named)
+        return Plan(without_index=named)
     asked = {"project_id": project_id, "pattern": pattern(needle)}
     found = list(db.execute(_MATCHING, asked).scalars().all())
-    return Plan(found, named) if len(found) <= FEW_FOUND else Plan(walks=short)
+    return Plan(found, named) if len(found) <= FEW_FOUND else Plan(without_index=short)
 
 
 def _scanned(db: Session, project_id: int, needle: str, *, is_sqlite: bool) -> list[int] | None:

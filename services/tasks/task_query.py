@@ -123,7 +123,7 @@ class _Shape(NamedTuple):
     sort_by: str
     descending: bool
     by_id: bool
-    walks: tuple[str, ...]
+    without_index: tuple[str, ...]
     # The rest of a filter that plain filters can't express; see `services.query`.
     asked: Shape | None
     # The part of the list that the statement reads: see `_build`.
@@ -156,8 +156,8 @@ class _Planned(NamedTuple):
     def uncut(self) -> "_Planned":
         """The same plan without the parts that only help to find a page in the order of the list."""
         names = tuple(name for name in self.shape.names if name not in self.bounds)
-        walks = tuple(set(self.shape.walks) & set(list_plan.TEXTS))
-        return self._replace(shape=self.shape._replace(names=names, walks=walks))
+        without_index = tuple(set(self.shape.without_index) & set(list_plan.TEXTS))
+        return self._replace(shape=self.shape._replace(names=names, without_index=without_index))
 
     def execute(self, db: Session, part: str, **more: Any) -> Any:
         """Execute the statement of a part."""
@@ -209,7 +209,7 @@ def _unfiltered_shape(sort_by: str, *, is_descending: bool) -> _Shape:
         sort_by=sort_by,
         descending=is_descending,
         by_id=False,
-        walks=(),
+        without_index=(),
         asked=None,
         part="first",
     )
@@ -248,9 +248,9 @@ def _planned_with_filters(db: Session, place: Place, filters: TaskFilters, asked
         values |= asked.values
 
     if place.project_id is not None:
-        task_ids, walks, bounds = project_plan.plan(db, filters, asks_more=asked is not None)
+        task_ids, without_index, bounds = project_plan.plan(db, filters, asks_more=asked is not None)
     else:
-        task_ids, walks, bounds = list_plan.plan(db, place.owner_id, filters)
+        task_ids, without_index, bounds = list_plan.plan(db, place.owner_id, filters)
     if task_ids is not None:
         values["task_ids"] = to_json(task_ids).decode()
     shape = _Shape(
@@ -260,7 +260,7 @@ def _planned_with_filters(db: Session, place: Place, filters: TaskFilters, asked
         sort_by=filters.sort_by,
         descending=filters.sort_order == "desc",
         by_id=task_ids is not None,
-        walks=walks,
+        without_index=without_index,
         asked=None if asked is None else asked.shape,
         part="first",
     )
@@ -315,20 +315,20 @@ def _place(cursor: str, filters: TaskFilters) -> dict[str, Any]:
     return {"after_value": value, "after_id": row_id}
 
 
-def _condition(name: str, *, is_walked: bool) -> ColumnElement[bool]:
-    if name in list_plan.TEXTS and is_walked:
+def _condition(name: str, *, is_unindexed: bool) -> ColumnElement[bool]:
+    if name in list_plan.TEXTS and is_unindexed:
         return tasks.c.title_folded.concat("").like(bindparam(name), escape="\\")
     if name in CONDITIONS:
         return CONDITIONS[name]()
     column, compare = (RANGES | BOUNDS)[name]
-    return compare(unindexed(column) if is_walked else column, bindparam(name, type_=column.type))
+    return compare(unindexed(column) if is_unindexed else column, bindparam(name, type_=column.type))
 
 
-def one_of_many(name: str, count: int, *, is_walked: bool = False) -> ColumnElement[bool]:
+def one_of_many(name: str, count: int, *, is_unindexed: bool = False) -> ColumnElement[bool]:
     """The condition of a filter with `count` values: a task has any of them."""
     if name != "tag":
         return any_of(name, CHOICES[name], count)
-    if is_walked:
+    if is_unindexed:
         # The limit keeps the database from turning the subquery into a join: it checks each task on the way.
         return _tagged(count).limit(1).scalar_subquery().is_not(None)
     return _tagged(count).exists()
@@ -343,7 +343,7 @@ def _filtered(shape: _Shape) -> tuple[Select[Any], ColumnElement[Any], ColumnEle
     column: ColumnElement[Any] = SORT_COLUMNS[shape.sort_by]
     row_id: ColumnElement[int] = tasks.c.id
     for name in shape.names:
-        statement = statement.where(_condition(name, is_walked=name in shape.walks))
+        statement = statement.where(_condition(name, is_unindexed=name in shape.without_index))
     for name, count in shape.choices:
         if (name, count) == ("tag", 1) and shape.sort_by == "created_at" and not shape.by_id:
             # The rows of a tag have the order of this list, so the list is read along them.
@@ -356,7 +356,7 @@ def _filtered(shape: _Shape) -> tuple[Select[Any], ColumnElement[Any], ColumnEle
                 statement = statement.where(task_tags.c.project_id == bindparam("project_id"))
             column, row_id = task_tags.c.created_at, task_tags.c.task_id
         else:
-            statement = statement.where(one_of_many(name, count, is_walked=name in shape.walks))
+            statement = statement.where(one_of_many(name, count, is_unindexed=name in shape.without_index))
     if shape.asked is not None:
         statement = statement.where(condition(shape.asked, shape.scope))
     return statement, column, row_id

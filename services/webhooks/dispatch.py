@@ -118,7 +118,7 @@ def dispatch() -> bool:
 def _look() -> tuple[int, AnyRow]:
     """The number up to which events are decided, and what is to be done."""
     until = database.read(watermark.look)
-    # Webhooks are read after the watermark: a webhook that is made later gets no event up to here.
+    # The watermark is read first. A webhook that is made after it wants no event up to it.
     return until, database.read(lambda db: db.execute(_IS_NEEDED).one())
 
 
