@@ -1,8 +1,6 @@
 """The nginx of the deployment, as it is configured: a real one, on ports of its own."""
 
 import shutil
-import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +13,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from benchmarks.servers import free_port
+from tests.support.nginx import nginx
 from tests.support.serving import served
-from tests.support.waiting import SECONDS, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,30 +33,8 @@ def nginx_before(api: str, folder: Path) -> Iterator[str]:
     ):
         assert ours in site
         site = site.replace(ours, here)
-    paths = "".join(
-        f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    (folder / "nginx.conf").write_text(
-        f"daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}\nhttp {{ {paths}\n{site}\n}}"
-    )
-    process = subprocess.Popen(["nginx", "-c", folder / "nginx.conf"])
-    try:
-        wait_for_nginx(process, port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(SECONDS)
-
-
-def wait_for_nginx(process: "subprocess.Popen[bytes]", port: int) -> None:
-    """Wait until it accepts connections."""
-
-    def listens() -> bool:
-        assert process.poll() is None, "nginx did not start: its output has the reason"
-        with socket.socket() as attempt:
-            return attempt.connect_ex(("127.0.0.1", port)) == 0
-
-    wait_until(listens)
+    with nginx(folder, port, site) as url:
+        yield url
 
 
 async def say_the_query(request: Request) -> PlainTextResponse:

@@ -2,18 +2,14 @@
 
 import re
 import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
 from benchmarks.servers import free_port
-from tests.operations.test_nginx import wait_for_nginx
+from tests.support.nginx import nginx
 from tests.support.server import ServerProcess
-from tests.support.waiting import SECONDS
 
 pytestmark = [
     pytest.mark.thorough,
@@ -21,8 +17,7 @@ pytestmark = [
 ]
 
 SITE = """
-daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}
-http {{ access_log off; {paths}
+access_log off;
 server {{
   listen 127.0.0.1:{port};
   proxy_set_header Host $http_host;
@@ -30,26 +25,8 @@ server {{
   proxy_set_header X-Forwarded-Proto $scheme;
   location /tasks-api/ {{ proxy_pass {api}/; }}
   location /handed-on/ {{ proxy_pass {other}; }}
-}} }}
+}}
 """
-
-
-@contextmanager
-def nginx(folder: Path, api: str, other: str) -> Iterator[str]:
-    port = free_port()
-    paths = "".join(
-        f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    (folder / "nginx.conf").write_text(
-        SITE.format(folder=folder, paths=paths, port=port, api=api, other=other)
-    )
-    process = subprocess.Popen(["nginx", "-c", folder / "nginx.conf"])
-    try:
-        wait_for_nginx(process, port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(SECONDS)
 
 
 def check(client: httpx.Client, root: str) -> None:
@@ -88,7 +65,9 @@ def test_pages_links_and_locations_lead_below_the_path(tmp_path: Path) -> None:
     # One is told by its public address, and has the path taken off; the other by its own setting.
     first = ServerProcess(folders[0], PUBLIC_URL="https://example.com/tasks-api", TRUSTED_PROXIES="127.0.0.1")
     second = ServerProcess(folders[1], ROOT_PATH="/handed-on/", TRUSTED_PROXIES="127.0.0.1")
-    with first, second, nginx(folders[2], first.url, second.url) as front:
+    port = free_port()
+    site = SITE.format(port=port, api=first.url, other=second.url)
+    with first, second, nginx(folders[2], port, site) as front:
         for root in ("/tasks-api", "/handed-on"):
             with httpx.Client(base_url=front) as client:
                 check(client, root)
