@@ -48,16 +48,21 @@ def _letters(word: str) -> str:
     return "".join(f"(?:{each}|%{ord(each):02x}|%{ord(each.upper()):02x})" for each in word)
 
 
-# Secrets in addresses: the signature of a picture, and the token in a calendar's path.
+# Secrets in addresses: the signature of a picture, the token in a calendar's path, and what clients send by
+# mistake: a token or a password as a parameter. A token is known by its beginning, wherever it stands.
+_SECRET_NAMES = "|".join(_letters(name) for name in ("signature", "token", "password", "secret", "api_key"))
+_REST_OF_NAME = r"[^=&;?#\s\"]{0,60}"
 _SECRETS = re.compile(
-    rf"((?:^|[?&]){_letters('signature')}=)[^&\s\"#]+|((?:/|%2f){_letters('calendar')}(?:/|%2f)+)[^/?\s\"]+",
+    rf"((?:^|[?&;]){_REST_OF_NAME}(?:{_SECRET_NAMES}){_REST_OF_NAME}=)[^&\s\"#]+"
+    rf"|((?:/|%2f){_letters('calendar')}(?:/|%2f)+)[^/?\s\"]+"
+    r"|\b((?:tp|tr|whsec)_|eyJ)[\w.-]{16,}",
     re.IGNORECASE,
 )
 
 
 def redacted(text: str) -> str:
     """A path, with or without query, whose secrets are cut out."""
-    return _SECRETS.sub(lambda found: (found[1] or found[2]) + "...", text)
+    return _SECRETS.sub(lambda found: f"{found[found.lastindex or 0]}...", text)
 
 
 class TextFormatter(logging.Formatter):

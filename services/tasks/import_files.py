@@ -21,6 +21,7 @@ LONGEST_ROW = 1024 * 1024
 IMPORTED_FIELDS = tuple(TaskImport.model_fields)
 CSV_COLUMNS = fields.NAMES
 SEPARATORS = ",;\t|"
+NOT_UTF_8 = "CSV must be UTF-8: in a spreadsheet, choose it when saving"
 
 _TASK = TypeAdapter(TaskImport)
 _NUMBER = re.compile(r"(-?\d{1,19})(?:\.0+)?", re.ASCII)
@@ -74,7 +75,7 @@ def parse_csv(body: bytes) -> list[TaskImport]:
     try:
         return _checked(_csv_rows(lines), lambda: f" (row {lines.row} of the file)")
     except UnicodeDecodeError:
-        raise _problem("#", "CSV must be UTF-8: in a spreadsheet, choose it when saving") from None
+        raise _problem("#", NOT_UTF_8) from None
     except csv.Error as error:
         raise _problem("#", f"Not valid CSV: {error}{lines.where_it_broke()}") from None
 
@@ -114,6 +115,9 @@ class _Lines:
 
 def _csv_rows(lines: _Lines) -> Iterator[dict[str, Any]]:
     first = lines.first()
+    if "\0" in first:
+        # UTF-16 of ASCII letters is UTF-8 too, with a NUL at each letter.
+        raise _problem("#", NOT_UTF_8)
     if named := _SEPARATOR_LINE.fullmatch(first):
         lines.skip_first()
         separator = named[1]

@@ -269,6 +269,8 @@ def refused() -> list[tuple[bytes, dict[str, str], str]]:
         (b'title\n"x\n', CSV, "CSV"),
         (b'title\n"x"y\n', CSV, "CSV"),
         (b"title\n\xff\n", CSV, "UTF-8"),
+        ("title\nA\n".encode("utf-16"), CSV, "UTF-8"),
+        ("title\nA\n".encode("utf-16-le"), CSV, "UTF-8"),
         (b"title\n\0\n", CSV, "NUL"),
         (b"title\n" + b"x" * 2_000_000, CSV, "longer than"),
         (b'title\n"' + b"x\n" * 1_000_000 + b'"', CSV, "limit"),
