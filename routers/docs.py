@@ -47,6 +47,7 @@ PAGE = """<!DOCTYPE html>
 <title>{title}</title>
 <link rel="icon" type="image/png" href="{assets}/favicon.png">
 {styles}
+<script src="{assets}/theme.js"></script>
 </head>
 <body>
 <div id="docs" data-openapi-url="{openapi_url}"></div>
@@ -113,5 +114,6 @@ def _load_assets() -> dict[str, Asset]:
         "swagger-init.js": Asset((STATIC / "docs" / "swagger-init.js").read_bytes(), JAVASCRIPT),
         "redoc.standalone.js": Asset(redoc, JAVASCRIPT),
         "redoc-init.js": Asset((STATIC / "docs" / "redoc-init.js").read_bytes(), JAVASCRIPT),
+        "theme.js": Asset((STATIC / "docs" / "theme.js").read_bytes(), JAVASCRIPT),
         "page.css": Asset((STATIC / "docs" / "page.css").read_bytes(), CSS),
     }

@@ -111,7 +111,7 @@ def export_tasks(
     request: Request,
     response: Response,
 ) -> Response:
-    """Export all of the caller's tasks, or those of a filter or view, in the order of creation.
+    """Export all of the caller's tasks, or those of a project, filter or view, in the order of creation.
 
     The answer is streamed, and import takes it unchanged. No cell of the CSV begins a formula. With `limit`
     the answer is one part; the header `Link` has the address of the next part.

@@ -178,6 +178,14 @@ class HistoryEntry(Answer):
     ]
 
 
+OfProject = Annotated[
+    Whole | None,
+    Field(
+        ge=0, le=LARGEST_ID, description="All tasks of this shared project, in which the caller is a member"
+    ),
+]
+
+
 class TaskConditions(BaseModel):
     """Filters of tasks, which combine with AND."""
 
@@ -185,14 +193,7 @@ class TaskConditions(BaseModel):
     tz: TimeZone = "UTC"
     status: Annotated[Choices[TaskStatus], Field(description=ANY_OF)] = Field(default_factory=list)
     state: StateChoices = Field(default_factory=list)
-    project_id: Annotated[
-        Whole | None,
-        Field(
-            ge=0,
-            le=LARGEST_ID,
-            description="All tasks of this shared project, in which the caller is a member",
-        ),
-    ] = None
+    project_id: OfProject = None
     blocked: Annotated[bool | None, Field(description="`true` finds blocked tasks, `false` the others")] = (
         None
     )
@@ -231,6 +232,7 @@ class ExportQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     tz: TimeZone = "UTC"
+    project_id: OfProject = None
     filter: QueryFilter | None = None
     view: ViewId | None = None
     limit: Annotated[

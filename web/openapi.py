@@ -146,6 +146,7 @@ def _complete(document: dict[str, Any], app: FastAPI, problem: type[BaseModel]) 
         openapi_examples.show(operation)
     openapi_headers.declare(document)
     openapi_shape.share_responses(document, openapi_errors.component_name)
+    openapi_shape.share_bodies(document)
     openapi_shape.share_parameters(document)
     openapi_shape.drop_unused_schemas(document)
     return document

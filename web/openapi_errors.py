@@ -162,11 +162,12 @@ def _bad_input(route: StrictRoute) -> InvalidInput:
     for field in route.dependant.query_params:
         if field.field_info.is_required() and field.name not in query_models(route.dependant):
             return invalid_input([{"pointer": f"?{field.alias}", "detail": "Field required"}])
+    known = [name for name, _ in allowed_query(route.dependant)]
     numbers = [field for field in route.dependant.path_params if field.field_info.annotation is int]
-    if numbers:
+    if known and numbers:
         detail = "Input should be a valid integer, unable to parse string as an integer"
         return invalid_input([{"pointer": f"/{{{numbers[-1].name}}}", "detail": detail}])
-    known = [name for name, _ in allowed_query(route.dependant)]
+    # Operations without parameters share this error, so that the document has it once.
     taken = f"allowed: {', '.join(known)}" if known else "this endpoint takes none"
     return invalid_input([{"pointer": "?colour", "detail": f"Unknown query parameter; {taken}"}])
 
@@ -175,7 +176,7 @@ def component_name(response: Mapping[str, Any]) -> str:
     """The name of an error that several operations share: its code and, for bad input, the first pointer."""
     shown = response.get("content", {}).get(PROBLEM_MEDIA_TYPE, {}).get("example")
     if shown is None:
-        return camel(response["description"])
+        return camel(response["description"].partition(".")[0])
     places = [each["pointer"] for each in shown.get("errors", ())[:1]] or re.findall(
         r"`.+?`", shown["detail"]
     )

@@ -203,13 +203,28 @@ class _Shared:
 
 
 def share_responses(document: Part, name_of: Callable[[Part], str]) -> None:
-    """Define each error once that several operations answer with."""
+    """Define each error once that several operations answer with, and what receivers of webhooks answer."""
     shared = _Shared("responses", name_of)
     for _, _, operation in operations(document):
         for status in operation["responses"]:
             if status >= "400":
                 shared.add(operation["responses"], status)
+    for item in document.get("webhooks", {}).values():
+        for status in item["post"]["responses"]:
+            shared.add(item["post"]["responses"], status)
     shared.share(document)
+
+
+def share_bodies(document: Part) -> None:
+    """Define the bodies of webhooks once, which are the same for most types of events."""
+    shared = _Shared("requestBodies", _schema_name)
+    for item in document.get("webhooks", {}).values():
+        shared.add(item["post"], "requestBody")
+    shared.share(document)
+
+
+def _schema_name(body: Part) -> str:
+    return str(body["content"]["application/json"]["schema"]["$ref"]).rpartition("/")[2]
 
 
 def share_parameters(document: Part) -> None:

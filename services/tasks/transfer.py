@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from models import LARGEST_ID, Caller, task_history, tasks
 from schemas.tasks import ExportQuery, TaskImport
+from services import rights
 from services.json_pieces import WRITTEN_TOGETHER, json_pieces
 from services.paging import PageOf, decode_cursor, encode_cursor
 from services.projects import workflow
@@ -123,7 +124,9 @@ class Export(NamedTuple):
 
 
 def export_page(db: Session, user: Caller, query: ExportQuery) -> Export:
-    """Begin an export; raises InvalidInput for a bad cursor, InvalidFilter, NotFound for a view."""
+    """Begin an export; raises InvalidInput for a bad cursor, InvalidFilter, NotFound for a project or view."""
+    if query.project_id is not None:
+        rights.role_in(db, user, query.project_id)
     after_id = -1 if query.cursor is None else decode_cursor(query.cursor, int)[0]
     exported, next_cursor = _exported(db, user, query), None
     if query.limit is not None:
@@ -135,7 +138,7 @@ def export_page(db: Session, user: Caller, query: ExportQuery) -> Export:
 
 def _exported(db: Session, user: Caller, query: ExportQuery) -> Exported:
     asked = asking.read(db, user, query.filter, query.view, query.tz)
-    project_id, asked = asked.placed(None)
+    project_id, asked = asked.placed(query.project_id)
     place = query_conditions.Place(user.id if project_id is None else None, project_id)
     if asked.normal is None:
         return Exported(place)

@@ -3,7 +3,7 @@ import { say } from "../shared/dom.js";
 import { count } from "../shared/format.js";
 import { LoggedOut } from "../shared/session.js";
 import * as api from "./api.js";
-import { firstState, nameOf } from "./model.js";
+import { firstState, mayDelete, nameOf } from "./model.js";
 import * as store from "./store.js";
 import { toast } from "./toasts.js";
 
@@ -28,20 +28,23 @@ export function act(work) {
 const named = (tasks) => (tasks.length === 1 ? `"${short(tasks[0].title)}"` : count(tasks.length, "task"));
 const short = (title) => (title.length > 50 ? `${title.slice(0, 49)}…` : title);
 
-// One call for one task, batches for many: all or none of each thousand.
-async function send(operations) {
+// One call for one task, batches for many: all or none of each thousand. The batches of `options.keepalive` are
+// sent at once, because the page may be about to be left.
+async function send(operations, options = {}) {
   if (operations.length === 1) {
     const [{ op, id, task, assigned_user_id: to }] = operations;
     if (op === "update") return [(await api.tasks.change(id, task)).value];
-    if (op === "assign") await api.tasks.assign(id, to);
-    if (op === "delete") await api.tasks.remove(id);
+    if (op === "assign") await api.tasks.assign(id, to, options);
+    if (op === "delete") await api.tasks.remove(id, options);
     return [];
   }
+  const parts = Array.from({ length: Math.ceil(operations.length / AT_ONCE) }, (_, part) =>
+    operations.slice(part * AT_ONCE, (part + 1) * AT_ONCE),
+  );
   const found = [];
-  for (let at = 0; at < operations.length; at += AT_ONCE) {
-    const { results } = await api.tasks.batch(operations.slice(at, at + AT_ONCE));
-    found.push(...results.map((each) => each.task).filter(Boolean));
-  }
+  const take = ({ results }) => found.push(...results.map((each) => each.task).filter(Boolean));
+  if (options.keepalive) await Promise.all(parts.map(async (part) => take(await api.tasks.batch(part, options))));
+  else for (const part of parts) take(await api.tasks.batch(part));
   return found;
 }
 
@@ -114,29 +117,16 @@ export const toggle = act(async (tasks) => {
   else await update(tasks, () => ({ status: "pending" }), `${named(tasks)} opened again`, oldState(tasks));
 });
 
-// Hides the tasks, and deletes them when the time for undoing is over.
-export function remove(tasks) {
+// Hides the tasks, and sends the operations when the time for undoing is over, or when the page is left.
+function later(tasks, said, operations, done = () => undefined) {
   const ids = tasks.map((task) => task.id);
   store.hide(ids);
-  toast(`Deleted ${named(tasks)}`, {
+  toast(said, {
     undo: () => store.hide(ids, false),
     settle: act(async () => {
       try {
-        // The calls go on even if the page is left.
-        const parts = Array.from({ length: Math.ceil(ids.length / AT_ONCE) }, (_, part) =>
-          ids.slice(part * AT_ONCE, (part + 1) * AT_ONCE),
-        );
-        if (ids.length === 1) await api.tasks.remove(ids[0], { keepalive: true });
-        else
-          await Promise.all(
-            parts.map((part) =>
-              api.tasks.batch(
-                part.map((id) => ({ op: "delete", id })),
-                { keepalive: true },
-              ),
-            ),
-          );
-        for (const id of ids) store.drop(id);
+        await send(operations, { keepalive: true });
+        done(ids);
       } finally {
         store.hide(ids, false);
       }
@@ -144,10 +134,31 @@ export function remove(tasks) {
   });
 }
 
-export const assign = act(async (tasks, userId) => {
-  await send(tasks.map((task) => ({ op: "assign", id: task.id, assigned_user_id: userId })));
-  for (const task of tasks) store.put({ ...current(task), user_id: userId });
-  toast(`${named(tasks)} assigned to ${nameOf(userId)}`);
+export function remove(given) {
+  const tasks = given.filter(mayDelete);
+  if (tasks.length < given.length) say("Only its owner or a manager of the project deletes a task.");
+  if (!tasks.length) return;
+  const operations = tasks.map((task) => ({ op: "delete", id: task.id }));
+  later(tasks, `Deleted ${named(tasks)}`, operations, (ids) => ids.forEach(store.drop));
+}
+
+// Gives tasks to somebody. A private task is out of sight then, so its giver could not take it back: it is given
+// away when the time for undoing is over.
+export const assign = act(async (given, userId) => {
+  const tasks = given.filter((task) => task.user_id !== userId);
+  if (!tasks.length) return;
+  const said = `${named(tasks)} assigned to ${nameOf(userId)}`;
+  const to = (of) => tasks.map((task) => ({ op: "assign", id: task.id, assigned_user_id: of(task) }));
+  const owned = (ownerOf) => {
+    for (const task of tasks) store.put({ ...current(task), user_id: ownerOf(task) });
+  };
+  if (tasks.some((task) => !task.project_id)) {
+    later(tasks, said, to(() => userId), () => owned(() => userId));
+    return;
+  }
+  const give = async (ownerOf) => (await send(to(ownerOf)), owned(ownerOf));
+  await give(() => userId);
+  toast(said, { undo: act(() => give((task) => task.user_id)) });
 });
 
 export const addTag = act(async (tasks, tag) => {
@@ -160,6 +171,22 @@ export const addTag = act(async (tasks, tag) => {
   );
 });
 
-export const move = act(async (tasks, projectId, name) => {
-  await update(tasks, () => ({ project_id: projectId }), `${named(tasks)} moved to ${name}`);
+const placeOf = (task) => ({
+  project_id: task.project_id,
+  ...(task.project_id ? { state: task.state } : { project: task.project }),
 });
+
+export const move = act(async (tasks, projectId, name) => {
+  await update(
+    tasks,
+    () => ({ project_id: projectId }),
+    `${named(tasks)} moved to ${name}`,
+    beforeOf(tasks, placeOf),
+  );
+});
+
+// Tells that a task has moved from where it was before, and offers to move it back.
+export function moved(before, name) {
+  const back = act(() => update([current(before)], () => placeOf(before)));
+  toast(`${named([before])} moved to ${name}`, { undo: back });
+}

@@ -16,6 +16,8 @@ const NAMES = [
   "group",
   "task",
 ];
+// Open tasks that are due within a week, or overdue.
+export const DUE_SOON = { filter: "due < today+7d", sort: "due_at", order: "asc", group: "due" };
 const listeners = new Set();
 
 export function now() {

@@ -39,7 +39,8 @@ export const tasks = {
     }),
   change: (id, fields, etag) => tagged("PATCH", `/tasks/${id}`, fields, etag),
   remove: (id, options) => request(`/tasks/${id}`, { method: "DELETE", ...options }),
-  assign: (id, userId) => write("PUT", `/tasks/${id}/assign?${query({ assigned_user_id: userId })}`),
+  assign: (id, userId, options) =>
+    request(`/tasks/${id}/assign?${query({ assigned_user_id: userId })}`, { method: "PUT", ...options }),
   block: (id, reason) => write("PUT", `/tasks/${id}/blocked`, { reason }),
   unblock: (id) => write("DELETE", `/tasks/${id}/blocked`),
   batch: async (operations, options = {}) => {

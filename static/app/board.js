@@ -17,6 +17,7 @@ export function taskBoard(place) {
   let order = [];
   let shown = new Map();
   let drawn = new Map();
+  let columnsDrawn = new Map();
 
   const projectId = () => (now().project ? Number(now().project) : null);
 
@@ -34,12 +35,32 @@ export function taskBoard(place) {
     const focusedId = focused && columns.contains(focused) ? Number(focused.dataset.id) : null;
     const old = drawn;
     drawn = new Map();
+    const oldColumns = columnsDrawn;
+    columnsDrawn = new Map();
     const tops = [...columns.querySelectorAll(".cards")].map((each) => each.scrollTop);
     const left = columns.scrollLeft;
-    columns.replaceChildren(...states.map((state) => column(state, sorted.get(state.key), old)));
+    const next = states.map((state) => keptColumn(state, sorted.get(state.key), old, oldColumns));
+    next.forEach((each, at) => columns.children[at] !== each && columns.insertBefore(each, columns.children[at] || null));
+    while (columns.children.length > next.length) columns.lastChild.remove();
     columns.querySelectorAll(".cards").forEach((each, at) => (each.scrollTop = tops[at] || 0));
     columns.scrollLeft = left;
     if (focusedId !== null) drawn.get(focusedId)?.element.focus({ preventScroll: true });
+  }
+
+  // The column as it is in the document if it would look the same: most changes concern one or two columns.
+  function keptColumn(state, tasks, old, oldColumns) {
+    const shape = [state, tasks.length, ...tasks.slice(0, shown.get(state.key) || STEP)];
+    const before = oldColumns.get(state.key);
+    const isSame = before?.shape.length === shape.length && shape.every((each, at) => each === before.shape[at]);
+    if (isSame) {
+      for (const task of shape.slice(2)) {
+        drawn.set(task.id, old.get(task.id));
+        dress(old.get(task.id).element, task);
+      }
+    }
+    const element = isSame ? before.element : column(state, tasks, old);
+    columnsDrawn.set(state.key, { shape, element });
+    return element;
   }
 
   function column(state, tasks, old) {

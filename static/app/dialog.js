@@ -32,6 +32,8 @@ export function dialog(title, content, { wide = false } = {}) {
     element.remove();
     if (before?.isConnected) before.focus({ preventScroll: true });
   });
+  // On a phone the menu, which a dialog may come from, would lie over what comes next.
+  document.body.classList.remove("side-open");
   document.body.append(element);
   element.showModal();
   return element;

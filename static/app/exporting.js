@@ -3,8 +3,10 @@ import { h, say } from "../shared/dom.js";
 import { nextPage, request, save } from "../shared/session.js";
 import { act } from "./actions.js";
 import { now } from "./address.js";
+import { query } from "./api.js";
 import { dialog } from "./dialog.js";
-import { listQuery } from "./store.js";
+import { ZONE } from "./model.js";
+import { inLanguage } from "./store.js";
 
 // All parts of an export, each in the server's form.
 async function parts(path, accept) {
@@ -17,9 +19,15 @@ async function parts(path, accept) {
   return found;
 }
 
+// The shown tasks as the export asks for them: by a filter in words, and the project or view.
+function shown() {
+  const address = now();
+  const filter = inLanguage(address);
+  return { project_id: address.project, view: address.view, filter, tz: ZONE };
+}
+
 const fetchExport = act(async (format, isAll) => {
-  const query = isAll ? "" : `&${listQuery(now())}`;
-  const path = `/tasks/export?format=${format}${query}`;
+  const path = `/tasks/export?${query({ format, ...(isAll ? {} : shown()) })}`;
   const found = await parts(path, format === "csv" ? "text/csv" : "application/json");
   if (format === "csv")
     save(

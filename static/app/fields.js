@@ -1,11 +1,10 @@
 // The fields of the open task. A field is sent when it loses the focus.
 import { h, say } from "../shared/dom.js";
-import { act, assign } from "./actions.js";
+import { act, assign, moved } from "./actions.js";
 import { change } from "./address.js";
 import * as api from "./api.js";
-import { PRIORITIES, knowName, may, membersOf, model, nameOf, stateOf, statesOf } from "./model.js";
+import { PRIORITIES, knowName, may, membersOf, model, nameOf, projectOf, stateOf, statesOf } from "./model.js";
 import { open, reload, save } from "./opened.js";
-import * as store from "./store.js";
 import { dueText, moment } from "./words.js";
 
 const place = document.getElementById("panel");
@@ -130,9 +129,11 @@ export function fields(task) {
     homes.length > 1
       ? labelled(
           "Project",
-          choice("project_id", homes, task.project_id ? String(task.project_id) : "", (value) =>
-            save({ project_id: value ? Number(value) : null }),
-          ),
+          choice("project_id", homes, task.project_id ? String(task.project_id) : "", async (value) => {
+            await save({ project_id: value ? Number(value) : null });
+            if (String(open.task.project_id ?? "") === value)
+              moved(task, value ? projectOf(value).name : "no shared project");
+          }),
         )
       : null,
     task.project_id
@@ -164,7 +165,6 @@ function owner(task) {
     knowName(found.id, found.username);
     await assign([task], found.id);
     change({ task: null });
-    store.drop(task.id);
   };
   const input = h("input", {
     name: "owner",

@@ -107,6 +107,8 @@ function todoist({ columns, rows }) {
   return found;
 }
 
+const GITHUB_LEFT = ["comments", "who is assigned", "milestones"];
+
 function fromCsv(text) {
   const { columns, rows } = readCsv(text);
   const names = new Set(columns.map((name) => name.toLowerCase()));
@@ -116,7 +118,7 @@ function fromCsv(text) {
     return source("Jira", columns, rows, { left });
   }
   if (names.has("closedat") || (names.has("number") && names.has("title")) || names.has("closed_at")) {
-    return source("GitHub", columns, rows, { left: ["comments", "who is assigned", "milestones"] });
+    return source("GitHub", columns, rows, { left: GITHUB_LEFT });
   }
   return source("CSV", columns, rows);
 }
@@ -170,6 +172,32 @@ function trello(board) {
   return found;
 }
 
+const NEVER = "0001-01-01";
+
+// `data.json` of Vikunja's export: projects with their tasks.
+function vikunja(projects) {
+  const columns = ["Title", "Description", "Done", "Priority", "Labels", "Due", "Completed", "Created", "Updated", "Project"];
+  const tasks = projects.flatMap((project) => (project.tasks || []).map((task) => ({ ...task, home: project.title })));
+  const time = (text) => (!text || text.startsWith(NEVER) ? "" : text);
+  const rows = tasks.map((task) => [
+    task.title,
+    task.description || "",
+    task.done ? "done" : "",
+    String(task.priority || 0),
+    (task.labels || []).map((each) => each.title).join(", "),
+    time(task.due_date),
+    task.done ? time(task.done_at) : "",
+    time(task.created),
+    time(task.updated),
+    task.home,
+  ]);
+  const found = source("Vikunja", columns, rows);
+  // Its fifth priority, "do now", is as urgent as the fourth.
+  found.priority = (text) => Math.min(Number(text) || 0, 4);
+  found.left = ["comments", "who is assigned", "buckets", "attachments", "repeating dates"];
+  return found;
+}
+
 function fromRows(rows) {
   const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))].filter((name) => !UNUSED.has(name));
   const cell = (value) =>
@@ -180,11 +208,12 @@ function fromRows(rows) {
         : typeof value === "object"
           ? value.name || value.title || JSON.stringify(value)
           : String(value);
-  const isGithub = columns.includes("number") && columns.includes("title");
+  const isGithub = columns.includes("title") && ["number", "closedAt", "closed_at"].some((name) => columns.includes(name));
   const found = source(
     isGithub ? "GitHub" : "JSON",
     columns,
     rows.map((row) => columns.map((name) => cell(row[name]))),
+    isGithub ? { left: GITHUB_LEFT } : {},
   );
   found.meaning = found.columns.map((name, at) =>
     name === "state" && !isGithub && columns.includes("status") ? "state" : found.meaning[at],
@@ -205,6 +234,7 @@ function fromJson(text) {
     }
   }
   if (value && Array.isArray(value.cards) && Array.isArray(value.lists)) return trello(value);
+  if (Array.isArray(value) && value.some((each) => Array.isArray(each?.tasks))) return vikunja(value);
   const rows = Array.isArray(value) ? value : value?.tasks || value?.issues || value?.items;
   if (!Array.isArray(rows) || !rows.every((row) => row && typeof row === "object" && !Array.isArray(row)))
     throw new Error("No list of tasks is in this file.");

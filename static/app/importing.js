@@ -7,7 +7,7 @@ import { go, now } from "./address.js";
 import * as api from "./api.js";
 import { TARGETS, readFile } from "./formats.js";
 import { tasksFrom } from "./mapping.js";
-import { PRIORITIES, may, model } from "./model.js";
+import { PRIORITIES, may, openProjects } from "./model.js";
 import { frame, table } from "./page.js";
 import { due } from "./words.js";
 
@@ -48,7 +48,7 @@ export async function importPage(place) {
     h(
       "p",
       { className: "muted" },
-      "CSV of Todoist, Jira, GitHub or a spreadsheet; Trello's JSON; JSON, NDJSON or CSV of this program. Nothing is sent before you have seen how it comes out.",
+      "CSV of Todoist, Jira, GitHub or a spreadsheet; JSON of GitHub, Trello or Vikunja; JSON, NDJSON or CSV of this program. Nothing is sent before you have seen how it comes out.",
     ),
   );
   frame(place, "Import", h("section", { className: "card" }, drop), out);
@@ -58,7 +58,7 @@ importPage.title = "Import";
 function mapping(out, name, source) {
   const meaning = [...source.meaning];
   const preview = h("section", { className: "card" });
-  const homes = model.projects.filter((each) => !each.archived_at && may("member", each.id));
+  const homes = openProjects().filter((each) => may("member", each.id));
   const home = h(
     "select",
     { id: "import-home" },

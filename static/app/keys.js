@@ -1,8 +1,9 @@
 // The keyboard: every key with its action, and the help that `?` shows.
 import { h } from "../shared/dom.js";
-import { change, go, now } from "./address.js";
+import { DUE_SOON, change, go, now } from "./address.js";
 import { dialog } from "./dialog.js";
 import { active, clear, concerned, mark, markAll, marked } from "./marks.js";
+import { palette } from "./palette.js";
 import { pick } from "./pickers.js";
 import { setFields } from "./actions.js";
 import { undoLast } from "./toasts.js";
@@ -62,7 +63,9 @@ const KEYS = [
       [["g i"], "My tasks", () => go({})],
       [["g n"], "Notifications", () => go({ page: "notifications" })],
       [["g m"], "Import", () => go({ page: "import" })],
+      [["g d"], "Due in a week", () => go(DUE_SOON)],
       [["g s"], "Settings", () => go({ page: "settings" })],
+      [["Control+k"], "Everything here, by a few letters", commands],
       [["?"], "This help", help],
     ],
   ],
@@ -95,6 +98,7 @@ const KEYS = [
   ],
 ];
 
+const ONLY_KEYS = new Set(["j", "k", "0", "Escape"]);
 const BY_KEY = new Map(
   KEYS.flatMap(([, rows]) =>
     rows.filter(([, , run]) => run).flatMap(([keys, , run]) => keys.map((key) => [key, run])),
@@ -103,7 +107,8 @@ const BY_KEY = new Map(
 
 export function help() {
   if (document.querySelector("dialog")) return;
-  const key = (name) => name.split(/(?<=.)[+ ](?=.)/).map((part) => h("kbd", {}, part.replace("Arrow", "")));
+  const key = (name) =>
+    name.split(/(?<=.)[+ ](?=.)/).map((part) => h("kbd", {}, part.replace("Arrow", "").replace("Control", "Ctrl")));
   dialog(
     "Keys",
     h(
@@ -126,9 +131,20 @@ export function help() {
   );
 }
 
+// The palette has the actions that make sense without their key.
+export function commands() {
+  const rows = KEYS.flatMap(([, found]) => found);
+  palette(rows.filter(([[key], , run]) => run && run !== commands && !ONLY_KEYS.has(key)));
+}
+
 let first = null;
 
 addEventListener("keydown", (event) => {
+  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k" && !event.altKey && !event.shiftKey) {
+    event.preventDefault();
+    if (document.body.classList.contains("in")) commands();
+    return;
+  }
   if (
     event.defaultPrevented ||
     event.altKey ||

@@ -4,6 +4,10 @@ import { LoggedOut, request } from "../shared/session.js";
 const SOON = 1000;
 const LATEST = 30_000;
 const EVERY = 15_000;
+// The server sends something at once and then every 15 seconds. A longer silence means that the connection is
+// dead, or, at the beginning, that a proxy holds the stream back.
+const FIRST = 10_000;
+const SILENCE = 40_000;
 let stop = new AbortController();
 
 // Calls `onEvent` for each event, and `onGap` if events may have been missed.
@@ -21,19 +25,34 @@ const pause = (time, signal) =>
     signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
   });
 
+// A signal that ends with the given one, or after a silence, which `heard` begins anew.
+function untilSilence(signal, first) {
+  const control = new AbortController();
+  const end = () => control.abort();
+  let timer = setTimeout(end, first);
+  signal.addEventListener("abort", end, { once: true });
+  return {
+    signal: control.signal,
+    heard: () => (clearTimeout(timer), (timer = setTimeout(end, SILENCE))),
+    close: () => (clearTimeout(timer), signal.removeEventListener("abort", end)),
+  };
+}
+
 async function run(signal, onEvent, onGap, onState) {
-  let [last, wait, isFirst] = [null, SOON, true];
+  let [last, wait, isFirst, hasBegun] = [null, SOON, true, false];
+  const begun = () => {
+    if (!isFirst && !last) onGap();
+    [isFirst, hasBegun, wait] = [false, true, SOON];
+    onState("live");
+  };
   while (!signal.aborted) {
+    const silence = untilSilence(signal, hasBegun ? SILENCE : FIRST);
     try {
       const response = await request(`/events/stream${last ? `?after=${encodeURIComponent(last)}` : ""}`, {
-        signal,
+        signal: silence.signal,
         headers: { Accept: "text/event-stream" },
       });
-      if (!isFirst && !last) onGap();
-      isFirst = false;
-      wait = SOON;
-      onState("live");
-      await read(response, (event) => ((last = event.id), onEvent(event)));
+      await read(response, begun, silence.heard, (event) => ((last = event.id), onEvent(event)));
     } catch (error) {
       if (signal.aborted) return;
       isFirst = false;
@@ -41,24 +60,30 @@ async function run(signal, onEvent, onGap, onState) {
       if (error.status === 410 || error.status === 422) {
         last = null;
         onGap();
-      } else if ([404, 405, 429].includes(error.status)) {
+      } else if ([404, 405, 429].includes(error.status) || (silence.signal.aborted && !hasBegun)) {
         poll(signal, onGap, onState);
         return;
       }
       if (error instanceof LoggedOut) return;
       onState("waiting");
+    } finally {
+      silence.close();
     }
     await pause(wait, signal);
     wait = Math.min(wait * 2, LATEST);
   }
 }
 
-async function read(response, onEvent) {
+// Reads a stream. It begins with a comment, so that its first part shows that no proxy holds it back.
+async function read(response, onBegin, onPart, onEvent) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
+  let [text, isFirst] = ["", true];
   for (;;) {
     const { value, done } = await reader.read();
     if (done) return;
+    onPart();
+    if (isFirst) onBegin();
+    isFirst = false;
     text += value.replaceAll("\r\n", "\n");
     const parts = text.split("\n\n");
     text = parts.pop();

@@ -25,7 +25,7 @@ import {
 } from "./model.js";
 import { notificationsPage } from "./notifying.js";
 import * as panel from "./panel.js";
-import { projectPage } from "./project.js";
+import { projectPage, whenArchived } from "./project.js";
 import { settingsPage } from "./settings.js";
 import { clearSide, newProject, sidebar, tellLive, whenLeaving } from "./side.js";
 import * as store from "./store.js";
@@ -44,6 +44,9 @@ const bulk = bulkBar();
 let surface = null;
 let shownKey = null;
 let unfollow = () => undefined;
+// The list is asked for when the stream of events has begun, so that no change falls between them. A stream that
+// takes longer than this is not waited for: the list is loaded again once the stream has begun.
+const STREAM_MS = 300;
 document.documentElement.dataset.theme = theme();
 
 // -- logging in -----------------------------------------------------------------------------------
@@ -70,11 +73,11 @@ async function start() {
     await Promise.all([me.then((found) => (model.me = found)), loadProjects()]);
     document.body.classList.add("in");
     shownKey = null;
+    await streaming();
     await render();
     await Promise.all([loadViews(), loadUnread()]);
     sidebar();
     if (now().view) await render(true);
-    unfollow = follow(act(happened), act(missed), tellLive);
   } catch (error) {
     if (error instanceof LoggedOut) leave(error.message);
     else
@@ -89,6 +92,23 @@ async function start() {
       );
   }
   return null;
+}
+
+// Follows the events; resolves when the stream has begun, or when it is not waited for any longer.
+function streaming() {
+  return new Promise((resolve) => {
+    let isLate = false;
+    const timer = setTimeout(() => resolve((isLate = true)), STREAM_MS);
+    unfollow();
+    unfollow = follow(act(happened), act(missed), (state) => {
+      tellLive(state);
+      if (state === "waiting") return;
+      clearTimeout(timer);
+      resolve();
+      if (isLate && state === "live") act(missed)();
+      isLate = false;
+    });
+  });
 }
 
 // -- the view -------------------------------------------------------------------------------------
@@ -170,6 +190,7 @@ function showEmpty() {
         "p",
         { className: "buttons" },
         way("Import tasks", () => go({ page: "import", project: address.project })),
+        way("Completed tasks", () => go({ ...address, status: "completed" })),
         address.project ? null : way("New project", newProject),
       ),
       h("p", { className: "muted" }, "Press ", h("kbd", {}, "?"), " for all keys."),
@@ -234,17 +255,23 @@ function unreadSoon() {
 
 // Events may have been missed, so everything on the page is loaded again.
 async function missed() {
-  if (!surface || document.querySelector("dialog")) return;
-  await store.load();
+  await loadProjects();
+  sidebar();
   unreadSoon();
+  if (surface) await store.load();
+  await panel.refresh({ type: "task.missed", data: {} });
 }
 
-onGo(() => render());
+onGo(() => {
+  document.body.classList.remove("side-open");
+  render();
+});
 onSession((what) => {
   leave(what === "in" ? "" : "You were logged out in another tab.");
   if (what === "in") start();
 });
 whenLoggedOut((message) => leave(message));
 whenLeaving(() => leave());
+whenArchived(() => render(true));
 addEventListener("online", () => say("Back online."));
 start();

@@ -32,9 +32,13 @@ async function part(name, ask, otherwise) {
   }
 }
 
+// All projects, the archived ones at the end.
 export async function loadProjects() {
-  model.projects = await part("projects", () => api.projects.list(), []);
+  const both = () => Promise.all([api.projects.list(), api.projects.list(true)]);
+  model.projects = (await part("projects", both, [])).flat();
 }
+
+export const openProjects = () => model.projects.filter((each) => !each.archived_at);
 
 export async function loadViews() {
   model.views = await part("views", api.views.list, []);
@@ -91,6 +95,13 @@ const RANKS = ["viewer", "member", "manager"];
 export function may(role, projectId) {
   if (!projectId) return true;
   const found = projectOf(projectId);
+  // The tasks of an archived project can only be read.
+  if (found?.archived_at && role === "member") return false;
   if (!found || found.role === null) return Boolean(model.me?.role === "admin") || !found;
   return RANKS.indexOf(found.role) >= RANKS.indexOf(role);
 }
+
+// Members delete their own tasks, managers all.
+export const mayDelete = (task) =>
+  may("member", task.project_id) &&
+  (!task.project_id || task.user_id === model.me.id || may("manager", task.project_id));

@@ -8,7 +8,7 @@ import { commentList } from "./comments.js";
 import { blockForm, editable, fields, grow, refill } from "./fields.js";
 import { historyList } from "./history.js";
 import { icon, stateIcon } from "./icons.js";
-import { may, membersOf, model, statesOf } from "./model.js";
+import { may, mayDelete, membersOf, model, statesOf } from "./model.js";
 import { onOpen, open, reload, take } from "./opened.js";
 import * as store from "./store.js";
 
@@ -152,7 +152,7 @@ function draw() {
         task.status === "completed" ? "Open again" : "Complete",
       ),
       h("span", { className: "muted" }, `#${task.id}`),
-      isWriter
+      mayDelete(task)
         ? h(
             "button",
             {

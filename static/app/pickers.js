@@ -5,7 +5,7 @@ import * as api from "./api.js";
 import { dialog, form } from "./dialog.js";
 import { stateIcon, priorityIcon } from "./icons.js";
 import { clear, concerned } from "./marks.js";
-import { PRIORITIES, knowName, membersOf, model, statesOf } from "./model.js";
+import { PRIORITIES, knowName, membersOf, openProjects, statesOf } from "./model.js";
 import { due, moment } from "./words.js";
 
 const about = (tasks) => (tasks.length === 1 ? tasks[0].title : `${tasks.length} tasks`);
@@ -119,7 +119,7 @@ export const PICKERS = {
     });
   },
   move(tasks) {
-    const open = model.projects.filter((each) => !each.archived_at);
+    const open = openProjects();
     choose(
       `Move ${about(tasks)} to`,
       [...open.map((each) => [each.id, each.name]), [null, "No shared project"]],

@@ -2,7 +2,7 @@
 import { field, h, say } from "../shared/dom.js";
 import { day } from "../shared/format.js";
 import { act } from "./actions.js";
-import { go, now } from "./address.js";
+import { change, go, now } from "./address.js";
 import * as api from "./api.js";
 import { confirmed, dialog, form } from "./dialog.js";
 import { forgetMembers, loadProjects, may, membersOf, model, projectOf } from "./model.js";
@@ -49,6 +49,7 @@ export async function projectPage(place) {
     project.name,
     h("p", {}, h("button", { type: "button", onclick: () => go({ project: String(id) }) }, "To the tasks")),
     project.description ? h("p", {}, project.description) : null,
+    archiveNotice(project),
     sections,
   );
   await Promise.all(sections.map((each) => each.load()));
@@ -170,6 +171,37 @@ async function after(isMe, again) {
   return sidebar();
 }
 
+const archiveWords = (project) => (project.archived_at ? "Take out of the archive" : "Archive");
+
+// Archives a project, or takes it out of the archive, and goes to its tasks.
+const archive = act(async (project) => {
+  await api.projects.change(project.id, { archived: !project.archived_at });
+  await loadProjects();
+  sidebar();
+  say(
+    project.archived_at ? "The project is open again." : "The project is archived: it can be read, not written.",
+  );
+  change({ page: null });
+  redraw();
+});
+
+let redraw = () => undefined;
+// The page is drawn again for a project that is archived or taken out, even if its address stays the same.
+export const whenArchived = (listener) => (redraw = listener);
+
+// Tells that the shown project is archived; a manager may take it out of the archive.
+export function archiveNotice(project) {
+  if (!project?.archived_at) return null;
+  return h(
+    "p",
+    { className: "notice archived" },
+    h("span", {}, `Archived since ${day(project.archived_at)}: its tasks can be read, not changed. `),
+    may("manager", project.id)
+      ? h("button", { type: "button", onclick: () => archive(project) }, archiveWords(project))
+      : null,
+  );
+}
+
 function settings(project) {
   const reload = async () => {
     await loadProjects();
@@ -191,17 +223,6 @@ function settings(project) {
       say("Saved.");
     },
   );
-  const archive = act(async () => {
-    await api.projects.change(project.id, { archived: !project.archived_at });
-    await loadProjects();
-    say(
-      project.archived_at
-        ? "The project is open again."
-        : "The project is archived: it can be read, not written.",
-    );
-    go({});
-    sidebar();
-  });
   const erase = (what, title, text) =>
     act(async () => {
       if (!(await confirmed(title, text, "Delete"))) return;
@@ -214,7 +235,7 @@ function settings(project) {
     h(
       "p",
       { className: "buttons" },
-      h("button", { type: "button", onclick: archive }, project.archived_at ? "Open again" : "Archive"),
+      h("button", { type: "button", onclick: () => archive(project) }, archiveWords(project)),
       h(
         "button",
         {

@@ -5,7 +5,7 @@ import { now } from "./address.js";
 import * as api from "./api.js";
 import { icon } from "./icons.js";
 import { activate } from "./marks.js";
-import { PRIORITIES, may, model, project, projectOf } from "./model.js";
+import { PRIORITIES, may, openProjects, project, projectOf } from "./model.js";
 import * as store from "./store.js";
 import { due, taskFrom } from "./words.js";
 
@@ -31,7 +31,7 @@ export function quickAdd() {
   );
 
   function understood() {
-    const { task, problems } = taskFrom(input.value, model.projects);
+    const { task, problems } = taskFrom(input.value, openProjects());
     const here = project();
     if (here && !task.project_id && !task.project) task.project_id = here.id;
     return { task, problems };
@@ -76,7 +76,7 @@ export function quickAdd() {
     }
   }
 
-  // A viewer can't add tasks.
-  const isClosed = now().project && (!may("member", Number(now().project)) || project()?.archived_at);
+  // A viewer can't add tasks, and nobody can to an archived project.
+  const isClosed = now().project && !may("member", Number(now().project));
   return isClosed ? null : element;
 }

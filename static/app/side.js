@@ -3,17 +3,18 @@ import { field, h, say } from "../shared/dom.js";
 import { address as link, logOut } from "../shared/session.js";
 import { dress } from "../shared/theme.js";
 import { act } from "./actions.js";
-import { follow, go, href, now } from "./address.js";
+import { DUE_SOON, follow, go, href, now } from "./address.js";
 import * as api from "./api.js";
 import { confirmed, dialog, form } from "./dialog.js";
 import { exportDialog } from "./exporting.js";
 import { icon } from "./icons.js";
-import { help } from "./keys.js";
-import { loadProjects, loadViews, model } from "./model.js";
+import { commands, help } from "./keys.js";
+import { loadProjects, loadViews, model, openProjects } from "./model.js";
 
 const place = document.getElementById("side");
 const theme = h("button", { type: "button" });
 let isDressed = false;
+let isArchiveOpen = false;
 let live = "";
 
 export function newProject() {
@@ -57,7 +58,10 @@ const removeView = act(async (view) => {
 
 function item(picture, label, values, { badge = null, more = null } = {}) {
   const address = now();
-  const isHere = ["page", "project", "view"].every((name) => (address[name] || "") === (values[name] || ""));
+  const isDueSoon = address.filter === DUE_SOON.filter && !address.project && !address.view;
+  const isHere =
+    ["page", "project", "view"].every((name) => (address[name] || "") === (values[name] || "")) &&
+    isDueSoon === (values.filter === DUE_SOON.filter);
   return h(
     "li",
     {},
@@ -73,6 +77,20 @@ function item(picture, label, values, { badge = null, more = null } = {}) {
       badge ? h("span", { className: "badge" }, badge) : null,
     ),
     more,
+  );
+}
+
+const projectItem = (each) => item("project", each.name, { project: String(each.id) });
+
+function archive() {
+  const found = model.projects.filter((each) => each.archived_at);
+  if (!found.length) return null;
+  const isHere = found.some((each) => String(each.id) === now().project);
+  return h(
+    "details",
+    { open: isArchiveOpen || isHere, ontoggle: (event) => (isArchiveOpen = event.target.open) },
+    h("summary", {}, `Archived (${found.length})`),
+    h("ul", {}, found.map(projectItem)),
   );
 }
 
@@ -98,6 +116,7 @@ export function sidebar() {
         "ul",
         {},
         item("inbox", "My tasks", {}),
+        item("calendar", "Due in a week", DUE_SOON),
         item("bell", "Notifications", { page: "notifications" }, { badge: model.unread || null }),
       ),
       h(
@@ -119,9 +138,10 @@ export function sidebar() {
       h(
         "ul",
         {},
-        model.projects.map((each) => item("project", each.name, { project: String(each.id) })),
-        model.projects.length ? null : trouble("projects") || h("li", { className: "muted" }, "None yet"),
+        openProjects().map(projectItem),
+        openProjects().length ? null : trouble("projects") || h("li", { className: "muted" }, "None yet"),
       ),
+      archive(),
       model.views.length || model.trouble.has("views")
         ? h("div", { className: "group" }, h("h2", {}, "Views"))
         : null,
@@ -161,7 +181,12 @@ export function sidebar() {
         ),
         h("li", {}, h("a", { href: link("/dashboard") }, icon("chart"), h("span", {}, "Dashboard"))),
         item("settings", "Settings", { page: "settings" }),
-        h("li", {}, h("button", { type: "button", className: "item", onclick: help }, icon("help"), "Keys")),
+        h(
+          "li",
+          {},
+          h("button", { type: "button", className: "item", onclick: commands }, icon("help"), "Commands"),
+        ),
+        h("li", {}, h("button", { type: "button", className: "item", onclick: help }, icon("keys"), "Keys")),
       ),
     ),
     h(

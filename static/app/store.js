@@ -10,19 +10,25 @@ const PAGE = 500;
 const MOST = 20_000;
 const listeners = new Set();
 const hidden = new Set();
+// Deleted tasks: an answer that was on its way does not bring them back.
+const gone = new Set();
+// The tasks that changed while the list was loading.
+const changedMeanwhile = new Map();
 let tasks = new Map();
+let sorted = null;
 let turn = 0;
 let abort = new AbortController();
 export const state = { isLoading: false, isCut: false, error: null, loaded: 0 };
 
 export const onTasks = (listener) => listeners.add(listener);
 
-function changed(what = "tasks") {
-  for (const listener of listeners) listener(what);
+function changed() {
+  sorted = null;
+  for (const listener of listeners) listener();
 }
 
 // The query of the current list.
-export function listQuery(address, more = {}) {
+function listQuery(address, more = {}) {
   const filters = [address.filter, address.owner ? `owner = ${address.owner}` : ""].filter(Boolean);
   return query({
     project_id: address.project,
@@ -40,13 +46,41 @@ export function listQuery(address, more = {}) {
   });
 }
 
-const path = (address, more) => `/tasks?${listQuery(address, more)}`;
-
-export function all() {
-  return [...tasks.values()].filter((task) => !hidden.has(task.id)).sort(compare(now()));
+// The filters of the page in the filter language, as a view stores them.
+export function inLanguage(address) {
+  const quoted = (value) => `"${value.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
+  const statuses = statusesOf(address);
+  return [
+    statuses.length ? `status in (${statuses.join(", ")})` : "",
+    address.priority ? `priority = ${address.priority}` : "",
+    address.tag ? `tag = ${quoted(address.tag)}` : "",
+    address.label ? `project = ${quoted(address.label)}` : "",
+    address.owner ? `owner = ${address.owner}` : "",
+    address.q ? `title ~ ${quoted(address.q)}` : "",
+    address.filter ? `(${address.filter})` : "",
+  ]
+    .filter(Boolean)
+    .join(" and ");
 }
 
-export { statusesOf };
+const path = (address, more) => `/tasks?${listQuery(address, more)}`;
+
+// The shown tasks in their order.
+export function all() {
+  const address = now();
+  const order = `${address.sort} ${address.order}`;
+  if (sorted?.order !== order) {
+    const shown = [...tasks.values()].filter((task) => !hidden.has(task.id)).sort(compare(address));
+    sorted = { order, shown };
+  }
+  return sorted.shown;
+}
+
+// Events, answers and pages of the list arrive in any order, so an older version never replaces a newer one.
+// Times are compared to the microsecond, which a `Date` does not know.
+const age = (task) => task.updated_at.replace("Z", "").replace(/^[^.]*$/, "$&.").padEnd(26, "0");
+const isOlder = (task, other) => Boolean(other) && age(task) < age(other);
+
 export const statesFor = (task) => statesOf(task.project_id);
 
 export const get = (id) => tasks.get(Number(id));
@@ -56,14 +90,16 @@ export async function load() {
   abort.abort();
   abort = new AbortController();
   Object.assign(state, { isLoading: true, isCut: false, error: null, loaded: 0 });
+  changedMeanwhile.clear();
   const found = new Map();
   try {
     for (let next = path(now(), { limit: FIRST }); next;) {
       const response = await request(next, { signal: abort.signal });
       const rows = await response.json();
       if (mine !== turn) return;
-      for (const task of rows) found.set(task.id, task);
-      tasks = found;
+      if (tasks !== found) begin(found);
+      for (const task of rows)
+        if (!gone.has(task.id) && !isOlder(task, changedMeanwhile.get(task.id))) found.set(task.id, task);
       state.loaded = found.size;
       next = nextPage(response)?.replace(`limit=${FIRST}`, `limit=${PAGE}`);
       state.isCut = Boolean(next) && found.size >= MOST;
@@ -79,15 +115,25 @@ export async function load() {
   }
 }
 
+// Replaces the tasks by those of a new list, to which those belong that changed since it was asked for.
+function begin(found) {
+  for (const task of changedMeanwhile.values())
+    if (matches(task, now()) && !gone.has(task.id)) found.set(task.id, task);
+  tasks = found;
+}
+
 export function clear() {
   turn++;
   abort.abort();
   tasks = new Map();
-  hidden.clear();
+  sorted = null;
+  for (const each of [hidden, gone, doubtful, changedMeanwhile]) each.clear();
 }
 
 // Puts a changed task into its place, or removes it if it no longer belongs to the view.
 export function put(task) {
+  if (gone.has(task.id) || isOlder(task, tasks.get(task.id) || changedMeanwhile.get(task.id))) return;
+  if (state.isLoading) changedMeanwhile.set(task.id, task);
   const fits = matches(task, now());
   if (fits) tasks.set(task.id, task);
   else if (fits === false) tasks.delete(task.id);
@@ -100,6 +146,7 @@ export function put(task) {
 }
 
 export function drop(id) {
+  gone.add(Number(id));
   if (tasks.delete(Number(id))) changed();
 }
 
@@ -120,6 +167,8 @@ function askSoon() {
 
 async function ask() {
   asking = null;
+  // The list that is being loaded would replace the answer.
+  if (state.isLoading) return askSoon();
   const mine = turn;
   const ids = [...doubtful].slice(0, 100);
   for (const id of ids) doubtful.delete(id);
@@ -133,11 +182,13 @@ async function ask() {
     );
     if (mine !== turn) return;
     for (const id of ids) {
-      if (found.has(id)) tasks.set(id, found.get(id));
-      else tasks.delete(id);
+      const task = found.get(id);
+      if (!task) tasks.delete(id);
+      else if (!gone.has(id) && !isOlder(task, tasks.get(id))) tasks.set(id, task);
     }
     changed();
   } catch {
     // The question is asked again when the task changes again, and by the next load.
   }
+  return null;
 }

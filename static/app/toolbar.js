@@ -3,11 +3,12 @@ import { field, h } from "../shared/dom.js";
 import { number } from "../shared/format.js";
 import { filterField } from "../shared/filter-field.js";
 import { act } from "./actions.js";
-import { change, follow, href, now } from "./address.js";
+import { DUE_SOON, change, follow, href, now } from "./address.js";
 import * as api from "./api.js";
 import { dialog, form } from "./dialog.js";
 import { icon } from "./icons.js";
 import { PRIORITIES, loadViews, membersOf, model, project } from "./model.js";
+import { archiveNotice } from "./project.js";
 import { quickAdd } from "./quick.js";
 import * as store from "./store.js";
 
@@ -40,7 +41,7 @@ let isOpen = false;
 export function titleOf(address) {
   if (address.project) return project()?.name || `Project ${address.project}`;
   if (address.view) return model.views.find((view) => view.id === Number(address.view))?.name || "View";
-  return "My tasks";
+  return address.filter === DUE_SOON.filter ? "Due in a week" : "My tasks";
 }
 
 function select(label, name, options, value, changed) {
@@ -125,7 +126,6 @@ export async function toolbar() {
         icon("menu"),
       ),
       h("h1", {}, titleOf(address)),
-      shared?.archived_at ? h("span", { className: "fact" }, "Archived") : null,
       count,
       h(
         "div",
@@ -149,7 +149,7 @@ export async function toolbar() {
         : null,
     ),
     filters,
-    quickAdd(),
+    archiveNotice(shared) || quickAdd(),
     h("p", { className: "problem", id: "filter-problem", role: "alert" }),
   );
 }
@@ -229,26 +229,9 @@ function filterFields(address, members) {
   ];
 }
 
-// The filters of the page in the filter language, as a view stores them.
-function inLanguage(address) {
-  const quoted = (value) => `"${value.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
-  const statuses = store.statusesOf(address);
-  return [
-    statuses.length ? `status in (${statuses.join(", ")})` : "",
-    address.priority ? `priority = ${address.priority}` : "",
-    address.tag ? `tag = ${quoted(address.tag)}` : "",
-    address.label ? `project = ${quoted(address.label)}` : "",
-    address.owner ? `owner = ${address.owner}` : "",
-    address.q ? `title ~ ${quoted(address.q)}` : "",
-    address.filter ? `(${address.filter})` : "",
-  ]
-    .filter(Boolean)
-    .join(" and ");
-}
-
 function saveView() {
   const address = now();
-  const filter = inLanguage(address) || "id is not null";
+  const filter = store.inLanguage(address) || "id is not null";
   const element = dialog(
     "Save as a view",
     form(

@@ -18,6 +18,8 @@ function keep(authorized) {
   else sessionStorage.removeItem(KEPT);
 }
 
+dark.addEventListener("change", paint);
+
 const ui = SwaggerUIBundle({
   domNode: element,
   url: element.dataset.openapiUrl,

@@ -139,3 +139,21 @@ def test_the_guide_is_served_as_pages(api: Api) -> None:
 def test_every_chapter_is_named_on_the_front_page() -> None:
     front = (ROOT / "docs" / "guide" / "README.md").read_text()
     assert {path.name for path in CHAPTERS} == set(re.findall(r"\((\d\d-[a-z-]+\.md)\)", front))
+
+
+def test_every_chapter_shows_its_calls_by_curl_and_in_python() -> None:
+    shown: dict[str, set[str]] = {}
+    for block in blocks():
+        shown.setdefault(block.chapter, set()).add(block.language)
+    # The lines that turn another program's file into an import are Python already.
+    lines_of_python = {"13-coming-from.md"}
+    assert {name for name, languages in shown.items() if not {"sh", "python"} <= languages} == lines_of_python
+    assert {*shown} == {path.name for path in CHAPTERS}
+
+
+def test_the_chapters_are_those_of_a_first_day() -> None:
+    topics = (
+        *("accounts-and-tokens", "tasks", "paging", "asking", "working-together", "retrying", "many-at-once"),
+        *("following-what-happens", "webhooks", "flow", "import-and-export", "errors", "coming-from"),
+    )
+    assert tuple(name for name in read_chapters() if name) == topics

@@ -1,4 +1,7 @@
-"""The page of tasks in a browser: what a person does in the first hour, on a desk and on a phone."""
+"""The page of tasks in a browser: what a person does in the first hour, on a desk and on a phone.
+
+A test that takes `browser` runs at both widths. `test_app_table.py` names the test of each thing on offer.
+"""
 
 import json
 import re
@@ -20,6 +23,7 @@ from tests.support.serving import served
 pytestmark = pytest.mark.thorough
 
 MANY = 10_000
+DESK = ViewportSize(width=1280, height=900)
 PHONE = ViewportSize(width=390, height=844)
 JIRA = """Summary,Issue key,Status,Priority,Created,Resolved,Due date,Labels,Labels
 "Login fails, sometimes",ABC-1,Done,High,12/Nov/26 9:30 AM,14/Nov/26 2:00 PM,,auth,web
@@ -44,13 +48,37 @@ TRELLO = {
 
 
 @pytest.fixture
-def browser(client: TestClient) -> Iterator[BrowserPage]:
+def desk(client: TestClient) -> Iterator[BrowserPage]:
     with served(app) as base_url:
         try:
             with browser_page(base_url) as browser:
                 yield browser
         except ChromiumUnavailable as error:
             pytest.skip(error.reason)
+
+
+@pytest.fixture(params=[DESK, PHONE], ids=["desk", "phone"])
+def browser(desk: BrowserPage, request: pytest.FixtureRequest) -> BrowserPage:
+    """A page at each of the two widths."""
+    desk.page.set_viewport_size(request.param)
+    return desk
+
+
+def side(page: Page) -> Locator:
+    """The menu, which a phone shows when it is asked for."""
+    menu = page.locator("#side")
+    menu.locator(".me").wait_for(state="attached")
+    if not menu.is_visible():
+        page.get_by_role("button", name="Menu", exact=True).click()
+    return menu
+
+
+def filters(page: Page) -> Locator:
+    """The filters, which are folded away until somebody needs them."""
+    place = page.locator("#filters")
+    if not place.is_visible():
+        page.get_by_role("button", name="Filter", exact=True).click()
+    return place
 
 
 def log_in(browser: BrowserPage, path: str = "/app", page: Page | None = None) -> Page:
@@ -237,7 +265,7 @@ def test_many_are_marked_and_changed_at_once(api: Api, browser: BrowserPage) -> 
     assert len(ada.get("/tasks").json()) == 3
 
     # Filters stand in the address, and come back from it.
-    page.get_by_label("Search").fill("task 1")
+    filters(page).get_by_label("Search").fill("task 1")
     page.keyboard.press("Enter")
     page.wait_for_url("**q=task+1**")
     expect(page.locator(".row")).to_have_count(1)
@@ -292,7 +320,7 @@ def test_a_file_is_seen_before_it_is_taken(api: Api, browser: BrowserPage, tmp_p
         "Water it": "completed",
     }
     # What comes out again.
-    page.get_by_role("button", name="Export").click()
+    side(page).get_by_role("button", name="Export").click()
     with page.expect_response(lambda answer: "/tasks/export?format=csv" in answer.url) as answer:
         page.get_by_role("button", name="CSV").click()
     assert answer.value.ok
@@ -322,26 +350,26 @@ def test_settings_are_there_for_tokens_sessions_and_notifications(api: Api, brow
     expect(page.locator("#side .me")).to_have_text("ada.l")
     assert_accessible(page)
 
-    page.get_by_role("link", name=re.compile("Notifications")).click()
+    side(page).get_by_role("link", name=re.compile("Notifications")).click()
     expect(page.locator(".told li")).to_have_count(1)
     page.get_by_role("button", name="Mark all as read").click()
     expect(page.locator(".told .unread")).to_have_count(0)
     expect(page.locator(".badge")).to_have_count(0)
     page.get_by_label("Completed").select_option("never")
     assert_accessible(page)
-    page.get_by_role("button", name="Log out").click()
+    side(page).get_by_role("button", name="Log out").click()
     page.get_by_role("heading", name="Log in").wait_for()
 
 
 @sqlite_only
-def test_it_is_made_for_a_phone_and_for_the_dark(api: Api, browser: BrowserPage) -> None:
+def test_it_is_made_for_a_phone_and_for_the_dark(api: Api, desk: BrowserPage) -> None:
     ada = api.person()
     for number in range(30):
         ada.task(f"Task {number} with a title that is rather too long for a phone", tags=["web", "urgent"])
-    page = browser.page
+    page = desk.page
     page.set_viewport_size(PHONE)
     page.emulate_media(color_scheme="dark")
-    log_in(browser)
+    log_in(desk)
     row(page, "Task 29").wait_for()
 
     def fits() -> Any:
@@ -375,11 +403,11 @@ def test_it_is_made_for_a_phone_and_for_the_dark(api: Api, browser: BrowserPage)
 
 
 @sqlite_only
-def test_ten_thousand_tasks_scroll(api: Api, browser: BrowserPage) -> None:
+def test_ten_thousand_tasks_scroll(api: Api, desk: BrowserPage) -> None:
     ada = api.person()
     rows = [{"title": f"Task {number}", "tags": ["a"] if number % 3 else []} for number in range(MANY)]
     assert ada.post("/tasks/import", json=rows).status_code == 201
-    page = log_in(browser)
+    page = log_in(desk)
     expect(page.locator("#count")).to_have_text("10,000")
     assert page.locator(".row").count() < 80
     page.locator(".row").first.press("End")
@@ -408,7 +436,7 @@ def test_a_project_has_members_and_states_with_limits(api: Api, browser: Browser
     ada = api.person()
     api.person("grace")
     page = log_in(browser)
-    page.get_by_role("button", name="New project").first.click()
+    side(page).get_by_role("button", name="New project").first.click()
     dialog = page.get_by_role("dialog", name="New project")
     dialog.get_by_label("Name", exact=True).fill("Research")
     assert_accessible(page)
@@ -487,7 +515,7 @@ def test_two_people_see_each_other_work(api: Api, browser: BrowserPage) -> None:
         panel.get_by_label("Owner").select_option("grace")
         expect(page.locator(".task", has_text="Write the paper")).to_contain_text("grace")
         assert_accessible(other)
-        page.get_by_role("link", name=re.compile("Notifications")).click()
+        side(page).get_by_role("link", name=re.compile("Notifications")).click()
         expect(page.locator(".told .unread").first).to_contain_text("mentioned")
 
 
@@ -537,7 +565,7 @@ def test_webhooks_calendars_and_views_are_made_and_taken_back(api: Api, browser:
     expect(page.locator(".row")).to_have_count(1)
     assert_accessible(page)
 
-    page.get_by_role("link", name="Settings").click()
+    side(page).get_by_role("link", name="Settings").click()
     hooks = page.locator("section", has_text="Standard Webhooks")
     hooks.get_by_text("New webhook").click()
     hooks.get_by_label("Address").fill("http://93.184.216.34:9/hook")
@@ -557,19 +585,19 @@ def test_webhooks_calendars_and_views_are_made_and_taken_back(api: Api, browser:
     url = page.get_by_label("The address of the calendar").input_value()
     assert url.endswith(".ics")
     expect(page.get_by_role("region", name="Calendars")).to_contain_text("Urgent ones")
-    page.get_by_role("button", name="Delete the view Urgent ones").click()
+    side(page).get_by_role("button", name="Delete the view Urgent ones").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.locator("#side")).not_to_contain_text("Urgent ones")
     assert ada.get("/views").json() == []
 
 
 @sqlite_only
-def test_paper_has_the_tasks_and_nothing_else(api: Api, browser: BrowserPage) -> None:
+def test_paper_has_the_tasks_and_nothing_else(api: Api, desk: BrowserPage) -> None:
     ada = api.person()
     ada.post("/tasks/import", json=[{"title": f"Task {number}"} for number in range(120)])
-    page = browser.page
+    page = desk.page
     page.emulate_media(color_scheme="dark")
-    log_in(browser)
+    log_in(desk)
     expect(page.locator("#count")).to_have_text("120")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print", color_scheme="dark")

@@ -9,6 +9,7 @@ import pytest
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.security import OAuth2PasswordBearer, OAuth2PasswordRequestForm
 from fastapi.testclient import TestClient
+from playwright.sync_api import expect
 
 from main import app as program
 from routers.docs import DOCS_CSP, STATIC, add_docs_pages
@@ -119,6 +120,11 @@ def test_docs_below_a_path_logs_in_and_calls_in_a_browser(browser: BrowserPage, 
     assert page.locator(".opblock").count() == 2
 
     page.get_by_role("button", name="Authorize").click()
+    # The program has no OAuth2 clients: nothing is offered that leads nowhere.
+    form = page.locator(".auth-container")
+    assert [each for each in form.locator("input, select").all() if each.is_visible()]
+    for name in ("client_id", "client_secret", "Client credentials"):
+        expect(form.get_by_text(name).first).to_be_hidden()
     page.locator("#oauth_username").fill("ada")
     page.locator("#oauth_password").fill("correct horse")
     page.get_by_label("Apply given OAuth2 credentials").click()
@@ -144,6 +150,30 @@ def test_docs_below_a_path_logs_in_and_calls_in_a_browser(browser: BrowserPage, 
     page.get_by_text("Logout").first.click()
     assert page.evaluate("Object.keys(sessionStorage).length") == 0
     assert_content_and_alone(browser)
+
+
+def test_both_pages_are_dark_where_the_system_is(browser: BrowserPage) -> None:
+    page = browser.page
+    brightness = """(selector) => {
+        const colour = getComputedStyle(document.querySelector(selector)).backgroundColor;
+        return Math.max(...colour.match(/[0-9]+/g).slice(0, 3).map(Number));
+    }"""
+    page.emulate_media(color_scheme="dark")
+    for path, shown, ground in (("/docs", ".opblock", "html"), ("/redoc", "#docs h1", "body")):
+        browser.open(path)
+        page.locator(shown).first.wait_for()
+        assert page.evaluate(brightness, ground) < 60, path
+        assert browser.console_errors == []
+    browser.open("/docs")
+    page.locator(".opblock").first.wait_for()
+    page.emulate_media(color_scheme="light")
+    expect(page.locator("html")).not_to_have_class("dark-mode")
+    browser.open("/redoc")
+    page.locator("#docs h1").first.wait_for()
+    # A choice that was made on another page holds here too.
+    page.evaluate("localStorage.setItem('task-platform-theme', 'dark')")
+    browser.open("/docs")
+    expect(page.locator("html")).to_have_class("dark-mode")
 
 
 def test_docs_says_so_when_the_password_is_wrong(browser: BrowserPage) -> None:

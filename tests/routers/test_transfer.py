@@ -117,6 +117,26 @@ def test_an_export_has_every_task_in_the_order_they_were_made(
     assert_problem(ada.get("/tasks/export?format=xml"), 422, None, "?format")
 
 
+def test_an_export_of_a_project_has_the_tasks_of_all_its_members(api: Api) -> None:
+    ada, bob = api.person(), api.person("bob")
+    project, other = (
+        ada.post("/projects", json={"name": name}).json()["id"] for name in ("Research", "Other")
+    )
+    ada.put(f"/projects/{project}/members/{bob.id}", json={"role": "viewer"})
+    ada.task("Write", project_id=project, tags=["a"])
+    ada.task("Read", project_id=project)
+    ada.task("Mine")
+    for query, titles in (("", ["Write", "Read"]), ("&filter=tag = a", ["Write"]), ("&limit=1", ["Write"])):
+        answer = bob.get(f"/tasks/export?project_id={project}{query}")
+        assert [task["title"] for task in answer.json()] == titles
+    assert f"project_id={project}" in answer.links["next"]["url"]
+    assert bob.get("/tasks/export").json() == []
+    view = ada.post("/views", json={"name": "v", "filter": "id > 0", "project_id": project}).json()["id"]
+    assert len(ada.get(f"/tasks/export?project_id={project}&view={view}").json()) == 2
+    assert ada.get(f"/tasks/export?project_id={other}&view={view}").json() == []
+    assert_problem(bob.get(f"/tasks/export?project_id={other}"), 404, "project_not_found")
+
+
 @pytest.mark.parametrize(
     ("query", "accept", "kind"),
     [

@@ -104,7 +104,7 @@ class _Browser:
             if not self._browser.is_connected():
                 self._browser = self._playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
             with self._browser.new_context(
-                viewport={"width": 1280, "height": 900}, service_workers="block", accept_downloads=False
+                viewport={"width": 1280, "height": 900}, service_workers="block", accept_downloads=True
             ) as context:
                 yield context
         finally:

@@ -1,0 +1,344 @@
+"""The page of tasks beyond the list: undoing, the archive, the palette, comments, members, webhooks, polling."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from config import settings
+from tests.routers.test_app import assert_accessible, browser, desk, log_in, quick, row, side
+from tests.routers.test_dashboard import sqlite_only
+from tests.support.api import Api
+from tests.support.chromium import BrowserPage
+from tests.support.receiver import Receiver, receiver
+
+__all__ = ["browser", "desk"]
+pytestmark = pytest.mark.thorough
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """A receiver of webhooks, whose address the operator allows."""
+    monkeypatch.setattr(settings, "webhook_allowed_networks", ["127.0.0.0/8"])
+    with receiver() as found:
+        yield found
+
+
+def undo(page: Page) -> None:
+    page.locator(".toast").get_by_role("button", name="Undo").last.click()
+
+
+def until(page: Page, is_so: Callable[[], bool]) -> None:
+    """Wait until the server has it: the page shows a change before it is sent."""
+    for _ in range(450):
+        if is_so():
+            return
+        page.wait_for_timeout(100)
+    assert is_so()
+
+
+def choose(page: Page, title: str, key: str, answer: str) -> None:
+    """Open a picker for a task by its key, and choose an answer."""
+    row(page, title).focus()
+    page.keyboard.press(key)
+    page.get_by_role("menuitem", name=answer).click()
+
+
+@sqlite_only
+def test_moving_is_taken_back(api: Api, browser: BrowserPage) -> None:
+    ada = api.person()
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    private = ada.task("Private", project="Garden")["id"]
+    shared = ada.task("Shared", project_id=project, state="in_progress")["id"]
+    page = log_in(browser)
+    row(page, "Private").wait_for()
+
+    # Into a project and out of it again, with the label that the task had.
+    choose(page, "Private", "m", "Research")
+    page.locator(".toast", has_text="moved to Research").wait_for()
+    expect(row(page, "Private")).to_contain_text("Research")
+    undo(page)
+    expect(row(page, "Private")).to_contain_text("Garden")
+    until(page, lambda: ada.get(f"/tasks/{private}").json()["project"] == "Garden")
+    assert ada.get(f"/tasks/{private}").json()["project_id"] is None
+    # Out of it, and back to the state that it had.
+    choose(page, "Shared", "m", "No shared project")
+    page.locator(".toast", has_text="no shared project").wait_for()
+    until(page, lambda: ada.get(f"/tasks/{shared}").json()["project_id"] is None)
+    undo(page)
+    until(page, lambda: ada.get(f"/tasks/{shared}").json()["project_id"] == project)
+    assert ada.get(f"/tasks/{shared}").json()["state"] == "in_progress"
+
+    # From the panel too.
+    row(page, "Shared").get_by_role("link").click()
+    page.locator("#panel").get_by_label("Project", exact=True).select_option("Nobody else's")
+    page.locator(".toast", has_text="no shared project").wait_for()
+    undo(page)
+    until(page, lambda: ada.get(f"/tasks/{shared}").json()["project_id"] == project)
+
+
+@sqlite_only
+def test_assigning_is_taken_back(api: Api, browser: BrowserPage) -> None:
+    ada, grace = api.person(), api.person("grace")
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    ada.put(f"/projects/{project}/members/{grace.id}", json={"role": "member"})
+    private = ada.task("Private")["id"]
+    shared = ada.task("Shared", project_id=project)["id"]
+    page = log_in(browser)
+    row(page, "Private").wait_for()
+    # To somebody else, and back.
+    choose(page, "Shared", "a", "grace")
+    page.locator(".toast", has_text="assigned to grace").wait_for()
+    assert ada.get(f"/tasks/{shared}").json()["user_id"] == grace.id
+    undo(page)
+    until(page, lambda: ada.get(f"/tasks/{shared}").json()["user_id"] == ada.id)
+    row(page, "Shared").wait_for()
+    # A private task could not be taken back, so it is given away when the time for undoing is over.
+    row(page, "Private").focus()
+    page.keyboard.press("a")
+    page.get_by_role("dialog").get_by_label("Username").fill("grace")
+    page.keyboard.press("Enter")
+    expect(row(page, "Private")).to_have_count(0)
+    undo(page)
+    row(page, "Private").wait_for()
+    assert ada.get(f"/tasks/{private}").json()["user_id"] == ada.id
+    row(page, "Private").focus()
+    page.keyboard.press("a")
+    page.get_by_role("dialog").get_by_label("Username").fill("grace")
+    page.keyboard.press("Enter")
+    expect(row(page, "Private")).to_have_count(0)
+    page.goto(f"{browser.base_url}/app?status=all")
+    row(page, "Shared").wait_for()
+    expect(row(page, "Private")).to_have_count(0)
+    until(page, lambda: [task["title"] for task in grace.get("/tasks").json()] == ["Private"])
+
+
+@sqlite_only
+def test_an_archived_project_is_read_and_taken_out_again(api: Api, browser: BrowserPage) -> None:
+    ada, grace = api.person(), api.person("grace")
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    ada.put(f"/projects/{project}/members/{grace.id}", json={"role": "member"})
+    task = ada.task("Write it", project_id=project)["id"]
+    page = log_in(browser, f"/app?page=project&project={project}")
+    page.get_by_role("button", name="Archive", exact=True).click()
+    notice = page.locator(".notice.archived")
+    expect(notice).to_contain_text("Archived since")
+    # It is in the menu still, folded away, and nothing in it can be changed.
+    page.goto(browser.base_url + "/app")
+    side(page).get_by_text("Archived (1)").click()
+    side(page).get_by_role("link", name="Research").click()
+    notice.wait_for()
+    expect(page.get_by_label("Add a task")).to_have_count(0)
+    assert_accessible(page)
+    row(page, "Write it").get_by_role("link").click()
+    panel = page.locator("#panel")
+    expect(panel.get_by_label("Priority", exact=True)).to_be_disabled()
+    expect(panel.get_by_label("Comment")).to_have_count(0)
+    panel.get_by_role("button", name="Close (Escape)").click()
+    row(page, "Write it").focus()
+    page.keyboard.press("3")
+    page.locator("#status", has_text="archived").wait_for()
+    assert ada.get(f"/tasks/{task}").json()["priority"] == 0
+    notice.get_by_role("button", name="Take out of the archive").click()
+    page.get_by_label("Add a task").wait_for()
+    expect(notice).to_have_count(0)
+    quick(page, "Go on")
+    assert ada.get(f"/projects/{project}").json()["archived_at"] is None
+    expect(side(page)).not_to_contain_text("Archived")
+
+
+@sqlite_only
+def test_the_palette_finds_actions_places_and_tasks(api: Api, browser: BrowserPage) -> None:
+    ada = api.person()
+    ada.post("/projects", json={"name": "Research"})
+    ada.task("Write the report", due_at="2026-01-01T00:00:00Z")
+    ada.task("Read the report")
+    page = log_in(browser)
+    row(page, "Write the report").focus()
+    palette = page.get_by_role("dialog", name="Commands")
+
+    def command(text: str) -> None:
+        page.keyboard.press("Control+k")
+        palette.wait_for()
+        page.keyboard.type(text)
+
+    command("compl")
+    assert_accessible(page)
+    page.keyboard.press("Enter")
+    expect(row(page, "Write the report")).to_have_count(0)
+    command("undo")
+    page.keyboard.press("Enter")
+    row(page, "Write the report").wait_for()
+    command("keys")
+    page.keyboard.press("Escape")
+    command("go to res")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Research").wait_for()
+    command("due in")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Due in a week").wait_for()
+    expect(page.locator(".row")).to_have_count(1)
+    command("write the")
+    expect(palette.get_by_role("option", selected=True)).to_contain_text("Write the report")
+    page.keyboard.press("ArrowDown")
+    expect(palette.get_by_role("option", selected=True)).to_contain_text("Search my tasks")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**task=1**")
+    page.locator("#panel .task-title").wait_for()
+    # From the menu, and even while typing.
+    page.goto(browser.base_url + "/app?page=settings")
+    page.get_by_label("Username").focus()
+    command("my tasks")
+    palette.get_by_role("option", name="My tasks", exact=False).first.click()
+    row(page, "Read the report").wait_for()
+    side(page).get_by_role("button", name="Commands").click()
+    palette.wait_for()
+
+
+@sqlite_only
+def test_comments_are_written_changed_and_deleted(api: Api, browser: BrowserPage) -> None:
+    ada, grace = api.person(), api.person("grace")
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    ada.put(f"/projects/{project}/members/{grace.id}", json={"role": "member"})
+    task = ada.task("Write it", project_id=project)["id"]
+    page = log_in(browser, f"/app?project={project}&task={task}")
+    panel = page.locator("#panel")
+    panel.get_by_label("Comment").fill("Who reads it? @grace")
+    page.keyboard.press("Control+Enter")
+    comments = panel.locator(".comments > li")
+    expect(comments).to_have_count(1)
+    expect(comments.locator(".mention")).to_have_text("@grace")
+    comments.get_by_role("button", name="Edit").click()
+    comments.get_by_label("Comment").fill("I read it myself")
+    comments.get_by_role("button", name="Save").click()
+    expect(comments).to_contain_text("edited")
+    # Somebody else's comment arrives by itself.
+    page.locator("#live", has_text="Live").wait_for(state="attached")
+    grace.post(f"/tasks/{task}/comments", json={"text": "So do I"})
+    expect(comments).to_have_count(2)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert_accessible(page)
+    comments.first.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(comments).to_have_count(1)
+    assert [each["text"] for each in ada.get(f"/tasks/{task}/comments").json()] == ["So do I"]
+
+
+@sqlite_only
+def test_members_come_change_their_roles_and_go(api: Api, browser: BrowserPage) -> None:
+    ada, grace = api.person(), api.person("grace")
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    page = log_in(browser, f"/app?project={project}")
+    page.get_by_role("link", name="Members and settings").click()
+    add = page.get_by_label("Add somebody by username")
+    add.fill("nobody")
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_text("User not found").wait_for()
+    add.fill("grace")
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_label("Role of grace").select_option("Viewer")
+    with page.expect_response(lambda answer: answer.request.method == "PUT") as answer:
+        page.get_by_label("Role of grace").select_option("Manager")
+    assert answer.value.ok
+    expect(page.get_by_label("Role of grace")).to_have_value("manager")
+    assert grace.get(f"/projects/{project}").json()["role"] == "manager"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert_accessible(page)
+    page.locator("tr", has_text="grace").get_by_role("button", name="Remove").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(page.get_by_role("region", name="Members")).not_to_contain_text("grace")
+    # The last manager can't go.
+    page.get_by_role("button", name="Leave").click()
+    page.get_by_role("dialog").get_by_role("button", name="Leave").click()
+    page.locator("#status", has_text="last manager").wait_for()
+
+
+@sqlite_only
+def test_a_webhook_shows_its_last_deliveries(api: Api, browser: BrowserPage, hook: Receiver) -> None:
+    ada = api.person()
+    page = log_in(browser, "/app?page=settings")
+    hooks = page.locator("section", has_text="Standard Webhooks")
+    hooks.get_by_text("New webhook").click()
+    hooks.get_by_label("Address").fill(hook.url)
+    hooks.get_by_label("What for").fill("Tells the chat")
+    hooks.get_by_role("button", name="Add a webhook").click()
+    page.get_by_label("The signing secret").wait_for()
+    hooks.get_by_role("button", name="Ping").click()
+    hook.wait_for(1)
+    deliveries = hooks.get_by_role("region", name=re.compile("^Deliveries to"))
+
+    def shown(text: str) -> None:
+        """Ask for the last deliveries until they have it."""
+        for _ in range(90):
+            hooks.get_by_role("button", name="Last deliveries").click()
+            page.wait_for_timeout(500)
+            if deliveries.get_by_text(text, exact=True).count():
+                return
+        expect(deliveries).to_contain_text(text)
+
+    shown("delivered")
+    expect(deliveries).to_contain_text("webhook.ping")
+    ada.task("Tell the chat")
+    hook.wait_for(2)
+    shown("task.created")
+    expect(deliveries.locator("tbody tr")).to_have_count(2)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert_accessible(page)
+    hooks.get_by_role("button", name="New secret").click()
+    page.get_by_role("dialog").get_by_role("button", name="Make a new secret").click()
+    expect(page.get_by_label("The new signing secret")).to_have_value(re.compile("^whsec_"))
+    hooks.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    hooks.get_by_text("None yet.").wait_for()
+
+
+@sqlite_only
+@pytest.mark.parametrize("why", ["refused", "held back"])
+def test_without_a_stream_the_page_asks_every_15_seconds(api: Api, desk: BrowserPage, why: str) -> None:
+    ada = api.person()
+    ada.task("Write the report")
+    page = desk.page
+    page.clock.install()
+
+    def answer(route: Route) -> None:
+        if why == "refused":
+            route.fulfill(status=404, json={"detail": "Not here"})
+        # A proxy that holds the stream back answers nothing.
+
+    page.context.route("**/events/stream*", answer)
+    log_in(desk)
+    row(page, "Write the report").wait_for()
+    if why == "held back":
+        page.clock.fast_forward(11_000)
+    page.locator("#live", has_text="Every 15 s").wait_for()
+    ada.task("Read the report")
+    ada.patch("/tasks/1", json={"title": "Write it again"})
+    page.clock.fast_forward(16_000)
+    row(page, "Read the report").wait_for()
+    row(page, "Write it again").wait_for()
+    ada.delete("/tasks/2")
+    page.clock.fast_forward(16_000)
+    expect(row(page, "Read the report")).to_have_count(0)
+
+
+@sqlite_only
+def test_nothing_falls_between_the_list_and_the_stream(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    first = ada.task("Write the report")["id"]
+    page = desk.page
+    passed: list[str] = []
+
+    def slowly(route: Route) -> None:
+        """Let the list through, and change it before the stream begins."""
+        if not passed:
+            passed.append(route.request.url)
+            page.locator(".row").first.wait_for()
+            ada.patch(f"/tasks/{first}", json={"title": "Changed meanwhile"})
+        route.continue_()
+
+    page.context.route("**/events/stream*", slowly)
+    log_in(desk)
+    row(page, "Changed meanwhile").wait_for()
+    assert passed
