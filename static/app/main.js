@@ -177,24 +177,31 @@ function showEmpty() {
       h("h2", {}, "Nothing fits these filters"),
       way("Clear the filters", () => go({ project: address.project, layout: address.layout })),
     );
-  else
-    place.replaceChildren(
-      h("h2", {}, address.project ? "This project has no open task" : "Nothing to do"),
-      h(
-        "p",
-        {},
-        "Write a line above and press Enter: ",
-        h("code", {}, "Write the report #writing !3 due:tomorrow"),
-      ),
-      h(
-        "p",
-        { className: "buttons" },
-        way("Import tasks", () => go({ page: "import", project: address.project })),
-        way("Completed tasks", () => go({ ...address, status: "completed" })),
-        address.project ? null : way("New project", newProject),
-      ),
-      h("p", { className: "muted" }, "Press ", h("kbd", {}, "?"), " for all keys."),
-    );
+  else place.replaceChildren(...beginning(address, way).filter(Boolean));
+}
+
+// The ways on from an empty list.
+function beginning(address, way) {
+  const isOpen = !project()?.archived_at;
+  return [
+    h("h2", {}, address.project ? "This project has no open task" : "Nothing to do"),
+    isOpen
+      ? h(
+          "p",
+          {},
+          "Write a line above and press Enter: ",
+          h("code", {}, "Write the report #writing !3 due:tomorrow"),
+        )
+      : null,
+    h(
+      "p",
+      { className: "buttons" },
+      isOpen ? way("Import tasks", () => go({ page: "import", project: address.project })) : null,
+      way("Completed tasks", () => go({ ...address, status: "completed" })),
+      address.project ? null : way("New project", newProject),
+    ),
+    h("p", { className: "muted" }, "Press ", h("kbd", {}, "?"), " for all keys."),
+  ];
 }
 
 function draw() {

@@ -3,10 +3,8 @@
 A test that takes `browser` runs at both widths. `test_app_table.py` names the test of each thing on offer.
 """
 
-import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,26 +23,6 @@ pytestmark = pytest.mark.thorough
 MANY = 10_000
 DESK = ViewportSize(width=1280, height=900)
 PHONE = ViewportSize(width=390, height=844)
-JIRA = """Summary,Issue key,Status,Priority,Created,Resolved,Due date,Labels,Labels
-"Login fails, sometimes",ABC-1,Done,High,12/Nov/26 9:30 AM,14/Nov/26 2:00 PM,,auth,web
-Second issue,ABC-2,In Progress,Medium,13/Nov/26 9:30 AM,,2026-12-24,web,
-Third,ABC-3,To Do,Lowest,13/Nov/26 9:30 AM,,someday,,
-"""
-TRELLO = {
-    "name": "Garden",
-    "lists": [{"id": "l1", "name": "Doing"}, {"id": "l2", "name": "Done"}],
-    "cards": [
-        {
-            "id": "5f0000001111111111111111",
-            "name": "Plant a tree",
-            "idList": "l1",
-            "labels": [{"name": "green"}],
-        },
-        {"id": "5f0000002222222222222222", "name": "Water it", "idList": "l2", "labels": []},
-    ],
-    "checklists": [{"id": "c1"}],
-    "actions": [],
-}
 
 
 @pytest.fixture
@@ -280,50 +258,6 @@ def test_many_are_marked_and_changed_at_once(api: Api, browser: BrowserPage) -> 
     expect(page.locator(".row")).to_have_count(1)
     page.get_by_role("button", name="Clear", exact=True).click()
     expect(page.locator(".row")).to_have_count(3)
-
-
-@sqlite_only
-def test_a_file_is_seen_before_it_is_taken(api: Api, browser: BrowserPage, tmp_path: Path) -> None:
-    ada = api.person()
-    page = log_in(browser, "/app?page=import")
-    file = tmp_path / "jira.csv"
-    file.write_text(JIRA)
-    page.get_by_label(re.compile("Choose a file")).set_input_files(file)
-    page.get_by_role("heading", name="jira.csv: Jira, 3 rows").wait_for()
-    left = page.locator(".left")
-    expect(left).to_contain_text("the column Issue key")
-    expect(left).to_contain_text('"someday" in Due date is no time')
-    expect(left).to_contain_text("comments and attachments")
-    assert_accessible(page)
-    page.get_by_label("Priority means").select_option("")
-    expect(left).to_contain_text("the column Priority")
-    page.get_by_label("Priority means").select_option("priority")
-    page.get_by_role("button", name="Import 3 tasks").click()
-    page.wait_for_url("**status=all")
-    expect(page.locator(".row")).to_have_count(3)
-    tasks = {task["title"]: task for task in ada.get("/tasks").json()}
-    first = tasks["Login fails, sometimes"]
-    assert (first["status"], first["priority"], first["tags"]) == ("completed", 3, ["auth", "web"])
-    assert first["completed_at"] == "2026-11-14T14:00:00Z"
-    assert tasks["Second issue"]["due_at"] == "2026-12-24T00:00:00Z"
-
-    page.goto(browser.base_url + "/app?page=import")
-    board = tmp_path / "board.json"
-    board.write_text(json.dumps(TRELLO))
-    page.get_by_label(re.compile("Choose a file")).set_input_files(board)
-    expect(page.locator(".left")).to_contain_text("1 checklists")
-    page.get_by_role("button", name="Import 2 tasks").click()
-    page.wait_for_url("**status=all")
-    expect(row(page, "Plant a tree")).to_contain_text("green")
-    assert {task["title"]: task["status"] for task in ada.get("/tasks?project=Garden").json()} == {
-        "Plant a tree": "in_progress",
-        "Water it": "completed",
-    }
-    # What comes out again.
-    side(page).get_by_role("button", name="Export").click()
-    with page.expect_response(lambda answer: "/tasks/export?format=csv" in answer.url) as answer:
-        page.get_by_role("button", name="CSV").click()
-    assert answer.value.ok
 
 
 @sqlite_only

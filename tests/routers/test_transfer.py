@@ -129,7 +129,8 @@ def test_an_export_of_a_project_has_the_tasks_of_all_its_members(api: Api) -> No
     for query, titles in (("", ["Write", "Read"]), ("&filter=tag = a", ["Write"]), ("&limit=1", ["Write"])):
         answer = bob.get(f"/tasks/export?project_id={project}{query}")
         assert [task["title"] for task in answer.json()] == titles
-    assert f"project_id={project}" in answer.links["next"]["url"]
+    part = bob.get(f"/tasks/export?project_id={project}&limit=1")
+    assert [task["title"] for task in bob.get(part.links["next"]["url"]).json()] == ["Read"]
     assert bob.get("/tasks/export").json() == []
     view = ada.post("/views", json={"name": "v", "filter": "id > 0", "project_id": project}).json()["id"]
     assert len(ada.get(f"/tasks/export?project_id={project}&view={view}").json()) == 2
