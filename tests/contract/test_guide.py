@@ -85,7 +85,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Block, str]]
             capture_output=True,
             text=True,
             check=False,
-            timeout=150,
+            timeout=900,
         )
         python = "\n".join(block.text for block in blocks() if block.language == "python")
         python = python.replace("localhost:8000", f"127.0.0.1:{server.port}")
@@ -95,7 +95,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Block, str]]
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=300,
         )
     assert ran.returncode == 0, ran.stderr[-2000:]
     out, noted = (part.split(MARK)[1:] for part in (ended.stdout, ended.stderr))

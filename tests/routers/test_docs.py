@@ -123,7 +123,7 @@ def test_docs_below_a_path_logs_in_and_calls_in_a_browser(browser: BrowserPage, 
     # The program has no OAuth2 clients: nothing is offered that leads nowhere.
     form = page.locator(".auth-container")
     assert [each for each in form.locator("input, select").all() if each.is_visible()]
-    for name in ("client_id", "client_secret", "Client credentials"):
+    for name in ("client_id", "client_secret", "Client credentials", "Scopes are used"):
         expect(form.get_by_text(name).first).to_be_hidden()
     page.locator("#oauth_username").fill("ada")
     page.locator("#oauth_password").fill("correct horse")
