@@ -21,11 +21,13 @@ from services.operations.metrics import CONTENT_TYPE
 from web.negotiation import HTML, prefers_html
 from web.routing import Router
 
+SLOW_SECONDS = 5.0
+
 
 async def _slow_task(message: str) -> None:
     """Wait five seconds without holding a thread."""
     logger.info("Background task started: %s", message)
-    await asyncio.sleep(5)
+    await asyncio.sleep(SLOW_SECONDS)
     logger.info("Background task completed: %s", message)
 
 

@@ -8,10 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
-from database import Database
-from migrations.schema import migrate
 from tests.support.server import ServerProcess
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,23 +107,6 @@ def test_the_readmes_first_five_minutes_run_as_pasted(tmp_path: Path) -> None:
     assert registered["username"] == "ada"
     assert (created["status"], completed["status"]) == ("pending", "completed")
     assert (stats["total_tasks"], stats["completion_rate"]) == (1, 100.0)
-
-
-def test_the_server_refuses_an_outdated_database_in_one_line_that_says_what_to_run(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/tasks.db"
-    old = Database(url)
-    migrate(old, "0001")
-    old.close()
-    server = ServerProcess(tmp_path)
-    process = server.run()
-    assert process.wait(timeout=60) != 0
-    said = [each for each in server.output().splitlines() if "create_tables.py" in each]
-    assert len(said) == 1
-    assert "Traceback" not in server.output()
-    engine = create_engine(url)
-    with engine.connect() as connection:
-        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "0001"
-    engine.dispose()
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

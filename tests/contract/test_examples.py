@@ -20,6 +20,7 @@ import time_machine
 
 from config import settings
 from main import app
+from routers import system
 from security.tokens import forget_verified_tokens
 from storage.column_types import rfc3339
 from tests.support.api import PASSWORD, Api, Person
@@ -289,6 +290,7 @@ def ends(record: Recorder, api: Api) -> None:
 def recorded(api: Api, monkeypatch: pytest.MonkeyPatch) -> Any:
     """What the program answers, by operation."""
     with mail_catcher() as mail, receiver() as hook, time_machine.travel(BEGAN, tick=False) as clock:
+        monkeypatch.setattr(system, "SLOW_SECONDS", 0.0)
         monkeypatch.setattr(settings, "webhook_allowed_networks", ["127.0.0.0/8"])
         monkeypatch.setattr(settings, "smtp_server", "127.0.0.1")
         monkeypatch.setattr(settings, "smtp_port", mail.port)

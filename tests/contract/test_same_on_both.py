@@ -15,8 +15,8 @@ from database import database
 from main import app
 from security.tokens import forget_verified_tokens
 from services import background_tasks, completion_times
-from tests.conftest import empty
 from tests.support.api import Api, Person
+from tests.support.fixtures import empty
 
 NOW = re.compile(rb"20(?:2[6-9]|[3-9]\d)-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 TITLES = (

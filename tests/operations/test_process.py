@@ -1,6 +1,8 @@
 """The program as a process: how it starts, refuses to start, and ends."""
 
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -27,6 +29,8 @@ def test_outdated_schema_refuses_to_start_in_one_line(tmp_path: Path) -> None:
     assert "The program can't start." in said[0]
     assert "run `python create_tables.py`" in said[0]
     assert [line for line in said[1:] if "startup failed. Exiting" not in line] == []
+    with closing(sqlite3.connect(tmp_path / "tasks.db")) as there:
+        assert there.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
 
 
 def test_database_that_is_not_there_refuses_to_start_in_one_line(tmp_path: Path) -> None:

@@ -219,27 +219,30 @@ def test_any_setting_may_be_in_a_file_that_the_environment_or_the_env_file_names
     assert ended.stdout.split() == [f"sqlite:///{tmp_path}/other.db", "mailer@example.com", "25", "INFO"]
 
 
-def test_a_setting_and_its_file_in_one_place_are_refused(tmp_path: Path) -> None:
+def test_a_setting_and_its_file_in_one_place_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DATABASE_URL")
     (tmp_path / "url").write_text("sqlite:///other.db")
     (tmp_path / ".env").write_text("DATABASE_URL_FILE=url\nDATABASE_URL=sqlite:///a.db\n")
-    ended = start(tmp_path)
-    assert ended.returncode == 1
-    assert "DATABASE_URL_FILE in .env: DATABASE_URL is set as well" in ended.stderr
+    with pytest.raises(ConfigurationError, match=r"DATABASE_URL_FILE in \.env: DATABASE_URL is set as well"):
+        load_settings()
     # The environment goes before the file, either way.
     (tmp_path / ".env").write_text("DATABASE_URL_FILE=url\n")
-    shown = start(
-        tmp_path, "import config; print(config.settings.database_url)", DATABASE_URL="sqlite:///b.db"
-    )
-    assert shown.stdout == "sqlite:///b.db\n"
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///b.db")
+    assert load_settings().database_url == "sqlite:///b.db"
 
 
-def test_a_value_from_a_file_is_never_shown_whatever_setting_it_was_given_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["LOG_LEVEL", "SMTP_PORT", "TRUSTED_PROXIES", "ROOT_PATH"])
+def test_a_value_from_a_file_is_never_shown_whatever_setting_it_was_given_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
     (tmp_path / "key").write_text("a-secret-that-was-meant-for-something-else")
-    for name in ("LOG_LEVEL_FILE", "SMTP_PORT_FILE", "TRUSTED_PROXIES_FILE", "ROOT_PATH_FILE"):
-        ended = start(tmp_path, **{name: "key"})
-        assert ended.returncode == 1
-        assert name.removesuffix("_FILE") in ended.stderr
-        assert "meant-for" not in ended.stderr
+    monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "key"))
+    with pytest.raises(ConfigurationError, match=name) as refused:
+        load_settings()
+    assert "meant-for" not in str(refused.value)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", None])

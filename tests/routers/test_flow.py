@@ -19,8 +19,8 @@ from main import app
 from security.tokens import forget_verified_tokens
 from services import background_tasks
 from services.flow import history
-from tests.conftest import empty
 from tests.support.api import Api, Person
+from tests.support.fixtures import empty
 from tests.support.flow import HOUR, about, assert_durations, figures
 from tests.support.openapi_check import CheckedClient
 from tests.support.tracker import issues, moments, second

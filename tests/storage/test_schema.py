@@ -50,13 +50,14 @@ def layout(db: Database) -> Any:
     """Tables with their columns, constraints and indexes, by name."""
     with db.engine.connect() as connection:
         found = inspect(connection)
+        kinds = (
+            found.get_multi_columns(),
+            found.get_multi_check_constraints(),
+            found.get_multi_foreign_keys(),
+            found.get_multi_indexes(),
+        )
         return {
-            table: (
-                sorted(column["name"] for column in found.get_columns(table)),
-                sorted(str(each["name"]) for each in found.get_check_constraints(table)),
-                sorted(str(each["name"]) for each in found.get_foreign_keys(table)),
-                sorted(str(each["name"]) for each in found.get_indexes(table)),
-            )
+            table: [sorted(str(each["name"]) for each in kind[None, table]) for kind in kinds]
             for table in found.get_table_names()
         }
 

@@ -2,19 +2,17 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-import httpx
-
 from benchmarks.servers import free_port
+from tests.support.waiting import SECONDS, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 60.0
 
 
 class ServerProcess:
@@ -56,15 +54,15 @@ class ServerProcess:
     def start(self, *options: str) -> Self:
         """Start it and wait until it answers."""
         process = self.run(*options)
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                httpx.get(f"{self.url}/health", timeout=1)
-                return self
-            except httpx.TransportError:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise AssertionError(f"the server did not start:\n{self.output()}") from None
-                time.sleep(0.05)
+
+        def listens() -> bool:
+            # It listens after it has started.
+            assert process.poll() is None, f"the server did not start:\n{self.output()}"
+            with socket.socket() as attempt:
+                return attempt.connect_ex(("127.0.0.1", self.port)) == 0
+
+        wait_until(listens)
+        return self
 
     def output(self) -> str:
         """What it wrote to its console."""
@@ -75,7 +73,7 @@ class ServerProcess:
         path = self.home / "app.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def end(self, how: signal.Signals = signal.SIGTERM, seconds: float = 60.0) -> int:
+    def end(self, how: signal.Signals = signal.SIGTERM, seconds: float = SECONDS) -> int:
         """Send it a signal and wait until it is gone; its exit code, negative for a signal."""
         assert self.process is not None
         self.process.send_signal(how)

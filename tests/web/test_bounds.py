@@ -165,7 +165,7 @@ def test_choices_are_a_set(ada: Person) -> None:
 
 
 def test_what_is_kept_by_shape_is_bounded_in_bytes(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shapes, "_limit", 1_000_000)
+    monkeypatch.setattr(shapes, "_limit", 300_000)
     chance = random.Random(1)  # noqa: S311  # a test that is the same each time
 
     def ask(times: int) -> None:
@@ -177,18 +177,18 @@ def test_what_is_kept_by_shape_is_bounded_in_bytes(ada: Person, monkeypatch: pyt
             query += [("sort_by", chance.choice(["created_at", "title", "due_at"]))]
             assert ada.get("/tasks", params=query).status_code == 200
 
-    ask(40)
+    ask(12)
     gc.collect()
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        ask(120)
+        ask(40)
         gc.collect()
         grown = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert shapes.weight <= 1_000_000
-    assert grown < 3_000_000
+    assert shapes.weight <= 300_000
+    assert grown < 1_000_000
 
 
 # -- the event loop ----------------------------------------------------------------------------------

@@ -1,0 +1,204 @@
+"""Every test that asks for `client` runs on SQLite and on Postgres, each time on a fresh, migrated database."""
+
+import atexit
+import contextlib
+import functools
+import gc
+import inspect
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from fastapi.testclient import TestClient
+from sqlalchemy import make_url
+
+from config import settings
+from database import Base, Database, database
+from main import app
+from migrations.schema import migrate
+from security.tokens import forget_verified_tokens
+from services import background_tasks, completion_times
+from services.flow import history as flow_history
+from tests.support.api import Api
+from tests.support.openapi_check import CheckedClient
+from tests.support.postgres import PostgresServer, PostgresUnavailable, postgres_server
+from tests.support.waiting import SECONDS
+from web import waiting
+
+# `tests/conftest.py` has made it.
+HOME = settings.data_dir
+
+# All calls of httpx share this default: five seconds, in which a busy machine may not answer.
+_usual: httpx.Timeout = inspect.signature(httpx.get).parameters["timeout"].default
+_usual.connect = _usual.read = _usual.write = _usual.pool = SECONDS
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from what stays for the whole run: going through it took a tenth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+def pytest_unconfigure() -> None:
+    """End what works in the background."""
+    background_tasks.stop()
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A Postgres server for the whole run; tests that need one are skipped, with the reason, where none is to be had."""
+    try:
+        with postgres_server() as server:
+            yield server
+    except PostgresUnavailable as unavailable:
+        pytest.skip(unavailable.reason)
+
+
+@pytest.fixture(scope="session")
+def event_loop_portal() -> Iterator[BlockingPortal]:
+    """One event loop for all requests: making one takes longer than most of them. `test_as_a_reader` makes one each."""
+    with start_blocking_portal() as portal:
+        yield portal
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite() -> Path:
+    """An empty database at the newest schema, to be copied."""
+    path = HOME / "migrated.db"
+    fresh = Database(f"sqlite:///{path}")
+    migrate(fresh)
+    fresh.close()  # The last connection to close writes all into the one file.
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: PostgresServer) -> str:
+    """The URL of a database at the newest schema, to be emptied."""
+    fresh = Database(postgres.url)
+    migrate(fresh)
+    fresh.close()
+    return postgres.url
+
+
+# The parts of `database` after the last test with this URL: its engines, with the statements that they compiled.
+_kept: dict[str, dict[str, Any]] = {}
+
+
+@contextlib.contextmanager
+def connected(url: str) -> Iterator[None]:
+    """Have the program use this database, with the engines that an earlier test made."""
+    if url in _kept:
+        # An equal address that is another object tells that this is another database.
+        vars(database).update(_kept.pop(url), url=make_url(url).set())
+    else:
+        database.switch(url)
+    engine = database._autocommit  # noqa: SLF001
+    yield
+    background_tasks.stop()
+    # A test may have gone on to a database of its own, or may listen to the statements of this one.
+    if database._autocommit is engine and not engine._has_events:  # noqa: SLF001
+        _kept[url] = {name: part for name, part in vars(database).items() if name != "after_commit"}
+    if database.is_sqlite or url not in _kept:
+        database.close()
+
+
+@contextlib.contextmanager
+def database_in_use(request: pytest.FixtureRequest, folder: Path, name: str) -> Iterator[str]:
+    """The URL of an empty database at the newest schema, which the program now uses; and folders of the test's own."""
+    if request.param == "sqlite":
+        path = HOME / name
+        for each in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+            each.unlink(missing_ok=True)
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
+        url = f"sqlite:///{path}"
+    else:
+        url = request.getfixturevalue("migrated_postgres")
+        empty(url)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "cache_dir", folder)
+        patch.setattr(settings, "data_dir", folder)
+        # A transaction of a busy machine may be open for longer than a client would be kept waiting.
+        patch.setattr(waiting, "SETTLING_SECONDS", [*waiting.SETTLING_SECONDS, *[0.1] * 100])
+        forget_verified_tokens()
+        completion_times.kept.clear()
+        flow_history.clear()
+        with connected(url):
+            yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """See `database_in_use`."""
+    with database_in_use(request, tmp_path, "own.db") as url:
+        yield url
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def shared_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """Like `api`, on a database that all tests of a module share; not to be used beside `api` in one module."""
+    with database_in_use(request, tmp_path_factory.mktemp("shared"), "shared.db"):
+        yield Api(CheckedClient(app, request.getfixturevalue("event_loop_portal")))
+
+
+@functools.cache
+def emptier(url: str) -> psycopg.Connection[Any]:
+    """A connection that stays open, because a new one would plan all deletions again."""
+    connection = psycopg.connect(url, autocommit=True)
+    tables = [table.name for table in Base.metadata.sorted_tables]
+    sequences = connection.execute(SEQUENCES).fetchall()
+    (is_superuser,) = connection.execute("SELECT usesuper FROM pg_user WHERE usename = user").fetchone() or (
+        0,
+    )
+    if is_superuser:
+        steps = [
+            "SET LOCAL session_replication_role = replica;",
+            *(
+                f"DELETE FROM {name}; GET DIAGNOSTICS number = ROW_COUNT;"
+                f" IF number > {MANY_ROWS} THEN EXECUTE 'TRUNCATE {name} CASCADE'; END IF;"
+                for name in tables
+            ),
+        ]
+    else:
+        steps = [f"EXECUTE 'TRUNCATE {', '.join(tables)}';"]
+    steps += [f"PERFORM setval('{sequence}', 1, false);" for (sequence,) in sequences]
+    connection.execute(
+        "CREATE FUNCTION pg_temp.empty_all() RETURNS void LANGUAGE plpgsql"
+        f" AS $$ DECLARE number bigint; BEGIN {' '.join(steps)} END $$"
+    )
+    atexit.register(connection.close)
+    return connection
+
+
+def empty(url: str) -> None:
+    """Delete every row, and start all numbers anew.
+
+    TRUNCATE makes new files for every table and index, which takes longer than most tests: it is left for what
+    has become large, and for an account that may not tell the triggers to stay quiet.
+    """
+    emptier(url).execute("SELECT pg_temp.empty_all()")
+
+
+MANY_ROWS = 500
+SEQUENCES = """
+SELECT pg_get_serial_sequence(format('%I', table_name), column_name)
+FROM information_schema.columns WHERE table_schema = 'public' AND is_identity = 'YES'
+"""
+
+
+@pytest.fixture
+def client(database_url: str, event_loop_portal: BlockingPortal) -> TestClient:
+    """A client whose every answer is checked against the OpenAPI document; it starts no lifespan."""
+    return CheckedClient(app, event_loop_portal)
+
+
+@pytest.fixture
+def api(client: TestClient) -> Api:
+    """The calls that most tests begin with."""
+    return Api(client)
