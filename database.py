@@ -135,20 +135,22 @@ class Database:
 
     def read(self, work: Work[T]) -> T:
         """Call `work` with a session for reading, in this thread; raises DatabaseUnavailable."""
+        # A switch to another database gives it other sessions.
+        readers = self._readers
         for _ in range(ATTEMPTS):
-            opened = _take(self._readers)
+            opened = _take(readers)
             try:
                 opened = opened or self._open_reader()
                 result = work(opened.session)
                 opened.session.check_writes_nothing()
             except BaseException as error:  # noqa: BLE001  # raised again, or the work is done again
-                if opened is not None and not self._put_back(opened, self._readers):
+                if opened is not None and not self._put_back(opened, readers):
                     # This idle connection is dead, and the other idle connections probably are too.
-                    _close_all(self._readers)
+                    _close_all(readers)
                     continue
                 raise translated_error(error)  # noqa: B904  # it is that error, or is caused by it
             opened.forget()
-            self._readers.append(opened)
+            readers.append(opened)
             return result
         raise DatabaseUnavailable
 
@@ -186,8 +188,9 @@ class Database:
 
     def _transaction(self, work: Work[T]) -> T:
         """Execute a transaction on Postgres, and repeat it if Postgres ended it in favour of another."""
+        writers = self._writers
         for attempt in range(ATTEMPTS):
-            opened, begun = _take(self._writers), False
+            opened, begun = _take(writers), False
             try:
                 opened = opened or self._open()
                 opened.cursor.execute(self._begin)
@@ -197,12 +200,12 @@ class Database:
                 opened.cursor.execute("COMMIT")
             except BaseException as error:  # noqa: BLE001  # raised again, or the work is done again
                 last = opened is None or attempt + 1 == ATTEMPTS
-                alive = opened is not None and self._roll_back(opened)
+                alive = opened is not None and self._roll_back(opened, writers)
                 if not alive:
-                    _close_all(self._writers)
+                    _close_all(writers)
                 elif sqlstate(error) == READ_ONLY:
                     # The server is a standby now. New connections may reach the new primary server.
-                    _close_all(self._writers)
+                    _close_all(writers)
                     _close_all(self._readers)
                 # Nothing can have happened before the answer to BEGIN, so a connection that died idle is
                 # replaced.
@@ -210,11 +213,11 @@ class Database:
                     continue
                 raise translated_error(error)  # noqa: B904  # it is that error, or is caused by it
             opened.forget()
-            self._writers.append(opened)
+            writers.append(opened)
             return result
         raise DatabaseUnavailable
 
-    def _roll_back(self, opened: OpenSession) -> bool:
+    def _roll_back(self, opened: OpenSession, idle: deque[OpenSession]) -> bool:
         """Undo the transaction; False if the connection is lost, and the transaction with it."""
         try:
             opened.session.rollback()
@@ -222,7 +225,7 @@ class Database:
         except Exception:  # noqa: BLE001  # whatever it is, the connection is not to be used again
             opened.close()
             return False
-        return self._put_back(opened, self._writers)
+        return self._put_back(opened, idle)
 
     @staticmethod
     def _put_back(opened: OpenSession, idle: deque[OpenSession]) -> bool:

@@ -54,10 +54,10 @@ def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture
-def tracker(imported: tuple[Path, str], client: TestClient, tmp_path: Path) -> Person:
+def tracker(imported: tuple[Path, str], client: TestClient) -> Person:
     """Somebody who has imported the tracker's issues."""
     path, token = imported
-    shutil.copy(path, tmp_path / "tasks.db")
+    shutil.copy(path, str(database.url.database))
     return Person(client, 1, "ada", token)
 
 

@@ -6,6 +6,7 @@ import functools
 import gc
 import inspect
 import shutil
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,9 @@ def connected(url: str) -> Iterator[None]:
     if url in _kept:
         # An equal address that is another object tells that this is another database.
         vars(database).update(_kept.pop(url), url=make_url(url).set())
+        if database.is_sqlite:
+            # What a thread of the last test still reads from is the file of the last test.
+            database._readers = deque()  # noqa: SLF001
     else:
         database.switch(url)
     engine = database._autocommit  # noqa: SLF001

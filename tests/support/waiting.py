@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 # On a slow and busy machine everything takes many times longer. Waiting ends as soon as the thing is there.
-SECONDS = 60.0
+SECONDS = 120.0
 
 Found = TypeVar("Found")
 
