@@ -23,6 +23,11 @@ test *files:
 test-thorough *files:
     {{python}} -m pytest -q -n 2 -m thorough {{files}}
 
+# Change a file in small ways and show what its tests do not notice: `just mutants FILE TESTS`.
+mutants *options:
+    .venv/bin/pip install -q mutmut==3.8.1
+    {{python}} -m benchmarks.mutants {{options}}
+
 # Check style and types.
 lint:
     .venv/bin/ruff check .
