@@ -1,15 +1,15 @@
 """Logging in and out, refreshing, and the sessions that this makes."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
-from account_models import refresh_tokens
+from account_models import audit_events, refresh_tokens, sessions
 from database import database
-from security.tokens import create_access_token
+from security.tokens import create_access_token, verify_token
 from services.accounts import session as session_service
 from tests.support.api import PASSWORD, Api, assert_problem
 
@@ -123,6 +123,50 @@ def test_sessions_are_listed_and_ended_one_by_one(client: TestClient, api: Api) 
     assert ada.delete(f"/auth/sessions/{session}").status_code == 200
     assert me(client, elsewhere["access_token"]).status_code == 401
     assert [each["current"] for each in ada.get("/auth/sessions").json()] == [True]
+
+
+def test_where_somebody_was_is_forgotten_at_the_login_after_the_session_expired(
+    client: TestClient, api: Api
+) -> None:
+    ada, bob = api.person(), api.person("bob")
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    api.log_in("ada")
+    expired = sessions.update().where(sessions.c.id != 3).values(expires_at=past)
+    database.write(lambda db: db.execute(expired))
+    log_in(client)
+    kept = database.read(lambda db: db.execute(select(sessions.c.user_id, sessions.c.id)).all())
+    assert sorted(tuple(row) for row in kept) == [(ada.id, 3), (ada.id, 4), (bob.id, 2)]
+
+
+def test_the_trail_tells_an_owner_who_ended_a_session_and_that_a_token_was_stolen(
+    client: TestClient, api: Api
+) -> None:
+    ada = api.person()
+    stolen, other = log_in(client), log_in(client)
+    refresh(client, stolen["refresh_token"])
+    age_used_tokens()
+    refresh(client, stolen["refresh_token"])
+    ada.delete(f"/auth/sessions/{verify_token(other['access_token'])['sid']}")
+    ada.post("/auth/logout-all")
+    columns = (audit_events.c[name] for name in ("kind", "actor_id", "user_id", "details"))
+    told = select(*columns).order_by(audit_events.c.id.desc())
+    events = [tuple(row) for row in database.read(lambda db: db.execute(told.limit(3)).all())]
+    assert events == [
+        ("sessions_ended", ada.id, ada.id, {"sessions_ended": 1}),
+        ("session_ended", ada.id, ada.id, {"session_id": verify_token(other["access_token"])["sid"]}),
+        ("refresh_token_replayed", None, ada.id, {"session_id": verify_token(stolen["access_token"])["sid"]}),
+    ]
+
+
+def test_an_access_token_is_told_and_made_to_end_with_its_session(client: TestClient, api: Api) -> None:
+    api.person()
+    tokens = log_in(client)
+    soon = datetime.now(UTC) + timedelta(seconds=600)
+    database.write(lambda db: db.execute(sessions.update().values(expires_at=soon)))
+    renewed = refresh(client, tokens["refresh_token"]).json()
+    assert renewed["expires_in"] == renewed["refresh_expires_in"]
+    assert 0 < renewed["expires_in"] <= 600
+    assert verify_token(renewed["access_token"])["exp"] <= soon.timestamp() + 1
 
 
 def test_a_token_made_without_a_session_works_and_can_not_be_logged_out(client: TestClient, api: Api) -> None:

@@ -3,11 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import time_machine
 from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
 import auth
-from account_models import program_tokens
+from account_models import audit_events, program_tokens
 from database import database
 from tests.support.api import Api, Person
 
@@ -47,7 +48,7 @@ def test_a_revoked_or_expired_token_is_refused(client: TestClient, api: Api) -> 
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     made = [make(ada, "tasks:read"), make(ada, "tasks:read", expires_at=soon)]
     assert [client.get("/tasks", headers=bearer(each)).status_code for each in made] == [200, 200]
-    assert bob.delete(f"/auth/tokens/{made[0]['id']}").status_code == 404
+    assert bob.delete(f"/auth/tokens/{made[0]['id']}").json()["code"] == "token_not_found"
     assert ada.delete(f"/auth/tokens/{made[0]['id']}").status_code == 200
     past = update(program_tokens).values(expires_at=datetime.now(UTC) - timedelta(seconds=1))
     database.write(lambda db: db.execute(past))
@@ -55,6 +56,32 @@ def test_a_revoked_or_expired_token_is_refused(client: TestClient, api: Api) -> 
         answer = client.get("/tasks", headers=bearer(each))
         assert (answer.status_code, answer.json()["detail"]) == (401, "Invalid token")
     assert client.post("/tasks/import", json=[], headers=bearer(made[0])).status_code == 401
+
+
+def test_a_token_ends_when_its_maker_said(client: TestClient, api: Api) -> None:
+    ada = api.person()
+    now = datetime.now(UTC)
+    until = (now + timedelta(hours=1)).isoformat().replace("+00:00", "Z")
+    limited, unlimited = make(ada, "tasks:read", expires_at=until), make(ada, "tasks:read")
+    assert [token["expires_at"] for token in ada.get("/auth/tokens").json()] == [None, until]
+    assert limited["expires_at"] == until
+    for minutes, status in ((59, 200), (61, 401)):
+        with time_machine.travel(now + timedelta(minutes=minutes)):
+            assert client.get("/tasks", headers=bearer(limited)).status_code == status
+            assert client.get("/tasks", headers=bearer(unlimited)).status_code == 200
+
+
+def test_the_trail_tells_which_token_was_made_by_whom_and_for_what(api: Api) -> None:
+    ada = api.person()
+    made = make(ada, "tasks:write", "tasks:read")
+    ada.delete(f"/auth/tokens/{made['id']}")
+    columns = (audit_events.c[name] for name in ("kind", "actor_id", "user_id", "details"))
+    told = select(*columns).order_by(audit_events.c.id.desc())
+    events = [tuple(row) for row in database.read(lambda db: db.execute(told.limit(2)).all())]
+    assert events == [
+        ("token_revoked", ada.id, ada.id, {"token_id": made["id"]}),
+        ("token_created", ada.id, ada.id, {"token_id": made["id"], "scopes": ["tasks:read", "tasks:write"]}),
+    ]
 
 
 def test_a_token_that_would_have_expired_already_is_not_made(api: Api) -> None:

@@ -253,6 +253,16 @@ def test_a_state_in_use_is_not_taken_out_unless_its_tasks_go_elsewhere(team: Tea
     assert [kind for kind, _ in history(team.bob, task["id"])][-2:] == ["status_changed", "unblocked"]
 
 
+def test_a_task_that_is_completed_with_its_state_is_not_completed_before_it_was_made(team: Team) -> None:
+    made = "9999-12-30T00:00:00Z"
+    team.bob.post("/tasks/import", json=[{"title": "x", "created_at": made}])
+    team.bob.put("/tasks/1", json={"project_id": team.project, "state": "review"})
+    elsewhere = {"states": [*STATES[:2], STATES[3]], "replaced_states": {"review": "done"}}
+    assert team.ada.patch(f"/projects/{team.project}", json=elsewhere).status_code == 200
+    assert team.bob.get("/tasks/1").json()["completed_at"] == made
+    assert history(team.bob, 1)[-1][1]["completed_at"] == {"from": None, "to": made}
+
+
 # -- blocks ----------------------------------------------------------------------------------------
 
 

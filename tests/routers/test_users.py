@@ -48,6 +48,8 @@ def test_the_list_of_accounts_comes_in_pages(api: Api) -> None:
     assert names(following) == ["user0", "boss"]
     assert "next" not in following.links
     assert names(boss.get("/users?limit=2&skip=3")) == ["user0", "boss"]
+    # A page that holds the last account does not send anybody to an empty one.
+    assert "next" not in boss.get("/users?limit=5").links
 
 
 def test_an_account_is_changed_by_the_fields_that_are_sent(api: Api) -> None:

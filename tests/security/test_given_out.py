@@ -256,6 +256,7 @@ def test_an_account_has_a_hundred_program_tokens_at_most(api: Api, monkeypatch: 
 def test_making_a_token_is_mailed_to_the_owner_but_not_for_ever(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert program_token.MOST_MAILS == 20
     monkeypatch.setattr(program_token, "MOST_MAILS", 3)
     monkeypatch.setattr("config.settings.smtp_server", "127.0.0.1")
     monkeypatch.setattr("config.settings.smtp_port", 9)

@@ -1,0 +1,54 @@
+"""How long an access token is good, whoever checks it and wherever the machine is."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+
+from config import settings
+from errors import NotAuthenticated
+from security.tokens import create_access_token, forget_verified_tokens, verify_token
+
+START = datetime(2026, 3, 2, 8, tzinfo=UTC)
+
+
+@pytest.fixture(params=["UTC", "America/Los_Angeles", "Asia/Tokyo"])
+def _zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the machine's clock on the wall show the time of this zone."""
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_zone")
+@pytest.mark.parametrize("minutes", [None, 5])
+@pytest.mark.parametrize("is_remembered", [True, False])
+def test_a_token_ends_when_it_was_said_to(
+    monkeypatch: pytest.MonkeyPatch, minutes: int | None, *, is_remembered: bool
+) -> None:
+    monkeypatch.setattr(settings, "access_token_expire_minutes", 30)
+    with time_machine.travel(START, tick=False) as clock:
+        lifetime = None if minutes is None else timedelta(minutes=minutes)
+        token = create_access_token({"sub": "7", "sid": 3}, lifetime)
+        end = START + timedelta(minutes=minutes or 30)
+        claims = verify_token(token)
+        assert (claims["sub"], claims["sid"], claims["kind"]) == ("7", 3, "access")
+        assert (claims["iat"], claims["exp"]) == (START.timestamp(), end.timestamp())
+        clock.move_to(end - timedelta(seconds=1))
+        assert verify_token(token) == claims
+        clock.move_to(end + timedelta(seconds=1))
+        if not is_remembered:
+            forget_verified_tokens()
+        for _ in range(2):
+            with pytest.raises(NotAuthenticated):
+                verify_token(token)
+
+
+def test_the_id_of_an_account_may_be_given_as_a_number_and_no_two_tokens_are_the_same() -> None:
+    tokens = {create_access_token({"sub": 7}) for _ in range(2)}
+    assert len(tokens) == 2
+    assert [verify_token(token)["sub"] for token in tokens] == ["7", "7"]
