@@ -7,8 +7,7 @@ The changes are mutmut's. Its own runner leaves out what stands outside function
 SQL, and a runner that starts Python for each mutant takes hours. This one forks when the tests are collected: each
 child puts one mutant in place of the code, and runs the tests that reach its line until one fails.
 
-What other files computed from the code when they were imported keeps its value. To see a survivor of that kind
-fail, edit the file and run the tests.
+What tests computed from the code when they were imported keeps its value.
 """
 
 import argparse
@@ -99,23 +98,38 @@ class Changes(cst.CSTVisitor):
             self.mutants.append(Mutant(f"{place.start.line}: {old} -> {new}", node, change, lines))
 
 
-def put_in_place(module: ModuleType, source: str) -> None:
-    """Give a loaded module's functions the code of another source, and the modules that use it the new values."""
+def put_in_place(module: ModuleType, source: str, *, again: bool = True) -> None:
+    """Give a loaded module's functions the code of another source, and the modules that use it the new values.
+
+    Services that import one of its functions may have called it as they were imported, so they are put in place
+    again.
+    """
     fresh: dict[str, Any] = {"__name__": module.__name__, "__file__": module.__file__}
     exec(compile(source, str(module.__file__), "exec"), fresh)  # noqa: S102  # the mutant
+    services = [each for name, each in sys.modules.items() if name.startswith("services.")]
+    users: dict[str, ModuleType] = {}
     for name, new in fresh.items():
         old = vars(module).get(name)
         imported = isinstance(new, type | FunctionType) and new.__module__ != module.__name__
         if name.startswith("__") or imported or new is old:
             continue
         if isinstance(old, type):
-            for part, value in vars(new).items():
-                if not _recoded(vars(old).get(part), value) and isinstance(value, str | int | tuple):
-                    setattr(old, part, value)
-        elif not _recoded(old, new):
+            _renew(old, new)
+        elif _recoded(old, new):
+            users |= {each.__name__: each for each in services if vars(each).get(name) is old}
+        else:
             for user in list(sys.modules.values()):
                 if getattr(user, "__dict__", {}).get(name) is old:
                     setattr(user, name, new)
+    for user in users.values() if again else ():
+        if user is not module:
+            put_in_place(user, Path(str(user.__file__)).read_text(), again=False)
+
+
+def _renew(old: type, new: type) -> None:
+    for part, value in vars(new).items():
+        if not _recoded(vars(old).get(part), value) and isinstance(value, str | int | tuple):
+            setattr(old, part, value)
 
 
 def _recoded(old: Any, new: Any) -> bool:
@@ -208,8 +222,9 @@ class Trials:
         module = sys.modules[".".join(self.path.with_suffix("").parts)]
         reached, survivors = reached_lines(self.path, module, tests), 0
         for mutant in self.mutants:
-            those = [item for item in tests if not mutant.lines or reached[item.nodeid] & {*mutant.lines}]
-            those.sort(key=lambda item: ("postgres" in item.nodeid, -len(reached[item.nodeid])))
+            # A line that no test reaches may have run as another file was imported.
+            reach = [item for item in tests if reached[item.nodeid] & {*mutant.lines}] or tests
+            those = sorted(reach, key=lambda item: ("postgres" in item.nodeid, -len(reached[item.nodeid])))
             changed = self.changes.module.deep_replace(mutant.node, mutant.change)
             noticed = in_child(functools.partial(attempt, module, changed.code, those))
             survivors += noticed is None

@@ -1,5 +1,6 @@
 """Logging in and out, refreshing, and the sessions that this makes."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,13 @@ from database import database
 from security.tokens import create_access_token, verify_token
 from services.accounts import session as session_service
 from tests.support.api import PASSWORD, Api, assert_problem
+from tests.support.zone import machine_in
+
+
+@pytest.fixture(autouse=True)
+def _abroad() -> Iterator[None]:
+    with machine_in("Asia/Kathmandu"):
+        yield
 
 
 def log_in(client: TestClient, username: str = "ada") -> Any:

@@ -1,6 +1,5 @@
 """How long an access token is good, whoever checks it and wherever the machine is."""
 
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -10,18 +9,15 @@ import time_machine
 from config import settings
 from errors import NotAuthenticated
 from security.tokens import create_access_token, forget_verified_tokens, verify_token
+from tests.support.zone import machine_in
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
 
-@pytest.fixture(params=["UTC", "America/Los_Angeles", "Asia/Tokyo"])
-def _zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have the machine's clock on the wall show the time of this zone."""
-    monkeypatch.setenv("TZ", request.param)
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+@pytest.fixture(params=["UTC", "America/Los_Angeles", "Asia/Kathmandu"])
+def _zone(request: pytest.FixtureRequest) -> Iterator[None]:
+    with machine_in(request.param):
+        yield
 
 
 @pytest.mark.usefixtures("_zone")

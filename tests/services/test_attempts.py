@@ -14,13 +14,14 @@ from database import database
 from request_context import Origin, origin_var
 from services.accounts import attempt
 from tests.support.api import Api
+from tests.support.zone import machine_in
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
 
 @pytest.fixture
 def clock(database_url: str) -> Iterator[Any]:
-    with time_machine.travel(START, tick=False) as traveller:
+    with machine_in("Asia/Kathmandu"), time_machine.travel(START, tick=False) as traveller:
         yield traveller
 
 

@@ -15,13 +15,17 @@ from errors import BadRequest
 from models import users
 from services.accounts import link
 from tests.support.api import Api
+from tests.support.zone import machine_in
 
 LIFETIMES = {"reset": timedelta(hours=1), "verify": timedelta(days=1), "change": timedelta(days=1)}
 
 
 @pytest.fixture
 def clock(database_url: str) -> Iterator[Any]:
-    with time_machine.travel(datetime(2026, 3, 2, 8, tzinfo=UTC), tick=False) as traveller:
+    with (
+        machine_in("Asia/Kathmandu"),
+        time_machine.travel(datetime(2026, 3, 2, 8, tzinfo=UTC), tick=False) as traveller,
+    ):
         yield traveller
 
 

@@ -15,18 +15,18 @@ from account_models import account_mails
 from config import settings
 from database import database
 from services.accounts import account_mail
-from services.delivery.mail_tasks import OUTBOXES
-from services.delivery.outbox import ends_soon, said
+from services.delivery import mail_tasks
+from services.delivery.outbox import Outbox, ends_soon, said
 from services.email_service import COMMANDS
 from tests.support.api import Api
+from tests.support.zone import machine_in
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
-ABOUT_ACCOUNTS = OUTBOXES[0]
 
 
 @pytest.fixture
 def clock(database_url: str) -> Iterator[Any]:
-    with time_machine.travel(START, tick=False) as traveller:
+    with machine_in("Asia/Kathmandu"), time_machine.travel(START, tick=False) as traveller:
         yield traveller
 
 
@@ -37,8 +37,13 @@ def put(api: Api, number: int = 1) -> None:
         database.write(lambda db: account_mail.put(db, "token_created", ada.id, "ada@example.com"))
 
 
+def outbox() -> Outbox:
+    """The outbox of mails about accounts."""
+    return mail_tasks.OUTBOXES[0]
+
+
 def claim() -> list[Any]:
-    return database.write(ABOUT_ACCOUNTS.claim)
+    return database.write(outbox().claim)
 
 
 def rows() -> list[Any]:
@@ -90,13 +95,13 @@ def test_a_mail_is_tried_again_after_twice_the_time_up_to_an_hour_and_then_given
     put(api)
     waits = []
     for _ in range(8):
-        asyncio.run(ABOUT_ACCOUNTS.failed(claim(), OSError("no route")))
+        asyncio.run(outbox().failed(claim(), OSError("no route")))
         (row,) = rows()
         wait = row.next_attempt_at - datetime.now(UTC)
         waits.append(wait.total_seconds())
         clock.shift(wait)
     assert waits == [factor * wait for wait in (60, 120, 240, 480, 960, 1920, 3600, 3600)]
-    asyncio.run(ABOUT_ACCOUNTS.failed(claim(), OSError("no route")))
+    asyncio.run(outbox().failed(claim(), OSError("no route")))
     (row,) = rows()
     assert (row.attempts, row.next_attempt_at, row.last_error) == (9, None, "no route")
     clock.shift(timedelta(days=365))
@@ -107,7 +112,7 @@ def test_a_mail_that_was_only_claimed_is_due_at_once_and_has_lost_no_attempt(clo
     put(api)
     claimed = claim()
     clock.shift(timedelta(seconds=3))
-    asyncio.run(ABOUT_ACCOUNTS.released(claimed))
+    asyncio.run(outbox().released(claimed))
     (row,) = rows()
     assert (row.attempts, row.next_attempt_at, row.last_error) == (0, datetime.now(UTC), None)
     assert [again.attempts for again in claim()] == [1]
@@ -118,13 +123,13 @@ def test_who_comes_back_after_the_claim_ended_takes_nothing_from_the_next(clock:
     late = claim()
     clock.shift(timedelta(hours=1))
     kept = claim()
-    for result in (ABOUT_ACCOUNTS.failed(late, OSError("late")), ABOUT_ACCOUNTS.released(late)):
+    for result in (outbox().failed(late, OSError("late")), outbox().released(late)):
         asyncio.run(result)
-    asyncio.run(ABOUT_ACCOUNTS.delivered(late))
+    asyncio.run(outbox().delivered(late))
     assert [(row.attempts, row.next_attempt_at, row.last_error) for row in rows()] == [
         (2, row.next_attempt_at, None) for row in kept
     ]
-    asyncio.run(ABOUT_ACCOUNTS.delivered(kept[:1]))
+    asyncio.run(outbox().delivered(kept[:1]))
     assert [row.id for row in rows()] == [kept[1].id]
 
 
