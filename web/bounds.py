@@ -60,12 +60,24 @@ async def check_body(request: Request, *, is_form: bool) -> None:
     except ClientDisconnect:
         raise HTTPException(400) from None
     if is_form:
-        if (fields := body.count(b"&")) >= MOST_FIELDS and "multipart" not in request.headers["content-type"]:
-            raise _too_much("#", f"A form may have at most {MOST_FIELDS} fields; this one has {fields + 1:,}")
+        if "multipart" not in request.headers.get("content-type", ""):
+            _check_form(body)
     elif body:
         is_large = body.count(b",") >= MOST_FIELDS
         # FastAPI looks for the parsed body in this attribute.
         request._json = await _parsing.run(lambda: _parsed(body)) if is_large else _parsed(body)  # noqa: SLF001
+
+
+def _check_form(body: bytes) -> None:
+    """Raise InvalidInput for a form with too many fields, or with a field that stands twice."""
+    if (fields := body.count(b"&")) >= MOST_FIELDS:
+        raise _too_much("#", f"A form may have at most {MOST_FIELDS} fields; this one has {fields + 1:,}")
+    names = Counter(
+        unquote_plus(field.partition(b"=")[0].decode("latin-1")) for field in body.split(b"&") if field
+    )
+    for name, times in names.items():
+        if times > 1:
+            raise _too_much(f"#/{_escaped(name)}", "Given more than once")
 
 
 async def check_no_body(request: Request) -> None:

@@ -31,6 +31,9 @@ _parser = Lark(GRAMMAR, parser="lalr", lexer="contextual", maybe_placeholders=Fa
 TREE_BYTES = 100
 _kept: BoundedCache[str, tuple[int, Node]] = BoundedCache(2 * 1024 * 1024, weigh=lambda entry: entry[0])
 
+# What a database can't keep in a text.
+_UNFIT = re.compile("[\0\ud800-\udfff]")
+
 # The names in messages of the grammar's words.
 _NAMES = {
     "AND": "`and`",
@@ -66,9 +69,9 @@ def parse(text: str) -> Node:
 def _read(text: str) -> Node:
     if len(text) > LONGEST:
         raise InvalidFilter(LONGEST, f"the filter goes on; it may have {LONGEST:,} characters")
-    nul = text.find("\0")
-    if nul >= 0:
-        raise InvalidFilter(nul, "met a NUL character, which no text may hold")
+    if unfit := _UNFIT.search(text):
+        what = "NUL character" if unfit[0] == "\0" else "lone surrogate"
+        raise InvalidFilter(unfit.start(), f"met a {what}, which no text may hold")
     words: list[Token] = []
     parser = _parser.parse_interactive(text)
     try:

@@ -4,11 +4,15 @@ Nothing here is stored, so that each database is made once for all of these test
 """
 
 import json
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from main import app
 from tests.support.api import Api, Person, assert_problem
+from tests.support.openapi_check import resolved
 
 HUGE = 2**63
 
@@ -229,6 +233,41 @@ def test_an_encoded_body_is_415_that_names_the_encoding(ada: Person, encoding: s
     assert_problem(ada.client.post("/auth/login", content=b"x", headers=form), 415)
 
 
+def texts_of(schema: dict[str, Any]) -> Iterator[str]:
+    """The fields of a body that take a text of any kind."""
+    document = app.openapi()
+    for name, field in resolved(document, schema).get("properties", {}).items():
+        kinds = [resolved(document, each) for each in resolved(document, field).get("anyOf", [field])]
+        if any(each.get("type") == "string" and "enum" not in each for each in kinds):
+            yield name
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_no_body_brings_in_a_text_that_no_database_keeps(api: Api) -> None:
+    root = api.person("root", admin=True)
+    root.task()
+    for path, body in (
+        ("/projects", {"name": "p"}),
+        ("/tasks/1/comments", {"text": "x"}),
+        ("/views", {"name": "v", "filter": "id = 1"}),
+        ("/webhooks", {"url": "https://93.184.215.14/", "types": ["task.*"]}),
+    ):
+        assert root.post(path, json=body).status_code == 201
+    tried = 0
+    for path, operations in app.openapi()["paths"].items():
+        for method, operation in operations.items():
+            content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+            example = content.get("example", {})
+            for name in texts_of(content.get("schema", {})) if isinstance(example, dict) else ():
+                for text in ("\ud800", "a\0b"):
+                    sent = json.dumps({**example, name: text})
+                    where = re.sub(r"\{\w+\}", "1", path)
+                    answer = root.call(method.upper(), where, content=sent, headers=JSON)
+                    assert answer.status_code in (401, 403, 404, 409, 422, 429), (method, path, name, text)
+                    tried += 1
+    assert tried > 60
+
+
 @pytest.mark.parametrize("name", ["Content-Type", "Content-Encoding"])
 def test_a_second_line_of_a_header_is_not_ignored(ada: Person, name: str) -> None:
     first, second = {"Content-Type": (JSON["Content-Type"], "text/csv")}.get(name, ("identity", "gzip"))
@@ -282,6 +321,18 @@ def test_odd_characters_in_the_login_form_are_wrong_credentials(ada: Person, for
 def test_a_login_form_without_its_fields_is_422(ada: Person, form: bytes) -> None:
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     assert_problem(ada.client.post("/auth/login", content=form, headers=headers), 422)
+
+
+def test_a_field_of_the_login_form_that_stands_twice_is_422(ada: Person) -> None:
+    """OAuth2 forbids it, and another program might take the other one."""
+    for form in (b"username=bob&username=ada", b"username=ada&user%6eame=ada", b"x=1&x=2&username=ada"):
+        answer = ada.client.post(
+            "/auth/login",
+            content=form + b"&password=x",
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+        )
+        pointer = "#/x" if form.startswith(b"x") else "#/username"
+        assert_problem(answer, 422, "invalid_input", pointer)
 
 
 @pytest.mark.parametrize(
