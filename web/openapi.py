@@ -1,11 +1,14 @@
 """The OpenAPI document: its introduction, its tags, and the steps that complete it."""
 
+import threading
 from typing import Any, get_args
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.encoders import jsonable_encoder
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from starlette.routing import BaseRoute, Route
 
 import auth
 from config import settings
@@ -94,15 +97,32 @@ BEARER = {
 
 
 def install_openapi(app: FastAPI, problem: type[BaseModel]) -> None:
-    """Complete the document when it is asked for the first time."""
-    generate = app.openapi
+    """Complete the document when it is asked for the first time.
+
+    This takes a second, so that a thread does it while the event loop serves others.
+    """
+    generate, making = app.openapi, threading.Lock()
 
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = _complete(generate(), app, problem)
-        return app.openapi_schema
+        with making:
+            if app.openapi_schema is None:
+                app.openapi_schema = _complete(generate(), app, problem)
+            return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+    (place,) = (number for number, each in enumerate(app.routes) if _path_of(each) == app.openapi_url)
+    answer: Any = app.routes[place].endpoint  # type: ignore[attr-defined]
+
+    async def answer_beside_the_loop(request: Request) -> Response:
+        await run_in_threadpool(app.openapi)
+        response: Response = await answer(request)
+        return response
+
+    app.router.routes[place] = Route(str(app.openapi_url), answer_beside_the_loop, include_in_schema=False)
+
+
+def _path_of(route: BaseRoute) -> str | None:
+    return getattr(route, "path", None)
 
 
 def _complete(document: dict[str, Any], app: FastAPI, problem: type[BaseModel]) -> dict[str, Any]:

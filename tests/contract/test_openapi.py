@@ -2,9 +2,11 @@
 
 import json
 import re
+import threading
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
 from main import app
 from tests.support.openapi_check import resolved
@@ -223,3 +225,22 @@ def test_the_example_of_an_error_is_one_of_its_status() -> None:
                     assert example.title == declared["description"]
                     seen.add(status)
     assert {"401", "404", "422", "503"} <= seen
+
+
+def test_the_document_is_made_beside_the_event_loop(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes a second, in which the loop would serve nobody."""
+    makers, make = [], app.openapi
+    monkeypatch.setattr(app, "openapi_schema", None)
+
+    def noting() -> Any:
+        if app.openapi_schema is None:
+            makers.append(threading.current_thread().name)
+        return make()
+
+    monkeypatch.setattr(app, "openapi", noting)
+    first = client.get("/openapi.json")
+    assert (first.status_code, len(makers)) == (200, 1)
+    assert makers[0].startswith("AnyIO worker thread")
+    assert client.get("/openapi.json").content == first.content
