@@ -1,6 +1,6 @@
 """Projects: making, reading, changing and deleting them, with the consequences for their tasks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -50,12 +50,11 @@ def get_project(db: Session, caller: Caller, project_id: int) -> dict[str, Any]:
     row = db.execute(_ONE, {"project_id": project_id, "caller_id": caller.id}).first()
     if row is None or not rights.sees(caller, row.role):
         raise rights.project_not_found()
-    return _with_states(db, row)
+    return _with_states(row, workflow.states_of(db, row.id))
 
 
-def _with_states(db: Session, row: AnyRow) -> dict[str, Any]:
-    states = [state._asdict() for state in workflow.states_of(db, row.id)]
-    return {**row._asdict(), "states": states}
+def _with_states(row: AnyRow, states: Sequence[Any]) -> dict[str, Any]:
+    return {**row._asdict(), "states": [state._asdict() for state in states]}
 
 
 def list_projects(db: Session, caller: Caller, filters: ProjectFilters) -> PageOf[dict[str, Any]]:
@@ -67,7 +66,8 @@ def list_projects(db: Session, caller: Caller, filters: ProjectFilters) -> PageO
     statement = statement.where(is_archived if filters.archived else ~is_archived)
     row_id = projects.c.id if filters.scope == "all" else project_members.c.project_id
     page = keyset_by_id(db, statement, row_id, filters, {"caller_id": caller.id})
-    return PageOf([_with_states(db, row) for row in page.rows], page.next_cursor)
+    states = workflow.states_of_many(db, [row.id for row in page.rows])
+    return PageOf([_with_states(row, states[row.id]) for row in page.rows], page.next_cursor)
 
 
 # -- making ----------------------------------------------------------------------------------------
@@ -207,7 +207,8 @@ def delete_project(
 
 def for_removal(db: Session, actor: Caller, project_id: int) -> dict[str, Any]:
     """A project for `remove`, when the account of its last member is deleted."""
-    return _with_states(db, db.execute(_ONE, {"project_id": project_id, "caller_id": actor.id}).one())
+    row = db.execute(_ONE, {"project_id": project_id, "caller_id": actor.id}).one()
+    return _with_states(row, workflow.states_of(db, project_id))
 
 
 def remove(

@@ -1,17 +1,19 @@
 """The workflow of a project: its states, choosing the state of a task, and the limits of states."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from pydantic_core import to_json
+from sqlalchemy import String, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from database import AnyRow
 from errors import Conflict, InvalidInput, invalid_input
 from models import STATUSES, Caller, tasks
 from services.tasks import many, unit_of_work
+from storage.column_types import NumbersOf
 from storage.prepared import prepared
 from tables.projects import project_states
 
@@ -37,6 +39,14 @@ _STATES = prepared(
     .where(project_states.c.project_id == bindparam("project_id"), project_states.c.removed_at.is_(None))
     .order_by(project_states.c.position)
 )
+_STATES_OF_MANY = prepared(
+    select(project_states.c.project_id, *COLUMNS)
+    .where(
+        project_states.c.project_id.bool_op("IN")(NumbersOf(bindparam("project_ids", type_=String()))),
+        project_states.c.removed_at.is_(None),
+    )
+    .order_by(project_states.c.project_id, project_states.c.position)
+)
 _EVER = prepared(
     select(*COLUMNS, project_states.c.removed_at)
     .where(project_states.c.project_id == bindparam("project_id"))
@@ -57,6 +67,16 @@ def states_of(db: Session, project_id: int | None) -> Sequence[Any]:
     if project_id is None:
         return DEFAULT
     return db.execute(_STATES, {"project_id": project_id}).all()
+
+
+def states_of_many(db: Session, project_ids: Collection[int]) -> dict[int, list[StateOf]]:
+    """The states of several projects, in their order."""
+    found: dict[int, list[StateOf]] = {}
+    for project_id, *state in db.execute(
+        _STATES_OF_MANY, {"project_ids": to_json(list(project_ids)).decode()}
+    ):
+        found.setdefault(project_id, []).append(StateOf(*state))
+    return found
 
 
 def ever(db: Session, project_id: int) -> list[AnyRow]:

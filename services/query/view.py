@@ -5,11 +5,13 @@ change it. A view is read with the rights of the caller who uses it, so that it 
 see anyway.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, bindparam, delete, insert, or_, select, update
+from pydantic_core import to_json
+from sqlalchemy import BigInteger, String, bindparam, delete, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from database import AnyRow
@@ -21,6 +23,7 @@ from services.paging import PageOf, keyset_by_id
 from services.query import syntax
 from services.query.refusal import InvalidFilter, choice, met
 from services.query.tree import Comparison, Node, Not
+from storage.column_types import NumbersOf
 from storage.prepared import prepared
 from tables.projects import project_members, project_states
 from tables.views import views
@@ -47,10 +50,15 @@ _INSERT = prepared(insert(views).returning(views.c.id))
 _UPDATE = update(views).where(views.c.id == bindparam("of_view"))
 _DELETE = prepared(delete(views).where(views.c.id == bindparam("of_view")))
 _STATES = prepared(
-    select(project_states.c.key)
-    .where(project_states.c.project_id == bindparam("project_id"), project_states.c.removed_at.is_(None))
-    .order_by(project_states.c.position)
+    select(project_states.c.project_id, project_states.c.key)
+    .where(
+        project_states.c.project_id.bool_op("IN")(NumbersOf(bindparam("project_ids", type_=String()))),
+        project_states.c.removed_at.is_(None),
+    )
+    .order_by(project_states.c.project_id, project_states.c.position)
 )
+# The keys of the states of projects, by the projects' ids.
+States = Mapping[int, Sequence[str]]
 
 
 _CHANGEABLE = ("name", "filter", "sort_by", "sort_order", "project_id")
@@ -90,7 +98,7 @@ def use(db: Session, caller: Caller, view_id: int) -> Saved:
     """A view for use as a filter; raises NotFound, and InvalidFilter if it can't be read any more."""
     row = _find(db, caller, view_id)
     try:
-        node = _read(db, row.filter, row.project_id)
+        node = _read(row, _states_of(db, [row]))
     except InvalidFilter as error:
         raise error.at("?view") from None
     return Saved(row.name, row.filter, node, row.project_id, row.sort_by, row.sort_order)
@@ -98,7 +106,8 @@ def use(db: Session, caller: Caller, view_id: int) -> Saved:
 
 def get_view(db: Session, caller: Caller, view_id: int) -> dict[str, Any]:
     """A view as the API answers it; raises NotFound."""
-    return _answer(db, _find(db, caller, view_id))
+    row = _find(db, caller, view_id)
+    return _answer(row, _states_of(db, [row]))
 
 
 def list_views(db: Session, caller: Caller, filters: ViewFilters) -> PageOf[dict[str, Any]]:
@@ -108,26 +117,37 @@ def list_views(db: Session, caller: Caller, filters: ViewFilters) -> PageOf[dict
         rights.role_in(db, caller, filters.project_id)
         statement, values = _OF_PROJECT, {"project_id": filters.project_id}
     page = keyset_by_id(db, statement, views.c.id, filters, values)
-    return PageOf([_answer(db, row) for row in page.rows], page.next_cursor)
+    states = _states_of(db, page.rows)
+    return PageOf([_answer(row, states) for row in page.rows], page.next_cursor)
 
 
-def _answer(db: Session, row: AnyRow) -> dict[str, Any]:
+def _states_of(db: Session, rows: Iterable[Any]) -> States:
+    """The keys of the states of the projects that these views belong to."""
+    project_ids = {row.project_id for row in rows} - {None}
+    found: dict[int, list[str]] = {}
+    if project_ids:
+        for project_id, key in db.execute(_STATES, {"project_ids": to_json(list(project_ids)).decode()}):
+            found.setdefault(project_id, []).append(key)
+    return found
+
+
+def _answer(row: Any, states: States) -> dict[str, Any]:
     problem = None
     try:
-        _read(db, row.filter, row.project_id)
+        _read(row, states)
     except InvalidFilter as error:
         problem = f"Position {error.place}: {error.problem}"
     return {**row._asdict(), "problem": problem}
 
 
-def _read(db: Session, text: str, project_id: int | None) -> Node:
+def _read(view: Any, states: States) -> Node:
     """The tree of a view's filter, whose states must be those of its project; raises InvalidFilter."""
-    node = syntax.parse(text)
-    if project_id is not None and (compared := list(_states_in(node))):
-        states = list(db.execute(_STATES, {"project_id": project_id}).scalars())
-        for value, place in compared:
-            if value not in states:
-                problem = f"{met(value)}; the project's states are {choice(states)}"
+    node = syntax.parse(view.filter)
+    if view.project_id is not None:
+        known = states[view.project_id]
+        for value, place in _states_in(node):
+            if value not in known:
+                problem = f"{met(value)}; the project's states are {choice(known)}"
                 raise InvalidFilter(place, problem)
     return node
 
@@ -171,7 +191,7 @@ def update_view(db: Session, caller: Caller, view_id: int, values: Mapping[str, 
     NotFound, Forbidden.
     """
     before = _find_to_change(db, caller, view_id)
-    preconditions.require_unchanged(_answer(db, before), values, _READ_ONLY)
+    preconditions.require_unchanged(_answer(before, _states_of(db, [before])), values, _READ_ONLY)
     changes = {
         name: value
         for name, value in values.items()
@@ -212,7 +232,8 @@ def _find_to_change(db: Session, caller: Caller, view_id: int) -> AnyRow:
 
 
 def _check(db: Session, text: str, project_id: int | None) -> None:
+    view = SimpleNamespace(filter=text, project_id=project_id)
     try:
-        _read(db, text, project_id)
+        _read(view, _states_of(db, [view]))
     except InvalidFilter as error:
         raise error.at("#/filter") from None

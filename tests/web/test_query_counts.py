@@ -4,6 +4,9 @@ import pytest
 from sqlalchemy import event
 
 from database import database
+from services import background_tasks
+from tests.routers.test_projects import STATES, add, project
+from tests.security.test_permissions import HOOK
 from tests.support.api import Api, Person
 
 
@@ -52,3 +55,38 @@ def test_a_list_takes_two_statements_however_long_it_is(api: Api, statements: li
         "/analytics/system-summary",
     ):
         assert sent_by(admin, path, statements) <= 2, statements
+
+
+def test_projects_and_what_belongs_to_them_take_as_many_statements_however_many_they_are(
+    api: Api, statements: list[str]
+) -> None:
+    ada, bob, admin = api.person(), api.person("bob"), api.person("root", admin=True)
+    few = project(ada)["id"]
+    for number in range(5):
+        add(ada, project(ada, f"Project {number}", states=STATES)["id"], bob)
+    for number in range(5):
+        add(ada, few, api.person(f"member{number}"))
+        view = {"name": "Open", "filter": "state = pending", "project_id": few}
+        assert ada.post("/views", json=view).status_code == 201
+        ada.task(str(number), project_id=few, due_at="2026-11-28T12:00:00Z")
+        assert ada.post("/webhooks", json={**HOOK, "project_id": few}).status_code == 201
+    task = ada.get(f"/tasks?project_id={few}&limit=1").json()[0]["id"]
+    for number in range(5):
+        ada.post(f"/tasks/{task}/comments", json={"text": f"{number} @member{number}"})
+    # What it delivers would be counted too.
+    background_tasks.stop()
+    for person, path, most in (
+        (ada, "/projects?", 3),
+        (bob, "/projects?", 3),
+        (admin, "/projects?scope=all&", 3),
+        (ada, "/views?", 3),
+        (ada, f"/views?project_id={few}&", 4),
+        (ada, f"/projects/{few}/members?", 3),
+        (ada, f"/tasks?project_id={few}&", 3),
+        (ada, f"/tasks/{task}/comments?", 3),
+        (ada, f"/tasks/{task}/history?", 3),
+        (ada, "/webhooks?", 2),
+        (ada, f"/events?project_id={few}&", 8),
+    ):
+        one = sent_by(person, f"{path}limit=1", statements)
+        assert one == sent_by(person, f"{path}limit=5", statements) <= most, (path, one, statements)
