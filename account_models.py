@@ -193,6 +193,8 @@ class IdempotencyKey(Base):
     status: Mapped[int] = mapped_column(SmallInteger)
     headers: Mapped[dict[str, str]] = mapped_column(JSON)
     body: Mapped[bytes] = mapped_column(LargeBinary)
+    # The rights in projects that the write used, and that a replay needs again: `services.used_rights.Used`.
+    used_rights: Mapped[list[list[Any]] | None] = mapped_column(JSON(none_as_null=True))
 
 
 sessions = table_of(UserSession)

@@ -2,7 +2,7 @@
 
 A key belongs to an account, a method and a path. The answer is written in the transaction of the write
 itself, so that both survive a crash or neither does. A second request with the same key gets the kept answer
-and changes nothing. A failed write keeps nothing.
+and changes nothing, if the caller still has the rights that the write used. A failed write keeps nothing.
 """
 
 import hashlib
@@ -17,7 +17,9 @@ from sqlalchemy.orm import Session
 
 from account_models import idempotency_keys
 from errors import InvalidInput
-from models import users
+from models import Caller, users
+from services import rights, used_rights
+from services.used_rights import Used
 from storage.prepared import prepared
 
 KEY_LENGTH = 255
@@ -48,7 +50,7 @@ def keyed_request(key: str, method: str, path: str, query: bytes, body: bytes) -
 
 _K = idempotency_keys.c
 _FIND = prepared(
-    select(_K.request_hash, _K.status, _K.headers, _K.body).where(
+    select(_K.request_hash, _K.status, _K.headers, _K.body, _K.used_rights).where(
         _K.user_id == bindparam("owner_id"), _K.key_hash == bindparam("of_key")
     )
 )
@@ -62,9 +64,14 @@ _CLAIM = prepared(
 _FINISH = prepared(
     update(idempotency_keys)
     .where(_K.id == bindparam("row_id"))
-    .values({name: bindparam(f"new_{name}", type_=_K[name].type) for name in ("status", "headers", "body")})
+    .values(
+        {
+            name: bindparam(f"new_{name}", type_=_K[name].type)
+            for name in ("status", "headers", "body", "used_rights")
+        }
+    )
 )
-_KEPT = ("user_id", "key_hash", "request_hash", "created_at", "status", "headers", "body")
+_KEPT = ("user_id", "key_hash", "request_hash", "created_at", "status", "headers", "body", "used_rights")
 # Keeps nothing for an account that has just deleted itself.
 _KEEP = prepared(
     insert(idempotency_keys).from_select(
@@ -79,42 +86,53 @@ _FORGET = delete(idempotency_keys).where(_K.user_id == bindparam("of_user"))
 
 def answered_once(
     db: Session,
-    user_id: int,
+    caller: Caller,
     request: KeyedRequest,
     answer: Callable[[], Answer],
     secrets: Sequence[str] = (),
 ) -> tuple[Answer, bool]:
-    """The answer to a request with a key, and whether it is a replay; raises InvalidInput for another request.
+    """The answer to a request with a key, and whether it is a replay.
 
-    `secrets` are the fields of the answer that are shown only once: null is kept in their place.
+    `secrets` are the fields of the answer that are shown only once: null is kept in their place. Raises
+    InvalidInput for another request, and NotFound or Forbidden if the caller has lost the right to a replay.
     """
+    user_id = caller.id
     on_sqlite = db.get_bind().dialect.name == "sqlite"
     # A used key may be deleted because of its age before its answer is read; the claim is then tried again.
     while (claimed := None if on_sqlite else _claim(db, user_id, request)) is None:
-        if (found := kept_answer(db, user_id, request)) is not None:
+        if (found := kept_answer(db, caller, request)) is not None:
             return found, True
         if on_sqlite:
             break
-    made = answer()
-    kept = made._replace(body=_without(made.body, secrets))
+    with used_rights.noting(db) as used:
+        made = answer()
+    kept = made._replace(body=_without(made.body, secrets))._asdict()
+    # A right that the write itself took from the caller is not asked for again.
+    held = rights.still_held(db, caller, used)
+    kept["used_rights"] = [list(right) for right in held] or None
     if claimed is not None:
-        values = {f"new_{name}": value for name, value in kept._asdict().items()}
+        values = {f"new_{name}": value for name, value in kept.items()}
         db.execute(_FINISH, {"row_id": claimed, **values})
     else:
         # On SQLite the key is written last. A request that fails has then written no key, and costs the
         # others that share its transaction nothing.
-        values = {"user_id": user_id, **request._asdict(), **kept._asdict(), "created_at": datetime.now(UTC)}
+        values = {"user_id": user_id, **request._asdict(), **kept, "created_at": datetime.now(UTC)}
         db.execute(_KEEP, values)
     return made, False
 
 
-def kept_answer(db: Session, user_id: int, request: KeyedRequest) -> Answer | None:
-    """The answer that is kept for a request; raises InvalidInput if its key was sent with another request."""
-    row = db.execute(_FIND, {"owner_id": user_id, "of_key": request.key_hash}).first()
+def kept_answer(db: Session, caller: Caller, request: KeyedRequest) -> Answer | None:
+    """The answer that is kept for a request.
+
+    Raises InvalidInput if its key was sent with another request, and NotFound or Forbidden if the caller has
+    lost a right that the request used.
+    """
+    row = db.execute(_FIND, {"owner_id": caller.id, "of_key": request.key_hash}).first()
     if row is None:
         return None
     if row.request_hash != request.request_hash:
         raise _reused()
+    rights.require_again(db, caller, [Used(*each) for each in row.used_rights or ()])
     return Answer(row.status, row.headers, row.body)
 
 

@@ -9,7 +9,7 @@ archived meanwhile.
 import contextlib
 from collections.abc import Collection, Iterable
 from functools import cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -26,13 +26,13 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from errors import Conflict, Forbidden, NotFound
 from models import Caller, tasks, users
+from services import used_rights
 from services.query.conditions import Scope
 from services.tasks import unit_of_work
 from services.tasks.fields import TASK_COLUMNS
+from services.used_rights import Action, Used
 from storage.prepared import prepared
 from tables.projects import PROJECT_ROLES, project_members, projects
-
-Action = Literal["see", "write", "delete", "manage"]
 
 # The lowest role that an action requires in a project. A member may also delete their own tasks.
 LEAST_ROLE: dict[Action, str] = {"see": "viewer", "write": "member", "delete": "manager", "manage": "manager"}
@@ -83,8 +83,12 @@ def check(action: Action, role: str | None, task: Any, caller: Caller) -> None:
         return
     if not sees(caller, role):
         raise task_not_found()
-    own = action == "delete" and task.user_id == caller.id
-    require_role("write" if own else action, role, caller)
+    require_role(_with_own(action, task, caller), role, caller)
+
+
+def _with_own(action: Action, task: Any, caller: Caller) -> Action:
+    """The action, of which deleting an own task is no more than writing."""
+    return "write" if action == "delete" and task.user_id == caller.id else action
 
 
 def require_open(place: Place | None) -> None:
@@ -166,8 +170,12 @@ def role_in(db: Session, caller: Caller, project_id: int) -> Place:
     return _found(db.execute(_AS_ADMIN if caller.is_admin else _AS_MEMBER, asked).first())
 
 
-def lock_project(db: Session, caller: Caller, project_id: int) -> Place:
-    """Lock a project for changes of its tasks until the commit; otherwise like `role_in`; raises NotFound."""
+def lock_project(db: Session, caller: Caller, project_id: int, thing: used_rights.Thing = "project") -> Place:
+    """Lock a project for changes of its tasks until the commit; otherwise like `role_in`; raises NotFound.
+
+    `thing` is what the caller changes there.
+    """
+    used_rights.note(db, thing, project_id, "write")
     locked: Place | None = unit_of_work.locked_place(db, project_id)
     if locked is not None:
         return locked
@@ -183,6 +191,7 @@ def lock_settings(db: Session, caller: Caller, project_id: int, action: Action =
 
     Raises NotFound, Forbidden.
     """
+    used_rights.note(db, "project", project_id, action)
     # The right is checked before the lock too, so that no one without the right holds up a project.
     require_role(action, role_in(db, caller, project_id).role, caller)
     db.execute(_EXCLUSIVE, {"project_id": project_id})
@@ -247,14 +256,14 @@ def lock_task(
     if kept is not None:
         task, its_place = kept
         if its_place is not None:
-            check(action, its_place.role, task, caller)
-            require_open(its_place)
+            _check_locked(db, action, its_place, task, caller)
         return task, its_place
     everybodys = strangers or caller.is_admin
     asked = {"task_id": task_id} if everybodys else {"task_id": task_id, "owner_id": caller.id}
     for _ in range(_MOST_MOVES):
         private = db.execute(_private_locked(everybodys=everybodys), asked).first()
         if private is not None:
+            _note_admin(db, caller, private, action)
             return private, None
         found = db.execute(_PROJECT_OF, {"task_id": task_id}).first()
         if found is None:
@@ -264,15 +273,26 @@ def lock_task(
                 break
             continue
         try:
-            place = lock_project(db, caller, found.project_id)
+            place = lock_project(db, caller, found.project_id, "task")
         except NotFound:
             break
         row = db.execute(_IN_PROJECT_LOCKED, {"task_id": task_id, "project_id": place.id}).first()
         if row is not None:
-            check(action, place.role, row, caller)
-            require_open(place)
+            _check_locked(db, action, place, row, caller)
             return row, place
     raise task_not_found()
+
+
+def _note_admin(db: Session, caller: Caller, task: Any, action: Action) -> None:
+    """Note that the caller needs to be an admin for this private task."""
+    if task.user_id != caller.id:
+        used_rights.note(db, "task", None, action)
+
+
+def _check_locked(db: Session, action: Action, place: Place, task: Any, caller: Caller) -> None:
+    used_rights.note(db, "task", place.id, _with_own(action, task, caller))
+    check(action, place.role, task, caller)
+    require_open(place)
 
 
 def lock_tasks(
@@ -291,5 +311,32 @@ def lock_tasks(
     places = {}
     for project_id in sorted({*unit.projects_of(task_ids), *projects_too}):
         with contextlib.suppress(NotFound):
-            places[project_id] = lock_project(db, caller, project_id)
+            places[project_id] = lock_project(db, caller, project_id, "task")
     return unit.load(task_ids, places, are_visible=are_visible)
+
+
+# -- replays of answers ----------------------------------------------------------------------------
+
+
+def still_held(db: Session, caller: Caller, used: Iterable[Used]) -> list[Used]:
+    """The rights that the caller still has after the write that used them; it may have given some away."""
+    held = []
+    for right in used:
+        with contextlib.suppress(NotFound, Forbidden):
+            require_again(db, caller, [right])
+            held.append(right)
+    return held
+
+
+def require_again(db: Session, caller: Caller, used: Iterable[Used]) -> None:
+    """Check rights that an earlier request used, before its answer is given again; raises NotFound, Forbidden."""
+    for right in used:
+        if right.project_id is None:
+            if not caller.is_admin:
+                raise right.missing()
+            continue
+        try:
+            role = role_in(db, caller, right.project_id).role
+        except NotFound:
+            raise right.missing() from None
+        require_role(right.action, role, caller)

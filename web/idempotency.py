@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from database import database
 from errors import invalid_input
+from models import Caller
 from services.idempotency import KEY_LENGTH, Answer, KeyedRequest, answered_once, keyed_request
 
 T = TypeVar("T")
@@ -67,7 +68,11 @@ async def keyed(request: Request, *, is_too_large: bool = False) -> KeyedRequest
 
 
 def respond_once(
-    db: Session, user_id: int, request: KeyedRequest, respond: Callable[[], Response], secrets: Sequence[str]
+    db: Session,
+    caller: Caller,
+    request: KeyedRequest,
+    respond: Callable[[], Response],
+    secrets: Sequence[str],
 ) -> Response:
     """The response of `respond`, or the response that the same request got before."""
     made: list[Response] = []
@@ -78,7 +83,7 @@ def respond_once(
         headers = {name: value for name, value in response.headers.items() if name != "content-length"}
         return Answer(response.status_code, headers, bytes(response.body))
 
-    kept, replayed = answered_once(db, user_id, request, answer, secrets)
+    kept, replayed = answered_once(db, caller, request, answer, secrets)
     if not replayed:
         return made[0]
     return replay(kept)

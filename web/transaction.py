@@ -123,9 +123,7 @@ class _Transaction:
             values[name] = user
             if key is None:
                 return call(db)
-            return respond_once(
-                db, user.id, key, lambda: self._respond(call(db), response), self.secrets or ()
-            )
+            return respond_once(db, user, key, lambda: self._respond(call(db), response), self.secrets or ())
 
         def call(db: Session) -> bytes | Response:
             with one_snapshot(db) if self.access.one_snapshot else nullcontext():
@@ -158,7 +156,7 @@ class _Transaction:
 
         def find(db: Session) -> Answer | None:
             user = auth.authorize(db, request.scope[CLAIMS], admin=is_for_admins, scope=self.scope)
-            return kept_answer(db, user.id, key)
+            return kept_answer(db, user, key)
 
         kept = await database.read_async(find, short=True)
         return None if kept is None else replay(kept)

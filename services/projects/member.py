@@ -19,6 +19,7 @@ from schemas.projects import MemberRead
 from services import preconditions, rights
 from services.paging import PageOf, check_cursor, decode_cursor, encode_cursor, invalid_cursor
 from services.tasks import history, many
+from services.used_rights import Action
 from storage.column_types import microseconds, moment, rfc3339
 from storage.prepared import prepared
 from tables.notifications import notifications
@@ -152,7 +153,7 @@ def remove_member(
 
     Raises NotFound, Forbidden, Conflict.
     """
-    action: rights.Action = "see" if user_id == caller.id else "manage"
+    action: Action = "see" if user_id == caller.id else "manage"
     rights.lock_settings(db, caller, project_id, action)
     member = _find(db, project_id, user_id)
     if member is None:

@@ -11,7 +11,7 @@ from database import AnyRow
 from errors import Forbidden, InvalidInput
 from models import Caller, tasks
 from schemas.projects import ProjectFilters, ProjectRead
-from services import preconditions, rights
+from services import preconditions, rights, used_rights
 from services.paging import PageOf, keyset_by_id
 from services.projects import workflow
 from services.tasks import bulk, history, many
@@ -93,6 +93,7 @@ def create_project(db: Session, caller: Caller, values: Mapping[str, Any]) -> di
     )
     workflow.make(db, project_id, values.get("states"))
     project = get_project(db, caller, project_id)
+    used_rights.note(db, "project", project_id, "see")
     # The caller is the first member.
     history.add_about(
         db, caller, now, "project_created", subject(project), project_id=project_id, member_id=caller.id

@@ -18,11 +18,12 @@ from database import AnyRow
 from errors import Forbidden, NotFound
 from models import Caller
 from schemas.views import ViewFilters
-from services import preconditions, rights
+from services import preconditions, rights, used_rights
 from services.paging import PageOf, keyset_by_id
 from services.query import syntax
 from services.query.refusal import InvalidFilter, choice, met
 from services.query.tree import Comparison, Node, Not
+from services.used_rights import Action
 from storage.column_types import NumbersOf
 from storage.prepared import prepared
 from tables.projects import project_members, project_states
@@ -91,6 +92,8 @@ def _find(db: Session, caller: Caller, view_id: int) -> AnyRow:
     seen = row.user_id == caller.id if row.project_id is None else rights.sees(caller, row.role)
     if not seen:
         raise view_not_found()
+    if row.project_id is not None:
+        used_rights.note(db, "view", row.project_id, "see")
     return row
 
 
@@ -170,7 +173,7 @@ def create_view(db: Session, caller: Caller, values: Mapping[str, Any]) -> dict[
     """Save a filter; raises InvalidFilter, NotFound for a project, Forbidden."""
     project_id = values.get("project_id")
     if project_id is not None:
-        rights.require_role("write", rights.role_in(db, caller, project_id).role, caller)
+        _require_writing(db, caller, project_id)
     _check(db, values["filter"], project_id)
     now = datetime.now(UTC)
     row = {
@@ -214,8 +217,14 @@ def _moved(db: Session, caller: Caller, before: AnyRow, project_id: int | None) 
         if before.created_by != caller.id:
             raise Forbidden("Only the maker of a view can take it out of its project", code="not_maker")
         return {"user_id": caller.id}
-    rights.require_role("write", rights.role_in(db, caller, project_id).role, caller)
+    _require_writing(db, caller, project_id)
     return {"user_id": None}
+
+
+def _require_writing(db: Session, caller: Caller, project_id: int) -> None:
+    """Raise NotFound or Forbidden for a project into which the caller may put no view."""
+    used_rights.note(db, "project", project_id, "write")
+    rights.require_role("write", rights.role_in(db, caller, project_id).role, caller)
 
 
 def delete_view(db: Session, caller: Caller, view_id: int) -> None:
@@ -227,7 +236,9 @@ def delete_view(db: Session, caller: Caller, view_id: int) -> None:
 def _find_to_change(db: Session, caller: Caller, view_id: int) -> AnyRow:
     row = _find(db, caller, view_id)
     if row.project_id is not None:
-        rights.require_role("write" if row.created_by == caller.id else "manage", row.role, caller)
+        action: Action = "write" if row.created_by == caller.id else "manage"
+        used_rights.note(db, "view", row.project_id, action)
+        rights.require_role(action, row.role, caller)
     return row
 
 

@@ -12,7 +12,7 @@ from errors import Conflict, NotFound, invalid_input
 from models import Caller, task_history
 from schemas.common import Page
 from schemas.webhooks import DeliveryRead, WebhookRead
-from services import preconditions, rights
+from services import preconditions, rights, used_rights
 from services.accounts import session as session_service
 from services.events import event_id
 from services.paging import PageOf, keyset_by_id
@@ -95,6 +95,7 @@ def etag(webhook: AnyRow) -> str:
 def create(db: Session, user: Caller, values: Mapping[str, Any]) -> dict[str, Any]:
     """Make a webhook, whose secret is never shown again; raises Conflict, NotFound, Forbidden, NotAuthenticated."""
     if (project_id := values["project_id"]) is not None:
+        used_rights.note(db, "project", project_id, "manage")
         # The lock keeps the caller a manager until the commit.
         rights.require_role("manage", rights.lock_project(db, user, project_id).role, user)
     # Without the lock two requests at once could both take the last free place.
@@ -136,6 +137,7 @@ def get(db: Session, user: Caller, webhook_id: int, *, locked: bool = False) -> 
     if row is None or not (row.user_id == user.id if row.project_id is None else rights.sees(user, row.role)):
         raise NotFound("Webhook not found", code="webhook_not_found")
     if row.project_id is not None:
+        used_rights.note(db, "webhook", row.project_id, "manage")
         rights.require_role("manage", row.role, user)
     return row
 

@@ -18,6 +18,9 @@ from database import database
 from main import app
 from schemas.common import Message
 from services.background_tasks.retention_tasks import delete_old
+from tables.projects import PROJECT_ROLES
+from tests.routers.test_projects import add, project
+from tests.security.test_permissions import HOOK
 from tests.support.api import Api, Person, assert_problem
 from tests.support.openapi_check import resolved
 from tests.support.waiting import SECONDS, wait_until
@@ -89,6 +92,83 @@ def test_every_kind_of_write_is_replayed(api: Api) -> None:
         assert before == {table: count(table) for table in before}, path
     assert task["id"] == 1
     assert [each["title"] for each in ada.get("/tasks").json()] == ["b", "a"]
+
+
+def test_a_replay_needs_the_rights_that_its_write_used(api: Api) -> None:
+    ada, bob = api.person(), api.person("bob")
+    made = project(ada)["id"]
+    members = f"/projects/{made}/members"
+    add(ada, made, bob, "manager")
+    task = bob.task("Secret", project_id=made)["id"]
+    spare = bob.task("Spare", project_id=made)["id"]
+    view = bob.post("/views", json={"name": "v", "filter": "state = pending", "project_id": made}).json()[
+        "id"
+    ]
+    hook = bob.post("/webhooks", json={**HOOK, "project_id": made}).json()["id"]
+    batch = {"operations": [{"op": "update", "id": task, "task": {"title": "Still secret"}}]}
+    # Each with the role that it requires, and what a stranger is told.
+    calls: list[tuple[str, str, dict[str, Any], str, str]] = [
+        ("POST", "/tasks", {"json": {"title": "x", "project_id": made}}, "member", "project"),
+        ("POST", f"/tasks/import?project_id={made}", {"json": [{"title": "y"}]}, "member", "project"),
+        ("POST", "/tasks/batch", {"json": batch}, "member", "task"),
+        ("PATCH", f"/tasks/{task}", {"json": {"priority": 1}}, "member", "task"),
+        ("PUT", f"/tasks/{task}/blocked", {"json": {"reason": "secret"}}, "member", "task"),
+        ("POST", f"/tasks/{task}/comments", {"json": {"text": "secret"}}, "member", "task"),
+        ("DELETE", f"/tasks/{spare}", {}, "member", "task"),
+        ("PUT", f"/tasks/{task}/assign?assigned_user_id={ada.id}", {}, "member", "task"),
+        ("PATCH", f"/projects/{made}", {"json": {"description": "secret"}}, "manager", "project"),
+        ("PUT", f"{members}/{api.person('eve').id}", {"json": {"role": "viewer"}}, "manager", "project"),
+        ("PATCH", f"/views/{view}", {"json": {"name": "w"}}, "member", "view"),
+        (
+            "POST",
+            "/views",
+            {"json": {"name": "n", "filter": "id = 1", "project_id": made}},
+            "member",
+            "project",
+        ),
+        ("POST", "/calendars", {"json": {"view_id": view}}, "viewer", "view"),
+        ("PATCH", f"/webhooks/{hook}", {"json": {"description": "d"}}, "manager", "webhook"),
+        ("POST", f"/webhooks/{hook}/ping", {}, "manager", "webhook"),
+    ]
+
+    def send() -> list[Any]:
+        return [bob.call(method, path, headers=keyed(), **options) for method, path, options, _, _ in calls]
+
+    assert [answer.status_code for answer in send() if answer.status_code > 299] == []
+    tasks = [each["id"] for each in bob.get(f"/tasks?project_id={made}").json() if each["user_id"] == bob.id]
+    for each in tasks:
+        ada.put(f"/tasks/{each}/assign?assigned_user_id={ada.id}")
+    for role in ("manager", "member", "viewer"):
+        ada.put(f"{members}/{bob.id}", json={"role": role})
+        for answer, (_, path, _, least, _) in zip(send(), calls, strict=True):
+            if PROJECT_ROLES.index(role) >= PROJECT_ROLES.index(least):
+                assert answer.headers["idempotency-replayed"] == "true", (path, answer.text)
+            else:
+                assert_problem(answer, 403, "project_role")
+    ada.delete(f"{members}/{bob.id}")
+    for answer, (_, _, _, _, thing) in zip(send(), calls, strict=True):
+        assert "secret" not in assert_problem(answer, 404, f"{thing}_not_found")["detail"].lower()
+    ada.delete(f"/projects/{made}?tasks=delete")
+    assert {answer.status_code for answer in send()} == {404}
+
+
+def test_a_write_that_takes_its_own_rights_away_is_replayed(api: Api) -> None:
+    ada, bob, root = api.person(), api.person("bob"), api.person("root", admin=True)
+    made = project(ada)["id"]
+    add(ada, made, bob, "manager")
+    private = api.person("eve").task()["id"]
+    for person, method, path, options in (
+        (bob, "PUT", f"/projects/{made}/members/{bob.id}", {"json": {"role": "viewer"}}),
+        (bob, "DELETE", f"/projects/{made}/members/{bob.id}", {}),
+        (ada, "DELETE", f"/projects/{made}?tasks=release", {}),
+        (root, "PATCH", f"/tasks/{private}", {"json": {"title": "Mended"}}),
+    ):
+        first = person.call(method, path, headers=keyed(), **options)
+        assert first.status_code < 300
+        assert_replay(first, person.call(method, path, headers=keyed(), **options))
+    database.write(lambda db: db.execute(text("UPDATE users SET role = 'member'")))
+    answer = root.patch(f"/tasks/{private}", json={"title": "Mended"}, headers=keyed())
+    assert_problem(answer, 404, "task_not_found")
 
 
 def test_a_key_belongs_to_its_account_method_and_path(api: Api) -> None:

@@ -1,0 +1,51 @@
+"""The rights that a write uses, noted while it runs: a replay of its answer checks them again.
+
+Only a write with an `Idempotency-Key` notes them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, NamedTuple
+
+from sqlalchemy.orm import Session
+
+from errors import NotFound
+
+Action = Literal["see", "write", "delete", "manage"]
+# The things that a caller is told do not exist if the right is missing.
+Thing = Literal["task", "project", "webhook", "view"]
+
+# The key under which a session keeps the rights that it has used.
+_NOTED = "used_rights"
+
+
+class Used(NamedTuple):
+    """A right in a project or, without a project, an admin's right to the tasks of others."""
+
+    thing: Thing
+    project_id: int | None
+    action: Action
+
+    def missing(self) -> NotFound:
+        """The error for a caller who no longer sees the thing."""
+        return NotFound(f"{self.thing.capitalize()} not found", code=f"{self.thing}_not_found")
+
+
+@contextmanager
+def noting(db: Session) -> Iterator[list[Used]]:
+    """Note the rights that are used within, in their order."""
+    used: dict[Used, None] = {}
+    noted: list[Used] = []
+    db.info[_NOTED] = used
+    try:
+        yield noted
+    finally:
+        del db.info[_NOTED]
+        noted.extend(used)
+
+
+def note(db: Session, thing: Thing, project_id: int | None, action: Action) -> None:
+    """Note a right that is used, if the session notes them."""
+    used = db.info.get(_NOTED)
+    if used is not None:
+        used[Used(thing, project_id, action)] = None
