@@ -262,6 +262,7 @@ class Database:
             else:
                 connection.exec_driver_sql("BEGIN")
                 connection.exec_driver_sql("SET LOCAL lock_timeout = '120s'")
+                connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7263817)")
             try:
                 yield connection
@@ -272,6 +273,10 @@ class Database:
                 if not connection.invalidated:
                     connection.exec_driver_sql("ROLLBACK")
                 raise
+
+    def connection_beside(self) -> Connection:
+        """Open a connection in autocommit mode, for a migration beside those who use the database."""
+        return self._autocommit.connect()
 
     def switch(self, url: str) -> None:
         """Close everything and continue with another database, as the tests do."""

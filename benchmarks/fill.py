@@ -7,8 +7,8 @@ are written here. A changed table means changing `TASK_COLUMNS` and `task_values
 import json
 import random
 import sqlite3
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
@@ -37,6 +37,8 @@ TASK_COLUMNS = (
     "updated_at",
     "completed_at",
     "version",
+    "project_id",
+    "state",
 )
 
 
@@ -53,11 +55,15 @@ class TaskRow:
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None
+    # The shared project, whose states are named like the statuses.
+    project_id: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The same as a row of an import's body."""
         times = ("due_at", "created_at", "updated_at", "completed_at")
-        found = {name: getattr(self, name) for name in self.__slots__ if name != "user_id"}
+        found = {
+            name: getattr(self, name) for name in self.__slots__ if name not in ("user_id", "project_id")
+        }
         return found | {name: found[name] and found[name].isoformat() for name in times}
 
 
@@ -98,6 +104,8 @@ def task_values(connection: Connection, row: TaskRow) -> tuple[object, ...]:
         _time(connection, row.updated_at),
         _time(connection, row.completed_at),
         1,
+        row.project_id,
+        None if row.project_id is None else row.status,
     )
 
 
@@ -150,8 +158,10 @@ def insert_history(connection: Connection) -> None:
     """The entry that an import leaves for each task that has none yet."""
     connection.cursor().execute(
         "INSERT INTO task_history"
-        " (task_id, actor_id, kind, created_at, changes, owner_id, status, task_created_at, task_completed_at)"
-        " SELECT id, user_id, 'imported', created_at, '{}', user_id, status, created_at, completed_at FROM tasks"
+        " (task_id, actor_id, kind, created_at, changes, owner_id, status, task_created_at, task_completed_at,"
+        " project_id, state)"
+        " SELECT id, user_id, 'imported', created_at, '{}', user_id, status, created_at, completed_at,"
+        " project_id, state FROM tasks"
         " WHERE NOT EXISTS (SELECT 1 FROM task_history WHERE task_id = tasks.id)"
     )
 
@@ -270,8 +280,17 @@ def _spread(count: int, wanted: int) -> frozenset[int]:
     return frozenset(count * (2 * at + 1) // (2 * wanted) + 1 for at in range(min(count, wanted)))
 
 
-def fill(url: str, owners: Sequence[tuple[int, int]], bystanders: int, others: int) -> None:
-    """Give the owners their tasks, and share `others` among so many further accounts."""
+def fill(
+    url: str,
+    owners: Sequence[tuple[int, int]],
+    bystanders: int,
+    others: int,
+    projects: Mapping[int, tuple[int, str]] | None = None,
+) -> None:
+    """Give the owners their tasks, and share `others` among so many further accounts.
+
+    All tasks of an owner in `projects` are in that shared project, which is given by its id and name.
+    """
     connection = connect(url)
     if isinstance(connection, sqlite3.Connection):
         # Only while filling: nobody minds losing it.
@@ -284,7 +303,8 @@ def fill(url: str, owners: Sequence[tuple[int, int]], bystanders: int, others: i
     start = datetime.now(UTC) - timedelta(days=730)
     batch: list[TaskRow] = []
     for row in make_rows([*owners, *shares], start, seed=7):
-        batch.append(row)
+        shared = projects and projects.get(row.user_id)
+        batch.append(replace(row, project_id=shared[0], project=shared[1]) if shared else row)
         if len(batch) == BATCH:
             insert_tasks(connection, batch)
             connection.commit()

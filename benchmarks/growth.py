@@ -3,7 +3,8 @@
     python -m benchmarks.growth [--database sqlite|postgres|both] [--quick] [--keep FOLDER]
 
 One client, one call at a time. Three cells take turns, call by call: the owner of 1,000 tasks who
-has the small database to himself, the same owner in the large one, and its owner of 100,000.
+has the small database to himself, the same owner in the large one, and its owner of 100,000. Each is
+also a member of a shared project with as many tasks, which a colleague owns.
 """
 
 import sys
@@ -48,6 +49,7 @@ class Cell:
     user_id: int
     task: int = 0
     halfway: str = ""
+    project: int = 0
     subject: int = 0  # whom an admin asks about
     admin: "Cell | None" = None
     made: list[int] = field(default_factory=list)
@@ -88,16 +90,24 @@ def _after_change(path: str) -> Probe:
     return probe
 
 
-def _lists() -> dict[str, Probe]:
+def _page_of_project(**query: object) -> Probe:
+    asked = urlencode({"limit": 20} | query)
+    return lambda cell: _get(f"/tasks?project_id={cell.project}&{asked}")(cell)
+
+
+def _lists(page: Callable[..., Probe] = _page, *, label: str = "GET /tasks") -> dict[str, Probe]:
     ago = (datetime.now(UTC) - timedelta(days=365)).strftime("%Y-%m-%dT00:00:00Z")
-    found = {"GET /tasks": _get("/tasks"), "GET /tasks?limit=20": _page()}
+    found = {}
     for key in ("created_at", "updated_at", "due_at", "completed_at", "title", "priority", "id"):
         for order in ("desc", "asc"):
-            found[f"GET /tasks, sort_by={key}, {order}"] = _page(sort_by=key, sort_order=order)
+            found[f"{label}, sort_by={key}, {order}"] = page(sort_by=key, sort_order=order)
     for filters in (
         {"status": "pending"},
         {"status": "completed", "sort_by": "title"},
         {"status": "completed", "sort_by": "completed_at"},
+        {"state": "in_progress"},
+        {"state": "in_progress", "sort_by": "title"},
+        {"blocked": "true"},
         {"project": "Project 3"},
         {"project": "Project 3", "sort_by": "due_at", "sort_order": "asc"},
         {"tag": "tag-7"},
@@ -114,9 +124,8 @@ def _lists() -> dict[str, Probe]:
         {"title_contains": fill.RARE},
         {"skip": 900},
     ):
-        label = ", ".join(f"{name}={value}" for name, value in filters.items())
-        found[f"GET /tasks, {label.replace(ago, 'a year ago')}"] = _page(**filters)
-    found["GET /tasks, next page halfway down"] = lambda cell: _get(cell.halfway)(cell)
+        said = ", ".join(f"{name}={value}" for name, value in filters.items())
+        found[f"{label}, {said.replace(ago, 'a year ago')}"] = page(**filters)
     return found
 
 
@@ -128,7 +137,10 @@ def _owner_probes() -> dict[str, Probe]:
         "two letters, common": "re",
         "no such word": "xylophone",
     }
-    found = _lists()
+    found = {"GET /tasks": _get("/tasks"), "GET /tasks?limit=20": _page()} | _lists()
+    found["GET /tasks, next page halfway down"] = lambda cell: _get(cell.halfway)(cell)
+    found["GET /tasks, project_id"] = _page_of_project()
+    found |= _lists(_page_of_project, label="GET /tasks, project_id")
     found |= {f"GET /tasks/search, {label}": _search(word) for label, word in words.items()}
     found["GET /tasks/search, common word, sort_by=title"] = _search(fill.COMMON, sort_by="title")
     found["GET /tasks/search, rare word, status=pending"] = _search(fill.RARE, status="pending")
@@ -222,12 +234,17 @@ def _ready(space: Place, database: str, name: str, size: Size, *, large: bool) -
         big = api.register("bigger")
         if large:
             owners.append((big, size.big))
+        projects = {}
+        for (member, count), colleague in zip(tuple(owners), ("team", "crew"), strict=False):
+            manager = api.register(colleague)
+            projects[manager] = (_project(api, colleague, member), colleague)
+            owners.append((manager, count))
         # The figures and plans of the server that is measured are those of a filled database.
         first.stop()
-        others = size.total - OWNER_TASKS - size.big if large else 0
+        others = size.total - sum(count for _, count in owners) if large else 0
         progress(f"filling {name} with {others + sum(count for _, count in owners):,} tasks")
         start = monotonic()
-        fill.fill(url, owners, size.owners - 2, others)
+        fill.fill(url, owners, size.owners - len(owners), others, projects)
         progress(f"filled in {monotonic() - start:.0f} s")
         marker.touch()
     server = space.ours(name, url)
@@ -244,10 +261,19 @@ def _ready(space: Place, database: str, name: str, size: Size, *, large: bool) -
     return cells
 
 
+def _project(api: Api, manager: str, member: int) -> int:
+    """A shared project of the manager with this member."""
+    token = api.login(manager, PASSWORD)
+    made: int = api.must(201, "POST", "/projects", token=token, data={"name": manager}).json()["id"]
+    api.must(200, "PUT", f"/projects/{made}/members/{member}", token=token, data={"role": "member"})
+    return made
+
+
 def _cell(api: Api, name: str, admin: Cell | None) -> Cell:
     token = api.login(name, PASSWORD)
     who = api.must(200, "GET", "/auth/me", token=token).json()
-    return Cell(api, name, token, who["id"], admin=admin)
+    projects = api.must(200, "GET", "/projects", token=token).json()
+    return Cell(api, name, token, who["id"], admin=admin, project=projects[0]["id"] if projects else 0)
 
 
 def _check(cell: Cell, count: int) -> None:

@@ -4,7 +4,7 @@ SQLite can't alter a constraint. Its manual ("Making Other Kinds Of Table Schema
 the table, which takes a minute for a million tasks, or, where no stored row changes, edit the table's definition.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import sqlalchemy as sa
 from alembic import op
@@ -54,10 +54,12 @@ def edit_sqlite_trigger(name: str, edits: Edits) -> None:
     connection.exec_driver_sql(definition)
 
 
-def edit_postgres_function(name: str, edits: Edits) -> None:
-    """Replace a function by one with the edits."""
+def edit_postgres_function(name: str, edits: Collection[tuple[str, str]]) -> None:
+    """Replace a function by one with the edits, unless it has them."""
     connection = op.get_bind()
     found = sa.text("SELECT pg_get_functiondef(CAST(:name AS regproc))")
     definition = str(connection.execute(found, {"name": name}).scalar_one())
+    if all(new in definition for _, new in edits):
+        return
     # A percent sign would begin a parameter.
     connection.exec_driver_sql(edited(definition, edits).replace("%", "%%"))

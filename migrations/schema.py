@@ -1,8 +1,9 @@
 """The database's schema: which revision it has, and bringing it to the newest."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,11 @@ def revision_of(session: Session) -> str | None:
 
 
 def migrate(db: Database = database, revision: str = "head", report: Report | None = None) -> None:
-    """Bring the database to a revision, by default the newest, all or nothing; each step calls `report`."""
+    """Bring the database to a revision, by default the newest; each step calls `report`.
+
+    All or nothing, except on a Postgres database that is in use: there each step is kept, and a next run goes
+    on from there (see `migrations/live.py`).
+    """
     # Alembic is imported here, because it would take a tenth of the memory of a server that has nothing to
     # migrate.
     from alembic import command  # noqa: PLC0415
@@ -72,9 +77,44 @@ def migrate(db: Database = database, revision: str = "head", report: Report | No
         if revision == "head" or at is None or at in below:
             if report is not None:
                 configuration.attributes["on_version_apply"] = _reporting(script, revision, at, report)
-            command.upgrade(configuration, revision)
+            upgrade = partial(command.upgrade, configuration, revision)
+            if at is None or db.is_sqlite:
+                upgrade()
+            else:
+                _upgrade_beside_others(db, configuration, upgrade)
         else:
             command.downgrade(configuration, revision)
+
+
+def _upgrade_beside_others(db: Database, configuration: Any, upgrade: Callable[[], None]) -> None:
+    """Upgrade a Postgres database while others use it: each step is a transaction of its own, or several."""
+    from migrations import live  # noqa: PLC0415  # it imports Alembic
+
+    told = configuration.attributes.get("on_version_apply")
+    with db.connection_beside() as connection:
+
+        def applied(**about: Any) -> None:
+            connection.exec_driver_sql("COMMIT")
+            connection.exec_driver_sql(live.BEGIN)
+            if told is not None:
+                told(**about)
+
+        configuration.attributes.update(connection=connection, live=True, on_version_apply=applied)
+        for attempt in range(live.MOST_ATTEMPTS):
+            connection.exec_driver_sql(live.BEGIN)
+            try:
+                upgrade()
+                connection.exec_driver_sql("COMMIT")
+            except BaseException as error:
+                if not connection.invalidated:
+                    connection.exec_driver_sql("ROLLBACK")
+                if not live.is_taken(error) or attempt + 1 == live.MOST_ATTEMPTS:
+                    raise
+                time.sleep(live.PAUSE_SECONDS)
+            else:
+                break
+    # The migration closes connections whose statements it has spoiled, and this process has some too.
+    db.engine.dispose()
 
 
 def _reporting(script: Any, revision: str, at: str | None, report: Report) -> Callable[..., None]:

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from migrations import live
 from migrations.rewriting import back, edit_postgres_function, edit_sqlite_tables, edit_sqlite_trigger
 from storage.column_types import RowId, UtcDateTime
 from storage.folding import fold
@@ -192,6 +193,16 @@ TRIGGERS_ON_SQLITE = {
 
 def make_tables() -> None:
     """Make the new tables."""
+    for name, make in {
+        "projects": _make_projects,
+        "project_members": _make_members,
+        "project_states": _make_states,
+        "task_comments": _make_comments,
+    }.items():
+        live.make_table(name, make)
+
+
+def _make_projects() -> None:
     name = sa.String(100).with_variant(sa.String(100, collation="C"), "postgresql")
     op.create_table(
         "projects",
@@ -212,6 +223,9 @@ def make_tables() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_projects_created_by", "projects", ["created_by"])
+
+
+def _make_members() -> None:
     op.create_table(
         "project_members",
         sa.Column("project_id", sa.BigInteger, nullable=False),
@@ -224,6 +238,9 @@ def make_tables() -> None:
         sa.CheckConstraint("role IN ('viewer', 'member', 'manager')", name="role"),
     )
     op.create_index("ix_project_members_user_id", "project_members", ["user_id", "project_id", "role"])
+
+
+def _make_states() -> None:
     op.create_table(
         "project_states",
         sa.Column("project_id", sa.BigInteger, nullable=False),
@@ -241,6 +258,9 @@ def make_tables() -> None:
         sa.CheckConstraint("wip_policy IN ('warn', 'block')", name="wip_policy"),
         sa.CheckConstraint("wip_limit BETWEEN 1 AND 1000", name="wip_limit"),
     )
+
+
+def _make_comments() -> None:
     op.create_table(
         "task_comments",
         sa.Column("id", RowId, sa.Identity(), primary_key=True),
@@ -269,31 +289,35 @@ def _cascade(table: str, column: str, referred: str) -> sa.ForeignKeyConstraint:
 
 def upgrade() -> None:
     """Make the tables, widen those that there are, and index what is in projects."""
-    make_tables()
-    for table, added in columns().items():
-        for column in added:
-            op.add_column(table, column)
-    on_sqlite = op.get_bind().dialect.name == "sqlite"
-    if on_sqlite:
-        edit_sqlite_tables(ON_SQLITE)
-        for statement in SEARCH_ON_SQLITE:
-            op.execute(statement)
-        for name, edits in TRIGGERS_ON_SQLITE.items():
-            edit_sqlite_trigger(name, edits)
-    else:
-        _widen_on_postgres()
-        edit_postgres_function("tasks_inserted", TAG_EDITS_ON_POSTGRES)
-        edit_postgres_function("tasks_updated", [*TAG_EDITS_ON_POSTGRES, TAG_CHANGES_ON_POSTGRES])
-    period = sa.text(PERIOD_ON_SQLITE if on_sqlite else PERIOD_ON_POSTGRES)
-    for table, index, condition, names in INDEXES:
-        where = sa.text(condition)
-        keys: list[Any] = [period if name == "period" else name for name in names]
-        op.create_index(f"ix_{table}_{index}", table, keys, sqlite_where=where, postgresql_where=where)
-    if not on_sqlite and sa.inspect(op.get_bind()).has_table("tasks") and _has_trigrams():
-        op.execute(
-            "CREATE INDEX ix_task_search_project ON tasks"
-            " USING gin (project_id, title_folded gin_trgm_ops) WHERE project_id IS NOT NULL"
-        )
+    with live.steps():
+        make_tables()
+        for table, added in columns().items():
+            live.add_columns(table, added)
+        on_sqlite = op.get_bind().dialect.name == "sqlite"
+        if on_sqlite:
+            edit_sqlite_tables(ON_SQLITE)
+            for statement in SEARCH_ON_SQLITE:
+                op.execute(statement)
+            for name, edits in TRIGGERS_ON_SQLITE.items():
+                edit_sqlite_trigger(name, edits)
+        else:
+            _widen_on_postgres()
+            edit_postgres_function("tasks_inserted", TAG_EDITS_ON_POSTGRES)
+            edit_postgres_function("tasks_updated", [*TAG_EDITS_ON_POSTGRES, TAG_CHANGES_ON_POSTGRES])
+        period = sa.text(PERIOD_ON_SQLITE if on_sqlite else PERIOD_ON_POSTGRES)
+        for table, index, condition, names in INDEXES:
+            where = sa.text(condition)
+            keys: list[Any] = [period if name == "period" else name for name in names]
+            partial = {"sqlite_where": where, "postgresql_where": where}
+            live.create_index(f"ix_{table}_{index}", table, keys, **partial)
+        if not on_sqlite and _has_trigrams():
+            live.create_index(
+                "ix_task_search_project",
+                "tasks",
+                ["project_id", sa.text("title_folded gin_trgm_ops")],
+                postgresql_using="gin",
+                postgresql_where=sa.text(IN_PROJECT),
+            )
 
 
 SEARCH_ON_SQLITE = (
@@ -312,24 +336,33 @@ def _has_trigrams() -> bool:
 
 
 def _widen_on_postgres() -> None:
-    """Change types and constraints; each constraint is checked in a step of its own, which reads and locks nothing."""
-    op.alter_column("tasks", "title", type_=sa.String(500))
-    op.alter_column("task_history", "kind", type_=sa.String(20))
-    op.alter_column("task_history", "task_id", existing_type=sa.BigInteger(), nullable=True)
-    op.alter_column("notifications", "task_id", existing_type=sa.BigInteger(), nullable=True)
-    op.alter_column("notifications", "task_title", type_=sa.String(500), nullable=True)
+    """Change types and constraints; no type changes while a check is on it, which would be checked anew."""
+    changes = {
+        ("tasks", "title"): lambda: op.alter_column("tasks", "title", type_=sa.String(500)),
+        ("task_history", "kind"): _widen_history,
+        ("notifications", "kind"): _widen_notifications,
+    }
     for table, name, condition, _ in CHECKS:
-        op.execute(f"ALTER TABLE {table} DROP CONSTRAINT ck_{table}_{name}")
-        _check(table, name, condition)
-    _check("tasks", "state", STATE)
-    _check("tasks", "blocked", BLOCKED)
-    op.execute(f"ALTER TABLE tasks ADD {FOREIGN_KEY} NOT VALID")
+        live.replace_check(table, name, condition, changes.get((table, name)))
+    live.replace_check("tasks", "state", STATE)
+    live.replace_check("tasks", "blocked", BLOCKED)
+    live.briefly(_refer_to_projects)
     op.execute("ALTER TABLE tasks VALIDATE CONSTRAINT fk_tasks_project_id_projects")
 
 
-def _check(table: str, name: str, condition: str) -> None:
-    op.execute(f"ALTER TABLE {table} ADD CONSTRAINT ck_{table}_{name} CHECK ({condition}) NOT VALID")
-    op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT ck_{table}_{name}")
+def _widen_history() -> None:
+    op.alter_column("task_history", "kind", type_=sa.String(20))
+    op.alter_column("task_history", "task_id", existing_type=sa.BigInteger(), nullable=True)
+
+
+def _widen_notifications() -> None:
+    op.alter_column("notifications", "task_id", existing_type=sa.BigInteger(), nullable=True)
+    op.alter_column("notifications", "task_title", type_=sa.String(500), nullable=True)
+
+
+def _refer_to_projects() -> None:
+    op.execute("ALTER TABLE tasks DROP CONSTRAINT IF EXISTS fk_tasks_project_id_projects")
+    op.execute(f"ALTER TABLE tasks ADD {FOREIGN_KEY} NOT VALID")
 
 
 def downgrade() -> None:
@@ -385,8 +418,7 @@ def _narrow_on_postgres() -> None:
     for name in ("state", "blocked"):
         op.execute(f"ALTER TABLE tasks DROP CONSTRAINT ck_tasks_{name}")
     for table, name, _, condition in CHECKS:
-        op.execute(f"ALTER TABLE {table} DROP CONSTRAINT ck_{table}_{name}")
-        _check(table, name, condition)
+        live.replace_check(table, name, condition)
     op.alter_column("tasks", "title", type_=sa.String(200))
     op.alter_column("task_history", "kind", type_=sa.String(14))
     op.alter_column("task_history", "task_id", existing_type=sa.BigInteger(), nullable=False)

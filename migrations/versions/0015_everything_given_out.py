@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from migrations import live
 from storage.column_types import RowId, UtcDateTime
 
 revision: str = "0015"
@@ -16,10 +17,10 @@ KINDS = (*KINDS_BEFORE, "token_created")
 
 def upgrade() -> None:
     """Add the count, and allow the new kind of mail."""
-    op.add_column(
-        "users", sa.Column("credentials_version", sa.BigInteger, nullable=False, server_default="0")
-    )
-    _allow(KINDS)
+    with live.steps():
+        count = sa.Column("credentials_version", sa.BigInteger, nullable=False, server_default="0")
+        live.add_columns("users", [count])
+        _allow(KINDS)
 
 
 def downgrade() -> None:
@@ -33,8 +34,7 @@ def _allow(kinds: tuple[str, ...]) -> None:
     """Let mails be of these kinds. SQLite changes no constraint: there the table is made anew."""
     allowed = f"kind IN ({', '.join(repr(kind) for kind in kinds)})"
     if op.get_bind().dialect.name == "postgresql":
-        op.drop_constraint("kind", "account_mails", type_="check")
-        op.create_check_constraint("kind", "account_mails", allowed)
+        live.replace_check("account_mails", "kind", allowed)
         return
     op.rename_table("account_mails", "account_mails_before")
     for name in ("next_attempt_at", "user_id"):

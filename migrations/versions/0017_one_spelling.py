@@ -4,11 +4,14 @@ The history keeps what it tells, because nobody changed these tasks.
 """
 
 import unicodedata
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
+
+from migrations import live
 
 revision: str = "0017"
 down_revision: str | None = "0016"
@@ -24,14 +27,15 @@ _tasks = sa.table(
     sa.column("version", sa.BigInteger),
 )
 _CHUNK = (
-    sa.select(_tasks.c.id, _tasks.c.project, _tasks.c.tags)
+    sa.select(_tasks.c.id, _tasks.c.project, _tasks.c.tags, _tasks.c.version)
     .where(_tasks.c.id > sa.bindparam("after_id"))
     .order_by(_tasks.c.id)
     .limit(CHUNK)
 )
 _CHANGE = (
     sa.update(_tasks)
-    .where(_tasks.c.id == sa.bindparam("task_id"))
+    # A task that somebody changes meanwhile stays as it is.
+    .where(_tasks.c.id == sa.bindparam("task_id"), _tasks.c.version == sa.bindparam("old_version"))
     .values(project=sa.bindparam("new_project"), tags=sa.bindparam("new_tags"), version=_tasks.c.version + 1)
 )
 
@@ -46,16 +50,18 @@ def upgrade() -> None:
     """Rewrite the few tasks that differ, and count their versions on."""
     connection = op.get_bind()
     after_id = -1
-    while rows := connection.execute(_CHUNK, {"after_id": after_id}).all():
-        after_id = rows[-1].id
-        changed: list[dict[str, Any]] = []
-        for row in rows:
-            project = _tidy(row.project, 100)
-            tags = list(dict.fromkeys(_tidy(tag, 50) for tag in row.tags))
-            if project != row.project or tags != row.tags:
-                changed.append({"task_id": row.id, "new_project": project, "new_tags": tags})
-        if changed:
-            connection.execute(_CHANGE, changed)
+    with live.steps():
+        while rows := connection.execute(_CHUNK, {"after_id": after_id}).all():
+            after_id = rows[-1].id
+            changed: list[dict[str, Any]] = []
+            for row in rows:
+                project = _tidy(row.project, 100)
+                tags = list(dict.fromkeys(_tidy(tag, 50) for tag in row.tags))
+                if project != row.project or tags != row.tags:
+                    of_row = {"task_id": row.id, "old_version": row.version}
+                    changed.append({**of_row, "new_project": project, "new_tags": tags})
+            if changed:
+                live.briefly(partial(connection.execute, _CHANGE, changed))
 
 
 def downgrade() -> None:

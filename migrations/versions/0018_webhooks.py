@@ -5,6 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from migrations import live
 from storage.column_types import JsonText, RowId, UtcDateTime, where
 
 revision: str = "0018"
@@ -27,9 +28,11 @@ FEED: tuple[tuple[str, list[str], str | None], ...] = (
 
 def upgrade() -> None:
     """Make them; mails about accounts may tell of a webhook that was switched off."""
-    for name, columns, condition in FEED:
-        options = where(condition) if condition else {}
-        op.create_index(f"ix_task_history_{name}", "task_history", columns, **options)
+    with live.steps():
+        for name, columns, condition in FEED:
+            options = where(condition) if condition else {}
+            live.create_index(f"ix_task_history_{name}", "task_history", columns, **options)
+        _replace_mail_kinds((*MAIL_KINDS, "webhook_disabled"))
     op.create_table(
         "feed_positions",
         sa.Column("name", sa.String(20), nullable=False),
@@ -104,7 +107,6 @@ def upgrade() -> None:
         **where("next_attempt_at IS NOT NULL"),
     )
     op.create_index("ix_webhook_deliveries_failed", "webhook_deliveries", ["id"], **where("state = 'failed'"))
-    _replace_mail_kinds((*MAIL_KINDS, "webhook_disabled"))
 
 
 def downgrade() -> None:
@@ -125,6 +127,9 @@ MAIL_KINDS = ("reset", "verify", "change", "password_changed", "email_changed", 
 def _replace_mail_kinds(kinds: tuple[str, ...]) -> None:
     """Change which kinds of mails about accounts there may be; SQLite copies the table, which is short."""
     named = ", ".join(f"'{kind}'" for kind in kinds)
+    if op.get_bind().dialect.name == "postgresql":
+        live.replace_check("account_mails", "kind", f"kind IN ({named})")
+        return
     with op.batch_alter_table("account_mails", **REBUILT) as table:
         table.drop_constraint("kind", type_="check")
         table.create_check_constraint("kind", f"kind IN ({named})")

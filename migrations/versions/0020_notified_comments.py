@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from migrations import live
+
 revision: str = "0020"
 down_revision: str | None = "0019"
 branch_labels: str | None = None
@@ -14,14 +16,15 @@ NAME = "uq_notifications_comment"
 def upgrade() -> None:
     """Make the index."""
     there = sa.text("comment_id IS NOT NULL")
-    op.create_index(
-        NAME,
-        "notifications",
-        ["comment_id", "user_id"],
-        unique=True,
-        sqlite_where=there,
-        postgresql_where=there,
-    )
+    with live.steps():
+        live.create_index(
+            NAME,
+            "notifications",
+            ["comment_id", "user_id"],
+            unique=True,
+            sqlite_where=there,
+            postgresql_where=there,
+        )
 
 
 def downgrade() -> None:

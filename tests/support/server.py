@@ -53,7 +53,13 @@ class ServerProcess:
 
     def start(self, *options: str) -> Self:
         """Start it and wait until it answers."""
-        process = self.run(*options)
+        self.run(*options)
+        return self.wait()
+
+    def wait(self) -> Self:
+        """Wait until it answers."""
+        process = self.process
+        assert process is not None
 
         def listens() -> bool:
             # It listens after it has started.

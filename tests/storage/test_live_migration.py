@@ -1,0 +1,140 @@
+"""Migrating a Postgres database while a program uses it: short locks on one table at a time, and going on after a failure."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import event
+
+from database import Database
+from migrations import live
+from migrations.schema import check_schema, migrate
+from tests.storage.test_schema import layout
+from tests.support.postgres import PostgresServer, create_database, drop_database
+
+# The last revision before shared projects.
+BEFORE = "0012"
+LOCKED = (
+    "SELECT relname FROM pg_locks JOIN pg_class ON pg_class.oid = relation WHERE granted AND relkind = 'r'"
+    " AND mode = 'AccessExclusiveLock' AND relname IN ({}) ORDER BY 1"
+)
+
+
+@pytest.fixture
+def in_use(postgres: PostgresServer) -> Iterator[Database]:
+    """A database of the version before, with an account and a task."""
+    name = f"live_{uuid.uuid4().hex}"
+    db = Database(create_database(postgres.url, name))
+    migrate(db, BEFORE)
+    with db.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO users (username, email, email_folded, password_hash, is_active, role, created_at)"
+            " VALUES ('ada', 'a@b.cd', 'a@b.cd', 'x', true, 'admin', now())"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO tasks (user_id, title, title_folded, description, status, priority, project, tags,"
+            " created_at, updated_at, version)"
+            " VALUES (1, 't', 't', 'GRÖSSE', 'pending', 0, ' General', '[\"a\"]', now(), now(), 1)"
+        )
+    yield db
+    db.close()
+    drop_database(postgres.url, name)
+
+
+def connected(db: Database) -> "psycopg.Connection[Any]":
+    return psycopg.connect(db.url.set(drivername="postgresql").render_as_string(hide_password=False))
+
+
+def migrated(db: Database) -> None:
+    """Check that the database is what a new one would be, with its rows."""
+    check_schema(db)
+    with db.engine.connect() as connection:
+        row = connection.exec_driver_sql(
+            "SELECT description_folded, project, state, version FROM tasks"
+        ).one()
+        assert tuple(row) == ("grösse", "General", None, 2)
+        (invalid,) = connection.exec_driver_sql("SELECT count(*) FROM pg_index WHERE NOT indisvalid").one()
+        (unchecked,) = connection.exec_driver_sql(
+            "SELECT count(*) FROM pg_constraint WHERE NOT convalidated"
+        ).one()
+        assert (invalid, unchecked) == (0, 0)
+
+
+def test_a_table_in_use_is_locked_alone_and_not_while_its_rows_are_read(in_use: Database) -> None:
+    tables = ", ".join(repr(name) for name in layout(in_use) if name != "alembic_version")
+    seen: list[tuple[str, list[str]]] = []
+    with connected(in_use) as watcher:
+        watcher.autocommit = True
+
+        def look(statement: str) -> None:
+            locked = watcher.execute(LOCKED.format(tables).encode()).fetchall()
+            seen.append((statement, [name for (name,) in locked]))
+
+        def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+            look(statement)
+
+        engine = in_use._autocommit  # noqa: SLF001  # the engine of migrations
+        event.listen(engine, "before_cursor_execute", note)
+        event.listen(engine, "after_cursor_execute", note)
+        try:
+            migrate(in_use)
+        finally:
+            event.remove(engine, "before_cursor_execute", note)
+            event.remove(engine, "after_cursor_execute", note)
+    migrated(in_use)
+    assert {name for _, names in seen for name in names} >= {"tasks", "task_history"}
+    assert [each for each in seen if len(each[1]) > 1] == []
+    large = ("tasks", "task_history", "task_tags", "notifications")
+    reading = [
+        names
+        for statement, names in seen
+        if "VALIDATE" in statement
+        or (
+            "CREATE" in statement
+            and "INDEX" in statement
+            and any(f" ON {name} " in statement for name in large)
+        )
+    ]
+    assert len(reading) > 2 * 20
+    assert [names for names in reading if names] == []
+
+
+@pytest.mark.parametrize("fails_at", [0, 7, 19])
+def test_a_migration_that_failed_midway_goes_on(
+    in_use: Database, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    made: list[str] = []
+    create_index = live.create_index
+
+    def failing(name: str, *arguments: Any, **options: Any) -> None:
+        if len(made) == fails_at:
+            raise RuntimeError("the power went")
+        made.append(name)
+        create_index(name, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(live, "create_index", failing)
+        with pytest.raises(RuntimeError, match="power"):
+            migrate(in_use)
+    migrate(in_use)
+    migrated(in_use)
+
+
+def test_a_step_whose_lock_is_taken_is_tried_again(in_use: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "BEGIN", live.BEGIN.replace(live.LOCK_TIMEOUT, "20ms"))
+    paused = []
+    with connected(in_use) as other:
+        other.execute("SELECT * FROM tasks")
+
+        def pause(seconds: float) -> None:
+            paused.append(seconds)
+            if len(paused) == 2:
+                other.rollback()
+
+        monkeypatch.setattr(time, "sleep", pause)
+        migrate(in_use)
+    assert len(paused) == 2
+    migrated(in_use)
