@@ -22,7 +22,7 @@ function cell(value) {
   return h("td", {}, typeof value === "number" ? number(value) : value);
 }
 
-function table(chart, rows) {
+function table(chart, columns, rows) {
   const shown = rows.slice(0, MOST_ROWS);
   return [
     h(
@@ -37,7 +37,7 @@ function table(chart, rows) {
           h(
             "tr",
             {},
-            chart.columns.map((name) => h("th", { scope: "col" }, name)),
+            columns.map((name) => h("th", { scope: "col" }, name)),
           ),
         ),
         h(
@@ -136,11 +136,12 @@ export function chartCard(chart, asked, ...extra) {
   function fill(answer, path) {
     const words = chart.words(answer);
     const rows = chart.rows(answer);
+    const columns = typeof chart.columns === "function" ? chart.columns(answer) : chart.columns;
     const place = h("div", { className: "chart", role: "img", "aria-label": `${chart.title}. ${words}` });
     const tabular = h("details", {}, h("summary", {}, "Table"));
     tabular.addEventListener(
       "toggle",
-      () => tabular.childElementCount === 1 && tabular.append(...table(chart, rows)),
+      () => tabular.childElementCount === 1 && tabular.append(...table(chart, columns, rows)),
     );
     erase();
     body.replaceChildren(

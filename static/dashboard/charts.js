@@ -104,6 +104,45 @@ function named(answer) {
   };
 }
 
+const STATUSES = [
+  ["pending", "Pending", "waiting"],
+  ["in_progress", "In progress", "started"],
+  ["completed", "Completed", "done"],
+];
+// How strong the colours of the states of one status are.
+const STRENGTHS = [1, 0.75, 0.55, 0.4, 0.3];
+
+// A colour mixed with that of the card. A translucent one would show the areas behind.
+function mixed(name, strength) {
+  const [mine, behind] = [colour(name), colour("card")].map((hex) =>
+    [1, 3, 5].map((at) => Number.parseInt(hex.slice(at, at + 2), 16)),
+  );
+  const parts = mine.map((part, at) => Math.round(part * strength + behind[at] * (1 - strength)));
+  return `rgb(${parts.join(" ")})`;
+}
+
+// The parts of the cumulative flow, from the first to the last: the states of a shared project, or the statuses.
+function flows(answer) {
+  if (!answer.states) {
+    return STATUSES.map(([status, label, name]) => ({
+      label,
+      colour: name,
+      strength: STRENGTHS[0],
+      counts: answer.intervals.map((each) => each[status]),
+    }));
+  }
+  return STATUSES.flatMap(([status, , name]) =>
+    answer.states
+      .filter((state) => state.status === status)
+      .map((state, place) => ({
+        label: state.name,
+        colour: name,
+        strength: STRENGTHS[Math.min(place, STRENGTHS.length - 1)],
+        counts: state.counts,
+      })),
+  );
+}
+
 // -- tasks ----------------------------------------------------------------------------------------
 
 // The tasks that the summary is about: all, or a number of the newest or oldest.
@@ -166,37 +205,34 @@ export const CHARTS = [
     choice: { name: "completed", value: "period", label: "Leave out what was completed before" },
     isEmpty: (answer) => answer.n === 0,
     words(answer) {
-      const last = answer.intervals.at(-1);
-      return last
-        ? `At the end: ${number(last.pending)} pending, ${number(last.in_progress)} in progress, ${number(last.completed)} completed.`
-        : "";
+      if (!answer.intervals.length) return "";
+      const last = flows(answer).map(({ label, counts: each }) => `${number(each.at(-1))} ${label.toLowerCase()}`);
+      return `At the end: ${last.join(", ")}.`;
     },
     draw(place, answer) {
       const { intervals } = answer;
-      const done = intervals.map((each) => each.completed);
-      const started = intervals.map((each, at) => done[at] + each.in_progress);
-      const all = intervals.map((each, at) => started[at] + each.pending);
-      const area = (label, name, own) => ({
-        ...line(label, name, { width: 1, fill: colour(name) }),
-        value: (_, value, __, at) => (at === null || at === undefined ? "-" : number(own(intervals[at]))),
-      });
+      const parts = flows(answer);
+      // Each area reaches down to the horizontal axis, so the first one holds all the others.
+      const sums = parts.map((_, first) =>
+        intervals.map((_, at) => parts.slice(first).reduce((sum, { counts: each }) => sum + each[at], 0)),
+      );
       return draw(place, {
-        data: [intervals.map((each) => seconds(each.ends_at)), all, started, done],
-        series: [
-          area("Pending", "waiting", (each) => each.pending),
-          area("In progress", "started", (each) => each.in_progress),
-          area("Completed", "done", (each) => each.completed),
-        ],
+        data: [intervals.map((each) => seconds(each.ends_at)), ...sums],
+        series: parts.map(({ label, colour: name, strength, counts: each }) => ({
+          ...line(label, name, { stroke: mixed(name, strength), width: 1, fill: mixed(name, strength) }),
+          value: (_, value, __, at) => (at === null || at === undefined ? "-" : number(each[at])),
+        })),
         x: { series: named(answer) },
         y: counts,
       });
     },
-    columns: ["Interval", "From", "Pending", "In progress", "Completed"],
+    columns: (answer) => ["Interval", "From", ...flows(answer).map(({ label }) => label)],
     rows: (answer) =>
-      names(answer).map((name, at) => {
-        const each = answer.intervals[at];
-        return [name, each.date, each.pending, each.in_progress, each.completed];
-      }),
+      names(answer).map((name, at) => [
+        name,
+        answer.intervals[at].date,
+        ...flows(answer).map(({ counts: each }) => each[at]),
+      ]),
   },
   {
     name: "cycle-times",
@@ -286,7 +322,7 @@ export const CHARTS = [
         span(task.age_hours),
         task,
         task.project,
-        task.status.replace("_", " "),
+        task.state.replaceAll("_", " "),
         task.age_percentile === null ? "-" : `${Math.round(task.age_percentile)}%`,
       ]),
   },

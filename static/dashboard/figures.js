@@ -11,7 +11,8 @@ export function periodText(flow) {
   return `${day(flow.period.starts_at, zone)} to ${day(lastMoment(flow.period.ends_at), zone)}`;
 }
 
-export function heading(flow) {
+export function heading(flow, shared) {
+  const team = shared.find((each) => String(each.id) === view().project_id);
   const chosen = ["project", "tag", "priority"]
     .filter((name) => view()[name])
     .map((name) => `${name} ${view()[name]}`);
@@ -19,6 +20,7 @@ export function heading(flow) {
     "p",
     { className: "period" },
     h("strong", {}, periodText(flow)),
+    team ? `, all members of ${team.name}` : "",
     chosen.length ? `, ${chosen.join(", ")}` : "",
     h("span", { className: "muted" }, ` as of ${moment(flow.as_of, shownZone())}, ${shownZone()}`),
   );

@@ -5,7 +5,19 @@ import { filterField } from "../shared/filter-field.js";
 import { call } from "../shared/session.js";
 import { ownZone, show, view } from "./state.js";
 
-const NAMES = ["from", "to", "tz", "interval", "project", "tag", "priority", "scope", "view", "filter"];
+const NAMES = [
+  "from",
+  "to",
+  "tz",
+  "interval",
+  "project_id",
+  "project",
+  "tag",
+  "priority",
+  "scope",
+  "view",
+  "filter",
+];
 const CLEARED = Object.fromEntries([...NAMES, "user_id"].map((name) => [name, ""]));
 const PRESETS = [
   [7, "7 days"],
@@ -35,7 +47,8 @@ function knownTags() {
   return tags.catch(() => []);
 }
 
-export function filterForm(me, projects, views, changed) {
+// `projects` are the labels of the own tasks, `shared` are the projects that are shared with the account.
+export function filterForm(me, projects, shared, views, changed) {
   const known = async (name) => {
     if (name === "project") return projects.map((each) => each.project);
     return name === "tag" ? knownTags() : [];
@@ -62,6 +75,14 @@ export function filterForm(me, projects, views, changed) {
         ["month", "Months"],
       ]),
     ),
+    shared.length
+      ? field(
+          "Shared project",
+          { name: "project_id" },
+          "select",
+          choices([["", "None: my tasks"], ...shared.map((each) => [String(each.id), each.name])]),
+        )
+      : null,
     field("Project", { name: "project" }, "select", choices(projectChoices)),
     field("Tag", { name: "tag", maxLength: 50 }),
     field(
@@ -152,8 +173,17 @@ export function filterForm(me, projects, views, changed) {
     event.preventDefault();
     apply();
   }
+  // The figures of a shared project are those of all its members, so the parts of the own list do not go with it.
+  const APART = ["project_id", "project", "scope"];
   function onchange(event) {
-    if (event.target.matches("select")) apply();
+    if (!event.target.matches("select")) return;
+    const { name, value } = event.target;
+    const others = value && (name === "project_id" ? APART : ["project_id"]);
+    for (const other of APART.includes(name) && others ? others : []) {
+      const control = form.elements.namedItem(other);
+      if (other !== name && control) control.value = "";
+    }
+    apply();
   }
   function onfocusout(event) {
     if (event.target.matches("input")) apply();

@@ -125,6 +125,7 @@ function firstSteps() {
 
 function listPath() {
   const now = view();
+  if (now.project_id) return `/tasks?project_id=${encodeURIComponent(now.project_id)}&`;
   if (now.scope === "all") return "/tasks/all?";
   return now.user_id ? `/tasks/admin/filter?user_id=${encodeURIComponent(now.user_id)}&` : "/tasks?";
 }
@@ -148,10 +149,10 @@ async function nothingHere(flow) {
   );
 }
 
-function build(projects, views) {
+function build(projects, shared, views) {
   const cards = CHARTS.map((chart) => chartCard(chart, chartPath(chart)));
   const forecast = forecastCard();
-  const filters = filterForm(me, projects, views, update);
+  const filters = filterForm(me, projects, shared, views, update);
   const [notice, period, hint, tiles] = ["notice-place", "period-place", "hint-place", "tiles-place"].map(
     (className) => h("div", { className }),
   );
@@ -187,18 +188,19 @@ async function update() {
   const mine = ++turn;
   delete content.dataset.ready;
   try {
-    const [projects, done, views] = await Promise.all([
+    const [projects, shared, done, views] = await Promise.all([
       call("/analytics/project-stats"),
+      call("/projects?limit=500"),
       call("/analytics/user-completion-stats"),
       call("/views?limit=500"),
     ]);
     if (mine !== turn) return;
-    if (done.total_tasks === 0 && !view().scope && !view().user_id) {
+    if (done.total_tasks === 0 && !shared.length && !view().scope && !view().user_id) {
       shell = null;
       content.replaceChildren(firstSteps());
       return;
     }
-    shell = shell || build(projects, views);
+    shell = shell || build(projects, shared, views);
     const [flow, aging, [first]] = await Promise.all([
       call(`/analytics/flow?${query()}`),
       call(`/analytics/aging?${query({ limit: "1" })}`),
@@ -209,7 +211,7 @@ async function update() {
     shell.filters.clear();
     dim(false);
     shell.notice.replaceChildren();
-    shell.period.replaceChildren(heading(flow));
+    shell.period.replaceChildren(heading(flow, shared));
     shell.hint.replaceChildren(hint);
     shell.tiles.replaceChildren(figures(flow, first ? first.created_at : null));
     document.title = `Flow, ${periodText(flow)} - Task Platform`;
@@ -221,7 +223,7 @@ async function update() {
     if (error instanceof LoggedOut) leave(error.message);
     else if (!shell && !error.errors?.length) content.replaceChildren(trouble(error, start));
     else {
-      shell = shell || build([], []);
+      shell = shell || build([], [], []);
       refuse(error);
     }
   }

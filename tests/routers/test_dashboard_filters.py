@@ -7,6 +7,7 @@ from fastapi.testclient import TestClient
 
 from main import app
 from tests.routers.test_dashboard import log_in, sqlite_only
+from tests.routers.test_projects import STATES, add, project
 from tests.support.api import Api
 from tests.support.chromium import BrowserPage, ChromiumUnavailable, browser_page
 from tests.support.serving import served
@@ -71,4 +72,39 @@ def test_the_figures_of_a_filter_that_is_completed_while_it_is_typed(api: Api, b
     assert page.locator("[name=view]").input_value() == str(view)
     assert field.input_value() == "title = c"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert browser.foreign_requests == []
+
+
+@sqlite_only
+def test_a_shared_project_shows_all_members_tasks_by_its_states(api: Api, browser: BrowserPage) -> None:
+    ada, bob = api.person(), api.person("bob")
+    made = project(bob, "Research", states=STATES)["id"]
+    project(bob, "Somebody else's")
+    add(bob, made, ada, "viewer")
+    for number, state in enumerate(["todo"] * 4 + ["doing"] * 2 + ["review"] * 3 + ["done"] * 5):
+        bob.task(f"{state} {number}", project_id=made, state=state)
+    page = browser.page
+    log_in(browser)
+    # An account without tasks of its own sees the figures of its projects too.
+    page.locator("main[data-ready]").wait_for()
+    throughput = page.locator(".tile strong").first
+    assert throughput.text_content() == "0"
+    choice = page.get_by_role("combobox", name="Shared project")
+    assert choice.locator("option").all_text_contents() == ["None: my tasks", "Research"]
+    choice.select_option("Research")
+    throughput.filter(has_text="5").wait_for()
+    page.locator("main[data-ready]").wait_for()
+    assert f"project_id={made}" in page.url
+    assert "all members of Research" in (page.locator(".period").first.text_content() or "")
+    flow = page.locator("#cumulative-flow")
+    words = "At the end: 4 to do, 2 doing, 3 in review, 5 done."
+    assert flow.locator(".words").text_content() == words
+    flow.locator("summary", has_text="Table").click()
+    heads = ["Interval", "From", "To do", "Doing", "In review", "Done"]
+    assert flow.locator("thead th").all_text_contents() == heads
+    assert flow.locator("tbody tr").last.locator("td").all_text_contents()[2:] == ["4", "2", "3", "5"]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    # The figures of the own tasks come back.
+    choice.select_option("None: my tasks")
+    throughput.filter(has_text="0").wait_for()
     assert browser.foreign_requests == []
