@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Route, expect
 from config import settings
 from tests.routers.test_app import assert_accessible, browser, desk, log_in, quick, row, side
 from tests.routers.test_dashboard import sqlite_only
-from tests.support.api import Api
+from tests.support.api import PASSWORD, Api
 from tests.support.chromium import BrowserPage
 from tests.support.receiver import Receiver, receiver
 
@@ -300,7 +300,6 @@ def test_without_a_stream_the_page_asks_every_15_seconds(api: Api, desk: Browser
     ada = api.person()
     ada.task("Write the report")
     page = desk.page
-    page.clock.install()
 
     def answer(route: Route) -> None:
         if why == "refused":
@@ -308,7 +307,12 @@ def test_without_a_stream_the_page_asks_every_15_seconds(api: Api, desk: Browser
         # A proxy that holds the stream back answers nothing.
 
     page.context.route("**/events/stream*", answer)
-    log_in(desk)
+    desk.open("/app")
+    # The clock is the test's own from here on, before the page follows the stream.
+    page.clock.install()
+    page.get_by_label("Username or email").fill("ada")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.keyboard.press("Enter")
     row(page, "Write the report").wait_for()
     if why == "held back":
         page.clock.fast_forward(11_000)

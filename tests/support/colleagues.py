@@ -12,7 +12,7 @@ from playwright.async_api import Error as PlaywrightError
 from tests.support.api import PASSWORD
 
 # A step fails if a colleague has just deleted the task, so it waits for a short time only.
-STEP_MS = 4_000
+STEP_MS = 10_000
 START_MS = 90_000
 # The module of the page that holds its tasks, found beside the page's own script.
 STORE = "import(document.querySelector('script[type=module]').src.replace('main.js', 'store.js'))"

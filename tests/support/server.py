@@ -67,7 +67,13 @@ class ServerProcess:
             with socket.socket() as attempt:
                 return attempt.connect_ex(("127.0.0.1", self.port)) == 0
 
-        wait_until(listens)
+        try:
+            wait_until(listens)
+        except AssertionError:
+            # A server that starts too late would stay when the test is over.
+            process.kill()
+            process.wait()
+            raise
         return self
 
     def output(self) -> str:
