@@ -197,6 +197,12 @@ def known_total(db: Session, owner_id: int | None, filters: TaskFilters) -> int 
     return int(total)
 
 
+def has_no_value(filters: TaskFilters) -> bool:
+    """Whether no task of a list can have a value in the column of its order: open tasks are not completed."""
+    are_open = filters.blocked or ("completed" not in filters.status and len(filters.status) > 0)
+    return filters.sort_by == "completed_at" and bool(are_open)
+
+
 def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
     """Plan the reading of a list of an owner's tasks, or of everybody's."""
     texts = {name: fold(getattr(filters, name, None) or "") for name in TEXTS}

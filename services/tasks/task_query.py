@@ -278,7 +278,7 @@ def _rows(filters: TaskFilters, read: Callable[..., list[AnyRow]]) -> list[AnyRo
         return read("first") if after is None else read("after", **after)
     rows = []
     if after is None:
-        rows = read("first")
+        rows = [] if list_plan.has_no_value(filters) else read("first")
     elif after["after_value"] is not None:
         rows, after = read("after", **after), None
     missing = filters.limit + 1 - len(rows)
