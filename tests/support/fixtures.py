@@ -25,6 +25,7 @@ from migrations.schema import migrate
 from security.tokens import forget_verified_tokens
 from services import background_tasks, completion_times
 from services.flow import history as flow_history
+from storage.group_commit import GroupCommitWriter
 from tests.support.api import Api
 from tests.support.openapi_check import CheckedClient
 from tests.support.postgres import PostgresServer, PostgresUnavailable, postgres_server
@@ -99,8 +100,9 @@ def connected(url: str) -> Iterator[None]:
         # An equal address that is another object tells that this is another database.
         vars(database).update(_kept.pop(url), url=make_url(url).set())
         if database.is_sqlite:
-            # What a thread of the last test still reads from is the file of the last test.
+            # What a thread of the last test still works with is the file of the last test.
             database._readers = deque()  # noqa: SLF001
+            database._writer = GroupCommitWriter(database._open)  # noqa: SLF001
     else:
         database.switch(url)
     engine = database._autocommit  # noqa: SLF001
