@@ -133,7 +133,7 @@ def is_hidden(told: Any) -> ColumnElement[bool]:
         tasks.c.id == told.c.task_id,
         tasks.c.project_id.is_not(None),
         ~is_member.correlate(tasks, told),
-        ~is_admin,
+        ~is_admin.correlate(told),
     )
 
 

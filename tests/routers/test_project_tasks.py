@@ -471,3 +471,21 @@ def test_every_field_is_in_the_history_the_export_and_the_import(team: Team) -> 
         values = {name: change["to"] for name, change in row["changes"].items()}
         assert all(values.get(name) == imported[name] for name in fields.IN_HISTORY if name != "state")
     assert {name for name in fields.NAMES if exported[name] is None} == {"blocked_at", "blocked_reason"}
+
+
+def test_what_was_told_about_a_task_is_hidden_once_it_goes_where_its_reader_sees_nothing(
+    team: Team, api: Api
+) -> None:
+    boss = api.person("boss", admin=True)
+
+    def told(person: Person) -> list[str]:
+        return [each["task_title"] for each in person.get("/notifications").json()]
+
+    for maker, title in ((boss, "Plan"), (team.eve, "Secret")):
+        task = maker.task(title)["id"]
+        maker.put(f"/tasks/{task}/assign?assigned_user_id={team.bob.id}")
+        assert told(maker) == [title]
+        assert team.bob.put(f"/tasks/{task}", json={"project_id": team.project}).status_code == 200
+    # An admin sees every project.
+    assert (told(boss), told(team.eve)) == (["Plan"], [])
+    assert set(told(team.bob)) >= {"Plan", "Secret"}
