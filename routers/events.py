@@ -14,7 +14,7 @@ from services.events import event_id, feed
 from services.json_pieces import json_array
 from web.event_stream import EventStream
 from web.routing import Router
-from web.strict_input import CLAIMS, QUERY
+from web.strict_input import CLAIMS, PARSED
 from web.transaction import ReadSession
 from web.waiting import settle_events, wait_for_events
 
@@ -30,7 +30,7 @@ def _question(filters: EventFilters) -> feed.Question:
 
 async def _wait(request: Request) -> None:
     """Wait for the first event before the transaction begins, so that waiting holds no connection."""
-    filters = request.scope[QUERY]["filters"]
+    filters = request.scope[PARSED]["filters"]
     if not filters.wait:
         await settle_events()
         return

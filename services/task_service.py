@@ -174,8 +174,11 @@ def create_task(db: Session, user: Caller, values: Mapping[str, Any]) -> AnyRow:
             "version": 1,
         },
     )
-    history.add(db, user, now, "created", before=None, after=row)
-    notify(db, user, now, "created" if row.user_id == user.id else "assigned", row)
+    unit_of_work.add_both(
+        db,
+        history.task_entry(user, now, "created", before=None, after=row),
+        many.notification(user, now, "created" if row.user_id == user.id else "assigned", row.user_id, row),
+    )
     if row.status == "completed":
         notify(db, user, now, "completed", row)
     return row

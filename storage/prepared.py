@@ -6,11 +6,12 @@ it, and hand its text and its processed parameters straight to the driver, at a 
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import chain, repeat
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import BindParameter, Connection, Dialect, Result, UpdateBase
+from sqlalchemy import BindParameter, Connection, Dialect, Result, Row, UpdateBase
 from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -116,6 +117,24 @@ class TextOnly:
         return self._compiled.bytes()
 
 
+class _Rows(IteratorResult[Any]):
+    """The rows of a statement; the first row, which most reads of one thing ask for, takes a short cut."""
+
+    def __init__(
+        self, metadata: SimpleResultMetaData, make: Callable[[Any], Any], rows: Sequence[Any]
+    ) -> None:
+        super().__init__(metadata, iter(rows))
+        self._make, self._read = make, rows
+
+    def first(self) -> Any:
+        """The first row, or None."""
+        return self._make(self._read[0]) if self._read else None
+
+    def scalar(self) -> Any:
+        """The first column of the first row, or None."""
+        return self._make(self._read[0])[0] if self._read else None
+
+
 # The result of every statement that returns no rows.
 _NO_ROWS: Result[Any] = IteratorResult(SimpleResultMetaData([]), iter(()))
 
@@ -147,6 +166,7 @@ class _Compiled:
             self._several = self._text + f", {row}" * (ROWS_AT_ONCE - 1)
         self._columns = [(entry.keyname, entry.type) for entry in compiled._result_columns]  # noqa: SLF001  # as its own results read it
         self._rows: SimpleResultMetaData | None = None
+        self._make: Callable[[Any], Any] = tuple
 
     def execute(self, dialect: Dialect, cursor: Any, values: Mapping[str, Any]) -> Result[Any]:
         try:
@@ -157,8 +177,10 @@ class _Compiled:
         except dialect.loaded_dbapi.Error as error:
             raise self._error(dialect, error) from error
         if self._rows is None:
-            self._rows = self._describe(dialect, cursor)
-        return IteratorResult(self._rows, iter(rows))
+            described = self._describe(dialect, cursor)
+            self._make = partial(Row, described, described._effective_processors, described._key_to_index)  # noqa: SLF001  # as its own results do
+            self._rows = described
+        return _Rows(self._rows, self._make, rows)
 
     def execute_many(self, dialect: Dialect, cursor: Any, rows: Sequence[Mapping[str, Any]]) -> Result[Any]:
         columns: list[Iterable[Any]] = []

@@ -61,6 +61,15 @@ def test_rows_can_be_made_from_plain_tuples() -> None:
     assert (rows[0].id, rows[0].title, rows[0]._fields) == (1, "one", ("id", "title"))
 
 
+def test_a_row_can_be_made_as_a_result_makes_it() -> None:
+    """`storage/prepared.py` makes the first row without the rest of a result."""
+    upper: Any = str.upper
+    described = SimpleResultMetaData(["id", "title"], _processors=[None, upper])
+    made: Any = Row(described, described._effective_processors, described._key_to_index, (1, "one"))  # noqa: SLF001
+    assert made == IteratorResult(described, iter([(1, "one")])).first()
+    assert (made.id, made.title, made._fields) == (1, "ONE", ("id", "title"))
+
+
 def test_a_drivers_error_is_wrapped_by_a_class_method() -> None:
     """`storage/prepared.py` raises what SQLAlchemy would raise, without the values of the parameters."""
     error = DBAPIError.instance("SELECT ?", None, ValueError("no"), Exception, hide_parameters=True)

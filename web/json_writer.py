@@ -9,7 +9,6 @@ from pydantic import BaseModel, TypeAdapter
 from sqlalchemy import Row
 from typing_extensions import TypedDict
 
-from models import Caller
 from services.json_pieces import json_array
 
 
@@ -41,7 +40,7 @@ class JsonWriter:
         """The JSON of a row, a dict, a model, or a list of them."""
         if self._item is not None:
             first = content[0] if isinstance(content, list) and content else content
-            is_plain = self._are_rows_plain and isinstance(first, Row)
+            is_plain = self._are_rows_plain and isinstance(first, _ROW)
             content = self._plain_list(content) if isinstance(content, list) else self._plain(content)
             if is_plain:
                 return json_array(content, dump_plain) if isinstance(content, list) else dump_plain(content)
@@ -59,11 +58,13 @@ class JsonWriter:
         return [self._plain(item) for item in items]
 
     def _plain(self, item: Any) -> Any:
-        if isinstance(item, Row):
+        if isinstance(item, _ROW):
             return {name: getattr(item, name) for name in self._fields}
-        if isinstance(item, BaseModel):
-            return item.__dict__
-        return item._asdict() if isinstance(item, Caller) else item
+        return item.__dict__ if isinstance(item, BaseModel) else item
+
+
+# Rows come from the database or, as named tuples, from services.
+_ROW = (Row, tuple)
 
 
 def dump_plain(content: Any) -> bytes:

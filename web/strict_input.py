@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, get_args, get_origin
+from typing import Any, TypeGuard, get_args, get_origin
 
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
@@ -22,9 +22,10 @@ SMALL_BODY = 1024 * 1024
 # An endpoint that needs a token has the first attribute; the scope has the claims under the second name.
 NEEDS_TOKEN = "needs_token"  # noqa: S105  # a name
 CLAIMS = "token_claims"
-QUERY = "query_models"
 # An endpoint that takes an `Idempotency-Key` has a function under this name, which finds kept answers.
 KEPT_ANSWER = "kept_answer"
+PARSED = "parsed_models"
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class StrictRoute(APIRoute):
@@ -36,7 +37,7 @@ class StrictRoute(APIRoute):
     caller: tuple[str, bool] | None = None
     scope: str | None = None
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_route_handler(self) -> Handler:
         """The route's handler, after checks of the token, the query and the media type."""
         closed = getattr(self.endpoint, NEEDS_TOKEN, False)
         allowed = dict(allowed_query(self.dependant))
@@ -47,7 +48,7 @@ class StrictRoute(APIRoute):
         # model, and this module reads it.
         declared = [field for field in whole.query_params if field.name not in models]
         self.dependant = dataclasses.replace(whole, query_params=declared)
-        handle = super().get_route_handler()
+        handle = self._handler()
         self.dependant = whole
         media_types = self.media_types()
         check_body = self._body_check()
@@ -65,7 +66,7 @@ class StrictRoute(APIRoute):
                     _check_query(request, allowed)
                 if models:
                     query = _query_values(request, allowed)
-                    request.scope[QUERY] = {
+                    request.scope[PARSED] = {
                         name: _validated(model, query, beside[name]) for name, model in models.items()
                     }
                 if media_types:
@@ -91,6 +92,34 @@ class StrictRoute(APIRoute):
             raise error from None
         return kept
 
+    def _handler(self) -> Handler:
+        """FastAPI's handler, except that a model in a JSON body is read here.
+
+        FastAPI takes longer to find out how a body is to be read than to read it. So a body that is valid is read
+        here, and FastAPI describes what is wrong with any other.
+        """
+        handle = super().get_route_handler()
+        declared, field = self.dependant, self.body_field
+        if field is None or self._embed_body_fields or not hasattr(self.endpoint, NEEDS_TOKEN):
+            return handle
+        # A dependency may take the body too, so only the endpoint's own parameter is read here.
+        is_own = [each.name for each in declared.body_params] == [field.name] and not declared.dependencies
+        name, model = field.name, field.field_info.annotation
+        if not is_own or self.media_types() != ("application/json",) or not _is_model(model):
+            return handle
+        self.dependant, self.body_field = dataclasses.replace(declared, body_params=[]), None
+        handle_without_body = super().get_route_handler()
+        self.dependant, self.body_field = declared, field
+
+        async def read(request: Request) -> Response:
+            body = await _valid_body(request, model)
+            if body is None:
+                return await handle(request)
+            request.scope[PARSED] = {**request.scope.get(PARSED, {}), name: body}
+            return await handle_without_body(request)
+
+        return read
+
     def _body_check(self) -> Callable[[Request], Coroutine[Any, Any, None]] | None:
         """Return the check of a body before its validation.
 
@@ -113,7 +142,7 @@ def allowed_query(dependant: Dependant) -> Iterator[tuple[str, bool]]:
     """The names of all query parameters, and whether each may be given only once."""
     for field in dependant.query_params:
         annotation = field.field_info.annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if _is_model(annotation):
             fields = annotation.model_fields.values()
             yield from zip(
                 _names(annotation), (not _is_list(info.annotation) for info in fields), strict=True
@@ -133,9 +162,13 @@ def query_models(dependant: Dependant) -> dict[str, type[BaseModel]]:
     found = {}
     for field in dependant.query_params:
         annotation = field.field_info.annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if _is_model(annotation):
             found[field.name] = annotation
     return found
+
+
+def _is_model(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _query_values(request: Request, allowed: Mapping[str, bool]) -> dict[str, Any]:
@@ -152,6 +185,16 @@ def _validated(model: type[BaseModel], query: dict[str, Any], beside: frozenset[
     except ValidationError as error:
         problems = [{**problem, "loc": ("query", *problem["loc"])} for problem in error.errors()]
         raise RequestValidationError(problems) from None
+
+
+async def _valid_body(request: Request, model: type[BaseModel]) -> BaseModel | None:
+    """The model that the body holds; None if there is no body, or if anything in it is wrong."""
+    if not await request.body():
+        return None
+    try:
+        return model.model_validate(await request.json(), from_attributes=True)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _is_list(annotation: Any) -> bool:

@@ -24,7 +24,7 @@ from services.idempotency import Answer, kept_answer
 from storage.direct_session import one_snapshot
 from web.idempotency import SENT_KEYS, keyed, replay, respond_once, write_in_turn
 from web.json_writer import JsonWriter
-from web.strict_input import CLAIMS, KEPT_ANSWER, NEEDS_TOKEN, QUERY
+from web.strict_input import CLAIMS, KEPT_ANSWER, NEEDS_TOKEN, PARSED
 
 T = TypeVar("T")
 
@@ -109,7 +109,7 @@ class _Transaction:
 
     async def run(self, request: Request, response: Response, values: dict[str, Any]) -> Response:
         """Call the endpoint in its transaction, and return its response."""
-        values |= request.scope.get(QUERY, {})
+        values |= request.scope.get(PARSED, {})
         key = await keyed(request) if self.secrets is not None and SENT_KEYS in request.scope else None
 
         def work(db: Session) -> bytes | Response:

@@ -37,7 +37,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from database import AnyRow
+from database import AnyRow, database
 from models import Caller, task_history, tasks
 from services.tasks import bulk
 from services.tasks.fields import NAMES, TASK_COLUMNS
@@ -50,10 +50,9 @@ from tables.notifications import notifications
 _UNIT = "unit_of_work"
 _ABSENT: Any = object()
 
-_INSERT = prepared(insert(tasks).returning(*TASK_COLUMNS))
+_INSERT = prepared(insert(tasks).returning(tasks.c.id))
 _DELETE = prepared(delete(tasks).where(tasks.c.id == bindparam("task_id")))
 _INSERT_ROW = {table: prepared(insert(table)) for table in (task_history, notifications)}
-
 
 _LISTED = tasks.c.id.bool_op("IN")(NumbersOf(bindparam("task_ids", type_=String())))
 _PROJECTS_OF = prepared(select(tasks.c.project_id).where(_LISTED, tasks.c.project_id.is_not(None)).distinct())
@@ -74,8 +73,16 @@ def _load(*, everybodys: bool) -> Executable:
 def _update(columns: tuple[str, ...]) -> Executable:
     """The statement that changes these columns; built once, because building takes longer than executing."""
     new = {name: bindparam(f"new_{name}", type_=tasks.c[name].type) for name in columns}
+    return prepared(update(tasks).where(tasks.c.id == bindparam("task_id")).values(new))
+
+
+@kept_by_shape
+def _insert_both(entry: tuple[str, ...], told: tuple[str, ...]) -> Executable:
+    """The statement for Postgres that inserts a row of history and a notification with these columns."""
+    new = {name: bindparam(f"new_{name}", type_=task_history.c[name].type) for name in entry}
+    others = {name: bindparam(f"told_{name}", type_=notifications.c[name].type) for name in told}
     return prepared(
-        update(tasks).where(tasks.c.id == bindparam("task_id")).values(new).returning(*TASK_COLUMNS)
+        insert(task_history).values(new).add_cte(insert(notifications).values(others).cte("told"))
     )
 
 
@@ -114,29 +121,34 @@ def write_first(db: Session) -> None:
 def add_task(db: Session, values: Mapping[str, Any]) -> AnyRow:
     """Insert a task; returns the new task."""
     unit = _unit_of(db)
-    row: AnyRow = db.execute(_INSERT, values).one() if unit is None else unit.insert(values)
+    row: AnyRow
+    if unit is not None:
+        row = unit.insert(values)
+    else:
+        # All but the id is known here. The database would take as long to return it as to insert it.
+        row = _task_row({"id": db.execute(_INSERT, values).scalar(), **values})
     return row
 
 
 def change_task(db: Session, before: AnyRow, changes: Mapping[str, Any], now: datetime) -> AnyRow:
-    """Write the changed columns of a task; returns the changed task."""
+    """Write the changed columns of a task, which is locked; returns the changed task."""
     # The `updated_at` of an imported task may lie in the future.
     columns = {**changes, "updated_at": max(now, before.updated_at), "version": before.version + 1}
+    unit = _unit_of(db)
     row: AnyRow
-    if isinstance(before, TaskRow):
-        unit = _unit_of(db)
-        assert unit is not None
+    if unit is not None and unit.holds(before):
         row = unit.change(before, columns)
-        return row
-    values = {f"new_{name}": value for name, value in columns.items()}
-    row = db.execute(_update(tuple(columns)), {**values, "task_id": before.id}).one()
+    else:
+        values = {f"new_{name}": value for name, value in columns.items()}
+        db.execute(_update(tuple(columns)), {**values, "task_id": before.id})
+        row = _changed(TaskRow(*before), columns)
     return row
 
 
 def remove_task(db: Session, task: AnyRow) -> None:
     """Delete a task."""
     unit = _unit_of(db)
-    if unit is not None and isinstance(task, TaskRow):
+    if unit is not None and unit.holds(task):
         unit.remove(task)
     else:
         db.execute(_DELETE, {"task_id": task.id})
@@ -149,6 +161,17 @@ def add_row(db: Session, table: Table, values: dict[str, Any]) -> None:
         unit.add(table, values)
     else:
         db.execute(_INSERT_ROW[table], values)
+
+
+def add_both(db: Session, entry: dict[str, Any], notification: dict[str, Any]) -> None:
+    """Insert a row of history and a notification; on Postgres by one statement, which saves a wait for the server."""
+    if database.is_sqlite or _unit_of(db) is not None:
+        add_row(db, task_history, entry)
+        add_row(db, notifications, notification)
+    else:
+        values = {f"new_{name}": value for name, value in entry.items()}
+        values |= {f"told_{name}": value for name, value in notification.items()}
+        db.execute(_insert_both(tuple(entry), tuple(notification)), values)
 
 
 def _unit_of(db: Session) -> "UnitOfWork | None":
@@ -175,6 +198,15 @@ def _task_row(columns: Mapping[str, Any]) -> Any:
     return TaskRow._make(row)
 
 
+def _changed(row: Any, columns: Mapping[str, Any]) -> Any:
+    """The task after these columns have changed."""
+    seen = {name: value for name, value in columns.items() if name in _SEEN}
+    if "status" in columns or "state" in columns:
+        seen["state"] = columns.get("state") or columns.get("status", row.status)
+    return row._replace(**seen)
+
+
+_SEEN = frozenset(TaskRow._fields)
 _STATE = NAMES.index("state")
 
 
@@ -268,6 +300,10 @@ class UnitOfWork:
         place = self.place(row.project_id)
         return None if place is None else (row, place)
 
+    def holds(self, task: Any) -> bool:
+        """Whether memory holds this task, which `find` has returned."""
+        return self._rows.get(task.id) is task
+
     def place(self, project_id: int) -> Any:
         """A project that is locked already, as `rights.Place`; None for any other."""
         return self._places.get(project_id)
@@ -289,10 +325,7 @@ class UnitOfWork:
         """Hold a change of a task in memory; returns the changed task."""
         kept = self._inserted if before.id in self._inserted else self._updated
         self._set(kept, before.id, {**kept.get(before.id, {}), **columns})
-        seen = {name: value for name, value in columns.items() if name in TaskRow._fields}
-        if "status" in columns or "state" in columns:
-            seen["state"] = columns.get("state") or columns.get("status", before.status)
-        row = before._replace(**seen)
+        row = _changed(before, columns)
         self._set(self._rows, before.id, row)
         return row
 

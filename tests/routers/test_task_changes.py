@@ -39,6 +39,41 @@ def test_every_field_of_a_new_task_is_kept(api: Api) -> None:
     assert task["completed_at"] is None
 
 
+def test_a_write_answers_the_bytes_of_a_read(api: Api) -> None:
+    """A write answers what it has written, without reading it back."""
+    ada = api.person()
+    states = [
+        {"key": "new", "name": "New", "status": "pending"},
+        {"key": "next", "name": "Next", "status": "pending"},
+        {"key": "doing", "name": "Doing", "status": "in_progress"},
+        {"key": "done", "name": "Done", "status": "completed"},
+    ]
+    project = ada.post("/projects", json={"name": "Shared", "states": states}).json()["id"]
+    sent = {"title": "é \u2028 🎉", "tags": ["b", "a,'\""], "due_at": "2031-05-06T07:08:09.1+02:00"}
+    answer = ada.post("/tasks", json=sent)
+    path = answer.headers["Location"]
+    answers = [answer]
+    for change in (
+        {"description": 'a\n"b"', "due_at": "2031-05-06T07:08:09.120000-05:30"},
+        {"description": None, "due_at": None, "tags": [], "priority": 4},
+        {"status": "completed"},
+        {"status": "pending", "title": "again"},
+        {"project_id": project},
+        {"state": "next"},
+        {"state": "doing", "priority": 1},
+        {"project_id": None},
+        {"project": "Café"},
+    ):
+        answers.append(ada.patch(path, json=change))
+        assert answers[-1].status_code == 200, answers[-1].text
+        read = ada.get(path)
+        assert (answers[-1].content, answers[-1].headers["ETag"]) == (read.content, read.headers["ETag"])
+    for method, body in (("PUT", {"json": {"reason": "why"}}), ("DELETE", {})):
+        assert ada.call(method, f"{path}/blocked", **body).content == ada.get(path).content
+    assert answers[0].json() | {"state": "pending", "blocked_at": None} == answers[0].json()
+    assert answers[0].json()["due_at"] == "2031-05-06T05:08:09.100000Z"
+
+
 def test_the_longest_texts_are_taken(api: Api) -> None:
     ada = api.person()
     sent: dict[str, Any] = {

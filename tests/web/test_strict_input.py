@@ -1,0 +1,43 @@
+"""Reading bodies: a valid one is read by us, and FastAPI describes what is wrong with any other."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.api import Api
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "pointers"),
+    [
+        ("/tasks/none", b'{"title": "good"}', ["/{task_id}"]),
+        ("/tasks/none", b'{"title": 5}', ["/{task_id}", "#/title"]),
+        ("/tasks/1", b'{"title": 5, "priority": 9}', ["#/title", "#/priority"]),
+        ("/tasks/1", b"null", ["#"]),
+        ("/tasks/1", b"[]", ["#"]),
+        ("/tasks/1", b'"text"', ["#"]),
+        ("/tasks/1", b"", ["#"]),
+    ],
+)
+def test_all_that_is_wrong_with_a_request_is_named(
+    api: Api, path: str, body: bytes, pointers: list[str]
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = api.person().patch(path, content=body, headers=headers)
+    assert answer.status_code == 422, answer.text
+    assert [each["pointer"] for each in answer.json()["errors"]] == pointers
+
+
+@pytest.mark.parametrize("body", [b'{"title": ', b"\xff", b"[" * 20_000])
+def test_what_is_no_json_is_refused(api: Api, body: bytes) -> None:
+    answer = api.person().post("/tasks", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422), answer.text
+
+
+@pytest.mark.parametrize(
+    "media_type", ["application/json", "Application/JSON; charset=utf-8", "application/x+json"]
+)
+def test_json_is_read_whatever_its_type_is_called(api: Api, media_type: str) -> None:
+    ada = api.person()
+    answer: Any = ada.post("/tasks", content=b'{"title": "read"}', headers={"Content-Type": media_type})
+    assert (answer.status_code, answer.json()["title"]) == (201, "read")
