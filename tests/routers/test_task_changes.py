@@ -53,7 +53,7 @@ def test_a_write_answers_the_bytes_of_a_read(api: Api) -> None:
     answer = ada.post("/tasks", json=sent)
     path = answer.headers["Location"]
     answers = [answer]
-    for change in (
+    changes: list[dict[str, Any]] = [
         {"description": 'a\n"b"', "due_at": "2031-05-06T07:08:09.120000-05:30"},
         {"description": None, "due_at": None, "tags": [], "priority": 4},
         {"status": "completed"},
@@ -63,7 +63,8 @@ def test_a_write_answers_the_bytes_of_a_read(api: Api) -> None:
         {"state": "doing", "priority": 1},
         {"project_id": None},
         {"project": "Café"},
-    ):
+    ]
+    for change in changes:
         answers.append(ada.patch(path, json=change))
         assert answers[-1].status_code == 200, answers[-1].text
         read = ada.get(path)
