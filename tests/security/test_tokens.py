@@ -1,6 +1,5 @@
 """How long an access token is good, whoever checks it and wherever the machine is."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,20 +13,14 @@ from tests.support.zone import machine_in
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
 
-@pytest.fixture(params=["UTC", "America/Los_Angeles", "Asia/Kathmandu"])
-def _zone(request: pytest.FixtureRequest) -> Iterator[None]:
-    with machine_in(request.param):
-        yield
-
-
-@pytest.mark.usefixtures("_zone")
+@pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles", "Asia/Kathmandu"])
 @pytest.mark.parametrize("minutes", [None, 5])
 @pytest.mark.parametrize("is_remembered", [True, False])
 def test_a_token_ends_when_it_was_said_to(
-    monkeypatch: pytest.MonkeyPatch, minutes: int | None, *, is_remembered: bool
+    monkeypatch: pytest.MonkeyPatch, minutes: int | None, zone: str, *, is_remembered: bool
 ) -> None:
     monkeypatch.setattr(settings, "access_token_expire_minutes", 30)
-    with time_machine.travel(START, tick=False) as clock:
+    with time_machine.travel(START, tick=False) as clock, machine_in(zone):
         lifetime = None if minutes is None else timedelta(minutes=minutes)
         token = create_access_token({"sub": "7", "sid": 3}, lifetime)
         end = START + timedelta(minutes=minutes or 30)
