@@ -28,7 +28,15 @@ class Used(NamedTuple):
 
     def missing(self) -> NotFound:
         """The error for a caller who no longer sees the thing."""
-        return NotFound(f"{self.thing.capitalize()} not found", code=f"{self.thing}_not_found")
+        match self.thing:
+            case "task":
+                return NotFound("Task not found", code="task_not_found")
+            case "project":
+                return NotFound("Project not found", code="project_not_found")
+            case "webhook":
+                return NotFound("Webhook not found", code="webhook_not_found")
+            case "view":
+                return NotFound("View not found", code="view_not_found")
 
 
 @contextmanager
