@@ -29,12 +29,12 @@ class GroupCommitWriter:
         """Queue the job; the thread starts with the first."""
         if self._thread is threading.current_thread():
             raise RuntimeError("a write can't wait for another write: hand the session on instead")
-        if self._thread is None:
-            with self._lock:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._serve, name="database-writer", daemon=True)
-                    self._thread.start()
-        self._jobs.put(job)
+        # The lock keeps a job from being queued behind the end of a thread that stops: no one would do it.
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="database-writer", daemon=True)
+                self._thread.start()
+            self._jobs.put(job)
 
     def stop(self) -> None:
         """End the thread once it has done what is queued."""

@@ -1,5 +1,7 @@
 """Many at once, against a real server: each promise holds as if they had come one after the other."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from database import database
 from main import app
@@ -14,6 +17,7 @@ from security.passwords import LONGEST_HASHING_QUEUE
 from services.accounts import user as user_service
 from tests.support.api import PASSWORD, Api
 from tests.support.serving import served
+from tests.support.waiting import SECONDS
 
 # One address may hold half of the places for hashing passwords.
 AT_ONCE = LONGEST_HASHING_QUEUE // 2
@@ -153,6 +157,25 @@ def test_a_write_that_fails_in_the_database_fails_alone(api: Api) -> None:
         results = list(pool.map(work, range(AT_ONCE)))
     assert results == ["done", "IntegrityError"] * (AT_ONCE // 2)
     assert ada.get("/tasks/1").json() == task | {"priority": 1}
+
+
+def test_a_write_that_comes_while_the_database_closes_is_done_too(api: Api) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(_db: Session) -> bool:
+        begun.set()
+        return may_end.wait(SECONDS)
+
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(database.write, slow)
+        assert begun.wait(SECONDS)
+        closing = pool.submit(database.close)
+        time.sleep(0.05)
+        late = pool.submit(database.write, lambda db: db.execute(text("SELECT 1")).scalar())
+        time.sleep(0.05)
+        may_end.set()
+        assert (first.result(SECONDS), late.result(SECONDS)) == (True, 1)
+        closing.result(SECONDS)
 
 
 def test_first_admins_made_at_once_are_one(database_url: str) -> None:
