@@ -64,6 +64,21 @@ WORST = (
 )
 
 
+# Kinds of the slowest filters that were found, for the table of `benchmarks.growth`; no task matches most of them.
+SLOW_FILTERS = {
+    "ten texts in titles": (WORST[0], "title"),
+    "three texts in descriptions": (WORST[1], "created_at"),
+    "ten texts in titles and three in descriptions": (WORST[2], "due_at"),
+    "30 frequent tags and a priority": (WORST[7], "title"),
+    "a tag and its opposite": ("tag = tag-7 and not tag = tag-8 and tag ~ ag-9", "priority"),
+    "days in two months": ("due in (2024-02-29, 2019-03-01) or completed = 2019-03-01", "title"),
+    "nothing but the last in the order": ("not (priority >= 1) and title !~ e", "priority"),
+    "changed long ago": ("updated < 2020-01-01 or completed < 2020-01-01", "updated_at"),
+    "a description that is": ("description in (delivery, warehouse)", "updated_at"),
+    "the opposite of what all are": ("not (due < now or due is null or due >= now)", "completed_at"),
+}
+
+
 def filled(db: Database, url: str, total: int, own: int) -> None:
     """An owner with so many tasks among as many, a fifth of them with long descriptions."""
     row = db.write(lambda db: user_service.create_user(db, "owner", "owner@example.com", "!", "member"))

@@ -1,6 +1,6 @@
 """Each endpoint's time with 1,000 tasks in the database and with 1,000,000.
 
-    python -m benchmarks.growth [--database sqlite|postgres|both] [--quick] [--keep FOLDER]
+    python -m benchmarks.growth [--database sqlite|postgres|both] [--quick] [--keep FOLDER] [--only TEXT]
 
 One client, one call at a time. Three cells take turns, call by call: the owner of 1,000 tasks who
 has the small database to himself, the same owner in the large one, and its owner of 100,000. Each is
@@ -18,6 +18,7 @@ from typing import TypeAlias
 from urllib.parse import urlencode, urlsplit
 
 from benchmarks import fill
+from benchmarks.filters import SLOW_FILTERS
 from benchmarks.people import PASSWORD, Answer, Api, WrongAnswerError
 from benchmarks.report import Report, number, progress, table
 from benchmarks.servers import NotStartedError
@@ -144,6 +145,8 @@ def _owner_probes() -> dict[str, Probe]:
     found |= {f"GET /tasks/search, {label}": _search(word) for label, word in words.items()}
     found["GET /tasks/search, common word, sort_by=title"] = _search(fill.COMMON, sort_by="title")
     found["GET /tasks/search, rare word, status=pending"] = _search(fill.RARE, status="pending")
+    for label, (query, sort_by) in SLOW_FILTERS.items():
+        found[f"GET /tasks, filter: {label}, sort_by={sort_by}"] = _page(filter=query, sort_by=sort_by)
     found["GET /tasks/{id}"] = lambda cell: _get(f"/tasks/{cell.task}")(cell)
     found["GET /tasks/{id}/history"] = lambda cell: _get(f"/tasks/{cell.task}/history")(cell)
     for name in ("user-completion-stats", "project-stats", "completion-time-stats"):
@@ -318,21 +321,25 @@ def _times(probe: Probe, cells: Sequence[Cell], calls: int) -> list[float]:
     return [median(times) * 1000 for times in seen]
 
 
-def measure(report: Report, space: Place, database: str, size: Size) -> None:
+def _only(probes: dict[str, Probe], only: str) -> list[tuple[str, Probe]]:
+    return [(label, probe) for label, probe in probes.items() if only in label]
+
+
+def measure(report: Report, space: Place, database: str, size: Size, only: str) -> None:
     """One database's table."""
     _, base = _ready(space, database, "base", size, large=False)
     admin_base = base.admin
     assert admin_base is not None
     admin, small, big = _ready(space, database, "large", size, large=True)
     rows, slow = [], []
-    for label, probe in (_owner_probes() | WRITES).items():
+    for label, probe in _only(_owner_probes() | WRITES, only):
         progress(f"{database}: {label}")
         times = _times(probe, (base, small, big), size.calls)
         ratios = [times[1] / times[0], times[2] / times[0]]
         rows.append([label, *_cells(times, ratios)])
         if max(ratios) > LIMIT:
             slow.append(f"{label} ({max(ratios):.1f})")
-    for label, probe in ADMINS.items():
+    for label, probe in _only(ADMINS, only):
         progress(f"{database}, admin: {label}")
         times = _times(probe, (admin_base, admin), size.calls)
         ratios = [times[1] / times[0]]
@@ -366,12 +373,13 @@ def main() -> int:
     parser = options(str(__doc__).partition("\n")[0], "benchmarks.growth")
     with_database(parser)
     parser.add_argument("--keep", type=Path, default=None, help="a folder to fill once and to use again")
+    parser.add_argument("--only", default="", help="only the rows with this text in their name")
     arguments = parser.parse_args()
     size = QUICK if arguments.quick else FULL
     with place(arguments, keep=arguments.keep) as space:
         report = Report("benchmarks.growth", "As the data grows", space.directory)
         for database in databases(arguments):
-            measure(report, space, database, size)
+            measure(report, space, database, size, arguments.only)
         return finish(report, arguments, failed=False)
 
 

@@ -16,7 +16,7 @@ from services.flow.statistics import Integers
 from services.query import statements
 from services.query.conditions import condition, shaped
 from services.query.evaluate import matches
-from services.tasks.task_query import choices, one_of_many
+from services.tasks.list_statements import choices, one_of_many
 
 _OWNER_ID = bindparam("owner_id", type_=BigInteger)
 _PROJECT_ID = bindparam("project_id", type_=BigInteger)

@@ -36,7 +36,7 @@ from services.query.normal import (
 )
 from services.query.refusal import InvalidFilter
 from services.query.view import Saved
-from services.query.vocabulary import known_texts
+from services.query.vocabulary import are_frequent, known_texts
 from storage.bounded_cache import BoundedCache
 from storage.column_types import IsOneOf, ValueList
 from storage.folding import fold
@@ -144,7 +144,22 @@ def split(
     if normal is None:
         return filters, None
     said, left = lowered(with_known_texts(db, normal, place), filters)
-    return _with(filters, said), None if left == EVERYTHING else shaped(left)
+    return _with(filters, said), None if left == EVERYTHING else as_shape(db, left, place)
+
+
+def as_shape(db: Session, normal: Normal, place: Place) -> Shaped:
+    """The filter as a condition. SQLite doesn't know how frequent tags are, so they are counted first."""
+    if db.get_bind().dialect.name != "sqlite":
+        return shaped(normal)
+    parts = normal.parts if isinstance(normal, AllOf) else (normal,)
+    return shaped(normal, [part for part in parts if _is_frequent(db, part, place)])
+
+
+def _is_frequent(db: Session, part: Normal, place: Place) -> bool:
+    """Whether a part looks for tags that very many tasks have."""
+    if not isinstance(part, Test) or not part.so or not isinstance(part.fact, OneOf):
+        return False
+    return part.fact.field.name == "tag" and are_frequent(db, part.fact.values, place)
 
 
 def as_plain(filters: TaskFilters) -> TaskFilters | None:

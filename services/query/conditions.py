@@ -4,7 +4,7 @@ A filter is split into its shape and its values. The text of the SQL depends on 
 are kept by their shape.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from sqlalchemy import (
@@ -76,23 +76,24 @@ class Shaped(NamedTuple):
     values: dict[str, Any]
 
 
-def shaped(normal: Normal, prefix: str = "f") -> Shaped:
-    """Split a filter into its shape and its values; the names of the parameters begin with `prefix`."""
+def shaped(normal: Normal, frequent: Collection[Normal] = ()) -> Shaped:
+    """Split a filter into its shape and its values; `frequent` are tests of tags that very many tasks have."""
     values: dict[str, Any] = {}
 
     def take(value: Any) -> str:
-        name = f"{prefix}{len(values)}"
+        name = f"f{len(values)}"
         values[name] = value
         return name
 
-    return Shaped(_shape(normal, take), values)
+    return Shaped(_shape(normal, take, frequent), values)
 
 
-def _shape(normal: Normal, take: Callable[[Any], str]) -> Shape:
+def _shape(normal: Normal, take: Callable[[Any], str], frequent: Collection[Normal]) -> Shape:
     if isinstance(normal, Test):
-        return _shape_of_test(normal, take)
+        kind, *more = _shape_of_test(normal, take)
+        return (f"frequent {kind}" if normal in frequent else kind, *more)
     word = "and" if isinstance(normal, AllOf) else "or"
-    return (word, tuple(_shape(part, take) for part in sorted(normal.parts, key=_cost)))
+    return (word, tuple(_shape(part, take, frequent) for part in sorted(normal.parts, key=_cost)))
 
 
 def _cost(part: Normal) -> int:
@@ -204,7 +205,7 @@ class _EscapedContainingAny(_ContainingAny):
     escape = " ESCAPE '\\'"
 
 
-class _Walked(FunctionElement[Any]):
+class Walked(FunctionElement[Any]):
     """SQL: a column for which SQLite uses no index, so that it walks the list in its order.
 
     SQLite would use an index for any range, however wide, and then sort all matches. Walking the list soon
@@ -215,12 +216,12 @@ class _Walked(FunctionElement[Any]):
     name = "walked"
 
 
-@compiles(_Walked, "sqlite")
+@compiles(Walked, "sqlite")
 def _walked_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
     return f"+{compiler.process(element.clauses, **options)}"
 
 
-@compiles(_Walked, "postgresql")
+@compiles(Walked, "postgresql")
 def _walked_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
     return str(compiler.process(element.clauses, **options))
 
@@ -290,12 +291,15 @@ def _tags(kind: str, names: list[str], scope: Scope, *, so: bool) -> ColumnEleme
     if kind == "present":
         empty = tasks.c.tags == bindparam("no_tags", [], type_=tasks.c.tags.type)
         return not_(empty) if so else empty
-    tagged = select(task_tags.c.task_id).where(_compared(kind, task_tags.c.tag, names[0]))
+    first, _, last = kind.rpartition(" ")
+    # Without its index SQLite goes through the tasks, instead of looking up each task with the tag.
+    row_id = type_coerce(Walked(tasks.c.id), BigInteger) if first else tasks.c.id
+    tagged = select(task_tags.c.task_id).where(_compared(last, task_tags.c.tag, names[0]))
     if scope == "owner":
         tagged = tagged.where(task_tags.c.user_id == bindparam("owner_id"))
     elif scope == "project":
         tagged = tagged.where(task_tags.c.project_id == bindparam("project_id"))
-    return tasks.c.id.in_(tagged) if so else tasks.c.id.not_in(tagged)
+    return row_id.in_(tagged) if so else row_id.not_in(tagged)
 
 
 def _compared(kind: str, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
@@ -325,14 +329,14 @@ def _bounds(column: ColumnElement[Any], names: list[str]) -> tuple[Any, Any]:
 
 def _within(_: str, column: ColumnElement[Any], names: list[str]) -> ColumnElement[bool]:
     start, behind = _bounds(column, names)
-    walked = type_coerce(_Walked(column), column.type)
+    walked = type_coerce(Walked(column), column.type)
     parts = [] if start is None else [walked >= start]
     return and_(*parts, *([] if behind is None else [walked < behind]))
 
 
 def _outside(column: ColumnElement[Any], names: list[str]) -> ColumnElement[bool]:
     start, behind = _bounds(column, names)
-    walked = type_coerce(_Walked(column), column.type)
+    walked = type_coerce(Walked(column), column.type)
     parts = [] if start is None else [walked < start]
     return or_(*parts, *([] if behind is None else [walked >= behind]))
 

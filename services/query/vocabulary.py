@@ -4,13 +4,15 @@ The two databases fold letters differently, so Python compares them. An owner ha
 projects, compared with the number of tasks.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, select
+from sqlalchemy import ColumnElement, Select, String, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from models import task_tags, tasks
 from services.query.conditions import Place, Scope
+from storage.column_types import IsOneOf, ValueList
 from storage.prepared import prepared
 from tables.counts import project_counts
 
@@ -36,6 +38,29 @@ _TEXTS: dict[tuple[str, Scope], Select[Any]] = {
     ("project", "project"): prepared(select(tasks.c.project).where(tasks.c.project_id == _ITS).limit(1)),
     ("project", "all"): prepared(select(project_counts.c.project).distinct()),
 }
+
+
+def _some_tagged(*conditions: ColumnElement[bool]) -> Select[Any]:
+    tagged = select(task_tags.c.tag).where(
+        IsOneOf(task_tags.c.tag, bindparam("tags", type_=ValueList(String()))), *conditions
+    )
+    some = tagged.limit(FEW_TAGGED + 1).subquery()
+    return prepared(select(func.count()).select_from(some))
+
+
+# The most tasks with a tag that are looked up one by one: more are found sooner by going through all tasks.
+FEW_TAGGED = 2000
+_SOME_TAGGED: dict[Scope, Select[Any]] = {
+    "owner": _some_tagged(task_tags.c.user_id == _OWN),
+    "project": _some_tagged(task_tags.c.project_id == _ITS),
+    "all": _some_tagged(),
+}
+
+
+def are_frequent(db: Session, tags: Sequence[str], place: Place) -> bool:
+    """Whether very many of these tasks have one of the tags."""
+    asked = {"tags": list(tags), **place._asdict()}
+    return bool(db.execute(_SOME_TAGGED[place.scope], asked).scalar_one() > FEW_TAGGED)
 
 
 def known_texts(db: Session, name: str, place: Place) -> list[str]:

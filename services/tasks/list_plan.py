@@ -63,7 +63,7 @@ class Plan(NamedTuple):
     task_ids: list[int] | None = None
     # The filters whose indexes must not be used: the list is walked in its order.
     without_index: tuple[str, ...] = ()
-    # The place in its order where the list can begin: one of `task_query.BOUNDS`.
+    # The place in its order where the list can begin: one of `list_statements.BOUNDS`.
     bounds: Mapping[str, datetime] = MappingProxyType({})
 
 

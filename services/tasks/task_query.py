@@ -1,99 +1,37 @@
-"""Lists of tasks: filters, orders and pages, as statements that are built once for each shape.
+"""Lists of tasks: filters, orders and pages.
 
 A list is read by keyset along an index. In an order by `due_at` or `completed_at`, tasks without a value come
 last. A second read finds these, because no index has them in that place.
 """
 
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
-from sqlalchemy import (
-    BindParameter,
-    ColumnElement,
-    Select,
-    String,
-    bindparam,
-    func,
-    select,
-    tuple_,
-)
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from models import STATUSES, task_tags, tasks
+from models import STATUSES
 from schemas.tasks import TaskFilters
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from services.query import asking, statements
-from services.query.conditions import Place, Scope, Shape, Shaped, condition
-from services.rights import unindexed, visible_tasks
+from services.query.conditions import Place, Shaped
 from services.tasks import list_plan, project_plan
-from storage.column_types import NumbersOf, microseconds, moment
+from services.tasks.list_statements import (
+    CHOICES,
+    FILTERS,
+    NULLABLE,
+    TIMES,
+    ListShape,
+    build,
+    choices,
+    statement,
+)
+from storage.column_types import microseconds, moment
 from storage.direct_session import one_snapshot
 from storage.folding import fold, pattern
-from storage.prepared import prepared
-from storage.shape_cache import kept_by_shape
-
-NULLABLE = ("due_at", "completed_at")
-TIMES = ("created_at", "updated_at", "due_at", "completed_at")
-SORT_COLUMNS: dict[str, Any] = {
-    name: tasks.c[name] for name in ("created_at", "updated_at", "due_at", "completed_at", "priority", "id")
-} | {"title": tasks.c.title_folded}
-
-
-def any_of(name: str, column: ColumnElement[Any], count: int) -> ColumnElement[bool]:
-    """The condition that a column has one of `count` values, which are parameters."""
-    values: list[BindParameter[Any]] = [bindparam(f"{name}_{place}") for place in range(count)]
-    return column == values[0] if count == 1 else column.in_(values)
-
-
-def _tagged(count: int) -> Select[Any]:
-    """The rows of `count` tags that a task has."""
-    return select(task_tags.c.task_id).where(
-        task_tags.c.user_id == tasks.c.user_id,
-        any_of("tag", task_tags.c.tag, count),
-        task_tags.c.created_at == tasks.c.created_at,
-        task_tags.c.task_id == tasks.c.id,
-    )
-
-
-# Each filter and its condition, whose value is a parameter of the same name. A range has a column, which the
-# condition may use with or without its index.
-RANGES: dict[str, tuple[Any, Callable[[Any, Any], ColumnElement[bool]]]] = {
-    f"{column}_{side}": (tasks.c[f"{column}_at"], compare)
-    for column in ("created", "updated", "due", "completed")
-    for side, compare in (("after", operator.ge), ("before", operator.lt))
-}
-CONDITIONS: dict[str, Callable[[], ColumnElement[bool]]] = {
-    "title_contains": lambda: tasks.c.title_folded.like(bindparam("title_contains"), escape="\\"),
-    "query": lambda: tasks.c.title_folded.like(bindparam("query"), escape="\\"),
-    # For an admin's list of an owner's tasks in a project: a project's own list begins with this condition.
-    "project_id": lambda: tasks.c.project_id == bindparam("project_id"),
-    "is_blocked": lambda: tasks.c.blocked_at.is_not(None),
-    "is_free": lambda: tasks.c.blocked_at.is_(None),
-}
-
-
-# The filters with several values: a task matches if it has any of them.
-CHOICES: dict[str, Any] = {
-    "status": tasks.c.status,
-    # The state of a private task is its status.
-    "state": func.coalesce(tasks.c.state, tasks.c.status),
-    # A state that is no status is found in projects only, where the column is never NULL: an index finds it.
-    "shared_state": tasks.c.state,
-    "project": tasks.c.project,
-    "priority": tasks.c.priority,
-    "tag": None,
-}
-FILTERS = (*CONDITIONS, *RANGES)
-# Conditions that a plan may add to the filters: where in the order of creation the list can begin.
-BOUNDS: dict[str, tuple[Any, Callable[[Any, Any], ColumnElement[bool]]]] = {
-    "made_after": (tasks.c.created_at, operator.ge),
-    "made_before": (tasks.c.created_at, operator.lt),
-}
 
 
 def reads_little(filters: TaskFilters) -> bool:
@@ -113,43 +51,15 @@ def reads_little(filters: TaskFilters) -> bool:
     )
 
 
-class _Shape(NamedTuple):
-    """Everything that a statement's text depends on."""
-
-    scope: Scope
-    names: tuple[str, ...]
-    # The filters with several values, and the number of parameters of each.
-    choices: tuple[tuple[str, int], ...]
-    sort_by: str
-    descending: bool
-    by_id: bool
-    without_index: tuple[str, ...]
-    # The rest of a filter that plain filters can't express; see `services.query`.
-    asked: Shape | None
-    # The part of the list that the statement reads: see `_build`.
-    part: str
-
-
-def choices(chosen: Mapping[str, Sequence[Any]]) -> tuple[tuple[tuple[str, int], ...], dict[str, Any]]:
-    """The number of parameters of each filter with several values, and the parameters.
-
-    The last value is repeated up to the next power of two, so that there are few different statements.
-    """
-    counts: list[tuple[str, int]] = []
-    values: dict[str, Any] = {}
-    for name, wanted in chosen.items():
-        if wanted:
-            count = 1 << (len(wanted) - 1).bit_length()
-            counts.append((name, count))
-            values |= {f"{name}_{place}": wanted[min(place, len(wanted) - 1)] for place in range(count)}
-    return tuple(counts), values
+# The next tasks in an order, among which a page is looked for before it is among all tasks.
+NEAR = 2000
 
 
 class _Planned(NamedTuple):
     """The plan of a list: the shape of its statements, and their parameters."""
 
     # `bounds` say where the page begins in the order of creation.
-    shape: _Shape
+    shape: ListShape
     values: dict[str, Any]
     bounds: Mapping[str, datetime]
 
@@ -159,12 +69,37 @@ class _Planned(NamedTuple):
         without_index = tuple(set(self.shape.without_index) & set(list_plan.TEXTS))
         return self._replace(shape=self.shape._replace(names=names, without_index=without_index))
 
+    def among(self, task_ids: list[int]) -> "_Planned":
+        """The same plan for a list that has no other tasks than these."""
+        values = {**self.values, "task_ids": to_json(task_ids).decode()}
+        return self._replace(shape=self.shape._replace(by_id=True), values=values)
+
+    def unfiltered(self) -> "_Planned":
+        """The plan of the same list without filters."""
+        shape = self.shape._replace(names=(), choices=(), without_index=(), asked=None)
+        values = {name: value for name, value in self.values.items() if name in ("owner_id", "project_id")}
+        return _Planned(shape, values, {})
+
+    def may_be_far(self, db: Session) -> bool:
+        """Whether a page may lie far down an index whose order is not that of the table, on SQLite.
+
+        Each step down such an index reads another page of the table.
+        """
+        shape = self.shape
+        return (
+            shape.asked is not None
+            and not shape.by_id
+            and shape.scope != "all"
+            and shape.sort_by not in ("created_at", "id")
+            and db.get_bind().dialect.name == "sqlite"
+        )
+
     def execute(self, db: Session, part: str, **more: Any) -> Any:
         """Execute the statement of a part."""
         shape, values = self.shape._replace(part=part), {**self.values, **more}
         if shape.asked is None:
-            return db.execute(_statement(shape), values)
-        return statements.execute(db, shape, lambda: _build(shape), values)
+            return db.execute(statement(shape), values)
+        return statements.execute(db, shape, lambda: build(shape), values)
 
 
 def page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None = None) -> PageOf[AnyRow]:
@@ -181,17 +116,48 @@ def page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None =
 
 def _page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None) -> PageOf[AnyRow]:
     planned = _planned(db, place, filters, asked)
-    rows = _rows(filters, lambda part, **more: list(planned.execute(db, part, **more).all()))
     total = None
     if filters.total:
-        if asked is None and place.scope != "project":
-            total = list_plan.known_total(db, place.owner_id, filters)
-        if total is None:
-            total = planned.uncut().execute(db, "count").scalar_one()
+        total, planned = _total(db, place, filters, planned)
+    rows = _rows(filters, _reader(db, planned))
     if len(rows) <= filters.limit:
         return PageOf(rows, None, total)
     last = rows[filters.limit - 1]
     return PageOf(rows[: filters.limit], _cursor_behind(last, filters), total)
+
+
+def _total(db: Session, place: Place, filters: TaskFilters, planned: _Planned) -> tuple[int, _Planned]:
+    """The number of tasks in a list, and the plan of its pages: few tasks are looked for only once."""
+    if planned.shape.asked is None:
+        known = None if place.scope == "project" else list_plan.known_total(db, place.owner_id, filters)
+        if known is not None:
+            return known, planned
+    elif not planned.shape.by_id:
+        few = list_plan.FEW_FOUND
+        found = list(planned.uncut().execute(db, "ids", limit=few + 1).scalars())
+        if len(found) <= few:
+            return len(found), planned.uncut().among(found)
+    total: int = planned.uncut().execute(db, "count").scalar_one()
+    return total, planned
+
+
+def _reader(db: Session, planned: _Planned) -> Callable[..., list[AnyRow]]:
+    """The function that reads a part of a page."""
+
+    def read(part: str, **more: Any) -> list[AnyRow]:
+        return list(planned.execute(db, part, **more).all())
+
+    def near_or_sorted(part: str, **more: Any) -> list[AnyRow]:
+        if part not in ("first", "after"):
+            return read(part, **more)
+        edge = unfiltered.execute(db, f"{part} edge", **more, near=NEAR).first()
+        if edge is None:
+            return read(part, **more)
+        rows = read(f"{part} near", **more, edge_value=edge.value, edge_id=edge.id)
+        return rows if len(rows) == planned.values["limit"] else read(f"{part} sorted", **more)
+
+    unfiltered = planned.unfiltered()
+    return near_or_sorted if planned.may_be_far(db) else read
 
 
 def ids(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None, at_most: int) -> list[int]:
@@ -201,8 +167,8 @@ def ids(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None, a
 
 
 @cache
-def _unfiltered_shape(sort_by: str, *, is_descending: bool) -> _Shape:
-    return _Shape(
+def _unfiltered_shape(sort_by: str, *, is_descending: bool) -> ListShape:
+    return ListShape(
         scope="owner",
         names=(),
         choices=(),
@@ -253,7 +219,7 @@ def _planned_with_filters(db: Session, place: Place, filters: TaskFilters, asked
         task_ids, without_index, bounds = list_plan.plan(db, place.owner_id, filters)
     if task_ids is not None:
         values["task_ids"] = to_json(task_ids).decode()
-    shape = _Shape(
+    shape = ListShape(
         scope=place.scope,
         names=(*names, *bounds),
         choices=chosen,
@@ -313,87 +279,3 @@ def _place(cursor: str, filters: TaskFilters) -> dict[str, Any]:
         except OverflowError:
             raise invalid_cursor() from None
     return {"after_value": value, "after_id": row_id}
-
-
-def _condition(name: str, *, is_unindexed: bool) -> ColumnElement[bool]:
-    if name in list_plan.TEXTS and is_unindexed:
-        return tasks.c.title_folded.concat("").like(bindparam(name), escape="\\")
-    if name in CONDITIONS:
-        return CONDITIONS[name]()
-    column, compare = (RANGES | BOUNDS)[name]
-    return compare(unindexed(column) if is_unindexed else column, bindparam(name, type_=column.type))
-
-
-def one_of_many(name: str, count: int, *, is_unindexed: bool = False) -> ColumnElement[bool]:
-    """The condition of a filter with `count` values: a task has any of them."""
-    if name != "tag":
-        return any_of(name, CHOICES[name], count)
-    if is_unindexed:
-        # The limit keeps the database from turning the subquery into a join: it checks each task on the way.
-        return _tagged(count).limit(1).scalar_subquery().is_not(None)
-    return _tagged(count).exists()
-
-
-def _filtered(shape: _Shape) -> tuple[Select[Any], ColumnElement[Any], ColumnElement[int]]:
-    """The statement of the tasks that match the filters, and the columns of its order."""
-    statement = visible_tasks(shape.scope, by_id=shape.by_id)
-    if shape.by_id:
-        listed = NumbersOf(bindparam("task_ids", type_=String()))
-        statement = statement.where(tasks.c.id.bool_op("IN")(listed))
-    column: ColumnElement[Any] = SORT_COLUMNS[shape.sort_by]
-    row_id: ColumnElement[int] = tasks.c.id
-    for name in shape.names:
-        statement = statement.where(_condition(name, is_unindexed=name in shape.without_index))
-    for name, count in shape.choices:
-        if (name, count) == ("tag", 1) and shape.sort_by == "created_at" and not shape.by_id:
-            # The rows of a tag have the order of this list, so the list is read along them.
-            statement = statement.join(task_tags, task_tags.c.task_id == tasks.c.id).where(
-                any_of("tag", task_tags.c.tag, 1)
-            )
-            if shape.scope == "owner":
-                statement = statement.where(task_tags.c.user_id == bindparam("owner_id"))
-            elif shape.scope == "project":
-                statement = statement.where(task_tags.c.project_id == bindparam("project_id"))
-            column, row_id = task_tags.c.created_at, task_tags.c.task_id
-        else:
-            statement = statement.where(one_of_many(name, count, is_unindexed=name in shape.without_index))
-    if shape.asked is not None:
-        statement = statement.where(condition(shape.asked, shape.scope))
-    return statement, column, row_id
-
-
-@kept_by_shape
-def _statement(shape: _Shape) -> Select[Any]:
-    plan_anew = bool(shape.names) or any(name != "status" for name, _ in shape.choices)
-    return prepared(_build(shape), plan_anew=plan_anew)
-
-
-def _build(shape: _Shape) -> Select[Any]:
-    """The statement of a shape.
-
-    Its part is `first` for the first page, or `after` for the page after a row. In an order by a column that
-    may be missing, these two leave out the rows without a value, which `first without` and `after without`
-    read. `skip` reads both kinds of rows, `count` counts the tasks, and `ids` lists their ids.
-    """
-    statement, column, row_id = _filtered(shape)
-    if shape.part == "count":
-        return statement.with_only_columns(func.count(), maintain_column_froms=True)
-    if shape.part == "ids":
-        found = statement.with_only_columns(tasks.c.id, maintain_column_froms=True)
-        return found.order_by(tasks.c.id).limit(bindparam("limit"))
-
-    nullable = shape.sort_by in NULLABLE
-    without = shape.part.endswith("without")
-    if nullable and shape.part != "skip":
-        statement = statement.where(column.is_(None) if without else column.is_not(None))
-    key: list[ColumnElement[Any]] = [row_id] if without or shape.sort_by == "id" else [column, row_id]
-    if shape.part.startswith("after"):
-        place = [bindparam("after_value", type_=column.type), bindparam("after_id")][-len(key) :]
-        here, there = tuple_(*key), tuple_(*place)
-        statement = statement.where(here < there if shape.descending else here > there)
-    if nullable and shape.part == "skip":
-        statement = statement.order_by(column.is_(None))
-    statement = statement.order_by(*(each.desc() if shape.descending else each.asc() for each in key))
-    if shape.part == "skip":
-        statement = statement.offset(bindparam("skip"))
-    return statement.limit(bindparam("limit"))

@@ -128,12 +128,20 @@ def export_page(db: Session, user: Caller, query: ExportQuery) -> Export:
     if query.project_id is not None:
         rights.role_in(db, user, query.project_id)
     after_id = -1 if query.cursor is None else decode_cursor(query.cursor, int)[0]
-    exported, next_cursor = _exported(db, user, query), None
-    if query.limit is not None:
-        ending = _execute(db, exported, "end", after_id=after_id, before=query.limit - 1).scalars().all()
-        if len(ending) > 1:
-            exported, next_cursor = exported._replace(until_id=ending[0]), encode_cursor(ending[0])
-    return Export(PageOf(export_chunk(db, exported, after_id), next_cursor), exported)
+    exported = _exported(db, user, query)
+    limit = LARGEST_ID if query.limit is None else query.limit
+    rows = export_chunk(db, exported, after_id, min(EXPORT_CHUNK, limit + 1))
+    until_id = None
+    if len(rows) > limit:
+        rows = rows[:limit]
+        until_id = rows[-1].id
+    # A filter that finds few tasks looks at all of the others: this is done once only.
+    elif len(rows) == EXPORT_CHUNK and query.limit is not None:
+        ending = _execute(db, exported, "end", after_id=after_id, before=limit - 1).scalars().all()
+        until_id = ending[0] if len(ending) > 1 else None
+    if until_id is None:
+        return Export(PageOf(rows, None), exported)
+    return Export(PageOf(rows, encode_cursor(until_id)), exported._replace(until_id=until_id))
 
 
 def _exported(db: Session, user: Caller, query: ExportQuery) -> Exported:
@@ -142,12 +150,12 @@ def _exported(db: Session, user: Caller, query: ExportQuery) -> Exported:
     place = query_conditions.Place(user.id if project_id is None else None, project_id)
     if asked.normal is None:
         return Exported(place)
-    return Exported(place, query_conditions.shaped(asking.with_known_texts(db, asked.normal, place)))
+    return Exported(place, asking.as_shape(db, asking.with_known_texts(db, asked.normal, place), place))
 
 
-def export_chunk(db: Session, exported: Exported, after_id: int) -> list[AnyRow]:
+def export_chunk(db: Session, exported: Exported, after_id: int, at_most: int = EXPORT_CHUNK) -> list[AnyRow]:
     """The next tasks after an id, in the order of their ids."""
-    return list(_execute(db, exported, "chunk", after_id=after_id).all())
+    return list(_execute(db, exported, "chunk", after_id=after_id, at_most=at_most).all())
 
 
 def export_next(
@@ -183,7 +191,7 @@ def _build(part: str, scope: query_conditions.Scope, shape: query_conditions.Sha
         statement = statement.where(query_conditions.condition(shape, scope))
     if part == "end":
         return statement.with_only_columns(tasks.c.id).offset(bindparam("before")).limit(2)
-    return statement.where(tasks.c.id <= bindparam("until_id")).limit(EXPORT_CHUNK)
+    return statement.where(tasks.c.id <= bindparam("until_id")).limit(bindparam("at_most"))
 
 
 def json_part(rows: Sequence[AnyRow], *, first: bool) -> list[bytes]:

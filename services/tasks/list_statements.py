@@ -1,0 +1,235 @@
+"""The statements of lists of tasks, built once for each shape: filters, orders and the place of a page."""
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    String,
+    bindparam,
+    func,
+    select,
+    tuple_,
+    type_coerce,
+)
+
+from models import task_tags, tasks
+from services.query.conditions import Scope, Shape, Walked, condition
+from services.rights import unindexed, visible_tasks
+from services.tasks import list_plan
+from storage.column_types import NumbersOf
+from storage.prepared import prepared
+from storage.shape_cache import kept_by_shape
+
+NULLABLE = ("due_at", "completed_at")
+TIMES = ("created_at", "updated_at", "due_at", "completed_at")
+SORT_COLUMNS: dict[str, Any] = {
+    name: tasks.c[name] for name in ("created_at", "updated_at", "due_at", "completed_at", "priority", "id")
+} | {"title": tasks.c.title_folded}
+
+
+def any_of(name: str, column: ColumnElement[Any], count: int) -> ColumnElement[bool]:
+    """The condition that a column has one of `count` values, which are parameters."""
+    values: list[BindParameter[Any]] = [bindparam(f"{name}_{place}") for place in range(count)]
+    return column == values[0] if count == 1 else column.in_(values)
+
+
+def _tagged(count: int) -> Select[Any]:
+    """The rows of `count` tags that a task has."""
+    return select(task_tags.c.task_id).where(
+        task_tags.c.user_id == tasks.c.user_id,
+        any_of("tag", task_tags.c.tag, count),
+        task_tags.c.created_at == tasks.c.created_at,
+        task_tags.c.task_id == tasks.c.id,
+    )
+
+
+# Each filter and its condition, whose value is a parameter of the same name. A range has a column, which the
+# condition may use with or without its index.
+RANGES: dict[str, tuple[Any, Callable[[Any, Any], ColumnElement[bool]]]] = {
+    f"{column}_{side}": (tasks.c[f"{column}_at"], compare)
+    for column in ("created", "updated", "due", "completed")
+    for side, compare in (("after", operator.ge), ("before", operator.lt))
+}
+CONDITIONS: dict[str, Callable[[], ColumnElement[bool]]] = {
+    "title_contains": lambda: tasks.c.title_folded.like(bindparam("title_contains"), escape="\\"),
+    "query": lambda: tasks.c.title_folded.like(bindparam("query"), escape="\\"),
+    # For an admin's list of an owner's tasks in a project: a project's own list begins with this condition.
+    "project_id": lambda: tasks.c.project_id == bindparam("project_id"),
+    "is_blocked": lambda: tasks.c.blocked_at.is_not(None),
+    "is_free": lambda: tasks.c.blocked_at.is_(None),
+}
+
+
+# The filters with several values: a task matches if it has any of them.
+CHOICES: dict[str, Any] = {
+    "status": tasks.c.status,
+    # The state of a private task is its status.
+    "state": func.coalesce(tasks.c.state, tasks.c.status),
+    # A state that is no status is found in projects only, where the column is never NULL: an index finds it.
+    "shared_state": tasks.c.state,
+    "project": tasks.c.project,
+    "priority": tasks.c.priority,
+    "tag": None,
+}
+FILTERS = (*CONDITIONS, *RANGES)
+# Conditions that a plan may add to the filters: where in the order of creation the list can begin.
+BOUNDS: dict[str, tuple[Any, Callable[[Any, Any], ColumnElement[bool]]]] = {
+    "made_after": (tasks.c.created_at, operator.ge),
+    "made_before": (tasks.c.created_at, operator.lt),
+}
+
+
+class ListShape(NamedTuple):
+    """Everything that a statement's text depends on."""
+
+    scope: Scope
+    names: tuple[str, ...]
+    # The filters with several values, and the number of parameters of each.
+    choices: tuple[tuple[str, int], ...]
+    sort_by: str
+    descending: bool
+    by_id: bool
+    without_index: tuple[str, ...]
+    # The rest of a filter that plain filters can't express; see `services.query`.
+    asked: Shape | None
+    # The part of the list that the statement reads: see `_build`.
+    part: str
+
+
+def choices(chosen: Mapping[str, Sequence[Any]]) -> tuple[tuple[tuple[str, int], ...], dict[str, Any]]:
+    """The number of parameters of each filter with several values, and the parameters.
+
+    The last value is repeated up to the next power of two, so that there are few different statements.
+    """
+    counts: list[tuple[str, int]] = []
+    values: dict[str, Any] = {}
+    for name, wanted in chosen.items():
+        if wanted:
+            count = 1 << (len(wanted) - 1).bit_length()
+            counts.append((name, count))
+            values |= {f"{name}_{place}": wanted[min(place, len(wanted) - 1)] for place in range(count)}
+    return tuple(counts), values
+
+
+def _condition(name: str, *, is_unindexed: bool) -> ColumnElement[bool]:
+    if name in list_plan.TEXTS and is_unindexed:
+        return tasks.c.title_folded.concat("").like(bindparam(name), escape="\\")
+    if name in CONDITIONS:
+        return CONDITIONS[name]()
+    column, compare = (RANGES | BOUNDS)[name]
+    return compare(unindexed(column) if is_unindexed else column, bindparam(name, type_=column.type))
+
+
+def one_of_many(name: str, count: int, *, is_unindexed: bool = False) -> ColumnElement[bool]:
+    """The condition of a filter with `count` values: a task has any of them."""
+    if name != "tag":
+        return any_of(name, CHOICES[name], count)
+    if is_unindexed:
+        # The limit keeps the database from turning the subquery into a join: it checks each task on the way.
+        return _tagged(count).limit(1).scalar_subquery().is_not(None)
+    return _tagged(count).exists()
+
+
+def _filtered(shape: ListShape) -> tuple[Select[Any], ColumnElement[Any], ColumnElement[int]]:
+    """The statement of the tasks that match the filters, and the columns of its order."""
+    statement = visible_tasks(shape.scope, by_id=shape.by_id)
+    if shape.by_id:
+        listed = NumbersOf(bindparam("task_ids", type_=String()))
+        statement = statement.where(tasks.c.id.bool_op("IN")(listed))
+    column: ColumnElement[Any] = SORT_COLUMNS[shape.sort_by]
+    row_id: ColumnElement[int] = tasks.c.id
+    for name in shape.names:
+        statement = statement.where(_condition(name, is_unindexed=name in shape.without_index))
+    for name, count in shape.choices:
+        if (name, count) == ("tag", 1) and shape.sort_by == "created_at" and not shape.by_id:
+            # The rows of a tag have the order of this list, so the list is read along them.
+            statement = statement.join(task_tags, task_tags.c.task_id == tasks.c.id).where(
+                any_of("tag", task_tags.c.tag, 1)
+            )
+            if shape.scope == "owner":
+                statement = statement.where(task_tags.c.user_id == bindparam("owner_id"))
+            elif shape.scope == "project":
+                statement = statement.where(task_tags.c.project_id == bindparam("project_id"))
+            column, row_id = task_tags.c.created_at, task_tags.c.task_id
+        else:
+            statement = statement.where(one_of_many(name, count, is_unindexed=name in shape.without_index))
+    if shape.asked is not None:
+        statement = statement.where(condition(shape.asked, shape.scope))
+    return statement, column, row_id
+
+
+@kept_by_shape
+def statement(shape: ListShape) -> Select[Any]:
+    plan_anew = bool(shape.names) or any(name != "status" for name, _ in shape.choices)
+    return prepared(build(shape), plan_anew=plan_anew)
+
+
+def build(shape: ListShape) -> Select[Any]:
+    """The statement of a shape.
+
+    Its part is `first` for the first page, or `after` for the page after a row. In an order by a column that
+    may be missing, these two leave out the rows without a value, which `first without` and `after without`
+    read. `skip` reads both kinds of rows, `count` counts the tasks, and `ids` lists their ids.
+
+    A word behind `first` and `after` says how the page is read: `near` from the next tasks in the order, up
+    to the one that `edge` finds, and `sorted` from all tasks, without the index of the order.
+    """
+    kind, _, way = shape.part.partition(" ")
+    if way == "edge":
+        return _edge(shape, kind)
+    statement, column, row_id = _filtered(shape)
+    if way == "sorted":
+        column, row_id = (type_coerce(Walked(each), each.type) for each in (column, row_id))
+    if shape.part == "count":
+        return statement.with_only_columns(func.count(), maintain_column_froms=True)
+    if shape.part == "ids":
+        found = statement.with_only_columns(tasks.c.id, maintain_column_froms=True)
+        return found.order_by(tasks.c.id).limit(bindparam("limit"))
+
+    nullable = shape.sort_by in NULLABLE
+    without = way == "without"
+    if nullable and kind != "skip":
+        statement = statement.where(column.is_(None) if without else column.is_not(None))
+    key: list[ColumnElement[Any]] = [row_id] if without or shape.sort_by == "id" else [column, row_id]
+    if kind == "after":
+        statement = statement.where(_beyond(shape, key))
+    if way == "near":
+        statement = statement.where(_up_to_edge(shape, key))
+    if nullable and kind == "skip":
+        statement = statement.order_by(column.is_(None))
+    statement = statement.order_by(*_in_order(shape, key))
+    if kind == "skip":
+        statement = statement.offset(bindparam("skip"))
+    return statement.limit(bindparam("limit"))
+
+
+def _edge(shape: ListShape, kind: str) -> Select[Any]:
+    """The place in the order of the task that comes `near` tasks later, whatever the filters say of them."""
+    key = [SORT_COLUMNS[shape.sort_by], tasks.c.id]
+    statement = visible_tasks(shape.scope).with_only_columns(key[0].label("value"), key[1])
+    if shape.sort_by in NULLABLE:
+        statement = statement.where(key[0].is_not(None))
+    if kind == "after":
+        statement = statement.where(_beyond(shape, key))
+    return statement.order_by(*_in_order(shape, key)).offset(bindparam("near")).limit(1)
+
+
+def _in_order(shape: ListShape, key: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+    return [each.desc() if shape.descending else each.asc() for each in key]
+
+
+def _beyond(shape: ListShape, key: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
+    """The condition that a task comes behind the row after which the page begins."""
+    place = [bindparam("after_value", type_=key[0].type), bindparam("after_id")][-len(key) :]
+    here, there = tuple_(*key), tuple_(*place)
+    return here < there if shape.descending else here > there
+
+
+def _up_to_edge(shape: ListShape, key: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
+    place = [bindparam("edge_value", type_=key[0].type), bindparam("edge_id")]
+    here, there = tuple_(*key), tuple_(*place)
+    return here >= there if shape.descending else here <= there
