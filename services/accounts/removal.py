@@ -13,11 +13,10 @@ from errors import Conflict, NotFound
 from models import MEMBER_KINDS, Caller, task_history, tasks, users
 from services import idempotency
 from services.accounts import audit as audit_service
-from services.projects import leaving
+from services.projects import leaving, member
 from services.tasks import history
 from services.tasks.bulk import insert_many
 from services.tasks.fields import TASK_COLUMNS, TEXTS
-from services.webhooks import webhook as webhook_service
 
 CHUNK = 500
 
@@ -109,7 +108,7 @@ def delete_account(db: Session, actor: Caller, account: AnyRow | Caller, heir_id
     else:
         moved = db.execute(_DELETE_TASKS, {"of_user": user_id})
     idempotency.forget_account(db, user_id)
-    webhook_service.hand_over(db, user_id)
+    member.pass_on_webhooks(db, user_id)
     db.execute(_DELETE_USER, {"of_user": user_id})
     audit_service.record(
         db,

@@ -24,6 +24,7 @@ from storage.column_types import microseconds, moment, rfc3339
 from storage.prepared import prepared
 from tables.notifications import notifications
 from tables.projects import project_members, projects
+from tables.webhooks import webhooks
 
 READ_ONLY = ("user_id", "username", "added_at")
 _M = project_members.c
@@ -55,6 +56,27 @@ _ROW = and_(_M.project_id == bindparam("of_project"), _M.user_id == bindparam("o
 _INSERT = insert(project_members)
 _SET_ROLE = update(project_members).where(_ROW)
 _DELETE = delete(project_members).where(_ROW)
+_LONGEST_MANAGER = (
+    select(_M.user_id)
+    .where(
+        _M.project_id == webhooks.c.project_id,
+        _M.role == "manager",
+        _M.user_id != bindparam("of_user"),
+    )
+    .order_by(_M.added_at, _M.user_id)
+    .limit(1)
+    .correlate(webhooks)
+)
+_PASS_ON = (
+    update(webhooks)
+    .where(
+        webhooks.c.user_id == bindparam("of_user"),
+        webhooks.c.project_id.is_not(None),
+        _LONGEST_MANAGER.exists(),
+    )
+    .values(user_id=_LONGEST_MANAGER.scalar_subquery())
+)
+_PASS_ON_HERE = _PASS_ON.where(webhooks.c.project_id == bindparam("of_project"))
 _OWNS = prepared(
     select(tasks.c.id)
     .where(tasks.c.project_id == bindparam("project_id"), tasks.c.user_id == bindparam("member_id"))
@@ -131,6 +153,8 @@ def put_member(
         if role == "viewer":
             changed = _hand_over(db, caller, now, project_id, user_id, transfer_to)
         db.execute(_SET_ROLE.values(role=role), {"of_project": project_id, "of_user": user_id})
+        if before.role == "manager":
+            pass_on_webhooks(db, user_id, project_id)
     member = _find(db, project_id, user_id)
     assert member is not None
     kind = "member_added" if before is None else "member_updated"
@@ -171,6 +195,7 @@ def drop(db: Session, actor: Caller, now: datetime, project_id: int, user_id: in
     member = _find(db, project_id, user_id)
     assert member is not None
     db.execute(_DELETE, {"of_project": project_id, "of_user": member.user_id})
+    pass_on_webhooks(db, user_id, project_id)
     of_project = select(tasks.c.id).where(tasks.c.project_id == project_id)
     db.execute(
         delete(notifications).where(
@@ -184,6 +209,17 @@ def drop(db: Session, actor: Caller, now: datetime, project_id: int, user_id: in
         member_id=member.user_id,
         changes={"role": {"from": member.role, "to": None}},
     )
+
+
+def pass_on_webhooks(db: Session, user_id: int, project_id: int | None = None) -> None:
+    """Give the webhooks that an account made for a project, or for any, to the manager who has been there longest.
+
+    The program mails the owner of a webhook, who would otherwise hear of a project without managing it.
+    """
+    if project_id is None:
+        db.execute(_PASS_ON, {"of_user": user_id})
+    else:
+        db.execute(_PASS_ON_HERE, {"of_user": user_id, "of_project": project_id})
 
 
 def _keep_a_manager(db: Session, project_id: int, user_id: int) -> None:

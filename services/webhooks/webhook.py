@@ -49,26 +49,6 @@ _OWN = select(*_COLUMNS).where(
 _COUNT = select(func.count()).where(webhooks.c.user_id == bindparam("user_id"))
 _NEWEST_EVENT = select(func.coalesce(func.max(task_history.c.id), 0))
 _UPDATE = update(webhooks).where(webhooks.c.id == bindparam("of_webhook"))
-_LONGEST_MANAGER = (
-    select(project_members.c.user_id)
-    .where(
-        project_members.c.project_id == webhooks.c.project_id,
-        project_members.c.role == "manager",
-        project_members.c.user_id != bindparam("of_user"),
-    )
-    .order_by(project_members.c.added_at, project_members.c.user_id)
-    .limit(1)
-    .correlate(webhooks)
-)
-_HAND_OVER = (
-    update(webhooks)
-    .where(
-        webhooks.c.user_id == bindparam("of_user"),
-        webhooks.c.project_id.is_not(None),
-        _LONGEST_MANAGER.exists(),
-    )
-    .values(user_id=_LONGEST_MANAGER.scalar_subquery())
-)
 _DELETE = delete(webhooks).where(webhooks.c.id == bindparam("of_webhook"))
 _SECRET = select(webhooks.c.secret).where(webhooks.c.id == bindparam("webhook_id"))
 _DELIVERY_COLUMNS = tuple(webhook_deliveries.c[name] for name in DeliveryRead.model_fields)
@@ -176,11 +156,6 @@ def remove(db: Session, user: Caller, webhook_id: int, if_match: str | None) -> 
     webhook = get(db, user, webhook_id, locked=True)
     preconditions.require(if_match, etag(webhook))
     db.execute(_DELETE, {"of_webhook": webhook.id})
-
-
-def hand_over(db: Session, user_id: int) -> None:
-    """Give the webhooks that an account made for projects to the manager who has been there longest."""
-    db.execute(_HAND_OVER, {"of_user": user_id})
 
 
 def rotate(db: Session, user: Caller, webhook_id: int) -> dict[str, Any]:

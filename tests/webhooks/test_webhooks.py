@@ -124,6 +124,23 @@ def test_an_account_has_twenty_at_most(api: Api) -> None:
     assert ada.post("/webhooks", json=HOOK).status_code == 201
 
 
+@pytest.mark.parametrize("how", ["demoted", "removed"])
+def test_a_projects_webhook_goes_to_a_manager_when_its_maker_is_none_any_more(api: Api, how: str) -> None:
+    ada, bob, cyd = api.person(), api.person("bob"), api.person("cyd")
+    project = ada.post("/projects", json={"name": "Ship"}).json()["id"]
+    other = bob.post("/projects", json={"name": "Bob's"}).json()["id"]
+    for each in (cyd, bob):
+        ada.put(f"/projects/{project}/members/{each.id}", json={"role": "manager"})
+    here = bob.post("/webhooks", json={**HOOK, "project_id": project}).json()["id"]
+    kept = {bob.post("/webhooks", json=hook).json()["id"] for hook in (HOOK, {**HOOK, "project_id": other})}
+    path = f"/projects/{project}/members/{bob.id}"
+    answer = ada.put(path, json={"role": "member"}) if how == "demoted" else ada.delete(path)
+    assert answer.is_success
+    owners = dict(database.read(lambda db: list(db.execute(select(webhooks.c.id, webhooks.c.user_id)))))
+    assert owners == {here: ada.id} | dict.fromkeys(kept, bob.id)
+    assert bob.get(f"/webhooks/{here}").status_code == (403 if how == "demoted" else 404)
+
+
 def test_the_database_does_not_show_the_secret(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     ada = api.person()
     made = ada.post("/webhooks", json=HOOK, headers={"Idempotency-Key": "once"}).json()
