@@ -96,6 +96,13 @@ def _shape(normal: Normal, take: Callable[[Any], str], frequent: Collection[Norm
     return (word, tuple(_shape(part, take, frequent) for part in sorted(normal.parts, key=_cost)))
 
 
+def tests_only(shape: Shape, column: str) -> bool:
+    """Whether a filter tests no other column than this."""
+    if shape[0] in ("and", "or"):
+        return all(tests_only(part, column) for part in shape[1])
+    return shape[1] != "tag" and COLUMNS[shape[1]].key == column
+
+
 def _cost(part: Normal) -> int:
     """The cost of a part for each task: databases check parts in their order, so cheap ones come first."""
     if isinstance(part, AllOf | AnyOf):

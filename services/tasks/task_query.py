@@ -17,7 +17,7 @@ from models import STATUSES
 from schemas.tasks import TaskFilters
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from services.query import asking, statements
-from services.query.conditions import Place, Shaped
+from services.query.conditions import Place, Shaped, tests_only
 from services.tasks import list_plan, project_plan
 from services.tasks.list_statements import (
     CHOICES,
@@ -83,15 +83,16 @@ class _Planned(NamedTuple):
     def may_be_far(self, db: Session) -> bool:
         """Whether a page may lie far down an index whose order is not that of the table, on SQLite.
 
-        Each step down such an index reads another page of the table.
+        Each step down such an index reads another page of the table, unless the index alone says what matches.
         """
         shape = self.shape
-        return (
+        return bool(
             shape.asked is not None
             and not shape.by_id
             and shape.scope != "all"
             and shape.sort_by not in ("created_at", "id")
             and db.get_bind().dialect.name == "sqlite"
+            and (shape.names or shape.choices or not tests_only(shape.asked, shape.sort_by))
         )
 
     def execute(self, db: Session, part: str, **more: Any) -> Any:
