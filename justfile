@@ -47,6 +47,6 @@ migration message:
 migrate:
     {{python}} create_tables.py
 
-# Run all that a change has to pass, in a fresh environment.
-check:
-    bash .ci/run
+# Run all that a change has to pass, in a fresh environment; `just check thorough` runs every test.
+check *which:
+    bash .ci/run {{which}}
