@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, Response, Route, expect
 
 from config import settings
 from tests.routers.test_app import assert_accessible, browser, desk, log_in, quick, row, side
@@ -226,6 +226,11 @@ def test_comments_are_written_changed_and_deleted(api: Api, browser: BrowserPage
     assert [each["text"] for each in ada.get(f"/tasks/{task}/comments").json()] == ["So do I"]
 
 
+def is_put(answer: Response) -> bool:
+    """Whether this is the answer to a PUT: adding a member and changing a role are both."""
+    return answer.request.method == "PUT"
+
+
 @sqlite_only
 def test_members_come_change_their_roles_and_go(api: Api, browser: BrowserPage) -> None:
     ada, grace = api.person(), api.person("grace")
@@ -237,9 +242,10 @@ def test_members_come_change_their_roles_and_go(api: Api, browser: BrowserPage) 
     page.get_by_role("button", name="Add", exact=True).click()
     page.get_by_text("User not found").wait_for()
     add.fill("grace")
-    page.get_by_role("button", name="Add", exact=True).click()
+    with page.expect_response(is_put):
+        page.get_by_role("button", name="Add", exact=True).click()
     for role in ("Viewer", "Manager"):
-        with page.expect_response(lambda answer: answer.request.method == "PUT") as answer:
+        with page.expect_response(is_put) as answer:
             page.get_by_label("Role of grace").select_option(role)
         assert answer.value.ok
     expect(page.get_by_label("Role of grace")).to_have_value("manager")
