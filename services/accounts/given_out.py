@@ -34,9 +34,8 @@ def end_everything_given_out(db: Session, user_id: int, *, but: int | None = Non
 
     A thief of the old password may have made them, and may be at a known address. Webhooks are switched off
     for the same reason: their owner finds them, switches the good ones on and replays what happened meanwhile.
-    The account is locked
-    first. A session or token that is being made at the same time (see `session.hold`) is then either ended
-    here or refused. Returns the numbers of what was ended.
+    The account is locked first. A session or token that is being made at the same time (see `session.hold`) is
+    then either ended here or refused. Returns the numbers of what was ended.
     """
     db.execute(_NEXT_VERSION, {"of_user": user_id})
     account_mail.drop_links(db, user_id)

@@ -58,10 +58,12 @@ _SET_ROLE = update(project_members).where(_ROW)
 _DELETE = delete(project_members).where(_ROW)
 _LONGEST_MANAGER = (
     select(_M.user_id)
+    .join_from(project_members, users, users.c.id == _M.user_id)
     .where(
         _M.project_id == webhooks.c.project_id,
         _M.role == "manager",
         _M.user_id != bindparam("of_user"),
+        users.c.is_active,
     )
     .order_by(_M.added_at, _M.user_id)
     .limit(1)
@@ -283,7 +285,7 @@ def projects_of(db: Session, user_id: int) -> Sequence[int]:
 def step_down(
     db: Session, actor: Caller, now: datetime, project_id: int, user_id: int, heir_id: int | None
 ) -> set[int] | None:
-    """Give a leaving account's tasks to `heir_id`, or to the manager who has been there longest.
+    """Give a leaving account's tasks to `heir_id`, or to the manager who has been there longest, who gets its webhooks.
 
     Returns the accounts whose tasks changed, or None if the project has no other active member. Raises
     Conflict if others would be left without a manager.
@@ -295,6 +297,7 @@ def step_down(
     member = _find(db, project_id, user_id)
     if member is not None and member.role == "manager":
         _keep_a_manager(db, project_id, user_id)
+        pass_on_webhooks(db, user_id, project_id)
     if db.execute(_OWNS, asked).first() is None:
         return set()
     workers: list[int] = [row.user_id for row in others if row.role != "viewer"]

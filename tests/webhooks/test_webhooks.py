@@ -124,7 +124,7 @@ def test_an_account_has_twenty_at_most(api: Api) -> None:
     assert ada.post("/webhooks", json=HOOK).status_code == 201
 
 
-@pytest.mark.parametrize("how", ["demoted", "removed"])
+@pytest.mark.parametrize("how", ["demoted", "removed", "switched off"])
 def test_a_projects_webhook_goes_to_a_manager_when_its_maker_is_none_any_more(api: Api, how: str) -> None:
     ada, bob, cyd = api.person(), api.person("bob"), api.person("cyd")
     project = ada.post("/projects", json={"name": "Ship"}).json()["id"]
@@ -134,11 +134,16 @@ def test_a_projects_webhook_goes_to_a_manager_when_its_maker_is_none_any_more(ap
     here = bob.post("/webhooks", json={**HOOK, "project_id": project}).json()["id"]
     kept = {bob.post("/webhooks", json=hook).json()["id"] for hook in (HOOK, {**HOOK, "project_id": other})}
     path = f"/projects/{project}/members/{bob.id}"
-    answer = ada.put(path, json={"role": "member"}) if how == "demoted" else ada.delete(path)
+    if how == "switched off":
+        answer = api.person("boss", admin=True).patch(f"/users/{bob.id}", json={"is_active": False})
+    else:
+        answer = ada.put(path, json={"role": "member"}) if how == "demoted" else ada.delete(path)
     assert answer.is_success
     owners = dict(database.read(lambda db: list(db.execute(select(webhooks.c.id, webhooks.c.user_id)))))
     assert owners == {here: ada.id} | dict.fromkeys(kept, bob.id)
-    assert bob.get(f"/webhooks/{here}").status_code == (403 if how == "demoted" else 404)
+    assert (
+        bob.get(f"/webhooks/{here}").status_code == {"demoted": 403, "removed": 404, "switched off": 401}[how]
+    )
 
 
 def test_the_database_does_not_show_the_secret(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
