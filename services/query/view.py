@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from pydantic_core import to_json
-from sqlalchemy import BigInteger, String, bindparam, delete, insert, or_, select, update
+from sqlalchemy import BigInteger, bindparam, delete, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from database import AnyRow
@@ -20,13 +19,13 @@ from models import Caller
 from schemas.views import ViewFilters
 from services import preconditions, rights, used_rights
 from services.paging import PageOf, keyset_by_id
+from services.projects import workflow
 from services.query import syntax
 from services.query.refusal import InvalidFilter, choice, met
 from services.query.tree import Comparison, Node, Not
 from services.used_rights import Action
-from storage.column_types import NumbersOf
 from storage.prepared import prepared
-from tables.projects import project_members, project_states
+from tables.projects import project_members
 from tables.views import views
 
 _COLUMNS = [column for column in views.c if column.name != "user_id"]
@@ -50,14 +49,6 @@ _OF_PROJECT = select(*_COLUMNS).where(views.c.project_id == bindparam("project_i
 _INSERT = prepared(insert(views).returning(views.c.id))
 _UPDATE = update(views).where(views.c.id == bindparam("of_view"))
 _DELETE = prepared(delete(views).where(views.c.id == bindparam("of_view")))
-_STATES = prepared(
-    select(project_states.c.project_id, project_states.c.key)
-    .where(
-        project_states.c.project_id.bool_op("IN")(NumbersOf(bindparam("project_ids", type_=String()))),
-        project_states.c.removed_at.is_(None),
-    )
-    .order_by(project_states.c.project_id, project_states.c.position)
-)
 # The keys of the states of projects, by the projects' ids.
 States = Mapping[int, Sequence[str]]
 
@@ -127,11 +118,8 @@ def list_views(db: Session, caller: Caller, filters: ViewFilters) -> PageOf[dict
 def _states_of(db: Session, rows: Iterable[Any]) -> States:
     """The keys of the states of the projects that these views belong to."""
     project_ids = {row.project_id for row in rows} - {None}
-    found: dict[int, list[str]] = {}
-    if project_ids:
-        for project_id, key in db.execute(_STATES, {"project_ids": to_json(list(project_ids)).decode()}):
-            found.setdefault(project_id, []).append(key)
-    return found
+    found = workflow.states_of_many(db, project_ids) if project_ids else {}
+    return {project_id: [state.key for state in states] for project_id, states in found.items()}
 
 
 def _answer(row: Any, states: States) -> dict[str, Any]:
