@@ -28,8 +28,9 @@ from errors import Conflict, Forbidden, NotFound
 from models import Caller, tasks, users
 from services import used_rights
 from services.query.conditions import Scope
-from services.tasks import unit_of_work
+from services.tasks import writes
 from services.tasks.fields import TASK_COLUMNS
+from services.tasks.unit_of_work import UnitOfWork
 from services.used_rights import Action, Used
 from storage.prepared import prepared
 from tables.projects import PROJECT_ROLES, project_members, projects
@@ -176,7 +177,7 @@ def lock_project(db: Session, caller: Caller, project_id: int, thing: used_right
     `thing` is what the caller changes there.
     """
     used_rights.note(db, thing, project_id, "write")
-    locked: Place | None = unit_of_work.locked_place(db, project_id)
+    locked: Place | None = writes.locked_place(db, project_id)
     if locked is not None:
         return locked
     asked = {"project_id": project_id, "caller_id": caller.id}
@@ -252,7 +253,7 @@ def lock_task(
     which the caller of this function must then refuse. Raises NotFound, Forbidden, Conflict for an archived
     project.
     """
-    kept = unit_of_work.find(db, caller, task_id)
+    kept = writes.find(db, caller, task_id)
     if kept is not None:
         task, its_place = kept
         if its_place is not None:
@@ -298,7 +299,7 @@ def _check_locked(db: Session, action: Action, place: Place, task: Any, caller: 
 def lock_tasks(
     db: Session,
     caller: Caller,
-    unit: unit_of_work.UnitOfWork,
+    unit: UnitOfWork,
     task_ids: Collection[int],
     *,
     projects_too: Iterable[int] = (),

@@ -4,8 +4,9 @@
 is to be notified, a notification, all in the transaction of the request.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +23,7 @@ from services.paging import PageOf, encode_cursor, place_of
 from services.projects import member
 from services.query import asking
 from services.query.conditions import Place
-from services.tasks import fields, history, many, placement, task_query, unit_of_work
+from services.tasks import fields, history, many, placement, task_query, writes
 from storage.prepared import prepared
 from tables.notifications import notifications
 
@@ -163,7 +164,7 @@ def create_task(db: Session, user: Caller, values: Mapping[str, Any]) -> AnyRow:
         for name in _PLACED:
             columns.pop(name, None)
         columns |= {"user_id": user.id, **placement.of_new(db, user, values)}
-    row = unit_of_work.add_task(
+    row = writes.add_task(
         db,
         {
             **columns,
@@ -174,13 +175,13 @@ def create_task(db: Session, user: Caller, values: Mapping[str, Any]) -> AnyRow:
             "version": 1,
         },
     )
-    unit_of_work.add_both(
+    writes.add_both(
         db,
         history.task_entry(user, now, "created", before=None, after=row),
-        many.notification(user, now, "created" if row.user_id == user.id else "assigned", row.user_id, row),
+        _notification(user, now, "created" if row.user_id == user.id else "assigned", row),
     )
     if row.status == "completed":
-        notify(db, user, now, "completed", row)
+        writes.add_row(db, notifications, _notification(user, now, "completed", row))
     return row
 
 
@@ -208,37 +209,36 @@ def update_task(
         if completes and before.blocked_at is not None:
             columns |= dict.fromkeys(fields.BLOCKED)
     columns |= fields.derived(columns)
-    after = unit_of_work.change_task(db, before, columns, now)
-    _tell_changes(db, user, now, before, after, moved)
-    if completes:
-        notify(db, user, now, "completed", after)
-    return after
+    change = writes.change_of(before, columns, now)
+    told = _notification(user, now, "completed", change.after) if completes else None
+    writes.write_change(db, change, list(_entries(user, now, before, change.after, moved)), told)
+    return change.after
 
 
 # The fields that `placement` decides on.
 _WORKFLOW = frozenset({"status", "state", "project_id"})
 
 
-def _tell_changes(
-    db: Session, user: Caller, now: datetime, before: Any, after: AnyRow, moved: Mapping[str, Any] | None
-) -> None:
-    """Write the rows of history of a change, each beginning where the row before ended."""
-    plain = fields.PLAIN
+def _entries(
+    user: Caller, now: datetime, before: Any, after: AnyRow, moved: Mapping[str, Any] | None
+) -> Iterator[dict[str, Any]]:
+    """The rows of history of a change, each beginning where the row before ended."""
+    entry, plain = partial(history.task_entry, user, now), fields.PLAIN
     if moved is not None:
         there = SimpleNamespace(**before._asdict() | moved)
-        history.add(db, user, now, "moved", before, there, only=("project_id", "project", "state"))
+        yield entry("moved", before, there, only=("project_id", "project", "state"))
         before, plain = there, tuple(name for name in plain if name != "project")
     if before.status != after.status:
-        history.add(db, user, now, "status_changed", before, after, only=fields.STATUS)
+        yield entry("status_changed", before, after, only=fields.STATUS)
     elif before.state != after.state:
-        history.add(db, user, now, "state_changed", before, after, only=("state",))
+        yield entry("state_changed", before, after, only=("state",))
     if before.blocked_at is not None and after.blocked_at is None:
         blocked = SimpleNamespace(
             **after._asdict() | {name: getattr(before, name) for name in fields.BLOCKED}
         )
-        history.add(db, user, now, "unblocked", blocked, after, only=fields.BLOCKED)
+        yield entry("unblocked", blocked, after, only=fields.BLOCKED)
     if any(getattr(before, name) != getattr(after, name) for name in plain):
-        history.add(db, user, now, "updated", before, after, only=plain)
+        yield entry("updated", before, after, only=plain)
 
 
 def _differences(before: AnyRow, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -273,7 +273,7 @@ def delete_task(db: Session, user: Caller, task_id: int, if_match: str | None = 
     """Delete a task, and keep its history; raises NotFound, Forbidden, Conflict, PreconditionFailed."""
     task, _ = rights.lock_task(db, user, task_id, "delete")
     preconditions.require(if_match, etag(task))
-    unit_of_work.remove_task(db, task)
+    writes.remove_task(db, task)
     history.add(db, user, datetime.now(UTC), "deleted", before=task, after=None)
     return task
 
@@ -299,10 +299,10 @@ def assign_task(
     if assigned_user_id == before.user_id:
         return before, before
     now = datetime.now(UTC)
-    after = unit_of_work.change_task(db, before, {"user_id": assigned_user_id}, now)
-    history.add(db, user, now, "assigned", before, after, only=("user_id",))
-    notify(db, user, now, "assigned", after)
-    return before, after
+    change = writes.change_of(before, {"user_id": assigned_user_id}, now)
+    entry = history.task_entry(user, now, "assigned", before, change.after, only=("user_id",))
+    writes.write_change(db, change, [entry], _notification(user, now, "assigned", change.after))
+    return before, change.after
 
 
 def block_task(db: Session, user: Caller, task_id: int, reason: str, if_match: str | None = None) -> AnyRow:
@@ -317,10 +317,8 @@ def block_task(db: Session, user: Caller, task_id: int, reason: str, if_match: s
     if before.blocked_reason == reason:
         return before
     now = datetime.now(UTC)
-    blocked_at = before.blocked_at or now
-    after = unit_of_work.change_task(db, before, {"blocked_at": blocked_at, "blocked_reason": reason}, now)
-    history.add(db, user, now, "blocked", before, after, only=fields.BLOCKED)
-    return after
+    columns = {"blocked_at": before.blocked_at or now, "blocked_reason": reason}
+    return _write_block(db, user, before, columns, now, "blocked")
 
 
 def unblock_task(db: Session, user: Caller, task_id: int, if_match: str | None = None) -> AnyRow:
@@ -329,12 +327,18 @@ def unblock_task(db: Session, user: Caller, task_id: int, if_match: str | None =
     preconditions.require(if_match, etag(before))
     if before.blocked_at is None:
         return before
-    now = datetime.now(UTC)
-    after = unit_of_work.change_task(db, before, dict.fromkeys(fields.BLOCKED), now)
-    history.add(db, user, now, "unblocked", before, after, only=fields.BLOCKED)
-    return after
+    return _write_block(db, user, before, dict.fromkeys(fields.BLOCKED), datetime.now(UTC), "unblocked")
 
 
-def notify(db: Session, actor: Caller, now: datetime, kind: str, task: AnyRow) -> None:
-    """Write a notification of the task's owner; it is delivered after the commit."""
-    unit_of_work.add_row(db, notifications, many.notification(actor, now, kind, task.user_id, task))
+def _write_block(
+    db: Session, user: Caller, before: AnyRow, columns: Mapping[str, Any], now: datetime, kind: str
+) -> AnyRow:
+    change = writes.change_of(before, columns, now)
+    entry = history.task_entry(user, now, kind, before, change.after, only=fields.BLOCKED)
+    writes.write_change(db, change, [entry])
+    return change.after
+
+
+def _notification(actor: Caller, now: datetime, kind: str, task: AnyRow) -> dict[str, Any]:
+    """A notification of the task's owner; it is delivered after the commit."""
+    return many.notification(actor, now, kind, task.user_id, task)

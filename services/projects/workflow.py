@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from errors import Conflict, InvalidInput, invalid_input
 from models import STATUSES, Caller, tasks
-from services.tasks import many, unit_of_work
+from services.tasks import many, writes
 from storage.column_types import NumbersOf
 from storage.prepared import prepared
 from tables.projects import project_states
@@ -120,7 +120,7 @@ def enter(db: Session, project_id: int, state: Any) -> None:
     """
     if state.wip_limit is None or state.wip_policy != "block":
         return
-    unit_of_work.write_first(db)
+    writes.write_first(db)
     asked = {"project_id": project_id, "key": state.key}
     db.execute(_LOCK, asked)
     count: int = db.execute(_COUNT, asked).scalar_one()

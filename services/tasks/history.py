@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from models import Caller, task_history
 from request_context import request_id_var
-from services.tasks import unit_of_work
+from services.tasks import writes
 from services.tasks.fields import IN_HISTORY, NAMES
 from storage.column_types import rfc3339
 
@@ -103,7 +103,7 @@ def add(
     only: tuple[str, ...] = IN_HISTORY,
 ) -> None:
     """Write a row about a change of a task."""
-    unit_of_work.add_row(db, task_history, task_entry(actor, now, kind, before, after, only))
+    writes.add_row(db, task_history, task_entry(actor, now, kind, before, after, only))
 
 
 def entry_about(
@@ -150,4 +150,4 @@ def add_about(
     db: Session, actor: Caller, now: datetime, kind: str, subject: Mapping[str, Any], **about: Any
 ) -> None:
     """Write a row about a comment, a project or a member: see `entry_about`."""
-    unit_of_work.add_row(db, task_history, entry_about(actor, now, kind, subject, **about))
+    writes.add_row(db, task_history, entry_about(actor, now, kind, subject, **about))

@@ -1,12 +1,11 @@
-"""Writing changes of tasks one by one or, within a unit of work, together.
+"""Changes of many tasks, made in memory and written together.
 
-`task_service` has the rules of a change, for one task and for a thousand. All that it writes goes through
-this module. Without a unit of work, each row takes one statement. Within a `UnitOfWork` the rows are read
-together, changed in memory and written together, which takes a sixth of the time:
+Within a `UnitOfWork` the rows are read together, changed in memory and written together, which takes a sixth of
+the time that one by one they would take:
 
 1. `load` reads and locks the tasks in the order of their ids, after `rights.lock_tasks` has locked their
 projects in the same way. Two units with common tasks therefore wait for one another, but never for good.
-2. `find`, `insert`, `change`, `remove` and `add` work in memory.
+2. `find`, `insert`, `change`, `remove` and `add` work in memory; `writes` calls them.
 3. Data that memory lacks (a task of another account, a count of tasks) is read from the database. Before
 that, `give_way` writes all changes that memory holds, so that each statement sees what was done before it.
 4. `write` writes the rest: notifications and history in their order, then the tasks.
@@ -17,27 +16,13 @@ A failure within `operation` undoes that operation alone.
 from collections import namedtuple
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
 from itertools import groupby
 from typing import Any, Self
 
 from pydantic_core import to_json
-from sqlalchemy import (
-    ColumnElement,
-    Executable,
-    String,
-    Table,
-    and_,
-    bindparam,
-    delete,
-    insert,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Executable, String, Table, and_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
-from database import AnyRow, database
 from models import Caller, task_history, tasks
 from services.tasks import bulk
 from services.tasks.fields import NAMES, TASK_COLUMNS
@@ -49,10 +34,6 @@ from tables.notifications import notifications
 # The key under which a session keeps its unit of work.
 _UNIT = "unit_of_work"
 _ABSENT: Any = object()
-
-_INSERT = prepared(insert(tasks).returning(tasks.c.id))
-_DELETE = prepared(delete(tasks).where(tasks.c.id == bindparam("task_id")))
-_INSERT_ROW = {table: prepared(insert(table)) for table in (task_history, notifications)}
 
 _LISTED = tasks.c.id.bool_op("IN")(NumbersOf(bindparam("task_ids", type_=String())))
 _PROJECTS_OF = prepared(select(tasks.c.project_id).where(_LISTED, tasks.c.project_id.is_not(None)).distinct())
@@ -69,128 +50,17 @@ def _load(*, everybodys: bool) -> Executable:
     return prepared(statement.order_by(tasks.c.id).with_for_update())
 
 
-@kept_by_shape
-def _update(columns: tuple[str, ...]) -> Executable:
-    """The statement that changes these columns; built once, because building takes longer than executing."""
-    new = {name: bindparam(f"new_{name}", type_=tasks.c[name].type) for name in columns}
-    return prepared(update(tasks).where(tasks.c.id == bindparam("task_id")).values(new))
-
-
-@kept_by_shape
-def _insert_both(entry: tuple[str, ...], told: tuple[str, ...]) -> Executable:
-    """The statement for Postgres that inserts a row of history and a notification with these columns."""
-    new = {name: bindparam(f"new_{name}", type_=task_history.c[name].type) for name in entry}
-    others = {name: bindparam(f"told_{name}", type_=notifications.c[name].type) for name in told}
-    return prepared(
-        insert(task_history).values(new).add_cte(insert(notifications).values(others).cte("told"))
-    )
-
-
-# -- one row, now or with others ---------------------------------------------------------------------
-
-
-def find(db: Session, user: Caller, task_id: int) -> tuple[AnyRow, Any] | None:
-    """A task that the session's unit of work holds, and its project; None if the database is to be asked.
-
-    The caller may change a private task that is found. The right to change a task in a project is still to be
-    checked.
-    """
-    unit = _unit_of(db)
-    if unit is None:
-        return None
-    found: tuple[AnyRow, Any] | None = unit.find(user, task_id)
-    if found is None:
-        unit.forget(task_id)
-        unit.give_way()
-    return found
-
-
-def locked_place(db: Session, project_id: int) -> Any:
-    """A project that the session's unit of work has locked, as `rights.Place`; None for any other."""
-    unit = _unit_of(db)
-    return None if unit is None else unit.place(project_id)
-
-
-def write_first(db: Session) -> None:
-    """Write all changes that the session's unit of work holds, before a statement that reads tasks."""
-    unit = _unit_of(db)
-    if unit is not None:
-        unit.give_way()
-
-
-def add_task(db: Session, values: Mapping[str, Any]) -> AnyRow:
-    """Insert a task; returns the new task."""
-    unit = _unit_of(db)
-    row: AnyRow
-    if unit is not None:
-        row = unit.insert(values)
-    else:
-        # All but the id is known here. The database would take as long to return it as to insert it.
-        row = _task_row({"id": db.execute(_INSERT, values).scalar(), **values})
-    return row
-
-
-def change_task(db: Session, before: AnyRow, changes: Mapping[str, Any], now: datetime) -> AnyRow:
-    """Write the changed columns of a task, which is locked; returns the changed task."""
-    # The `updated_at` of an imported task may lie in the future.
-    columns = {**changes, "updated_at": max(now, before.updated_at), "version": before.version + 1}
-    unit = _unit_of(db)
-    row: AnyRow
-    if unit is not None and unit.holds(before):
-        row = unit.change(before, columns)
-    else:
-        values = {f"new_{name}": value for name, value in columns.items()}
-        db.execute(_update(tuple(columns)), {**values, "task_id": before.id})
-        row = _changed(TaskRow(*before), columns)
-    return row
-
-
-def remove_task(db: Session, task: AnyRow) -> None:
-    """Delete a task."""
-    unit = _unit_of(db)
-    if unit is not None and unit.holds(task):
-        unit.remove(task)
-    else:
-        db.execute(_DELETE, {"task_id": task.id})
-
-
-def add_row(db: Session, table: Table, values: dict[str, Any]) -> None:
-    """Insert a row of history, or a notification."""
-    unit = _unit_of(db)
-    if unit is not None:
-        unit.add(table, values)
-    else:
-        db.execute(_INSERT_ROW[table], values)
-
-
-def add_both(db: Session, entry: dict[str, Any], notification: dict[str, Any]) -> None:
-    """Insert a row of history and a notification; on Postgres by one statement, which saves a wait for the server."""
-    if database.is_sqlite or _unit_of(db) is not None:
-        add_row(db, task_history, entry)
-        add_row(db, notifications, notification)
-    else:
-        values = {f"new_{name}": value for name, value in entry.items()}
-        values |= {f"told_{name}": value for name, value in notification.items()}
-        db.execute(_insert_both(tuple(entry), tuple(notification)), values)
-
-
-def _unit_of(db: Session) -> "UnitOfWork | None":
-    unit: UnitOfWork | None = db.info.get(_UNIT)
-    return unit
-
-
-# -- many together -----------------------------------------------------------------------------------
-
-
 def _row_class() -> Any:
     return namedtuple("TaskRow", [*NAMES, "version"])  # noqa: PYI024  # its fields come from a table
 
 
 # A task in the form that the database returns.
 TaskRow: Any = _row_class()
+_SEEN = frozenset(TaskRow._fields)
+_STATE = NAMES.index("state")
 
 
-def _task_row(columns: Mapping[str, Any]) -> Any:
+def task_row(columns: Mapping[str, Any]) -> Any:
     """A task with these columns; the others are empty."""
     row = [columns.get(name) for name in TaskRow._fields]
     if row[_STATE] is None:
@@ -198,16 +68,18 @@ def _task_row(columns: Mapping[str, Any]) -> Any:
     return TaskRow._make(row)
 
 
-def _changed(row: Any, columns: Mapping[str, Any]) -> Any:
+def changed_row(row: Any, columns: Mapping[str, Any]) -> Any:
     """The task after these columns have changed."""
     seen = {name: value for name, value in columns.items() if name in _SEEN}
     if "status" in columns or "state" in columns:
         seen["state"] = columns.get("state") or columns.get("status", row.status)
-    return row._replace(**seen)
+    return TaskRow(*row)._replace(**seen)
 
 
-_SEEN = frozenset(TaskRow._fields)
-_STATE = NAMES.index("state")
+def unit_of(db: Session) -> "UnitOfWork | None":
+    """The unit of work that the session is within."""
+    unit: UnitOfWork | None = db.info.get(_UNIT)
+    return unit
 
 
 class UnitOfWork:
@@ -316,18 +188,16 @@ class UnitOfWork:
             task_id = next(self._ids)
         self._new_tasks -= 1
         columns = {"id": task_id, **values}
-        row = _task_row(columns)
+        row = task_row(columns)
         self._set(self._inserted, task_id, columns)
         self._set(self._rows, task_id, row)
         return row
 
-    def change(self, before: Any, columns: Mapping[str, Any]) -> Any:
-        """Hold a change of a task in memory; returns the changed task."""
-        kept = self._inserted if before.id in self._inserted else self._updated
-        self._set(kept, before.id, {**kept.get(before.id, {}), **columns})
-        row = _changed(before, columns)
-        self._set(self._rows, before.id, row)
-        return row
+    def change(self, after: Any, columns: Mapping[str, Any]) -> None:
+        """Hold a change of a task in memory: the changed task, and the columns that differ."""
+        kept = self._inserted if after.id in self._inserted else self._updated
+        self._set(kept, after.id, {**kept.get(after.id, {}), **columns})
+        self._set(self._rows, after.id, after)
 
     def remove(self, task: Any) -> None:
         """Hold the deletion of a task in memory."""
