@@ -15,6 +15,7 @@ from logging_config import logger
 from models import task_history
 from services.accounts.old_sessions import delete_old_sessions
 from services.delivery.reminder_tasks import LONGEST_OVERDUE
+from services.events.late_writers import fold_late_descriptions
 from services.events.retention import forget_old_snapshots
 from services.webhooks.renewal import delete_orphans, renew_secrets
 from tables.notifications import notifications
@@ -62,8 +63,8 @@ RULES = (
 def delete_old() -> dict[str, int]:
     """Apply every rule that is set; returns the number of deleted rows by table.
 
-    Expired sessions and copies of tasks in old events are deleted too, and secrets that need an old key are
-    encrypted again.
+    Expired sessions and copies of tasks in old events are deleted too, secrets that need an old key are encrypted
+    again, and what the version before wrote is completed.
     """
     deleted = {}
     for rule in RULES:
@@ -75,6 +76,7 @@ def delete_old() -> dict[str, int]:
             )
     delete_old_sessions()
     forget_old_snapshots()
+    fold_late_descriptions()
     renew_secrets()
     delete_orphans()
     return deleted

@@ -1,0 +1,45 @@
+"""Going through the history once, from a stored position, in short transactions."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from database import database
+from tables.webhooks import feed_positions
+
+BATCH = 1000
+_POSITION = select(feed_positions.c.event_id).where(feed_positions.c.name == bindparam("reader"))
+_MOVE = (
+    update(feed_positions)
+    .where(feed_positions.c.name == bindparam("reader"))
+    .values(event_id=bindparam("position"))
+)
+
+
+def follow(
+    reader: str, last: Callable[[Session], int], work: Callable[[Session, dict[str, int]], Any]
+) -> None:
+    """Do the work for all rows behind the reader's position, up to the `last` one, so many numbers at a time.
+
+    The work gets the numbers as the parameters `after` and `until`.
+    """
+    final = database.read(last)
+    while database.write(lambda db: _step(db, reader, final, work)):
+        pass
+
+
+def _step(db: Session, reader: str, final: int, work: Callable[[Session, dict[str, int]], Any]) -> bool:
+    after = db.execute(_POSITION, {"reader": reader}).scalar()
+    if after is None:
+        make = (sqlite.insert if database.is_sqlite else postgresql.insert)(feed_positions)
+        db.execute(make.on_conflict_do_nothing(), {"name": reader, "event_id": 0})
+        after = 0
+    if after >= final:
+        return False
+    position = min(after + BATCH, final)
+    work(db, {"after": after, "until": position})
+    db.execute(_MOVE, {"reader": reader, "position": position})
+    return True

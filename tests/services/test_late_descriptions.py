@@ -1,0 +1,58 @@
+"""Descriptions that the version before writes beside this one, on Postgres, are found by filters soon after."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from database import database
+from services.background_tasks.retention_tasks import delete_old
+from tests.support.api import Api, Person
+
+
+@pytest.fixture
+def ada(api: Api) -> Person:
+    if database.is_sqlite:
+        pytest.skip("The version before can't write while SQLite is migrated")
+    return api.person()
+
+
+def execute(statement: str, **values: Any) -> None:
+    database.write(lambda db: db.execute(text(statement), values))
+
+
+def written_before(task_id: int, description: str | None) -> None:
+    """Change a description as the version before does, which knows no folded form."""
+    execute("UPDATE tasks SET description = :to WHERE id = :id", to=description, id=task_id)
+    execute(
+        "INSERT INTO task_history (task_id, actor_id, kind, created_at, changes, owner_id, status)"
+        " SELECT id, user_id, 'updated', now(), '{}', user_id, status FROM tasks WHERE id = :id",
+        id=task_id,
+    )
+
+
+def found(ada: Person, word: str) -> list[int]:
+    listed = ada.get(
+        "/tasks", params={"filter": f'description ~ "{word}"', "sort_by": "id", "sort_order": "asc"}
+    )
+    return [each["id"] for each in listed.json()]
+
+
+def test_what_the_version_before_wrote_is_folded(ada: Person) -> None:
+    plain, replaced, cleared, kept = (
+        ada.task(description=each)["id"] for each in ("plain", "ÄRGER", "ÄRGER", "ÄRGER")
+    )
+    delete_old()
+    written_before(plain, "GRÖSSE")
+    written_before(replaced, "Große Freude")
+    written_before(cleared, None)
+    written_before(kept, "ÄRGER")
+    assert found(ada, "größe") == []
+    delete_old()
+    assert found(ada, "größe") == [plain]
+    assert found(ada, "große") == [replaced]
+    assert found(ada, "ärger") == [kept]
+    # And so each time: it may be replaced late.
+    written_before(plain, "Ärger")
+    delete_old()
+    assert found(ada, "ärger") == [plain, kept]
