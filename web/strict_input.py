@@ -1,6 +1,7 @@
 """Strict input: no part of a request is ignored silently, and no body is larger than its endpoint allows."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeGuard, get_args, get_origin
@@ -25,6 +26,14 @@ CLAIMS = "token_claims"
 # An endpoint that takes an `Idempotency-Key` has a function under this name, which finds kept answers.
 KEPT_ANSWER = "kept_answer"
 PARSED = "parsed_models"
+# The character that Starlette puts in the place of bytes that are not UTF-8.
+UNREADABLE = "\ufffd"
+# How numbers are written in an address, and the problem with any other text. Pydantic reads more as numbers:
+# `5_0` as 50, and `+5`, whose plus sign is decoded as a space, as 5.
+NUMBERS = {
+    int: (re.compile(r"-?\d+(?:\.0+)?", re.ASCII), "integer, unable to parse string as an integer"),
+    float: (re.compile(r"-?\d+(?:\.\d+)?", re.ASCII), "number, unable to parse string as a number"),
+}
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -41,6 +50,7 @@ class StrictRoute(APIRoute):
         """The route's handler, after checks of the token, the query and the media type."""
         closed = getattr(self.endpoint, NEEDS_TOKEN, False)
         allowed = dict(allowed_query(self.dependant))
+        check_numbers = _number_check(self.dependant)
         whole = self.dependant
         models = query_models(whole) if hasattr(self.endpoint, NEEDS_TOKEN) else {}
         beside = {name: frozenset(allowed).difference(_names(model)) for name, model in models.items()}
@@ -69,6 +79,7 @@ class StrictRoute(APIRoute):
                     request.scope[PARSED] = {
                         name: _validated(model, query, beside[name]) for name, model in models.items()
                     }
+                check_numbers(request)
                 if media_types:
                     _check_media_type(request, media_types)
                 if check_body is not None:
@@ -140,17 +151,31 @@ class StrictRoute(APIRoute):
 
 def allowed_query(dependant: Dependant) -> Iterator[tuple[str, bool]]:
     """The names of all query parameters, and whether each may be given only once."""
-    for field in dependant.query_params:
+    for name, annotation in _parameters(dependant, "query_params"):
+        yield name, not _is_list(annotation)
+
+
+def _parameters(dependant: Dependant, kind: str) -> Iterator[tuple[str, Any]]:
+    """The names and types of all parameters of a kind, also of those in models and dependencies."""
+    for field in getattr(dependant, kind):
         annotation = field.field_info.annotation
         if _is_model(annotation):
-            fields = annotation.model_fields.values()
-            yield from zip(
-                _names(annotation), (not _is_list(info.annotation) for info in fields), strict=True
-            )
+            for name, info in zip(_names(annotation), annotation.model_fields.values(), strict=True):
+                yield name, info.annotation
         else:
-            yield field.alias, not _is_list(annotation)
+            yield field.alias, annotation
     for dependency in dependant.dependencies:
-        yield from allowed_query(dependency)
+        yield from _parameters(dependency, kind)
+
+
+def _numbers(dependant: Dependant, kind: str) -> dict[str, type]:
+    """The types of the parameters of a kind that are numbers, by name."""
+    return {
+        name: number
+        for name, annotation in _parameters(dependant, kind)
+        for number in NUMBERS
+        if _holds(annotation, number)
+    }
 
 
 def _names(model: type[BaseModel]) -> list[str]:
@@ -201,10 +226,43 @@ def _is_list(annotation: Any) -> bool:
     return get_origin(annotation) is list or any(_is_list(part) for part in get_args(annotation))
 
 
+def _holds(annotation: Any, kind: type) -> bool:
+    return annotation is kind or any(_holds(part, kind) for part in get_args(annotation))
+
+
+def _number_check(dependant: Dependant) -> Callable[[Request], None]:
+    """Return a check of a request's address, which raises RequestValidationError for a number in another notation."""
+    of_path, of_query = _numbers(dependant, "path_params"), _numbers(dependant, "query_params")
+
+    def check(request: Request) -> None:
+        sent = [("path", name, request.path_params[name], kind) for name, kind in of_path.items()]
+        if of_query and request.scope["query_string"]:
+            sent += [
+                ("query", name, value, of_query[name])
+                for name, value in request.query_params.multi_items()
+                if name in of_query
+            ]
+        problems = [
+            {
+                "type": "number_parsing",
+                "loc": (place, name),
+                "msg": f"Input should be a valid {NUMBERS[kind][1]}",
+            }
+            for place, name, value, kind in sent
+            if not NUMBERS[kind][0].fullmatch(value)
+        ]
+        if problems:
+            raise RequestValidationError(problems)
+
+    return check
+
+
 def _check_query(request: Request, allowed: Mapping[str, bool]) -> None:
     problems = []
     seen = set()
-    for name, _ in request.query_params.multi_items():
+    for name, value in request.query_params.multi_items():
+        if UNREADABLE in name or UNREADABLE in value:
+            bounds.check_utf_8(request.scope["query_string"], "?")
         if name not in allowed:
             known = f"allowed: {', '.join(allowed)}" if allowed else "this endpoint takes none"
             problems.append({"pointer": f"?{name}", "detail": f"Unknown query parameter; {known}"})
