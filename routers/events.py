@@ -19,6 +19,8 @@ from web.transaction import ReadSession
 from web.waiting import settle_events, wait_for_events
 
 READS = "tasks:read"
+# The place of a problem with the header that browsers send when they connect to a stream again.
+LAST_EVENT_ID = "header.Last-Event-ID"
 router = Router(prefix="/events", tags=["events"], reads=READS)
 
 
@@ -102,8 +104,8 @@ def stream_events(
     the stream is alive. The stream ends with the token or the session, and after 30 minutes: connect again
     with the `id` of the last event.
     """
-    after = last_event_id or filters.after
-    position = feed.newest(db) if after is None else feed.begin(db, after)
+    after, pointer = (last_event_id, LAST_EVENT_ID) if last_event_id else (filters.after, "?after")
+    position = feed.newest(db) if after is None else feed.begin(db, after, pointer)
     question = _question(filters)
     feed.check(db, user, question)
     return EventStream(user, request.scope[CLAIMS], question, position)

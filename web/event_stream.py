@@ -46,8 +46,16 @@ _HEADERS = [
 ]
 
 
+# JSON leaves these line ends as they are. Many clients end a line at each of them, although the standard of
+# these streams does not.
+_LINE_ENDS = {"\x85".encode(): b"\\u0085", "\u2028".encode(): b"\\u2028", "\u2029".encode(): b"\\u2029"}
+
+
 def _message(told: dict[str, Any]) -> bytes:
-    return b"id: %b\nevent: %b\ndata: %b\n\n" % (told["id"].encode(), told["type"].encode(), to_json(told))
+    data = to_json(told)
+    for line_end, escaped in _LINE_ENDS.items():
+        data = data.replace(line_end, escaped)
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (told["id"].encode(), told["type"].encode(), data)
 
 
 class EventStream(Response):

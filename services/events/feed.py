@@ -69,9 +69,9 @@ class EventPage:
     position: int
 
 
-def begin(db: Session, after: str | None) -> int:
+def begin(db: Session, after: str | None, pointer: str = "?after") -> int:
     """The number after which the feed is read; raises InvalidInput, Gone."""
-    return event_id.before_oldest(db) if after is None else event_id.position(db, after)
+    return event_id.before_oldest(db) if after is None else event_id.position(db, after, pointer)
 
 
 def newest(db: Session) -> int:
