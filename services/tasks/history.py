@@ -13,11 +13,6 @@ from models import Caller, task_history
 from request_context import request_id_var
 from services.tasks import writes
 from services.tasks.fields import IN_HISTORY, NAMES
-from storage.column_types import rfc3339
-
-
-def _jsonable(value: Any) -> Any:
-    return rfc3339(value) if isinstance(value, datetime) else value
 
 
 def _request_id() -> str | None:
@@ -26,23 +21,24 @@ def _request_id() -> str | None:
 
 
 def differences(before: Any | None, after: Any | None, names: tuple[str, ...] = IN_HISTORY) -> dict[str, Any]:
-    """The fields that differ between a task before and after a change, each with both values."""
+    """The fields that differ between a task before and after a change, each with both values.
+
+    The columns of JSON write a time as RFC 3339.
+    """
     is_shared = any(task is not None and task.project_id is not None for task in (before, after))
     if before is None and after is not None:
         # New tasks take this shorter way, because a batch may make a thousand at once.
         fields = _fields_of(after)
         if not is_shared:
             fields["state"] = None
-        return {
-            name: {"from": None, "to": _jsonable(new)} for name in names if (new := fields[name]) is not None
-        }
+        return {name: {"from": None, "to": new} for name in names if (new := fields[name]) is not None}
     changes = {}
     for name in names:
         old = None if before is None else getattr(before, name)
         new = None if after is None else getattr(after, name)
         # The state of a private task is its status, which the changes hold already.
         if old != new and (is_shared or name != "state"):
-            changes[name] = {"from": _jsonable(old), "to": _jsonable(new)}
+            changes[name] = {"from": old, "to": new}
     return changes
 
 
