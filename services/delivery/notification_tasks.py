@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from pydantic_core import to_json
+from sqlalchemy import String, bindparam, literal_column, null, select, update
 from sqlalchemy.orm import Session
 
 from config import settings
@@ -21,6 +22,8 @@ from services.delivery import notification_mails
 from services.delivery.outbox import claim_statement
 from services.delivery.reminder_tasks import KINDS as REMINDERS
 from services.email_service import log_unsent, send_email_async
+from storage.column_types import NumbersOf
+from storage.prepared import prepared
 from tables.notification_kinds import KINDS, assignment
 from tables.notifications import notifications
 
@@ -35,13 +38,18 @@ MAILED = (
 )
 
 
-_CLAIM = claim_statement(notifications, notifications.c.state == "waiting", batch=BATCH).returning(
-    *(notifications.c[name] for name in MAILED),
+_CLAIM = prepared(
+    claim_statement(notifications, notifications.c.state == "waiting", batch=BATCH).returning(
+        *(notifications.c[name] for name in MAILED),
+    )
 )
 _SETTLE = update(notifications).where(
-    notifications.c.id.in_(bindparam("ids", expanding=True)), notifications.c.state == "waiting"
+    notifications.c.id.bool_op("IN")(NumbersOf(bindparam("ids", type_=String()))),
+    notifications.c.state == "waiting",
 )
-_DELIVERED = _SETTLE.values(state="delivered", delivered_at=bindparam("now"), next_attempt_at=None)
+_DELIVERED = prepared(
+    _SETTLE.values(state=literal_column("'delivered'"), delivered_at=bindparam("now"), next_attempt_at=null())
+)
 _MAIL = _SETTLE.values(state="mail", next_attempt_at=bindparam("now"))
 _DIGEST = _SETTLE.values(state="digest", next_attempt_at=bindparam("due"))
 _PEOPLE = select(
@@ -108,11 +116,11 @@ class _Outcome:
 
     def write(self, db: Session, now: datetime) -> None:
         if self.delivered:
-            db.execute(_DELIVERED, {"ids": self.delivered, "now": now})
+            db.execute(_DELIVERED, {"ids": _json(self.delivered), "now": now})
         for recipient, mails in sorted(self.mails.items()):
             self._write_mails(db, recipient, mails, now)
         if self.digest:
-            db.execute(_DIGEST, {"ids": self.digest, "due": next_digest(now)})
+            db.execute(_DIGEST, {"ids": _json(self.digest), "due": next_digest(now)})
 
     @staticmethod
     def _write_mails(db: Session, recipient: str, mails: list[list[int]], now: datetime) -> None:
@@ -124,10 +132,14 @@ class _Outcome:
         bundled = [each for ids in mails[:had] if len(ids) > 1 for each in ids]
         rest = [each for ids in mails[had:] for each in ids]
         if single:
-            db.execute(_MAIL, {"ids": single, "now": now})
+            db.execute(_MAIL, {"ids": _json(single), "now": now})
         for ids, due in ((bundled, now), (rest, until)):
             if ids:
-                db.execute(_DIGEST, {"ids": ids, "due": due})
+                db.execute(_DIGEST, {"ids": _json(ids), "due": due})
+
+
+def _json(ids: list[int]) -> str:
+    return to_json(ids).decode()
 
 
 def deliver_notices() -> tuple[set[int], bool]:
