@@ -5,6 +5,7 @@ An upgrade that changes one of them fails here, with a sentence that says which 
 
 import asyncio
 import inspect
+import logging
 from typing import Any
 
 import httpcore
@@ -25,6 +26,7 @@ from starlette.routing import Match, Route, compile_path
 from uvicorn.protocols.http.h11_impl import RequestResponseCycle as H11Cycle
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle as HttptoolsCycle
 
+from logging_config import logger, setup_logging
 from main import app
 from models import Task, tasks, users
 from web.route_index import RouteIndex
@@ -227,6 +229,26 @@ def test_a_request_keeps_the_json_that_was_parsed() -> None:
     request = Request({"type": "http", "headers": []})
     request._json = {"title": "parsed already"}  # noqa: SLF001
     assert asyncio.run(request.json()) == {"title": "parsed already"}
+
+
+# -- logging -----------------------------------------------------------------------------------------
+
+
+def test_logging_looks_for_no_place_in_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`logging_config.py` sets what the logging HOWTO names, so that an entry is not searched for its caller."""
+    found = []
+
+    def find_caller(*_: Any) -> tuple[str, int, str, None]:
+        found.append(True)
+        return "", 0, "", None
+
+    monkeypatch.setattr(logging.Logger, "findCaller", find_caller)
+    setup_logging()
+    logger.info("without a place")
+    assert not found
+    monkeypatch.setattr(logging, "_srcfile", logging.__file__)
+    logger.info("with a place")
+    assert found
 
 
 # -- httpx -------------------------------------------------------------------------------------------
