@@ -29,7 +29,7 @@ from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from config import Settings, database_url, settings
 from errors import DatabaseReadOnly, DatabaseUnavailable
 from storage.direct_session import OpenSession
-from storage.faults import READ_ONLY, REPEATABLE, sqlstate, translated_error
+from storage.faults import GONE_MEANWHILE, READ_ONLY, REPEATABLE, sqlstate, translated_error
 from storage.folding import normal_form
 from storage.group_commit import GroupCommitWriter
 from storage.sqlite_file import keep_private
@@ -187,7 +187,7 @@ class Database:
         return result
 
     def _transaction(self, work: Work[T]) -> T:
-        """Execute a transaction on Postgres, and repeat it if Postgres ended it in favour of another."""
+        """Execute a transaction on Postgres, and repeat it if Postgres ended it because of another."""
         writers = self._writers
         for attempt in range(ATTEMPTS):
             opened, begun = _take(writers), False
@@ -209,7 +209,9 @@ class Database:
                     _close_all(self._readers)
                 # Nothing can have happened before the answer to BEGIN, so a connection that died idle is
                 # replaced.
-                if not last and ((not alive and not begun) or (alive and sqlstate(error) in REPEATABLE)):
+                if not last and (
+                    sqlstate(error) in (*REPEATABLE, GONE_MEANWHILE) if alive else not begun
+                ):
                     continue
                 raise translated_error(error)  # noqa: B904  # it is that error, or is caused by it
             opened.forget()

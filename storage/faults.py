@@ -11,6 +11,9 @@ from logging_config import logger
 
 # Postgres ended the transaction to let another one go on: serialization failure, deadlock.
 REPEATABLE = ("40001", "40P01")
+# A row that a new row refers to was deleted after this transaction had read it. A repetition finds it gone, and
+# says so as the endpoint does.
+GONE_MEANWHILE = "23503"
 READ_ONLY = "25006"
 MISSING_RIGHT = "42501"
 # No schema of the search path may be used.

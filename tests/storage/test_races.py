@@ -15,9 +15,9 @@ from database import database
 from main import app
 from security.passwords import LONGEST_HASHING_QUEUE
 from services.accounts import user as user_service
-from tests.support.api import PASSWORD, Api
+from tests.support.api import PASSWORD, Api, assert_problem
 from tests.support.serving import served
-from tests.support.waiting import SECONDS
+from tests.support.waiting import SECONDS, wait_until
 
 # One address may hold half of the places for hashing passwords.
 AT_ONCE = LONGEST_HASHING_QUEUE // 2
@@ -157,6 +157,43 @@ def test_a_write_that_fails_in_the_database_fails_alone(api: Api) -> None:
         results = list(pool.map(work, range(AT_ONCE)))
     assert results == ["done", "IntegrityError"] * (AT_ONCE // 2)
     assert ada.get("/tasks/1").json() == task | {"priority": 1}
+
+
+WAITS = (
+    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+)
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_a_write_that_refers_to_what_is_being_deleted_finds_it_gone(api: Api) -> None:
+    """Postgres has such a write wait for the deletion, and then refuses its row."""
+    ada, bob, eve = api.person("ada"), api.person("bob"), api.person("eve")
+    project_id = ada.post("/projects", json={"name": "Going"}).json()["id"]
+    task = ada.task()
+    view = {"name": "x", "filter": "id = 1"}
+    cases: tuple[tuple[str, Callable[[], Any], int, str], ...] = (
+        (
+            f"projects WHERE id = {project_id}",
+            lambda: ada.post("/views", json=view | {"project_id": project_id}),
+            404,
+            "Project not found",
+        ),
+        (
+            f"users WHERE id = {bob.id}",
+            lambda: ada.put(f"/tasks/{task['id']}/assign?assigned_user_id={bob.id}"),
+            404,
+            "User not found",
+        ),
+        (f"users WHERE id = {eve.id}", lambda: eve.post("/calendars", json={}), 401, "User not found"),
+    )
+    with ThreadPoolExecutor(1) as pool:
+        for deleted, write, status, detail in cases:
+            with database.engine.begin() as deleting:
+                deleting.execute(text(f"DELETE FROM {deleted}"))
+                answer = pool.submit(write)
+                wait_until(lambda: count(WAITS) == 1)
+            assert assert_problem(answer.result(SECONDS), status)["detail"] == detail
+    assert ada.get(f"/tasks/{task['id']}").json() == task
 
 
 def test_a_write_that_comes_while_the_database_closes_is_done_too(api: Api) -> None:
