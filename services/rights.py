@@ -121,20 +121,20 @@ def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return type_coerce(type_coerce(column, BigInteger) + literal_column("0"), column.type)
 
 
-def is_hidden(told: Any) -> ColumnElement[bool]:
+def is_hidden(table: Any) -> ColumnElement[bool]:
     """The condition that a notification is about a task in a project that its reader no longer sees.
 
-    `told` is the table of notifications. Notifications about private tasks are never hidden.
+    `table` is the table of notifications. Notifications about private tasks are never hidden.
     """
     is_member = exists().where(
-        project_members.c.project_id == tasks.c.project_id, project_members.c.user_id == told.c.user_id
+        project_members.c.project_id == tasks.c.project_id, project_members.c.user_id == table.c.user_id
     )
-    is_admin = exists().where(users.c.id == told.c.user_id, users.c.role == "admin")
+    is_admin = exists().where(users.c.id == table.c.user_id, users.c.role == "admin")
     return exists().where(
-        tasks.c.id == told.c.task_id,
+        tasks.c.id == table.c.task_id,
         tasks.c.project_id.is_not(None),
-        ~is_member.correlate(tasks, told),
-        ~is_admin.correlate(told),
+        ~is_member.correlate(tasks, table),
+        ~is_admin.correlate(table),
     )
 
 

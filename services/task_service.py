@@ -210,8 +210,8 @@ def update_task(
             columns |= dict.fromkeys(fields.BLOCKED)
     columns |= fields.derived(columns)
     change = writes.change_of(before, columns, now)
-    told = _notification(user, now, "completed", change.after) if completes else None
-    writes.write_change(db, change, list(_entries(user, now, before, change.after, moved)), told)
+    notification = _notification(user, now, "completed", change.after) if completes else None
+    writes.write_change(db, change, list(_entries(user, now, before, change.after, moved)), notification)
     return change.after
 
 

@@ -50,7 +50,7 @@ class Follower:
             self._awake.set()
 
     def _serve(self) -> None:
-        told, wait = -1, 0.0
+        announced, wait = -1, 0.0
         while True:
             self._awake.wait(wait)
             self._awake.clear()
@@ -67,8 +67,8 @@ class Follower:
                 continue
             if watermark.is_waiting:
                 wait = UNDECIDED_SECONDS
-            if decided > told or decided < told:
-                told = decided
+            if decided > announced or decided < announced:
+                announced = decided
                 for listener in listeners:
                     listener()
                 threading.Event().wait(PAUSE_SECONDS)

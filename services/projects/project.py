@@ -152,10 +152,10 @@ def update_project(
     if "name" in changes:
         _rename_tasks(db, project_id, changes["name"], now)
     after = get_project(db, caller, project_id)
-    told, old = subject(after), subject(before)
-    names = [name for name in (*changes, "states") if told[name] != old[name]]
-    changed = {name: {"from": old[name], "to": told[name]} for name in names}
-    history.add_about(db, caller, now, "project_updated", told, project_id=project_id, changes=changed)
+    new, old = subject(after), subject(before)
+    names = [name for name in (*changes, "states") if new[name] != old[name]]
+    changed = {name: {"from": old[name], "to": new[name]} for name in names}
+    history.add_about(db, caller, now, "project_updated", new, project_id=project_id, changes=changed)
     return after
 
 

@@ -81,21 +81,21 @@ def change_of(before: Any, columns: Mapping[str, Any], now: datetime) -> Change:
 
 
 def write_change(
-    db: Session, change: Change, entries: Sequence[dict[str, Any]], told: dict[str, Any] | None = None
+    db: Session, change: Change, entries: Sequence[dict[str, Any]], notification: dict[str, Any] | None = None
 ) -> None:
     """Write a change of a task with its rows of history and, if its owner is notified, the notification."""
     unit = unit_of(db)
     if unit is not None and unit.holds(change.before):
         unit.change(change.after, change.columns)
     elif unit is None and entries and not database.is_sqlite:
-        _write_together(db, change, entries[0], told)
-        entries, told = entries[1:], None
+        _write_together(db, change, entries[0], notification)
+        entries, notification = entries[1:], None
     else:
         db.execute(_update(tuple(change.columns)), _new_values(change))
     for entry in entries:
         add_row(db, task_history, entry)
-    if told is not None:
-        add_row(db, notifications, told)
+    if notification is not None:
+        add_row(db, notifications, notification)
 
 
 def remove_task(db: Session, task: AnyRow) -> None:
