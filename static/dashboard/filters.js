@@ -3,22 +3,11 @@
 import { absolve, blame, blameAll, field, h } from "../shared/dom.js";
 import { filterField } from "../shared/filter-field.js";
 import { call } from "../shared/session.js";
-import { ownZone, show, view } from "./state.js";
+import { FILTERS, ownZone, show, view } from "./state.js";
 
-const NAMES = [
-  "from",
-  "to",
-  "tz",
-  "interval",
-  "project_id",
-  "project",
-  "tag",
-  "priority",
-  "scope",
-  "view",
-  "filter",
-];
-const CLEARED = Object.fromEntries([...NAMES, "user_id"].map((name) => [name, ""]));
+// An admin chooses the account by the links of the table, not in the form.
+const FIELDS = ["interval", ...FILTERS.filter((name) => name !== "user_id")];
+const CLEARED = Object.fromEntries(["interval", ...FILTERS].map((name) => [name, ""]));
 const PRESETS = [
   [7, "7 days"],
   [30, "30 days"],
@@ -127,11 +116,11 @@ export function filterForm(me, projects, shared, views, changed) {
   );
 
   function read() {
-    return Object.fromEntries(NAMES.map((name) => [name, form.elements.namedItem(name)?.value.trim() ?? ""]));
+    return Object.fromEntries(FIELDS.map((name) => [name, form.elements.namedItem(name)?.value.trim() ?? ""]));
   }
   function take() {
     const now = view();
-    for (const name of NAMES) {
+    for (const name of FIELDS) {
       const control = form.elements.namedItem(name);
       if (!control) continue;
       const value = shown(now, name);
@@ -160,7 +149,7 @@ export function filterForm(me, projects, shared, views, changed) {
       return;
     }
     const [values, now] = [read(), view()];
-    const same = NAMES.every((name) => values[name] === shown(now, name));
+    const same = FIELDS.every((name) => values[name] === shown(now, name));
     if (same) return;
     absolve(form);
     asking.clear();
