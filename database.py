@@ -209,9 +209,7 @@ class Database:
                     _close_all(self._readers)
                 # Nothing can have happened before the answer to BEGIN, so a connection that died idle is
                 # replaced.
-                if not last and (
-                    sqlstate(error) in (*REPEATABLE, GONE_MEANWHILE) if alive else not begun
-                ):
+                if not last and (sqlstate(error) in (*REPEATABLE, GONE_MEANWHILE) if alive else not begun):
                     continue
                 raise translated_error(error)  # noqa: B904  # it is that error, or is caused by it
             opened.forget()

@@ -224,11 +224,11 @@ def _figures_are_right(port: int, token: str) -> None:
 
 def _entries_are_right(home: Space, port: int) -> bool:
     client = redis.Redis(HOST, port)
-    counts = home.ask("SELECT user_id, sum(pending), sum(version) FROM owner_counts GROUP BY user_id")
+    counts = home.ask("SELECT user_id, sum(pending), sum(completed) FROM owner_counts GROUP BY user_id")
     entries = [(json.loads(client.get(f"cache_user_{row[0]}") or b"null"), row) for row in counts]
     client.close()
     return all(
         entry is not None
-        and (entry["stats"]["pending_tasks"], entry["version"]) == (int(row[1]), int(row[2]))
+        and (entry["stats"]["pending_tasks"], entry["stats"]["completed_tasks"]) == (int(row[1]), int(row[2]))
         for entry, row in entries
     )

@@ -1,7 +1,6 @@
 """The analytics cache: an account's figures as a file, or in Redis, for other programs to read.
 
-The API itself never reads it: the counts kept in the database cost less than a file, and are always right. An
-entry carries the version of what it was computed from.
+The API itself never reads it: the counts kept in the database cost less than a file, and are always right.
 """
 
 import os
@@ -100,7 +99,7 @@ class Refresher:
 
 
 def _refresh(user_id: int) -> None:
-    """Write the entry until it has the version of the database; raises CacheUnavailable.
+    """Write the entry until it is of the database's version; raises CacheUnavailable.
 
     Another process may have read newer figures, and written them before we wrote ours. The entry of a deleted
     account is removed by the same steps, so that a refresh which began before does not restore it.
@@ -114,14 +113,14 @@ def _refresh(user_id: int) -> None:
             if stats is None:
                 _forget(user_id)
                 return
-            _keep(user_id, {"user_id": user_id, "stats": stats, "version": version})
+            _keep(user_id, stats)
         except (OSError, redis.RedisError) as error:
             raise CacheUnavailable(str(error)) from error
         written = version
 
 
-def _keep(user_id: int, entry: dict[str, Any]) -> None:
-    content = to_json({**entry, "updated_at": datetime.now(UTC)})
+def _keep(user_id: int, stats: dict[str, Any]) -> None:
+    content = to_json({"user_id": user_id, "stats": stats, "updated_at": datetime.now(UTC)})
     if settings.redis_url:
         redis_client(settings.redis_url).set(cache_name(user_id), content)
     else:

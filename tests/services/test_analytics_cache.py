@@ -35,8 +35,8 @@ def test_entry_is_refreshed_after_the_response(api: Api) -> None:
     ada = api.person()
     task = ada.task()
     first = entry(ada)
-    assert first["stats"] == figures(ada)
-    assert (first["user_id"], first["updated_at"][-1]) == (ada.id, "Z")
+    assert first == {"user_id": ada.id, "stats": figures(ada), "updated_at": first["updated_at"]}
+    assert first["updated_at"].endswith("Z")
     ada.put(f"/tasks/{task['id']}", json={"status": "completed"})
     assert (
         entry(ada)["stats"]
@@ -48,7 +48,6 @@ def test_entry_is_refreshed_after_the_response(api: Api) -> None:
             "completion_rate": 100.0,
         }
     )
-    assert entry(ada)["version"] > first["version"]
 
 
 def test_damaged_entry_changes_no_figure_and_is_written_anew(api: Api) -> None:
