@@ -37,10 +37,17 @@ async def _wait(request: Request) -> None:
         await settle_events()
         return
     claims, question = request.scope[CLAIMS], _question(filters)
+    position: int | None = None
 
     def look(db: Any) -> bool:
+        nonlocal position
         user = auth.authorize(db, claims, admin=False, scope=READS)
-        return bool(feed.page(db, user, question, feed.begin(db, filters.after), 1).events)
+        after = feed.begin(db, filters.after) if position is None else position
+        found = feed.page(db, user, question, after, 1)
+        if not found.events:
+            # The next look examines only what came meanwhile.
+            position = found.position
+        return bool(found.events)
 
     async def is_there() -> bool:
         return await database.read_async(look)

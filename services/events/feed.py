@@ -17,8 +17,7 @@ from services.events.rebuilding import rebuilt
 from services.events.watermark import watermark
 from storage.prepared import prepared
 
-# A page with `types` examines this many events of each part; if few match, the next page continues from
-# there.
+# Events of a type or of a task are sought among this many events of each part at once.
 MOST_EXAMINED = 2000
 
 _ID = task_history.c.id
@@ -88,17 +87,22 @@ def check(db: Session, user: Caller, question: Question) -> None:
 
 
 def page(db: Session, user: Caller, question: Question, after: int, limit: int) -> EventPage:
-    """The next events that are asked for and that the caller sees; raises Forbidden, NotFound."""
-    if question.everybodys and not user.is_admin:
-        raise Forbidden("Admin access required", code="admin_required")
+    """The next events that are asked for and that the caller sees; raises Forbidden, NotFound.
+
+    The page is empty only if there is no such event yet, however many others are there.
+    """
+    check(db, user, question)
     until = watermark.look(db)
     if until <= after:
         return EventPage([], after)
-    # One more than a page tells whether there is more.
-    examined = _examine(db, user, question, after, until, MOST_EXAMINED if question.kinds else limit)
-    kinds = question.kinds
-    ids = [row_id for row_id, kind in examined.found if kinds is None or kind in kinds]
-    position = examined.until
+    parts, kinds = _parts(db, user, question), question.kinds
+    at_once = limit if kinds is None and question.task_id is None else MOST_EXAMINED
+    ids: list[int] = []
+    position = after
+    while not ids and position < until:
+        examined = _examine(db, parts, question.task_id, position, until, at_once)
+        ids = [row_id for row_id, kind in examined.found if kinds is None or kind in kinds]
+        position = examined.until
     if len(ids) >= limit:
         ids = ids[:limit]
         position = ids[-1]
@@ -111,21 +115,22 @@ def events_of(db: Session, rows: Sequence[AnyRow]) -> list[dict[str, Any]]:
     return [event.event_of(row, tasks.get(row.id)) for row in rows]
 
 
-def _examine(
-    db: Session, user: Caller, question: Question, after: int, until: int, limit: int
-) -> sight.Examined:
+def _parts(db: Session, user: Caller, question: Question) -> list[sight.Part] | None:
+    """The parts of the feed that the caller asks for and sees; None stands for the whole feed."""
     project_id = question.project_id
     sees_all = question.everybodys or (
         user.is_admin and (project_id is not None or question.task_id is not None)
     )
     if project_id is not None:
-        parts = sight.of_project(project_id) if sees_all else _of_own_project(db, user, project_id)
-    elif sees_all:
-        parts = None
-    else:
-        parts = sight.of_account(db, user.id)
-    if question.task_id is not None:
-        return sight.examine_task(db, parts, question.task_id, after, until, limit)
+        return sight.of_project(project_id) if sees_all else _of_own_project(db, user, project_id)
+    return None if sees_all else sight.of_account(db, user.id)
+
+
+def _examine(
+    db: Session, parts: list[sight.Part] | None, task_id: int | None, after: int, until: int, limit: int
+) -> sight.Examined:
+    if task_id is not None:
+        return sight.examine_task(db, parts, task_id, after, until, limit)
     if parts is None:
         return sight.examine_everything(db, after, until, limit)
     return sight.examine(db, parts, after, until, limit)

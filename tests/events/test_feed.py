@@ -13,6 +13,7 @@ from sqlalchemy import delete, select, update
 from database import database
 from models import task_history
 from services.background_tasks.retention_tasks import delete_old
+from services.events import feed
 from tests.support.api import Api, Person, assert_problem
 from web import waiting
 
@@ -82,6 +83,34 @@ def test_types_projects_and_tasks_narrow_it(api: Api) -> None:
     assert types(events) == ["task.status_changed"]
     assert follow(ada, following)[0] == []
     assert follow(ada, "/events?types=comment.*")[0] == []
+
+
+def test_no_page_is_empty_while_an_event_that_is_asked_for_follows(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "MOST_EXAMINED", 2)
+    ada, bob, root = api.person(), api.person("bob"), api.person("root", admin=True)
+    task = ada.task()
+    for priority in (1, 2, 3, 4, 3, 2):
+        ada.patch(f"/tasks/{task['id']}", json={"priority": priority})
+    ada.put(f"/tasks/{task['id']}/assign", params={"assigned_user_id": bob.id})
+    of_task = f"/events?task_id={task['id']}"
+    for person, address in (
+        (ada, "/events?types=task.assigned"),
+        (bob, f"{of_task}&limit=1"),
+        (root, f"{of_task}&types=task.assigned"),
+        (root, "/events?scope=all&types=task.assigned"),
+    ):
+        events, following = follow(person, address)
+        assert types(events) == ["task.assigned"]
+        assert follow(person, following)[0] == []
+        # What is there is not waited for, wherever it stands.
+        began = time.monotonic()
+        assert follow(person, f"{address}&wait=30")[0] == events
+        assert time.monotonic() - began < 25
+    assert follow(ada, "/events?types=task.deleted")[0] == []
+    newest = follow(ada)[0][-1]["id"]
+    assert_problem(ada.get(f"/events?project_id=7&after={newest}"), 404, "project_not_found")
 
 
 def test_whoever_gives_a_task_away_sees_that_as_the_last_of_it(api: Api) -> None:
