@@ -129,6 +129,8 @@ class Database:
         opened = OpenSession(self._autocommit, reads_only=True)
         if self.is_sqlite:
             opened.driver.execute("PRAGMA query_only=ON")
+            # Going through many tasks takes half as long where pages are mapped, not copied. SQLite maps no more.
+            opened.driver.execute("PRAGMA mmap_size=2147418112")
         return opened
 
     # -- work ----------------------------------------------------------------------------------
