@@ -104,6 +104,20 @@ export const setFields = act(async (tasks, fields, said) => {
   await update(tasks, () => fields, `${named(tasks)}: ${said}`, before);
 });
 
+// Sends a new title by `send`, which asks if somebody else was first, and answers the task as it is then.
+export const rename = act(async (task, title, send) => {
+  store.put({ ...current(task), title });
+  try {
+    const now = await send({ title });
+    if (now.title !== title) return;
+    const undo = act(() => update([current(task)], () => ({ title: task.title })));
+    toast(`"${short(task.title)}" renamed`, { undo });
+  } catch (error) {
+    store.put(task);
+    throw error;
+  }
+});
+
 export const setState = act(async (tasks, key) => {
   const name = store.statesFor(tasks[0]).find((state) => state.key === key)?.name || key;
   await update(tasks, (task) => stateFields(task, key), `${named(tasks)} moved to ${name}`, oldState(tasks));

@@ -3,7 +3,7 @@ import { absolve, blameAll, h } from "../shared/dom.js";
 import { icon } from "./icons.js";
 import { LoggedOut } from "../shared/session.js";
 
-export function dialog(title, content, { wide = false } = {}) {
+export function dialog(title, content, { wide = false, near = null } = {}) {
   const before = document.activeElement;
   const element = h(
     "dialog",
@@ -36,7 +36,17 @@ export function dialog(title, content, { wide = false } = {}) {
   document.body.classList.remove("side-open");
   document.body.append(element);
   element.showModal();
+  if (near?.isConnected && innerWidth > 640) standBeside(element, near);
   return element;
+}
+
+// Puts a dialog below an element, or above it if there is no room below.
+function standBeside(element, near) {
+  const [there, mine, gap] = [near.getBoundingClientRect(), element.getBoundingClientRect(), 6];
+  const isBelow = there.bottom + gap + mine.height < innerHeight;
+  element.classList.add("beside");
+  element.style.left = `${Math.max(gap, Math.min(there.left, innerWidth - mine.width - gap))}px`;
+  element.style.top = `${Math.max(gap, isBelow ? there.bottom + gap : there.top - gap - mine.height)}px`;
 }
 
 // A form that shows errors beside its fields; `send` gets its values.

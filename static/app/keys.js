@@ -25,7 +25,12 @@ function openActive() {
   if (active() !== null) change({ task: String(active()) });
 }
 
+// In the row of the list, or in the panel if it is open or there are no rows.
 function editTitle() {
+  if (surface?.edit && !now().task) {
+    surface.edit();
+    return;
+  }
   openActive();
   let tries = 40;
   const wait = setInterval(() => {
@@ -73,7 +78,7 @@ const KEYS = [
     "The marked tasks, or the one you are on",
     [
       [["d"], "Complete, or open again", () => pick("toggle")],
-      [["e"], "Edit the title", editTitle],
+      [["e", "F2"], "Edit the title: Enter saves, Escape leaves it", editTitle],
       [["s"], "State", () => pick("state")],
       [["p"], "Priority", () => pick("priority")],
       [

@@ -7,6 +7,7 @@ import { activate, active, isMarked, markTo } from "./marks.js";
 import { PRIORITIES, nameOf, statesOf } from "./model.js";
 import { taskRow } from "./row.js";
 import * as store from "./store.js";
+import { editTitle, editedId, endEditing, watchEdited } from "./titles.js";
 import { due } from "./words.js";
 
 const AROUND = 12;
@@ -73,14 +74,20 @@ export function taskList(place) {
       "aria-multiselectable": "true",
       onfocusin,
       onclick: onClick,
+      ondblclick: onDoubleClick,
+      onmousedown: (event) => event.detail === 1 && (openBefore = now().task),
       onkeydown,
     },
     body,
   );
   place.replaceChildren(grid);
   let [lines, starts, order, drawn, onPaper] = [[], [0], [], new Map(), false];
+  // The task that was open before a double click.
+  let openBefore;
 
   function update() {
+    watchEdited();
+    const edited = placeOf(editedId());
     lines = [];
     order = [];
     const groups = groupsOf(store.all());
@@ -96,11 +103,18 @@ export function taskList(place) {
     const height = rowHeight();
     lines.forEach((line, at) => (starts[at + 1] = starts[at] + (line.task ? height : HEAD)));
     body.style.height = `${starts.at(-1)}px`;
+    // What somebody is typing stays where it is on the screen.
+    if (edited !== null && placeOf(editedId()) !== null) place.scrollTop += placeOf(editedId()) - edited;
     grid.setAttribute("aria-rowcount", state.isLoading ? -1 : lines.length);
     if (active() === null || !order.includes(active())) activate(order[0] ?? null);
     draw();
   }
   const { state } = store;
+
+  function placeOf(id) {
+    const at = id === null ? -1 : lines.findIndex((line) => line.task?.id === id);
+    return at < 0 ? null : starts[at];
+  }
 
   // Finds the line at a height by binary search.
   function lineAt(top) {
@@ -130,7 +144,7 @@ export function taskList(place) {
       const what = line.task || `${line.head.tasks.length}`;
       const old = drawn.get(key);
       const element =
-        old && old.what === what
+        old && (old.what === what || (line.task && key === editedId()))
           ? old.element
           : line.task
             ? taskRow(line.task, () => order)
@@ -145,10 +159,17 @@ export function taskList(place) {
     }
     for (const [key, { element }] of drawn) if (!next.has(key)) element.remove();
     drawn = next;
-    const elements = [...next.values()].map(({ element }) => element);
-    elements.forEach(
-      (element, at) => body.children[at] !== element && body.insertBefore(element, body.children[at] || null),
-    );
+    arrange([...next.values()].map(({ element }) => element));
+  }
+
+  // Puts the rows into their order. The one with the focus is not moved, because it would lose the focus.
+  function arrange(elements) {
+    const fixed = Math.max(0, elements.findIndex((element) => element.contains(document.activeElement)));
+    if (elements.length && elements[fixed].parentNode !== body) body.append(elements[fixed]);
+    for (let at = fixed - 1; at >= 0; at--)
+      if (elements[at].nextSibling !== elements[at + 1]) body.insertBefore(elements[at], elements[at + 1]);
+    for (let at = fixed + 1; at < elements.length; at++)
+      if (elements[at].previousSibling !== elements[at - 1]) elements[at - 1].after(elements[at]);
   }
 
   function dress(element, line, at) {
@@ -161,7 +182,7 @@ export function taskList(place) {
     element.classList.toggle("marked", isMarked(line.task.id));
     element.classList.toggle("open", String(line.task.id) === now().task);
     element.setAttribute("aria-selected", String(isMarked(line.task.id)));
-    element.querySelector("input").checked = isMarked(line.task.id);
+    element.querySelector(".box input").checked = isMarked(line.task.id);
   }
 
   function head({ title, status, tasks }) {
@@ -191,7 +212,29 @@ export function taskList(place) {
     else change({ task: String(id) });
   }
 
+  function onDoubleClick(event) {
+    const row = event.target.closest(".row");
+    if (!row || event.shiftKey || event.ctrlKey || event.metaKey || event.target.closest("button, input")) return;
+    event.preventDefault();
+    // The first click has opened the task.
+    if (openBefore !== row.dataset.id) history.back();
+    edit(Number(row.dataset.id));
+  }
+
+  // Edits the title in its row.
+  function edit(id = active()) {
+    const task = store.get(id);
+    if (!task) return;
+    bring(id);
+    editTitle(drawn.get(id).element.querySelector(".name"), task, (isByKey) => {
+      if (drawn.has(id)) drawn.get(id).what = null;
+      draw();
+      if (isByKey) drawn.get(id)?.element.focus({ preventScroll: true });
+    });
+  }
+
   function onkeydown(event) {
+    if (event.target.matches(".edit")) return;
     const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 12, PageUp: -12, Home: -Infinity, End: Infinity }[
       event.key
     ];
@@ -207,7 +250,8 @@ export function taskList(place) {
     focus(order[at]);
   }
 
-  function focus(id) {
+  // Brings a task into sight.
+  function bring(id) {
     activate(id);
     const at = lines.findIndex((line) => line.task?.id === id);
     if (at < 0) return;
@@ -216,6 +260,10 @@ export function taskList(place) {
     else if (starts[at + 1] > place.scrollTop + place.clientHeight)
       place.scrollTop = starts[at + 1] - place.clientHeight;
     draw();
+  }
+
+  function focus(id) {
+    bring(id);
     drawn.get(id)?.element.focus({ preventScroll: true });
   }
 
@@ -224,7 +272,12 @@ export function taskList(place) {
   place.addEventListener("scroll", onscroll, { passive: true });
   const observer = new ResizeObserver(draw);
   observer.observe(place);
-  const reset = () => (drawn.forEach(({ element }) => element.remove()), (drawn = new Map()), update());
+  const reset = () => {
+    endEditing();
+    drawn.forEach(({ element }) => element.remove());
+    drawn = new Map();
+    update();
+  };
   narrow.addEventListener("change", reset);
   const paper = (isOn) => () => ((onPaper = isOn), draw());
   const [before, after] = [paper(true), paper(false)];
@@ -235,10 +288,12 @@ export function taskList(place) {
     update,
     draw,
     step: stepBy,
+    edit,
     focus: () => focus(active()),
     order: () => order,
     reset,
     leave() {
+      endEditing();
       observer.disconnect();
       place.removeEventListener("scroll", onscroll);
       narrow.removeEventListener("change", reset);

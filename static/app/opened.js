@@ -19,37 +19,57 @@ function tell() {
 let queue = Promise.resolve();
 
 // Changes wait for one another, so that none of them looks like somebody else's change.
-export function save(fields) {
-  const before = { ...open.task };
-  queue = queue.catch(() => undefined).then(() => send(before, fields));
+function inTurn(work) {
+  queue = queue.catch(() => undefined).then(work);
   return queue;
 }
 
-async function send(before, fields) {
-  let etag = open.task?.id === before.id ? open.etag : undefined;
-  for (;;) {
+// Changes fields of the open task.
+export function save(fields) {
+  const before = { ...open.task };
+  return inTurn(async () => {
+    const isOpen = () => open.task?.id === before.id;
     try {
-      return took(await api.tasks.change(before.id, fields, etag));
+      return await send(before, fields, { value: before, etag: isOpen() ? open.etag : undefined });
     } catch (error) {
-      if (error.status !== 412) {
-        if (open.task?.id === before.id) tell();
-        throw error;
-      }
+      if (isOpen()) tell();
+      throw error;
     }
-    const theirs = await api.tasks.get(before.id);
+  });
+}
+
+// Begins to change a task that need not be open, and answers the function that sends the changed fields.
+export function begin(task) {
+  const before = { ...task };
+  const newest = inTurn(() => api.tasks.get(task.id));
+  newest.catch(() => undefined);
+  return (fields) => inTurn(async () => send(before, fields, await newest));
+}
+
+// Sends fields of a task, of which `theirs` is the newest version that is known. If somebody else changed the same
+// fields since `before`, the person chooses. Answers the task as it is then.
+async function send(before, fields, theirs) {
+  for (;;) {
     const names = disputed(fields, before, theirs.value);
     // They changed other fields, so both changes stay.
     if (names.length && (await choose(names, fields, theirs.value)) !== "mine") return took(theirs);
     Object.assign(before, Object.fromEntries(names.map((name) => [name, theirs.value[name]])));
-    etag = theirs.etag;
+    try {
+      return took(await api.tasks.change(before.id, fields, theirs.etag));
+    } catch (error) {
+      if (error.status !== 412) throw error;
+    }
+    theirs = await api.tasks.get(before.id);
   }
 }
 
 function took(given) {
   store.put(given.value);
-  if (open.task?.id !== given.value.id) return;
-  take(given);
-  tell();
+  if (open.task?.id === given.value.id) {
+    take(given);
+    tell();
+  }
+  return given.value;
 }
 
 export const reload = async () => took(await api.tasks.get(open.task.id));

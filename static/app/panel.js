@@ -11,6 +11,7 @@ import { icon, stateIcon } from "./icons.js";
 import { may, mayDelete, membersOf, model, statesOf } from "./model.js";
 import { onOpen, open, reload, take } from "./opened.js";
 import * as store from "./store.js";
+import { editedId } from "./titles.js";
 
 const place = document.getElementById("panel");
 
@@ -36,7 +37,7 @@ export const show = act(async (id) => {
     take({ value, etag });
     await membersOf(value.project_id);
     draw();
-    place.querySelector("h2").focus({ preventScroll: true });
+    if (editedId() === null) place.querySelector("h2").focus({ preventScroll: true });
   } catch (error) {
     if (!error.status) throw error;
     open.task = null;

@@ -4,14 +4,14 @@ import { act, addTag, assign, move, remove, setFields, setState, toggle } from "
 import * as api from "./api.js";
 import { dialog, form } from "./dialog.js";
 import { stateIcon, priorityIcon } from "./icons.js";
-import { clear, concerned } from "./marks.js";
+import { clear, concerned, isMarked, marked } from "./marks.js";
 import { PRIORITIES, knowName, membersOf, openProjects, statesOf } from "./model.js";
 import { due, moment } from "./words.js";
 
 const about = (tasks) => (tasks.length === 1 ? tasks[0].title : `${tasks.length} tasks`);
 
 // A list to choose from, by arrow keys and Enter or by a click.
-function choose(title, options, chosen) {
+function choose(title, options, chosen, near) {
   const buttons = options.map(([value, label, picture]) =>
     h(
       "button",
@@ -30,11 +30,12 @@ function choose(title, options, chosen) {
   const element = dialog(
     title,
     h("div", { className: "menu-list", role: "menu", "aria-label": title, onkeydown }, buttons),
+    { near },
   );
   buttons[0]?.focus();
 }
 
-function ask(title, label, properties, button, send, hint = null) {
+function ask(title, label, properties, button, send, { hint = null, near = null } = {}) {
   const element = dialog(
     title,
     form(
@@ -48,6 +49,7 @@ function ask(title, label, properties, button, send, hint = null) {
         element.close();
       },
     ),
+    { near },
   );
   element.querySelector("input").focus();
 }
@@ -68,14 +70,15 @@ export const PICKERS = {
       (key) => setState(tasks, key),
     );
   },
-  priority(tasks) {
+  priority(tasks, near) {
     choose(
       `Priority of ${about(tasks)}`,
       PRIORITIES.map((name, at) => [at, name, priorityIcon(at)]),
       (value) => setFields(tasks, { priority: value }, PRIORITIES[value].toLowerCase()),
+      near,
     );
   },
-  due(tasks) {
+  due(tasks, near) {
     ask(
       `When is ${about(tasks)} due?`,
       "Due",
@@ -89,7 +92,7 @@ export const PICKERS = {
           });
         setFields(tasks, { due_at: at ? at.toISOString() : null }, at ? `due ${due(at)}` : "never due");
       },
-      "today, tomorrow, today+7d, 2026-12-31, 2026-12-31 14:00; empty: never.",
+      { hint: "today, tomorrow, today+7d, 2026-12-31, 2026-12-31 14:00; empty: never.", near },
     );
   },
   tag(tasks) {
@@ -101,7 +104,7 @@ export const PICKERS = {
       (value) => void addTag(tasks, value.replace(/^#/, "")),
     );
   },
-  async assign(tasks) {
+  async assign(tasks, near) {
     const [{ project_id: projectId }] = tasks;
     if (projectId && sameProject(tasks)) {
       const members = (await membersOf(projectId)).filter((each) => each.role !== "viewer");
@@ -109,21 +112,24 @@ export const PICKERS = {
         `Give ${about(tasks)} to`,
         members.map((each) => [each.user_id, each.username]),
         (id) => assign(tasks, id),
+        near,
       );
       return;
     }
-    ask(`Give ${about(tasks)} to`, "Username", { autocapitalize: "none" }, "Assign", async (value) => {
+    const give = async (value) => {
       const found = await api.account.lookup(value);
       knowName(found.id, found.username);
       await assign(tasks, found.id);
-    });
+    };
+    ask(`Give ${about(tasks)} to`, "Username", { autocapitalize: "none" }, "Assign", give, { near });
   },
-  move(tasks) {
+  move(tasks, near) {
     const open = openProjects();
     choose(
       `Move ${about(tasks)} to`,
       [...open.map((each) => [each.id, each.name]), [null, "No shared project"]],
       (id) => move(tasks, id, id === null ? "no shared project" : open.find((each) => each.id === id).name),
+      near,
     );
   },
   block(tasks) {
@@ -138,3 +144,6 @@ export const pick = act(async (name) => {
   const tasks = concerned();
   if (tasks.length) await PICKERS[name](tasks);
 });
+
+// Changes the task of a row, or all marked tasks if it is one of them, by a menu beside the clicked value.
+export const pickFor = act((name, task, near) => PICKERS[name](isMarked(task.id) ? marked() : [task], near));

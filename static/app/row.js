@@ -5,7 +5,8 @@ import { toggle } from "./actions.js";
 import { follow, href, now } from "./address.js";
 import { icon, priorityIcon, stateIcon } from "./icons.js";
 import { isMarked, mark, markTo } from "./marks.js";
-import { PRIORITIES, model, nameOf, stateOf } from "./model.js";
+import { PRIORITIES, may, model, nameOf, stateOf } from "./model.js";
+import { pickFor } from "./pickers.js";
 import { due, isOverdue } from "./words.js";
 
 export const taskHref = (task) => href({ ...now(), task: String(task.id) });
@@ -40,14 +41,26 @@ export function stateButton(task) {
   );
 }
 
-export function priorityMark(task) {
-  if (!task.priority) return h("span", { className: "priority" });
+// A value of a task, which a click changes. Who may only read gets the value alone.
+function value(task, picker, className, name, ...shown) {
+  if (!may("member", task.project_id)) return h("span", { className, title: name }, shown);
   return h(
-    "span",
-    { className: "priority", title: PRIORITIES[task.priority] },
-    priorityIcon(task.priority),
-    h("span", { className: "unseen" }, PRIORITIES[task.priority]),
+    "button",
+    {
+      type: "button",
+      className,
+      tabIndex: -1,
+      title: `${name}: click to change`,
+      onclick: (event) => (event.stopPropagation(), pickFor(picker, task, event.currentTarget)),
+    },
+    shown,
   );
+}
+
+export function priorityMark(task) {
+  const name = PRIORITIES[task.priority];
+  const className = task.priority ? "priority" : "priority unset";
+  return value(task, "priority", className, name, priorityIcon(task.priority), h("span", { className: "unseen" }, name));
 }
 
 // The details that are shown beside a task's title.
@@ -60,22 +73,22 @@ export function facts(task) {
   for (const tag of task.tags.slice(0, 3)) found.push(h("span", { className: "fact tag" }, tag));
   if (task.tags.length > 3) found.push(h("span", { className: "fact" }, `+${task.tags.length - 3}`));
   if (!now().project && task.project !== "General")
-    found.push(h("span", { className: "fact project" }, task.project));
+    found.push(value(task, "move", "fact project", `In ${task.project}`, task.project));
   if (task.due_at && task.status !== "completed") {
     found.push(
-      h(
-        "time",
-        {
-          className: isOverdue(task) ? "fact due late" : "fact due",
-          dateTime: task.due_at,
-          title: `Due ${moment(task.due_at)}`,
-        },
-        due(task.due_at),
+      value(
+        task,
+        "due",
+        isOverdue(task) ? "fact due late" : "fact due",
+        `Due ${moment(task.due_at)}`,
+        h("time", { dateTime: task.due_at }, due(task.due_at)),
       ),
     );
   }
   if (now().project && task.user_id !== model.me.id)
-    found.push(h("span", { className: "fact owner" }, nameOf(task.user_id)));
+    found.push(
+      value(task, "assign", "fact owner", `Owned by ${nameOf(task.user_id)}`, nameOf(task.user_id)),
+    );
   return found;
 }
 

@@ -15,6 +15,9 @@ const gone = new Set();
 // The tasks that changed while the list was loading.
 const changedMeanwhile = new Map();
 let tasks = new Map();
+// The task that somebody is typing in: it stays in the list, even if it no longer belongs there.
+let held = null;
+let isDoubted = false;
 let sorted = null;
 let turn = 0;
 let abort = new AbortController();
@@ -119,14 +122,29 @@ export async function load() {
 function begin(found) {
   for (const task of changedMeanwhile.values())
     if (matches(task, now()) && !gone.has(task.id)) found.set(task.id, task);
+  if (tasks.has(held) && !found.has(held)) {
+    found.set(held, tasks.get(held));
+    isDoubted = true;
+  }
   tasks = found;
+}
+
+// Keeps a task in the list until it is released.
+export function hold(id) {
+  held = id;
+  isDoubted = false;
+}
+
+export function release() {
+  if (isDoubted && tasks.has(held)) doubt(held);
+  held = null;
 }
 
 export function clear() {
   turn++;
   abort.abort();
   tasks = new Map();
-  sorted = null;
+  sorted = held = null;
   for (const each of [hidden, gone, doubtful, changedMeanwhile]) each.clear();
 }
 
@@ -136,11 +154,11 @@ export function put(task) {
   if (state.isLoading) changedMeanwhile.set(task.id, task);
   const fits = matches(task, now());
   if (fits) tasks.set(task.id, task);
-  else if (fits === false) tasks.delete(task.id);
   else {
+    if (fits === false && task.id !== held) tasks.delete(task.id);
+    if (fits === false && task.id === held) isDoubted = true;
     if (tasks.has(task.id)) tasks.set(task.id, task);
-    doubtful.add(task.id);
-    askSoon();
+    if (fits === null) doubt(task.id);
   }
   changed();
 }
@@ -160,6 +178,11 @@ export function hide(ids, isHidden = true) {
 
 const doubtful = new Set();
 let asking = null;
+
+function doubt(id) {
+  doubtful.add(id);
+  askSoon();
+}
 
 function askSoon() {
   asking = asking || setTimeout(ask, 250);
@@ -183,8 +206,12 @@ async function ask() {
     if (mine !== turn) return;
     for (const id of ids) {
       const task = found.get(id);
-      if (!task) tasks.delete(id);
-      else if (!gone.has(id) && !isOlder(task, tasks.get(id))) tasks.set(id, task);
+      if (!task) {
+        if (id === held) isDoubted = true;
+        else tasks.delete(id);
+        continue;
+      }
+      if (!gone.has(id) && !isOlder(task, tasks.get(id))) tasks.set(id, task);
     }
     changed();
   } catch {

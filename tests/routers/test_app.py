@@ -230,7 +230,7 @@ def test_many_are_marked_and_changed_at_once(api: Api, browser: BrowserPage) -> 
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    expect(page.locator(".row .priority .icon")).to_have_count(3)
+    expect(page.locator(".row button.priority:not(.unset)")).to_have_count(3)
     bulk.get_by_role("button", name="Complete").click()
     expect(page.locator(".row")).to_have_count(3)
     page.get_by_role("button", name="Undo").last.click()

@@ -8,6 +8,7 @@ import pytest
 
 from tests.routers import test_app as page
 from tests.routers import test_app_beyond as beyond
+from tests.routers import test_app_editing as editing
 from tests.routers import test_app_files as files
 
 # The things on offer, each with the test that drives it at 1280 and at 390 pixels.
@@ -18,6 +19,9 @@ OFFERED: dict[str, Callable[..., Any]] = {
     "the list, by keys alone": page.test_from_nothing_to_a_completed_task,
     "the help for keys": page.test_from_nothing_to_a_completed_task,
     "changing a task in place, and somebody else was first": page.test_a_task_is_changed_in_place_and_others_are_heeded,
+    "a title in its row, by keys": editing.test_a_title_is_edited_in_its_row,
+    "a title, a priority, a due date and a project in the row, by mouse": editing.test_a_row_is_edited_by_mouse,
+    "a title in the row, and somebody else was first": editing.test_others_are_heeded_while_a_row_is_edited,
     "history": page.test_a_task_is_changed_in_place_and_others_are_heeded,
     "assigning": page.test_a_task_is_changed_in_place_and_others_are_heeded,
     "assigning, taken back": beyond.test_assigning_is_taken_back,
@@ -56,7 +60,7 @@ def test_each_thing_is_driven_at_both_widths(thing: str) -> None:
 def test_no_test_at_both_widths_is_left_out() -> None:
     both = {
         each
-        for module in (page, beyond, files)
+        for module in (page, beyond, editing, files)
         for name, each in vars(module).items()
         if name.startswith("test_") and "browser" in inspect.signature(each).parameters
     }

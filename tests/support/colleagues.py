@@ -87,7 +87,7 @@ class Colleague:
     async def work(self, until: float) -> None:
         """Do one thing after the other until the time is over."""
         steps = [
-            (self.create, 4), (self.edit, 4), (self.complete, 3), (self.move, 5), (self.comment, 2),
+            (self.create, 4), (self.edit, 2), (self.rename, 4), (self.complete, 3), (self.move, 5), (self.comment, 2),
             (self.delete, 2), (self.change_many, 2), (self.undo, 1), (self.scroll, 2),
         ]  # fmt: skip
         if self.changes_layout:
@@ -133,6 +133,14 @@ class Colleague:
         await self.page.locator(await self.hold()).locator(".title").click()
         title = self.page.locator("#panel .task-title")
         await title.fill(self.words("Edited"))
+        await title.press("Enter")
+        await self.leave()
+
+    async def rename(self) -> None:
+        """Edit a title in its row, or on the board in the panel."""
+        await self.page.locator(await self.hold()).press("e")
+        title = self.page.locator(".row .edit, #panel .task-title")
+        await title.fill(self.words("Renamed"))
         await title.press("Enter")
         await self.leave()
 

@@ -1,0 +1,174 @@
+"""Editing in the rows of the list, while others change the same tasks."""
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.routers.test_app import PHONE, assert_accessible, browser, desk, log_in, row
+from tests.routers.test_app_beyond import undo, until
+from tests.routers.test_dashboard import sqlite_only
+from tests.support.api import Api
+from tests.support.chromium import BrowserPage
+
+__all__ = ["browser", "desk"]
+pytestmark = pytest.mark.thorough
+
+
+def edit(page: Page, title: str) -> Locator:
+    """Begin to edit the title of a task by its key; the field."""
+    row(page, title).focus()
+    page.keyboard.press("e")
+    field = page.locator(".row .edit")
+    expect(field).to_be_focused()
+    return field
+
+
+def is_phone(page: Page) -> bool:
+    return page.viewport_size == PHONE
+
+
+@sqlite_only
+def test_a_title_is_edited_in_its_row(api: Api, browser: BrowserPage) -> None:
+    ada = api.person()
+    task = ada.task("Write the report")["id"]
+    ada.task("Read the report")
+    page = log_in(browser)
+
+    def title() -> str:
+        return str(ada.get(f"/tasks/{task}").json()["title"])
+
+    # Escape leaves it as it was; Enter saves it, with the version that was seen.
+    edit(page, "Write the report").fill("Something else")
+    assert_accessible(page)
+    page.keyboard.press("Escape")
+    expect(row(page, "Write the report")).to_be_focused()
+    edit(page, "Write the report").fill("Write it well")
+    with page.expect_request(lambda request: request.method == "PATCH") as sent:
+        page.keyboard.press("Enter")
+    assert sent.value.headers["if-match"] == f'"{task}-1"'
+    expect(row(page, "Write it well")).to_be_focused()
+    until(page, lambda: title() == "Write it well")
+    undo(page)
+    expect(row(page, "Write the report")).to_be_visible()
+    until(page, lambda: title() == "Write the report")
+    # A title of nothing is none. The keys of the list are letters while somebody types.
+    edit(page, "Write the report").fill(" ")
+    page.keyboard.press("Enter")
+    edit(page, "Write the report").press("End")
+    page.keyboard.type(" #x")
+    page.keyboard.press("Enter")
+    expect(row(page, "Write the report #x")).to_be_focused()
+    until(page, lambda: title() == "Write the report #x")
+    assert len(ada.get("/tasks").json()) == 2
+
+
+@sqlite_only
+def test_a_row_is_edited_by_mouse(api: Api, browser: BrowserPage) -> None:
+    ada = api.person()
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    task = ada.task("Write the report", due_at="2026-01-01T00:00:00Z", project="Garden")["id"]
+    ada.task("Read the report")
+    page = log_in(browser)
+    row(page, "Write the report").wait_for()
+    if is_phone(page):
+        # A touch opens the task, whatever of its row it meets.
+        row(page, "Write the report").locator(".due").click(force=True)
+        page.locator("#panel .task-title").wait_for()
+        return
+    # By mouse: the panel that the first click opened does not stay in the way.
+    row(page, "Write the report").get_by_role("link").dblclick()
+    field = page.locator(".row .edit")
+    expect(field).to_be_focused()
+    expect(page.locator("#panel")).to_be_hidden()
+    field.fill("By mouse")
+    row(page, "Read the report").locator(".box").click()
+    until(page, lambda: ada.get(f"/tasks/{task}").json()["title"] == "By mouse")
+    expect(page.locator(".edit")).to_have_count(0)
+    # The values beside it.
+    line = row(page, "By mouse")
+    line.locator("button.priority").click()
+    page.get_by_role("menuitem", name="High").click()
+    expect(line.locator("button.priority")).to_contain_text("High")
+    line.locator(".due").click()
+    assert_accessible(page)
+    page.get_by_role("dialog").get_by_label("Due").fill("tomorrow")
+    page.keyboard.press("Enter")
+    expect(line.locator(".due")).to_have_text("Tomorrow")
+    line.locator(".project").click()
+    page.get_by_role("menuitem", name="Research").click()
+    expect(line.locator(".project")).to_have_text("Research")
+    until(page, lambda: ada.get(f"/tasks/{task}").json()["project_id"] == project)
+    assert ada.get(f"/tasks/{task}").json()["priority"] == 3
+
+
+@sqlite_only
+def test_others_are_heeded_while_a_row_is_edited(api: Api, browser: BrowserPage) -> None:
+    ada, grace = api.person(), api.person("grace")
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    ada.put(f"/projects/{project}/members/{grace.id}", json={"role": "member"})
+    task = ada.task("Write the report", project_id=project)["id"]
+    other = ada.task("Read the report", project_id=project)["id"]
+    page = log_in(browser, f"/app?project={project}&sort=title&order=asc")
+    page.locator("#live", has_text="Live").wait_for(state="attached")
+    both = page.get_by_role("dialog", name="Somebody else was first")
+
+    # Another field: both changes stay. Rows that come and go around it do not take the field away.
+    field = edit(page, "Write the report")
+    field.fill("Mine")
+    grace.patch(f"/tasks/{task}", json={"priority": 4})
+    for number in range(3):
+        grace.task(f"A{number}", project_id=project)
+    grace.patch(f"/tasks/{other}", json={"title": "Zuletzt"})
+    row(page, "A2").wait_for()
+    row(page, "Zuletzt").wait_for()
+    expect(field).to_be_focused()
+    expect(field).to_have_value("Mine")
+    page.keyboard.press("Enter")
+    expect(row(page, "Mine").locator("button.priority")).to_contain_text("Urgent")
+    until(page, lambda: grace.get(f"/tasks/{task}").json()["title"] == "Mine")
+    assert grace.get(f"/tasks/{task}").json()["priority"] == 4
+
+    # The same field: both are shown.
+    for number, (answer, kept) in enumerate([("Take theirs", "Theirs 0"), ("Keep mine", "Mine 1")]):
+        edit(page, "Mine").fill(f"Mine {number}")
+        grace.patch(f"/tasks/{task}", json={"title": f"Theirs {number}"})
+        page.locator("#status", has_text="Somebody else has just changed").wait_for()
+        page.keyboard.press("Enter")
+        expect(both).to_contain_text(f"Theirs {number}")
+        assert_accessible(page)
+        both.get_by_role("button", name=answer).click()
+        expect(row(page, kept)).to_be_visible()
+        until(page, lambda kept=kept: grace.get(f"/tasks/{task}").json()["title"] == kept)  # type: ignore[misc]
+        grace.patch(f"/tasks/{task}", json={"title": "Mine"})
+        row(page, "Mine").wait_for()
+
+    # Done by somebody else, it no longer belongs to the list, and stays until it is left.
+    field = edit(page, "Mine")
+    field.fill("Still mine")
+    grace.patch(f"/tasks/{task}", json={"status": "completed"})
+    expect(page.locator(".row.done")).to_have_count(0)
+    page.wait_for_timeout(300)
+    expect(field).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".edit")).to_have_count(0)
+    until(page, lambda: grace.get(f"/tasks/{task}").json()["title"] == "Still mine")
+    expect(row(page, "Still mine")).to_have_count(0)
+
+    # Deleted, there is nothing left to edit.
+    edit(page, "Zuletzt").fill("Never sent")
+    ada.delete(f"/tasks/{other}")
+    page.locator("#status", has_text='"Zuletzt" was deleted.').wait_for()
+    expect(page.locator(".edit")).to_have_count(0)
+
+
+@sqlite_only
+def test_who_only_reads_edits_no_row(api: Api, desk: BrowserPage) -> None:
+    ada, grace = api.person(), api.person("grace")
+    project = grace.post("/projects", json={"name": "Theirs"}).json()["id"]
+    grace.put(f"/projects/{project}/members/{ada.id}", json={"role": "viewer"})
+    grace.task("Look at it", project_id=project, priority=3)
+    page = log_in(desk, f"/app?project={project}")
+    row(page, "Look at it").focus()
+    page.keyboard.press("e")
+    page.locator("#status", has_text="only be read").wait_for()
+    expect(page.locator(".edit")).to_have_count(0)
+    expect(row(page, "Look at it").locator("button")).to_have_count(1)
