@@ -12,13 +12,14 @@ from sqlalchemy import (
     String,
     bindparam,
     func,
+    or_,
     select,
+    true,
     tuple_,
-    type_coerce,
 )
 
 from models import LARGEST_ID, task_tags, tasks
-from services.query.conditions import Scope, Shape, Walked, condition
+from services.query.conditions import Scope, Shape, condition
 from services.rights import unindexed, visible_tasks
 from services.tasks import list_plan
 from storage.column_types import NumbersOf
@@ -178,14 +179,14 @@ def build(shape: ListShape) -> Select[Any]:
     read. `skip` reads both kinds of rows, `count` counts the tasks, and `ids` lists their ids.
 
     A word behind `first` and `after` says how the page is read: `near` from the next tasks in the order, up
-    to the one that `edge` finds, and `sorted` from all tasks, without the index of the order.
+    to the one that `edge` finds. `whole` is for lists on SQLite: see `_whole`.
     """
     kind, _, way = shape.part.partition(" ")
     if way == "edge":
         return _edge(shape, kind)
+    if way == "whole":
+        return _whole(shape, kind)
     statement, column, row_id = _filtered(shape)
-    if way == "sorted":
-        column, row_id = (type_coerce(Walked(each), each.type) for each in (column, row_id))
     if shape.part == "count":
         return statement.with_only_columns(func.count(), maintain_column_froms=True)
     if shape.part == "ids":
@@ -215,13 +216,36 @@ def _is_there(shape: ListShape, column: ColumnElement[Any], kind: str, way: str)
     Postgres uses the index of everybody's tasks by `due_at` where `IS NOT NULL` allows it: often the table has
     nearly the same order. If a filter finds few tasks of an owner, it would then read everybody's tasks.
     """
-    if shape.asked is None or shape.scope == "all" or way == "sorted":
+    if shape.asked is None or shape.scope == "all":
         return [column.is_not(None)]
     if kind == "after" or way == "near":
         # No missing value lies beyond a row, or up to one. Of two such bounds SQLite may use the one that is no help.
         return []
     last = tuple_(bindparam("last_value", LAST_MOMENT, type_=column.type), bindparam("last_id", LARGEST_ID))
     return [tuple_(column, tasks.c.id) <= last]
+
+
+def _whole(shape: ListShape, kind: str) -> Select[Any]:
+    """The number of all tasks in each row, and the ids of a page, found by going through all tasks once.
+
+    The page is the `first`, one `after` a row, one `beyond` a row without a value in the column of the order,
+    or one after so many rows to `skip`. If it has no tasks, there is one row without an id.
+    """
+    statement, column, row_id = _filtered(shape)
+    rows = statement.with_only_columns(column.label("value"), row_id.label("id"), maintain_column_froms=True)
+    # Without the word SQLite would go through the tasks twice.
+    found = rows.cte("found").prefix_with("MATERIALIZED", dialect="sqlite")
+    key: list[ColumnElement[Any]] = [found.c.value, found.c.id]
+    page = select(found.c.id)
+    if kind == "after":
+        page = page.where(or_(_beyond(shape, key), found.c.value.is_(None)))
+    elif kind == "beyond":
+        page = page.where(found.c.value.is_(None), _beyond(shape, key[1:]))
+    page = page.order_by(found.c.value.is_(None), *_in_order(shape, key)).limit(bindparam("limit"))
+    if kind == "skip":
+        page = page.offset(bindparam("skip"))
+    listed, counted = page.subquery("page"), select(func.count().label("total")).select_from(found).subquery()
+    return select(counted.c.total, listed.c.id).select_from(counted.outerjoin(listed, true()))
 
 
 def _edge(shape: ListShape, kind: str) -> Select[Any]:
@@ -247,6 +271,6 @@ def _beyond(shape: ListShape, key: Sequence[ColumnElement[Any]]) -> ColumnElemen
 
 
 def _up_to_edge(shape: ListShape, key: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
-    place = [bindparam("edge_value", type_=key[0].type), bindparam("edge_id")]
+    place = [bindparam("edge_value", type_=key[0].type), bindparam("edge_id")][-len(key) :]
     here, there = tuple_(*key), tuple_(*place)
     return here >= there if shape.descending else here <= there

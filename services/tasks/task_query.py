@@ -51,6 +51,10 @@ def reads_little(filters: TaskFilters) -> bool:
     )
 
 
+def _is_sqlite(db: Session) -> bool:
+    return db.get_bind().dialect.name == "sqlite"
+
+
 # The next tasks in an order, among which a page is looked for before it is among all tasks.
 NEAR = 2000
 
@@ -80,20 +84,19 @@ class _Planned(NamedTuple):
         values = {name: value for name, value in self.values.items() if name in ("owner_id", "project_id")}
         return _Planned(shape, values, {})
 
-    def may_be_far(self, db: Session) -> bool:
-        """Whether a page may lie far down an index whose order is not that of the table, on SQLite.
+    def may_be_far(self, db: Session, *, with_total: bool) -> bool:
+        """Whether a page may lie far down the list, or its total be counted, on SQLite.
 
-        Each step down such an index reads another page of the table, unless the index alone says what matches.
+        Each step down an index whose order is not that of the table reads another page of the table, unless the
+        index alone says what matches.
         """
         shape = self.shape
-        return bool(
-            shape.asked is not None
-            and not shape.by_id
-            and shape.scope != "all"
-            and shape.sort_by not in ("created_at", "id")
-            and db.get_bind().dialect.name == "sqlite"
-            and (shape.names or shape.choices or not tests_only(shape.asked, shape.sort_by))
-        )
+        if shape.asked is None or shape.by_id or shape.scope == "all" or not _is_sqlite(db):
+            return False
+        if with_total:
+            return True
+        says_it = not (shape.names or shape.choices) and tests_only(shape.asked, shape.sort_by)
+        return shape.sort_by not in ("created_at", "id") and not says_it
 
     def execute(self, db: Session, part: str, **more: Any) -> Any:
         """Execute the statement of a part."""
@@ -117,10 +120,14 @@ def page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None =
 
 def _page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None) -> PageOf[AnyRow]:
     planned = _planned(db, place, filters, asked)
+    after = _place(filters)
     total = None
-    if filters.total:
-        total, planned = _total(db, place, filters, planned)
-    rows = _rows(filters, _reader(db, planned))
+    if planned.may_be_far(db, with_total=filters.total):
+        rows, total = _looked_for(db, filters, planned, after)
+    else:
+        if filters.total:
+            total, planned = _total(db, place, filters, planned)
+        rows = _rows(filters, after, _reader(db, planned))
     if len(rows) <= filters.limit:
         return PageOf(rows, None, total)
     last = rows[filters.limit - 1]
@@ -148,17 +155,38 @@ def _reader(db: Session, planned: _Planned) -> Callable[..., list[AnyRow]]:
     def read(part: str, **more: Any) -> list[AnyRow]:
         return list(planned.execute(db, part, **more).all())
 
-    def near_or_sorted(part: str, **more: Any) -> list[AnyRow]:
-        if part not in ("first", "after"):
-            return read(part, **more)
-        edge = unfiltered.execute(db, f"{part} edge", **more, near=NEAR).first()
-        if edge is None:
-            return read(part, **more)
-        rows = read(f"{part} near", **more, edge_value=edge.value, edge_id=edge.id)
-        return rows if len(rows) == planned.values["limit"] else read(f"{part} sorted", **more)
+    return read
 
-    unfiltered = planned.unfiltered()
-    return near_or_sorted if planned.may_be_far(db) else read
+
+def _looked_for(
+    db: Session, filters: TaskFilters, planned: _Planned, after: dict[str, Any] | None
+) -> tuple[list[AnyRow], int | None]:
+    """A page, and the number of all tasks if it is asked for, from going through all tasks at most once."""
+    rows = _near(db, filters, planned, after)
+    if rows is not None:
+        return rows, planned.uncut().execute(db, "count").scalar_one() if filters.total else None
+    if after is None:
+        part = "skip" if filters.skip else "first"
+    else:
+        part = "beyond" if after["after_value"] is None else "after"
+    found = planned.uncut().execute(db, f"{part} whole", **(after or {}), skip=filters.skip).all()
+    these = planned.among([row.id for row in found if row.id is not None])
+    rows = _rows(filters.model_copy(update={"skip": 0}), after, _reader(db, these))
+    return rows, found[0].total if filters.total else None
+
+
+def _near(
+    db: Session, filters: TaskFilters, planned: _Planned, after: dict[str, Any] | None
+) -> list[AnyRow] | None:
+    """The page if its tasks are among the next ones in the order, or if not many tasks are left."""
+    part, more, edge = "first" if after is None else "after", after or {}, None
+    if not filters.skip and more.get("after_value", "") is not None:
+        edge = planned.unfiltered().execute(db, f"{part} edge", **more, near=NEAR).first()
+    if edge is None:
+        return None if filters.total else _rows(filters, after, _reader(db, planned))
+    near = planned.execute(db, f"{part} near", **more, edge_value=edge.value, edge_id=edge.id)
+    rows = list(near.all())
+    return rows if len(rows) == planned.values["limit"] else None
 
 
 def ids(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None, at_most: int) -> list[int]:
@@ -234,13 +262,12 @@ def _planned_with_filters(db: Session, place: Place, filters: TaskFilters, asked
     return _Planned(shape, values | dict(bounds), bounds)
 
 
-def _rows(filters: TaskFilters, read: Callable[..., list[AnyRow]]) -> list[AnyRow]:
+def _rows(
+    filters: TaskFilters, after: dict[str, Any] | None, read: Callable[..., list[AnyRow]]
+) -> list[AnyRow]:
     """The rows of a page and, if there is one, the row after it."""
-    if filters.cursor is not None and filters.skip:
-        raise invalid_cursor("A cursor continues where a page ended, and can't be combined with `skip`")
     if filters.skip:
         return read("skip", skip=filters.skip)
-    after = None if filters.cursor is None else _place(filters.cursor, filters)
     if filters.sort_by not in NULLABLE:
         return read("first") if after is None else read("after", **after)
     rows = []
@@ -264,12 +291,16 @@ def _cursor_behind(row: AnyRow, filters: TaskFilters) -> str:
     return encode_cursor(sort_by, filters.sort_order, value, row.id)
 
 
-def _place(cursor: str, filters: TaskFilters) -> dict[str, Any]:
-    """The parameters of the row after which the page begins."""
+def _place(filters: TaskFilters) -> dict[str, Any] | None:
+    """The parameters of the row after which the page begins, if it has a cursor."""
+    if filters.cursor is None:
+        return None
+    if filters.skip:
+        raise invalid_cursor("A cursor continues where a page ended, and can't be combined with `skip`")
     kind: tuple[type, ...] = (str,) if filters.sort_by == "title" else (int,)
     if filters.sort_by in NULLABLE:
         kind = (*kind, type(None))
-    sort_by, sort_order, value, row_id = decode_cursor(cursor, str, str, kind, int)
+    sort_by, sort_order, value, row_id = decode_cursor(filters.cursor, str, str, kind, int)
     if (sort_by, sort_order) != (filters.sort_by, filters.sort_order):
         raise invalid_cursor(
             "The cursor was made for another order: keep `sort_by` and `sort_order`, or leave the cursor out"

@@ -123,6 +123,27 @@ def test_random_filters_find_what_a_plain_reading_finds(api: Api) -> None:
     assert statements.kept.weight <= statements.MOST_BYTES
 
 
+@pytest.mark.usefixtures("_few_are_many")
+@pytest.mark.parametrize("sort_by", ["created_at", "due_at", "title"])
+def test_pages_by_number_are_those_of_the_whole_list(api: Api, sort_by: str) -> None:
+    person = api.person()
+    rows = [
+        {
+            "title": f"{number * 7 % 60}",
+            "due_at": f"2026-11-{number % 28 + 1:02}T00:00:00Z" if number % 3 else None,
+        }
+        for number in range(60)
+    ]
+    assert person.post("/tasks/import", json=rows).status_code == 201
+    asked = {"filter": "title !~ 5 and id > 0", "sort_by": sort_by, "limit": 10}
+    whole = [each["id"] for each in person.get("/tasks", params={**asked, "limit": 500}).json()]
+    for skip in (0, 15, 30, 100):
+        for more in ({}, {"total": True}):
+            page = person.get("/tasks", params={**asked, "skip": skip, **more})
+            assert [each["id"] for each in page.json()] == whole[skip : skip + 10]
+            assert page.headers.get("x-total-count") == (str(len(whole)) if more else None)
+
+
 @pytest.fixture
 def ada(api: Api) -> Person:
     """Somebody with tasks of every kind."""
