@@ -34,7 +34,9 @@ def translated_error(error: BaseException) -> BaseException:
     translated: BaseException | None = None
     if isinstance(original, sqlite3.Error):
         translated = _of_sqlite(getattr(original, "sqlite_errorname", ""))
-    elif type(original).__name__ in _DRIVER_FAULTS or sqlstate(original) is not None:
+    elif sqlstate(original) is not None or any(
+        kind.__name__ in _DRIVER_FAULTS for kind in type(original).__mro__
+    ):
         # psycopg's errors, told by what they have: it is loaded only where Postgres is used.
         translated = _of_postgres(sqlstate(original))
     elif isinstance(error, PoolTimeout):
