@@ -17,6 +17,7 @@ from schemas.tasks import TaskFilters
 from services.query import syntax
 from services.query import view as view_service
 from services.query.conditions import Place, Shaped, shaped
+from services.query.evaluate import matches
 from services.query.normal import (
     EVERYTHING,
     NOTHING,
@@ -90,12 +91,19 @@ def read(
     return Asked(together(parts), view)
 
 
-def with_known_texts(db: Session, normal: Normal, place: Place) -> Normal:
-    """The same filter, with texts within tags and projects replaced by the known values that contain them."""
+def with_known_values(db: Session, normal: Normal, place: Place) -> Normal:
+    """The same filter, in which everything that is known of all tasks in the place is decided.
+
+    Texts within tags and projects are replaced by the known values that contain them.
+    """
     known: dict[str, list[str]] = {}
+    of_all = {"owner": place.owner_id, "project_id": place.project_id}
 
     def replace(test: Test) -> Normal:
         fact = test.fact
+        if of_all.get(fact.field.name) is not None:
+            task = {fact.field.of_task: of_all[fact.field.name]}
+            return EVERYTHING if matches(test, task) else NOTHING
         if not isinstance(fact, Contains) or fact.field.name not in ("tag", "project", "status"):
             return test
         name = fact.field.name
@@ -143,7 +151,7 @@ def split(
     """The filters of a list with all parts of a filter that they can express, and the rest as a condition."""
     if normal is None:
         return filters, None
-    said, left = lowered(with_known_texts(db, normal, place), filters)
+    said, left = lowered(with_known_values(db, normal, place), filters)
     return _with(filters, said), None if left == EVERYTHING else as_shape(db, left, place)
 
 

@@ -258,16 +258,19 @@ def _folded_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
 _FOLDED = ("title", "description")
 
 
-def condition(shape: Shape, scope: Scope) -> ColumnElement[bool]:
-    """The condition of a shape for the tasks of an owner (`owner_id`), a project (`project_id`) or everybody."""
+def condition(shape: Shape, scope: Scope, *, of_few: bool = False) -> ColumnElement[bool]:
+    """The condition of a shape for the tasks of an owner (`owner_id`), a project (`project_id`) or everybody.
+
+    `of_few` is for Postgres and few tasks: it looks for tags in these tasks, instead of finding all with the tags.
+    """
     if shape[0] in ("and", "or"):
-        parts = [condition(part, scope) for part in _together(shape)]
+        parts = [condition(part, scope, of_few=of_few) for part in _together(shape)]
         if not parts:
             return true() if shape[0] == "and" else false()
         return and_(*parts) if shape[0] == "and" else or_(*parts)
     kind, name, so, *names = shape
     if name == "tag":
-        return _tags(kind, names, scope, so=so)
+        return _tags(kind, names, scope, so=so, of_few=of_few)
     column = COLUMNS[name]
     if kind == "present":
         return column.is_not(None) if so else column.is_(None)
@@ -294,11 +297,14 @@ def _together(shape: Shape) -> list[Shape]:
 _LOOKING = (("contains", "description"), ("contains escaped", "description"))
 
 
-def _tags(kind: str, names: list[str], scope: Scope, *, so: bool) -> ColumnElement[bool]:
+def _tags(kind: str, names: list[str], scope: Scope, *, so: bool, of_few: bool) -> ColumnElement[bool]:
     if kind == "present":
         empty = tasks.c.tags == bindparam("no_tags", [], type_=tasks.c.tags.type)
         return not_(empty) if so else empty
     first, _, last = kind.rpartition(" ")
+    if of_few:
+        found = _has_tag(names[0], several=last == "in")
+        return found if so else not_(found)
     # Without its index SQLite goes through the tasks, instead of looking up each task with the tag.
     row_id = type_coerce(Walked(tasks.c.id), BigInteger) if first else tasks.c.id
     tagged = select(task_tags.c.task_id).where(_compared(last, task_tags.c.tag, names[0]))
@@ -307,6 +313,13 @@ def _tags(kind: str, names: list[str], scope: Scope, *, so: bool) -> ColumnEleme
     elif scope == "project":
         tagged = tagged.where(task_tags.c.project_id == bindparam("project_id"))
     return row_id.in_(tagged) if so else row_id.not_in(tagged)
+
+
+def _has_tag(name: str, *, several: bool) -> ColumnElement[bool]:
+    """Whether a task itself has a tag, or any of several: for Postgres."""
+    item = String()
+    wanted = bindparam(name, type_=ValueList(item) if several else item)
+    return tasks.c.tags.bool_op("?|" if several else "?")(wanted)
 
 
 def _compared(kind: str, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:

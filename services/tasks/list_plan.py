@@ -229,7 +229,7 @@ def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
         if len(tagged) <= FEW_TAGGED:
             return Plan(list(tagged), without_index)
         without_index += ("tag",)
-    if not (ranges and _has_many(db, owner_id)):
+    if not (ranges and has_many(db, owner_id)):
         return Plan(None, without_index)
     if is_sqlite:
         wide = _wide(db, owner_id, ranges)
@@ -238,7 +238,7 @@ def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
     return Plan(None, without_index, _bounds(db, owner_id, ranges, filters))
 
 
-def _has_many(db: Session, owner_id: int | None) -> bool:
+def has_many(db: Session, owner_id: int | None) -> bool:
     """Whether there are so many tasks that the way of reading them matters."""
     total = _SYSTEM_TOTAL if owner_id is None else _OWNER_TOTAL
     return bool(db.execute(total, {"owner_id": owner_id}).scalar_one() >= MANY_TASKS)
@@ -246,7 +246,7 @@ def _has_many(db: Session, owner_id: int | None) -> bool:
 
 def _on_sqlite(db: Session, owner_id: int | None, texts: Mapping[str, str]) -> Plan:
     needle = max(texts.values(), key=len)
-    if len(needle) >= search_index.SHORTEST and _has_many(db, owner_id):
+    if len(needle) >= search_index.SHORTEST and has_many(db, owner_id):
         few = FEW_OF_ALL if owner_id is None else FEW_FOUND
         found = search_index.find(db, owner_id, needle, few)
         if found is not None:
@@ -268,7 +268,7 @@ def _on_postgres(db: Session, owner_id: int | None, texts: Mapping[str, str]) ->
     if owner_id is None:
         return Plan(without_index=short)
     if len(needle) < search_index.TRIGRAM:
-        if not _has_many(db, owner_id):
+        if not has_many(db, owner_id):
             return Plan(without_index=short)
         return Plan(_scanned(db, _CONTAINING_ON_POSTGRES, owner_id, needle), without_index)
     asked = {"owner_id": owner_id, "needle": needle, "many": MANY_TASKS}

@@ -118,7 +118,8 @@ def choices(chosen: Mapping[str, Sequence[Any]]) -> tuple[tuple[tuple[str, int],
     return tuple(counts), values
 
 
-def _condition(name: str, *, is_unindexed: bool) -> ColumnElement[bool]:
+def condition_of(name: str, *, is_unindexed: bool) -> ColumnElement[bool]:
+    """The condition of a filter with one value."""
     if name in list_plan.TEXTS and is_unindexed:
         return tasks.c.title_folded.concat("").like(bindparam(name), escape="\\")
     if name in CONDITIONS:
@@ -146,7 +147,7 @@ def _filtered(shape: ListShape) -> tuple[Select[Any], ColumnElement[Any], Column
     column: ColumnElement[Any] = SORT_COLUMNS[shape.sort_by]
     row_id: ColumnElement[int] = tasks.c.id
     for name in shape.names:
-        statement = statement.where(_condition(name, is_unindexed=name in shape.without_index))
+        statement = statement.where(condition_of(name, is_unindexed=name in shape.without_index))
     for name, count in shape.choices:
         if (name, count) == ("tag", 1) and shape.sort_by == "created_at" and not shape.by_id:
             # The rows of a tag have the order of this list, so the list is read along them.
@@ -191,7 +192,8 @@ def build(shape: ListShape) -> Select[Any]:
         return statement.with_only_columns(func.count(), maintain_column_froms=True)
     if shape.part == "ids":
         found = statement.with_only_columns(tasks.c.id, maintain_column_froms=True)
-        return found.order_by(tasks.c.id).limit(bindparam("limit"))
+        # In the order of ids, Postgres would go through everybody's tasks.
+        return found.order_by(unindexed(tasks.c.id)).limit(bindparam("limit"))
 
     nullable = shape.sort_by in NULLABLE
     without = way == "without"
@@ -199,12 +201,12 @@ def build(shape: ListShape) -> Select[Any]:
         statement = statement.where(*([column.is_(None)] if without else _is_there(shape, column, kind, way)))
     key: list[ColumnElement[Any]] = [row_id] if without or shape.sort_by == "id" else [column, row_id]
     if kind == "after":
-        statement = statement.where(_beyond(shape, key))
+        statement = statement.where(beyond(shape, key))
     if way == "near":
         statement = statement.where(_up_to_edge(shape, key))
     if nullable and kind == "skip":
         statement = statement.order_by(column.is_(None))
-    statement = statement.order_by(*_in_order(shape, key))
+    statement = statement.order_by(*in_order(shape, key))
     if kind == "skip":
         statement = statement.offset(bindparam("skip"))
     return statement.limit(bindparam("limit"))
@@ -238,10 +240,10 @@ def _whole(shape: ListShape, kind: str) -> Select[Any]:
     key: list[ColumnElement[Any]] = [found.c.value, found.c.id]
     page = select(found.c.id)
     if kind == "after":
-        page = page.where(or_(_beyond(shape, key), found.c.value.is_(None)))
+        page = page.where(or_(beyond(shape, key), found.c.value.is_(None)))
     elif kind == "beyond":
-        page = page.where(found.c.value.is_(None), _beyond(shape, key[1:]))
-    page = page.order_by(found.c.value.is_(None), *_in_order(shape, key)).limit(bindparam("limit"))
+        page = page.where(found.c.value.is_(None), beyond(shape, key[1:]))
+    page = page.order_by(found.c.value.is_(None), *in_order(shape, key)).limit(bindparam("limit"))
     if kind == "skip":
         page = page.offset(bindparam("skip"))
     listed, counted = page.subquery("page"), select(func.count().label("total")).select_from(found).subquery()
@@ -255,18 +257,28 @@ def _edge(shape: ListShape, kind: str) -> Select[Any]:
     if shape.sort_by in NULLABLE:
         statement = statement.where(key[0].is_not(None))
     if kind == "after":
-        statement = statement.where(_beyond(shape, key))
-    return statement.order_by(*_in_order(shape, key)).offset(bindparam("near")).limit(1)
+        statement = statement.where(beyond(shape, key))
+    return statement.order_by(*in_order(shape, key)).offset(bindparam("near")).limit(1)
 
 
-def _in_order(shape: ListShape, key: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+def in_order(shape: ListShape, key: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+    """The columns of the order, in its direction."""
     return [each.desc() if shape.descending else each.asc() for each in key]
 
 
-def _beyond(shape: ListShape, key: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
-    """The condition that a task comes behind the row after which the page begins."""
+def beyond(
+    shape: ListShape,
+    key: Sequence[ColumnElement[Any]],
+    first: tuple[ColumnElement[Any], ColumnElement[Any]] | None = None,
+) -> ColumnElement[bool]:
+    """The condition that a task comes behind the row after which the page begins.
+
+    `first` is a column with its value that begins the order too.
+    """
     place = [bindparam("after_value", type_=key[0].type), bindparam("after_id")][-len(key) :]
     here, there = tuple_(*key), tuple_(*place)
+    if first is not None:
+        here, there = tuple_(first[0], *key), tuple_(first[1], *place)
     return here < there if shape.descending else here > there
 
 

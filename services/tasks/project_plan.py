@@ -153,7 +153,7 @@ def plan(db: Session, filters: TaskFilters, *, asks_more: bool = False) -> Plan:
         if len(tagged) <= FEW_TAGGED:
             return Plan(list(tagged), without_index)
         without_index += ("tag",)
-    if not (ranges and _has_many(db, project_id)):
+    if not (ranges and has_many(db, project_id)):
         return Plan(None, without_index)
     if is_sqlite:
         wide = tuple(
@@ -182,13 +182,13 @@ def _bounds(
     return creation_bounds([period for period in found if period is not None], descending=descending)
 
 
-def _has_many(db: Session, project_id: int) -> bool:
+def has_many(db: Session, project_id: int) -> bool:
     return bool(db.execute(_SOME, {"project_id": project_id}).scalar_one() >= MANY_TASKS)
 
 
 def _by_text(db: Session, project_id: int, texts: Mapping[str, str], *, is_sqlite: bool) -> Plan:
     needle, named = max(texts.values(), key=len), tuple(name for name, each in texts.items() if each)
-    if not _has_many(db, project_id):
+    if not has_many(db, project_id):
         return Plan(
             without_index=() if is_sqlite else tuple(n for n in named if len(texts[n]) < search_index.TRIGRAM)
         )

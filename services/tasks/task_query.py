@@ -6,7 +6,7 @@ last. A second read finds these, because no index has them in that place.
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
@@ -18,7 +18,7 @@ from schemas.tasks import TaskFilters
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from services.query import asking, statements
 from services.query.conditions import Place, Shaped, tests_only
-from services.tasks import list_plan, project_plan
+from services.tasks import list_on_postgres, list_plan, project_plan
 from services.tasks.list_statements import (
     CHOICES,
     FILTERS,
@@ -85,14 +85,18 @@ class _Planned(NamedTuple):
         return _Planned(shape, values, {})
 
     def may_be_far(self, db: Session, *, with_total: bool) -> bool:
-        """Whether a page may lie far down the list, or its total be counted, on SQLite.
+        """Whether a page may lie far down the list, or its total be counted.
 
         Each step down an index whose order is not that of the table reads another page of the table, unless the
-        index alone says what matches.
+        index alone says what matches. Postgres is to guess nothing about a long list with a filter.
         """
         shape = self.shape
-        if shape.asked is None or shape.by_id or shape.scope == "all" or not _is_sqlite(db):
+        if shape.asked is None or shape.by_id or shape.scope == "all":
             return False
+        if not _is_sqlite(db):
+            if shape.scope == "project":
+                return project_plan.has_many(db, self.values["project_id"])
+            return list_plan.has_many(db, self.values["owner_id"])
         if with_total:
             return True
         says_it = not (shape.names or shape.choices) and tests_only(shape.asked, shape.sort_by)
@@ -104,6 +108,11 @@ class _Planned(NamedTuple):
         if shape.asked is None:
             return db.execute(statement(shape), values)
         return statements.execute(db, shape, lambda: build(shape), values)
+
+    def execute_near(self, db: Session, part: str, **more: Any) -> list[AnyRow]:
+        """The rows of a part among the next tasks in the order, on Postgres."""
+        shape, values = self.shape._replace(part=part), {**self.values, **more}
+        return list(statements.execute(db, shape, lambda: list_on_postgres.build(shape), values).all())
 
 
 def page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None = None) -> PageOf[AnyRow]:
@@ -179,6 +188,8 @@ def _near(
     db: Session, filters: TaskFilters, planned: _Planned, after: dict[str, Any] | None
 ) -> list[AnyRow] | None:
     """The page if its tasks are among the next ones in the order, or if not many tasks are left."""
+    if not _is_sqlite(db):
+        return _near_on_postgres(db, filters, planned, after)
     part, more, edge = "first" if after is None else "after", after or {}, None
     if not filters.skip and more.get("after_value", "") is not None:
         edge = planned.unfiltered().execute(db, f"{part} edge", **more, near=NEAR).first()
@@ -187,6 +198,22 @@ def _near(
     near = planned.execute(db, f"{part} near", **more, edge_value=edge.value, edge_id=edge.id)
     rows = list(near.all())
     return rows if len(rows) == planned.values["limit"] else None
+
+
+def _near_on_postgres(
+    db: Session, filters: TaskFilters, planned: _Planned, after: dict[str, Any] | None
+) -> list[AnyRow] | None:
+    """The page if its tasks are among the next thousands in the order."""
+    more = after or {}
+    part = "first" if after is None else "after"
+    if filters.skip:
+        # Tasks without a value count too, and no index has these last.
+        if filters.sort_by in NULLABLE:
+            return None
+        part, more = "skip", {"skip": filters.skip}
+    elif more.get("after_value", "") is None:
+        part = "after without"
+    return list_on_postgres.near(partial(planned.execute_near, db), part, more, planned.values["limit"])
 
 
 def ids(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None, at_most: int) -> list[int]:

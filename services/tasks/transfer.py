@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
-from sqlalchemy import Select, bindparam
+from sqlalchemy import ColumnElement, Select, bindparam, tuple_
 from sqlalchemy.orm import Session
 
 from database import AnyRow
@@ -21,7 +21,7 @@ from services.paging import PageOf, decode_cursor, encode_cursor
 from services.projects import workflow
 from services.query import asking, statements
 from services.query import conditions as query_conditions
-from services.rights import Place, visible_tasks
+from services.rights import Place, column_of, parameter_of, visible_tasks
 from services.tasks import fields, history, placement
 from services.tasks.bulk import insert_many, take_ids
 from services.tasks.csv_cells import formula_free
@@ -130,13 +130,13 @@ def export_page(db: Session, user: Caller, query: ExportQuery) -> Export:
     after_id = -1 if query.cursor is None else decode_cursor(query.cursor, int)[0]
     exported = _exported(db, user, query)
     limit = LARGEST_ID if query.limit is None else query.limit
-    rows = export_chunk(db, exported, after_id, min(EXPORT_CHUNK, limit + 1))
+    rows = export_chunk(db, exported, after_id, limit + 1 if limit <= EXPORT_CHUNK else EXPORT_CHUNK)
     until_id = None
     if len(rows) > limit:
         rows = rows[:limit]
         until_id = rows[-1].id
     # A filter that finds few tasks looks at all of the others: this is done once only.
-    elif len(rows) == EXPORT_CHUNK and query.limit is not None:
+    elif len(rows) == EXPORT_CHUNK < limit and query.limit is not None:
         ending = _execute(db, exported, "end", after_id=after_id, before=limit - 1).scalars().all()
         until_id = ending[0] if len(ending) > 1 else None
     if until_id is None:
@@ -150,7 +150,7 @@ def _exported(db: Session, user: Caller, query: ExportQuery) -> Exported:
     place = query_conditions.Place(user.id if project_id is None else None, project_id)
     if asked.normal is None:
         return Exported(place)
-    return Exported(place, asking.as_shape(db, asking.with_known_texts(db, asked.normal, place), place))
+    return Exported(place, asking.as_shape(db, asking.with_known_values(db, asked.normal, place), place))
 
 
 def export_chunk(db: Session, exported: Exported, after_id: int, at_most: int = EXPORT_CHUNK) -> list[AnyRow]:
@@ -169,29 +169,39 @@ def export_next(
 def _execute(db: Session, exported: Exported, part: str, **more: Any) -> Any:
     place, asked = exported.place, exported.asked
     values = {**place._asdict(), "until_id": exported.until_id, **more}
+    on_postgres = db.get_bind().dialect.name == "postgresql"
     if asked is None:
-        return db.execute(_statement(part, place.scope), values)
+        return db.execute(_statement(part, place.scope, on_postgres=on_postgres), values)
     shape = asked.shape
 
     def build() -> Select[Any]:
-        return _build(part, place.scope, shape)
+        return _build(part, place.scope, shape, on_postgres=on_postgres)
 
     return statements.execute(db, ("export", part, place.scope, shape), build, values | asked.values)
 
 
 @cache
-def _statement(part: str, scope: query_conditions.Scope) -> Select[Any]:
-    return prepared(_build(part, scope, None))
+def _statement(part: str, scope: query_conditions.Scope, *, on_postgres: bool) -> Select[Any]:
+    return prepared(_build(part, scope, None, on_postgres=on_postgres))
 
 
-def _build(part: str, scope: query_conditions.Scope, shape: query_conditions.Shape | None) -> Select[Any]:
+def _build(
+    part: str, scope: query_conditions.Scope, shape: query_conditions.Shape | None, *, on_postgres: bool
+) -> Select[Any]:
     """The statement of the next `chunk`, or of the `end`: the last id of a page, and the id after it."""
-    statement = visible_tasks(scope).where(tasks.c.id > bindparam("after_id")).order_by(tasks.c.id)
+    key: list[ColumnElement[int]] = [tasks.c.id]
+    owner: list[ColumnElement[int]] = []
+    if on_postgres:
+        # In the order of ids alone, Postgres would go through everybody's tasks.
+        key, owner = [column_of(scope), tasks.c.id], [parameter_of(scope)]
+    statement = visible_tasks(scope, in_order=on_postgres).order_by(*key)
+    statement = statement.where(tuple_(*key) > tuple_(*owner, bindparam("after_id")))
     if shape is not None:
         statement = statement.where(query_conditions.condition(shape, scope))
     if part == "end":
         return statement.with_only_columns(tasks.c.id).offset(bindparam("before")).limit(2)
-    return statement.where(tasks.c.id <= bindparam("until_id")).limit(bindparam("at_most"))
+    until = tuple_(*key) <= tuple_(*owner, bindparam("until_id"))
+    return statement.where(until).limit(bindparam("at_most"))
 
 
 def json_part(rows: Sequence[AnyRow], *, first: bool) -> list[bytes]:

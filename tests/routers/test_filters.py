@@ -15,7 +15,7 @@ from schemas.tasks import TaskFilters
 from services import task_service
 from services.query import statements, vocabulary
 from services.query.fields import table
-from services.tasks import list_plan, task_query
+from services.tasks import list_on_postgres, list_plan, project_plan, task_query
 from tests.support.api import Api, Person, assert_problem
 from tests.support.filters import ZONES, Oracle, RandomFilters, folded, random_task
 
@@ -79,6 +79,10 @@ def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read lists of some dozens of tasks as others are read that are too long for a test."""
     monkeypatch.setattr(task_query, "NEAR", 20)
     monkeypatch.setattr(list_plan, "FEW_FOUND", 20)
+    for module in (list_plan, project_plan):
+        monkeypatch.setattr(module, "MANY_TASKS", 30)
+    for name, value in (("NEAR", 10), ("FARTHER", 60)):
+        monkeypatch.setattr(list_on_postgres, name, value)
     monkeypatch.setattr(vocabulary, "FEW_TAGGED", 20)
 
 
@@ -115,8 +119,10 @@ def test_random_filters_find_what_a_plain_reading_finds(api: Api) -> None:
             }
             if chance.random() < 0.3:
                 params["total"] = True
+            elif chance.random() < 0.2:
+                params["skip"] = chance.choice((1, 4, 30))
             wanted = [task for task in tasks[which] if oracle.finds(text, task)]
-            expected = in_order(wanted, sort_by, descending=order == "desc")
+            expected = in_order(wanted, sort_by, descending=order == "desc")[params.get("skip", 0) :]
             assert all_pages(person, "/tasks", {**params, **place}) == expected, (text, tz)
             sizes.add(len(expected))
     assert len(sizes) > 20

@@ -1,0 +1,135 @@
+"""The next tasks of a long list with a filter on Postgres.
+
+Postgres plans a read by a guess of how many tasks match. For most conditions of a filter the guess is no
+better than chance. If it is too high, Postgres goes through all tasks in the order of the list, which are far
+apart in the table, or even through everybody's tasks. So a long list is read in a way that depends on no guess:
+the next tasks in the order are looked at first. If too few of them match, all matching tasks are looked for, in
+any way.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Text, bindparam, select, tuple_
+from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.sql import visitors
+
+from database import AnyRow
+from models import LARGEST_ID, tasks
+from services.query.conditions import condition
+from services.rights import column_of, parameter_of, visible_tasks
+from services.tasks.fields import TASK_COLUMNS
+from services.tasks.list_statements import (
+    BOUNDS,
+    LAST_MOMENT,
+    NULLABLE,
+    RANGES,
+    SORT_COLUMNS,
+    ListShape,
+    beyond,
+    condition_of,
+    in_order,
+    one_of_many,
+)
+
+# The number of next tasks that are looked at first, and the number that is looked at if the matches among those
+# promise a page among these.
+NEAR, FARTHER = 1000, 10_000
+
+
+def near(
+    execute: Callable[..., list[AnyRow]], part: str, more: Mapping[str, Any], limit: int
+) -> list[AnyRow] | None:
+    """The rows of a part of a page if they are all among the next tasks; `execute` executes its statement."""
+    rows: list[AnyRow] = []
+    for number in (NEAR, FARTHER):
+        if number == NEAR or len(rows) * (FARTHER // NEAR) >= limit:
+            rows = execute(f"{part} near", **more, near=number)
+        if len(rows) == limit:
+            return rows
+    return None
+
+
+def build(shape: ListShape) -> Select[Any]:
+    """The statement of a part: see `list_statements.build`.
+
+    The next tasks are read along the index of the order. Those that match are the rows.
+    """
+    kind, *ways = shape.part.split()
+    without = "without" in ways
+    within_order = () if without else _ranges_of_order(shape)
+    next_tasks = _next_missing(shape) if without else _next(shape, kind, within_order)
+    these = next_tasks.limit(bindparam("near")).subquery("near")
+
+    def of_these(clause: Any) -> Any:
+        def replace(element: Any, **_: Any) -> Any:
+            return these.c[element.key] if getattr(element, "table", None) is tasks else None
+
+        return visitors.replacement_traverse(clause, {}, replace)
+
+    shape = shape._replace(names=tuple(name for name in shape.names if name not in within_order))
+    statement = select(*(of_these(column) for column in TASK_COLUMNS))
+    statement = statement.where(*(of_these(each) for each in _wanted(shape)))
+    key = [tasks.c.id] if without else _key(shape)
+    statement = statement.order_by(*in_order(shape, [of_these(each) for each in key]))
+    if kind == "skip":
+        statement = statement.offset(bindparam("skip"))
+    return statement.limit(bindparam("limit"))
+
+
+def _key(shape: ListShape) -> list[ColumnElement[Any]]:
+    return [tasks.c.id] if shape.sort_by == "id" else [SORT_COLUMNS[shape.sort_by], tasks.c.id]
+
+
+def _wanted(shape: ListShape) -> list[ColumnElement[bool]]:
+    """The conditions of all filters, for few tasks."""
+    names = [condition_of(name, is_unindexed=False) for name in shape.names]
+    chosen = [
+        _has_any_tag(count) if name == "tag" else one_of_many(name, count) for name, count in shape.choices
+    ]
+    asked = [] if shape.asked is None else [condition(shape.asked, shape.scope, of_few=True)]
+    return [*names, *chosen, *asked]
+
+
+def _has_any_tag(count: int) -> ColumnElement[bool]:
+    tags: list[ColumnElement[str]] = [bindparam(f"tag_{place}") for place in range(count)]
+    return tasks.c.tags.bool_op("?|")(array(tags, type_=Text()))
+
+
+def _ranges_of_order(shape: ListShape) -> tuple[str, ...]:
+    """The ranges of the column of the order, which say where the list begins and ends."""
+    ranges = RANGES | BOUNDS
+    return tuple(
+        name for name in shape.names if name in ranges and ranges[name][0] is SORT_COLUMNS[shape.sort_by]
+    )
+
+
+def _next(shape: ListShape, kind: str, within_order: Sequence[str]) -> Select[Any]:
+    """The next tasks of the owner or the project, with all columns, whatever the filters say of them.
+
+    The index of the order begins with the owner, and so do all bounds: Postgres then starts at the right place.
+    """
+    owner, named = column_of(shape.scope), parameter_of(shape.scope)
+    key = _key(shape)
+    statement = visible_tasks(shape.scope, in_order=True).with_only_columns(*tasks.c)
+    if shape.sort_by in NULLABLE:
+        last = bindparam("last_value", LAST_MOMENT, type_=key[0].type)
+        statement = statement.where(
+            tuple_(owner, *key) <= tuple_(named, last, bindparam("last_id", LARGEST_ID))
+        )
+    for name in within_order:
+        column, compare = (RANGES | BOUNDS)[name]
+        bound = bindparam(name, type_=column.type)
+        statement = statement.where(compare(tuple_(owner, column), tuple_(named, bound)))
+    if kind == "after":
+        statement = statement.where(beyond(shape, key, (owner, named)))
+    return statement.order_by(*in_order(shape, [owner, *key]))
+
+
+def _next_missing(shape: ListShape) -> Select[Any]:
+    """The next tasks without a value in the column of the order, behind a row."""
+    column = SORT_COLUMNS[shape.sort_by]
+    statement = visible_tasks(shape.scope).with_only_columns(*tasks.c)
+    statement = statement.where(column.is_(None), beyond(shape, [tasks.c.id]))
+    # The index of the order has these tasks in the order of their ids.
+    return statement.order_by(*in_order(shape, [column, tasks.c.id]))
