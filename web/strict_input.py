@@ -299,8 +299,8 @@ def _check_media_type(request: Request, taken: Sequence[str]) -> None:
 def _with_body_limit(request: Request, limit: int) -> Request:
     """The request with a limit for its body, which raises ContentTooLarge.
 
-    If the length is known, it is checked before the body is read. Beside `Transfer-Encoding` it says nothing:
-    the body ends where its last chunk ends.
+    If the length is known, it is checked before the body is read. A `Content-Length` beside `Transfer-Encoding` is
+    ignored, because a body in chunks ends with its last chunk, whatever that header says.
     """
     length = request.headers.get("content-length", "")
     if "transfer-encoding" not in request.headers:

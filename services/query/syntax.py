@@ -122,7 +122,7 @@ class _Reader:
         return self._comparison(parsed.children)
 
     def check(self, tokens: list[Token]) -> None:
-        """Check the words before the place where the parser stopped: the first mistake is the one to be told.
+        """Check the words before the place where the parser stopped, so that the error names the first mistake.
 
         Raises InvalidFilter.
         """
@@ -151,7 +151,7 @@ class _Reader:
             self._comparison(comparison)
 
     def _comparison(self, tokens: list[Token]) -> Comparison:
-        """Read a comparison; of one that breaks off, check what there is."""
+        """Read a comparison. If it is not complete, check the part that is there."""
         name, *rest = tokens
         place = _place(name)
         field = FIELDS.get(name.lower())

@@ -166,7 +166,7 @@ _FIRST_PERIOD = {
 
 @kept_by_shape
 def _tagged(count: int, *, owned: bool) -> Select[Any]:
-    """The tasks with any of `count` tags, up to one more than the limit of few."""
+    """The tasks with any of `count` tags; at most one more than `FEW_TAGGED`, which shows that they are not few."""
     wanted: list[ColumnElement[bool]] = [
         task_tags.c.tag.in_([bindparam(f"tag_{place}") for place in range(count)])
     ]
