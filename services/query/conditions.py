@@ -9,12 +9,12 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     ColumnElement,
     Integer,
     String,
     and_,
     bindparam,
+    exists,
     false,
     func,
     not_,
@@ -23,10 +23,18 @@ from sqlalchemy import (
     true,
     type_coerce,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
 
 from models import task_tags, tasks
+from services.query.elements import (
+    Containing,
+    ContainingAny,
+    EscapedContaining,
+    EscapedContainingAny,
+    FoldedDescription,
+    HasTag,
+    NormalForm,
+    Walked,
+)
 from services.query.fields import FIELDS
 from services.query.normal import AllOf, AnyOf, Contains, Normal, OneOf, Present, Test
 from storage.column_types import BytesOfText, IsOneOf, ValueList
@@ -137,123 +145,6 @@ def _shape_of_test(test: Test, take: Callable[[Any], str]) -> Shape:
 # -- SQL -------------------------------------------------------------------------------------------
 
 
-class _NormalForm(FunctionElement[str]):
-    """SQL: a text in Unicode's normal form C. Every connection to SQLite registers the function."""
-
-    inherit_cache = True
-    type = String()
-    name = "normal_form"
-
-
-@compiles(_NormalForm, "sqlite")
-def _normal_form_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    return f"normal_form({compiler.process(element.clauses, **options)})"
-
-
-@compiles(_NormalForm, "postgresql")
-def _normal_form_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    return f"normalize({compiler.process(element.clauses, **options)}, NFC)"
-
-
-class _Containing(FunctionElement[bool]):
-    """SQL: whether a text contains another text; SQLite compares by LIKE, which is faster there."""
-
-    inherit_cache = False
-    type = Boolean()
-    name = "is_containing"
-    escape = ""
-
-
-@compiles(_Containing, "sqlite")
-def _containing_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    text, _, like = (compiler.process(each, **options) for each in element.clauses)
-    return f"{text} LIKE {like}{element.escape}"
-
-
-@compiles(_Containing, "postgresql")
-def _containing_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    text, part, _ = (compiler.process(each, **options) for each in element.clauses)
-    return f"strpos({text}, {part}) > 0"
-
-
-class _EscapedContaining(_Containing):
-    """SQL: the same for a text with letters that have a meaning in patterns."""
-
-    escape = " ESCAPE '\\'"
-
-
-class _ContainingAny(FunctionElement[bool]):
-    """SQL: whether a long text contains one of several texts, by their LIKE patterns; it is computed once.
-
-    Postgres compares bytes, which takes half as long: in UTF-8 they contain each other if the texts do.
-    """
-
-    inherit_cache = False
-    type = Boolean()
-    name = "is_containing_any"
-    escape = ""
-
-
-@compiles(_ContainingAny, "sqlite")
-def _containing_any_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    text, *likes = (compiler.process(each, **options) for each in element.clauses)
-    return "(" + " OR ".join(f"{text} LIKE {like}{element.escape}" for like in likes) + ")"
-
-
-@compiles(_ContainingAny, "postgresql")
-def _containing_any_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    text, *likes = (compiler.process(each, **options) for each in element.clauses)
-    return f"convert_to({text}, 'UTF8') LIKE ANY (ARRAY[{', '.join(likes)}])"
-
-
-class _EscapedContainingAny(_ContainingAny):
-    """SQL: the same for texts with letters that have a meaning in patterns."""
-
-    escape = " ESCAPE '\\'"
-
-
-class Walked(FunctionElement[Any]):
-    """SQL: a column for which SQLite uses no index, so that it walks the list in its order.
-
-    SQLite would use an index for any range, however wide, and then sort all matches. Walking the list soon
-    fills a page. Postgres knows how wide a range is, and chooses by itself.
-    """
-
-    inherit_cache = True
-    name = "walked"
-
-
-@compiles(Walked, "sqlite")
-def _walked_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    return f"+{compiler.process(element.clauses, **options)}"
-
-
-@compiles(Walked, "postgresql")
-def _walked_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    return str(compiler.process(element.clauses, **options))
-
-
-class _FoldedDescription(FunctionElement[str]):
-    """SQL: the text that searches in descriptions use; see `Task.description_folded`."""
-
-    inherit_cache = True
-    type = String()
-    name = "folded_description"
-
-
-@compiles(_FoldedDescription, "sqlite")
-def _folded_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    # LIKE ignores the case of ASCII letters by itself.
-    folded, text = (compiler.process(each, **options) for each in element.clauses)
-    return f"coalesce({folded}, {text})"
-
-
-@compiles(_FoldedDescription, "postgresql")
-def _folded_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    folded, text = (compiler.process(each, **options) for each in element.clauses)
-    return f'coalesce({folded}, lower({text} COLLATE "C"))'
-
-
 # Texts that are stored as they were sent, so that comparisons use their normal form.
 _FOLDED = ("title", "description")
 
@@ -261,7 +152,7 @@ _FOLDED = ("title", "description")
 def condition(shape: Shape, scope: Scope, *, of_few: bool = False) -> ColumnElement[bool]:
     """The condition of a shape for the tasks of an owner (`owner_id`), a project (`project_id`) or everybody.
 
-    `of_few` is for Postgres and few tasks: it looks for tags in these tasks, instead of finding all with the tags.
+    `of_few` is for few tasks: it looks for tags in these tasks, instead of finding all with the tags.
     """
     if shape[0] in ("and", "or"):
         parts = [condition(part, scope, of_few=of_few) for part in _together(shape)]
@@ -303,7 +194,7 @@ def _tags(kind: str, names: list[str], scope: Scope, *, so: bool, of_few: bool) 
         return not_(empty) if so else empty
     first, _, last = kind.rpartition(" ")
     if of_few:
-        found = _has_tag(names[0], several=last == "in")
+        found = _has_tag(last, names[0])
         return found if so else not_(found)
     # Without its index SQLite goes through the tasks, instead of looking up each task with the tag.
     row_id = type_coerce(Walked(tasks.c.id), BigInteger) if first else tasks.c.id
@@ -315,11 +206,12 @@ def _tags(kind: str, names: list[str], scope: Scope, *, so: bool, of_few: bool) 
     return row_id.in_(tagged) if so else row_id.not_in(tagged)
 
 
-def _has_tag(name: str, *, several: bool) -> ColumnElement[bool]:
-    """Whether a task itself has a tag, or any of several: for Postgres."""
-    item = String()
-    wanted = bindparam(name, type_=ValueList(item) if several else item)
-    return tasks.c.tags.bool_op("?|" if several else "?")(wanted)
+def _has_tag(kind: str, name: str) -> ColumnElement[bool]:
+    wanted = bindparam(name, type_=ValueList(String()) if kind == "in" else String())
+    # By the index of the tag SQLite would look at all tasks that have it, for each task.
+    tag = type_coerce(Walked(task_tags.c.tag), String())
+    rows = exists().where(task_tags.c.task_id == tasks.c.id, _compared(kind, tag, name))
+    return HasTag(tasks.c.tags.bool_op("?|" if kind == "in" else "?")(wanted), rows)
 
 
 def _compared(kind: str, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
@@ -332,7 +224,7 @@ def _compared(kind: str, column: ColumnElement[Any], name: str) -> ColumnElement
 def _equal(name: str, column: ColumnElement[Any], names: list[str], kind: str) -> ColumnElement[bool]:
     if name not in _FOLDED:
         return _compared(kind, column, names[0])
-    exactly = _compared(kind, _NormalForm(column), names[0])
+    exactly = _compared(kind, NormalForm(column), names[0])
     if name == "title":
         return and_(_compared(kind, tasks.c.title_folded, names[1]), exactly)
     # Only descriptions with a folded form may differ from their normal form, so only these are normalized.
@@ -362,19 +254,19 @@ def _outside(column: ColumnElement[Any], names: list[str]) -> ColumnElement[bool
 
 
 def _contains(
-    name: str, column: ColumnElement[Any], names: list[str], containing: type[_Containing] = _Containing
+    name: str, column: ColumnElement[Any], names: list[str], containing: type[Containing] = Containing
 ) -> ColumnElement[bool]:
     if name == "description":
-        escaped = containing is _EscapedContaining
-        return _contains_any("", column, names[1:], _EscapedContainingAny if escaped else _ContainingAny)
+        escaped = containing is EscapedContaining
+        return _contains_any("", column, names[1:], EscapedContainingAny if escaped else ContainingAny)
     part, like = (bindparam(each, type_=String()) for each in names)
     return containing(tasks.c.title_folded if name == "title" else column, part, like)
 
 
 def _contains_any(
-    _: str, column: ColumnElement[Any], likes: list[str], containing: type["_ContainingAny"]
+    _: str, column: ColumnElement[Any], likes: list[str], containing: type["ContainingAny"]
 ) -> ColumnElement[bool]:
-    searched = _FoldedDescription(tasks.c.description_folded, column)
+    searched = FoldedDescription(tasks.c.description_folded, column)
     return containing(searched, *(bindparam(each, type_=BytesOfText()) for each in likes))
 
 
@@ -383,9 +275,9 @@ _CONDITIONS: Mapping[str, Callable[[str, ColumnElement[Any], list[str]], ColumnE
     "in": lambda name, column, names: _equal(name, column, names, "in"),
     "within": _within,
     "contains": _contains,
-    "contains any": lambda name, column, likes: _contains_any(name, column, likes, _ContainingAny),
+    "contains any": lambda name, column, likes: _contains_any(name, column, likes, ContainingAny),
     "contains any escaped": lambda name, column, likes: _contains_any(
-        name, column, likes, _EscapedContainingAny
+        name, column, likes, EscapedContainingAny
     ),
-    "contains escaped": lambda name, column, names: _contains(name, column, names, _EscapedContaining),
+    "contains escaped": lambda name, column, names: _contains(name, column, names, EscapedContaining),
 }

@@ -138,7 +138,9 @@ def one_of_many(name: str, count: int, *, is_unindexed: bool = False) -> ColumnE
     return _tagged(count).exists()
 
 
-def _filtered(shape: ListShape) -> tuple[Select[Any], ColumnElement[Any], ColumnElement[int]]:
+def _filtered(
+    shape: ListShape, *, of_few: bool = False
+) -> tuple[Select[Any], ColumnElement[Any], ColumnElement[int]]:
     """The statement of the tasks that match the filters, and the columns of its order."""
     statement = visible_tasks(shape.scope, by_id=shape.by_id)
     if shape.by_id:
@@ -162,7 +164,7 @@ def _filtered(shape: ListShape) -> tuple[Select[Any], ColumnElement[Any], Column
         else:
             statement = statement.where(one_of_many(name, count, is_unindexed=name in shape.without_index))
     if shape.asked is not None:
-        statement = statement.where(condition(shape.asked, shape.scope))
+        statement = statement.where(condition(shape.asked, shape.scope, of_few=of_few))
     return statement, column, row_id
 
 
@@ -187,7 +189,7 @@ def build(shape: ListShape) -> Select[Any]:
         return _edge(shape, kind)
     if way == "whole":
         return _whole(shape, kind)
-    statement, column, row_id = _filtered(shape)
+    statement, column, row_id = _filtered(shape, of_few=way == "near")
     if shape.part == "count":
         return statement.with_only_columns(func.count(), maintain_column_froms=True)
     if shape.part == "ids":

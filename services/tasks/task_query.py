@@ -87,8 +87,7 @@ class _Planned(NamedTuple):
     def may_be_far(self, db: Session, *, with_total: bool) -> bool:
         """Whether a page may lie far down the list, or its total be counted.
 
-        Each step down an index whose order is not that of the table reads another page of the table, unless the
-        index alone says what matches. Postgres is to guess nothing about a long list with a filter.
+        Each step down an index reads a row of the table, unless the index alone says what matches. Postgres is to guess nothing about a long list with a filter.
         """
         shape = self.shape
         if shape.asked is None or shape.by_id or shape.scope == "all":
@@ -97,10 +96,8 @@ class _Planned(NamedTuple):
             if shape.scope == "project":
                 return project_plan.has_many(db, self.values["project_id"])
             return list_plan.has_many(db, self.values["owner_id"])
-        if with_total:
-            return True
         says_it = not (shape.names or shape.choices) and tests_only(shape.asked, shape.sort_by)
-        return shape.sort_by not in ("created_at", "id") and not says_it
+        return with_total or not says_it
 
     def execute(self, db: Session, part: str, **more: Any) -> Any:
         """Execute the statement of a part."""
