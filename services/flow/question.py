@@ -106,7 +106,7 @@ def ask(db: Session, caller: Caller, query: FlowQuery) -> Question:
     selection = Selection(owner_id, *chosen, project_id=query.project_id)
     if found.normal is None:
         return Question(selection, period, as_of, path, owner)
-    selection = selection._replace(asked=asking.with_known_values(db, found.normal, selection.place))
+    selection = selection._replace(asked=found.normal)
     asked = {"filter": query.filter, "view": query.view, "tz": query.tz}
     kept = tuple((name, value) for name, value in asked.items() if value is not None)
     return Question(selection, period, as_of, path, owner, kept)

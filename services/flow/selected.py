@@ -13,8 +13,8 @@ from models import task_history, tasks
 from services.bulk_numbers import as_text, numbers
 from services.flow.question import Selection
 from services.flow.statistics import Integers
-from services.query import statements
-from services.query.conditions import condition, shaped
+from services.query import asking, statements
+from services.query.conditions import condition
 from services.query.evaluate import matches
 from services.tasks.list_statements import choices, one_of_many
 
@@ -57,11 +57,12 @@ _DELETED = _left(lambda each: each.owner_id.is_(None))
 def ids(db: Session, selection: Selection) -> Integers:
     """The ids of the present tasks, in no order."""
     chosen, values = choices(selection.filters())
-    shape = None
+    place, shape = selection.place, None
     if selection.asked is not None:
-        shape, more = shaped(selection.asked)
+        # What is known of the present tasks need not be so of those that have left.
+        asked = asking.with_known_values(db, selection.asked, place)
+        shape, more = asking.as_shape(db, asked, place)
         values |= more
-    place = selection.place
 
     def build() -> Select[Any]:
         statement = select(tasks.c.id).where(*(one_of_many(name, count) for name, count in chosen))

@@ -33,11 +33,12 @@ from services.query.normal import (
     is_timeless,
     normalize,
     replaced,
+    tests_in,
     together,
 )
 from services.query.refusal import InvalidFilter
 from services.query.view import Saved
-from services.query.vocabulary import are_frequent, known_texts
+from services.query.vocabulary import are_frequent, existing_tags, known_texts
 from storage.bounded_cache import BoundedCache
 from storage.column_types import IsOneOf, ValueList
 from storage.folding import fold
@@ -47,6 +48,10 @@ _username = func.lower(users.c.username)
 _ACCOUNTS = prepared(
     select(_username, users.c.id).where(IsOneOf(_username, bindparam("names", type_=ValueList(String()))))
 )
+
+
+# The most tags that are looked for in each task without knowing that some task has them.
+MANY_TAGS = 20
 
 
 class Asked(NamedTuple):
@@ -157,17 +162,52 @@ def split(
 
 def as_shape(db: Session, normal: Normal, place: Place) -> Shaped:
     """The filter as a condition. SQLite doesn't know how frequent tags are, so they are counted first."""
-    if db.get_bind().dialect.name != "sqlite":
-        return shaped(normal)
-    parts = normal.parts if isinstance(normal, AllOf) else (normal,)
-    return shaped(normal, [part for part in parts if _is_frequent(db, part, place)])
+    if db.get_bind().dialect.name == "sqlite":
+        return shaped(normal, {part: "frequent" for part in _parts(normal) if _is_frequent(db, part, place)})
+    normal = _with_known_tags(db, normal, place)
+    found_first = [part for part in _parts(normal) if isinstance(part, Test) and part.so]
+    # All other tests of tags are made while going through tasks. A task has few tags itself, but Postgres would
+    # first find all tasks with the tags of each test.
+    return shaped(
+        normal, {test: "seen" for test in tests_in(normal) if _tags(test) and test not in found_first}
+    )
+
+
+def _parts(normal: Normal) -> tuple[Normal, ...]:
+    """The parts that are all true of a task."""
+    return normal.parts if isinstance(normal, AllOf) else (normal,)
+
+
+def _tags(test: Test) -> tuple[str, ...]:
+    """The tags that a test looks for."""
+    fact = test.fact
+    return fact.values if isinstance(fact, OneOf) and fact.field.name == "tag" else ()
+
+
+def _with_known_tags(db: Session, normal: Normal, place: Place) -> Normal:
+    """The same filter without tags that no task has, if it names so many that looking for them takes long."""
+    named = {tag for test in tests_in(normal) for tag in _tags(test)}
+    if len(named) <= MANY_TAGS:
+        return normal
+    known = set(existing_tags(db, sorted(named), place))
+
+    def replace(test: Test) -> Normal:
+        tags = _tags(test)
+        if known.issuperset(tags):
+            return test
+        left = tuple(tag for tag in tags if tag in known)
+        if not left:
+            return NOTHING if test.so else EVERYTHING
+        return Test(OneOf(test.fact.field, left), test.so)
+
+    return replaced(normal, replace)
 
 
 def _is_frequent(db: Session, part: Normal, place: Place) -> bool:
     """Whether a part looks for tags that very many tasks have."""
-    if not isinstance(part, Test) or not part.so or not isinstance(part.fact, OneOf):
+    if not isinstance(part, Test) or not part.so or not _tags(part):
         return False
-    return part.fact.field.name == "tag" and are_frequent(db, part.fact.values, place)
+    return are_frequent(db, _tags(part), place)
 
 
 def as_plain(filters: TaskFilters) -> TaskFilters | None:
@@ -225,7 +265,7 @@ def lowered(normal: Normal, filters: TaskFilters) -> tuple[dict[str, Any], Norma
     """
     said: dict[str, Any] = {}
     left: list[Normal] = []
-    for part in normal.parts if isinstance(normal, AllOf) else (normal,):
+    for part in _parts(normal):
         more = _as_parameters(part) if isinstance(part, Test) else None
         if more is None or any(name in said or not _is_free(filters, name) for name in more):
             left.append(part)

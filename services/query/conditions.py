@@ -4,7 +4,8 @@ A filter is split into its shape and its values. The text of the SQL depends on 
 are kept by their shape.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from sqlalchemy import (
@@ -84,8 +85,12 @@ class Shaped(NamedTuple):
     values: dict[str, Any]
 
 
-def shaped(normal: Normal, frequent: Collection[Normal] = ()) -> Shaped:
-    """Split a filter into its shape and its values; `frequent` are tests of tags that very many tasks have."""
+def shaped(normal: Normal, marks: Mapping[Normal, str] = MappingProxyType({})) -> Shaped:
+    """Split a filter into its shape and its values.
+
+    A test of tags may be marked: `frequent` if very many tasks have them, and `seen` if each task that is looked at
+    is to be asked for its tags, which is for Postgres.
+    """
     values: dict[str, Any] = {}
 
     def take(value: Any) -> str:
@@ -93,15 +98,15 @@ def shaped(normal: Normal, frequent: Collection[Normal] = ()) -> Shaped:
         values[name] = value
         return name
 
-    return Shaped(_shape(normal, take, frequent), values)
+    return Shaped(_shape(normal, take, marks), values)
 
 
-def _shape(normal: Normal, take: Callable[[Any], str], frequent: Collection[Normal]) -> Shape:
+def _shape(normal: Normal, take: Callable[[Any], str], marks: Mapping[Normal, str]) -> Shape:
     if isinstance(normal, Test):
         kind, *more = _shape_of_test(normal, take)
-        return (f"frequent {kind}" if normal in frequent else kind, *more)
+        return (f"{marks[normal]} {kind}" if normal in marks else kind, *more)
     word = "and" if isinstance(normal, AllOf) else "or"
-    return (word, tuple(_shape(part, take, frequent) for part in sorted(normal.parts, key=_cost)))
+    return (word, tuple(_shape(part, take, marks) for part in sorted(normal.parts, key=_cost)))
 
 
 def tests_only(shape: Shape, column: str) -> bool:
@@ -193,7 +198,7 @@ def _tags(kind: str, names: list[str], scope: Scope, *, so: bool, of_few: bool) 
         empty = tasks.c.tags == bindparam("no_tags", [], type_=tasks.c.tags.type)
         return not_(empty) if so else empty
     first, _, last = kind.rpartition(" ")
-    if of_few:
+    if of_few or first == "seen":
         found = _has_tag(last, names[0])
         return found if so else not_(found)
     # Without its index SQLite goes through the tasks, instead of looking up each task with the tag.

@@ -4,7 +4,7 @@
 fact, and so it fulfils every opposite. Facts about one field are merged if possible.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -236,6 +236,15 @@ def is_timeless(node: Node) -> bool:
             return all(isinstance(value, datetime) and value.tzinfo is not None for value in node.values)
         return node.field.kind != "account"
     return all(is_timeless(part) for part in node.parts)
+
+
+def tests_in(normal: Normal) -> Iterator[Test]:
+    """All tests of a filter."""
+    if isinstance(normal, Test):
+        yield normal
+    else:
+        for part in normal.parts:
+            yield from tests_in(part)
 
 
 def replaced(normal: Normal, replace: Callable[[Test], Normal]) -> Normal:

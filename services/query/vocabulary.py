@@ -7,7 +7,7 @@ projects, compared with the number of tasks.
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, String, bindparam, func, select
+from sqlalchemy import ColumnElement, Select, String, bindparam, exists, func, select
 from sqlalchemy.orm import Session
 
 from models import task_tags, tasks
@@ -55,6 +55,27 @@ _SOME_TAGGED: dict[Scope, Select[Any]] = {
     "project": _some_tagged(task_tags.c.project_id == _ITS),
     "all": _some_tagged(),
 }
+
+
+def _existing(*conditions: ColumnElement[bool]) -> Select[Any]:
+    named = func.unnest(bindparam("tags", type_=ValueList(String()))).table_valued("tag").render_derived()
+    some = exists().where(task_tags.c.tag == named.c.tag, *conditions)
+    return prepared(select(named.c.tag).where(some))
+
+
+_EXISTING: dict[Scope, Select[Any]] = {
+    "owner": _existing(task_tags.c.user_id == _OWN),
+    "project": _existing(task_tags.c.project_id == _ITS),
+    "all": _existing(),
+}
+
+
+def existing_tags(db: Session, tags: Sequence[str], place: Place) -> Sequence[str]:
+    """The tags that any of these tasks has, on Postgres."""
+    found: Sequence[str] = (
+        db.execute(_EXISTING[place.scope], {"tags": list(tags), **place._asdict()}).scalars().all()
+    )
+    return found
 
 
 def are_frequent(db: Session, tags: Sequence[str], place: Place) -> bool:

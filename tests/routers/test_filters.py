@@ -13,7 +13,7 @@ from database import database
 from models import Caller
 from schemas.tasks import TaskFilters
 from services import task_service
-from services.query import statements, vocabulary
+from services.query import asking, statements, vocabulary
 from services.query.fields import table
 from services.tasks import list_on_postgres, list_plan, project_plan, task_query
 from tests.support.api import Api, Person, assert_problem
@@ -84,6 +84,7 @@ def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("NEAR", 10), ("FARTHER", 60)):
         monkeypatch.setattr(list_on_postgres, name, value)
     monkeypatch.setattr(vocabulary, "FEW_TAGGED", 20)
+    monkeypatch.setattr(asking, "MANY_TAGS", 2)
 
 
 @pytest.mark.usefixtures("_few_are_many")
