@@ -117,6 +117,9 @@ def with_known_values(db: Session, normal: Normal, place: Place) -> Normal:
         found = tuple(sorted(text for text in known[name] if fact.text in fold(text)))
         if not found:
             return NOTHING if test.so else EVERYTHING
+        if len(found) == len(known[name]):
+            # Gathering the tasks with any of all tags would take long.
+            return Test(Present(fact.field), test.so) if name == "tag" else EVERYTHING if test.so else NOTHING
         return Test(OneOf(fact.field, found), test.so)
 
     return replaced(normal, replace)

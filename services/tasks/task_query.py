@@ -81,7 +81,8 @@ class _Planned(NamedTuple):
     def unfiltered(self) -> "_Planned":
         """The plan of the same list without filters."""
         shape = self.shape._replace(names=(), choices=(), without_index=(), asked=None)
-        values = {name: value for name, value in self.values.items() if name in ("owner_id", "project_id")}
+        of_place = ("owner_id", "project_id", "limit")
+        values = {name: value for name, value in self.values.items() if name in of_place}
         return _Planned(shape, values, {})
 
     def may_be_far(self, db: Session, *, with_total: bool) -> bool:
@@ -176,7 +177,7 @@ def _looked_for(
     else:
         part = "beyond" if after["after_value"] is None else "after"
     found = planned.uncut().execute(db, f"{part} whole", **(after or {}), skip=filters.skip).all()
-    these = planned.among([row.id for row in found if row.id is not None])
+    these = planned.unfiltered().among([row.id for row in found if row.id is not None])
     rows = _rows(filters.model_copy(update={"skip": 0}), after, _reader(db, these))
     return rows, found[0].total if filters.total else None
 
