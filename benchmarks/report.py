@@ -99,6 +99,8 @@ class Report:
     title: str
     directory: Path
     parts: list[str] = field(default_factory=list)
+    # The name of the section, if the command has several, such as one for each database.
+    section: str = ""
 
     def __post_init__(self) -> None:
         self._started = datetime.now(UTC)
@@ -122,7 +124,8 @@ class Report:
                 *self.parts,
             ]
         )
-        start, end = f"<!-- {self.module} -->", f"<!-- end of {self.module} -->"
+        name = f"{self.module} {self.section}".strip()
+        start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         old = RESULTS.read_text() if RESULTS.exists() else "# Results\n\nWritten by the commands.\n"
         before, found, rest = old.partition(start)
         after = rest.partition(end)[2] if found else ""
