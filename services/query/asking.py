@@ -6,6 +6,7 @@ rest becomes a condition of its own.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import String, bindparam, func, select
@@ -18,6 +19,7 @@ from services.query import syntax
 from services.query import view as view_service
 from services.query.conditions import Place, Shaped, shaped
 from services.query.evaluate import matches
+from services.query.fields import FIELDS
 from services.query.normal import (
     EVERYTHING,
     NOTHING,
@@ -101,23 +103,26 @@ def with_known_values(db: Session, normal: Normal, place: Place) -> Normal:
 
     Texts within tags and projects are replaced by the known values that contain them.
     """
-    known: dict[str, list[str]] = {}
-    of_all = {"owner": place.owner_id, "project_id": place.project_id}
+    of_all: dict[str, Any] = {"owner": place.owner_id, "project_id": place.project_id}
+
+    @cache
+    def known(name: str) -> list[str]:
+        return list(STATUSES) if name == "status" else known_texts(db, name, place)
 
     def replace(test: Test) -> Normal:
         fact = test.fact
-        if of_all.get(fact.field.name) is not None:
-            task = {fact.field.of_task: of_all[fact.field.name]}
-            return EVERYTHING if matches(test, task) else NOTHING
-        if not isinstance(fact, Contains) or fact.field.name not in ("tag", "project", "status"):
-            return test
         name = fact.field.name
-        if name not in known:
-            known[name] = list(STATUSES) if name == "status" else known_texts(db, name, place)
-        found = tuple(sorted(text for text in known[name] if fact.text in fold(text)))
+        if name == "project" and place.project_id is not None:
+            # All tasks of a project have its name.
+            of_all[name] = next(iter(known(name)), None)
+        if of_all.get(name) is not None:
+            return EVERYTHING if matches(test, {fact.field.of_task: of_all[name]}) else NOTHING
+        if not isinstance(fact, Contains) or name not in ("tag", "project", "status"):
+            return test
+        found = tuple(sorted(text for text in known(name) if fact.text in fold(text)))
         if not found:
             return NOTHING if test.so else EVERYTHING
-        if len(found) == len(known[name]):
+        if len(found) == len(known(name)):
             # Gathering the tasks with any of all tags would take long.
             return Test(Present(fact.field), test.so) if name == "tag" else EVERYTHING if test.so else NOTHING
         return Test(OneOf(fact.field, found), test.so)
@@ -157,6 +162,10 @@ def split(
     db: Session, filters: TaskFilters, normal: Normal | None, place: Place
 ) -> tuple[TaskFilters, Shaped | None]:
     """The filters of a list with all parts of a filter that they can express, and the rest as a condition."""
+    if place.project_id is not None and filters.project:
+        named = Test(OneOf(FIELDS["project"], tuple(filters.project)))
+        normal = named if normal is None else together([named, normal])
+        filters = filters.model_copy(update={"project": []})
     if normal is None:
         return filters, None
     said, left = lowered(with_known_values(db, normal, place), filters)

@@ -338,6 +338,10 @@ def test_a_project_is_listed_with_every_filter_order_and_page(team: Team, sort_b
         ("title_contains=t4", lambda task: "T4" in task["title"]),
         ("priority=3", lambda task: task["priority"] == 3),
         ("blocked=false", lambda _: True),
+        ("project=Research", lambda _: True),
+        ("project=Other&project=Else", lambda _: False),
+        ("filter=project+~+SEAR+and+project+!%3D+Other", lambda _: True),
+        ("project=Research&filter=not+project+%3D+Research", lambda _: False),
         (
             "filter=state+%3D+review+and+priority+%3E+1",
             lambda task: task["state"] == "review" and task["priority"] > 1,
