@@ -10,6 +10,10 @@ from services.events.watermark import watermark
 
 # Functions that end the waiting reads of this process at once.
 _waiting: set[Callable[[], None]] = set()
+# Each commit has all waiting reads look. So that many of these cost the others no more than a few do, each looks
+# less often the more there are, and still twice a second.
+SPACING_SECONDS = 0.005
+LONGEST_SPACING_SECONDS = 0.5
 # Committed events are held back while older transactions are open on Postgres. Most of these end within
 # milliseconds, so after these pauses a client finds the event that it has just written.
 SETTLING_SECONDS = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.1)
@@ -46,7 +50,11 @@ async def wait_for_events(is_there: Callable[[], Awaitable[bool]], seconds: floa
     try:
         async with asyncio.timeout(seconds):
             while not (await is_there() or is_ended):
+                looked = loop.time()
                 await grown.wait()
+                if not is_ended:
+                    spacing = min(SPACING_SECONDS * len(_waiting), LONGEST_SPACING_SECONDS)
+                    await asyncio.sleep(looked + spacing - loop.time())
                 grown.clear()
     except TimeoutError:
         return

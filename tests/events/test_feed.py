@@ -1,5 +1,6 @@
 """The feed: everybody reads all that they may see of what happened, once, in its order."""
 
+import asyncio
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from models import task_history
 from services.background_tasks.retention_tasks import delete_old
 from services.events import feed
 from tests.support.api import Api, Person, assert_problem
+from tests.support.waiting import SECONDS
 from web import waiting
 
 
@@ -169,6 +171,28 @@ def test_waiting_is_answered_as_soon_as_there_is_an_event(api: Api) -> None:
     assert types(events) == ["task.created"]
     assert time.monotonic() - began < 25
     later.join()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_many_waiting_reads_look_seldom_however_much_is_written(api: Api) -> None:
+    ada, looks, readers = api.person(), 0, 200
+
+    async def look() -> bool:
+        nonlocal looks
+        looks += 1
+        return False
+
+    async def wait() -> float:
+        reading = [asyncio.create_task(waiting.wait_for_events(look, SECONDS)) for _ in range(readers)]
+        began = time.monotonic()
+        await asyncio.to_thread(lambda: [ada.task() for _ in range(40)])
+        waiting.end_all()
+        await asyncio.gather(*reading)
+        return time.monotonic() - began
+
+    took = asyncio.run(wait())
+    # Besides these there are the first look, and the one that ends the waiting.
+    assert looks <= readers * (took / waiting.LONGEST_SPACING_SECONDS + 2)
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
