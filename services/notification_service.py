@@ -13,7 +13,8 @@ from models import LARGEST_ID, Caller, users
 from schemas.notifications import NotificationRead
 from services import rights
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
-from storage.column_types import microseconds, moment
+from storage.column_types import is_among, microseconds, moment
+from storage.prepared import prepared
 from tables.notification_kinds import USUAL_DELIVERIES
 from tables.notifications import notification_preferences, notifications
 
@@ -93,8 +94,8 @@ def mark_all_read(db: Session, user: Caller) -> int:
 
 # -- preferences ---------------------------------------------------------------------------------------
 
-_DELIVERIES = select(notification_preferences).where(
-    notification_preferences.c.user_id.in_(bindparam("user_ids", expanding=True))
+_DELIVERIES = prepared(
+    select(notification_preferences).where(is_among(notification_preferences.c.user_id, "user_ids"))
 )
 _FORGET = delete(notification_preferences).where(
     notification_preferences.c.user_id == bindparam("owner_id"),

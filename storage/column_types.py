@@ -4,7 +4,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import ARRAY, JSON, BigInteger, Boolean, DateTime, Dialect, Integer, LargeBinary, Text, text
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    DateTime,
+    Dialect,
+    Integer,
+    LargeBinary,
+    Text,
+    bindparam,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -124,6 +137,14 @@ def _one_of_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
     return f"{value} = ANY ({listed})"
 
 
+def is_among(column: ColumnElement[int], parameter: str) -> IsOneOf:
+    """The condition that a column has one of the whole numbers of a parameter, a list.
+
+    Unlike that of `in_`, its text is the same for lists of any length, so that the statement can be prepared.
+    """
+    return IsOneOf(column, bindparam(parameter, type_=ValueList(BigInteger())))
+
+
 class MicrosecondsBetween(FunctionElement[int]):
     """SQL: the time between two times, the earlier one first, as a whole number of microseconds."""
 
@@ -168,24 +189,6 @@ def _period_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
     # This form depends on no setting of the server, so that an index may use it.
     seconds = f"extract(epoch FROM {compiler.process(element.clauses, **options)} AT TIME ZONE 'UTC')"
     return f"CAST(floor({seconds} / {PERIOD // timedelta(seconds=1)}) AS bigint)"
-
-
-class NumbersOf(FunctionElement[int]):
-    """SQL: the whole numbers of a list that is written as JSON."""
-
-    inherit_cache = True
-    name = "numbers_of"
-
-
-@compiles(NumbersOf, "sqlite")
-def _numbers_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    return f"(SELECT value FROM json_each({compiler.process(element.clauses, **options)}))"
-
-
-@compiles(NumbersOf, "postgresql")
-def _numbers_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    text = compiler.process(element.clauses, **options)
-    return f"(SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST({text} AS json)))"
 
 
 # `jsonb` on Postgres; text on SQLite, which has functions for JSON in texts.

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
-from sqlalchemy import String, bindparam, delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from config import settings
@@ -29,7 +29,7 @@ from services.calendars import entries
 from services.paging import PageOf, keyset_by_id
 from services.query import view as view_service
 from services.query.refusal import InvalidFilter
-from storage.column_types import NumbersOf
+from storage.column_types import is_among
 from storage.prepared import prepared
 from tables.views import calendars
 
@@ -48,15 +48,9 @@ _DELETE = prepared(
     .returning(calendars.c.id)
 )
 _BY_TOKEN = prepared(select(calendars).where(calendars.c.token_hash == bindparam("hashed")))
-_listed = NumbersOf(bindparam("task_ids", type_=String()))
-_VERSIONS = prepared(
-    select(tasks.c.id, tasks.c.version).where(tasks.c.id.bool_op("IN")(_listed)).order_by(tasks.c.id)
-)
-_ENTRIES = prepared(
-    select(*(tasks.c[name] for name in entries.FIELDS))
-    .where(tasks.c.id.bool_op("IN")(_listed))
-    .order_by(tasks.c.id)
-)
+_listed = is_among(tasks.c.id, "task_ids")
+_VERSIONS = prepared(select(tasks.c.id, tasks.c.version).where(_listed).order_by(tasks.c.id))
+_ENTRIES = prepared(select(*(tasks.c[name] for name in entries.FIELDS)).where(_listed).order_by(tasks.c.id))
 
 
 class Feed(NamedTuple):
@@ -132,7 +126,7 @@ def open_feed(db: Session, token: str) -> Feed:
         problem = f"The view can't be read any more. {error.detail}"
     except NotFound:
         raise calendar_not_found() from None
-    versions = db.execute(_VERSIONS, {"task_ids": to_json(found).decode()}).all()
+    versions = db.execute(_VERSIONS, {"task_ids": found}).all()
     shown = to_json([entries.FORMAT, name, row.tz, problem, [list(each) for each in versions]])
     etag = f'"{hashlib.sha256(shown).hexdigest()[:32]}"'
     return Feed(name, row.tz, problem, [each.id for each in versions], etag)
@@ -140,5 +134,5 @@ def open_feed(db: Session, token: str) -> Feed:
 
 def read_entries(db: Session, feed: Feed, task_ids: list[int]) -> bytes:
     """The entries of these tasks, as text for the calendar's file."""
-    rows = db.execute(_ENTRIES, {"task_ids": to_json(task_ids).decode()}).all()
+    rows = db.execute(_ENTRIES, {"task_ids": task_ids}).all()
     return b"".join(entries.entry(row, feed.tz) for row in rows)

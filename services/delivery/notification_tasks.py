@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pydantic_core import to_json
-from sqlalchemy import String, bindparam, literal_column, null, select, update
+from sqlalchemy import bindparam, literal_column, null, select, update
 from sqlalchemy.orm import Session
 
 from config import settings
@@ -22,7 +21,7 @@ from services.delivery import notification_mails
 from services.delivery.outbox import claim_statement
 from services.delivery.reminder_tasks import KINDS as REMINDERS
 from services.email_service import log_unsent, send_email_async
-from storage.column_types import NumbersOf
+from storage.column_types import is_among
 from storage.prepared import prepared
 from tables.notification_kinds import KINDS, assignment
 from tables.notifications import notifications
@@ -44,7 +43,7 @@ _CLAIM = prepared(
     )
 )
 _SETTLE = update(notifications).where(
-    notifications.c.id.bool_op("IN")(NumbersOf(bindparam("ids", type_=String()))),
+    is_among(notifications.c.id, "ids"),
     notifications.c.state == "waiting",
 )
 _DELIVERED = prepared(
@@ -52,11 +51,13 @@ _DELIVERED = prepared(
 )
 _MAIL = _SETTLE.values(state="mail", next_attempt_at=bindparam("now"))
 _DIGEST = _SETTLE.values(state="digest", next_attempt_at=bindparam("due"))
-_PEOPLE = select(
-    *(users.c[name] for name in ("id", "username", "email", "is_active", "email_verified_at"))
-).where(users.c.id.in_(bindparam("ids", expanding=True)))
-_HIDDEN = select(notifications.c.id).where(
-    notifications.c.id.in_(bindparam("ids", expanding=True)), rights.is_hidden(notifications)
+_PEOPLE = prepared(
+    select(*(users.c[name] for name in ("id", "username", "email", "is_active", "email_verified_at"))).where(
+        is_among(users.c.id, "ids")
+    )
+)
+_HIDDEN = prepared(
+    select(notifications.c.id).where(is_among(notifications.c.id, "ids"), rights.is_hidden(notifications))
 )
 _TITLE = select(tasks.c.title).where(tasks.c.id == bindparam("task_id"))
 
@@ -116,11 +117,11 @@ class _Outcome:
 
     def write(self, db: Session, now: datetime) -> None:
         if self.delivered:
-            db.execute(_DELIVERED, {"ids": _json(self.delivered), "now": now})
+            db.execute(_DELIVERED, {"ids": self.delivered, "now": now})
         for recipient, mails in sorted(self.mails.items()):
             self._write_mails(db, recipient, mails, now)
         if self.digest:
-            db.execute(_DIGEST, {"ids": _json(self.digest), "due": next_digest(now)})
+            db.execute(_DIGEST, {"ids": self.digest, "due": next_digest(now)})
 
     @staticmethod
     def _write_mails(db: Session, recipient: str, mails: list[list[int]], now: datetime) -> None:
@@ -132,14 +133,10 @@ class _Outcome:
         bundled = [each for ids in mails[:had] if len(ids) > 1 for each in ids]
         rest = [each for ids in mails[had:] for each in ids]
         if single:
-            db.execute(_MAIL, {"ids": _json(single), "now": now})
+            db.execute(_MAIL, {"ids": single, "now": now})
         for ids, due in ((bundled, now), (rest, until)):
             if ids:
-                db.execute(_DIGEST, {"ids": _json(ids), "due": due})
-
-
-def _json(ids: list[int]) -> str:
-    return to_json(ids).decode()
+                db.execute(_DIGEST, {"ids": ids, "due": due})
 
 
 def deliver_notices() -> tuple[set[int], bool]:

@@ -16,11 +16,13 @@ from database import AnyRow
 from models import task_history
 from services.events.event import SUBJECTS
 from services.tasks.fields import NAMES
+from storage.column_types import is_among
+from storage.prepared import prepared
 
 # The most earlier rows that a page reads; tasks whose rows don't fit stay without a copy.
 MOST_ROWS = 20_000
 
-_EARLIER = (
+_EARLIER = prepared(
     select(
         *(
             task_history.c[name]
@@ -28,7 +30,7 @@ _EARLIER = (
         )
     )
     .where(
-        task_history.c.task_id.in_(bindparam("task_ids", expanding=True)),
+        is_among(task_history.c.task_id, "task_ids"),
         task_history.c.id <= bindparam("until"),
     )
     .order_by(task_history.c.id)

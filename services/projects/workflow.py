@@ -5,15 +5,14 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from pydantic_core import to_json
-from sqlalchemy import String, bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from database import AnyRow
 from errors import Conflict, InvalidInput, invalid_input
 from models import STATUSES, Caller, tasks
 from services.tasks import many, writes
-from storage.column_types import NumbersOf
+from storage.column_types import is_among
 from storage.prepared import prepared
 from tables.projects import project_states
 
@@ -42,7 +41,7 @@ _STATES = prepared(
 _STATES_OF_MANY = prepared(
     select(project_states.c.project_id, *COLUMNS)
     .where(
-        project_states.c.project_id.bool_op("IN")(NumbersOf(bindparam("project_ids", type_=String()))),
+        is_among(project_states.c.project_id, "project_ids"),
         project_states.c.removed_at.is_(None),
     )
     .order_by(project_states.c.project_id, project_states.c.position)
@@ -72,9 +71,7 @@ def states_of(db: Session, project_id: int | None) -> Sequence[Any]:
 def states_of_many(db: Session, project_ids: Collection[int]) -> dict[int, list[StateOf]]:
     """The states of several projects, in their order."""
     found: dict[int, list[StateOf]] = {}
-    for project_id, *state in db.execute(
-        _STATES_OF_MANY, {"project_ids": to_json(list(project_ids)).decode()}
-    ):
+    for project_id, *state in db.execute(_STATES_OF_MANY, {"project_ids": list(project_ids)}):
         found.setdefault(project_id, []).append(StateOf(*state))
     return found
 

@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic_core import to_json
 from sqlalchemy import (
     JSON,
     BigInteger,
     Dialect,
-    String,
     Table,
     bindparam,
     delete,
@@ -22,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from models import tasks
-from storage.column_types import NumbersOf
+from storage.column_types import is_among
 from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
 
@@ -41,9 +39,7 @@ _TAKE_TURNS = prepared(
     select(func.pg_advisory_xact_lock(literal_column("7263818"), literal_column("pg_backend_pid() % 16")))
 )
 _BEGIN_TO_WRITE: Any = prepared(select(literal_column("CAST(pg_current_xact_id() AS text)")))
-_DELETE = prepared(
-    delete(tasks).where(tasks.c.id.bool_op("IN")(NumbersOf(bindparam("task_ids", type_=String()))))
-)
+_DELETE = prepared(delete(tasks).where(is_among(tasks.c.id, "task_ids")))
 
 
 def begin_to_write(db: Session) -> None:
@@ -96,7 +92,7 @@ def update_many(db: Session, columns: tuple[str, ...], rows: Sequence[dict[str, 
 
 def delete_many(db: Session, task_ids: Sequence[int]) -> None:
     """Delete the tasks with these ids."""
-    db.execute(_DELETE, {"task_ids": to_json(task_ids).decode()})
+    db.execute(_DELETE, {"task_ids": list(task_ids)})
 
 
 @kept_by_shape

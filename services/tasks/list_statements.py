@@ -9,7 +9,6 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Select,
-    String,
     bindparam,
     func,
     or_,
@@ -22,7 +21,7 @@ from models import LARGEST_ID, task_tags, tasks
 from services.query.conditions import Scope, Shape, condition
 from services.rights import unindexed, visible_tasks
 from services.tasks import list_plan
-from storage.column_types import NumbersOf
+from storage.column_types import is_among
 from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
 
@@ -144,8 +143,7 @@ def _filtered(
     """The statement of the tasks that match the filters, and the columns of its order."""
     statement = visible_tasks(shape.scope, by_id=shape.by_id)
     if shape.by_id:
-        listed = NumbersOf(bindparam("task_ids", type_=String()))
-        statement = statement.where(tasks.c.id.bool_op("IN")(listed))
+        statement = statement.where(is_among(tasks.c.id, "task_ids"))
     column: ColumnElement[Any] = SORT_COLUMNS[shape.sort_by]
     row_id: ColumnElement[int] = tasks.c.id
     for name in shape.names:

@@ -9,7 +9,6 @@ from datetime import datetime
 from functools import cache, partial
 from typing import Any, NamedTuple
 
-from pydantic_core import to_json
 from sqlalchemy.orm import Session
 
 from database import AnyRow
@@ -75,7 +74,7 @@ class _Planned(NamedTuple):
 
     def among(self, task_ids: list[int]) -> "_Planned":
         """The same plan for a list that has no other tasks than these."""
-        values = {**self.values, "task_ids": to_json(task_ids).decode()}
+        values = {**self.values, "task_ids": task_ids}
         return self._replace(shape=self.shape._replace(by_id=True), values=values)
 
     def unfiltered(self) -> "_Planned":
@@ -272,7 +271,7 @@ def _planned_with_filters(db: Session, place: Place, filters: TaskFilters, asked
     else:
         task_ids, without_index, bounds = list_plan.plan(db, place.owner_id, filters)
     if task_ids is not None:
-        values["task_ids"] = to_json(task_ids).decode()
+        values["task_ids"] = task_ids
     shape = ListShape(
         scope=place.scope,
         names=(*names, *bounds),

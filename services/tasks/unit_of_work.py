@@ -19,14 +19,13 @@ from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from typing import Any, Self
 
-from pydantic_core import to_json
-from sqlalchemy import ColumnElement, Executable, String, Table, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, Executable, Table, and_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from models import Caller, task_history, tasks
 from services.tasks import bulk
 from services.tasks.fields import NAMES, TASK_COLUMNS
-from storage.column_types import NumbersOf
+from storage.column_types import is_among
 from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
 from tables.notifications import notifications
@@ -35,14 +34,14 @@ from tables.notifications import notifications
 _UNIT = "unit_of_work"
 _ABSENT: Any = object()
 
-_LISTED = tasks.c.id.bool_op("IN")(NumbersOf(bindparam("task_ids", type_=String())))
+_LISTED = is_among(tasks.c.id, "task_ids")
 _PROJECTS_OF = prepared(select(tasks.c.project_id).where(_LISTED, tasks.c.project_id.is_not(None)).distinct())
 
 
 @kept_by_shape
 def _load(*, everybodys: bool) -> Executable:
     """The private tasks of the caller, or of everybody, and those in the projects that are locked."""
-    in_projects = tasks.c.project_id.bool_op("IN")(NumbersOf(bindparam("project_ids", type_=String())))
+    in_projects = is_among(tasks.c.project_id, "project_ids")
     private: list[ColumnElement[bool]] = [tasks.c.project_id.is_(None)]
     if not everybodys:
         private.append(tasks.c.user_id == bindparam("owner_id"))
@@ -115,7 +114,7 @@ class UnitOfWork:
 
     def projects_of(self, task_ids: Iterable[int]) -> set[int]:
         """The projects that the tasks are in."""
-        found = self._db.execute(_PROJECTS_OF, {"task_ids": _as_json(task_ids)})
+        found = self._db.execute(_PROJECTS_OF, {"task_ids": sorted(set(task_ids))})
         return set(found.scalars())
 
     def load(
@@ -128,8 +127,8 @@ class UnitOfWork:
         """
         self._places |= places
         values = {
-            "task_ids": _as_json(task_ids),
-            "project_ids": to_json(sorted(self._places)).decode(),
+            "task_ids": sorted(set(task_ids)),
+            "project_ids": sorted(self._places),
             "owner_id": self._user.id,
         }
         statement = _load(everybodys=are_visible or self._user.is_admin)
@@ -251,10 +250,6 @@ class UnitOfWork:
         for kept in (self._inserted, self._updated, self._deleted, self._added, self._journal):
             kept.clear()
         self._mark = (0, 0)
-
-
-def _as_json(task_ids: Iterable[int]) -> str:
-    return to_json(sorted(set(task_ids))).decode()
 
 
 def _put(kept: dict[int, Any], key: int, value: Any) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from storage.column_types import UtcDateTime
+from storage.column_types import UtcDateTime, is_among
 from tables.webhooks import webhook_deliveries, webhooks
 
 _NOW: Any = bindparam("now", type_=UtcDateTime())
@@ -64,7 +64,7 @@ _RETRY = (
     .returning(webhook_deliveries.c.webhook_id)
 )
 _RETRY_ONE = _RETRY.where(webhook_deliveries.c.id == bindparam("of_delivery"))
-_MAKE_DUE = update(webhooks).where(webhooks.c.id.in_(bindparam("ids", expanding=True))).values(due_at=_NOW)
+_MAKE_DUE = update(webhooks).where(is_among(webhooks.c.id, "ids")).values(due_at=_NOW)
 
 
 class WebhookBacklog(NamedTuple):

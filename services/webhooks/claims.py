@@ -21,7 +21,8 @@ from services.events.rebuilding import rebuilt
 from services.webhooks import secret as secrets
 from services.webhooks.sending import Letter, Result, next_attempt
 from services.webhooks.webhook import PING
-from storage.column_types import UtcDateTime
+from storage.column_types import UtcDateTime, is_among
+from storage.prepared import prepared
 from tables.webhooks import webhook_deliveries, webhooks
 
 # The number of deliveries to a healthy receiver that a sender takes at once.
@@ -87,7 +88,7 @@ _DUE = (
     .order_by(webhook_deliveries.c.next_attempt_at, webhook_deliveries.c.id)
     .limit(bindparam("limit"))
 )
-_EVENTS = select(*event.COLUMNS).where(task_history.c.id.in_(bindparam("ids", expanding=True)))
+_EVENTS = prepared(select(*event.COLUMNS).where(is_among(task_history.c.id, "ids")))
 _LOCK = select(*_CLAIMED_COLUMNS).where(webhooks.c.id == bindparam("webhook_id")).with_for_update()
 _WRITE_RESULT = (
     update(webhook_deliveries)

@@ -16,7 +16,8 @@ from database import AnyRow, database
 from models import task_history
 from services.events import event, sight
 from services.events.watermark import WEBHOOKS, watermark
-from storage.column_types import UtcDateTime
+from storage.column_types import UtcDateTime, is_among
+from storage.prepared import prepared
 from tables.webhooks import feed_positions, webhook_deliveries, webhooks
 
 BATCH = 500
@@ -47,21 +48,21 @@ _NEXT = (
     .order_by(task_history.c.id)
     .limit(BATCH)
 )
-_CONCERNED = select(
-    *(webhooks.c[name] for name in ("id", "user_id", "project_id", "types", "starts_after"))
-).where(
-    webhooks.c.enabled,
-    or_(
-        and_(webhooks.c.project_id.is_(None), webhooks.c.user_id.in_(bindparam("people", expanding=True))),
-        webhooks.c.project_id.in_(bindparam("projects", expanding=True)),
-    ),
+_CONCERNED = prepared(
+    select(*(webhooks.c[name] for name in ("id", "user_id", "project_id", "types", "starts_after"))).where(
+        webhooks.c.enabled,
+        or_(
+            and_(webhooks.c.project_id.is_(None), is_among(webhooks.c.user_id, "people")),
+            is_among(webhooks.c.project_id, "projects"),
+        ),
+    )
 )
 _FIRST_START = select(func.min(webhooks.c.starts_after)).where(webhooks.c.enabled)
 _NOW: Any = bindparam("now", type_=UtcDateTime())
 _MAKE_DUE = (
     update(webhooks)
     .where(
-        webhooks.c.id.in_(bindparam("ids", expanding=True)),
+        is_among(webhooks.c.id, "ids"),
         or_(
             webhooks.c.due_at.is_(None),
             # A receiver that was not reached gets nothing until its pause is over.
