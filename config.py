@@ -42,6 +42,7 @@ SECRET_SETTINGS = (
     "FIRST_ADMIN_PASSWORD",
     "METRICS_TOKEN",
 )
+LOCAL_URL = "http://localhost:8000"
 MAKE_A_KEY = "make one with `openssl rand -hex 32`"
 LONGEST_SHOWN = 100
 
@@ -74,7 +75,7 @@ class Settings(BaseSettings):
     registrations_per_hour: int = Field(default_factory=lambda data: 30 * _in_production(data), ge=0)
     require_verified_email: bool = False
     refuse_common_passwords: bool = False
-    public_url: str = "http://localhost:8000"
+    public_url: str = LOCAL_URL
     root_path: str | None = None
     first_admin_username: str | None = Field(
         None,
@@ -259,6 +260,11 @@ class Settings(BaseSettings):
         if self.root_path and not urlsplit(self.public_url).path:
             self.public_url += self.root_path
         return self
+
+    @property
+    def has_public_url(self) -> bool:
+        """Whether `PUBLIC_URL` names an address other than the usual one of this machine."""
+        return urlsplit(self.public_url)[:2] != urlsplit(LOCAL_URL)[:2]
 
     @property
     def root(self) -> str:

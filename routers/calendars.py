@@ -8,6 +8,7 @@ from fastapi import Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from auth import CurrentUser
+from config import settings
 from database import AnyRow, database
 from models import LARGEST_ID
 from routers.conditional import IfNoneMatch
@@ -28,13 +29,22 @@ ENTRIES_AT_ONCE = 200
 @router.post(
     "/calendars", response_model=CalendarCreated, status_code=201, errors=[404, 409], secrets=["url"]
 )
-def create_calendar(db: WriteSession, user: CurrentUser, body: CalendarCreate) -> dict[str, Any]:
+def create_calendar(
+    db: WriteSession, user: CurrentUser, body: CalendarCreate, request: Request
+) -> dict[str, Any]:
     """Create a calendar of open tasks by due time, for calendar programs.
 
     The address needs no login and is shown only in this answer. The calendar ends when it or its view is
     deleted, when it expires, and when the password of the account is reset.
     """
-    return calendar_service.create_calendar(db, user, body.model_dump())
+    return calendar_service.create_calendar(db, user, body.model_dump(), _own_url(request))
+
+
+def _own_url(request: Request) -> str:
+    """`PUBLIC_URL` or, unless it is set, the URL at which this request reached the program."""
+    if settings.has_public_url:
+        return settings.public_url
+    return f"{request.url.scheme}://{request.url.netloc}{settings.root}"
 
 
 @router.get("/calendars", response_model=list[CalendarRead])

@@ -15,7 +15,6 @@ from pydantic_core import to_json
 from sqlalchemy import bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from config import settings
 from database import AnyRow
 from errors import Conflict, NotFound, invalid_input
 from models import Caller, tasks
@@ -71,8 +70,11 @@ def calendar_not_found() -> NotFound:
 # -- for the account -------------------------------------------------------------------------------
 
 
-def create_calendar(db: Session, caller: Caller, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Make a calendar, whose address is never shown again; raises NotFound for the view, Conflict."""
+def create_calendar(db: Session, caller: Caller, values: Mapping[str, Any], own_url: str) -> dict[str, Any]:
+    """Make a calendar, whose address is never shown again; raises NotFound for the view, Conflict.
+
+    The address begins with `own_url`, at which this program is reached.
+    """
     now, token = datetime.now(UTC), secrets.token_urlsafe(32)
     if values["expires_at"] is not None and values["expires_at"] <= now:
         raise invalid_input([{"pointer": "#/expires_at", "detail": "Should lie in the future"}])
@@ -90,7 +92,7 @@ def create_calendar(db: Session, caller: Caller, values: Mapping[str, Any]) -> d
         "credentials_version": caller.credentials_version,
     }
     made = db.execute(_INSERT, row).one()
-    return {**made._asdict(), "url": f"{settings.public_url}/calendar/{token}.ics"}
+    return {**made._asdict(), "url": f"{own_url}/calendar/{token}.ics"}
 
 
 def list_calendars(db: Session, caller: Caller, page: Page) -> PageOf[AnyRow]:

@@ -4,15 +4,17 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import icalendar
+import pytest
 import time_machine
 import vobject  # type: ignore[import-untyped]  # it has no types
 from sqlalchemy import select
 
+from config import settings
 from database import database
 from tables.views import calendars
 from tests.support.api import Api, Person, assert_problem
 
-HOST = "http://localhost:8000"
+HOST = "http://testserver"
 
 
 def make(person: Person, **values: object) -> tuple[int, str]:
@@ -34,6 +36,23 @@ def events(api: Api, path: str) -> list[Any]:
     assert lines[-1] == b""
     assert max(map(len, lines)) <= 75
     return list(icalendar.Calendar.from_ical(answer.content).walk("VEVENT"))
+
+
+def test_the_address_is_one_at_which_the_program_is_reached(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = api.person("ada")
+
+    def address() -> str:
+        made = ada.post("/calendars", json={}, headers={"Host": "127.0.0.1:9000"})
+        found: str = made.json()["url"].partition("/calendar/")[0]
+        return found
+
+    assert address() == "http://127.0.0.1:9000"
+    monkeypatch.setattr(settings, "root_path", "/tasks-api")
+    assert address() == "http://127.0.0.1:9000/tasks-api"
+    monkeypatch.setattr(settings, "public_url", "https://tasks.example.com/tasks-api")
+    assert address() == "https://tasks.example.com/tasks-api"
 
 
 def test_open_tasks_are_shown_at_the_time_they_are_due(api: Api) -> None:

@@ -224,7 +224,7 @@ class World:
         saved = ViewCreate(name="Reports", filter="title ~ report").model_dump()
         self.view = view_service.create_view(db, owner, saved)["id"]
         shown = CalendarCreate().model_dump()
-        self.calendar = calendar_service.create_calendar(db, owner, shown)
+        self.calendar = calendar_service.create_calendar(db, owner, shown, settings.public_url)
         issued = session_service.start(db, owner.id)
         self.session, self.refresh_token = issued.session_id, issued.refresh_token
         self.links = {
