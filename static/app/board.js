@@ -6,18 +6,20 @@ import { change, now } from "./address.js";
 import { stateIcon } from "./icons.js";
 import { activate, active, isMarked, mark, marked } from "./marks.js";
 import { may, stateOf, statesOf } from "./model.js";
+import { nearView } from "./near.js";
 import { facts, priorityMark, stateButton, titleLink } from "./row.js";
 import * as store from "./store.js";
 
-const STEP = 50;
+const GAP = 8;
 
 export function taskBoard(place) {
   const columns = h("div", { className: "columns", onkeydown, onclick: onClick, onfocusin });
   place.replaceChildren(columns);
+  // The ids of the tasks in each column, and the columns by the keys of their states.
   let order = [];
   let shown = new Map();
-  let drawn = new Map();
-  let columnsDrawn = new Map();
+  // The card that is being dragged stays in the document, or the browser would end the drag.
+  let draggedId = null;
 
   const projectId = () => (now().project ? Number(now().project) : null);
 
@@ -33,94 +35,86 @@ export function taskBoard(place) {
       activate(order.find((ids) => ids.length)?.[0] ?? null);
     const focused = document.activeElement?.closest?.(".task");
     const focusedId = focused && columns.contains(focused) ? Number(focused.dataset.id) : null;
-    const old = drawn;
-    drawn = new Map();
-    const oldColumns = columnsDrawn;
-    columnsDrawn = new Map();
-    const tops = [...columns.querySelectorAll(".cards")].map((each) => each.scrollTop);
-    const left = columns.scrollLeft;
-    const next = states.map((state) => keptColumn(state, sorted.get(state.key), old, oldColumns));
-    next.forEach((each, at) => columns.children[at] !== each && columns.insertBefore(each, columns.children[at] || null));
-    while (columns.children.length > next.length) columns.lastChild.remove();
-    columns.querySelectorAll(".cards").forEach((each, at) => (each.scrollTop = tops[at] || 0));
-    columns.scrollLeft = left;
-    if (focusedId !== null) drawn.get(focusedId)?.element.focus({ preventScroll: true });
+    show(states, sorted);
+    // A card that went to another column takes the focus along.
+    if (focusedId !== null && !columns.contains(document.activeElement)) focus(focusedId);
   }
 
-  // The column as it is in the document if it would look the same: most changes concern one or two columns.
-  function keptColumn(state, tasks, old, oldColumns) {
-    const shape = [state, tasks.length, ...tasks.slice(0, shown.get(state.key) || STEP)];
-    const before = oldColumns.get(state.key);
-    const isSame = before?.shape.length === shape.length && shape.every((each, at) => each === before.shape[at]);
-    if (isSame) {
-      for (const task of shape.slice(2)) {
-        drawn.set(task.id, old.get(task.id));
-        dress(old.get(task.id).element, task);
-      }
+  // Keeps the columns whose states are still there, so that they stay where they were scrolled to.
+  function show(states, sorted) {
+    const before = shown;
+    shown = new Map(states.map(({ key }) => [key, before.get(key) || column(key)]));
+    for (const [key, { element, near }] of before) {
+      if (shown.has(key)) continue;
+      near.leave();
+      element.remove();
     }
-    const element = isSame ? before.element : column(state, tasks, old);
-    columnsDrawn.set(state.key, { shape, element });
-    return element;
-  }
-
-  function column(state, tasks, old) {
-    const most = shown.get(state.key) || STEP;
-    const limit = state.wip_limit;
-    const isFull = limit !== null && limit !== undefined && tasks.length >= limit;
-    const isOver = isFull && tasks.length > limit;
-    const count = limit ? `${number(tasks.length)} / ${number(limit)}` : number(tasks.length);
-    const said = limit
-      ? `${tasks.length} of at most ${limit}${isOver ? ", too many" : isFull ? ", full" : ""}`
-      : `${tasks.length}`;
-    const rest = tasks.length - most;
-    return h(
-      "section",
-      {
-        className: `column${isOver ? " over" : isFull ? " full" : ""}`,
-        "data-key": state.key,
-        "aria-label": `${state.name}, ${said}`,
-        ondragover,
-        ondragleave,
-        ondrop: (event) => drop(event, state),
-      },
-      h(
-        "h2",
-        {},
-        stateIcon(state.status),
-        h("span", {}, state.name),
-        h("span", { className: "count" }, count),
-      ),
-      h(
-        "div",
-        {
-          className: "cards",
-          role: "list",
-          "aria-label": state.name,
-          tabIndex: tasks.length ? undefined : -1,
-        },
-        tasks.slice(0, most).map((task) => card(task, old)),
-      ),
-      tasks.length ? null : h("p", { className: "muted none" }, "Nothing here"),
-      rest > 0
-        ? h(
-            "button",
-            {
-              type: "button",
-              className: "more",
-              onclick: () => (shown.set(state.key, most + STEP * 4), update()),
-            },
-            `Show more of ${number(rest)}`,
-          )
-        : null,
+    [...shown.values()].forEach(
+      ({ element }, at) =>
+        columns.children[at] !== element && columns.insertBefore(element, columns.children[at] || null),
     );
+    for (const state of states) shown.get(state.key).refill(state, sorted.get(state.key));
   }
 
-  function card(task, old) {
-    const before = old.get(task.id);
-    const element = before && before.task === task ? before.element : make(task);
-    drawn.set(task.id, { task, element });
-    dress(element, task);
-    return element;
+  function column(key) {
+    const head = h("h2", {});
+    const list = h("div", { role: "list" });
+    const cards = h("div", { className: "cards" }, list);
+    const none = h("p", { className: "muted none" }, "Nothing here");
+    const element = h(
+      "section",
+      { className: "column", "data-key": key, ondragover, ondragleave, ondrop: (event) => drop(event, key) },
+      head,
+      cards,
+      none,
+    );
+    let [length, first, stop] = [0, null, null];
+    // The card by which the tabulator enters the column: the active one, or else the one that was it last.
+    const tabStop = () => {
+      if (near.has(active())) stop = active();
+      return near.has(stop) ? stop : first;
+    };
+    const near = nearView(cards, list, {
+      keyOf: (task) => task.id,
+      versionOf: (task) => task,
+      gap: GAP,
+      make,
+      dress(card, task, at) {
+        dress(card, task, task.id === tabStop());
+        // Screen readers are told of the cards that are not in the document too.
+        card.setAttribute("aria-posinset", at + 1);
+        card.setAttribute("aria-setsize", length);
+      },
+      stays: () => [tabStop(), draggedId],
+    });
+    function refill(state, tasks) {
+      ({ length } = tasks);
+      first = tasks[0]?.id ?? null;
+      name(element, head, state, length);
+      list.setAttribute("aria-label", state.name);
+      cards.hidden = !length;
+      none.hidden = Boolean(length);
+      near.set(tasks);
+    }
+    return { element, near, refill };
+  }
+
+  // The name, the number and the limit of a column.
+  function name(element, head, state, length) {
+    const limit = state.wip_limit;
+    const isFull = Boolean(limit) && length >= limit;
+    const isOver = isFull && length > limit;
+    element.classList.toggle("full", isFull && !isOver);
+    element.classList.toggle("over", isOver);
+    const said = limit
+      ? `${length} of at most ${limit}${isOver ? ", too many" : isFull ? ", full" : ""}`
+      : `${length}`;
+    element.setAttribute("aria-label", `${state.name}, ${said}`);
+    head.replaceChildren(
+      stateIcon(state.status),
+      h("span", {}, state.name),
+      h("span", { className: "count" }, limit ? `${number(length)} / ${number(limit)}` : number(length)),
+    );
   }
 
   function make(task) {
@@ -132,23 +126,22 @@ export function taskBoard(place) {
         "data-id": task.id,
         draggable: may("member", task.project_id) ? "true" : "false",
         ondragstart: (event) => drag(event, task),
-        ondragend: (event) => event.target.classList.remove("dragged"),
+        ondragend: (event) => (event.target.classList.remove("dragged"), (draggedId = null)),
       },
       h("div", { className: "signs" }, stateButton(task), titleLink(task)),
       h("div", { className: "facts" }, priorityMark(task), facts(task)),
     );
   }
 
-  function dress(element, task) {
-    const isActive = task.id === active();
-    element.tabIndex = isActive ? 0 : -1;
-    element.classList.toggle("active", isActive);
+  function dress(element, task, isTabStop) {
+    element.tabIndex = isTabStop ? 0 : -1;
+    element.classList.toggle("active", task.id === active());
     element.classList.toggle("marked", isMarked(task.id));
     element.classList.toggle("open", String(task.id) === now().task);
   }
 
   function draw() {
-    for (const { task, element } of drawn.values()) dress(element, task);
+    for (const { near } of shown.values()) near.draw();
   }
 
   // -- by mouse ------------------------------------------------------------------------------------
@@ -156,6 +149,7 @@ export function taskBoard(place) {
   function drag(event, task) {
     event.dataTransfer.setData("text/plain", String(task.id));
     event.dataTransfer.effectAllowed = "move";
+    draggedId = task.id;
     event.target.classList.add("dragged");
   }
   function ondragover(event) {
@@ -165,11 +159,11 @@ export function taskBoard(place) {
   function ondragleave(event) {
     if (!event.currentTarget.contains(event.relatedTarget)) event.currentTarget.classList.remove("target");
   }
-  function drop(event, state) {
+  function drop(event, key) {
     event.preventDefault();
     event.currentTarget.classList.remove("target");
     const task = store.get(event.dataTransfer.getData("text/plain"));
-    if (task) move(isMarked(task.id) ? marked() : [task], state.key);
+    if (task) move(isMarked(task.id) ? marked() : [task], key);
   }
   function move(tasks, key) {
     const there = tasks.filter((task) => stateOf(task).key !== key);
@@ -217,10 +211,11 @@ export function taskBoard(place) {
 
   function focus(id) {
     activate(id);
-    draw();
-    const element = drawn.get(id)?.element;
-    element?.focus({ preventScroll: true });
-    element?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    const column = [...shown.values()][order.findIndex((ids) => ids.includes(id))];
+    if (!column) return;
+    column.near.bring(id);
+    column.near.elementOf(id)?.focus({ preventScroll: true });
+    column.element.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   function onfocusin(event) {
@@ -243,7 +238,6 @@ export function taskBoard(place) {
     shift,
     focus: () => focus(active()),
     order: () => order.flat(),
-    reset: update,
-    leave: () => undefined,
+    leave: () => shown.forEach(({ near }) => near.leave()),
   };
 }

@@ -1,18 +1,17 @@
-// The list. Only visible rows are in the document, however many rows there are.
+// The list: a row for each task, in groups.
 import { h } from "../shared/dom.js";
 import { number } from "../shared/format.js";
 import { change, now } from "./address.js";
 import { stateIcon } from "./icons.js";
 import { activate, active, isMarked, markTo } from "./marks.js";
 import { PRIORITIES, nameOf, statesOf } from "./model.js";
+import { nearView } from "./near.js";
 import { taskRow } from "./row.js";
 import * as store from "./store.js";
 import { editTitle, editedId, endEditing, watchEdited } from "./titles.js";
 import { due } from "./words.js";
 
-const AROUND = 12;
 const HEAD = 36;
-const MOST_ON_PAPER = 2000;
 const narrow = matchMedia("(max-width: 640px)");
 
 const rowHeight = () => (narrow.matches ? 58 : 40);
@@ -81,13 +80,24 @@ export function taskList(place) {
     body,
   );
   place.replaceChildren(grid);
-  let [lines, starts, order, drawn, onPaper] = [[], [0], [], new Map(), false];
+  let [lines, order] = [[], []];
   // The task that was open before a double click.
   let openBefore;
+  const { state } = store;
+  const near = nearView(place, body, {
+    keyOf: (line) => (line.task ? line.task.id : `head ${line.head.title}`),
+    versionOf: (line) => line.task || `${line.head.tasks.length}`,
+    heightOf: (line) => (line.task ? rowHeight() : HEAD),
+    make: (line) => (line.task ? taskRow(line.task, () => order) : head(line.head)),
+    dress,
+    // The focused row stays in the document, or the keyboard would lose its place.
+    stays: () => [active()],
+    isFrozen: (key) => key === editedId(),
+    pinned: editedId,
+  });
 
   function update() {
     watchEdited();
-    const edited = placeOf(editedId());
     lines = [];
     order = [];
     const groups = groupsOf(store.all());
@@ -98,82 +108,12 @@ export function taskList(place) {
         order.push(task.id);
       }
     }
-    starts = new Array(lines.length + 1);
-    starts[0] = 0;
-    const height = rowHeight();
-    lines.forEach((line, at) => (starts[at + 1] = starts[at] + (line.task ? height : HEAD)));
-    body.style.height = `${starts.at(-1)}px`;
-    // What somebody is typing stays where it is on the screen.
-    if (edited !== null && placeOf(editedId()) !== null) place.scrollTop += placeOf(editedId()) - edited;
     grid.setAttribute("aria-rowcount", state.isLoading ? -1 : lines.length);
     if (active() === null || !order.includes(active())) activate(order[0] ?? null);
-    draw();
-  }
-  const { state } = store;
-
-  function placeOf(id) {
-    const at = id === null ? -1 : lines.findIndex((line) => line.task?.id === id);
-    return at < 0 ? null : starts[at];
-  }
-
-  // Finds the line at a height by binary search.
-  function lineAt(top) {
-    let [low, high] = [0, lines.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (starts[middle + 1] <= top) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
-
-  function draw() {
-    const from = onPaper ? 0 : Math.max(0, lineAt(place.scrollTop) - AROUND);
-    const to = onPaper
-      ? Math.min(lines.length, MOST_ON_PAPER)
-      : Math.min(lines.length, lineAt(place.scrollTop + place.clientHeight) + AROUND);
-    const wanted = new Set();
-    for (let at = from; at < to; at++) wanted.add(at);
-    // The focused row stays in the document, or the keyboard would lose its place.
-    const focused = lines.findIndex((line) => line.task?.id === active());
-    if (focused >= 0) wanted.add(focused);
-    const next = new Map();
-    for (const at of [...wanted].sort((a, b) => a - b)) {
-      const line = lines[at];
-      const key = line.task ? line.task.id : `head ${line.head.title}`;
-      const what = line.task || `${line.head.tasks.length}`;
-      const old = drawn.get(key);
-      const element =
-        old && (old.what === what || (line.task && key === editedId()))
-          ? old.element
-          : line.task
-            ? taskRow(line.task, () => order)
-            : head(line.head);
-      if (old && old.element !== element) {
-        const hadFocus = old.element.contains(document.activeElement);
-        old.element.replaceWith(element);
-        if (hadFocus) queueMicrotask(() => element.focus());
-      }
-      dress(element, line, at);
-      next.set(key, { element, what });
-    }
-    for (const [key, { element }] of drawn) if (!next.has(key)) element.remove();
-    drawn = next;
-    arrange([...next.values()].map(({ element }) => element));
-  }
-
-  // Puts the rows into their order. The one with the focus is not moved, because it would lose the focus.
-  function arrange(elements) {
-    const fixed = Math.max(0, elements.findIndex((element) => element.contains(document.activeElement)));
-    if (elements.length && elements[fixed].parentNode !== body) body.append(elements[fixed]);
-    for (let at = fixed - 1; at >= 0; at--)
-      if (elements[at].nextSibling !== elements[at + 1]) body.insertBefore(elements[at], elements[at + 1]);
-    for (let at = fixed + 1; at < elements.length; at++)
-      if (elements[at].previousSibling !== elements[at - 1]) elements[at - 1].after(elements[at]);
+    near.set(lines);
   }
 
   function dress(element, line, at) {
-    element.style.transform = onPaper ? "" : `translateY(${starts[at]}px)`;
     element.setAttribute("aria-rowindex", at + 1);
     if (!line.task) return;
     const isActive = line.task.id === active();
@@ -226,10 +166,10 @@ export function taskList(place) {
     const task = store.get(id);
     if (!task) return;
     bring(id);
-    editTitle(drawn.get(id).element.querySelector(".name"), task, (isByKey) => {
-      if (drawn.has(id)) drawn.get(id).what = null;
-      draw();
-      if (isByKey) drawn.get(id)?.element.focus({ preventScroll: true });
+    editTitle(near.elementOf(id).querySelector(".name"), task, (isByKey) => {
+      near.redo(id);
+      near.draw();
+      if (isByKey) near.elementOf(id)?.focus({ preventScroll: true });
     });
   }
 
@@ -250,55 +190,34 @@ export function taskList(place) {
     focus(order[at]);
   }
 
-  // Brings a task into sight.
+  // Brings a task into sight, with room for the heading of its group, which is not sticky.
   function bring(id) {
     activate(id);
-    const at = lines.findIndex((line) => line.task?.id === id);
-    if (at < 0) return;
-    // Room for the heading of the group above, which is not sticky here.
-    if (starts[at] - HEAD < place.scrollTop) place.scrollTop = starts[at] - HEAD;
-    else if (starts[at + 1] > place.scrollTop + place.clientHeight)
-      place.scrollTop = starts[at + 1] - place.clientHeight;
-    draw();
+    near.bring(id, HEAD);
   }
 
   function focus(id) {
     bring(id);
-    drawn.get(id)?.element.focus({ preventScroll: true });
+    near.elementOf(id)?.focus({ preventScroll: true });
   }
 
-  let frame = null;
-  const onscroll = () => (frame = frame || requestAnimationFrame(() => ((frame = null), draw())));
-  place.addEventListener("scroll", onscroll, { passive: true });
-  const observer = new ResizeObserver(draw);
-  observer.observe(place);
   const reset = () => {
     endEditing();
-    drawn.forEach(({ element }) => element.remove());
-    drawn = new Map();
-    update();
+    near.forget();
   };
   narrow.addEventListener("change", reset);
-  const paper = (isOn) => () => ((onPaper = isOn), draw());
-  const [before, after] = [paper(true), paper(false)];
-  addEventListener("beforeprint", before);
-  addEventListener("afterprint", after);
 
   return {
     update,
-    draw,
+    draw: near.draw,
     step: stepBy,
     edit,
     focus: () => focus(active()),
     order: () => order,
-    reset,
     leave() {
       endEditing();
-      observer.disconnect();
-      place.removeEventListener("scroll", onscroll);
+      near.leave();
       narrow.removeEventListener("change", reset);
-      removeEventListener("beforeprint", before);
-      removeEventListener("afterprint", after);
     },
   };
 }

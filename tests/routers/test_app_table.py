@@ -8,6 +8,7 @@ import pytest
 
 from tests.routers import test_app as page
 from tests.routers import test_app_beyond as beyond
+from tests.routers import test_app_board as board
 from tests.routers import test_app_editing as editing
 from tests.routers import test_app_files as files
 
@@ -30,6 +31,7 @@ OFFERED: dict[str, Callable[..., Any]] = {
     "filters in the address": page.test_many_are_marked_and_changed_at_once,
     "views": page.test_webhooks_calendars_and_views_are_made_and_taken_back,
     "the board with limits": page.test_two_people_see_each_other_work,
+    "a board of thousands of cards": board.test_a_board_of_thousands_of_cards,
     "live changes": page.test_two_people_see_each_other_work,
     "blocks": page.test_two_people_see_each_other_work,
     "comments": beyond.test_comments_are_written_changed_and_deleted,
@@ -60,7 +62,7 @@ def test_each_thing_is_driven_at_both_widths(thing: str) -> None:
 def test_no_test_at_both_widths_is_left_out() -> None:
     both = {
         each
-        for module in (page, beyond, editing, files)
+        for module in (page, beyond, board, editing, files)
         for name, each in vars(module).items()
         if name.startswith("test_") and "browser" in inspect.signature(each).parameters
     }
