@@ -190,7 +190,7 @@ function beginning(address, way) {
           "p",
           {},
           "Write a line above and press Enter: ",
-          h("code", {}, "Write the report #writing !3 due:tomorrow"),
+          h("code", {}, "Write the report #writing !3 due tomorrow"),
         )
       : null,
     h(

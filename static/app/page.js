@@ -54,34 +54,25 @@ export function section(title, about, fill) {
   return element;
 }
 
-// A table, or a text if the table would be empty.
+// A table, or a text if the table would be empty. A column without a name has buttons. On a phone each row is a block:
+// its first cell, beside it the buttons, and below them the other cells with the names of their columns. The roles tell
+// that it is a table there too.
 export function table(label, columns, rows, nothing) {
   if (!rows.length) return h("p", { className: "muted" }, nothing);
+  const heading = (name) => (name ? h("th", { scope: "col", role: "columnheader" }, name) : h("td", { role: "cell" }));
+  const cell = (value, at) =>
+    h("td", { role: "cell", "data-label": columns[at], className: columns[at] ? "" : "action" }, value);
   return h(
     "div",
     { className: "scroll", role: "region", "aria-label": label, tabIndex: 0 },
     h(
       "table",
-      {},
-      h(
-        "thead",
-        {},
-        h(
-          "tr",
-          {},
-          columns.map((name) => (name ? h("th", { scope: "col" }, name) : h("td", {}))),
-        ),
-      ),
+      { className: "blocks", role: "table", "aria-label": label },
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map(heading))),
       h(
         "tbody",
-        {},
-        rows.map((cells) =>
-          h(
-            "tr",
-            {},
-            cells.map((cell) => h("td", {}, cell)),
-          ),
-        ),
+        { role: "rowgroup" },
+        rows.map((cells) => h("tr", { role: "row" }, cells.map(cell))),
       ),
     ),
   );

@@ -1,4 +1,5 @@
 // Adds a task from one line, and shows while typing how the line is understood.
+import { completed } from "../shared/completing.js";
 import { h, say } from "../shared/dom.js";
 import { act } from "./actions.js";
 import { now } from "./address.js";
@@ -9,14 +10,30 @@ import { PRIORITIES, may, openProjects, project, projectOf } from "./model.js";
 import * as store from "./store.js";
 import { due, taskFrom } from "./words.js";
 
+const PART = /[#@]"[^"]*$|\S*$/;
+const DAYS = ["today", "tomorrow", "monday", "tuesday", "wednesday", "thursday", "friday", "today+7d", "today+1mo"];
+const quoted = (text) => (/[\s"]/.test(text) ? `"${text.replaceAll('"', "")}"` : text);
+const among = (values) => [...new Set(values)].sort();
+
+// The words that may follow: tags and projects that there are, priorities and days.
+function offers(head, begun) {
+  if (begun[0] === "#") return among(store.all().flatMap((task) => task.tags)).map((tag) => `#${quoted(tag)}`);
+  if (begun[0] === "@") {
+    const labels = store.all().map((task) => task.project);
+    return among([...openProjects().map((each) => each.name), ...labels]).map((name) => `@${quoted(name)}`);
+  }
+  if (begun[0] === "!") return ["!low", "!medium", "!high", "!urgent"];
+  if (/^due:/i.test(begun)) return DAYS.map((day) => `due:${day}`);
+  return /(^|\s)due:?\s$/i.test(head) ? DAYS : [];
+}
+
 export function quickAdd() {
   const input = h("input", {
     className: "quick",
     name: "quick",
-    placeholder: "Add a task: #tag !priority @project due:tomorrow",
+    placeholder: "Add a task: #tag !priority @project due tomorrow",
     "aria-label": "Add a task",
     "aria-describedby": "quick-read",
-    autocomplete: "off",
     maxLength: 700,
     oninput: show,
   });
@@ -25,7 +42,7 @@ export function quickAdd() {
     "form",
     { className: "add", onsubmit: act(send) },
     icon("plus"),
-    input,
+    h("div", { className: "offering" }, input, completed(input, "What could be meant", PART, offers)),
     h("button", { type: "submit", className: "main" }, "Add"),
     read,
   );

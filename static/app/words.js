@@ -6,6 +6,7 @@ const DAY = 86_400_000;
 const WORD = /^(now|today|yesterday|tomorrow)(?:([+-])(\d{1,5})(mo|[mhdwy]))?$/i;
 const DAYS = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
 const DATE = /^(\d{4})-(\d{2})-(\d{2})$/;
+const AT = /^(\S+)[ T](\d{1,2}):(\d{2})$/;
 
 function midnight(at) {
   return new Date(at.getFullYear(), at.getMonth(), at.getDate());
@@ -27,8 +28,14 @@ function shifted(at, amount, unit) {
   return found;
 }
 
-// The moment that a text means, or null; a whole day means its midnight.
+// The moment that a text means, or null; a whole day means its midnight, and `tomorrow 14:00` a moment of it.
 export function moment(text, clock = new Date()) {
+  const at = AT.exec(text);
+  if (at) {
+    const day = moment(at[1], clock);
+    if (!day || !isWholeDay(day) || at[2] > 23 || at[3] > 59) return null;
+    return new Date(day.setHours(Number(at[2]), Number(at[3])));
+  }
   const date = DATE.exec(text);
   if (date) {
     const found = new Date(Number(date[1]), date[2] - 1, Number(date[3]));
@@ -77,28 +84,34 @@ export function dueText(text) {
 }
 
 const NAMED = { none: 0, low: 1, medium: 2, high: 3, urgent: 4 };
-// Matches a mark and then a quoted text or a word.
-const PART = /(^|\s)(#|!|@|due:)(?:"([^"]+)"|([^\s"]+))(?=\s|$)/gi;
+// A mark, and then a quoted text or a word.
+const PART = /(^|\s)([#!@])(?:"([^"]+)"|([^\s"]+))(?=\s|$)/g;
+// A day, and perhaps a time of it: `due:tomorrow`, `due friday 14:00`.
+const DUE = /(^|\s)due(:\s?|\s)(?:"([^"]+)"|([^\s"]+(?: \d{1,2}:\d{2})?))(?=\s|$)/gi;
 
-// Parses a task from one line: `Write the report #writing !3 @Research due:tomorrow`.
+// Parses a task from one line: `Write the report #writing !3 @Research due tomorrow`.
 export function taskFrom(line, projects = [], clock = new Date()) {
   const task = { tags: [] };
   const problems = [];
-  const title = line.replace(PART, (whole, before, mark, quoted, plain) => {
+  const undated = line.replace(DUE, (whole, before, colon, quoted, plain) => {
+    const at = moment(quoted ?? plain, clock);
+    if (at) task.due_at = at.toISOString();
+    // Without its colon `due` may be a word of the title.
+    else if (!colon.includes(":")) return whole;
+    else problems.push(`"${quoted ?? plain}" is no time: try tomorrow, friday, today+7d or 2026-12-31.`);
+    return before;
+  });
+  const title = undated.replace(PART, (whole, before, mark, quoted, plain) => {
     const value = quoted ?? plain;
     if (mark === "#") task.tags.push(value);
     else if (mark === "!") {
       const priority = /^[0-4]$/.test(value) ? Number(value) : NAMED[value.toLowerCase()];
       if (priority === undefined) return whole;
       task.priority = priority;
-    } else if (mark === "@") {
+    } else {
       const known = projects.find((each) => each.name.toLowerCase() === value.toLowerCase());
       if (known) task.project_id = known.id;
       else task.project = value;
-    } else {
-      const at = moment(value, clock);
-      if (!at) problems.push(`"${value}" is no time: try tomorrow, friday, today+7d or 2026-12-31.`);
-      else task.due_at = at.toISOString();
     }
     return before;
   });

@@ -1,6 +1,7 @@
 // A field for the filter language. It completes fields, operators and values, and shows an error at its
 // place.
 import { FIELDS } from "./filter-fields.js";
+import { completed } from "./completing.js";
 import { h } from "./dom.js";
 
 const TOKEN = /"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|!=|!~|<=|>=|[=<>~(),]|[^\s()"',=<>!~]+/g;
@@ -8,7 +9,6 @@ const PART = /[^\s()"',=<>!~]*$/;
 const COMPARISONS = new Set(["=", "!=", "<", "<=", ">", ">=", "~", "!~"]);
 const JOINING = new Set(["and", "or", "not"]);
 const TIMES = ["today", "tomorrow", "yesterday", "now", "today+7d", "today-7d", "today-1mo", "now-2h"];
-const MOST = 12;
 
 // The kind of text that could follow, and the field that it is about.
 function expected(text) {
@@ -63,105 +63,17 @@ let number = 0;
 // The input and its list. `known(name)` gives the values of a field that tasks have, such as tags.
 export function filterField(label, properties, known) {
   const id = `filter-${++number}`;
-  const list = h("ul", {
-    id: `${id}-offers`,
-    className: "offers",
-    role: "listbox",
-    "aria-label": `${label}: what could stand here`,
-    hidden: true,
-  });
   const problem = h("p", { className: "problem", id: `${id}-problem`, role: "alert" });
   const where = h("p", { className: "where", hidden: true });
   const input = h("input", {
     ...properties,
     id,
-    role: "combobox",
-    autocomplete: "off",
     autocapitalize: "none",
     spellcheck: false,
     maxLength: 2000,
-    "aria-expanded": "false",
-    "aria-autocomplete": "list",
-    "aria-controls": list.id,
     "aria-describedby": problem.id,
-    oninput: offer,
-    onclick: offer,
-    onkeydown,
-    onblur: close,
   });
-  let [active, turn] = [-1, 0];
-
-  function close() {
-    turn++;
-    active = -1;
-    list.hidden = true;
-    input.setAttribute("aria-expanded", "false");
-    input.removeAttribute("aria-activedescendant");
-  }
-  function before() {
-    const text = input.value.slice(0, input.selectionStart);
-    const [part] = PART.exec(text);
-    return [text.slice(0, text.length - part.length), part];
-  }
-  async function offer() {
-    const mine = ++turn;
-    const [head, part] = before();
-    const found = (await offers(head, known)).filter(
-      (each) => each.toLowerCase().startsWith(part.toLowerCase()) && each !== part,
-    );
-    if (mine !== turn || document.activeElement !== input) return;
-    if (!found.length) return close();
-    active = -1;
-    input.removeAttribute("aria-activedescendant");
-    list.replaceChildren(
-      ...found.slice(0, MOST).map((each, place) =>
-        h(
-          "li",
-          {
-            id: `${id}-${place}`,
-            role: "option",
-            "aria-selected": "false",
-            // mousedown comes before the input loses the focus.
-            onmousedown: (event) => (event.preventDefault(), take(each)),
-          },
-          each,
-        ),
-      ),
-    );
-    list.hidden = false;
-    input.setAttribute("aria-expanded", "true");
-  }
-  function take(text) {
-    const [head, part] = before();
-    const rest = input.value.slice(head.length + part.length);
-    const space = rest.startsWith(" ") ? "" : " ";
-    input.value = head + text + space + rest;
-    const place = head.length + text.length + 1;
-    input.setSelectionRange(place, place);
-    offer();
-  }
-  function move(step) {
-    const options = [...list.children];
-    active = (active + step + options.length + 1) % (options.length + 1);
-    if (active === options.length) active = -1;
-    options.forEach((each, place) => each.setAttribute("aria-selected", String(place === active)));
-    if (active < 0) input.removeAttribute("aria-activedescendant");
-    else input.setAttribute("aria-activedescendant", options[active].id);
-  }
-  function onkeydown(event) {
-    if (list.hidden) {
-      if (event.key === "ArrowDown") (event.preventDefault(), offer());
-      return;
-    }
-    if (event.key === "ArrowDown") (event.preventDefault(), move(1));
-    else if (event.key === "ArrowUp") (event.preventDefault(), move(active < 0 ? list.children.length : -1));
-    else if (event.key === "Escape") (event.preventDefault(), event.stopPropagation(), close());
-    else if (event.key === "Enter" && active >= 0) {
-      event.preventDefault();
-      event.stopPropagation();
-      take(list.children[active].textContent);
-    } else if (event.key === "Enter") close();
-  }
+  const list = completed(input, `${label}: what could stand here`, PART, (head) => offers(head, known));
   // Shows the position of a mistake in the filter. The server counts code points; JavaScript counts UTF-16
   // units.
   function mark(position) {

@@ -352,3 +352,36 @@ def test_nothing_falls_between_the_list_and_the_stream(api: Api, desk: BrowserPa
     log_in(desk)
     row(page, "Changed meanwhile").wait_for()
     assert passed
+
+
+@sqlite_only
+def test_tables_fit_at_both_widths(api: Api, browser: BrowserPage) -> None:
+    ada, grace = api.person(), api.person("grace")
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    ada.put(f"/projects/{project}/members/{grace.id}", json={"role": "member"})
+    scopes = ["tasks:read", "tasks:write", "analytics:read"]
+    ada.post("/auth/tokens", json={"name": "The import of every night and morning", "scopes": scopes})
+    ada.post("/calendars", json={"tz": "America/Argentina/Buenos_Aires"})
+    page = log_in(browser, "/app?page=settings")
+    for path, names in (
+        ("/app?page=settings", ("Sessions", "Program tokens", "Calendars")),
+        (f"/app?page=project&project={project}", ("Members",)),
+    ):
+        page.goto(browser.base_url + path)
+        for name in names:
+            region = page.get_by_role("region", name=name)
+            region.wait_for()
+            assert region.evaluate("(place) => place.scrollWidth <= place.clientWidth"), name
+            # It is a table for screen readers, whatever it looks like.
+            last = region.get_by_role("row").last
+            assert last.get_by_role("cell").count() == region.get_by_role("columnheader").count() + 1
+            # The button stands beside what it is about.
+            first, button = (
+                last.get_by_role("cell").first.bounding_box(),
+                last.get_by_role("button").bounding_box(),
+            )
+            assert first
+            assert button
+            assert button["x"] >= first["x"] + first["width"]
+            assert button["y"] < first["y"] + first["height"]
+        assert_accessible(page)

@@ -16,6 +16,7 @@ from tests.routers import test_app_files as files
 OFFERED: dict[str, Callable[..., Any]] = {
     "making an account, logging in, a forgotten password": page.test_from_nothing_to_a_completed_task,
     "adding a task by one line": page.test_from_nothing_to_a_completed_task,
+    "what is understood of a line, and completed": page.test_a_line_is_understood_and_completed,
     "completing and deleting, taken back": page.test_from_nothing_to_a_completed_task,
     "the list, by keys alone": page.test_from_nothing_to_a_completed_task,
     "the help for keys": page.test_from_nothing_to_a_completed_task,
@@ -47,6 +48,7 @@ OFFERED: dict[str, Callable[..., Any]] = {
     "sessions": page.test_settings_are_there_for_tokens_sessions_and_notifications,
     "webhooks": page.test_webhooks_calendars_and_views_are_made_and_taken_back,
     "the last deliveries of a webhook": beyond.test_a_webhook_shows_its_last_deliveries,
+    "tables on a phone": beyond.test_tables_fit_at_both_widths,
     "calendars": page.test_webhooks_calendars_and_views_are_made_and_taken_back,
     "the palette": beyond.test_the_palette_finds_actions_places_and_tasks,
     "what is due in a week": beyond.test_the_palette_finds_actions_places_and_tasks,
