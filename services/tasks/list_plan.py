@@ -12,6 +12,7 @@ the list's own conditions are always checked.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -30,12 +31,13 @@ from tables.counts import owner_counts, system_counts
 # Reading all titles of an owner with fewer tasks is faster than the index of trigrams.
 MANY_TASKS = 3000
 # The most tasks that are sorted: an owner's with a text, everybody's with a text, those found only by reading
-# all titles, those with a tag, and those in a range.
+# all titles, those with a tag, those in a range, and those of a label or a state, or that are blocked.
 FEW_FOUND = 600
 FEW_OF_ALL = 2000
 FEW_SCANNED = 200
 FEW_TAGGED = 500
 FEW_IN_RANGE = 1000
+FEW_CHOSEN = 500
 # The number of an owner's newest tasks that tell how frequent a text is, and the number of matches among them
 # that promises to fill a page soon.
 NEWEST = 200
@@ -129,9 +131,11 @@ def within(name: str) -> ColumnElement[bool]:
     return column >= bound if name.endswith("after") else column < bound
 
 
-def _in_range(name: str) -> Select[Any]:
+@cache
+def in_range(name: str) -> Select[Any]:
+    """The number of an owner's tasks in a range, up to `at_most`."""
     mine = tasks.c.user_id == bindparam("owner_id")
-    some = select(tasks.c.id).where(mine, within(name)).limit(FEW_IN_RANGE + 1)
+    some = select(tasks.c.id).where(mine, within(name)).limit(bindparam("at_most"))
     return prepared(select(func.count()).select_from(some.subquery()))
 
 
@@ -154,7 +158,6 @@ def _first_period(name: str, *, descending: bool) -> Select[Any]:
     return prepared(select(last(periods.union_all(following_rows).c.period)), plan_anew=True)
 
 
-_IN_RANGE = {name: _in_range(name) for name in RANGE_COLUMNS}
 _FIRST_PERIOD = {
     (name, descending): _first_period(name, descending=descending)
     for name, column in RANGE_COLUMNS.items()
@@ -174,6 +177,15 @@ def _tagged(count: int, *, owned: bool) -> Select[Any]:
         wanted.append(task_tags.c.user_id == bindparam("owner_id"))
     statement = select(task_tags.c.task_id).where(*wanted).limit(FEW_TAGGED + 1)
     return prepared(statement if count == 1 else statement.distinct(), plan_anew=True)
+
+
+@cache
+def _chosen(name: str, count: int) -> Select[Any]:
+    """An owner's tasks with any of `count` values, or those that are blocked, up to `at_most`."""
+    values: list[ColumnElement[Any]] = [bindparam(f"{name}_{place}") for place in range(count)]
+    is_so = tasks.c.blocked_at.is_not(None) if name == "blocked" else tasks.c[name].in_(values)
+    found = select(tasks.c.id).where(tasks.c.user_id == bindparam("owner_id"), is_so)
+    return prepared(found.limit(bindparam("at_most")))
 
 
 @kept_by_shape
@@ -203,8 +215,30 @@ def has_no_value(filters: TaskFilters) -> bool:
     return filters.sort_by == "completed_at" and bool(are_open)
 
 
-def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
-    """Plan the reading of a list of an owner's tasks, or of everybody's."""
+def _few_chosen(db: Session, owner_id: int, filters: TaskFilters, *, asks_more: bool) -> list[int] | None:
+    """An owner's blocked tasks, or those of labels or of states of projects, if they are few.
+
+    Their indexes have them in the order of creation only. If the list has a further condition, SQLite may take
+    another index.
+    """
+    wanted: dict[str, Sequence[Any]] = {
+        "blocked": [True] if filters.blocked else [],
+        "project": filters.project,
+    }
+    # Only tasks in projects have other states than statuses.
+    wanted["state"] = [] if set(STATUSES).intersection(filters.state) else filters.state
+    for name, values in wanted.items():
+        if values and (asks_more or filters.sort_by != "created_at" or len(values) > 1):
+            asked: dict[str, Any] = {f"{name}_{place}": value for place, value in enumerate(values)}
+            asked |= {"owner_id": owner_id, "at_most": FEW_CHOSEN + 1}
+            found = db.execute(_chosen(name, len(values)), asked).scalars().all()
+            if len(found) <= FEW_CHOSEN:
+                return list(found)
+    return None
+
+
+def plan(db: Session, owner_id: int | None, filters: TaskFilters, *, asks_more: bool = False) -> Plan:
+    """Plan the reading of a list of an owner's tasks, or of everybody's; `asks_more` if it has a further condition."""
     texts = {name: fold(getattr(filters, name, None) or "") for name in TEXTS}
     ranges = {
         name: getattr(filters, name)
@@ -213,9 +247,13 @@ def plan(db: Session, owner_id: int | None, filters: TaskFilters) -> Plan:
     }
     # A list by creation with one tag needs no plan: the tasks of a tag are stored in that order.
     tags = filters.tag if filters.sort_by != "created_at" or len(filters.tag) > 1 else []
+    is_sqlite = db.get_bind().dialect.name == "sqlite"
+    if is_sqlite and owner_id is not None:
+        few = _few_chosen(db, owner_id, filters, asks_more=asks_more)
+        if few is not None:
+            return Plan(few)
     if not (any(texts.values()) or ranges or tags):
         return Plan()
-    is_sqlite = db.get_bind().dialect.name == "sqlite"
     without_index: tuple[str, ...] = ()
     if any(texts.values()):
         by_text = _on_sqlite if is_sqlite else _on_postgres
@@ -285,7 +323,9 @@ def _on_postgres(db: Session, owner_id: int | None, texts: Mapping[str, str]) ->
 def _wide(db: Session, owner_id: int | None, ranges: Mapping[str, Any]) -> tuple[str, ...]:
     """The ranges with so many tasks that sorting would take longer than walking the list."""
     counted = {
-        name: db.execute(_IN_RANGE[name], {"owner_id": owner_id, name: bound}).scalar_one()
+        name: db.execute(
+            in_range(name), {"owner_id": owner_id, name: bound, "at_most": FEW_IN_RANGE + 1}
+        ).scalar_one()
         for name, bound in ranges.items()
     }
     return tuple(name for name, count in counted.items() if count > FEW_IN_RANGE)

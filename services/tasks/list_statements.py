@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
     ColumnElement,
     Select,
@@ -15,11 +16,13 @@ from sqlalchemy import (
     select,
     true,
     tuple_,
+    type_coerce,
 )
 
 from models import LARGEST_ID, task_tags, tasks
 from services.query.conditions import Scope, Shape, condition
-from services.rights import unindexed, visible_tasks
+from services.query.elements import Walked
+from services.rights import parameter_of, unindexed, visible_tasks
 from services.tasks import list_plan
 from storage.column_types import is_among
 from storage.prepared import prepared
@@ -98,8 +101,12 @@ class ListShape(NamedTuple):
     without_index: tuple[str, ...]
     # The rest of a filter that plain filters can't express; see `services.query`.
     asked: Shape | None
-    # The part of the list that the statement reads: see `_build`.
+    # The part of the list that the statement reads: see `build`.
     part: str
+    # Whether the tasks in ranges without an index are gathered first, and whether the tasks are sorted at last, not
+    # walked in the order of the list: for SQLite.
+    gathers: bool = False
+    sorts: bool = False
 
 
 def choices(chosen: Mapping[str, Sequence[Any]]) -> tuple[tuple[tuple[str, int], ...], dict[str, Any]]:
@@ -137,6 +144,17 @@ def one_of_many(name: str, count: int, *, is_unindexed: bool = False) -> ColumnE
     return _tagged(count).exists()
 
 
+def _gathered(shape: ListShape, name: str) -> ColumnElement[bool]:
+    """The condition of a range by the list of all tasks in it, which an index alone gives."""
+    column, compare = RANGES[name]
+    there = tasks.alias("there")
+    ids = select(there.c.id).where(
+        (there.c.project_id if shape.scope == "project" else there.c.user_id) == parameter_of(shape.scope),
+        compare(there.c[column.key], bindparam(name, type_=column.type)),
+    )
+    return type_coerce(Walked(tasks.c.id), BigInteger).in_(ids)
+
+
 def _filtered(
     shape: ListShape, *, of_few: bool = False
 ) -> tuple[Select[Any], ColumnElement[Any], ColumnElement[int]]:
@@ -147,7 +165,11 @@ def _filtered(
     column: ColumnElement[Any] = SORT_COLUMNS[shape.sort_by]
     row_id: ColumnElement[int] = tasks.c.id
     for name in shape.names:
-        statement = statement.where(condition_of(name, is_unindexed=name in shape.without_index))
+        is_unindexed = name in shape.without_index
+        gathers = is_unindexed and shape.gathers and name in RANGES
+        statement = statement.where(
+            _gathered(shape, name) if gathers else condition_of(name, is_unindexed=is_unindexed)
+        )
     for name, count in shape.choices:
         if (name, count) == ("tag", 1) and shape.sort_by == "created_at" and not shape.by_id:
             # The rows of a tag have the order of this list, so the list is read along them.
@@ -163,6 +185,8 @@ def _filtered(
             statement = statement.where(one_of_many(name, count, is_unindexed=name in shape.without_index))
     if shape.asked is not None:
         statement = statement.where(condition(shape.asked, shape.scope, of_few=of_few))
+    if shape.sorts:
+        column, row_id = (type_coerce(Walked(each), each.type) for each in (column, row_id))
     return statement, column, row_id
 
 

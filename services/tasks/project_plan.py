@@ -72,8 +72,9 @@ _MATCHING = prepared(select(_matching.c.id).limit(FEW_FOUND + 1), plan_anew=True
 
 
 @cache
-def _in_range(name: str) -> Select[Any]:
-    some = select(tasks.c.id).where(_HERE, within(name)).limit(FEW_IN_RANGE + 1)
+def in_range(name: str) -> Select[Any]:
+    """The number of a project's tasks in a range, up to `at_most`."""
+    some = select(tasks.c.id).where(_HERE, within(name)).limit(bindparam("at_most"))
     return prepared(select(func.count()).select_from(some.subquery()))
 
 
@@ -104,23 +105,26 @@ def _tagged(count: int) -> Select[Any]:
 
 @cache
 def _in(column: str, count: int) -> Select[Any]:
-    """The tasks in `count` states or statuses, up to one more than the limit of few."""
+    """The tasks in `count` states or statuses, or those that are blocked, up to `at_most`."""
     wanted: list[ColumnElement[Any]] = [bindparam(f"{column}_{place}") for place in range(count)]
-    found = select(tasks.c.id).where(_HERE, tasks.c[column].in_(wanted)).limit(FEW_IN_STATE + 1)
+    is_so = tasks.c.blocked_at.is_not(None) if column == "blocked" else tasks.c[column].in_(wanted)
+    found = select(tasks.c.id).where(_HERE, is_so).limit(bindparam("at_most"))
     return prepared(found, plan_anew=True)
 
 
-def _few_in_state(db: Session, filters: TaskFilters, *, asks_more: bool) -> list[int] | None:
-    """The tasks in the wanted states or statuses, if they are few.
+def _few_in_state(db: Session, filters: TaskFilters, *, asks_more: bool, is_sqlite: bool) -> list[int] | None:
+    """The tasks in the wanted states or statuses, or those that are blocked, if they are few.
 
     The index has them in the order of creation only. If the list has a further condition, SQLite may take
     another index.
     """
-    for column, wanted in (("state", filters.state), ("status", filters.status)):
+    blocked = [True] if filters.blocked and is_sqlite else []
+    for column, wanted in (("blocked", blocked), ("state", filters.state), ("status", filters.status)):
         if wanted and (asks_more or filters.sort_by != "created_at" or len(wanted) > 1):
-            asked = {f"{column}_{place}": value for place, value in enumerate(wanted)}
+            asked: dict[str, Any] = {f"{column}_{place}": value for place, value in enumerate(wanted)}
             statement = _in(column, len(wanted))
-            found = db.execute(statement, {"project_id": filters.project_id, **asked}).scalars().all()
+            asked |= {"project_id": filters.project_id, "at_most": FEW_IN_STATE + 1}
+            found = db.execute(statement, asked).scalars().all()
             if len(found) <= FEW_IN_STATE:
                 return list(found)
     return None
@@ -134,13 +138,13 @@ def plan(db: Session, filters: TaskFilters, *, asks_more: bool = False) -> Plan:
     ranges = {
         name: getattr(filters, name)
         for name, column in RANGE_COLUMNS.items()
-        if getattr(filters, name) is not None and column not in (filters.sort_by, "updated_at")
+        if getattr(filters, name) is not None and column != filters.sort_by
     }
     tags = filters.tag if filters.sort_by != "created_at" or len(filters.tag) > 1 else []
-    few = _few_in_state(db, filters, asks_more=asks_more)
+    is_sqlite = db.get_bind().dialect.name == "sqlite"
+    few = _few_in_state(db, filters, asks_more=asks_more, is_sqlite=is_sqlite)
     if few is not None or not (any(texts.values()) or ranges or tags):
         return Plan(few)
-    is_sqlite = db.get_bind().dialect.name == "sqlite"
     without_index: tuple[str, ...] = ()
     if any(texts.values()):
         found = _by_text(db, project_id, texts, is_sqlite=is_sqlite)
@@ -159,7 +163,9 @@ def plan(db: Session, filters: TaskFilters, *, asks_more: bool = False) -> Plan:
         wide = tuple(
             name
             for name, bound in ranges.items()
-            if db.execute(_in_range(name), {"project_id": project_id, name: bound}).scalar_one()
+            if db.execute(
+                in_range(name), {"project_id": project_id, name: bound, "at_most": FEW_IN_RANGE + 1}
+            ).scalar_one()
             > FEW_IN_RANGE
         )
         without_index += wide
@@ -178,6 +184,7 @@ def _bounds(
             _first_period(name, descending=descending), {"project_id": project_id, name: bound}
         ).scalar_one()
         for name, bound in ranges.items()
+        if RANGE_COLUMNS[name] != "updated_at"
     ]
     return creation_bounds([period for period in found if period is not None], descending=descending)
 

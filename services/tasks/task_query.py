@@ -17,7 +17,7 @@ from schemas.tasks import TaskFilters
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from services.query import asking, statements
 from services.query.conditions import Place, Shaped, tests_only
-from services.tasks import list_on_postgres, list_plan, project_plan
+from services.tasks import list_on_postgres, list_plan, list_states, project_plan
 from services.tasks.list_statements import (
     CHOICES,
     FILTERS,
@@ -54,8 +54,11 @@ def _is_sqlite(db: Session) -> bool:
     return db.get_bind().dialect.name == "sqlite"
 
 
-# The next tasks in an order, among which a page is looked for before it is among all tasks.
+# The next tasks in an order, among which a page is looked for before it is among all tasks. To gather the tasks in a
+# range takes longer than to go through all. And the most tasks in a range that are sorted if a page is far down.
 NEAR = 2000
+NEAR_IN_RANGE = 5000
+MANY_IN_RANGE = 10_000
 
 
 class _Planned(NamedTuple):
@@ -87,17 +90,43 @@ class _Planned(NamedTuple):
     def may_be_far(self, db: Session, *, with_total: bool) -> bool:
         """Whether a page may lie far down the list, or its total be counted.
 
-        Each step down an index reads a row of the table, unless the index alone says what matches. Postgres is to guess nothing about a long list with a filter.
+        Each step down an index reads a row of the table, unless the index alone says what matches. Postgres is to
+        guess nothing about a long list with a filter.
         """
         shape = self.shape
-        if shape.asked is None or shape.by_id or shape.scope == "all":
+        if shape.by_id or shape.scope == "all":
             return False
+        if shape.asked is None:
+            return bool(self.wide) and not self.bounds
         if not _is_sqlite(db):
             if shape.scope == "project":
                 return project_plan.has_many(db, self.values["project_id"])
             return list_plan.has_many(db, self.values["owner_id"])
         says_it = not (shape.names or shape.choices) and tests_only(shape.asked, shape.sort_by)
         return with_total or not says_it
+
+    @property
+    def wide(self) -> tuple[str, ...]:
+        """The ranges with so many tasks, on SQLite, that the list is walked instead of sorting them."""
+        return tuple(name for name in self.shape.without_index if name in list_plan.RANGE_COLUMNS)
+
+    def gathering(self, db: Session) -> "_Planned":
+        """The plan for a page that is far down a list that is walked: the tasks in its ranges are gathered first.
+
+        Those of the least range are sorted, if it has not very many.
+        """
+        counts = {name: self._in_range(db, name, MANY_IN_RANGE + 1) for name in self.wide}
+        least = min(counts, key=counts.__getitem__)
+        shape = self.shape._replace(gathers=True)
+        if counts[least] <= MANY_IN_RANGE:
+            kept = tuple(name for name in shape.without_index if name != least)
+            shape = shape._replace(without_index=kept, sorts=True)
+        return self._replace(shape=shape)
+
+    def _in_range(self, db: Session, name: str, at_most: int) -> int:
+        plan = project_plan if self.shape.scope == "project" else list_plan
+        number: int = db.execute(plan.in_range(name), {**self.values, "at_most": at_most}).scalar_one()
+        return number
 
     def execute(self, db: Session, part: str, **more: Any) -> Any:
         """Execute the statement of a part."""
@@ -125,6 +154,7 @@ def page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None =
 
 
 def _page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None) -> PageOf[AnyRow]:
+    filters = list_states.by_status(db, place, filters)
     planned = _planned(db, place, filters, asked)
     after = _place(filters)
     total = None
@@ -169,6 +199,8 @@ def _looked_for(
 ) -> tuple[list[AnyRow], int | None]:
     """A page, and the number of all tasks if it is asked for, from going through all tasks at most once."""
     rows = _near(db, filters, planned, after)
+    if rows is None and planned.shape.asked is None:
+        rows = _rows(filters, after, _reader(db, planned.gathering(db)))
     if rows is not None:
         return rows, planned.uncut().execute(db, "count").scalar_one() if filters.total else None
     if after is None:
@@ -189,11 +221,12 @@ def _near(
         return _near_on_postgres(db, filters, planned, after)
     part, more, edge = "first" if after is None else "after", after or {}, None
     if not filters.skip and more.get("after_value", "") is not None:
-        edge = planned.unfiltered().execute(db, f"{part} edge", **more, near=NEAR).first()
+        near = NEAR_IN_RANGE if planned.shape.asked is None else NEAR
+        edge = planned.unfiltered().execute(db, f"{part} edge", **more, near=near).first()
     if edge is None:
         return None if filters.total else _rows(filters, after, _reader(db, planned))
-    near = planned.execute(db, f"{part} near", **more, edge_value=edge.value, edge_id=edge.id)
-    rows = list(near.all())
+    found = planned.execute(db, f"{part} near", **more, edge_value=edge.value, edge_id=edge.id)
+    rows = list(found.all())
     return rows if len(rows) == planned.values["limit"] else None
 
 
@@ -269,7 +302,9 @@ def _planned_with_filters(db: Session, place: Place, filters: TaskFilters, asked
     if place.project_id is not None:
         task_ids, without_index, bounds = project_plan.plan(db, filters, asks_more=asked is not None)
     else:
-        task_ids, without_index, bounds = list_plan.plan(db, place.owner_id, filters)
+        task_ids, without_index, bounds = list_plan.plan(
+            db, place.owner_id, filters, asks_more=asked is not None
+        )
     if task_ids is not None:
         values["task_ids"] = task_ids
     shape = ListShape(

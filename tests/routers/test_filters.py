@@ -17,7 +17,16 @@ from services.query import asking, statements, vocabulary
 from services.query.fields import table
 from services.tasks import list_on_postgres, list_plan, project_plan, task_query
 from tests.support.api import Api, Person, assert_problem
-from tests.support.filters import ZONES, Oracle, RandomFilters, folded, random_task
+from tests.support.filters import (
+    PROJECTS,
+    TAGS,
+    ZONES,
+    Oracle,
+    RandomFilters,
+    folded,
+    random_moment,
+    random_task,
+)
 
 # The minute before midnight, in a week in which nothing else is due.
 NOW = datetime(2026, 11, 27, 23, 59, 59, 999_999, tzinfo=UTC)
@@ -81,53 +90,125 @@ def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(list_plan, "FEW_FOUND", 20)
     for module in (list_plan, project_plan):
         monkeypatch.setattr(module, "MANY_TASKS", 30)
+        monkeypatch.setattr(module, "FEW_IN_RANGE", 8)
+    monkeypatch.setattr(list_plan, "FEW_CHOSEN", 8)
+    monkeypatch.setattr(project_plan, "FEW_IN_STATE", 8)
+    monkeypatch.setattr(task_query, "NEAR_IN_RANGE", 10)
+    monkeypatch.setattr(task_query, "MANY_IN_RANGE", 25)
     for name, value in (("NEAR", 10), ("FARTHER", 60)):
         monkeypatch.setattr(list_on_postgres, name, value)
     monkeypatch.setattr(vocabulary, "FEW_TAGGED", 20)
     monkeypatch.setattr(asking, "MANY_TAGS", 2)
 
 
+Lists = list[tuple[Person, dict[str, Any], list[Any]]]
+
+
+def random_lists(api: Api, chance: random.Random) -> Lists:
+    """Own lists with and without tasks in projects, and a project's list: who asks, by what, and the tasks."""
+    ada, bob, cleo = (api.person(name) for name in ("ada", "bob", "cleo"))
+    project = ada.post("/projects", json={"name": "Öffentlich", "states": STATES}).json()["id"]
+    ada.put(f"/projects/{project}/members/{bob.id}", json={"role": "viewer"})
+    for person, count, params in ((ada, 80, {}), (ada, 40, {"project_id": project}), (cleo, 40, {})):
+        rows = [random_task(chance, shared=bool(params)) for _ in range(count)]
+        answer = person.post("/tasks/import", json=rows, params=params)
+        assert answer.status_code == 201, answer.text
+    lists = [
+        (person, place, person.get("/tasks", params={"limit": 500, **place}).json())
+        for person, place in ((ada, {}), (bob, {"project_id": project}), (cleo, {}))
+    ]
+    assert [len(tasks) for _, _, tasks in lists] == [120, 40, 40]
+    return lists
+
+
+def random_way(chance: random.Random) -> dict[str, Any]:
+    """An order and a way to page."""
+    way: dict[str, Any] = {
+        "sort_by": chance.choice(SORTS),
+        "sort_order": chance.choice(("asc", "desc")),
+        "limit": chance.choice((5, 50)),
+    }
+    if chance.random() < 0.3:
+        way["total"] = True
+    elif chance.random() < 0.2:
+        way["skip"] = chance.choice((1, 4, 30))
+    return way
+
+
+def as_listed(tasks: list[Any], way: dict[str, Any]) -> list[int]:
+    """The ids of tasks in their order, from where the first page begins."""
+    ids = in_order(tasks, way["sort_by"], descending=way["sort_order"] == "desc")
+    return ids[way.get("skip", 0) :]
+
+
 @pytest.mark.usefixtures("_few_are_many")
 def test_random_filters_find_what_a_plain_reading_finds(api: Api) -> None:
     chance = random.Random(SEED)  # noqa: S311  # a test that can be run again
     with time_machine.travel(NOW, tick=False):
-        ada, bob = api.person("ada"), api.person("bob")
-        project = ada.post("/projects", json={"name": "Öffentlich", "states": STATES}).json()["id"]
-        ada.put(f"/projects/{project}/members/{bob.id}", json={"role": "viewer"})
-        for count, params in ((80, {}), (40, {"project_id": project})):
-            rows = [random_task(chance, shared=bool(params)) for _ in range(count)]
-            answer = ada.post("/tasks/import", json=rows, params=params)
-            assert answer.status_code == 201, answer.text
-        # An owner's own list, and a project's, which its members see.
-        lists = [(ada, {}), (bob, {"project_id": project})]
-        tasks = [person.get("/tasks", params={"limit": 500, **params}).json() for person, params in lists]
-        assert [len(each) for each in tasks] == [120, 40]
+        lists = random_lists(api, chance)
+        accounts = {person.username: person.id for person, _, _ in lists}
         filters = RandomFilters(chance)
         sizes = set()
         for _ in range(FILTERS):
             text, tz = filters.filter(chance.choice((1, 3, 8))), chance.choice(ZONES)
-            which = chance.choice((0, 0, 1))
-            person, place = lists[which]
-            oracle = Oracle(NOW, tz, person.id, {"ada": ada.id, "bob": bob.id})
-            sort_by = chance.choice(SORTS)
-            order = chance.choice(("asc", "desc"))
-            params = {
-                "filter": text,
-                "tz": tz,
-                "sort_by": sort_by,
-                "sort_order": order,
-                "limit": chance.choice((5, 50)),
-            }
-            if chance.random() < 0.3:
-                params["total"] = True
-            elif chance.random() < 0.2:
-                params["skip"] = chance.choice((1, 4, 30))
-            wanted = [task for task in tasks[which] if oracle.finds(text, task)]
-            expected = in_order(wanted, sort_by, descending=order == "desc")[params.get("skip", 0) :]
-            assert all_pages(person, "/tasks", {**params, **place}) == expected, (text, tz)
+            person, place, tasks = lists[chance.choice((0, 0, 1, 2))]
+            oracle, way = Oracle(NOW, tz, person.id, accounts), random_way(chance)
+            expected = as_listed([task for task in tasks if oracle.finds(text, task)], way)
+            assert all_pages(person, "/tasks", {"filter": text, "tz": tz, **way, **place}) == expected, (
+                text,
+                tz,
+            )
             sizes.add(len(expected))
     assert len(sizes) > 20
     assert statements.kept.weight <= statements.MOST_BYTES
+
+
+def random_parameters(chance: random.Random, tasks: list[Any]) -> tuple[dict[str, Any], list[Any]]:
+    """Plain parameters, and the tasks that they leave."""
+    asked: dict[str, Any] = {}
+    for name in chance.sample((*CHOICES, *RANGES, "blocked"), chance.choice((1, 1, 2, 3))):
+        if name == "blocked":
+            asked[name] = so = chance.choice((True, False))
+            tasks = [task for task in tasks if (task["blocked_at"] is not None) == so]
+        elif name in CHOICES:
+            asked[name] = wanted = chance.sample(CHOICES[name], chance.choice((1, 1, 2)))
+            field = "tags" if name == "tag" else name
+            tasks = [
+                task for task in tasks if set(wanted) & set(task[field] if name == "tag" else [task[field]])
+            ]
+        else:
+            field, side = f"{name[0]}_at", name[1]
+            asked[f"{name[0]}_{side}"] = bound = random_moment(chance)
+            there = [(task, task[field]) for task in tasks if task[field] is not None]
+            at = datetime.fromisoformat(bound)
+            tasks = [
+                task for task, value in there if (datetime.fromisoformat(value) >= at) == (side == "after")
+            ]
+    return asked, tasks
+
+
+CHOICES: dict[str, list[Any]] = {
+    "status": ["pending", "in_progress", "completed"],
+    "state": ["pending", "in_progress", "completed", "review", "nowhere"],
+    "project": [*PROJECTS, "Nowhere", "Öffentlich"],
+    "priority": [0, 1, 2, 3, 4],
+    "tag": [*TAGS, "nowhere"],
+}
+RANGES = [(name, side) for name in ("created", "updated", "due", "completed") for side in ("after", "before")]
+
+
+@pytest.mark.usefixtures("_few_are_many")
+def test_random_parameters_find_what_a_plain_reading_finds(api: Api) -> None:
+    chance = random.Random(SEED)  # noqa: S311  # a test that can be run again
+    lists = random_lists(api, chance)
+    sizes = set()
+    for _ in range(FILTERS):
+        person, place, tasks = chance.choice(lists)
+        (asked, found), way = random_parameters(chance, tasks), random_way(chance)
+        expected = as_listed(found, way)
+        assert all_pages(person, "/tasks", {**asked, **way, **place}) == expected, (asked, way)
+        sizes.add(len(expected))
+    assert len(sizes) > 20
 
 
 @pytest.mark.usefixtures("_few_are_many")

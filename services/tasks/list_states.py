@@ -1,0 +1,37 @@
+"""Expressing the states of a list by statuses, whose tasks are counted and found by more indexes."""
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.orm import Session
+
+from models import STATUSES, tasks
+from schemas.tasks import TaskFilters
+from services.projects import workflow
+from services.query.conditions import Place
+from storage.prepared import prepared
+
+_ANY_SHARED = prepared(
+    select(tasks.c.id).where(tasks.c.user_id == bindparam("owner_id"), tasks.c.state.is_not(None)).limit(1)
+)
+
+
+def by_status(db: Session, place: Place, filters: TaskFilters) -> TaskFilters:
+    """The same filters with statuses for states: the state of a private task is its status.
+
+    In a list by completion the statuses of a project's states tell whether its tasks can be completed.
+    """
+    wanted = set(filters.state)
+    if not wanted or filters.status:
+        return filters
+    if place.scope == "project":
+        states = workflow.states_of(db, place.project_id) if filters.sort_by == "completed_at" else ()
+        statuses = {state.status for state in states if state.key in wanted}
+        if not statuses or "completed" in statuses:
+            return filters
+        return filters.model_copy(update={"status": sorted(statuses)})
+    if place.scope == "all" or not wanted <= set(STATUSES):
+        return filters
+    if db.execute(_ANY_SHARED, {"owner_id": place.owner_id}).first() is not None:
+        return filters
+    filters = filters.model_copy(update={"status": filters.state, "state": []})
+    filters.model_fields_set.discard("state")
+    return filters
