@@ -36,7 +36,9 @@ _ITS_ROLE = (
     .scalar_subquery()
     .label("role")
 )
-_ONE = prepared(select(*_COLUMNS, views.c.user_id, _ITS_ROLE).where(views.c.id == bindparam("view_id")))
+_BY_ID = select(*_COLUMNS, views.c.user_id, _ITS_ROLE).where(views.c.id == bindparam("view_id"))
+_ONE = prepared(_BY_ID)
+_ONE_LOCKED = prepared(_BY_ID.with_for_update(of=views))
 _MINE = select(*_COLUMNS).where(
     or_(
         views.c.user_id == _CALLER,
@@ -76,8 +78,9 @@ def view_not_found() -> NotFound:
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def _find(db: Session, caller: Caller, view_id: int) -> AnyRow:
-    row = db.execute(_ONE, {"view_id": view_id, "caller_id": caller.id}).first()
+def _find(db: Session, caller: Caller, view_id: int, *, locked: bool = False) -> AnyRow:
+    values = {"view_id": view_id, "caller_id": caller.id}
+    row = db.execute(_ONE_LOCKED if locked else _ONE, values).first()
     if row is None:
         raise view_not_found()
     seen = row.user_id == caller.id if row.project_id is None else rights.sees(caller, row.role)
@@ -211,8 +214,8 @@ def _moved(db: Session, caller: Caller, before: AnyRow, project_id: int | None) 
 
 def _require_writing(db: Session, caller: Caller, project_id: int) -> None:
     """Raise NotFound or Forbidden for a project into which the caller may put no view."""
-    used_rights.note(db, "project", project_id, "write")
-    rights.require_role("write", rights.role_in(db, caller, project_id).role, caller)
+    # The lock keeps the caller a member until the commit.
+    rights.require_role("write", rights.lock_project(db, caller, project_id).role, caller)
 
 
 def delete_view(db: Session, caller: Caller, view_id: int) -> None:
@@ -222,7 +225,8 @@ def delete_view(db: Session, caller: Caller, view_id: int) -> None:
 
 
 def _find_to_change(db: Session, caller: Caller, view_id: int) -> AnyRow:
-    row = _find(db, caller, view_id)
+    # Without the lock each of several requests at once would delete the view.
+    row = _find(db, caller, view_id, locked=True)
     if row.project_id is not None:
         action: Action = "write" if row.created_by == caller.id else "manage"
         used_rights.note(db, "view", row.project_id, action)

@@ -113,6 +113,29 @@ def test_many_deletions_of_one_task_delete_it_once(server: httpx.Client) -> None
     assert count("SELECT count(*) FROM task_history WHERE kind = 'deleted'") == 1
 
 
+def test_what_many_delete_at_once_is_deleted_once(server: httpx.Client) -> None:
+    _, ada = log_in(server, "ada")
+    bob, _ = log_in(server, "bob")
+    calls: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("/tasks", {"title": "x"}),
+        ("/tasks/1/comments", {"text": "x"}),
+        ("/projects", {"name": "x"}),
+        ("/views", {"name": "x", "filter": "id = 1"}),
+        ("/views", {"name": "x", "filter": "id = 1", "project_id": 1}),
+        ("/calendars", {}),
+        ("/webhooks", {"url": "https://93.184.216.34/", "types": ["*"]}),
+    )
+    paths = []
+    for path, body in calls:
+        answer = server.post(path, json=body, headers=ada)
+        assert answer.status_code == 201, answer.text
+        paths.append(f"{path}/{answer.json()['id']}")
+    server.put(f"/projects/1/members/{bob}", json={"role": "viewer"}, headers=ada).raise_for_status()
+    for path in [*paths[3:], f"/projects/1/members/{bob}", paths[1], f"{paths[2]}?tasks=delete"]:
+        answers = at_once(lambda _, path=path: server.delete(path, headers=ada))  # type: ignore[misc]
+        assert sorted(each.status_code for each in answers) == [204] + [404] * (AT_ONCE - 1), path
+
+
 def test_one_bad_request_never_spoils_its_neighbours(server: httpx.Client) -> None:
     _, ada = log_in(server, "ada")
     server.post("/tasks", json={"title": "shared"}, headers=ada)
