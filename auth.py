@@ -76,9 +76,8 @@ def claims_of(request: Request) -> dict[str, Any]:
 def _claims(token: str | None) -> dict[str, Any]:
     """The claims of a token; for a program's token its hash, by which the account is found."""
     if not token:
-        raise NotAuthenticated(
-            "Not authenticated: send a token as `Authorization: Bearer ...`", code="not_authenticated"
-        )
+        # Programs tell a missing token from a bad one by the code: the sentence is the same.
+        raise NotAuthenticated(code="not_authenticated")
     if token.startswith(PROGRAM_TOKEN_PREFIX):
         return {"program": token_hash(token)}
     return verify_token(token)

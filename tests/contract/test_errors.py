@@ -144,7 +144,9 @@ def test_a_token_that_is_missing_or_wrong_is_401(api: Api) -> None:
     ):
         headers = {} if header is None else {b"Authorization": header.encode("latin-1")}
         answer = api.client.get("/auth/me", headers=headers)
-        assert_problem(answer, 401)
+        is_there = header is not None and header.startswith("Bearer ") and header != "Bearer "
+        problem = assert_problem(answer, 401, "invalid_token" if is_there else "not_authenticated")
+        assert problem["detail"] == "Invalid token"
         assert answer.headers["www-authenticate"] == "Bearer"
 
 
