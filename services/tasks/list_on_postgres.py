@@ -7,7 +7,8 @@ the next tasks in the order are looked at first. If too few of them match, all m
 any way.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Text, bindparam, select, tuple_
@@ -57,8 +58,7 @@ def build(shape: ListShape) -> Select[Any]:
     """
     kind, *ways = shape.part.split()
     without = "without" in ways
-    within_order = () if without else _ranges_of_order(shape)
-    next_tasks = _next_missing(shape) if without else _next(shape, kind, within_order)
+    next_tasks = _next_missing(shape) if without else _next(shape, kind)
     these = next_tasks.limit(bindparam("near")).subquery("near")
 
     def of_these(clause: Any) -> Any:
@@ -67,10 +67,12 @@ def build(shape: ListShape) -> Select[Any]:
 
         return visitors.replacement_traverse(clause, {}, replace)
 
-    shape = shape._replace(names=tuple(name for name in shape.names if name not in within_order))
-    statement = select(*(of_these(column) for column in TASK_COLUMNS))
-    statement = statement.where(*(of_these(each) for each in _wanted(shape)))
     key = [tasks.c.id] if without else _key(shape)
+    wanted = _wanted(shape)
+    if kind == "after":
+        wanted.append(beyond(shape, key))
+    statement = select(*(of_these(column) for column in TASK_COLUMNS))
+    statement = statement.where(*(of_these(each) for each in wanted))
     statement = statement.order_by(*in_order(shape, [of_these(each) for each in key]))
     if kind == "skip":
         statement = statement.offset(bindparam("skip"))
@@ -96,18 +98,11 @@ def _has_any_tag(count: int) -> ColumnElement[bool]:
     return tasks.c.tags.bool_op("?|")(array(tags, type_=Text()))
 
 
-def _ranges_of_order(shape: ListShape) -> tuple[str, ...]:
-    """The ranges of the column of the order, which say where the list begins and ends."""
-    ranges = RANGES | BOUNDS
-    return tuple(
-        name for name in shape.names if name in ranges and ranges[name][0] is SORT_COLUMNS[shape.sort_by]
-    )
-
-
-def _next(shape: ListShape, kind: str, within_order: Sequence[str]) -> Select[Any]:
+def _next(shape: ListShape, kind: str) -> Select[Any]:
     """The next tasks of the owner or the project, with all columns, whatever the filters say of them.
 
-    The index of the order begins with the owner, and so do all bounds: Postgres then starts at the right place.
+    The index of the order begins with the owner, and so do all bounds: Postgres then starts at the right place. All
+    bounds include their values, because Postgres looks at the owner alone to guess how many tasks are within.
     """
     owner, named = column_of(shape.scope), parameter_of(shape.scope)
     key = _key(shape)
@@ -117,12 +112,15 @@ def _next(shape: ListShape, kind: str, within_order: Sequence[str]) -> Select[An
         statement = statement.where(
             tuple_(owner, *key) <= tuple_(named, last, bindparam("last_id", LARGEST_ID))
         )
-    for name in within_order:
-        column, compare = (RANGES | BOUNDS)[name]
-        bound = bindparam(name, type_=column.type)
-        statement = statement.where(compare(tuple_(owner, column), tuple_(named, bound)))
+    for name, (column, compare) in (RANGES | BOUNDS).items():
+        if name in shape.names and column is key[0]:
+            is_least = compare is operator.ge
+            here, there = tuple_(owner, column), tuple_(named, bindparam(name, type_=column.type))
+            statement = statement.where(here >= there if is_least else here <= there)
     if kind == "after":
-        statement = statement.where(beyond(shape, key, (owner, named)))
+        place = [bindparam("after_value", type_=key[0].type), bindparam("after_id")][-len(key) :]
+        here, there = tuple_(owner, *key), tuple_(named, *place)
+        statement = statement.where(here <= there if shape.descending else here >= there)
     return statement.order_by(*in_order(shape, [owner, *key]))
 
 

@@ -66,7 +66,7 @@ class Plan(NamedTuple):
     # The filters whose indexes must not be used: the list is walked in its order.
     without_index: tuple[str, ...] = ()
     # The place in its order where the list can begin: one of `list_statements.BOUNDS`.
-    bounds: Mapping[str, datetime] = MappingProxyType({})
+    bounds: Mapping[str, Any] = MappingProxyType({})
 
 
 def _total(counts: Any, *statuses: str) -> ColumnElement[int]:
@@ -345,6 +345,13 @@ def _bounds(
         if (name, descending) in _FIRST_PERIOD
     ]
     return creation_bounds([period for period in found if period is not None], descending=descending)
+
+
+def priority_bounds(filters: TaskFilters) -> dict[str, Any]:
+    """The bounds of a list in the order of priorities, if it has several: the databases find these one by one."""
+    if filters.sort_by != "priority" or len(filters.priority) < 2:
+        return {}
+    return {"least_priority": min(filters.priority), "most_priority": max(filters.priority)}
 
 
 def creation_bounds(periods: Sequence[int], *, descending: bool) -> dict[str, datetime]:

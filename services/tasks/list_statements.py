@@ -81,10 +81,12 @@ CHOICES: dict[str, Any] = {
     "tag": None,
 }
 FILTERS = (*CONDITIONS, *RANGES)
-# Conditions that a plan may add to the filters: where in the order of creation the list can begin.
+# Conditions that a plan may add to the filters: where in its order the list can begin, and end.
 BOUNDS: dict[str, tuple[Any, Callable[[Any, Any], ColumnElement[bool]]]] = {
     "made_after": (tasks.c.created_at, operator.ge),
     "made_before": (tasks.c.created_at, operator.lt),
+    "least_priority": (tasks.c.priority, operator.ge),
+    "most_priority": (tasks.c.priority, operator.le),
 }
 
 
@@ -107,6 +109,14 @@ class ListShape(NamedTuple):
     # walked in the order of the list: for SQLite.
     gathers: bool = False
     sorts: bool = False
+
+
+def looks_elsewhere(shape: ListShape) -> bool:
+    """Whether Postgres may look for a list's tasks among everybody's: by a text, or along an index of theirs."""
+    return bool(
+        set(list_plan.TEXTS).intersection(shape.names)
+        or (shape.sort_by in ("due_at", "id") and set(RANGES).intersection(shape.names))
+    )
 
 
 def choices(chosen: Mapping[str, Sequence[Any]]) -> tuple[tuple[tuple[str, int], ...], dict[str, Any]]:
@@ -290,19 +300,10 @@ def in_order(shape: ListShape, key: Sequence[ColumnElement[Any]]) -> list[Column
     return [each.desc() if shape.descending else each.asc() for each in key]
 
 
-def beyond(
-    shape: ListShape,
-    key: Sequence[ColumnElement[Any]],
-    first: tuple[ColumnElement[Any], ColumnElement[Any]] | None = None,
-) -> ColumnElement[bool]:
-    """The condition that a task comes behind the row after which the page begins.
-
-    `first` is a column with its value that begins the order too.
-    """
+def beyond(shape: ListShape, key: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
+    """The condition that a task comes behind the row after which the page begins."""
     place = [bindparam("after_value", type_=key[0].type), bindparam("after_id")][-len(key) :]
     here, there = tuple_(*key), tuple_(*place)
-    if first is not None:
-        here, there = tuple_(first[0], *key), tuple_(first[1], *place)
     return here < there if shape.descending else here > there
 
 

@@ -209,7 +209,7 @@ def _by_text(db: Session, project_id: int, texts: Mapping[str, str], *, is_sqlit
     short = tuple(name for name in named if len(texts[name]) < search_index.TRIGRAM)
     if db.execute(_AMONG_NEWEST, {"project_id": project_id, "needle": needle}).scalar_one() >= FREQUENT:
         # Walking the list soon fills a page.
-        return Plan(without_index=named)
+        return Plan(without_index=short)
     asked = {"project_id": project_id, "pattern": pattern(needle)}
     found = list(db.execute(_MATCHING, asked).scalars().all())
     return Plan(found, named) if len(found) <= FEW_FOUND else Plan(without_index=short)

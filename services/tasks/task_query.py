@@ -26,6 +26,7 @@ from services.tasks.list_statements import (
     ListShape,
     build,
     choices,
+    looks_elsewhere,
     statement,
 )
 from storage.column_types import microseconds, moment
@@ -64,10 +65,10 @@ MANY_IN_RANGE = 10_000
 class _Planned(NamedTuple):
     """The plan of a list: the shape of its statements, and their parameters."""
 
-    # `bounds` say where the page begins in the order of creation.
+    # `bounds` say where the list begins and ends in its order.
     shape: ListShape
     values: dict[str, Any]
-    bounds: Mapping[str, datetime]
+    bounds: Mapping[str, Any]
 
     def uncut(self) -> "_Planned":
         """The same plan without the parts that only help to find a page in the order of the list."""
@@ -90,18 +91,20 @@ class _Planned(NamedTuple):
     def may_be_far(self, db: Session, *, with_total: bool) -> bool:
         """Whether a page may lie far down the list, or its total be counted.
 
-        Each step down an index reads a row of the table, unless the index alone says what matches. Postgres is to
-        guess nothing about a long list with a filter.
+        Each step down an index reads a row of the table, unless the index alone says what matches. Postgres would
+        guess how many tasks of a long list match.
         """
         shape = self.shape
         if shape.by_id or shape.scope == "all":
             return False
-        if shape.asked is None:
-            return bool(self.wide) and not self.bounds
         if not _is_sqlite(db):
+            if shape.asked is None and not looks_elsewhere(shape):
+                return False
             if shape.scope == "project":
                 return project_plan.has_many(db, self.values["project_id"])
             return list_plan.has_many(db, self.values["owner_id"])
+        if shape.asked is None:
+            return bool(self.wide) and not {"made_after", "made_before"}.intersection(self.bounds)
         says_it = not (shape.names or shape.choices) and tests_only(shape.asked, shape.sort_by)
         return with_total or not says_it
 
@@ -199,7 +202,7 @@ def _looked_for(
 ) -> tuple[list[AnyRow], int | None]:
     """A page, and the number of all tasks if it is asked for, from going through all tasks at most once."""
     rows = _near(db, filters, planned, after)
-    if rows is None and planned.shape.asked is None:
+    if rows is None and planned.shape.asked is None and planned.wide:
         rows = _rows(filters, after, _reader(db, planned.gathering(db)))
     if rows is not None:
         return rows, planned.uncut().execute(db, "count").scalar_one() if filters.total else None
@@ -307,6 +310,7 @@ def _planned_with_filters(db: Session, place: Place, filters: TaskFilters, asked
         )
     if task_ids is not None:
         values["task_ids"] = task_ids
+    bounds = {**bounds, **list_plan.priority_bounds(filters)}
     shape = ListShape(
         scope=place.scope,
         names=(*names, *bounds),

@@ -137,7 +137,7 @@ def export_page(db: Session, user: Caller, query: ExportQuery) -> Export:
         until_id = rows[-1].id
     # A filter that finds few tasks looks at all of the others: this is done once only.
     elif len(rows) == EXPORT_CHUNK < limit and query.limit is not None:
-        ending = _execute(db, exported, "end", after_id=after_id, before=limit - 1).scalars().all()
+        ending = _execute(db, exported, "end", after_id, before=limit - 1).scalars().all()
         until_id = ending[0] if len(ending) > 1 else None
     if until_id is None:
         return Export(PageOf(rows, None), exported)
@@ -155,7 +155,7 @@ def _exported(db: Session, user: Caller, query: ExportQuery) -> Exported:
 
 def export_chunk(db: Session, exported: Exported, after_id: int, at_most: int = EXPORT_CHUNK) -> list[AnyRow]:
     """The next tasks after an id, in the order of their ids."""
-    return list(_execute(db, exported, "chunk", after_id=after_id, at_most=at_most).all())
+    return list(_execute(db, exported, "chunk", after_id, at_most=at_most).all())
 
 
 def export_next(
@@ -166,9 +166,14 @@ def export_next(
     return rows, write(rows, first=False)
 
 
-def _execute(db: Session, exported: Exported, part: str, **more: Any) -> Any:
+def _execute(db: Session, exported: Exported, part: str, after_id: int, **more: Any) -> Any:
     place, asked = exported.place, exported.asked
-    values = {**place._asdict(), "until_id": exported.until_id, **more}
+    values = {
+        **place._asdict(),
+        "until_id": exported.until_id,
+        "from_id": min(after_id + 1, LARGEST_ID),
+        **more,
+    }
     on_postgres = db.get_bind().dialect.name == "postgresql"
     if asked is None:
         return db.execute(_statement(part, place.scope, on_postgres=on_postgres), values)
@@ -195,7 +200,8 @@ def _build(
         # In the order of ids alone, Postgres would go through everybody's tasks.
         key, owner = [column_of(scope), tasks.c.id], [parameter_of(scope)]
     statement = visible_tasks(scope, in_order=on_postgres).order_by(*key)
-    statement = statement.where(tuple_(*key) > tuple_(*owner, bindparam("after_id")))
+    # A bound that leaves out the owner itself would make Postgres guess that few tasks are left.
+    statement = statement.where(tuple_(*key) >= tuple_(*owner, bindparam("from_id")))
     if shape is not None:
         statement = statement.where(query_conditions.condition(shape, scope))
     if part == "end":

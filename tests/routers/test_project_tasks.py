@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.tasks import fields
+from services.tasks import fields, list_on_postgres, project_plan
 from tests.routers.test_projects import STATES, add, history, project
 from tests.support.api import Api, Person, assert_problem
 
@@ -309,7 +309,13 @@ def test_blocking_and_unblocking(api: Api) -> None:
 @pytest.mark.parametrize(
     "sort_by", ["created_at", "updated_at", "due_at", "completed_at", "title", "priority", "id"]
 )
-def test_a_project_is_listed_with_every_filter_order_and_page(team: Team, sort_by: str) -> None:
+def test_a_project_is_listed_with_every_filter_order_and_page(
+    team: Team, sort_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Few tasks are read as many are.
+    monkeypatch.setattr(project_plan, "MANY_TASKS", 10)
+    monkeypatch.setattr(list_on_postgres, "NEAR", 4)
+    monkeypatch.setattr(list_on_postgres, "FARTHER", 12)
     rows = [
         {
             "title": f"T{number * 7 % 10}",
@@ -336,7 +342,12 @@ def test_a_project_is_listed_with_every_filter_order_and_page(team: Team, sort_b
         ("tag=even&tag=x", lambda _: True),
         ("due_before=2030-01-08T00:00:00Z", lambda task: (task["due_at"] or "9") < "2030-01-08T00:00:00Z"),
         ("title_contains=t4", lambda task: "T4" in task["title"]),
+        ("due_after=2030-01-08T00:00:00Z", lambda task: (task["due_at"] or "0") >= "2030-01-08T00:00:00Z"),
+        ("created_before=2026-01-09T00:00:00Z", lambda task: task["created_at"] < "2026-01-09T00:00:00Z"),
+        ("updated_after=2026-01-09T00:00:00Z", lambda task: task["updated_at"] >= "2026-01-09T00:00:00Z"),
+        ("state=todo&state=review", lambda task: task["state"] in ("todo", "review")),
         ("priority=3", lambda task: task["priority"] == 3),
+        ("priority=3&priority=1", lambda task: task["priority"] in (1, 3)),
         ("blocked=false", lambda _: True),
         ("project=Research", lambda _: True),
         ("project=Other&project=Else", lambda _: False),
