@@ -211,11 +211,15 @@ def _tags(kind: str, names: list[str], scope: Scope, *, so: bool, of_few: bool) 
     return row_id.in_(tagged) if so else row_id.not_in(tagged)
 
 
+# A name of its own, because a list of a tag is read along the table.
+_own_tags = task_tags.alias("own_tags")
+
+
 def _has_tag(kind: str, name: str) -> ColumnElement[bool]:
     wanted = bindparam(name, type_=ValueList(String()) if kind == "in" else String())
     # By the index of the tag SQLite would look at all tasks that have it, for each task.
-    tag = type_coerce(Walked(task_tags.c.tag), String())
-    rows = exists().where(task_tags.c.task_id == tasks.c.id, _compared(kind, tag, name))
+    tag = type_coerce(Walked(_own_tags.c.tag), String())
+    rows = exists().where(_own_tags.c.task_id == tasks.c.id, _compared(kind, tag, name))
     return HasTag(tasks.c.tags.bool_op("?|" if kind == "in" else "?")(wanted), rows)
 
 

@@ -212,6 +212,18 @@ def test_random_parameters_find_what_a_plain_reading_finds(api: Api) -> None:
 
 
 @pytest.mark.usefixtures("_few_are_many")
+@pytest.mark.parametrize("text", ["tag != b or id = 0", "tag in (b, c) or id = 0"])
+def test_a_list_of_a_tag_takes_a_filter_of_other_tags(api: Api, text: str) -> None:
+    person = api.person()
+    tags = [["a"], ["a", "b"], ["a", "c"], ["b"]]
+    rows = [{"title": f"{number}", "tags": tags[number % 4]} for number in range(60)]
+    assert person.post("/tasks/import", json=rows).status_code == 201
+    found = titles(person.get("/tasks", params={"tag": "a", "filter": text, "limit": 40}))
+    left = (0, 2) if "!=" in text else (1, 2)
+    assert sorted(found, key=int) == [f"{number}" for number in range(60) if number % 4 in left]
+
+
+@pytest.mark.usefixtures("_few_are_many")
 @pytest.mark.parametrize("sort_by", ["created_at", "due_at", "title"])
 def test_pages_by_number_are_those_of_the_whole_list(api: Api, sort_by: str) -> None:
     person = api.person()
