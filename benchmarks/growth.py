@@ -122,7 +122,13 @@ def _lists(page: Callable[..., Probe] = _page, *, label: str = "GET /tasks") -> 
         {"due_before": ago},
         {"completed_after": ago},
         {"completed_before": ago},
+        {"updated_before": ago},
+        {"updated_after": ago, "sort_by": "created_at", "sort_order": "asc"},
+        {"created_before": ago, "sort_by": "title"},
+        {"due_after": ago, "sort_by": "id", "sort_order": "asc"},
+        {"state": "in_progress", "sort_by": "completed_at"},
         {"title_contains": fill.RARE},
+        {"title_contains": fill.COMMON, "sort_by": "due_at"},
         {"skip": 900},
     ):
         said = ", ".join(f"{name}={value}" for name, value in filters.items())
@@ -378,10 +384,13 @@ def main() -> int:
     arguments = parser.parse_args()
     size = QUICK if arguments.quick else FULL
     with place(arguments, keep=arguments.keep) as space:
-        report = Report("benchmarks.growth", "As the data grows", space.directory)
         for database in databases(arguments):
+            report = Report(
+                "benchmarks.growth", f"As the data grows, {database}", space.directory, section=database
+            )
             measure(report, space, database, size, arguments.only)
-        return finish(report, arguments, failed=False)
+            finish(report, arguments, failed=False)
+    return 0
 
 
 if __name__ == "__main__":
