@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 
 import auth
 from auth import CurrentUser
-from database import AnyRow, database
+from database import database
 from schemas.common import Id
 from schemas.tasks import MOST_IMPORTED, ExportQuery, Imported, TaskImport, TaskRead
 from services import background_tasks
@@ -111,25 +111,27 @@ def export_tasks(
     request: Request,
     response: Response,
 ) -> Response:
-    """Export all of the caller's tasks, or those of a project, filter or view, in the order of creation.
+    """Export all of the caller's tasks, or those of a project, filter or view.
 
-    The answer is streamed, and import takes it unchanged. No cell of the CSV begins a formula. With `limit`
+    They come in the order of the view or, if it has none, in the order in which they were made. The answer is
+    streamed, and import takes it unchanged. No cell of the CSV begins a formula. With `limit`
     the answer is one part; the header `Link` has the address of the next part.
     """
     page = transfer.export_page(db, user, query)
     rows = link_next(request, response, page.first)
     is_csv = media_type == CSV
     write = transfer.csv_part if is_csv else transfer.json_part
-    following = partial(transfer.export_next, exported=page.exported, write=write)
 
-    async def stream(rows: list[AnyRow], pieces: list[bytes]) -> AsyncIterator[bytes]:
+    async def stream(pieces: list[bytes]) -> AsyncIterator[bytes]:
+        following = page.following
         if not is_csv:
             yield b"["
         for piece in pieces:
             yield piece
-        while len(rows) == transfer.EXPORT_CHUNK:
+        while following is not None:
             # Each part is a read of its own, so that a slow client holds no transaction open.
-            rows, pieces = await database.read_async(partial(following, after_id=rows[-1].id))
+            read = partial(transfer.export_next, following=following, write=write)
+            following, pieces = await database.read_async(read)
             for piece in pieces:
                 yield piece
         if not is_csv:
@@ -138,4 +140,4 @@ def export_tasks(
     name = f'attachment; filename="tasks.{"csv" if is_csv else "json"}"'
     headers = {**response.headers, "Content-Disposition": name}
     headers.pop("content-length", None)
-    return StreamingResponse(stream(rows, write(rows, first=True)), media_type=media_type, headers=headers)
+    return StreamingResponse(stream(write(rows, first=True)), media_type=media_type, headers=headers)

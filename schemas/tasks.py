@@ -243,7 +243,7 @@ class ExportQuery(BaseModel):
     ] = None
     cursor: Annotated[
         str | None,
-        Field(max_length=200, description="The place of the next part, from the `Link` header"),
+        Field(max_length=2000, description="The place of the next part, from the `Link` header"),
     ] = None
 
 

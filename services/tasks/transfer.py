@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from database import AnyRow
 from models import LARGEST_ID, Caller, task_history, tasks
-from schemas.tasks import ExportQuery, TaskImport
+from schemas.tasks import ExportQuery, TaskFilters, TaskImport
 from services import rights
 from services.json_pieces import WRITTEN_TOGETHER, json_pieces
 from services.paging import PageOf, decode_cursor, encode_cursor
@@ -22,7 +22,7 @@ from services.projects import workflow
 from services.query import asking, statements
 from services.query import conditions as query_conditions
 from services.rights import Place, column_of, parameter_of, visible_tasks
-from services.tasks import fields, history, placement
+from services.tasks import fields, history, placement, task_query
 from services.tasks.bulk import insert_many, take_ids
 from services.tasks.csv_cells import formula_free
 from services.tasks.import_files import CSV_COLUMNS
@@ -30,6 +30,8 @@ from storage.column_types import rfc3339
 from storage.prepared import prepared
 
 EXPORT_CHUNK = 1000
+# The rows of a page of a list.
+LIST_PAGE = 500
 
 _EXPORTED = TypeAdapter(list[dict[str, Any]])
 
@@ -116,36 +118,46 @@ class Exported(NamedTuple):
     until_id: int = LARGEST_ID
 
 
+class Part(NamedTuple):
+    """Some rows of an export, and a function that reads the next part; None after the last rows."""
+
+    rows: list[AnyRow]
+    following: "Callable[[Session], Part] | None"
+
+
 class Export(NamedTuple):
-    """An export, or a part of one: its first rows, and the parameters for reading the others."""
+    """An export, or the part of one that `limit` asks for: its first rows, and how to read the others."""
 
     first: PageOf[AnyRow]
-    exported: Exported
+    following: Callable[[Session], Part] | None
 
 
 def export_page(db: Session, user: Caller, query: ExportQuery) -> Export:
     """Begin an export; raises InvalidInput for a bad cursor, InvalidFilter, NotFound for a project or view."""
     if query.project_id is not None:
         rights.role_in(db, user, query.project_id)
+    asked = asking.read(db, user, query.filter, query.view, query.tz)
+    if asked.view is not None and (asked.view.sort_by or asked.view.sort_order):
+        return _in_order_of_view(db, user, query)
     after_id = -1 if query.cursor is None else decode_cursor(query.cursor, int)[0]
-    exported = _exported(db, user, query)
+    exported = _exported(db, user, query, asked)
     limit = LARGEST_ID if query.limit is None else query.limit
-    rows = export_chunk(db, exported, after_id, limit + 1 if limit <= EXPORT_CHUNK else EXPORT_CHUNK)
+    rows = _chunk(db, exported, after_id, limit + 1 if limit <= EXPORT_CHUNK else EXPORT_CHUNK)
     until_id = None
     if len(rows) > limit:
         rows = rows[:limit]
         until_id = rows[-1].id
     # A filter that finds few tasks looks at all of the others: this is done once only.
     elif len(rows) == EXPORT_CHUNK < limit and query.limit is not None:
-        ending = _execute(db, exported, "end", after_id, before=limit - 1).scalars().all()
+        ending = _execute(db, exported, "end", after_id=after_id, before=limit - 1).scalars().all()
         until_id = ending[0] if len(ending) > 1 else None
-    if until_id is None:
-        return Export(PageOf(rows, None), exported)
-    return Export(PageOf(rows, encode_cursor(until_id)), exported._replace(until_id=until_id))
+    cursor = None
+    if until_id is not None:
+        cursor, exported = encode_cursor(until_id), exported._replace(until_id=until_id)
+    return Export(PageOf(rows, cursor), _behind(exported, rows))
 
 
-def _exported(db: Session, user: Caller, query: ExportQuery) -> Exported:
-    asked = asking.read(db, user, query.filter, query.view, query.tz)
+def _exported(db: Session, user: Caller, query: ExportQuery, asked: asking.Asked) -> Exported:
     project_id, asked = asked.placed(query.project_id)
     place = query_conditions.Place(user.id if project_id is None else None, project_id)
     if asked.normal is None:
@@ -153,17 +165,58 @@ def _exported(db: Session, user: Caller, query: ExportQuery) -> Exported:
     return Exported(place, asking.as_shape(db, asking.with_known_values(db, asked.normal, place), place))
 
 
-def export_chunk(db: Session, exported: Exported, after_id: int, at_most: int = EXPORT_CHUNK) -> list[AnyRow]:
+def _chunk(db: Session, exported: Exported, after_id: int, at_most: int = EXPORT_CHUNK) -> list[AnyRow]:
     """The next tasks after an id, in the order of their ids."""
-    return list(_execute(db, exported, "chunk", after_id, at_most=at_most).all())
+    return list(_execute(db, exported, "chunk", after_id=after_id, at_most=at_most).all())
+
+
+def _behind(exported: Exported, rows: list[AnyRow]) -> Callable[[Session], Part] | None:
+    """Return a function that reads the rows behind these, unless these were the last."""
+    if len(rows) != EXPORT_CHUNK:
+        return None
+
+    def read(db: Session) -> Part:
+        more = _chunk(db, exported, rows[-1].id)
+        return Part(more, _behind(exported, more))
+
+    return read
+
+
+def _in_order_of_view(db: Session, user: Caller, query: ExportQuery) -> Export:
+    """Begin an export in the order of its view, from the pages of a list."""
+    said = query.model_dump(exclude_unset=True, exclude={"limit"})
+    filters, normal = asking.of_list(db, user, TaskFilters(**said))
+    place = query_conditions.Place(user.id if filters.project_id is None else None, filters.project_id)
+    filters, asked = asking.split(db, filters, normal, place)
+
+    def page(db: Session, cursor: str | None, left: int) -> PageOf[AnyRow]:
+        here = filters.model_copy(update={"cursor": cursor, "limit": min(left, LIST_PAGE)})
+        return task_query.page(db, place, here, asked)
+
+    def part(db: Session, cursor: str | None, left: int) -> Part:
+        found = page(db, cursor, left)
+        return Part(found.rows, following(found.next_cursor, left - len(found.rows)))
+
+    def following(cursor: str | None, left: int) -> Callable[[Session], Part] | None:
+        return None if cursor is None or left <= 0 else partial(part, cursor=cursor, left=left)
+
+    left = LARGEST_ID if query.limit is None else query.limit
+    first = last = page(db, query.cursor, left)
+    rest = following(first.next_cursor, left - len(first.rows))
+    if query.limit is None:
+        return Export(PageOf(first.rows, None), rest)
+    # The header comes before the rows, so the end of this part is found first.
+    while last.next_cursor is not None and (left := left - len(last.rows)) > 0:
+        last = page(db, last.next_cursor, left)
+    return Export(PageOf(first.rows, last.next_cursor), rest)
 
 
 def export_next(
-    db: Session, exported: Exported, after_id: int, write: Callable[..., list[bytes]]
-) -> tuple[list[AnyRow], list[bytes]]:
-    """The next tasks after an id, and the pieces that `write` makes of them."""
-    rows = export_chunk(db, exported, after_id)
-    return rows, write(rows, first=False)
+    db: Session, following: Callable[[Session], Part], write: Callable[..., list[bytes]]
+) -> tuple[Callable[[Session], Part] | None, list[bytes]]:
+    """The pieces that `write` makes of the next rows, and how to read the rows behind them."""
+    read = following(db)
+    return read.following, write(read.rows, first=False)
 
 
 def _execute(db: Session, exported: Exported, part: str, after_id: int, **more: Any) -> Any:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from database import database
-from services.tasks import fields, import_files
+from services.tasks import fields, import_files, transfer
 from tests.support.api import Api, Person, assert_problem
 
 TRACKER = Path(__file__).parents[1] / "data" / "issue_tracker.json.gz"
@@ -115,6 +115,36 @@ def test_an_export_has_every_task_in_the_order_they_were_made(
         rows = answer.json() if kind == "json" else list(csv.DictReader(io.StringIO(answer.text)))
         assert [row["title"] for row in rows] == [str(number) for number in range(2500)]
     assert_problem(ada.get("/tasks/export?format=xml"), 422, None, "?format")
+
+
+def test_an_export_of_a_view_is_in_its_order(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "LIST_PAGE", 2)
+    ada, bob = api.person(), api.person("bob")
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    ada.put(f"/projects/{project}/members/{bob.id}", json={"role": "viewer"})
+    for number, title in enumerate(("c", "É" * 490, "B", "d", "a", "B", "left out")):
+        due_at = f"2026-01-0{number + 1}T00:00:00Z" if number % 2 else None
+        ada.task(title, project_id=project, priority=int(number < 6), due_at=due_at)
+    wanted = {"title": "aBBcdÉ", "due_at": "ÉdBcBa", "": "cÉBdaB"}
+    for order, titles in wanted.items():
+        view = {"name": "v", "filter": "priority = 1", "project_id": project}
+        if order:
+            view |= {"sort_by": order, "sort_order": "asc"}
+        path = f"/tasks/export?view={ada.post('/views', json=view).json()['id']}"
+        assert "".join(task["title"][0] for task in bob.get(path).json()) == titles
+        listed = f"{path.replace('/export', '')}&sort_by={order or 'id'}&sort_order=asc"
+        assert bob.get(path).json() == bob.get(listed).json()
+        rows = csv.DictReader(io.StringIO(bob.get(f"{path}&format=csv").text))
+        assert "".join(row["title"][0] for row in rows) == titles
+        for limit, sizes in ((1, [1] * 6), (3, [3, 3]), (4, [4, 2]), (6, [6]), (10_000, [6])):
+            following, parts = f"{path}&limit={limit}", []
+            while following:
+                answer = bob.get(following)
+                parts.append(answer.json())
+                following = answer.links.get("next", {}).get("url", "")
+            assert [len(part) for part in parts] == sizes
+            assert "".join(task["title"][0] for part in parts for task in part) == titles
+        assert_problem(bob.get(f"{path}&cursor=nonsense"), 422, "invalid_input", "?cursor")
 
 
 def test_an_export_of_a_project_has_the_tasks_of_all_its_members(api: Api) -> None:
