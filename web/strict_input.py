@@ -249,12 +249,21 @@ def _number_check(dependant: Dependant) -> Callable[[Request], None]:
                 "msg": f"Input should be a valid {NUMBERS[kind][1]}",
             }
             for place, name, value, kind in sent
-            if not NUMBERS[kind][0].fullmatch(value)
+            if not NUMBERS[kind][0].fullmatch(value) and _python_reads(value)
         ]
         if problems:
             raise RequestValidationError(problems)
 
     return check
+
+
+def _python_reads(text: str) -> bool:
+    """Whether Python takes a text for a number; FastAPI describes what is wrong with any other text."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_query(request: Request, allowed: Mapping[str, bool]) -> None:
