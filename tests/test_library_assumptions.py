@@ -30,7 +30,7 @@ from logging_config import logger, setup_logging
 from main import app
 from models import Task, tasks, users
 from web.route_index import RouteIndex
-from web.strict_input import StrictRoute
+from web.strict_input import UNREADABLE, StrictRoute
 
 # -- SQLAlchemy --------------------------------------------------------------------------------------
 
@@ -229,6 +229,25 @@ def test_a_request_keeps_the_json_that_was_parsed() -> None:
     request = Request({"type": "http", "headers": []})
     request._json = {"title": "parsed already"}  # noqa: SLF001
     assert asyncio.run(request.json()) == {"title": "parsed already"}
+
+
+def test_a_form_is_read_from_the_body_that_a_request_keeps() -> None:
+    """`web/bounds.py` encodes what is beyond ASCII in a form, which Starlette reads as Latin-1."""
+    headers = [(b"content-type", b"application/x-www-form-urlencoded")]
+
+    async def read(request: Request) -> object:
+        return (await request.form())["name"]
+
+    for body, name in ((b"name=\xc3\xa9", "\xc3\xa9"), (b"name=%C3%A9", "\xe9")):
+        request = Request({"type": "http", "headers": headers})
+        request._body = body  # noqa: SLF001
+        assert asyncio.run(read(request)) == name
+
+
+def test_a_query_has_a_sign_in_place_of_what_is_not_utf_8() -> None:
+    """`web/strict_input.py` looks for it, and then at the bytes."""
+    request = Request({"type": "http", "headers": [], "query_string": b"a=%FF&%C3=b"})
+    assert request.query_params.multi_items() == [("a", UNREADABLE), (UNREADABLE, "b")]
 
 
 # -- logging -----------------------------------------------------------------------------------------
