@@ -1,15 +1,17 @@
 """Each endpoint's time with 1,000 tasks in the database and with 1,000,000.
 
-    python -m benchmarks.growth [--database sqlite|postgres|both] [--quick] [--keep FOLDER] [--only TEXT]
+    python -m benchmarks.growth [--database sqlite|postgres|both] [--quick] [--keep FOLDER] [--only TEXT] [--cpu]
 
 One client, one call at a time. Three cells take turns, call by call: the owner of 1,000 tasks who
 has the small database to himself, the same owner in the large one, and its owner of 100,000. Each is
 also a member of a shared project with as many tasks, which a colleague owns.
+
+On a machine that others use too, `--cpu` tells the CPU time of the server and of its database instead.
 """
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -21,7 +23,7 @@ from benchmarks import fill
 from benchmarks.filters import SLOW_FILTERS
 from benchmarks.people import PASSWORD, Answer, Api, WrongAnswerError
 from benchmarks.report import Report, number, progress, table
-from benchmarks.servers import NotStartedError
+from benchmarks.servers import NotStartedError, cpu_clock
 from benchmarks.setup import ADMIN, Place, databases, finish, options, place, with_database
 
 LIMIT = 2.0  # what grows by more is named below the table
@@ -34,6 +36,7 @@ class Size:
     big: int
     owners: int
     calls: int
+    cpu: bool = False
 
 
 FULL = Size(total=1_000_000, big=100_000, owners=1_000, calls=40)
@@ -54,9 +57,13 @@ class Cell:
     subject: int = 0  # whom an admin asks about
     admin: "Cell | None" = None
     made: list[int] = field(default_factory=list)
+    # The CPU time of all processes that answer, if that is told instead of the time that a call takes.
+    clock: Callable[[], float] | None = None
 
     def must(self, expected: int, method: str, path: str, data: object = None) -> Answer:
-        return self.api.must(expected, method, path, token=self.token, data=data)
+        start = self.clock() if self.clock else 0
+        answer = self.api.must(expected, method, path, token=self.token, data=data)
+        return replace(answer, seconds=self.clock() - start) if self.clock else answer
 
 
 # Does one call, with what it needs before and after it, and returns the call's seconds.
@@ -257,6 +264,9 @@ def _ready(space: Place, database: str, name: str, size: Size, *, large: bool) -
         fill.fill(url, owners, size.owners - len(owners), others, projects)
         progress(f"filled in {monotonic() - start:.0f} s")
         marker.touch()
+    if size.cpu and database == "postgres":
+        # Otherwise other processes would take a part of the work, which end before their time is known.
+        url += "?options=-c%20max_parallel_workers_per_gather%3D0"
     server = space.ours(name, url)
     api = Api(server.port)
     admin_name = ADMIN["FIRST_ADMIN_USERNAME"]
@@ -268,6 +278,13 @@ def _ready(space: Place, database: str, name: str, size: Size, *, large: bool) -
     for cell, count in zip(cells[1:], (OWNER_TASKS, size.big), strict=False):
         _check(cell, count)
         _walk(cell, count // 2)
+
+    def clock() -> float:
+        backends = space.postgres().backends(name) if database == "postgres" else []
+        return cpu_clock(server.pid, *backends)
+
+    for cell in cells if size.cpu else ():
+        cell.clock = clock
     return cells
 
 
@@ -361,9 +378,10 @@ def measure(report: Report, space: Place, database: str, size: Size, only: str) 
         f"owner of {size.big:,}, ms",
         "times",
     ]
+    kind = "medians of the CPU time of server and database" if size.cpu else "medians"
     report.say(
         f"{database}: {size.total:,} tasks over {size.owners:,} owners; "
-        f"medians of {size.calls} calls, pages of 20 where nothing else is said."
+        f"{kind} of {size.calls} calls, pages of 20 where nothing else is said."
     )
     report.say(table(head, rows, left=1))
     report.say(f"More than {LIMIT:g} times: {'; '.join(slow) or 'none'}.")
@@ -380,9 +398,12 @@ def main() -> int:
     parser = options(str(__doc__).partition("\n")[0], "benchmarks.growth")
     with_database(parser)
     parser.add_argument("--keep", type=Path, default=None, help="a folder to fill once and to use again")
+    parser.add_argument("--calls", type=int, default=None, help="how often each call is made")
+    parser.add_argument("--cpu", action="store_true", help="tell CPU time instead of the time of a call")
     parser.add_argument("--only", default="", help="only the rows with this text in their name")
     arguments = parser.parse_args()
-    size = QUICK if arguments.quick else FULL
+    size = replace(QUICK if arguments.quick else FULL, cpu=arguments.cpu)
+    size = replace(size, calls=arguments.calls or size.calls)
     with place(arguments, keep=arguments.keep) as space:
         for database in databases(arguments):
             report = Report(

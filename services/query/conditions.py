@@ -45,6 +45,8 @@ from storage.folding import fold, pattern
 Scope = Literal["owner", "project", "all"]
 # ("and" | "or", parts) or (kind, field, so, names of its parameters)
 Shape: TypeAlias = tuple[Any, ...]
+# The shape of a filter that no task matches.
+NEVER: Shape = ("or", ())
 
 COLUMNS: Mapping[str, ColumnElement[Any]] = {
     "id": tasks.c.id,

@@ -16,7 +16,7 @@ from models import STATUSES
 from schemas.tasks import TaskFilters
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from services.query import asking, statements
-from services.query.conditions import Place, Shaped, tests_only
+from services.query.conditions import NEVER, Place, Shaped, tests_only
 from services.tasks import list_on_postgres, list_plan, list_states, project_plan
 from services.tasks.list_statements import (
     CHOICES,
@@ -95,7 +95,7 @@ class _Planned(NamedTuple):
         guess how many tasks of a long list match.
         """
         shape = self.shape
-        if shape.by_id or shape.scope == "all":
+        if shape.by_id or shape.scope == "all" or shape.asked == NEVER:
             return False
         if not _is_sqlite(db):
             if shape.asked is None and not looks_elsewhere(shape):
