@@ -117,11 +117,24 @@ class BytesOfText(TypeDecorator[str]):
         return None if dialect.name == "sqlite" else str.encode
 
 
-class IsOneOf(FunctionElement[bool]):
+class Condition(FunctionElement[bool]):
+    """SQL: a condition that stands as it is.
+
+    SQLAlchemy would compare it with 1 on SQLite, which then uses no index for it.
+    """
+
+    inherit_cache = False
+    type = Boolean()
+
+    def self_group(self, against: Any = None) -> "Condition":  # noqa: ARG002  # the name is SQLAlchemy's
+        """The same condition, whatever it is combined with."""
+        return self
+
+
+class IsOneOf(Condition):
     """SQL: whether a value is one of a list, which is a single parameter of the type `ValueList`."""
 
     inherit_cache = True
-    type = Boolean()
     name = "is_one_of"
 
 

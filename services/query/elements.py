@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from sqlalchemy import Boolean, String
+from sqlalchemy import String
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+
+from storage.column_types import Condition
 
 
 class NormalForm(FunctionElement[str]):
@@ -25,11 +27,10 @@ def _normal_form_on_postgres(element: Any, compiler: Any, **options: Any) -> str
     return f"normalize({compiler.process(element.clauses, **options)}, NFC)"
 
 
-class Containing(FunctionElement[bool]):
+class Containing(Condition):
     """SQL: whether a text contains another text; SQLite compares by LIKE, which is faster there."""
 
     inherit_cache = False
-    type = Boolean()
     name = "is_containing"
     escape = ""
 
@@ -52,14 +53,13 @@ class EscapedContaining(Containing):
     escape = " ESCAPE '\\'"
 
 
-class ContainingAny(FunctionElement[bool]):
+class ContainingAny(Condition):
     """SQL: whether a long text contains one of several texts, by their LIKE patterns; it is computed once.
 
     Postgres compares bytes, which takes half as long: in UTF-8 they contain each other if the texts do.
     """
 
     inherit_cache = False
-    type = Boolean()
     name = "is_containing_any"
     escape = ""
 
@@ -124,11 +124,10 @@ def _folded_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
     return f'coalesce({folded}, lower({text} COLLATE "C"))'
 
 
-class HasTag(FunctionElement[bool]):
+class HasTag(Condition):
     """SQL: whether a task itself has a tag, or any of several."""
 
     inherit_cache = True
-    type = Boolean()
     name = "has_tag"
 
 
