@@ -154,6 +154,15 @@ def one_of_many(name: str, count: int, *, is_unindexed: bool = False) -> ColumnE
     return _tagged(count).exists()
 
 
+def _of_tag(scope: Scope) -> list[ColumnElement[bool]]:
+    """The conditions of the rows of a tag."""
+    conditions = [any_of("tag", task_tags.c.tag, 1)]
+    if scope != "all":
+        place = task_tags.c.project_id if scope == "project" else task_tags.c.user_id
+        conditions.append(place == parameter_of(scope))
+    return conditions
+
+
 def _gathered(shape: ListShape, name: str) -> ColumnElement[bool]:
     """The condition of a range by the list of all tasks in it, which an index alone gives."""
     column, compare = RANGES[name]
@@ -174,6 +183,7 @@ def _filtered(
         statement = statement.where(is_among(tasks.c.id, "task_ids"))
     column: ColumnElement[Any] = SORT_COLUMNS[shape.sort_by]
     row_id: ColumnElement[int] = tasks.c.id
+    walks = shape.part.partition(" ")[0] not in ("count", "ids") and not shape.part.endswith("whole")
     for name in shape.names:
         is_unindexed = name in shape.without_index
         gathers = is_unindexed and shape.gathers and name in RANGES
@@ -182,14 +192,15 @@ def _filtered(
         )
     for name, count in shape.choices:
         if (name, count) == ("tag", 1) and shape.sort_by == "created_at" and not shape.by_id:
-            # The rows of a tag have the order of this list, so the list is read along them.
-            statement = statement.join(task_tags, task_tags.c.task_id == tasks.c.id).where(
-                any_of("tag", task_tags.c.tag, 1)
-            )
-            if shape.scope == "owner":
-                statement = statement.where(task_tags.c.user_id == bindparam("owner_id"))
-            elif shape.scope == "project":
-                statement = statement.where(task_tags.c.project_id == bindparam("project_id"))
+            if not walks:
+                statement = statement.where(
+                    tasks.c.id.in_(select(task_tags.c.task_id).where(*_of_tag(shape.scope)))
+                )
+                continue
+            # The rows of a tag have the order of this list, so the list is read along them. If SQLite goes through
+            # the tasks instead, the time says which row of the tag is the task's.
+            of_task = (task_tags.c.task_id == tasks.c.id) & (task_tags.c.created_at == tasks.c.created_at)
+            statement = statement.join(task_tags, of_task).where(*_of_tag(shape.scope))
             column, row_id = task_tags.c.created_at, task_tags.c.task_id
         else:
             statement = statement.where(one_of_many(name, count, is_unindexed=name in shape.without_index))
