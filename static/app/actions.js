@@ -26,7 +26,7 @@ export function act(work) {
 }
 
 const named = (tasks) => (tasks.length === 1 ? `"${short(tasks[0].title)}"` : count(tasks.length, "task"));
-const short = (title) => (title.length > 50 ? `${title.slice(0, 49)}…` : title);
+export const short = (title) => (title.length > 50 ? `${title.slice(0, 49)}…` : title);
 
 // One call for one task, batches for many: all or none of each thousand. The batches of `options.keepalive` are
 // sent at once, because the page may be about to be left.

@@ -1,10 +1,10 @@
 // Comments on a task.
 import { h, say } from "../shared/dom.js";
-import { moment } from "../shared/format.js";
 import { act } from "./actions.js";
 import * as api from "./api.js";
 import { confirmed } from "./dialog.js";
 import { may, model } from "./model.js";
+import { passed } from "./words.js";
 
 // Highlights mentioned names.
 function withMentions(text) {
@@ -110,7 +110,7 @@ function one(task, comment, load) {
       "p",
       { className: "by" },
       h("strong", {}, comment.author || "somebody who has left"),
-      h("time", { className: "muted", dateTime: comment.created_at }, moment(comment.created_at)),
+      passed(comment.created_at),
       comment.edited_at ? h("span", { className: "muted" }, "edited") : null,
       isMine ? h("button", { type: "button", className: "link", onclick: edit }, "Edit") : null,
       mayDelete ? h("button", { type: "button", className: "link", onclick: remove }, "Delete") : null,

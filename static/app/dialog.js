@@ -36,12 +36,13 @@ export function dialog(title, content, { wide = false, near = null } = {}) {
   document.body.classList.remove("side-open");
   document.body.append(element);
   element.showModal();
-  if (near?.isConnected && innerWidth > 640) standBeside(element, near);
+  if (near) standBeside(element, near);
   return element;
 }
 
 // Puts a dialog below an element, or above it if there is no room below.
-function standBeside(element, near) {
+export function standBeside(element, near) {
+  if (!near.isConnected || innerWidth <= 640) return;
   const [there, mine, gap] = [near.getBoundingClientRect(), element.getBoundingClientRect(), 6];
   const isBelow = there.bottom + gap + mine.height < innerHeight;
   element.classList.add("beside");

@@ -5,7 +5,7 @@ import { change } from "./address.js";
 import * as api from "./api.js";
 import { PRIORITIES, knowName, may, membersOf, model, nameOf, projectOf, stateOf, statesOf } from "./model.js";
 import { open, reload, save } from "./opened.js";
-import { dueText, moment } from "./words.js";
+import { due, dueText, isOverdue, moment } from "./words.js";
 
 const place = document.getElementById("panel");
 
@@ -56,10 +56,13 @@ export function editable(name, read, properties, kind = "input") {
   return control;
 }
 
-function labelled(label, control) {
+function labelled(label, control, more = null) {
   control.id = `task-${control.name}`;
-  return h("div", { className: "pair" }, h("label", { htmlFor: control.id }, label), control);
+  return h("div", { className: "pair" }, h("label", { htmlFor: control.id }, label), more, control);
 }
+
+// The due date as people say it, beside the field that has it as it is typed.
+const meant = (task) => (task.due_at ? due(task.due_at) : "");
 
 function choice(name, options, value, changed) {
   return h(
@@ -77,7 +80,7 @@ function readDue(text) {
   if (!text.trim()) return null;
   const at = moment(text.trim());
   if (at) return at.toISOString();
-  say(`"${text}" is no time: try tomorrow, friday, today+7d, 2026-12-31 or 2026-12-31 14:00.`, 12);
+  say(`"${text}" is no time: try friday, tomorrow 14:00, today+7d or 2026-12-31.`, 12);
   return undefined;
 }
 
@@ -99,6 +102,7 @@ export function refill() {
     if (control.value !== show(open.task)) control.value = show(open.task);
     if (name === "title") grow(control);
   }
+  place.querySelector(".meant").textContent = meant(open.task);
   place.querySelector("h2").textContent = open.task.title;
 }
 
@@ -124,7 +128,11 @@ export function fields(task) {
         (value) => save({ priority: Number(value) }),
       ),
     ),
-    labelled("Due", editable("due_at", readDue, { placeholder: "tomorrow, today+7d, 2026-12-31" })),
+    labelled(
+      "Due",
+      editable("due_at", readDue, { placeholder: "friday, tomorrow 14:00" }),
+      h("span", { className: isOverdue(task) ? "meant problem" : "meant" }, meant(task)),
+    ),
     labelled("Tags", editable("tags", readTags, { placeholder: "writing, urgent" })),
     homes.length > 1
       ? labelled(

@@ -25,7 +25,7 @@ const UNUSED = new Set(["id", "user_id", "project_id"]);
 const MEANINGS = {
   title: ["title", "summary", "name", "task", "content", "subject", "card name", "task name"],
   description: ["description", "body", "notes", "note", "card description", "desc"],
-  status: ["status", "state", "list", "list name", "column", "section", "done"],
+  status: ["status", "state", "stage", "list", "list name", "column", "section", "done"],
   priority: ["priority"],
   project: ["project", "project name", "board", "board name", "repository"],
   tags: ["tags", "labels", "label", "tag", "component/s", "components"],

@@ -1,10 +1,9 @@
 // The history of a task, oldest change first.
 import { h } from "../shared/dom.js";
-import { moment } from "../shared/format.js";
 import { act } from "./actions.js";
 import * as api from "./api.js";
 import { nameOf } from "./model.js";
-import { due } from "./words.js";
+import { due, passed } from "./words.js";
 
 const KINDS = {
   created: "made it",
@@ -43,7 +42,7 @@ function entry(each) {
       {},
       h("strong", {}, nameOf(each.actor_id)),
       ` ${KINDS[each.kind] || each.kind} `,
-      h("time", { className: "muted", dateTime: each.created_at }, moment(each.created_at)),
+      passed(each.created_at),
     ),
     isFirst
       ? null

@@ -200,7 +200,7 @@ function beginning(address, way) {
       way("Completed tasks", () => go({ ...address, status: "completed" })),
       address.project ? null : way("New project", newProject),
     ),
-    h("p", { className: "muted" }, "Press ", h("kbd", {}, "?"), " for all keys."),
+    h("p", { className: "muted keys-hint" }, "Press ", h("kbd", {}, "?"), " for all keys."),
   ];
 }
 

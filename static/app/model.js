@@ -45,8 +45,13 @@ export async function loadViews() {
 }
 
 export async function loadUnread() {
-  model.unread = (await part("notifications", () => api.notifications.list(true), [])).length;
+  const found = await part("notifications", () => api.notifications.list(true), []);
+  model.unread = found.filter((each) => !isOwnDoing(each)).length;
 }
+
+// Whether a notification only repeats what the reader did.
+export const isOwnDoing = ({ kind, actor_id: actor }) =>
+  ["created", "completed"].includes(kind) && actor === model.me.id;
 
 export const projectOf = (id) => model.projects.find((each) => each.id === Number(id));
 

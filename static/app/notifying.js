@@ -1,12 +1,13 @@
 // Notifications, and their delivery by mail.
 import { h } from "../shared/dom.js";
-import { moment } from "../shared/format.js";
+import { number } from "../shared/format.js";
 import { act } from "./actions.js";
 import { follow, href } from "./address.js";
 import * as api from "./api.js";
-import { loadUnread, model, nameOf } from "./model.js";
+import { isOwnDoing, loadUnread, membersOf, model, nameOf, openProjects } from "./model.js";
 import { frame, section } from "./page.js";
 import { sidebar } from "./side.js";
+import { passed } from "./words.js";
 
 const KINDS = {
   created: "You made",
@@ -40,9 +41,14 @@ async function seen() {
 }
 
 async function list(load) {
-  const found = await api.notifications.list();
-  if (!found.length)
-    return h("p", { className: "muted" }, "Nothing yet: what others do to your tasks is told here.");
+  // The names of members are those of the accounts that a notification may be about.
+  const [found] = await Promise.all([
+    api.notifications.list(),
+    ...openProjects().map((each) => membersOf(each.id)),
+  ]);
+  const own = found.filter(isOwnDoing);
+  const others = found.filter((each) => !isOwnDoing(each));
+  const rows = (some) => h("ul", { className: "told" }, some.map((each) => one(each, load)));
   const all = h(
     "button",
     {
@@ -52,12 +58,13 @@ async function list(load) {
     "Mark all as read",
   );
   return [
-    model.unread ? h("p", { className: "buttons" }, all) : null,
-    h(
-      "ul",
-      { className: "told" },
-      found.map((each) => one(each, load)),
-    ),
+    found.some((each) => !each.read_at) ? h("p", { className: "buttons" }, all) : null,
+    others.length
+      ? rows(others)
+      : h("p", { className: "muted" }, "Nothing new: what others do to your tasks is told here."),
+    own.length
+      ? h("details", {}, h("summary", {}, `What you did yourself (${number(own.length)})`), rows(own))
+      : null,
   ];
 }
 
@@ -85,7 +92,7 @@ function one(each, load) {
       "span",
       { className: "muted" },
       each.actor_id === model.me.id || each.actor_id === null ? "" : `${nameOf(each.actor_id)}, `,
-      h("time", { dateTime: each.created_at }, moment(each.created_at)),
+      passed(each.created_at),
     ),
     each.read_at
       ? null

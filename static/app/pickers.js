@@ -1,14 +1,15 @@
 // Small dialogs that change the marked tasks, or the active one.
 import { field, h, say } from "../shared/dom.js";
-import { act, addTag, assign, move, remove, setFields, setState, toggle } from "./actions.js";
+import { weekday } from "../shared/format.js";
+import { act, addTag, assign, move, remove, setFields, setState, short, toggle } from "./actions.js";
 import * as api from "./api.js";
-import { dialog, form } from "./dialog.js";
+import { dialog, form, standBeside } from "./dialog.js";
 import { stateIcon, priorityIcon } from "./icons.js";
 import { clear, concerned, isMarked, marked } from "./marks.js";
 import { PRIORITIES, knowName, membersOf, openProjects, statesOf } from "./model.js";
-import { due, moment } from "./words.js";
+import { due, dueText, moment } from "./words.js";
 
-const about = (tasks) => (tasks.length === 1 ? tasks[0].title : `${tasks.length} tasks`);
+const about = (tasks) => (tasks.length === 1 ? `"${short(tasks[0].title)}"` : `${tasks.length} tasks`);
 
 // A list to choose from, by arrow keys and Enter or by a click.
 function choose(title, options, chosen, near) {
@@ -52,6 +53,8 @@ function ask(title, label, properties, button, send, { hint = null, near = null 
     { near },
   );
   element.querySelector("input").focus();
+  element.querySelector("input").select();
+  return element;
 }
 
 const sameProject = (tasks) => tasks.every((task) => task.project_id === tasks[0].project_id);
@@ -79,21 +82,39 @@ export const PICKERS = {
     );
   },
   due(tasks, near) {
-    ask(
-      `When is ${about(tasks)} due?`,
-      "Due",
-      { required: false, placeholder: "tomorrow" },
-      "Set",
-      async (value) => {
-        const at = value ? moment(value) : null;
-        if (value && !at)
-          throw Object.assign(new Error("That is no time."), {
-            errors: [{ pointer: "#/value", detail: "Try today, tomorrow, today+7d or 2026-12-31." }],
-          });
-        setFields(tasks, { due_at: at ? at.toISOString() : null }, at ? `due ${due(at)}` : "never due");
-      },
-      { hint: "today, tomorrow, today+7d, 2026-12-31, 2026-12-31 14:00; empty: never.", near },
-    );
+    const set = (at) =>
+      setFields(tasks, { due_at: at ? at.toISOString() : null }, at ? `due ${due(at)}` : "never due");
+    const read = async (value) => {
+      const at = value ? moment(value) : null;
+      if (value && !at)
+        throw Object.assign(new Error("That is no time."), {
+          errors: [{ pointer: "#/value", detail: "Try friday, tomorrow 14:00, today+7d or 2026-12-31." }],
+        });
+      set(at);
+    };
+    const [{ due_at: first }] = tasks;
+    const value = tasks.every((task) => task.due_at === first) ? dueText(first) : "";
+    const field = { required: false, value, placeholder: "friday, tomorrow 14:00, 2026-12-31" };
+    const element = ask(`When is ${about(tasks)} due?`, "Another time", field, "Set", read, { near });
+    const days = [["Today", "today"], ["Tomorrow", "tomorrow"], ["Monday", "monday"], ["In a week", "today+7d"]];
+    const way = (name, at) =>
+      h(
+        "button",
+        { type: "button", onclick: () => (element.close(), set(at)) },
+        name,
+        at ? h("span", { className: "muted" }, weekday(at)) : null,
+      );
+    element
+      .querySelector("form")
+      .before(
+        h(
+          "div",
+          { className: "menu-list" },
+          days.map(([name, word]) => way(name, moment(word))),
+          tasks.some((task) => task.due_at) ? way("Never", null) : null,
+        ),
+      );
+    if (near) standBeside(element, near);
   },
   tag(tasks) {
     ask(

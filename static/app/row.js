@@ -87,7 +87,7 @@ export function facts(task) {
   }
   if (now().project && task.user_id !== model.me.id)
     found.push(
-      value(task, "assign", "fact owner", `Owned by ${nameOf(task.user_id)}`, nameOf(task.user_id)),
+      value(task, "assign", "fact owner", `Owned by ${nameOf(task.user_id)}`, icon("person"), nameOf(task.user_id)),
     );
   return found;
 }

@@ -1,5 +1,6 @@
 // Dates in words, as in the filter language, and tasks in one line.
-import { shortDay, time } from "../shared/format.js";
+import { h } from "../shared/dom.js";
+import { moment as wholeMoment, shortDay, time } from "../shared/format.js";
 
 const UNITS = { m: "minute", h: "hour", d: "day", w: "week", mo: "month", y: "year" };
 const DAY = 86_400_000;
@@ -66,6 +67,14 @@ export function due(text, clock = new Date()) {
   const sameYear = at.getFullYear() === clock.getFullYear();
   const name = names[days] || shortDay(at) + (sameYear ? "" : ` ${at.getFullYear()}`);
   return isWholeDay(at) ? name : `${name}, ${time(at)}`;
+}
+
+// A time that has passed: as short as it is clear, and the whole of it for the pointer.
+export function passed(text, clock = new Date()) {
+  const at = new Date(text);
+  const isToday = midnight(at).getTime() === midnight(clock).getTime();
+  const shown = isToday ? time(at) : `${due(midnight(at), clock)}, ${time(at)}`;
+  return h("time", { className: "muted", dateTime: text, title: wholeMoment(text) }, shown);
 }
 
 export function isOverdue(task, clock = new Date()) {

@@ -100,7 +100,7 @@ function named(answer) {
   const known = names(answer);
   return {
     label: "Interval",
-    value: (_, __, ___, at) => (at === null || at === undefined ? "-" : known[at]),
+    value: (_, __, ___, at) => known[at],
   };
 }
 
@@ -220,7 +220,7 @@ export const CHARTS = [
         data: [intervals.map((each) => seconds(each.ends_at)), ...sums],
         series: parts.map(({ label, colour: name, strength, counts: each }) => ({
           ...line(label, name, { stroke: mixed(name, strength), width: 1, fill: mixed(name, strength) }),
-          value: (_, value, __, at) => (at === null || at === undefined ? "-" : number(each[at])),
+          value: (_, value, __, at) => number(each[at]),
         })),
         x: { series: named(answer) },
         y: counts,
@@ -362,7 +362,7 @@ export const FORECAST = {
         ...(byDay ? {} : counts),
         series: {
           label: byDay ? "Done by" : "At least",
-          value: (_, __, ___, at) => (at === null || at === undefined ? "-" : name(at)),
+          value: (_, __, ___, at) => name(at),
         },
       },
       y: { values: (_, ticks) => ticks.map((tick) => `${tick}%`) },

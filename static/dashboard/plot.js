@@ -97,7 +97,7 @@ export function draw(
         : { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.05 : 1] },
     },
     axes: [axis({ ...(isTime ? { values: times, space: 70 } : {}), ...x }), axis({ size: 72, ...y })],
-    series: [x.series || {}, ...series],
+    series: [quiet(x.series || {}), ...series.map(quiet)],
     legend: {
       live: tip === null,
       markers: {
@@ -115,6 +115,13 @@ export function draw(
   });
   observer.observe(place);
   return () => (observer.disconnect(), plot.destroy());
+}
+
+// A series whose value stands in the legend only while the pointer is on the chart.
+function quiet(series) {
+  const shown = series.value || ((_, value) => (value === null || value === undefined ? "" : value.toLocaleString()));
+  const value = (plot, found, index, at) => (at === null || at === undefined ? "" : shown(plot, found, index, at));
+  return { ...series, value };
 }
 
 export function line(label, name, more = {}) {

@@ -17,6 +17,7 @@ function formatted(at, zone, options) {
 
 export const day = (at, zone) => formatted(at, zone, { day: "numeric", month: "short", year: "numeric" });
 export const shortDay = (at, zone) => formatted(at, zone, { day: "numeric", month: "short" });
+export const weekday = (at, zone) => formatted(at, zone, { weekday: "short", day: "numeric", month: "short" });
 export const month = (at, zone) => formatted(at, zone, { month: "short", year: "numeric" });
 export const time = (at, zone) => formatted(at, zone, { hour: "numeric", minute: "2-digit" });
 export const moment = (at, zone) =>
