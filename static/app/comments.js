@@ -1,10 +1,19 @@
 // Comments on a task.
+import { completed } from "../shared/completing.js";
 import { h, say } from "../shared/dom.js";
 import { act } from "./actions.js";
 import * as api from "./api.js";
 import { confirmed } from "./dialog.js";
-import { may, model } from "./model.js";
+import { may, membersOf, model } from "./model.js";
 import { passed } from "./words.js";
+
+const MENTION = /@[A-Za-z0-9._-]*$/;
+
+// The members of the task's project, after an `@`.
+async function mentionable(task, begun) {
+  if (!begun) return [];
+  return (await membersOf(task.project_id)).map((each) => `@${each.username}`);
+}
 
 // Highlights mentioned names.
 function withMentions(text) {
@@ -48,7 +57,12 @@ export function commentList(task) {
         await load();
       }),
     },
-    text,
+    h(
+      "div",
+      { className: "offering" },
+      text,
+      completed(text, "Who could be meant", MENTION, (_, begun) => mentionable(task, begun)),
+    ),
     h("p", { className: "buttons" }, h("button", { type: "submit" }, "Comment")),
   );
   const element = h(

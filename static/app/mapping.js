@@ -20,25 +20,40 @@ export function priorityFrom(text) {
   return PRIORITIES.find(([pattern]) => pattern.test(text.trim()))?.[1] ?? 0;
 }
 
-// Parses a time as other programs write it: RFC 3339, `2026-12-31 14:00`, Jira's `31/Dec/26 2:00 PM`; or
-// null.
-export function timeFrom(text) {
+// A date as sheets and Jira write it: `31.12.2026`, `12/31/26 2:00 PM`, `31/Dec/26`.
+const DATE =
+  /^(\d{1,2})([./-])(\d{1,2}|[A-Za-z]{3})\2(\d{4}|\d{2})(?:,?\s+(\d{1,2}):(\d{2})(?::\d{2})?(?:\s*([AP]M))?)?$/i;
+
+// Whether the dates of a column begin with the day: as one of them shows, or else as the reader's language has it.
+function isDayFirst(cells) {
+  for (const cell of cells) {
+    const [, first, mark, second] = DATE.exec((cell ?? "").toString().trim()) || [];
+    if (mark === "." || first > 12) return true;
+    if (second > 12) return false;
+  }
+  const parts = new Intl.DateTimeFormat().formatToParts().map((part) => part.type);
+  return parts.indexOf("day") < parts.indexOf("month");
+}
+
+// Parses a time as other programs write it: RFC 3339, `2026-12-31 14:00`, or a date as above; or null.
+export function timeFrom(text, dayFirst = true) {
   const word = text.trim();
   if (!word) return null;
-  const jira = /^(\d{1,2})[/-]([A-Za-z]{3})[/-](\d{2,4})(?:\s+(\d{1,2}):(\d{2})(?:\s*([AP]M))?)?$/.exec(word);
-  if (jira) {
-    const [, day, name, year, hour = "0", minute = "0", half] = jira;
+  const date = DATE.exec(word);
+  if (date) {
+    const [, first, , second, year, hour = "0", minute = "0", half] = date;
     const hours = half ? (Number(hour) % 12) + (half.toUpperCase() === "PM" ? 12 : 0) : Number(hour);
-    const month = MONTHS.indexOf(name.toLowerCase());
-    return month < 0
-      ? null
-      : new Date(
-          year.length === 2 ? 2000 + Number(year) : Number(year),
-          month,
-          Number(day),
-          hours,
-          Number(minute),
-        ).toISOString();
+    const isNamed = Number.isNaN(Number(second));
+    const [day, month] = dayFirst || isNamed ? [first, second] : [second, first];
+    const at = isNamed ? MONTHS.indexOf(month.toLowerCase()) : month - 1;
+    const found = new Date(
+      year.length === 2 ? 2000 + Number(year) : Number(year),
+      at,
+      Number(day),
+      hours,
+      Number(minute),
+    );
+    return found.getMonth() === at ? found.toISOString() : null;
   }
   if (!/^\d{4}-\d{2}-\d{2}/.test(word)) return null;
   const at = new Date(word.length === 10 ? `${word}T00:00:00` : word.replace(" ", "T").replace(/ UTC$/, "Z"));
@@ -72,6 +87,9 @@ export function tasksFrom(source, meaning) {
   const notes = new Map();
   const note = (text) => notes.set(text, (notes.get(text) || 0) + 1);
   const tasks = [];
+  const dayFirst = meaning.map(
+    (name, at) => READERS[name] === timeFrom && isDayFirst(source.rows.map((row) => row[at])),
+  );
   for (const row of source.rows) {
     const task = {};
     meaning.forEach((name, at) => {
@@ -80,7 +98,7 @@ export function tasksFrom(source, meaning) {
       if (name === "priority") task.priority = (source.priority || priorityFrom)(text);
       else if (name === "tags") task.tags = [...new Set([...(task.tags || []), ...tagsFrom(text)])];
       else {
-        const value = READERS[name] ? READERS[name](text) : text.trim();
+        const value = READERS[name] ? READERS[name](text, dayFirst[at]) : text.trim();
         if (value === null)
           note(`"${text.trim().slice(0, 40)}" in ${source.columns[at]} is no time: left out`);
         else task[name] = value;

@@ -20,6 +20,8 @@ let held = null;
 let isDoubted = false;
 let sorted = null;
 let turn = 0;
+// The address of the list that is shown, once all of it is loaded.
+let shownPath = null;
 let abort = new AbortController();
 export const state = { isLoading: false, isCut: false, error: null, loaded: 0 };
 
@@ -92,15 +94,19 @@ export async function load() {
   const mine = ++turn;
   abort.abort();
   abort = new AbortController();
+  // A list that is loaded again is replaced as a whole, so that nobody loses their place in it.
+  const first = path(now(), { limit: FIRST });
+  const isAgain = first === shownPath;
+  if (!isAgain) shownPath = null;
   Object.assign(state, { isLoading: true, isCut: false, error: null, loaded: 0 });
   changedMeanwhile.clear();
   const found = new Map();
   try {
-    for (let next = path(now(), { limit: FIRST }); next;) {
+    for (let next = first; next;) {
       const response = await request(next, { signal: abort.signal });
       const rows = await response.json();
       if (mine !== turn) return;
-      if (tasks !== found) begin(found);
+      if (tasks !== found && !isAgain) begin(found);
       for (const task of rows)
         if (!gone.has(task.id) && !isOlder(task, changedMeanwhile.get(task.id))) found.set(task.id, task);
       state.loaded = found.size;
@@ -108,8 +114,10 @@ export async function load() {
       state.isCut = Boolean(next) && found.size >= MOST;
       if (state.isCut) next = null;
       state.isLoading = Boolean(next);
-      changed();
+      if (isAgain && !next) begin(found);
+      if (!isAgain || !next) changed();
     }
+    shownPath = first;
   } catch (error) {
     if (mine !== turn || error.name === "AbortError") return;
     Object.assign(state, { isLoading: false, error });
@@ -118,10 +126,14 @@ export async function load() {
   }
 }
 
-// Replaces the tasks by those of a new list, to which those belong that changed since it was asked for.
+// Replaces the tasks by those of a new list, corrected by what changed since it was asked for.
 function begin(found) {
-  for (const task of changedMeanwhile.values())
-    if (matches(task, now()) && !gone.has(task.id)) found.set(task.id, task);
+  for (const task of changedMeanwhile.values()) {
+    const fits = matches(task, now());
+    if (fits === false) found.delete(task.id);
+    else if ((fits || found.has(task.id)) && !isOlder(task, found.get(task.id))) found.set(task.id, task);
+  }
+  for (const id of gone) found.delete(id);
   if (tasks.has(held) && !found.has(held)) {
     found.set(held, tasks.get(held));
     isDoubted = true;
@@ -144,7 +156,7 @@ export function clear() {
   turn++;
   abort.abort();
   tasks = new Map();
-  sorted = held = null;
+  sorted = held = shownPath = null;
   for (const each of [hidden, gone, doubtful, changedMeanwhile]) each.clear();
 }
 

@@ -7,18 +7,20 @@ let number = 0;
 // Quotes need not be typed to get a word that has them.
 const plain = (text) => text.toLowerCase().replaceAll('"', "");
 
-// Makes the input a combobox, and returns its list. `part` matches the beginning of a word before the caret, which
-// `offersAfter(head, part)` completes.
+// Offers words in the returned list. `part` matches the beginning of a word before the caret, which
+// `offersAfter(head, part)` completes. An input becomes a combobox, and a text area stays one.
 export function completed(input, label, part, offersAfter) {
   const id = `offers-${++number}`;
   const list = h("ul", { id, className: "offers", role: "listbox", "aria-label": label, hidden: true });
+  const isInput = input.matches("input");
+  const expand = (isOpen) => isInput && input.setAttribute("aria-expanded", String(isOpen));
   let [active, turn] = [-1, 0];
 
   function close() {
     turn++;
     active = -1;
     list.hidden = true;
-    input.setAttribute("aria-expanded", "false");
+    expand(false);
     input.removeAttribute("aria-activedescendant");
   }
   function before() {
@@ -55,7 +57,7 @@ export function completed(input, label, part, offersAfter) {
       ),
     );
     list.hidden = false;
-    input.setAttribute("aria-expanded", "true");
+    expand(true);
   }
   function take(text) {
     const [head, begun] = before();
@@ -76,7 +78,7 @@ export function completed(input, label, part, offersAfter) {
   }
   function onkeydown(event) {
     if (list.hidden) {
-      if (event.key === "ArrowDown") (event.preventDefault(), offer());
+      if (event.key === "ArrowDown" && isInput) (event.preventDefault(), offer());
       return;
     }
     if (event.key === "ArrowDown") (event.preventDefault(), move(1));
@@ -89,8 +91,10 @@ export function completed(input, label, part, offersAfter) {
     } else if (event.key === "Enter") close();
   }
 
-  const attributes = { role: "combobox", "aria-expanded": "false", "aria-autocomplete": "list", "aria-controls": id };
-  for (const [name, value] of Object.entries(attributes)) input.setAttribute(name, value);
+  if (isInput) input.setAttribute("role", "combobox");
+  input.setAttribute("aria-autocomplete", "list");
+  input.setAttribute("aria-controls", id);
+  expand(false);
   input.autocomplete = "off";
   const listeners = { input: offer, click: offer, keydown: onkeydown, blur: close };
   for (const [name, listener] of Object.entries(listeners)) input.addEventListener(name, listener);

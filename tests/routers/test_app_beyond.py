@@ -205,7 +205,14 @@ def test_comments_are_written_changed_and_deleted(api: Api, browser: BrowserPage
     task = ada.task("Write it", project_id=project)["id"]
     page = log_in(browser, f"/app?project={project}&task={task}")
     panel = page.locator("#panel")
-    panel.get_by_label("Comment").fill("Who reads it? @grace")
+    # A member is offered by the first letters of the name.
+    panel.get_by_label("Comment").focus()
+    page.keyboard.type("Who reads it? @gr")
+    panel.get_by_role("option", name="@grace").wait_for()
+    assert_accessible(page)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(panel.get_by_label("Comment")).to_have_value("Who reads it? @grace ")
     page.keyboard.press("Control+Enter")
     comments = panel.locator(".comments > li")
     expect(comments).to_have_count(1)
@@ -331,6 +338,15 @@ def test_without_a_stream_the_page_asks_every_15_seconds(api: Api, desk: Browser
     ada.delete("/tasks/2")
     page.clock.fast_forward(16_000)
     expect(row(page, "Read the report")).to_have_count(0)
+    # A long list that is loaded again stays where it was scrolled to.
+    ada.post("/tasks/import", json=[{"title": f"Task {number}"} for number in range(700)])
+    page.clock.fast_forward(16_000)
+    expect(page.locator("#count")).to_have_text("701")
+    page.locator("div.list").evaluate("(place) => { place.scrollTop = 20_000 }")
+    ada.task("The newest")
+    page.clock.fast_forward(16_000)
+    expect(page.locator("#count")).to_have_text("702")
+    assert page.locator("div.list").evaluate("(place) => place.scrollTop") >= 20_000
 
 
 @sqlite_only

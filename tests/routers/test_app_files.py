@@ -104,7 +104,7 @@ FILES = [
          "due_at": "2026-12-10T00:00:00Z", "completed_at": None}, 1,
     ),
     File(
-        "sheet.csv", "Task;Owner;Deadline\nWrite;Ada;2026-12-24\n", "CSV, 1 row", ("the column Owner",),
+        "sheet.csv", "Task;Owner;Deadline\nWrite;Ada;12/24/2026\n", "CSV, 1 row", ("the column Owner",),
         {"title": "Write", "due_at": "2026-12-24T00:00:00Z"}, 1,
     ),
 ]  # fmt: skip
