@@ -154,9 +154,9 @@ def one_of_many(name: str, count: int, *, is_unindexed: bool = False) -> ColumnE
     return _tagged(count).exists()
 
 
-def _of_tag(scope: Scope) -> list[ColumnElement[bool]]:
-    """The conditions of the rows of a tag."""
-    conditions = [any_of("tag", task_tags.c.tag, 1)]
+def _of_tags(scope: Scope, count: int) -> list[ColumnElement[bool]]:
+    """The conditions of the rows of `count` tags."""
+    conditions = [any_of("tag", task_tags.c.tag, count)]
     if scope != "all":
         place = task_tags.c.project_id if scope == "project" else task_tags.c.user_id
         conditions.append(place == parameter_of(scope))
@@ -191,16 +191,14 @@ def _filtered(
             _gathered(shape, name) if gathers else condition_of(name, is_unindexed=is_unindexed)
         )
     for name, count in shape.choices:
-        if (name, count) == ("tag", 1) and shape.sort_by == "created_at" and not shape.by_id:
-            if not walks:
-                statement = statement.where(
-                    tasks.c.id.in_(select(task_tags.c.task_id).where(*_of_tag(shape.scope)))
-                )
-                continue
+        if name == "tag" and not walks and not shape.by_id:
+            tagged = select(task_tags.c.task_id).where(*_of_tags(shape.scope, count))
+            statement = statement.where(tasks.c.id.in_(tagged))
+        elif (name, count) == ("tag", 1) and shape.sort_by == "created_at" and not shape.by_id:
             # The rows of a tag have the order of this list, so the list is read along them. If SQLite goes through
             # the tasks instead, the time says which row of the tag is the task's.
             of_task = (task_tags.c.task_id == tasks.c.id) & (task_tags.c.created_at == tasks.c.created_at)
-            statement = statement.join(task_tags, of_task).where(*_of_tag(shape.scope))
+            statement = statement.join(task_tags, of_task).where(*_of_tags(shape.scope, 1))
             column, row_id = task_tags.c.created_at, task_tags.c.task_id
         else:
             statement = statement.where(one_of_many(name, count, is_unindexed=name in shape.without_index))
