@@ -30,8 +30,8 @@ def first_mistake(text: str) -> int | None:
     """The place of the first mistake in a filter; None if it has none."""
     if len(text) > 2000:
         return 2000
-    if "\0" in text:
-        return text.index("\0")
+    if unfit := re.search("[\0\ufffd]", text):
+        return unfit.start()
     try:
         _Reading(text).whole()
     except _Mistake as mistake:
