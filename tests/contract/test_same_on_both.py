@@ -116,11 +116,11 @@ def requests(ada: Person, bob: Person, root: Person) -> Iterator[Any]:
 
 
 def answers(url: str, folder: Path) -> list[tuple[Any, ...]]:
-    """What each request gets from this database, beginning at the same time on the clock.
+    """What each request gets from this database while the clock stands still.
 
-    What is completed now has taken so many hours, of which two decimals are told: another half minute shows.
+    What is completed now has taken so many hours, of which two decimals are told: a few seconds may show.
     """
-    with pytest.MonkeyPatch.context() as patch, time_machine.travel("2026-03-01T00:00:00Z"):
+    with pytest.MonkeyPatch.context() as patch, time_machine.travel("2026-03-01T00:00:00Z", tick=False):
         patch.setattr(settings, "cache_dir", folder)
         patch.setattr(settings, "data_dir", folder)
         database.switch(url)
