@@ -108,6 +108,11 @@ class _Planned(NamedTuple):
         says_it = not (shape.names or shape.choices) and tests_only(shape.asked, shape.sort_by)
         return with_total or not says_it
 
+    def sorts_all(self, db: Session, filters: TaskFilters) -> bool:
+        """Whether SQLite would sort all tasks to skip some: no index has those without a value at the end."""
+        can = filters.skip > 0 and filters.sort_by in NULLABLE and not self.shape.by_id
+        return can and self.shape.scope != "all" and _is_sqlite(db)
+
     @property
     def wide(self) -> tuple[str, ...]:
         """The ranges with so many tasks, on SQLite, that the list is walked instead of sorting them."""
@@ -161,7 +166,7 @@ def _page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None)
     planned = _planned(db, place, filters, asked)
     after = _place(filters)
     total = None
-    if planned.may_be_far(db, with_total=filters.total):
+    if planned.may_be_far(db, with_total=filters.total) or planned.sorts_all(db, filters):
         rows, total = _looked_for(db, filters, planned, after)
     else:
         if filters.total:
@@ -201,8 +206,9 @@ def _looked_for(
     db: Session, filters: TaskFilters, planned: _Planned, after: dict[str, Any] | None
 ) -> tuple[list[AnyRow], int | None]:
     """A page, and the number of all tasks if it is asked for, from going through all tasks at most once."""
-    rows = _near(db, filters, planned, after)
-    if rows is None and planned.shape.asked is None and planned.wide:
+    sorts_all = planned.sorts_all(db, filters)
+    rows = None if sorts_all else _near(db, filters, planned, after)
+    if rows is None and not sorts_all and planned.shape.asked is None and planned.wide:
         rows = _rows(filters, after, _reader(db, planned.gathering(db)))
     if rows is not None:
         return rows, planned.uncut().execute(db, "count").scalar_one() if filters.total else None
