@@ -26,10 +26,10 @@ const MEANINGS = {
   title: ["title", "summary", "name", "task", "content", "subject", "card name", "task name"],
   description: ["description", "body", "notes", "note", "card description", "desc"],
   status: ["status", "state", "stage", "list", "list name", "column", "section", "done"],
-  priority: ["priority"],
+  priority: ["priority", "prio", "importance", "urgency"],
   project: ["project", "project name", "board", "board name", "repository"],
   tags: ["tags", "labels", "label", "tag", "component/s", "components"],
-  due_at: ["due", "due date", "due_at", "date", "deadline", "due on"],
+  due_at: ["due", "due date", "when", "due_at", "date", "deadline", "due on"],
   created_at: ["created", "created at", "created_at", "createdat", "creation date"],
   completed_at: [
     "resolved",

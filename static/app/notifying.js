@@ -2,7 +2,7 @@
 import { h } from "../shared/dom.js";
 import { number } from "../shared/format.js";
 import { act } from "./actions.js";
-import { follow, href } from "./address.js";
+import { go, href } from "./address.js";
 import * as api from "./api.js";
 import { isOwnDoing, loadUnread, membersOf, model, nameOf, openProjects } from "./model.js";
 import { frame, section } from "./page.js";
@@ -68,16 +68,30 @@ async function list(load) {
   ];
 }
 
+// The project of a task that is still there.
+async function projectIdOf(taskId) {
+  try {
+    return (await api.tasks.get(taskId)).value.project_id;
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    return null;
+  }
+}
+
 function one(each, load) {
   const values = each.task_id
     ? { task: String(each.task_id) }
     : each.project_id
       ? { project: String(each.project_id) }
       : {};
-  const go = async (event) => {
-    follow(values)(event);
-    if (!each.read_at) (await act(api.notifications.read)(each.id), await act(seen)());
-  };
+  // A task is opened where it belongs, among the tasks of its project.
+  const open = act(async (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    event.preventDefault();
+    const project = each.task_id ? (await projectIdOf(each.task_id)) : each.project_id;
+    go({ ...values, project: project ? String(project) : undefined });
+    if (!each.read_at) (await api.notifications.read(each.id), await seen());
+  });
   return h(
     "li",
     { className: each.read_at ? "" : "unread" },
@@ -86,7 +100,7 @@ function one(each, load) {
       {},
       h("strong", {}, kindName(each.kind)),
       ": ",
-      h("a", { href: href(values), onclick: go }, each.task_title || each.project_name || "a task"),
+      h("a", { href: href(values), onclick: open }, each.task_title || each.project_name || "a task"),
     ),
     h(
       "span",

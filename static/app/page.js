@@ -91,7 +91,13 @@ export function secret(label, value) {
     "button",
     {
       type: "button",
-      onclick: async () => (await navigator.clipboard?.writeText(value), (copy.textContent = "Copied")),
+      async onclick() {
+        input.select();
+        // Without TLS there is no clipboard but that of the old command.
+        if (navigator.clipboard) await navigator.clipboard.writeText(value);
+        else document.execCommand("copy");
+        copy.textContent = "Copied";
+      },
     },
     "Copy",
   );
@@ -99,6 +105,6 @@ export function secret(label, value) {
     "div",
     { className: "notice" },
     h("p", {}, `${label}: it is shown this once.`),
-    h("div", { className: "line" }, input, navigator.clipboard ? copy : null),
+    h("div", { className: "line" }, input, copy),
   );
 }

@@ -95,7 +95,7 @@ export const PICKERS = {
     const [{ due_at: first }] = tasks;
     const value = tasks.every((task) => task.due_at === first) ? dueText(first) : "";
     const field = { required: false, value, placeholder: "friday, tomorrow 14:00, 2026-12-31" };
-    const element = ask(`When is ${about(tasks)} due?`, "Another time", field, "Set", read, { near });
+    const element = ask(`Due date of ${about(tasks)}`, "Another time", field, "Set", read, { near });
     const days = [["Today", "today"], ["Tomorrow", "tomorrow"], ["Monday", "monday"], ["In a week", "today+7d"]];
     const way = (name, at) =>
       h(
@@ -154,7 +154,7 @@ export const PICKERS = {
     );
   },
   block(tasks) {
-    ask(`Why is ${about(tasks)} blocked?`, "Reason", { maxLength: 500 }, "Block", async (reason) => {
+    ask(`Block ${about(tasks)}`, "What is it waiting for?", { maxLength: 500 }, "Block", async (reason) => {
       for (const task of tasks) await api.tasks.block(task.id, reason);
     });
   },

@@ -36,7 +36,9 @@ const STATUS = [
   ["completed", "Done"],
 ];
 const FILTERS = ["q", "status", "priority", "tag", "label", "owner", "filter"];
-let isOpen = false;
+// The project or view whose filters somebody has opened: elsewhere they are folded away again.
+let openIn = null;
+const placeOf = ({ project: here, view }) => `${here || ""} ${view || ""}`;
 
 export function titleOf(address) {
   if (address.project) return project()?.name || `Project ${address.project}`;
@@ -90,7 +92,7 @@ export async function toolbar() {
   const count = h("span", { className: "muted", id: "count" });
   const filters = h(
     "div",
-    { className: "filters", id: "filters", hidden: !isOpen && !isFiltered },
+    { className: "filters", id: "filters", hidden: openIn !== placeOf(address) && !isFiltered },
     filterFields(address, members),
   );
   const toggle = h(
@@ -100,10 +102,10 @@ export async function toolbar() {
       "aria-expanded": String(!filters.hidden),
       "aria-controls": "filters",
       onclick() {
-        isOpen = filters.hidden;
-        filters.hidden = !isOpen;
-        toggle.setAttribute("aria-expanded", String(isOpen));
-        if (isOpen) filters.querySelector("input, select").focus();
+        filters.hidden = !filters.hidden;
+        openIn = filters.hidden ? null : placeOf(address);
+        toggle.setAttribute("aria-expanded", String(!filters.hidden));
+        if (!filters.hidden) filters.querySelector("input, select").focus();
       },
     },
     icon("view"),

@@ -303,6 +303,8 @@ def test_settings_are_there_for_tokens_sessions_and_notifications(api: Api, brow
     page.get_by_role("button", name="Make a token").click()
     token = page.get_by_label('The token "nightly"').input_value()
     assert token.startswith("tp_")
+    page.get_by_role("button", name="Copy", exact=True).click()
+    page.get_by_role("button", name="Copied").wait_for()
     expect(page.get_by_role("region", name="Program tokens")).to_contain_text("nightly")
     page.get_by_role("button", name="Revoke").click()
     page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
@@ -489,6 +491,10 @@ def test_two_people_see_each_other_work(api: Api, browser: BrowserPage) -> None:
         assert_accessible(other)
         side(page).get_by_role("link", name=re.compile("Notifications")).click()
         expect(page.locator(".told .unread").first).to_contain_text("mentioned")
+        # It leads to the task among those of its project.
+        page.locator(".told .unread").first.get_by_role("link").click()
+        page.locator("#panel .comments", has_text="How far is it").wait_for()
+        page.wait_for_url(f"**project={project}&task=**")
 
 
 @sqlite_only

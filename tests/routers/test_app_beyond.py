@@ -172,9 +172,13 @@ def test_the_palette_finds_actions_places_and_tasks(api: Api, browser: BrowserPa
     row(page, "Write the report").wait_for()
     command("keys")
     page.keyboard.press("Escape")
+    # Filters that were opened here are folded away elsewhere.
+    page.keyboard.press("f")
+    expect(page.locator("#filters")).to_be_visible()
     command("go to res")
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Research").wait_for()
+    expect(page.locator("#filters")).to_be_hidden()
     command("due in")
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Due in a week").wait_for()
