@@ -249,7 +249,8 @@ def build(shape: ListShape) -> Select[Any]:
         statement = statement.where(_up_to_edge(shape, key))
     if nullable and kind == "skip":
         statement = statement.order_by(column.is_(None))
-    statement = statement.order_by(*in_order(shape, key))
+    # The index of the order has the tasks without a value in the order of their ids.
+    statement = statement.order_by(*in_order(shape, [column, *key] if without else key))
     if kind == "skip":
         statement = statement.offset(bindparam("skip"))
     return statement.limit(bindparam("limit"))
