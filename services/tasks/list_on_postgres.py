@@ -101,26 +101,32 @@ def _has_any_tag(count: int) -> ColumnElement[bool]:
 def _next(shape: ListShape, kind: str) -> Select[Any]:
     """The next tasks of the owner or the project, with all columns, whatever the filters say of them.
 
-    The index of the order begins with the owner, and so do all bounds: Postgres then starts at the right place. All
-    bounds include their values, because Postgres looks at the owner alone to guess how many tasks are within.
+    The index of the order begins with the owner, and so does the bound on each side: Postgres then starts at the
+    right place, and no index of everybody's tasks has this order. Postgres looks at the owner alone to guess how
+    many tasks are within a bound. So a bound includes its value, and there is only one on each side.
     """
     owner, named = column_of(shape.scope), parameter_of(shape.scope)
     key = _key(shape)
-    statement = visible_tasks(shape.scope, in_order=True).with_only_columns(*tasks.c)
+    least, most = owner >= named, owner <= named
     if shape.sort_by in NULLABLE:
         last = bindparam("last_value", LAST_MOMENT, type_=key[0].type)
-        statement = statement.where(
-            tuple_(owner, *key) <= tuple_(named, last, bindparam("last_id", LARGEST_ID))
-        )
+        most = tuple_(owner, *key) <= tuple_(named, last, bindparam("last_id", LARGEST_ID))
     for name, (column, compare) in (RANGES | BOUNDS).items():
         if name in shape.names and column is key[0]:
-            is_least = compare is operator.ge
             here, there = tuple_(owner, column), tuple_(named, bindparam(name, type_=column.type))
-            statement = statement.where(here >= there if is_least else here <= there)
+            if compare is operator.ge:
+                least = here >= there
+            else:
+                most = here <= there
     if kind == "after":
         place = [bindparam("after_value", type_=key[0].type), bindparam("after_id")][-len(key) :]
         here, there = tuple_(owner, *key), tuple_(named, *place)
-        statement = statement.where(here <= there if shape.descending else here >= there)
+        if shape.descending:
+            most = here <= there
+        else:
+            least = here >= there
+    # Both bounds are of this owner or project. The indexes of projects have only tasks in projects.
+    statement = visible_tasks("all").with_only_columns(*tasks.c).where(owner.is_not(None), least, most)
     return statement.order_by(*in_order(shape, [owner, *key]))
 
 
