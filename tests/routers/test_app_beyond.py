@@ -172,6 +172,8 @@ def test_the_palette_finds_actions_places_and_tasks(api: Api, browser: BrowserPa
     row(page, "Write the report").wait_for()
     command("keys")
     page.keyboard.press("Escape")
+    # Keys do nothing behind a dialog.
+    palette.wait_for(state="detached")
     # Filters that were opened here are folded away elsewhere.
     page.keyboard.press("f")
     expect(page.locator("#filters")).to_be_visible()
