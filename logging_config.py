@@ -98,7 +98,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "message": record.getMessage(),
             "request_id": request_id_var.get(),
-            "process": record.process,
+            "process": os.getpid(),
             # The fields of a line in the access log.
             **record.__dict__.get("fields", {}),
         }
@@ -131,6 +131,19 @@ def together() -> Iterator[None]:
         _block.waiting = None
         for handler, lines in waiting.items():
             handler.write("".join(lines))
+
+
+def info_each(message: str, *arguments: tuple[object, ...]) -> None:
+    """Write the message once for each of these arguments, as `logger.info` would, at a third of the cost."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    first = logger.makeRecord(logger.name, logging.INFO, "", 0, message, (), None)
+    with together():
+        for each in arguments:
+            record = type(first).__new__(type(first))
+            record.__dict__ |= first.__dict__
+            record.args = each
+            logger.handle(record)
 
 
 class LineHandler(logging.Handler, ABC):
@@ -305,7 +318,7 @@ def setup_logging() -> logging.Logger:
     # No line names the place in the code, the thread or the name of the process, and finding them takes a third of
     # the time of an entry: see "Optimization" in Python's logging HOWTO.
     logging._srcfile = None  # noqa: SLF001
-    logging.logThreads = logging.logMultiprocessing = False
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for handler in list(logger.handlers):
         if isinstance(handler, LineHandler):
             logger.removeHandler(handler)

@@ -55,7 +55,7 @@ def update_me(db: WriteSession, user: CurrentUser, body: AccountUpdate) -> AnyRo
 
     The email is changed by `POST /auth/email`, the password by `POST /auth/password`.
     """
-    changes = user_service.changes(user, body.model_dump(exclude_unset=True), ("username",))
+    changes = user_service.changes(user, body.sent(), ("username",))
     return account_service.rename(db, user, changes["username"]) if changes else user
 
 

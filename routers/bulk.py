@@ -61,7 +61,7 @@ def change_tasks(
     Each task is changed by the rules of `PATCH /tasks/{id}`. If the filter finds another number than
     `expected`, nothing changes and the error tells the number found, so that a mistaken filter does no harm.
     """
-    done = by_filter.change(db, user, query, body.model_dump(exclude_unset=True))
+    done = by_filter.change(db, user, query, body.sent())
     background.add_task(background_tasks.after_import, *sorted(done.owner_ids))
     return {"matched": done.matched, "changed": done.changed}
 

@@ -70,9 +70,7 @@ def update_comment(
     background: BackgroundTasks,
 ) -> AnyRow:
     """Change a comment (its author). Accounts that are mentioned for the first time are notified."""
-    comment = comment_service.update_comment(
-        db, user, task_id, comment_id, body.model_dump(exclude_unset=True)
-    )
+    comment = comment_service.update_comment(db, user, task_id, comment_id, body.sent())
     background.add_task(background_tasks.after_change)
     return comment
 

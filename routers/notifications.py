@@ -57,7 +57,7 @@ def update_preferences(db: WriteSession, user: CurrentUser, body: PreferencesUpd
 
     Kinds that are not sent stay unchanged; `null` restores the default.
     """
-    return notification_service.set_preferences(db, user, body.model_dump(exclude_unset=True))
+    return notification_service.set_preferences(db, user, body.sent())
 
 
 @router.post("/read-all", response_model=MarkedRead)

@@ -91,7 +91,7 @@ def update_project(
     A new name is written to the project's tasks. Removing a state that has tasks needs `replaced_states`. The
     tasks of an archived project can only be read.
     """
-    values = body.model_dump(exclude_unset=True)
+    values = body.sent()
     if body.states is not None:
         values["states"] = [state.model_dump() for state in body.states]
     project = project_service.update_project(db, user, project_id, values, if_match)
@@ -149,7 +149,7 @@ def put_member(
     `transfer_to`.
     """
     member, changed = member_service.put_member(
-        db, user, project_id, user_id, body.role, transfer_to, body.model_dump(exclude_unset=True)
+        db, user, project_id, user_id, body.role, transfer_to, body.sent()
     )
     background.add_task(background_tasks.after_change, *sorted(changed))
     return member

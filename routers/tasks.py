@@ -46,7 +46,7 @@ def create_task(
     The task belongs to the caller or, in a shared project, to the member `user_id`. A task that is created as
     `completed` is completed now. If the state is full and its policy is `block`, the answer is a 409.
     """
-    task = task_service.create_task(db, user, body.model_dump(exclude_unset=True))
+    task = task_service.create_task(db, user, body.sent())
     response.headers["Location"] = f"/tasks/{task.id}"
     response.headers["ETag"] = task_service.etag(task)
     background.add_task(background_tasks.after_change, task.user_id)
@@ -168,7 +168,7 @@ def update_task(
     `status` too. `project_id` moves the task into a shared project, and `null` moves it out. The owner and
     admins may change a task; in a shared project all members except viewers may.
     """
-    task = task_service.update_task(db, user, task_id, body.model_dump(exclude_unset=True), if_match)
+    task = task_service.update_task(db, user, task_id, body.sent(), if_match)
     response.headers["ETag"] = task_service.etag(task)
     background.add_task(background_tasks.after_change, task.user_id)
     return task

@@ -69,7 +69,7 @@ def update_user(
     last active admin can't be deactivated or demoted, and the last manager of a project that has other
     members can't be deactivated.
     """
-    values = body.model_dump(exclude_unset=True)
+    values = body.sent()
     account, changed = user_admin_service.update_user(db, user, user_id, values, transfer_to)
     background.add_task(background_tasks.after_change, *sorted(changed))
     return account

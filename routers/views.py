@@ -52,7 +52,7 @@ def update_view(db: WriteSession, user: CurrentUser, view_id: ViewPath, body: Vi
 
     A project's view may be changed by the account that created it and by the project's managers.
     """
-    return view_service.update_view(db, user, view_id, body.model_dump(exclude_unset=True))
+    return view_service.update_view(db, user, view_id, body.sent())
 
 
 @router.delete("/{view_id}", status_code=204, errors=[404])

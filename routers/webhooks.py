@@ -137,7 +137,7 @@ def update_webhook(
     A webhook that is enabled again gets its waiting deliveries. Events that happened while it was disabled
     are kept: see replay.
     """
-    changed = webhook.change(db, user, webhook_id, body.model_dump(exclude_unset=True), if_match)
+    changed = webhook.change(db, user, webhook_id, body.sent(), if_match)
     response.headers["ETag"] = webhook.etag(changed)
     background.add_task(background_tasks.after_webhook_change)
     return changed

@@ -80,6 +80,7 @@ _KINDS: dict[Any, type[Operation]] = {
     "assign": AssignOperation,
     "delete": DeleteOperation,
 }
+_FIELDS = {kind: frozenset(kind.model_fields) for kind in _KINDS.values()}
 
 
 class _NoOperation(Body):
@@ -95,7 +96,7 @@ def _by_op(value: Any, _handler: Callable[[Any], Any]) -> Operation:
     if kind is None:
         _NoOperation.model_validate({"op": op} if isinstance(value, dict) and "op" in value else {})
     assert kind is not None
-    if not value.keys() <= kind.model_fields.keys():
+    if not value.keys() <= _FIELDS[kind]:
         raise _unknown_fields(value, kind)
     return kind.model_validate(value)
 

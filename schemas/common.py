@@ -272,6 +272,11 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    def sent(self) -> dict[str, Any]:
+        """The values of the fields that were sent, in the order of the model."""
+        sent = self.model_fields_set
+        return {name: value for name, value in self.__dict__.items() if name in sent}
+
 
 class Answer(BaseModel):
     """An answer of the API; every field is always present."""

@@ -9,8 +9,8 @@ import contextlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 from urllib.parse import quote_from_bytes, unquote_plus, unquote_to_bytes
 
 from fastapi import Request
@@ -21,6 +21,8 @@ from starlette.requests import ClientDisconnect
 from errors import InvalidInput, input_problems, invalid_input
 from storage.json_objects import Repeat, each_field_once
 from storage.threads import Threads
+
+T = TypeVar("T")
 
 LONGEST_QUERY = 64 * 1024
 MOST_PARAMETERS = 100
@@ -68,9 +70,13 @@ async def check_body(request: Request, *, is_form: bool) -> None:
             # Starlette would read a byte beyond ASCII as Latin-1. Such a form is UTF-8, as `curl -d` sends it.
             request._body = _BEYOND_ASCII.sub(_percent_encoded, body)  # noqa: SLF001
     elif body:
-        is_large = body.count(b",") >= MOST_FIELDS
         # FastAPI looks for the parsed body in this attribute.
-        request._json = await _parsing.run(lambda: _parsed(body)) if is_large else _parsed(body)  # noqa: SLF001
+        request._json = await off_the_loop(body, lambda: _parsed(body))  # noqa: SLF001
+
+
+async def off_the_loop(body: bytes, work: Callable[[], T]) -> T:
+    """Do work that takes as long as the JSON body is large: for a large one in another thread."""
+    return await _parsing.run(work) if body.count(b",") >= MOST_FIELDS else work()
 
 
 def _check_form(body: bytes) -> None:

@@ -214,10 +214,12 @@ def _validated(model: type[BaseModel], query: dict[str, Any], beside: frozenset[
 
 async def _valid_body(request: Request, model: type[BaseModel]) -> BaseModel | None:
     """The model that the body holds; None if there is no body, or if anything in it is wrong."""
-    if not await request.body():
+    body = await request.body()
+    if not body:
         return None
     try:
-        return model.model_validate(await request.json(), from_attributes=True)
+        content = await request.json()
+        return await bounds.off_the_loop(body, lambda: model.model_validate(content, from_attributes=True))
     except (ValueError, RecursionError):
         return None
 

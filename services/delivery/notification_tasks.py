@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from config import settings
 from database import AnyRow, database
-from logging_config import logger, together
+from logging_config import info_each, logger, together
 from models import tasks, users
 from services import notification_service, rights
 from services.accounts import attempt as attempt_service
@@ -174,9 +174,9 @@ def _deliver(claimed: list[AnyRow]) -> _Outcome:
         hidden = database.read(lambda db: hidden_among(db, by_others))
         outcome.delivered += sorted(hidden)
         claimed = [row for row in claimed if row.id not in hidden]
-    with together():
-        for row in claimed:
-            logger.info("Notification sent to user %s: %s", row.user_id, KINDS[row.kind].line(row))
+    info_each(
+        "Notification sent to user %s: %s", *((row.user_id, KINDS[row.kind].line(row)) for row in claimed)
+    )
     ids = {row.user_id for row in claimed} | {row.actor_id for row in claimed}
     people: dict[int, Any] = database.read(lambda db: people_of(db, ids))
     mailed = []

@@ -89,11 +89,9 @@ def _do(db: Session, user: Caller, operation: Operation, owner_ids: set[int]) ->
     task: AnyRow | None
     match operation:
         case CreateOperation():
-            changed = task = task_service.create_task(
-                db, user, _valid(operation.task).model_dump(exclude_unset=True)
-            )
+            changed = task = task_service.create_task(db, user, _valid(operation.task).sent())
         case UpdateOperation():
-            values = _valid(operation.task).model_dump(exclude_unset=True)
+            values = _valid(operation.task).sent()
             changed = task = task_service.update_task(db, user, operation.id, values, operation.if_match)
         case AssignOperation():
             before, task = task_service.assign_task(

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from config import settings
-from logging_config import AppendingHandler, logger, redacted, setup_logging, together
+from logging_config import AppendingHandler, info_each, logger, redacted, setup_logging, together
 from tests.support.server import ROOT, ServerProcess
 
 
@@ -55,6 +55,18 @@ def test_entries_of_a_block_that_fails_are_written(log: Path) -> None:
         fail()
     logger.info("and on")
     assert messages(log) == ["so far", "and on"]
+
+
+def test_one_message_with_many_arguments_is_an_entry_for_each(
+    log: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger.name):
+        info_each("%s of %s", ("first", 1), ("second\nline", 2))
+    with caplog.at_level("WARNING", logger.name):
+        info_each("%s of %s", ("unwanted", 3))
+    assert messages(log) == ["first of 1", "second\\nline of 2"]
+    assert [entry.getMessage() for entry in caplog.records] == ["first of 1", "second\nline of 2"]
+    assert caplog.records[0].created == caplog.records[1].created
 
 
 def test_a_file_that_was_moved_away_is_begun_anew(log: Path) -> None:
