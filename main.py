@@ -59,6 +59,7 @@ REQUEST_HEADERS = [
     "X-Request-ID",
 ]
 RESPONSE_HEADERS = [
+    "Content-Disposition",
     "ETag",
     "Idempotency-Replayed",
     "Link",
@@ -66,7 +67,9 @@ RESPONSE_HEADERS = [
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",
+    "WWW-Authenticate",
     "X-Request-ID",
+    "X-Total-Count",
 ]
 
 ROUTERS = (
@@ -131,7 +134,7 @@ def _add_middleware(app: FastAPI) -> None:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=REQUEST_HEADERS,
             expose_headers=RESPONSE_HEADERS,
         )

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from database import database
 from logging_config import one_line
+from schemas.common import Page
 from services import notification_service
 from services.accounts import account_mail
 from services.delivery import backlog
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         seconds = (datetime.now(UTC) - due).total_seconds() if due else 0
         late = f", due for {seconds:.0f} s" if seconds > 0 else ""
         print(f"{state}: {count}{late}")
-    for row in database.read(lambda db: notification_service.get_failed(db, limit=SHOWN)).rows:
+    for row in database.read(lambda db: notification_service.get_failed(db, Page(limit=SHOWN))).rows:
         print(
             f"failed {row.id} ({row.kind}, user {row.user_id}, {row.attempts} attempts): {one_line(row.last_error or '')}"
         )

@@ -7,8 +7,8 @@ from fastapi import BackgroundTasks, Path, Query, Request, Response
 from auth import AdminUser, CurrentUser
 from database import AnyRow
 from models import LARGEST_ID
+from schemas.common import Page
 from schemas.notifications import (
-    CursorPage,
     FailedNotification,
     MarkedRead,
     NotificationPage,
@@ -39,10 +39,7 @@ def list_notifications(
 
     A notification that is marked as read meanwhile keeps its place in the pages that follow.
     """
-    found = notification_service.get_notifications(
-        db, user, limit=page.limit, cursor=page.cursor, unread_only=page.unread
-    )
-    return link_next(request, response, found)
+    return link_next(request, response, notification_service.get_notifications(db, user, page))
 
 
 @router.get("/preferences", response_model=Preferences, short=True)
@@ -70,14 +67,12 @@ def read_all_notifications(db: WriteSession, user: CurrentUser) -> dict[str, int
 def list_failed_notifications(
     db: ReadSession,
     user: AdminUser,
-    page: Annotated[CursorPage, Query()],
+    page: Annotated[Page, Query()],
     request: Request,
     response: Response,
 ) -> list[AnyRow]:
     """List notifications whose mail was given up, of all accounts, newest first (admins)."""
-    return link_next(
-        request, response, notification_service.get_failed(db, limit=page.limit, cursor=page.cursor)
-    )
+    return link_next(request, response, notification_service.get_failed(db, page))
 
 
 @router.post("/failed/retry", response_model=Retried)

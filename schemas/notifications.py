@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import Field, create_model
 
-from schemas.common import Answer, Body
+from schemas.common import Answer, Body, Page
 from tables.notification_kinds import NOTIFICATION_KINDS, NotificationKind
 
 Delivery = Literal["at_once", "daily", "never"]
@@ -27,19 +27,7 @@ class NotificationRead(Answer):
     comment_id: int | None
 
 
-class CursorPage(BaseModel):
-    """The part of a list that is asked for; pages go by cursor only."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    limit: Annotated[int, Field(ge=1, le=500, description="The largest number of items")] = 100
-    cursor: Annotated[
-        str | None,
-        Field(max_length=2000, description="The place of the next page, from the `Link` header"),
-    ] = None
-
-
-class NotificationPage(CursorPage):
+class NotificationPage(Page):
     """The notifications that are asked for."""
 
     unread: Annotated[bool, Field(description="Whether to leave out notifications that were read")] = False

@@ -10,9 +10,17 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from errors import NotFound
 from models import LARGEST_ID, Caller, users
-from schemas.notifications import NotificationRead
+from schemas.common import Page
+from schemas.notifications import NotificationPage, NotificationRead
 from services import rights
-from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
+from services.paging import (
+    PageOf,
+    check_cursor,
+    decode_cursor,
+    encode_cursor,
+    invalid_cursor,
+    keyset_by_id,
+)
 from storage.column_types import is_among, microseconds, moment
 from storage.prepared import prepared
 from tables.notification_kinds import USUAL_DELIVERIES
@@ -32,6 +40,12 @@ _PAGE = (
 _UNREAD = _PAGE.where(notifications.c.read_at.is_(None))
 _READ_SINCE = _PAGE.where(notifications.c.read_at.is_not(None), notifications.c.read_at > bindparam("at"))
 _READ_BEFORE = _PAGE.where(notifications.c.read_at.is_not(None), notifications.c.read_at <= bindparam("at"))
+_SKIPPING = (
+    _OWN.order_by(notifications.c.read_at.is_not(None), notifications.c.id.desc())
+    .limit(bindparam("limit"))
+    .offset(bindparam("skip"))
+)
+_SKIPPING_UNREAD = _SKIPPING.where(notifications.c.read_at.is_(None))
 _MARK = (
     update(notifications)
     .where(notifications.c.user_id == bindparam("owner_id"), notifications.c.read_at.is_(None))
@@ -40,30 +54,33 @@ _MARK = (
 _MARK_ONE = _MARK.where(notifications.c.id == bindparam("notification_id"))
 
 
-def get_notifications(
-    db: Session, user: Caller, *, limit: int, cursor: str | None = None, unread_only: bool = False
-) -> PageOf[AnyRow]:
+def get_notifications(db: Session, user: Caller, page: NotificationPage) -> PageOf[AnyRow]:
     """A page of the caller's notifications: the unread ones first, each group newest first.
 
     A notification that is read after the first page counts as unread on the following pages too. Reading in
     between therefore neither repeats nor skips any.
     """
+    check_cursor(page)
     started, was_read, before = datetime.now(UTC), 0, LARGEST_ID
-    if cursor is not None:
-        began, was_read, before = decode_cursor(cursor, int, int, int)
+    limit = page.limit
+    if page.cursor is not None:
+        began, was_read, before = decode_cursor(page.cursor, int, int, int)
         try:
             started = moment(began)
         except OverflowError:
             raise invalid_cursor() from None
-    values = {"user_id": user.id, "before": before, "at": started, "limit": limit + 1}
+    values = {"user_id": user.id, "before": before, "at": started, "limit": limit + 1, "skip": page.skip}
     rows: list[tuple[int, AnyRow]] = []
-    if not was_read:
+    if page.skip:
+        skipping = _SKIPPING_UNREAD if page.unread else _SKIPPING
+        rows = [(int(row.read_at is not None), row) for row in db.execute(skipping, values)]
+    elif not was_read:
         unread = list(db.execute(_UNREAD, values))
-        if cursor is not None:
+        if page.cursor is not None:
             # Notifications read since the first page still stand among the unread ones in this list.
             unread = sorted([*unread, *db.execute(_READ_SINCE, values)], key=lambda row: row.id, reverse=True)
         rows = [(0, row) for row in unread]
-    if len(rows) <= limit and not unread_only:
+    if len(rows) <= limit and not page.unread and not page.skip:
         after = values if was_read else {**values, "before": LARGEST_ID}
         rows += [(1, row) for row in db.execute(_READ_BEFORE, after)]
     if len(rows) <= limit:
@@ -135,20 +152,15 @@ def set_preferences(db: Session, user: Caller, wanted: Mapping[str, str | None])
 # -- failed deliveries ---------------------------------------------------------------------------------
 
 _IS_FAILED = notifications.c.state == literal_column("'failed'")
-_FAILED = (
-    select(
-        notifications.c.id,
-        notifications.c.user_id,
-        notifications.c.kind,
-        notifications.c.task_id,
-        notifications.c.created_at,
-        notifications.c.attempts,
-        notifications.c.last_error,
-    )
-    .where(_IS_FAILED, notifications.c.id < bindparam("before"))
-    .order_by(notifications.c.id.desc())
-    .limit(bindparam("limit"))
-)
+_FAILED = select(
+    notifications.c.id,
+    notifications.c.user_id,
+    notifications.c.kind,
+    notifications.c.task_id,
+    notifications.c.created_at,
+    notifications.c.attempts,
+    notifications.c.last_error,
+).where(_IS_FAILED)
 _RETRY = (
     update(notifications).where(_IS_FAILED).values(state="mail", attempts=0, next_attempt_at=bindparam("now"))
 )
@@ -165,11 +177,9 @@ _BACKLOG = (
 _FAILED_COUNT = select(func.count()).select_from(notifications).where(_IS_FAILED)
 
 
-def get_failed(db: Session, *, limit: int, cursor: str | None = None) -> PageOf[AnyRow]:
+def get_failed(db: Session, page: Page) -> PageOf[AnyRow]:
     """A page of the notifications that were given up, newest first, each with its last error."""
-    before = decode_cursor(cursor, int)[0] if cursor is not None else LARGEST_ID
-    rows = db.execute(_FAILED, {"before": before, "limit": limit + 1}).all()
-    return PageOf(list(rows[:limit]), encode_cursor(rows[limit - 1].id) if len(rows) > limit else None)
+    return keyset_by_id(db, _FAILED, notifications.c.id, page, {})
 
 
 def retry_failed(db: Session, notification_id: int | None = None) -> int:

@@ -23,13 +23,13 @@ _ROWS = (
 
 
 def check(password: str, username: str, email: str, field: str = "password") -> None:
-    """Raise InvalidInput for a password that holds the username or email, or is common, as settings say."""
-    folded = fold(password)
+    """Raise InvalidInput for a password that is the username or email, or is easily guessed, as settings say."""
+    folded, names = fold(password), (fold(username), fold(email))
     problem = None
-    if fold(username) in folded:
-        problem = "The password may not contain the username"
-    elif fold(email) in folded:
-        problem = "The password may not contain the email address"
+    if folded in names:
+        problem = "The password may not be the username or the email address"
+    elif settings.refuse_common_passwords and any(name in folded for name in names):
+        problem = "The password may not contain the username or the email address"
     elif settings.refuse_common_passwords and is_common(password):
         problem = "The password is among the first that attackers guess: choose another"
     if problem is not None:

@@ -68,7 +68,12 @@ def test_pages_of_other_origins_are_let_in_by_a_setting_only(client: TestClient,
     assert preflight.headers["x-request-id"]
     answer = open_to_app.get("/tasks", headers={"Origin": "https://app.example.com"})
     assert answer.headers["access-control-allow-origin"] == "https://app.example.com"
-    assert "ETag" in answer.headers["access-control-expose-headers"]
+    exposed = answer.headers["access-control-expose-headers"]
+    # Each header that an answer has for programs.
+    for name in ("Content-Disposition", "ETag", "Link", "Location", "WWW-Authenticate", "X-Total-Count"):
+        assert name in exposed
+    head = open_to_app.options("/tasks/1", headers={**asked, "Access-Control-Request-Method": "HEAD"})
+    assert head.status_code == 200
     assert "access-control-allow-credentials" not in answer.headers
     other = open_to_app.get("/tasks", headers={"Origin": "https://evil.example.com"})
     assert "access-control-allow-origin" not in other.headers

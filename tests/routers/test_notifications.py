@@ -36,6 +36,27 @@ def test_pages_neither_repeat_nor_skip_what_is_read_in_between(api: Api) -> None
     assert seen == [f"Task {number}" for number in (6, 5, 4, 3, 2, 1, 0)]
 
 
+def test_notifications_can_be_skipped_as_in_any_list(api: Api) -> None:
+    ada = api.person()
+    for number in range(7):
+        ada.task(f"Task {number}")
+    for each in ada.get("/notifications").json()[2:4]:
+        ada.post(f"/notifications/{each['id']}/read")
+    everything = ada.get("/notifications").json()
+    for skip in range(8):
+        answer = ada.get(f"/notifications?limit=2&skip={skip}")
+        seen = answer.json()
+        while "next" in answer.links:
+            answer = ada.get(answer.links["next"]["url"])
+            seen += answer.json()
+        assert seen == everything[skip:]
+    unread = ada.get("/notifications?unread=true&limit=9&skip=3").json()
+    assert unread == [each for each in everything if each["read_at"] is None][3:]
+    assert ada.get("/notifications", params={"skip": 2**63 - 1}).json() == []
+    cursor = ada.get("/notifications?limit=1").links["next"]["url"]
+    assert ada.get(f"{cursor}&skip=1").status_code == 422
+
+
 def test_all_are_read_at_once(api: Api) -> None:
     ada, bob = api.person(), api.person("bob")
     ada.task()
