@@ -14,7 +14,6 @@ would take longer.
 
 import asyncio
 import os
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -28,7 +27,7 @@ from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 from config import Settings, database_url, settings
 from errors import DatabaseReadOnly, DatabaseUnavailable
-from storage.direct_session import OpenSession
+from storage.direct_session import IdleSessions, OpenSession
 from storage.faults import GONE_MEANWHILE, READ_ONLY, REPEATABLE, sqlstate, translated_error
 from storage.folding import normal_form
 from storage.group_commit import GroupCommitWriter
@@ -73,9 +72,7 @@ class Database:
         self.threads = Threads(options.database_pool_size, "database")
         self.engine, self._autocommit = self._create_engines(options)
         self.session_factory = sessionmaker(self.engine, expire_on_commit=False)
-        self._readers: deque[OpenSession] = deque()
-        self._short_readers: deque[OpenSession] = deque() if self.is_sqlite else self._readers
-        self._writers: deque[OpenSession] = deque()
+        self._keep_sessions()
         # A pooler may give each transaction another connection, so settings must be made per transaction.
         self._begin = "BEGIN" if options.database_prepare else f"BEGIN; SET LOCAL {LOCK_TIMEOUT}"
         self._writer = GroupCommitWriter(self._open) if self.is_sqlite else None
@@ -123,6 +120,12 @@ class Database:
             event.listen(engine, "begin", _begin_immediately)
         return engine, autocommit
 
+    def _keep_sessions(self) -> None:
+        """Begin to keep the sessions that are not in use."""
+        self._readers = IdleSessions()
+        self._short_readers = IdleSessions() if self.is_sqlite else self._readers
+        self._writers = IdleSessions()
+
     def _open(self) -> OpenSession:
         return OpenSession(self._autocommit)
 
@@ -143,7 +146,7 @@ class Database:
         # A switch to another database gives it other sessions.
         readers = self._short_readers if short else self._readers
         for _ in range(ATTEMPTS):
-            opened = _take(readers)
+            opened = readers.take()
             try:
                 opened = opened or self._open_reader(short=short)
                 result = work(opened.session)
@@ -151,11 +154,11 @@ class Database:
             except BaseException as error:  # noqa: BLE001  # raised again, or the work is done again
                 if opened is not None and not self._put_back(opened, readers):
                     # This idle connection is dead, and the other idle connections probably are too.
-                    _close_all(readers)
+                    readers.close_all()
                     continue
                 raise translated_error(error)  # noqa: B904  # it is that error, or is caused by it
             opened.forget()
-            readers.append(opened)
+            readers.put(opened)
             return result
         raise DatabaseUnavailable
 
@@ -195,7 +198,7 @@ class Database:
         """Execute a transaction on Postgres, and repeat it if Postgres ended it because of another."""
         writers = self._writers
         for attempt in range(ATTEMPTS):
-            opened, begun = _take(writers), False
+            opened, begun = writers.take(), False
             try:
                 opened = opened or self._open()
                 opened.cursor.execute(self._begin)
@@ -207,22 +210,22 @@ class Database:
                 last = opened is None or attempt + 1 == ATTEMPTS
                 alive = opened is not None and self._roll_back(opened, writers)
                 if not alive:
-                    _close_all(writers)
+                    writers.close_all()
                 elif sqlstate(error) == READ_ONLY:
                     # The server is a standby now. New connections may reach the new primary server.
-                    _close_all(writers)
-                    _close_all(self._readers)
+                    writers.close_all()
+                    self._readers.close_all()
                 # Nothing can have happened before the answer to BEGIN, so a connection that died idle is
                 # replaced.
                 if not last and (sqlstate(error) in (*REPEATABLE, GONE_MEANWHILE) if alive else not begun):
                     continue
                 raise translated_error(error)  # noqa: B904  # it is that error, or is caused by it
             opened.forget()
-            writers.append(opened)
+            writers.put(opened)
             return result
         raise DatabaseUnavailable
 
-    def _roll_back(self, opened: OpenSession, idle: deque[OpenSession]) -> bool:
+    def _roll_back(self, opened: OpenSession, idle: IdleSessions) -> bool:
         """Undo the transaction; False if the connection is lost, and the transaction with it."""
         try:
             opened.session.rollback()
@@ -233,13 +236,13 @@ class Database:
         return self._put_back(opened, idle)
 
     @staticmethod
-    def _put_back(opened: OpenSession, idle: deque[OpenSession]) -> bool:
+    def _put_back(opened: OpenSession, idle: IdleSessions) -> bool:
         if opened.is_dead():
             opened.close()
             return False
         opened.forget()
         opened.session.rollback()
-        idle.append(opened)
+        idle.put(opened)
         return True
 
     def look_whether_writable(self, session: Session) -> None:
@@ -293,26 +296,15 @@ class Database:
         if self._writer is not None:
             self._writer.stop()
         self.threads.stop()
-        _close_all(self._readers)
-        _close_all(self._short_readers)
-        _close_all(self._writers)
+        kept = (self._readers, self._short_readers, self._writers)
+        self._keep_sessions()
+        for each in kept:
+            each.close()
         self.engine.dispose()
 
 
 def _do_nothing() -> None:
     """Ignore a commit, because no one listens."""
-
-
-def _take(idle: deque[OpenSession]) -> OpenSession | None:
-    try:
-        return idle.pop()
-    except IndexError:
-        return None
-
-
-def _close_all(idle: deque[OpenSession]) -> None:
-    while (opened := _take(idle)) is not None:
-        opened.close()
 
 
 def _json_text(value: Any) -> str:

@@ -1,6 +1,7 @@
 """A session on a connection that stays open, with little overhead over the driver."""
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -137,3 +138,34 @@ class OpenSession:
         bind.invalidate()
         self.session.close()
         bind.close()
+
+
+class IdleSessions:
+    """Open sessions that wait for their next use, for any thread."""
+
+    def __init__(self) -> None:
+        self._sessions: deque[OpenSession] = deque()
+        self._is_closed = False
+
+    def take(self) -> OpenSession | None:
+        """A session that no one uses, if there is one."""
+        try:
+            return self._sessions.pop()
+        except IndexError:
+            return None
+
+    def put(self, opened: OpenSession) -> None:
+        """Keep a session for its next use. After `close` it is closed: it was in use meanwhile."""
+        self._sessions.append(opened)
+        if self._is_closed:
+            self.close_all()
+
+    def close_all(self) -> None:
+        """Close the sessions that wait."""
+        while (opened := self.take()) is not None:
+            opened.close()
+
+    def close(self) -> None:
+        """Close the sessions that wait, and from now on each one that is put back."""
+        self._is_closed = True
+        self.close_all()

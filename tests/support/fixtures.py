@@ -6,7 +6,6 @@ import functools
 import gc
 import inspect
 import shutil
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,7 +100,7 @@ def connected(url: str) -> Iterator[None]:
         vars(database).update(_kept.pop(url), url=make_url(url).set())
         if database.is_sqlite:
             # What a thread of the last test still works with is the file of the last test.
-            database._readers, database._short_readers = deque(), deque()  # noqa: SLF001
+            database._keep_sessions()  # noqa: SLF001
             database._writer = GroupCommitWriter(database._open)  # noqa: SLF001
     else:
         database.switch(url)
