@@ -91,6 +91,8 @@ class Database:
                 "keepalives_interval": 2,
                 "keepalives_count": 2,
                 "application_name": "task_platform",
+                # Filters compare texts as they are sent: see `services.query.elements.ContainingAny`.
+                "client_encoding": "utf8",
             }
             if not options.database_prepare:
                 arguments["prepare_threshold"] = None

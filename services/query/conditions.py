@@ -27,9 +27,7 @@ from sqlalchemy import (
 
 from models import task_tags, tasks
 from services.query.elements import (
-    Containing,
     ContainingAny,
-    EscapedContaining,
     EscapedContainingAny,
     FoldedDescription,
     HasTag,
@@ -135,8 +133,8 @@ def _shape_of_test(test: Test, take: Callable[[Any], str]) -> Shape:
     if isinstance(fact, Contains):
         like = pattern(fact.text)
         # An ESCAPE clause takes SQLite a third longer, so only patterns with an escaped letter have it.
-        kind = "contains escaped" if "\\" in like else "contains"
-        return (kind, name, so, take(fact.text), take(like))
+        kind = _ESCAPED if "\\" in like else _CONTAINS
+        return (kind, name, so, take(like))
     if isinstance(fact, OneOf):
         kind, values = ("equal", fact.values[0]) if len(fact.values) == 1 else ("in", list(fact.values))
         names = [take(values)]
@@ -180,19 +178,20 @@ def condition(shape: Shape, scope: Scope, *, of_few: bool = False) -> ColumnElem
 
 
 def _together(shape: Shape) -> list[Shape]:
-    """The parts, with all searches in descriptions as one part: a long text is then folded only once."""
-    looking = [part for part in shape[1] if part[:3] in [(*each, shape[0] == "or") for each in _LOOKING]]
-    if len(looking) < 2:
-        return list(shape[1])
-    others = [part for part in shape[1] if part not in looking]
-    likes = [name for part in looking for name in part[4:]]
-    kind = (
-        "contains any escaped" if any(part[0] == "contains escaped" for part in looking) else "contains any"
-    )
-    return [*others, (kind, "description", shape[0] == "or", *likes)]
+    """The parts, with all searches in the same texts as one part: a text is then prepared for them only once."""
+    parts: dict[Any, list[Shape]] = {}
+    for place, part in enumerate(shape[1]):
+        is_search = part[0] in _CONTAINING and part[2] == (shape[0] == "or")
+        parts.setdefault(part[1] if is_search else place, []).append(part)
+    return [_joined(same) if len(same) > 1 else same[0] for same in parts.values()]
 
 
-_LOOKING = (("contains", "description"), ("contains escaped", "description"))
+def _joined(searches: list[Shape]) -> Shape:
+    kind = _ESCAPED if any(part[0] == _ESCAPED for part in searches) else _CONTAINS
+    return (kind, *searches[0][1:3], *(like for part in searches for like in part[3:]))
+
+
+_CONTAINS, _ESCAPED = _CONTAINING = ("contains", "contains escaped")
 
 
 def _tags(kind: str, names: list[str], scope: Scope, *, so: bool, of_few: bool) -> ColumnElement[bool]:
@@ -265,19 +264,13 @@ def _outside(column: ColumnElement[Any], names: list[str]) -> ColumnElement[bool
 
 
 def _contains(
-    name: str, column: ColumnElement[Any], names: list[str], containing: type[Containing] = Containing
+    name: str, column: ColumnElement[Any], likes: list[str], containing: type[ContainingAny] = ContainingAny
 ) -> ColumnElement[bool]:
-    if name == "description":
-        escaped = containing is EscapedContaining
-        return _contains_any("", column, names[1:], EscapedContainingAny if escaped else ContainingAny)
-    part, like = (bindparam(each, type_=String()) for each in names)
-    return containing(tasks.c.title_folded if name == "title" else column, part, like)
-
-
-def _contains_any(
-    _: str, column: ColumnElement[Any], likes: list[str], containing: type["ContainingAny"]
-) -> ColumnElement[bool]:
-    searched = FoldedDescription(tasks.c.description_folded, column)
+    searched = column
+    if name == "title":
+        searched = tasks.c.title_folded
+    elif name == "description":
+        searched = FoldedDescription(tasks.c.description_folded, column)
     return containing(searched, *(bindparam(each, type_=BytesOfText()) for each in likes))
 
 
@@ -285,10 +278,6 @@ _CONDITIONS: Mapping[str, Callable[[str, ColumnElement[Any], list[str]], ColumnE
     "equal": lambda name, column, names: _equal(name, column, names, "equal"),
     "in": lambda name, column, names: _equal(name, column, names, "in"),
     "within": _within,
-    "contains": _contains,
-    "contains any": lambda name, column, likes: _contains_any(name, column, likes, ContainingAny),
-    "contains any escaped": lambda name, column, likes: _contains_any(
-        name, column, likes, EscapedContainingAny
-    ),
-    "contains escaped": lambda name, column, names: _contains(name, column, names, EscapedContaining),
+    _CONTAINS: _contains,
+    _ESCAPED: lambda name, column, likes: _contains(name, column, likes, EscapedContainingAny),
 }
