@@ -39,6 +39,7 @@ class DirectSession(Session):
         super().__init__(connection, expire_on_commit=False)
         self._connection, self._cursor, self._reads_only = connection, cursor, reads_only
         self._engine = connection.engine
+        self._is_in_snapshot = False
         self._execute_directly = connection.execute
         self._savepoint = connection.begin_nested
 
@@ -69,11 +70,16 @@ class DirectSession(Session):
 
     @contextmanager
     def one_snapshot(self) -> Iterator[None]:
-        """Have all that is read inside see the database as it is at one moment."""
+        """Have all that is read inside see the database as it is at one moment; within another, at that moment."""
+        if self._is_in_snapshot:
+            yield
+            return
         self._cursor.execute(_SNAPSHOT[self._connection.dialect.name])
+        self._is_in_snapshot = True
         try:
             yield
         finally:
+            self._is_in_snapshot = False
             self._cursor.execute("ROLLBACK")
 
     @property

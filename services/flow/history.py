@@ -1,8 +1,10 @@
 """Reading the record for the figures in bulk: an account's tasks, and every change of status or owner.
 
-Records of the accounts that were asked about last stay in memory, until any of their tasks changes.
+Records of the accounts that were asked about last stay in memory. After a few changes of an account's tasks only
+these are read again.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -22,12 +24,15 @@ from sqlalchemy.orm import Session
 
 from models import task_history, tasks
 from services.bulk_numbers import as_text, read_numbers
-from services.flow import project_history, selected
+from services.flow import changed, project_history, selected
 from services.flow.question import Selection
 from services.flow.record import Microseconds, Record, assembled, code_of, time_of
 from services.flow.selected import changes_hands
 from services.flow.statistics import Integers
+from services.rights import unindexed
 from storage.bounded_cache import BoundedCache
+from storage.column_types import is_among
+from storage.direct_session import one_snapshot
 from tables.counts import owner_counts
 
 # The most spells in memory for all accounts together: each takes about 40 bytes.
@@ -40,14 +45,17 @@ IDS_AT_ONCE = 500
 
 
 @cache
-def _tasks(*, owned: bool) -> Select[Any]:
+def _tasks(*, owned: bool, by_id: bool = False) -> Select[Any]:
     statement = select(
         tasks.c.id,
         time_of(tasks.c.created_at).label("created"),
         time_of(tasks.c.completed_at).label("completed"),
         code_of(tasks.c.status).label("status"),
     )
-    return as_text(statement.where(tasks.c.user_id == bindparam("owner_id")) if owned else statement)
+    if owned:
+        owner_id = unindexed(tasks.c.user_id) if by_id else tasks.c.user_id
+        statement = statement.where(owner_id == bindparam("owner_id"))
+    return as_text(statement.where(is_among(tasks.c.id, "ids")) if by_id else statement)
 
 
 # -- changes ---------------------------------------------------------------------------------------
@@ -64,7 +72,7 @@ _AT = func.coalesce(Microseconds(task_history.c.task_created_at), Microseconds(t
 _OWNER_ID = bindparam("owner_id", type_=BigInteger)
 
 
-def _changes(mine: Any, *conditions: Any) -> Select[Any]:
+def _changes(mine: Any, *conditions: Any, more: Sequence[Any] = ()) -> Select[Any]:
     flags = mine * 2 + case((_previous.is_(None), 1), else_=0)
     return select(
         task_history.c.task_id,
@@ -72,6 +80,7 @@ def _changes(mine: Any, *conditions: Any) -> Select[Any]:
         (task_history.c.id * 16 + code_of(task_history.c.status) * 4 + flags).label("row"),
         _AT.label("at"),
         time_of(task_history.c.task_completed_at).label("done"),
+        *more,
     ).where(_IS_TASK, _IS_CHANGE, *conditions)
 
 
@@ -88,6 +97,14 @@ _OTHERS_CHANGES = as_text(
         task_history.c.task_id.in_(bindparam("ids", expanding=True)),
     )
 )
+# All changes of a few tasks; the last column tells whether the account owned the task before or after.
+_CHANGES_OF_FEW = as_text(
+    _changes(
+        case((_owner == _OWNER_ID, 1), else_=0),
+        is_among(task_history.c.task_id, "ids"),
+        more=(case((or_(_owner == _OWNER_ID, _previous == _OWNER_ID), 1), else_=0).label("concerns"),),
+    )
+)
 
 _VERSION = select(func.coalesce(func.sum(owner_counts.c.version), 0))
 _OWNER_VERSION = _VERSION.where(owner_counts.c.user_id == bindparam("owner_id"))
@@ -96,7 +113,10 @@ _LAST_CHANGE = select(func.coalesce(func.max(task_history.c.id), 0))
 
 def _read_tasks(db: Session, selection: Selection) -> Integers:
     statement = _tasks(owned=selection.owner_id is not None)
-    found = read_numbers(db, statement, {"owner_id": selection.owner_id}, 4)
+    return _by_id(read_numbers(db, statement, {"owner_id": selection.owner_id}, 4))
+
+
+def _by_id(found: Integers) -> Integers:
     return found[:, np.argsort(found[0])]
 
 
@@ -105,21 +125,47 @@ def _read_changes(db: Session, selection: Selection) -> Integers:
         return read_numbers(db, _EVERY_CHANGE, {}, 4)
     owner = {"owner_id": selection.owner_id}
     parts = [read_numbers(db, statement, owner, 4) for statement in (_OWN_CHANGES, _LEAVING)]
-    own = np.concatenate(parts, axis=1)
-    began_here = own[0][own[1] & 1 == 1]
-    came = sorted(set(own[0][~np.isin(own[0], began_here)].tolist()))
+    came = _came(np.concatenate(parts, axis=1)).tolist()
     for place in range(0, len(came), IDS_AT_ONCE):
         some = owner | {"ids": came[place : place + IDS_AT_ONCE]}
         parts.append(read_numbers(db, _OTHERS_CHANGES, some, 4))
     return np.concatenate(parts, axis=1)
 
 
+def _came(own: Integers) -> Integers:
+    """The tasks that other accounts owned before, by the changes that concern the account."""
+    began_here = own[0][own[1] & 1 == 1]
+    return np.unique(own[0][~np.isin(own[0], began_here)])
+
+
 def _read(db: Session, selection: Selection) -> Record:
     if selection.project_id is not None:
         return project_history.read(db, selection.project_id)
-    ids, created, completed, status = _read_tasks(db, selection)
-    task, row, at, done = _read_changes(db, selection)
+    return _assembled(_read_tasks(db, selection), _read_changes(db, selection))
+
+
+def _assembled(found: Integers, changes: Integers) -> Record:
+    ids, created, completed, status = found
+    task, row, at, done = changes
     return assembled((ids, created, completed, status, status), (task, row, at, done, row >> 2 & 3))
+
+
+def _read_few(db: Session, owner_id: int, task_ids: Sequence[int]) -> Record:
+    """The part of an account's record about these tasks."""
+    asked = {"owner_id": owner_id, "ids": task_ids}
+    found = _by_id(read_numbers(db, _tasks(owned=True, by_id=True), asked, 4))
+    changes = read_numbers(db, _CHANGES_OF_FEW, asked, 5)
+    concerns = changes[4] == 1
+    concerns |= np.isin(changes[0], _came(changes[:4, concerns]))
+    return _assembled(found, changes[:4, concerns])
+
+
+class _Kept(NamedTuple):
+    """A record in memory, its version, and the newest change that concerned its account then."""
+
+    record: Record
+    version: tuple[Any, ...]
+    newest: int
 
 
 class _Chosen(NamedTuple):
@@ -130,7 +176,9 @@ class _Chosen(NamedTuple):
 
 
 # The 1000 stands for the memory of an empty record.
-kept: BoundedCache[Selection, Record] = BoundedCache(MOST_KEPT, lambda record: 1000 + len(record.spells.task))
+kept: BoundedCache[Selection, _Kept] = BoundedCache(
+    MOST_KEPT, lambda each: 1000 + len(each.record.spells.task)
+)
 chosen: BoundedCache[Selection, _Chosen] = BoundedCache(
     MOST_CHOSEN_BYTES, lambda each: 1000 + each.bits.nbytes + each.left.nbytes
 )
@@ -153,12 +201,12 @@ def _version(db: Session, selection: Selection) -> tuple[Any, ...]:
 
 def read(db: Session, selection: Selection) -> Record:
     """The present record of the selection's tasks and their history."""
-    # The version is read first: a change in between makes the record newer than the version, never older.
     version, everything = _version(db, selection), selection.unfiltered()
-    record = kept.get(everything, version)
-    if record is None:
-        record = _read(db, everything)
-        kept.put(everything, record, version)
+    found = kept.get(everything)
+    if found is None or found.version != version:
+        found = _renewed(db, everything, found)
+        kept.put(everything, found)
+    record, version = found.record, found.version
     if selection == everything:
         return record
     these = chosen.get(selection, version)
@@ -167,6 +215,24 @@ def read(db: Session, selection: Selection) -> Record:
         these = _Chosen(bits, selected.left(db, selection))
         chosen.put(selection, these, version)
     return _part(record, these)
+
+
+def _renewed(db: Session, selection: Selection, old: _Kept | None) -> _Kept:
+    """The present record: the old one with the tasks that have changed since, if the history accounts for that."""
+    owner_id, newest, rows = selection.owner_id, 0, None
+    # The version is read first: a change in between makes the record newer than the version, never older.
+    with one_snapshot(db):
+        version = _version(db, selection)
+        if owner_id is not None:
+            newest = changed.newest(db, owner_id)
+            rows = None if old is None else changed.since(db, owner_id, old.newest)
+    if owner_id is not None and old is not None and rows is not None:
+        is_sqlite = db.get_bind().dialect.name == "sqlite"
+        if changed.growth(rows, is_sqlite=is_sqlite) == version[0] - old.version[0]:
+            task_ids = np.unique(np.array([row.task_id for row in rows], np.int64))
+            part = _read_few(db, owner_id, task_ids.tolist())
+            return _Kept(changed.patched(old.record, task_ids, part), version, newest)
+    return _Kept(_read(db, selection), version, newest)
 
 
 def _part(record: Record, these: _Chosen) -> Record:
