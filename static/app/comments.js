@@ -4,6 +4,7 @@ import { h, say } from "../shared/dom.js";
 import { act } from "./actions.js";
 import * as api from "./api.js";
 import { confirmed } from "./dialog.js";
+import { avatar } from "./icons.js";
 import { may, membersOf, model } from "./model.js";
 import { passed } from "./words.js";
 
@@ -18,7 +19,7 @@ async function mentionable(task, begun) {
 // Highlights mentioned names.
 function withMentions(text) {
   return text
-    .split(/(@[A-Za-z0-9._-]{3,50})/)
+    .split(/((?<![A-Za-z0-9._@-])@[A-Za-z0-9._-]{2,49}[A-Za-z0-9_-])/)
     .map((part, at) => (at % 2 ? h("strong", { className: "mention" }, part) : part));
 }
 
@@ -123,6 +124,7 @@ function one(task, comment, load) {
     h(
       "p",
       { className: "by" },
+      comment.author ? avatar(comment.author) : null,
       h("strong", {}, comment.author || "somebody who has left"),
       passed(comment.created_at),
       comment.edited_at ? h("span", { className: "muted" }, "edited") : null,

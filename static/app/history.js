@@ -2,6 +2,7 @@
 import { h } from "../shared/dom.js";
 import { act } from "./actions.js";
 import * as api from "./api.js";
+import { avatar } from "./icons.js";
 import { nameOf } from "./model.js";
 import { due, passed } from "./words.js";
 
@@ -40,6 +41,8 @@ function entry(each) {
     h(
       "p",
       {},
+      avatar(nameOf(each.actor_id)),
+      " ",
       h("strong", {}, nameOf(each.actor_id)),
       ` ${KINDS[each.kind] || each.kind} `,
       passed(each.created_at),

@@ -50,7 +50,6 @@ const PATHS = {
   board: "M3 3h3v10H3zM8 3h5v6H8z",
   blocked: "M8 2.5a5.5 5.5 0 1 0 0 11 5.5 5.5 0 0 0 0-11zM4.2 4.2l7.6 7.6",
   trash: "M3 4.5h10M6 4.5V3h4v1.5M4.5 4.5 5 13h6l.5-8.5",
-  person: "M8 8.2a2.6 2.6 0 1 0 0-5.2 2.6 2.6 0 0 0 0 5.2zM3.2 13.5c.5-2.6 2.4-3.8 4.8-3.8s4.3 1.2 4.8 3.8",
   members:
     "M6 8a2.3 2.3 0 1 0 0-4.6A2.3 2.3 0 0 0 6 8zM1.8 13c.4-2.2 2-3.3 4.2-3.3s3.8 1.1 4.2 3.3M10.5 3.6a2.2 2.2 0 0 1 0 4.2m1.4 2.2c1.3.4 2.1 1.5 2.3 3",
   help: "M5.8 6a2.2 2.2 0 1 1 3.3 1.9c-.7.4-1.1.8-1.1 1.6M8 12.3v.1",
@@ -103,4 +102,22 @@ export function priorityIcon(priority) {
     });
   });
   return drawn("priority", ...bars);
+}
+
+// How many colours there are for people: see `.person-0` and the others in app.css.
+const COLOURS = 8;
+
+// A person's initials: of both words of `ada.lovelace`, or the first two letters of `ada`.
+function initials(name) {
+  const words = name.split(/[._-]+/).filter(Boolean);
+  return (words.length > 1 ? words[0][0] + words[1][0] : name.slice(0, 2)).toUpperCase();
+}
+
+// A circle with a person's initials; a name has the same colour everywhere.
+export function avatar(name) {
+  let hash = 0;
+  for (const letter of name) hash = Math.imul(hash ^ letter.codePointAt(0), 16777619) >>> 0;
+  const text = svg("text", { x: 8, y: 10.6, "text-anchor": "middle", "font-size": 7, "font-weight": 600 });
+  text.textContent = initials(name);
+  return drawn(`avatar person-${(hash >>> 8) % COLOURS}`, svg("circle", { cx: 8, cy: 8, r: 8 }), text);
 }

@@ -5,6 +5,7 @@ import { act } from "./actions.js";
 import { change, go, now } from "./address.js";
 import * as api from "./api.js";
 import { confirmed, dialog, form } from "./dialog.js";
+import { avatar } from "./icons.js";
 import { forgetMembers, loadProjects, may, membersOf, model, projectOf } from "./model.js";
 import { frame, section, table } from "./page.js";
 import { sidebar } from "./side.js";
@@ -106,7 +107,7 @@ async function memberRows(project, isManager, load) {
     table(
       "Members",
       ["Name", "Role", "Since", ""],
-      members.map((member) => [member.username, role(member), day(member.added_at), leave(member)]),
+      members.map((member) => [h("span", { className: "me" }, avatar(member.username), member.username), role(member), day(member.added_at), leave(member)]),
       "Nobody",
     ),
     isManager ? add : null,

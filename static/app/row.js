@@ -3,7 +3,7 @@ import { h } from "../shared/dom.js";
 import { moment } from "../shared/format.js";
 import { toggle } from "./actions.js";
 import { follow, href, now } from "./address.js";
-import { icon, priorityIcon, stateIcon } from "./icons.js";
+import { avatar, icon, priorityIcon, stateIcon } from "./icons.js";
 import { isMarked, mark, markTo } from "./marks.js";
 import { PRIORITIES, may, model, nameOf, stateOf } from "./model.js";
 import { pickFor } from "./pickers.js";
@@ -85,10 +85,12 @@ export function facts(task) {
       ),
     );
   }
-  if (now().project && task.user_id !== model.me.id)
+  if (now().project && task.user_id !== model.me.id) {
+    const owner = nameOf(task.user_id);
     found.push(
-      value(task, "assign", "fact owner", `Owned by ${nameOf(task.user_id)}`, icon("person"), nameOf(task.user_id)),
+      value(task, "assign", "fact owner", `Owned by ${owner}`, avatar(owner), h("span", { className: "whose" }, owner)),
     );
+  }
   return found;
 }
 

@@ -7,7 +7,7 @@ import { DUE_SOON, follow, go, href, now } from "./address.js";
 import * as api from "./api.js";
 import { confirmed, dialog, form } from "./dialog.js";
 import { exportDialog } from "./exporting.js";
-import { icon } from "./icons.js";
+import { avatar, icon } from "./icons.js";
 import { commands, help } from "./keys.js";
 import { loadProjects, loadViews, model, openProjects } from "./model.js";
 
@@ -192,7 +192,7 @@ export function sidebar() {
     h(
       "div",
       { className: "foot" },
-      h("span", { className: "me" }, icon("person"), model.me.username),
+      h("span", { className: "me" }, avatar(model.me.username), model.me.username),
       h("span", { id: "live", className: "live" }),
       theme,
       h("button", { type: "button", id: "log-out", onclick: leave }, "Log out"),
