@@ -12,6 +12,7 @@ from sqlalchemy import (
     Select,
     bindparam,
     func,
+    literal_column,
     or_,
     select,
     true,
@@ -29,6 +30,8 @@ from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
 
 NULLABLE = ("due_at", "completed_at")
+# The ways of reading a page from all tasks that match.
+ALL_AT_ONCE = ("sorted", "counted")
 LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
 TIMES = ("created_at", "updated_at", "due_at", "completed_at")
 SORT_COLUMNS: dict[str, Any] = {
@@ -183,7 +186,8 @@ def _filtered(
         statement = statement.where(is_among(tasks.c.id, "task_ids"))
     column: ColumnElement[Any] = SORT_COLUMNS[shape.sort_by]
     row_id: ColumnElement[int] = tasks.c.id
-    walks = shape.part.partition(" ")[0] not in ("count", "ids") and not shape.part.endswith("whole")
+    kind, _, way = shape.part.partition(" ")
+    walks = kind not in ("count", "ids") and way not in ALL_AT_ONCE
     for name in shape.names:
         is_unindexed = name in shape.without_index
         gathers = is_unindexed and shape.gathers and name in RANGES
@@ -223,13 +227,13 @@ def build(shape: ListShape) -> Select[Any]:
     read. `skip` reads both kinds of rows, `count` counts the tasks, and `ids` lists their ids.
 
     A word behind `first` and `after` says how the page is read: `near` from the next tasks in the order, up
-    to the one that `edge` finds. `whole` is for lists on SQLite: see `_whole`.
+    to the one that `edge` finds; `sorted` and `counted` from all tasks that match: see `_of_all`.
     """
     kind, _, way = shape.part.partition(" ")
     if way == "edge":
         return _edge(shape, kind)
-    if way == "whole":
-        return _whole(shape, kind)
+    if way in ALL_AT_ONCE:
+        return _of_all(shape, kind, is_counted=way == "counted")
     statement, column, row_id = _filtered(shape, of_few=way == "near")
     if shape.part == "count":
         return statement.with_only_columns(func.count(), maintain_column_froms=True)
@@ -271,16 +275,21 @@ def _is_there(shape: ListShape, column: ColumnElement[Any], kind: str, way: str)
     return [tuple_(column, tasks.c.id) <= last]
 
 
-def _whole(shape: ListShape, kind: str) -> Select[Any]:
-    """The number of all tasks in each row, and the ids of a page, found by going through all tasks once.
+def _of_all(shape: ListShape, kind: str, *, is_counted: bool) -> Select[Any]:
+    """The ids of a page, found by going through all tasks once; if it `is_counted`, each with the number of all tasks.
 
     The page is the `first`, one `after` a row, one `beyond` a row without a value in the column of the order,
-    or one after so many rows to `skip`. If it has no tasks, there is one row without an id.
+    or one after so many rows to `skip`. If a counted page has no tasks, there is one row without an id.
     """
     statement, column, row_id = _filtered(shape)
     rows = statement.with_only_columns(column.label("value"), row_id.label("id"), maintain_column_froms=True)
-    # Without the word SQLite would go through the tasks twice.
-    found = rows.cte("found").prefix_with("MATERIALIZED", dialect="sqlite")
+    found: Any
+    if is_counted:
+        # Without the word SQLite would go through the tasks twice.
+        found = rows.cte("found").prefix_with("MATERIALIZED", dialect="sqlite")
+    else:
+        # Without the offset the databases would walk the list in its order.
+        found = rows.offset(literal_column("0")).subquery("found")
     key: list[ColumnElement[Any]] = [found.c.value, found.c.id]
     page = select(found.c.id)
     if kind == "after":
@@ -290,6 +299,8 @@ def _whole(shape: ListShape, kind: str) -> Select[Any]:
     page = page.order_by(found.c.value.is_(None), *in_order(shape, key)).limit(bindparam("limit"))
     if kind == "skip":
         page = page.offset(bindparam("skip"))
+    if not is_counted:
+        return page
     listed, counted = page.subquery("page"), select(func.count().label("total")).select_from(found).subquery()
     return select(counted.c.total, listed.c.id).select_from(counted.outerjoin(listed, true()))
 

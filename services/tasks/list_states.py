@@ -15,23 +15,26 @@ _ANY_SHARED = prepared(
 
 
 def by_status(db: Session, place: Place, filters: TaskFilters) -> TaskFilters:
-    """The same filters with statuses for states: the state of a private task is its status.
-
-    In a list by completion the statuses of a project's states tell whether its tasks can be completed.
-    """
+    """The same filters with statuses for states: the state of a private task is its status."""
     wanted = set(filters.state)
-    if not wanted or filters.status:
-        return filters
-    if place.scope == "project":
-        states = workflow.states_of(db, place.project_id) if filters.sort_by == "completed_at" else ()
-        statuses = {state.status for state in states if state.key in wanted}
-        if not statuses or "completed" in statuses:
-            return filters
-        return filters.model_copy(update={"status": sorted(statuses)})
-    if place.scope == "all" or not wanted <= set(STATUSES):
+    if not wanted or filters.status or place.scope != "owner" or not wanted <= set(STATUSES):
         return filters
     if db.execute(_ANY_SHARED, {"owner_id": place.owner_id}).first() is not None:
         return filters
     filters = filters.model_copy(update={"status": filters.state, "state": []})
     filters.model_fields_set.discard("state")
     return filters
+
+
+def with_statuses(db: Session, place: Place, filters: TaskFilters) -> TaskFilters:
+    """The same filters with the statuses of a project's states, which tell whether its tasks can be completed.
+
+    A list is planned without them: Postgres would take states and statuses for independent, and expect few tasks.
+    """
+    if not filters.state or filters.status or place.scope != "project" or filters.sort_by != "completed_at":
+        return filters
+    states = workflow.states_of(db, place.project_id)
+    statuses = {state.status for state in states if state.key in filters.state}
+    if not statuses or "completed" in statuses:
+        return filters
+    return filters.model_copy(update={"status": sorted(statuses)})

@@ -4,10 +4,10 @@ A list is read by keyset along an index. In an order by `due_at` or `completed_a
 last. A second read finds these, because no index has them in that place.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -15,8 +15,8 @@ from database import AnyRow
 from models import STATUSES
 from schemas.tasks import TaskFilters
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
-from services.query import asking, statements
-from services.query.conditions import NEVER, Place, Shaped, tests_only
+from services.query import asking
+from services.query.conditions import Place, Shaped
 from services.tasks import list_on_postgres, list_plan, list_states, project_plan
 from services.tasks.list_statements import (
     CHOICES,
@@ -24,11 +24,9 @@ from services.tasks.list_statements import (
     NULLABLE,
     TIMES,
     ListShape,
-    build,
     choices,
-    looks_elsewhere,
-    statement,
 )
+from services.tasks.planned import NEAR, NEAR_GATHERED, Planned, is_sqlite
 from storage.column_types import microseconds, moment
 from storage.direct_session import one_snapshot
 from storage.folding import fold, pattern
@@ -51,104 +49,6 @@ def reads_little(filters: TaskFilters) -> bool:
     )
 
 
-def _is_sqlite(db: Session) -> bool:
-    return db.get_bind().dialect.name == "sqlite"
-
-
-# The next tasks in an order, among which a page is looked for before it is among all tasks. To gather the tasks in a
-# range takes longer than to go through all. And the most tasks in a range that are sorted if a page is far down.
-NEAR = 2000
-NEAR_IN_RANGE = 5000
-MANY_IN_RANGE = 10_000
-
-
-class _Planned(NamedTuple):
-    """The plan of a list: the shape of its statements, and their parameters."""
-
-    # `bounds` say where the list begins and ends in its order.
-    shape: ListShape
-    values: dict[str, Any]
-    bounds: Mapping[str, Any]
-
-    def uncut(self) -> "_Planned":
-        """The same plan without the parts that only help to find a page in the order of the list."""
-        names = tuple(name for name in self.shape.names if name not in self.bounds)
-        without_index = tuple(set(self.shape.without_index) & set(list_plan.TEXTS))
-        return self._replace(shape=self.shape._replace(names=names, without_index=without_index))
-
-    def among(self, task_ids: list[int]) -> "_Planned":
-        """The same plan for a list that has no other tasks than these."""
-        values = {**self.values, "task_ids": task_ids}
-        return self._replace(shape=self.shape._replace(by_id=True), values=values)
-
-    def unfiltered(self) -> "_Planned":
-        """The plan of the same list without filters."""
-        shape = self.shape._replace(names=(), choices=(), without_index=(), asked=None)
-        of_place = ("owner_id", "project_id", "limit")
-        values = {name: value for name, value in self.values.items() if name in of_place}
-        return _Planned(shape, values, {})
-
-    def may_be_far(self, db: Session, *, with_total: bool) -> bool:
-        """Whether a page may lie far down the list, or its total be counted.
-
-        Each step down an index reads a row of the table, unless the index alone says what matches. Postgres would
-        guess how many tasks of a long list match.
-        """
-        shape = self.shape
-        if shape.by_id or shape.scope == "all" or shape.asked == NEVER:
-            return False
-        if not _is_sqlite(db):
-            if shape.asked is None and not looks_elsewhere(shape):
-                return False
-            if shape.scope == "project":
-                return project_plan.has_many(db, self.values["project_id"])
-            return list_plan.has_many(db, self.values["owner_id"])
-        if shape.asked is None:
-            return bool(self.wide) and not {"made_after", "made_before"}.intersection(self.bounds)
-        says_it = not (shape.names or shape.choices) and tests_only(shape.asked, shape.sort_by)
-        return with_total or not says_it
-
-    def sorts_all(self, db: Session, filters: TaskFilters) -> bool:
-        """Whether SQLite would sort all tasks to skip some: no index has those without a value at the end."""
-        can = filters.skip > 0 and filters.sort_by in NULLABLE and not self.shape.by_id
-        return can and self.shape.scope != "all" and _is_sqlite(db)
-
-    @property
-    def wide(self) -> tuple[str, ...]:
-        """The ranges with so many tasks, on SQLite, that the list is walked instead of sorting them."""
-        return tuple(name for name in self.shape.without_index if name in list_plan.RANGE_COLUMNS)
-
-    def gathering(self, db: Session) -> "_Planned":
-        """The plan for a page that is far down a list that is walked: the tasks in its ranges are gathered first.
-
-        Those of the least range are sorted, if it has not very many.
-        """
-        counts = {name: self._in_range(db, name, MANY_IN_RANGE + 1) for name in self.wide}
-        least = min(counts, key=counts.__getitem__)
-        shape = self.shape._replace(gathers=True)
-        if counts[least] <= MANY_IN_RANGE:
-            kept = tuple(name for name in shape.without_index if name != least)
-            shape = shape._replace(without_index=kept, sorts=True)
-        return self._replace(shape=shape)
-
-    def _in_range(self, db: Session, name: str, at_most: int) -> int:
-        plan = project_plan if self.shape.scope == "project" else list_plan
-        number: int = db.execute(plan.in_range(name), {**self.values, "at_most": at_most}).scalar_one()
-        return number
-
-    def execute(self, db: Session, part: str, **more: Any) -> Any:
-        """Execute the statement of a part."""
-        shape, values = self.shape._replace(part=part), {**self.values, **more}
-        if shape.asked is None:
-            return db.execute(statement(shape), values)
-        return statements.execute(db, shape, lambda: build(shape), values)
-
-    def execute_near(self, db: Session, part: str, **more: Any) -> list[AnyRow]:
-        """The rows of a part among the next tasks in the order, on Postgres."""
-        shape, values = self.shape._replace(part=part), {**self.values, **more}
-        return list(statements.execute(db, shape, lambda: list_on_postgres.build(shape), values).all())
-
-
 def page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None = None) -> PageOf[AnyRow]:
     """A page of the tasks of an owner, a project or everybody; raises InvalidInput for a bad cursor.
 
@@ -164,6 +64,7 @@ def page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None =
 def _page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None) -> PageOf[AnyRow]:
     filters = list_states.by_status(db, place, filters)
     planned = _planned(db, place, filters, asked)
+    filters = list_states.with_statuses(db, place, filters)
     after = _place(filters)
     total = None
     if planned.may_be_far(db, with_total=filters.total) or planned.sorts_all(db, filters):
@@ -178,7 +79,7 @@ def _page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None)
     return PageOf(rows[: filters.limit], _cursor_behind(last, filters), total)
 
 
-def _total(db: Session, place: Place, filters: TaskFilters, planned: _Planned) -> tuple[int, _Planned]:
+def _total(db: Session, place: Place, filters: TaskFilters, planned: Planned) -> tuple[int, Planned]:
     """The number of tasks in a list, and the plan of its pages: few tasks are looked for only once."""
     if planned.shape.asked is None:
         known = None if place.scope == "project" else list_plan.known_total(db, place.owner_id, filters)
@@ -193,7 +94,7 @@ def _total(db: Session, place: Place, filters: TaskFilters, planned: _Planned) -
     return total, planned
 
 
-def _reader(db: Session, planned: _Planned) -> Callable[..., list[AnyRow]]:
+def _reader(db: Session, planned: Planned) -> Callable[..., list[AnyRow]]:
     """The function that reads a part of a page."""
 
     def read(part: str, **more: Any) -> list[AnyRow]:
@@ -203,12 +104,12 @@ def _reader(db: Session, planned: _Planned) -> Callable[..., list[AnyRow]]:
 
 
 def _looked_for(
-    db: Session, filters: TaskFilters, planned: _Planned, after: dict[str, Any] | None
+    db: Session, filters: TaskFilters, planned: Planned, after: dict[str, Any] | None
 ) -> tuple[list[AnyRow], int | None]:
     """A page, and the number of all tasks if it is asked for, from going through all tasks at most once."""
-    sorts_all = planned.sorts_all(db, filters)
+    sorts_all, covered = planned.sorts_all(db, filters), planned.covered(db)
     rows = None if sorts_all else _near(db, filters, planned, after)
-    if rows is None and not sorts_all and planned.shape.asked is None and planned.wide:
+    if rows is None and not sorts_all and planned.shape.asked is None and planned.wide and covered is None:
         rows = _rows(filters, after, _reader(db, planned.gathering(db)))
     if rows is not None:
         return rows, planned.uncut().execute(db, "count").scalar_one() if filters.total else None
@@ -216,21 +117,24 @@ def _looked_for(
         part = "skip" if filters.skip else "first"
     else:
         part = "beyond" if after["after_value"] is None else "after"
-    found = planned.uncut().execute(db, f"{part} whole", **(after or {}), skip=filters.skip).all()
+    way = "counted" if filters.total else "sorted"
+    of_all = covered or planned.uncut()
+    found = of_all.execute(db, f"{part} {way}", **(after or {}), skip=filters.skip).all()
     these = planned.unfiltered().among([row.id for row in found if row.id is not None])
     rows = _rows(filters.model_copy(update={"skip": 0}), after, _reader(db, these))
     return rows, found[0].total if filters.total else None
 
 
 def _near(
-    db: Session, filters: TaskFilters, planned: _Planned, after: dict[str, Any] | None
+    db: Session, filters: TaskFilters, planned: Planned, after: dict[str, Any] | None
 ) -> list[AnyRow] | None:
     """The page if its tasks are among the next ones in the order, or if not many tasks are left."""
-    if not _is_sqlite(db):
+    if not is_sqlite(db):
         return _near_on_postgres(db, filters, planned, after)
     part, more, edge = "first" if after is None else "after", after or {}, None
     if not filters.skip and more.get("after_value", "") is not None:
-        near = NEAR_IN_RANGE if planned.shape.asked is None else NEAR
+        gathers = planned.shape.asked is None and planned.covered(db) is None
+        near = NEAR_GATHERED if gathers else NEAR
         edge = planned.unfiltered().execute(db, f"{part} edge", **more, near=near).first()
     if edge is None:
         return None if filters.total else _rows(filters, after, _reader(db, planned))
@@ -240,7 +144,7 @@ def _near(
 
 
 def _near_on_postgres(
-    db: Session, filters: TaskFilters, planned: _Planned, after: dict[str, Any] | None
+    db: Session, filters: TaskFilters, planned: Planned, after: dict[str, Any] | None
 ) -> list[AnyRow] | None:
     """The page if its tasks are among the next thousands in the order."""
     more = after or {}
@@ -280,15 +184,15 @@ def _unfiltered_shape(sort_by: str, *, is_descending: bool) -> ListShape:
 _UNFILTERED = frozenset({"limit", "skip", "cursor", "sort_by", "sort_order", "total", "tz"})
 
 
-def _planned(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None) -> _Planned:
+def _planned(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None) -> Planned:
     if asked is None and place.scope == "owner" and filters.model_fields_set <= _UNFILTERED:
         # The usual list needs no plan.
         shape = _unfiltered_shape(filters.sort_by, is_descending=filters.sort_order == "desc")
-        return _Planned(shape, {"owner_id": place.owner_id, "limit": filters.limit + 1}, {})
+        return Planned(shape, {"owner_id": place.owner_id, "limit": filters.limit + 1}, {})
     return _planned_with_filters(db, place, filters, asked)
 
 
-def _planned_with_filters(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None) -> _Planned:
+def _planned_with_filters(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None) -> Planned:
     names = tuple(name for name in FILTERS if getattr(filters, name, None) is not None)
     if place.project_id is not None:
         names = tuple(name for name in names if name != "project_id")
@@ -328,7 +232,7 @@ def _planned_with_filters(db: Session, place: Place, filters: TaskFilters, asked
         asked=None if asked is None else asked.shape,
         part="first",
     )
-    return _Planned(shape, values | dict(bounds), bounds)
+    return Planned(shape, values | dict(bounds), bounds)
 
 
 def _rows(

@@ -15,7 +15,7 @@ from schemas.tasks import TaskFilters
 from services import task_service
 from services.query import asking, statements, vocabulary
 from services.query.fields import table
-from services.tasks import list_on_postgres, list_plan, project_plan, task_query
+from services.tasks import list_on_postgres, list_plan, planned, project_plan, task_query
 from tests.support.api import Api, Person, assert_problem
 from tests.support.filters import (
     PROJECTS,
@@ -93,8 +93,8 @@ def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "FEW_IN_RANGE", 8)
     monkeypatch.setattr(list_plan, "FEW_CHOSEN", 8)
     monkeypatch.setattr(project_plan, "FEW_IN_STATE", 8)
-    monkeypatch.setattr(task_query, "NEAR_IN_RANGE", 10)
-    monkeypatch.setattr(task_query, "MANY_IN_RANGE", 25)
+    monkeypatch.setattr(task_query, "NEAR_GATHERED", 10)
+    monkeypatch.setattr(planned, "MANY_IN_RANGE", 25)
     for name, value in (("NEAR", 10), ("FARTHER", 60)):
         monkeypatch.setattr(list_on_postgres, name, value)
     monkeypatch.setattr(vocabulary, "FEW_TAGGED", 20)
