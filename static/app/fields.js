@@ -3,6 +3,7 @@ import { h, say } from "../shared/dom.js";
 import { act, assign, moved } from "./actions.js";
 import { change } from "./address.js";
 import * as api from "./api.js";
+import { addCalendar } from "./calendar.js";
 import { PRIORITIES, knowName, may, membersOf, model, nameOf, projectOf, stateOf, statesOf } from "./model.js";
 import { open, reload, save } from "./opened.js";
 import { due, dueText, isOverdue, moment } from "./words.js";
@@ -106,6 +107,17 @@ export function refill() {
   place.querySelector("h2").textContent = open.task.title;
 }
 
+function dueField(task) {
+  const control = editable("due_at", readDue, { placeholder: "friday, tomorrow 14:00" });
+  const said = h("span", { className: isOverdue(task) ? "meant problem" : "meant" }, meant(task));
+  const pair = labelled("Due", control, said);
+  addCalendar(control, () => {
+    control.dataset.dirty = "1";
+    control.dispatchEvent(new FocusEvent("blur"));
+  });
+  return pair;
+}
+
 export function fields(task) {
   const states = statesOf(task.project_id).map((state) => [state.key, state.name]);
   const setState = (key) => save(task.project_id ? { state: key } : { status: key });
@@ -128,11 +140,7 @@ export function fields(task) {
         (value) => save({ priority: Number(value) }),
       ),
     ),
-    labelled(
-      "Due",
-      editable("due_at", readDue, { placeholder: "friday, tomorrow 14:00" }),
-      h("span", { className: isOverdue(task) ? "meant problem" : "meant" }, meant(task)),
-    ),
+    dueField(task),
     labelled("Tags", editable("tags", readTags, { placeholder: "writing, urgent" })),
     homes.length > 1
       ? labelled(

@@ -3,6 +3,7 @@ import { field, h, say } from "../shared/dom.js";
 import { weekday } from "../shared/format.js";
 import { act, addTag, assign, move, remove, setFields, setState, short, toggle } from "./actions.js";
 import * as api from "./api.js";
+import { addCalendar } from "./calendar.js";
 import { dialog, form, standBeside } from "./dialog.js";
 import { stateIcon, priorityIcon } from "./icons.js";
 import { clear, concerned, isMarked, marked } from "./marks.js";
@@ -114,6 +115,8 @@ export const PICKERS = {
           tasks.some((task) => task.due_at) ? way("Never", null) : null,
         ),
       );
+    const control = element.querySelector("form input");
+    addCalendar(control, () => control.form.requestSubmit());
     if (near) standBeside(element, near);
   },
   tag(tasks) {
