@@ -113,6 +113,8 @@ BY_PROJECT = {
     "state": ("project_id", "state", "created_at", "id"),
     "status": ("project_id", "status", "created_at", "id", "completed_at"),
 }
+# Tasks whose times are not in the order of making, completing and changing.
+OUT_OF_ORDER = "updated_at < created_at OR completed_at < created_at OR updated_at < completed_at"
 # A blocked task has a reason, and is not completed.
 BLOCKED = (
     "(blocked_at IS NULL) = (blocked_reason IS NULL) AND (blocked_at IS NULL OR status <> 'completed')"
@@ -160,6 +162,14 @@ class Task(Base):
             "ix_tasks_user_id_blocked",
             *("user_id", "created_at", "id"),
             **where("blocked_at IS NOT NULL"),
+        ),
+        # Usually empty: they tell whether the times of all tasks are in order (`services/tasks/times_in_order.py`).
+        # No other index has the order of versions, so that Postgres looks into these.
+        Index("ix_tasks_user_id_out_of_order", "user_id", "version", **where(OUT_OF_ORDER)),
+        Index(
+            "ix_tasks_project_id_out_of_order",
+            *("project_id", "version"),
+            **where(f"project_id IS NOT NULL AND ({OUT_OF_ORDER})"),
         ),
         *(
             Index(f"ix_tasks_project_id_{name}", *columns, **IN_PROJECT)

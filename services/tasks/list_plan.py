@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from models import STATUSES, task_tags, tasks
 from schemas.tasks import TaskFilters
-from services.tasks import search_index
+from services.tasks import search_index, times_in_order
 from storage.column_types import PERIOD, Period, moment
 from storage.folding import fold, pattern
 from storage.prepared import prepared
@@ -273,7 +273,9 @@ def plan(db: Session, owner_id: int | None, filters: TaskFilters, *, asks_more: 
         wide = _wide(db, owner_id, ranges)
         without_index += wide
         ranges = {name: ranges[name] for name in wide}
-    return Plan(None, without_index, _bounds(db, owner_id, ranges, filters))
+    assert owner_id is not None
+    bounds = _bounds(db, owner_id, ranges, filters)
+    return Plan(None, without_index, bounds or times_in_order.bounds(db, "owner", owner_id, ranges, filters))
 
 
 def has_many(db: Session, owner_id: int | None) -> bool:

@@ -88,6 +88,8 @@ FILTERS = (*CONDITIONS, *RANGES)
 BOUNDS: dict[str, tuple[Any, Callable[[Any, Any], ColumnElement[bool]]]] = {
     "made_after": (tasks.c.created_at, operator.ge),
     "made_before": (tasks.c.created_at, operator.lt),
+    "implied_made_before": (tasks.c.created_at, operator.lt),
+    "implied_changed_after": (tasks.c.updated_at, operator.ge),
     "least_priority": (tasks.c.priority, operator.ge),
     "most_priority": (tasks.c.priority, operator.le),
 }
@@ -306,9 +308,13 @@ def _of_all(shape: ListShape, kind: str, *, is_counted: bool) -> Select[Any]:
 
 
 def _edge(shape: ListShape, kind: str) -> Select[Any]:
-    """The place in the order of the task that comes `near` tasks later, whatever the filters say of them."""
+    """The place in the order of the task that comes `near` tasks later, whatever the filters say of them.
+
+    The names of the shape are bounds: where the list begins.
+    """
     key = [SORT_COLUMNS[shape.sort_by], tasks.c.id]
     statement = visible_tasks(shape.scope).with_only_columns(key[0].label("value"), key[1])
+    statement = statement.where(*(condition_of(name, is_unindexed=False) for name in shape.names))
     if shape.sort_by in NULLABLE:
         statement = statement.where(key[0].is_not(None))
     if kind == "after":

@@ -52,6 +52,12 @@ class Planned(NamedTuple):
         values = {name: value for name, value in self.values.items() if name in of_place}
         return Planned(shape, values, {})
 
+    def from_bounds(self) -> "Planned":
+        """The plan of the same list without filters, from the place where the list can begin."""
+        whole = self.unfiltered()
+        shape = whole.shape._replace(names=tuple(self.bounds))
+        return whole._replace(shape=shape, values={**whole.values, **self.bounds})
+
     def may_be_far(self, db: Session, *, with_total: bool) -> bool:
         """Whether a page may lie far down the list, or its total be counted.
 

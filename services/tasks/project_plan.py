@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from models import task_tags, tasks
 from schemas.tasks import TaskFilters
-from services.tasks import search_index
+from services.tasks import search_index, times_in_order
 from services.tasks.list_plan import (
     FEW_FOUND,
     FEW_IN_RANGE,
@@ -170,7 +170,10 @@ def plan(db: Session, filters: TaskFilters, *, asks_more: bool = False) -> Plan:
         )
         without_index += wide
         ranges = {name: ranges[name] for name in wide}
-    return Plan(None, without_index, _bounds(db, project_id, ranges, filters))
+    bounds = _bounds(db, project_id, ranges, filters)
+    return Plan(
+        None, without_index, bounds or times_in_order.bounds(db, "project", project_id, ranges, filters)
+    )
 
 
 def _bounds(

@@ -135,7 +135,7 @@ def _near(
     if not filters.skip and more.get("after_value", "") is not None:
         gathers = planned.shape.asked is None and planned.covered(db) is None
         near = NEAR_GATHERED if gathers else NEAR
-        edge = planned.unfiltered().execute(db, f"{part} edge", **more, near=near).first()
+        edge = planned.from_bounds().execute(db, f"{part} edge", **more, near=near).first()
     if edge is None:
         return None if filters.total else _rows(filters, after, _reader(db, planned))
     found = planned.execute(db, f"{part} near", **more, edge_value=edge.value, edge_id=edge.id)

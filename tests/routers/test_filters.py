@@ -105,12 +105,17 @@ Lists = list[tuple[Person, dict[str, Any], list[Any]]]
 
 
 def random_lists(api: Api, chance: random.Random) -> Lists:
-    """Own lists with and without tasks in projects, and a project's list: who asks, by what, and the tasks."""
+    """Own lists with and without tasks in projects, and a project's list: who asks, by what, and the tasks.
+
+    Only in the first of them tasks may be completed or changed last before they are made.
+    """
     ada, bob, cleo = (api.person(name) for name in ("ada", "bob", "cleo"))
     project = ada.post("/projects", json={"name": "Öffentlich", "states": STATES}).json()["id"]
     ada.put(f"/projects/{project}/members/{bob.id}", json={"role": "viewer"})
     for person, count, params in ((ada, 80, {}), (ada, 40, {"project_id": project}), (cleo, 40, {})):
         rows = [random_task(chance, shared=bool(params)) for _ in range(count)]
+        if count < 80:
+            rows = [with_times_in_order(row) for row in rows]
         answer = person.post("/tasks/import", json=rows, params=params)
         assert answer.status_code == 201, answer.text
     lists = [
@@ -119,6 +124,11 @@ def random_lists(api: Api, chance: random.Random) -> Lists:
     ]
     assert [len(tasks) for _, _, tasks in lists] == [120, 40, 40]
     return lists
+
+
+def with_times_in_order(task: dict[str, Any]) -> dict[str, Any]:
+    names = [name for name in ("created_at", "completed_at", "updated_at") if name in task]
+    return task | dict(zip(names, sorted(task[name] for name in names), strict=True))
 
 
 def random_way(chance: random.Random) -> dict[str, Any]:
@@ -209,6 +219,36 @@ def test_random_parameters_find_what_a_plain_reading_finds(api: Api) -> None:
         assert all_pages(person, "/tasks", {**asked, **way, **place}) == expected, (asked, way)
         sizes.add(len(expected))
     assert len(sizes) > 20
+
+
+@pytest.mark.usefixtures("_few_are_many")
+@pytest.mark.parametrize("is_shared", [False, True])
+@pytest.mark.parametrize(
+    ("query", "sort_by", "sort_order"),
+    [
+        ("updated_before=2026-02-10", "created_at", "desc"),
+        ("created_after=2026-02-10", "updated_at", "asc"),
+        ("completed_after=2026-02-10", "updated_at", "asc"),
+    ],
+)
+def test_a_task_whose_times_are_out_of_order_is_found(
+    api: Api, query: str, sort_by: str, sort_order: str, *, is_shared: bool
+) -> None:
+    person = api.person()
+    place = {"project_id": person.post("/projects", json={"name": "Here"}).json()["id"]} if is_shared else {}
+    times = [f"2026-{month:02}-{day:02}T00:00:00Z" for month in (1, 2, 3) for day in range(1, 29)]
+    rows = [
+        {"title": at, "created_at": at, "updated_at": at, "status": "completed", "completed_at": at}
+        for at in times
+    ]
+    assert person.post("/tasks/import", json=rows, params=place).status_code == 201
+    asked = {"sort_by": sort_by, "sort_order": sort_order, "limit": 5, **place}
+    nearest = titles(person.get(f"/tasks?{query}", params=asked))
+    odd = {"title": "odd", "created_at": "2026-04-01T00:00:00Z", "updated_at": "2025-01-01T00:00:00Z"}
+    if "completed" in query:
+        odd |= {"status": "completed", "completed_at": "2026-05-01T00:00:00Z"}
+    assert person.post("/tasks/import", json=[odd], params=place).status_code == 201
+    assert titles(person.get(f"/tasks?{query}", params=asked)) == ["odd", *nearest[:4]]
 
 
 @pytest.mark.usefixtures("_few_are_many")
