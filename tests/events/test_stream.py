@@ -136,6 +136,7 @@ def test_an_account_has_ten_streams_and_each_ends_with_its_session(
             assert each.is_over.wait(SECONDS)
 
 
+@pytest.mark.thorough
 def test_a_server_that_is_told_to_stop_ends_its_streams_and_waits(tmp_path: Path) -> None:
     with ServerProcess(tmp_path) as server:
         client = httpx.Client(base_url=server.url)

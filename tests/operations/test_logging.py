@@ -185,7 +185,7 @@ def test_a_log_that_can_not_be_put_aside_or_is_no_file_goes_on(
     assert not Path(f"{os.devnull}.1").exists()
 
 
-@pytest.mark.parametrize("parser", ["httptools", "h11"])
+@pytest.mark.parametrize("parser", ["httptools", pytest.param("h11", marks=pytest.mark.thorough)])
 def test_every_line_of_a_server_is_json_with_what_was_asked_and_answered(tmp_path: Path, parser: str) -> None:
     server = ServerProcess(tmp_path, LOG_FORMAT="json", TRUSTED_PROXIES="127.0.0.1")
     server.start("--http", parser)

@@ -102,7 +102,9 @@ def test_a_table_in_use_is_locked_alone_and_not_while_its_rows_are_read(in_use: 
     assert [names for names in reading if names] == []
 
 
-@pytest.mark.parametrize("fails_at", [0, 7, 19])
+@pytest.mark.parametrize(
+    "fails_at", [7, *(pytest.param(step, marks=pytest.mark.thorough) for step in (0, 19))]
+)
 def test_a_migration_that_failed_midway_goes_on(
     in_use: Database, monkeypatch: pytest.MonkeyPatch, fails_at: int
 ) -> None:
