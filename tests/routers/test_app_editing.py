@@ -108,6 +108,21 @@ def test_a_row_is_edited_by_mouse(api: Api, browser: BrowserPage) -> None:
 
 
 @sqlite_only
+def test_a_day_is_picked_from_the_calendar_and_its_time_stays(api: Api, browser: BrowserPage) -> None:
+    ada = api.person()
+    ada.task("Write the report")
+    page = log_in(browser, "/app?task=1")
+    panel = page.locator("#panel")
+    due = panel.get_by_label("Due", exact=True)
+    due.fill("2026-12-30 14:00")
+    due.press("Enter")
+    expect(panel.locator(".meant")).to_contain_text("30")
+    panel.locator(".dated [type=date]").fill("2027-01-02")
+    expect(due).to_have_value("2027-01-02 14:00")
+    expect(panel.locator(".meant")).to_contain_text("2027")
+
+
+@sqlite_only
 def test_others_are_heeded_while_a_row_is_edited(api: Api, browser: BrowserPage) -> None:
     ada, grace = api.person(), api.person("grace")
     project = ada.post("/projects", json={"name": "Research"}).json()["id"]
