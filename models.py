@@ -163,14 +163,9 @@ class Task(Base):
             *("user_id", "created_at", "id"),
             **where("blocked_at IS NOT NULL"),
         ),
-        # Usually empty: they tell whether the times of all tasks are in order (`services/tasks/times_in_order.py`).
-        # No other index has the order of versions, so that Postgres looks into these.
+        # Usually empty: it tells whether the times of all tasks are in order (`services/tasks/times_in_order.py`). No
+        # other index has the order of versions, so that Postgres looks into this one.
         Index("ix_tasks_user_id_out_of_order", "user_id", "version", **where(OUT_OF_ORDER)),
-        Index(
-            "ix_tasks_project_id_out_of_order",
-            *("project_id", "version"),
-            **where(f"project_id IS NOT NULL AND ({OUT_OF_ORDER})"),
-        ),
         *(
             Index(f"ix_tasks_project_id_{name}", *columns, **IN_PROJECT)
             for name, columns in BY_PROJECT.items()

@@ -1,19 +1,21 @@
 """Bounds of lists that follow from the order of a task's times: it is made, perhaps completed, and changed last.
 
-Only imports and other programs can make tasks whose times are out of this order. Indexes that are usually empty tell
-whether an account or a project has any. If it has none, tasks that were changed before a time were made before it.
+Only imports and other programs can make tasks whose times are out of this order. An index that is usually empty tells
+whether an account has any, or a member of a project. If none has, tasks that were changed before a time were made before
+it.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import Select, bindparam, select, text
 from sqlalchemy.orm import Session
 
 from models import OUT_OF_ORDER, tasks
 from schemas.tasks import TaskFilters
 from storage.prepared import prepared
+from tables.projects import project_members
 
 # The order of a list and a range, and the bound that the range implies: see `list_statements.BOUNDS`.
 _IMPLIED = {
@@ -21,11 +23,26 @@ _IMPLIED = {
     ("updated_at", "created_after"): "implied_changed_after",
     ("updated_at", "completed_after"): "implied_changed_after",
 }
-# Without the order Postgres would read other tasks, because it expects to meet one of these soon.
-_out_of_order = select(tasks.c.id).where(text(f"({OUT_OF_ORDER})")).order_by(tasks.c.version).limit(1)
+
+
+def _out_of_order(owner_id: Any) -> Select[Any]:
+    """A task of the owner whose times are out of order.
+
+    Without the order of the list Postgres would read other tasks, because it expects to meet such a task soon.
+    """
+    mine = select(tasks.c.id).where(tasks.c.user_id == owner_id, text(f"({OUT_OF_ORDER})"))
+    return mine.order_by(tasks.c.version).limit(1)
+
+
+# Every task of a project is a member's.
+_of_member = _out_of_order(project_members.c.user_id).correlate(project_members).scalar_subquery()
 _ANY_OUT_OF_ORDER = {
-    "owner": prepared(_out_of_order.where(tasks.c.user_id == bindparam("id"))),
-    "project": prepared(_out_of_order.where(tasks.c.project_id == bindparam("id"))),
+    "owner": prepared(_out_of_order(bindparam("id"))),
+    "project": prepared(
+        select(project_members.c.user_id)
+        .where(project_members.c.project_id == bindparam("id"), _of_member.is_not(None))
+        .limit(1)
+    ),
 }
 
 
