@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import BackgroundTasks, Depends, Path
+from fastapi import BackgroundTasks, Depends, Path, Query, Request, Response
 from fastapi.security import OAuth2PasswordRequestForm
 
 from auth import CurrentUser
@@ -19,7 +19,7 @@ from errors import (
 )
 from models import LARGEST_ID
 from schemas.accounts import RefreshRequest, RegisterRequest, SessionRead, Token, UserRead
-from schemas.common import Message
+from schemas.common import Message, Page
 from security.passwords import hash_password_async, hashing_busy, may_hash, verify_and_renew_async
 from services import background_tasks
 from services.accounts import attempt as attempt_service
@@ -28,7 +28,7 @@ from services.accounts import password_rules, registration
 from services.accounts import session as session_service
 from services.accounts import user as user_service
 from services.accounts.session import Issued
-from web.routing import Router
+from web.routing import Router, link_next
 from web.transaction import ReadSession, WriteSession
 
 router = Router(prefix="/auth", tags=["auth"])
@@ -156,9 +156,15 @@ def logout_all(db: WriteSession, user: CurrentUser) -> dict[str, str]:
 
 
 @router.get("/sessions", response_model=list[SessionRead], short=True)
-def list_sessions(db: ReadSession, user: CurrentUser) -> list[dict[str, Any]]:
+def list_sessions(
+    db: ReadSession,
+    user: CurrentUser,
+    page: Annotated[Page, Query()],
+    request: Request,
+    response: Response,
+) -> list[dict[str, Any]]:
     """List the caller's sessions, newest first."""
-    return session_service.list_sessions(db, user)
+    return link_next(request, response, session_service.list_sessions(db, user, page))
 
 
 @router.delete("/sessions/{session_id}", response_model=Message, errors=[404])

@@ -2,16 +2,16 @@
 
 from typing import Annotated, Any
 
-from fastapi import BackgroundTasks, Path
+from fastapi import BackgroundTasks, Path, Query, Request, Response
 
 from auth import CurrentUser
 from database import AnyRow
 from models import LARGEST_ID
 from schemas.accounts import ProgramTokenCreate, ProgramTokenMade, ProgramTokenRead
-from schemas.common import Message
+from schemas.common import Message, Page
 from services import background_tasks
 from services.accounts import program_token
-from web.routing import Router
+from web.routing import Router, link_next
 from web.transaction import ReadSession, WriteSession
 
 router = Router(prefix="/auth/tokens", tags=["auth"])
@@ -32,9 +32,15 @@ def create_token(
 
 
 @router.get("", response_model=list[ProgramTokenRead], short=True)
-def list_tokens(db: ReadSession, user: CurrentUser) -> list[AnyRow]:
+def list_tokens(
+    db: ReadSession,
+    user: CurrentUser,
+    page: Annotated[Page, Query()],
+    request: Request,
+    response: Response,
+) -> list[AnyRow]:
     """List the caller's tokens for programs, newest first."""
-    return program_token.list_tokens(db, user)
+    return link_next(request, response, program_token.list_tokens(db, user, page))
 
 
 @router.delete("/{token_id}", response_model=Message, errors=[404])

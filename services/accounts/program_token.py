@@ -12,12 +12,14 @@ from database import AnyRow
 from errors import Conflict, NotFound, invalid_input
 from models import Caller
 from schemas.accounts import ProgramTokenCreate, ProgramTokenRead
+from schemas.common import Page
 from security.callers import ADMIN_SCOPE, SCOPES, require_admin
 from security.tokens import PROGRAM_TOKEN_PREFIX, token_hash
 from services.accounts import account_mail
 from services.accounts import attempt as attempt_service
 from services.accounts import audit as audit_service
 from services.accounts import session as session_service
+from services.paging import PageOf, keyset_by_id
 
 # The most tokens of an account, and the most mails about new tokens in an hour.
 MOST_TOKENS = 100
@@ -25,11 +27,7 @@ MOST_MAILS = 20
 
 _COLUMNS = tuple(program_tokens.c[name] for name in ProgramTokenRead.model_fields)
 _INSERT = insert(program_tokens).returning(*_COLUMNS)
-_LIST = (
-    select(*_COLUMNS)
-    .where(program_tokens.c.user_id == bindparam("user_id"))
-    .order_by(program_tokens.c.id.desc())
-)
+_LIST = select(*_COLUMNS).where(program_tokens.c.user_id == bindparam("user_id"))
 _COUNT = select(func.count()).where(program_tokens.c.user_id == bindparam("user_id"))
 _REVOKE = delete(program_tokens).where(
     program_tokens.c.user_id == bindparam("user_id"), program_tokens.c.id == bindparam("token_id")
@@ -67,9 +65,9 @@ def create(db: Session, user: Caller, wanted: ProgramTokenCreate) -> dict[str, A
     return {**row._asdict(), "token": token}
 
 
-def list_tokens(db: Session, user: Caller) -> list[AnyRow]:
-    """The caller's tokens, newest first, without the secrets."""
-    return list(db.execute(_LIST, {"user_id": user.id}).all())
+def list_tokens(db: Session, user: Caller, page: Page) -> PageOf[AnyRow]:
+    """A page of the caller's tokens, newest first, without the secrets."""
+    return keyset_by_id(db, _LIST, program_tokens.c.id, page, {"user_id": user.id})
 
 
 def revoke(db: Session, user: Caller, token_id: int) -> None:

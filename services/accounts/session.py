@@ -13,10 +13,12 @@ from config import settings
 from errors import NotAuthenticated, NotFound
 from models import Caller, users
 from request_context import origin_var
+from schemas.common import Page
 from security import signing
 from security.tokens import create_access_token, token_hash
 from services.accounts import attempt as attempt_service
 from services.accounts import audit as audit_service
+from services.paging import PageOf, keyset_by_id
 
 PREFIX = "tr_"
 # Two tabs may refresh with the same token at once. A later second use means that the token was stolen.
@@ -55,18 +57,14 @@ _TOUCH = (
     .where(sessions.c.id == bindparam("session_id"))
     .values(last_used_at=bindparam("now"), address=bindparam("at"), client=bindparam("by"))
 )
-_LIST = (
-    select(
-        sessions.c.id,
-        sessions.c.created_at,
-        sessions.c.last_used_at,
-        sessions.c.expires_at,
-        sessions.c.address,
-        sessions.c.client,
-    )
-    .where(sessions.c.user_id == bindparam("user_id"), sessions.c.expires_at > bindparam("now"))
-    .order_by(sessions.c.id.desc())
-)
+_LIST = select(
+    sessions.c.id,
+    sessions.c.created_at,
+    sessions.c.last_used_at,
+    sessions.c.expires_at,
+    sessions.c.address,
+    sessions.c.client,
+).where(sessions.c.user_id == bindparam("user_id"), sessions.c.expires_at > bindparam("now"))
 _END = delete(sessions).where(
     sessions.c.user_id == bindparam("user_id"), sessions.c.id == bindparam("session_id")
 )
@@ -178,10 +176,12 @@ def refresh(db: Session, token: str) -> Issued | int:
     return attempt_service.count(db, keys)
 
 
-def list_sessions(db: Session, user: Caller) -> list[dict[str, Any]]:
-    """The caller's sessions, newest first; the current session is marked."""
-    rows = db.execute(_LIST, {"user_id": user.id, "now": datetime.now(UTC)})
-    return [{**row._asdict(), "current": row.id == user.session_id} for row in rows]
+def list_sessions(db: Session, user: Caller, page: Page) -> PageOf[dict[str, Any]]:
+    """A page of the caller's sessions, newest first; the current session is marked."""
+    values = {"user_id": user.id, "now": datetime.now(UTC)}
+    found = keyset_by_id(db, _LIST, sessions.c.id, page, values)
+    marked = [{**row._asdict(), "current": row.id == user.session_id} for row in found.rows]
+    return PageOf(marked, found.next_cursor)
 
 
 def end(db: Session, user: Caller, session_id: int) -> None:

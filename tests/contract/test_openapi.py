@@ -57,6 +57,24 @@ def test_operation_ids_are_stable_and_readable() -> None:
     assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", each) for each in ids.values())
 
 
+def test_every_list_comes_in_pages() -> None:
+    paging = {
+        path: {resolved(DOCUMENT, each)["name"] for each in operation.get("parameters", ())}
+        & {"limit", "skip"}
+        for (method, path), operation in OPERATIONS.items()
+        if method == "GET"
+        and operation["responses"]["200"]
+        .get("content", {})
+        .get("application/json", {})
+        .get("schema", {})
+        .get("type")
+        == "array"
+    }
+    # These two have no end to count from.
+    assert paging.pop("/events") == paging.pop("/tasks/export") == {"limit"}
+    assert {path: names for path, names in paging.items() if names != {"limit", "skip"}} == {}
+
+
 @pytest.mark.parametrize("key", OPERATIONS, ids=" ".join)
 def test_every_operation_says_what_it_does_and_which_errors_it_gives(key: tuple[str, str]) -> None:
     operation = OPERATIONS[key]

@@ -35,6 +35,21 @@ def test_a_token_is_shown_once_and_stored_as_a_hash(api: Api) -> None:
     assert made["token"] not in str(stored)
 
 
+def test_tokens_and_sessions_come_in_pages(api: Api) -> None:
+    ada = api.person()
+    for _ in range(4):
+        make(ada, "tasks:read")
+        api.log_in("ada")
+    for path in ("/auth/tokens", "/auth/sessions"):
+        everything = ada.get(path).json()
+        assert [each["id"] for each in everything] == sorted(
+            (each["id"] for each in everything), reverse=True
+        )
+        first = ada.get(f"{path}?limit=2&skip=1")
+        assert first.json() == everything[1:3]
+        assert ada.get(first.links["next"]["url"]).json() == everything[3:5]
+
+
 def test_a_program_works_with_its_token(client: TestClient, api: Api) -> None:
     ada = api.person()
     made = make(ada, "tasks:read", "tasks:write")
