@@ -20,12 +20,14 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     collate,
+    event,
     func,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 from database import Base
 from storage.column_types import JsonText, MicrosecondsBetween, Period, RowId, UtcDateTime, one_of, where
+from storage.derived_columns import complete_task, complete_user
 
 TaskStatus = Literal["pending", "in_progress", "completed"]
 STATUSES: tuple[TaskStatus, ...] = get_args(TaskStatus)
@@ -319,6 +321,10 @@ class TaskHistory(Base):
     # The comment, the project or the member that the row is about.
     subject: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
+
+for _event in ("before_insert", "before_update"):
+    event.listen(Task, _event, complete_task)
+    event.listen(User, _event, complete_user)
 
 # Find the periods in which tasks were created that are due, or were completed, at some time.
 for _column in (Task.due_at, Task.completed_at):
