@@ -1,9 +1,14 @@
 """Tasks and accounts that other programs write as objects, with nothing but the fields that the API shows."""
 
 from datetime import UTC, datetime
+from typing import Any
+
+import pytest
 
 from database import database
+from errors import NotFound
 from models import Task, User
+from services import task_service
 from tests.support.api import Api
 
 
@@ -51,3 +56,18 @@ def test_an_account_written_as_an_object_can_log_in_by_its_email(api: Api) -> No
     with database.session_factory() as session:
         assert session.query(User).filter(User.username == "bob").one().created_at.tzinfo == UTC
     assert api.log_in("bob@example.com")
+
+
+def test_services_take_an_account_as_an_object(api: Api) -> None:
+    ada, bob = api.person(), api.person("bob")
+    theirs = bob.task("Mine")["id"]
+    with database.session_factory.begin() as session:
+        account: Any = session.get_one(User, ada.id)
+        made = task_service.create_task(session, account, {"title": "New"})
+        task_service.update_task(session, account, made.id, {"status": "completed"})
+        with pytest.raises(NotFound):
+            task_service.get_task(session, account, theirs)
+        account.role = "admin"
+        task_service.delete_task(session, account, theirs)
+    assert [each["status"] for each in ada.get("/tasks").json()] == ["completed"]
+    assert bob.get("/tasks").json() == []
