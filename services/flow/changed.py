@@ -1,11 +1,11 @@
-"""Bringing a kept record of an account up to date: only the tasks that have changed are read again.
+"""Bringing a kept record up to date: only the tasks that have changed are read again.
 
 The history names these tasks. But a program that writes past the API leaves no history, and on Postgres a change
 that began earlier may be committed later, with a smaller number. So the changes that were found must account for all
-by which the version of the account has grown. Otherwise the whole record is read.
+by which the versions of the owners have grown. Otherwise the whole record is read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from sqlalchemy import BigInteger, bindparam, func, select
@@ -17,6 +17,7 @@ from services.flow.record import Record
 from services.flow.replay import Spells
 from services.flow.selected import changes_hands
 from services.flow.statistics import Integers
+from storage.column_types import is_among
 from storage.prepared import prepared
 
 # The most changes after which the changed tasks alone are read.
@@ -25,40 +26,49 @@ FEW_CHANGES = 200
 _TOGETHER = {"updated", "status_changed", "unblocked"}
 
 _H = task_history.c
-_OWNER_ID = bindparam("owner_id", type_=BigInteger)
-# The rows while the account owns the task, and those by which it leaves: an index has each in the order of ids.
-_OWN, _LEAVING = _H.owner_id == _OWNER_ID, (_H.previous_owner_id == _OWNER_ID) & changes_hands(_H)
-_NEWEST = {
-    which: prepared(select(func.coalesce(func.max(_H.id), 0)).where(condition))
-    for which, condition in (("own", _OWN), ("leaving", _LEAVING))
-}
-_SINCE = {
-    which: prepared(
+_NEWEST = prepared(select(func.coalesce(func.max(_H.id), 0)))
+# The rows while these accounts own the task, and those by which it leaves them: an index has each.
+_SINCE = [
+    prepared(
         select(
-            *(_H.id, _H.task_id, _H.kind, _H.request_id, _H.changes),
-            (_H.owner_id == _H.previous_owner_id).label("stays"),
+            *(_H.id, _H.task_id, _H.kind, _H.request_id, _H.changes, _H.owner_id, _H.previous_owner_id),
+            *(_H.project_id, _H.previous_project_id),
         )
         .where(condition, _H.id > bindparam("after", type_=BigInteger))
-        .order_by(_H.id)
-        .limit(FEW_CHANGES + 1)
+        .limit(FEW_CHANGES + 1),
+        plan_anew=True,
     )
-    for which, condition in (("own", _OWN), ("leaving", _LEAVING))
-}
+    for condition in (
+        is_among(_H.owner_id, "owner_ids"),
+        is_among(_H.previous_owner_id, "owner_ids") & changes_hands(_H),
+    )
+]
 
 
-def newest(db: Session, owner_id: int) -> int:
-    """The number of the newest change that concerns the account."""
-    return max(int(db.execute(each, {"owner_id": owner_id}).scalar_one()) for each in _NEWEST.values())
+def newest(db: Session) -> int:
+    """The number of the newest change of all."""
+    return int(db.execute(_NEWEST, {}).scalar_one())
 
 
-def since(db: Session, owner_id: int, after: int) -> list[AnyRow] | None:
-    """The changes behind a number that concern the account's tasks; None if they are not few."""
-    asked = {"owner_id": owner_id, "after": after}
-    rows = [row for each in _SINCE.values() for row in db.execute(each, asked)]
-    return [row for row in rows if row.kind in TASK_KINDS] if len(rows) <= FEW_CHANGES else None
+def since(db: Session, grown: Mapping[int, int], after: int) -> list[AnyRow] | None:
+    """The changes behind a number of tasks of these accounts, each with the growth of its version.
+
+    None if they are not few, or if they don't account for the growth.
+    """
+    asked = {"owner_ids": sorted(grown), "after": after}
+    found = {row.id: row for each in _SINCE for row in db.execute(each, asked)}
+    if len(found) > FEW_CHANGES:
+        return None
+    rows = [row for row in found.values() if row.kind in TASK_KINDS]
+    is_sqlite = db.get_bind().dialect.name == "sqlite"
+    for owner_id, much in grown.items():
+        of_owner = [row for row in rows if owner_id in (row.owner_id, row.previous_owner_id)]
+        if _growth(of_owner, is_sqlite=is_sqlite) != much:
+            return None
+    return rows
 
 
-def growth(rows: Sequence[AnyRow], *, is_sqlite: bool) -> int | None:
+def _growth(rows: Sequence[AnyRow], *, is_sqlite: bool) -> int | None:
     """How much the version has grown by these changes, at least; None if that can't be told.
 
     Triggers count every changed task on SQLite, and every statement on Postgres: a request has at least one.
@@ -79,7 +89,10 @@ def _counted(rows: Sequence[AnyRow]) -> int | None:
     if len(rows) > 1 and (len(kinds) < len(rows) or not kinds <= _TOGETHER):
         return None
     # A change of these fields counts a task out, and in again.
-    return max(2 if row.stays and {"status", "project"} & row.changes.keys() else 1 for row in rows)
+    return max(
+        2 if row.owner_id == row.previous_owner_id and {"status", "project"} & row.changes.keys() else 1
+        for row in rows
+    )
 
 
 def patched(record: Record, task_ids: Integers, part: Record) -> Record:

@@ -1,7 +1,7 @@
 """Reading the record for the figures in bulk: an account's tasks, and every change of status or owner.
 
-Records of the accounts that were asked about last stay in memory. After a few changes of an account's tasks only
-these are read again.
+Records of the accounts and projects that were asked about last stay in memory. After a few changes only the changed
+tasks are read again.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,15 @@ from models import task_history, tasks
 from services.bulk_numbers import as_text, read_numbers
 from services.flow import changed, project_history, selected
 from services.flow.question import Selection
-from services.flow.record import Microseconds, Record, assembled, code_of, time_of
+from services.flow.record import (
+    Microseconds,
+    Record,
+    assembled,
+    code_of,
+    tasks_that_came,
+    that_concern,
+    time_of,
+)
 from services.flow.selected import changes_hands
 from services.flow.statistics import Integers
 from services.rights import unindexed
@@ -125,17 +133,11 @@ def _read_changes(db: Session, selection: Selection) -> Integers:
         return read_numbers(db, _EVERY_CHANGE, {}, 4)
     owner = {"owner_id": selection.owner_id}
     parts = [read_numbers(db, statement, owner, 4) for statement in (_OWN_CHANGES, _LEAVING)]
-    came = _came(np.concatenate(parts, axis=1)).tolist()
+    came = tasks_that_came(np.concatenate(parts, axis=1)).tolist()
     for place in range(0, len(came), IDS_AT_ONCE):
         some = owner | {"ids": came[place : place + IDS_AT_ONCE]}
         parts.append(read_numbers(db, _OTHERS_CHANGES, some, 4))
     return np.concatenate(parts, axis=1)
-
-
-def _came(own: Integers) -> Integers:
-    """The tasks that other accounts owned before, by the changes that concern the account."""
-    began_here = own[0][own[1] & 1 == 1]
-    return np.unique(own[0][~np.isin(own[0], began_here)])
 
 
 def _read(db: Session, selection: Selection) -> Record:
@@ -150,18 +152,17 @@ def _assembled(found: Integers, changes: Integers) -> Record:
     return assembled((ids, created, completed, status, status), (task, row, at, done, row >> 2 & 3))
 
 
-def _read_few(db: Session, owner_id: int, task_ids: Sequence[int]) -> Record:
-    """The part of an account's record about these tasks."""
-    asked = {"owner_id": owner_id, "ids": task_ids}
+def _read_few(db: Session, selection: Selection, task_ids: Sequence[int]) -> Record:
+    """The part of a record about these tasks."""
+    if selection.project_id is not None:
+        return project_history.read_few(db, selection.project_id, task_ids)
+    asked = {"owner_id": selection.owner_id, "ids": task_ids}
     found = _by_id(read_numbers(db, _tasks(owned=True, by_id=True), asked, 4))
-    changes = read_numbers(db, _CHANGES_OF_FEW, asked, 5)
-    concerns = changes[4] == 1
-    concerns |= np.isin(changes[0], _came(changes[:4, concerns]))
-    return _assembled(found, changes[:4, concerns])
+    return _assembled(found, that_concern(read_numbers(db, _CHANGES_OF_FEW, asked, 5)))
 
 
 class _Kept(NamedTuple):
-    """A record in memory, its version, and the newest change that concerned its account then."""
+    """A record in memory, its version, and the newest change of all at that time."""
 
     record: Record
     version: tuple[Any, ...]
@@ -219,20 +220,31 @@ def read(db: Session, selection: Selection) -> Record:
 
 def _renewed(db: Session, selection: Selection, old: _Kept | None) -> _Kept:
     """The present record: the old one with the tasks that have changed since, if the history accounts for that."""
-    owner_id, newest, rows = selection.owner_id, 0, None
     # The version is read first: a change in between makes the record newer than the version, never older.
     with one_snapshot(db):
-        version = _version(db, selection)
-        if owner_id is not None:
-            newest = changed.newest(db, owner_id)
-            rows = None if old is None else changed.since(db, owner_id, old.newest)
-    if owner_id is not None and old is not None and rows is not None:
-        is_sqlite = db.get_bind().dialect.name == "sqlite"
-        if changed.growth(rows, is_sqlite=is_sqlite) == version[0] - old.version[0]:
-            task_ids = np.unique(np.array([row.task_id for row in rows], np.int64))
-            part = _read_few(db, owner_id, task_ids.tolist())
-            return _Kept(changed.patched(old.record, task_ids, part), version, newest)
-    return _Kept(_read(db, selection), version, newest)
+        version, newest = _version(db, selection), changed.newest(db)
+        grown = None if old is None else _grown(selection, old.version, version)
+        rows = None if old is None or grown is None else changed.since(db, grown, old.newest)
+    if old is None or rows is None:
+        return _Kept(_read(db, selection), version, newest)
+    here = selection.project_id
+    ids = {row.task_id for row in rows if here is None or here in (row.project_id, row.previous_project_id)}
+    if not ids:
+        return _Kept(old.record, version, newest)
+    task_ids = np.array(sorted(ids), np.int64)
+    part = _read_few(db, selection, task_ids.tolist())
+    return _Kept(changed.patched(old.record, task_ids, part), version, newest)
+
+
+def _grown(selection: Selection, before: tuple[Any, ...], now: tuple[Any, ...]) -> dict[int, int] | None:
+    """By how much the version of each owner of tasks has grown; None if the owners or the states are others."""
+    if selection.project_id is not None:
+        then: dict[int, Any] = dict(each for each in before if isinstance(each, tuple))
+        members: dict[int, Any] = dict(each for each in now if isinstance(each, tuple))
+        if then.keys() != members.keys() or before[len(then) :] != now[len(members) :]:
+            return None
+        return {owner_id: int(much - then[owner_id]) for owner_id, much in members.items()}
+    return None if selection.owner_id is None else {selection.owner_id: now[0] - before[0]}
 
 
 def _part(record: Record, these: _Chosen) -> Record:

@@ -3,6 +3,7 @@
 A change of owner within the project is left out, so that it ends no spell.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -12,10 +13,20 @@ from sqlalchemy.orm import Session
 
 from models import task_history, tasks
 from services.bulk_numbers import as_text, read_numbers
-from services.flow.record import Microseconds, Record, assembled, code_of, time_of
+from services.flow.record import (
+    Microseconds,
+    Record,
+    assembled,
+    code_of,
+    tasks_that_came,
+    that_concern,
+    time_of,
+)
 from services.flow.selected import leaves_project
 from services.flow.statistics import Integers
 from services.projects import workflow
+from services.rights import unindexed
+from storage.column_types import is_among
 from tables.counts import owner_counts
 from tables.projects import project_members
 
@@ -47,20 +58,23 @@ def _number_of(column: Any, keys: tuple[str, ...]) -> ColumnElement[int]:
 
 
 @lru_cache(maxsize=64)
-def _tasks(keys: tuple[str, ...]) -> Select[Any]:
+def _tasks(keys: tuple[str, ...], *, by_id: bool = False) -> Select[Any]:
+    statement = select(
+        tasks.c.id,
+        time_of(tasks.c.created_at).label("created"),
+        time_of(tasks.c.completed_at).label("completed"),
+        code_of(tasks.c.status).label("status"),
+        _number_of(tasks.c.state, keys).label("state"),
+    )
+    if by_id:
+        statement = statement.where(is_among(tasks.c.id, "ids"))
     return as_text(
-        select(
-            tasks.c.id,
-            time_of(tasks.c.created_at).label("created"),
-            time_of(tasks.c.completed_at).label("completed"),
-            code_of(tasks.c.status).label("status"),
-            _number_of(tasks.c.state, keys).label("state"),
-        ).where(tasks.c.project_id == _PROJECT_ID)
+        statement.where((unindexed(tasks.c.project_id) if by_id else tasks.c.project_id) == _PROJECT_ID)
     )
 
 
-def _changes(keys: tuple[str, ...], mine: int, *conditions: Any) -> Select[Any]:
-    flags = literal(mine * 2, BigInteger) + case((_H.previous_owner_id.is_(None), 1), else_=0)
+def _changes(keys: tuple[str, ...], mine: Any, *conditions: Any, more: Sequence[Any] = ()) -> Select[Any]:
+    flags = mine * 2 + case((_H.previous_owner_id.is_(None), 1), else_=0)
     return as_text(
         select(
             _H.task_id,
@@ -68,6 +82,7 @@ def _changes(keys: tuple[str, ...], mine: int, *conditions: Any) -> Select[Any]:
             _AT.label("at"),
             time_of(_H.task_completed_at).label("done"),
             _number_of(_H.state, keys).label("state"),
+            *more,
         ).where(_H.task_id.is_not(None), _IS_CHANGE, *conditions)
     )
 
@@ -76,15 +91,27 @@ def _changes(keys: tuple[str, ...], mine: int, *conditions: Any) -> Select[Any]:
 def _statements(keys: tuple[str, ...]) -> tuple[Select[Any], Select[Any], Select[Any]]:
     """Statements of the changes within the project, those by which tasks leave it, and those elsewhere."""
     return (
-        _changes(keys, 1, _H.project_id == _PROJECT_ID),
-        _changes(keys, 0, _H.previous_project_id == _PROJECT_ID, leaves_project(_H)),
+        _changes(keys, literal(1, BigInteger), _H.project_id == _PROJECT_ID),
+        _changes(keys, literal(0, BigInteger), _H.previous_project_id == _PROJECT_ID, leaves_project(_H)),
         _changes(
             keys,
-            0,
+            literal(0, BigInteger),
             _H.project_id.is_distinct_from(_PROJECT_ID),
             _H.previous_project_id.is_distinct_from(_PROJECT_ID),
             _H.task_id.in_(bindparam("ids", expanding=True)),
         ),
+    )
+
+
+@lru_cache(maxsize=64)
+def _changes_of_few(keys: tuple[str, ...]) -> Select[Any]:
+    """All changes of a few tasks; the last column tells whether a task was in the project before or after."""
+    here = or_(_H.project_id == _PROJECT_ID, _H.previous_project_id == _PROJECT_ID)
+    return _changes(
+        keys,
+        case((_H.project_id == _PROJECT_ID, 1), else_=0),
+        is_among(_H.task_id, "ids"),
+        more=(case((here, 1), else_=0).label("concerns"),),
     )
 
 
@@ -96,18 +123,29 @@ def version(db: Session, project_id: int) -> tuple[Any, ...]:
 
 def read(db: Session, project_id: int) -> Record:
     """The present record of the project's tasks and their history."""
-    states = workflow.ever(db, project_id)
-    keys = tuple(state.key for state in states)
+    keys = tuple(state.key for state in workflow.ever(db, project_id))
     asked = {"project_id": project_id}
     found = read_numbers(db, _tasks(keys), asked, 5)
     within, leaving, elsewhere = _statements(keys)
     parts = [read_numbers(db, statement, asked, 5) for statement in (within, leaving)]
-    own = np.concatenate(parts, axis=1)
-    began_here = own[0][own[1] & 1 == 1]
-    came: list[int] = sorted(set(own[0][~np.isin(own[0], began_here)].tolist()))
+    came = tasks_that_came(np.concatenate(parts, axis=1)).tolist()
     for place in range(0, len(came), IDS_AT_ONCE):
         some = asked | {"ids": came[place : place + IDS_AT_ONCE]}
         parts.append(read_numbers(db, elsewhere, some, 5))
-    changes: Integers = np.concatenate(parts, axis=1)
+    return _assembled(db, project_id, found, np.concatenate(parts, axis=1))
+
+
+def read_few(db: Session, project_id: int, task_ids: Sequence[int]) -> Record:
+    """The part of the project's record about these tasks."""
+    keys = tuple(state.key for state in workflow.ever(db, project_id))
+    asked = {"project_id": project_id, "ids": task_ids}
+    found = read_numbers(db, _tasks(keys, by_id=True), asked, 5)
+    changes = read_numbers(db, _changes_of_few(keys), asked, 6)
+    return _assembled(db, project_id, found, that_concern(changes))
+
+
+def _assembled(db: Session, project_id: int, found: Integers, changes: Integers) -> Record:
+    states = workflow.ever(db, project_id)
     pending = next(place for place, state in enumerate(states) if state.status == "pending")
+    keys = tuple(state.key for state in states)
     return assembled(tuple(found[:, np.argsort(found[0])]), tuple(changes), keys, pending)

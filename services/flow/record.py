@@ -90,3 +90,16 @@ def assembled(
     )
     spells = replay.replay(events, pending_state)
     return Record(ids, created, completed, replay.first_started(spells, ids), status, spells, states)
+
+
+def tasks_that_came(changes: Integers) -> Integers:
+    """The tasks that began elsewhere, by the changes that concern the account or project."""
+    began_here = changes[0][changes[1] & 1 == 1]
+    return np.unique(changes[0][~np.isin(changes[0], began_here)])
+
+
+def that_concern(changes: Integers) -> Integers:
+    """Of all changes of some tasks those in their record; the last column tells which concern it by themselves."""
+    concerns = changes[-1] == 1
+    found: Integers = changes[:-1, concerns | np.isin(changes[0], tasks_that_came(changes[:, concerns]))]
+    return found

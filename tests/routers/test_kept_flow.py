@@ -20,7 +20,11 @@ MARK = -12345
 
 
 def record_of(person: Person) -> Record:
-    return database.read(lambda db: history.read(db, Selection(person.id)))
+    return record(Selection(person.id))
+
+
+def record(selection: Selection) -> Record:
+    return database.read(lambda db: history.read(db, selection))
 
 
 def assert_same(found: Record, expected: Record) -> None:
@@ -102,26 +106,53 @@ def test_many_changes_are_read_with_the_whole_record(api: Api) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_kept_record_equals_a_new_one_after_random_changes(api: Api, seed: int) -> None:
+def test_kept_records_equal_new_ones_after_random_changes(api: Api, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311  # the same changes each time
     people = [api.person("ada"), api.person("bob")]
+    project = people[0].post("/projects", json={"name": "Together"}).json()["id"]
+    people[0].put(f"/projects/{project}/members/{people[1].id}", json={"role": "manager"})
+    selections = [*(Selection(each.id) for each in people), Selection(None, project_id=project)]
     owners: dict[int, Person] = {}
     for step in range(60):
-        person = chance.choice(people)
-        change_something(person, people, owners, chance)
+        change_something(chance.choice(people), people, owners, project, chance)
         if step % 3 == 0 or chance.random() < 0.3:
-            found = [record_of(each) for each in people]
-            kept = dict(history.kept._entries)  # noqa: SLF001  # put back below
+            found = [record(each) for each in selections]
+            kept = [(each, history.kept.get(each)) for each in selections]
             history.clear()
-            for each, one in zip(people, found, strict=True):
-                assert_same(one, record_of(each))
+            for each, one in zip(selections, found, strict=True):
+                assert_same(one, record(each))
             history.clear()
-            for key, (version, value, _) in kept.items():
-                history.kept.put(key, value, version)
+            for each, value in kept:
+                assert value is not None
+                history.kept.put(each, value)
+
+
+def test_only_changed_tasks_of_a_project_are_read_again(api: Api) -> None:
+    ada, bob = api.person("ada"), api.person("bob")
+    project = ada.post("/projects", json={"name": "Together"}).json()["id"]
+    ada.put(f"/projects/{project}/members/{bob.id}", json={"role": "member"})
+    here = Selection(None, project_id=project)
+    for person in (ada, bob):
+        person.task("in the project", project_id=project)
+        person.task("private")
+    record(here).created[0] = MARK
+    bob.patch("/tasks/3", json={"state": "in_progress"})
+    bob.patch("/tasks/4", json={"status": "completed"})
+    bob.task("another", project_id=project)
+    bob.put(f"/tasks/3/assign?assigned_user_id={ada.id}")
+    found = record(here)
+    assert found.created[0] == MARK
+    history.clear()
+    expected = record(here)
+    expected.created[0] = MARK
+    assert_same(found, expected)
+    record(here).created[0] = MARK
+    database.write(lambda db: db.execute(text("UPDATE tasks SET created_at = updated_at WHERE id = 4")))
+    assert record(here).created[0] != MARK
 
 
 def change_something(
-    person: Person, people: list[Person], owners: dict[int, Person], chance: random.Random
+    person: Person, people: list[Person], owners: dict[int, Person], project: int, chance: random.Random
 ) -> None:
     own = [task for task, owner in owners.items() if owner is person]
     what = chance.choice(
@@ -135,6 +166,9 @@ def change_something(
         answer = person.patch(f"/tasks/{task}", json={"status": chance.choice(STATUSES)})
     elif what == "text":
         answer = person.patch(f"/tasks/{task}", json={"title": f"title {chance.random()}"})
+    elif what == "move":
+        place = {"project_id": chance.choice((None, project))}
+        answer = person.patch(f"/tasks/{task}", json=place)
     elif what == "assign":
         other = chance.choice(people)
         answer = person.put(f"/tasks/{task}/assign?assigned_user_id={other.id}")
@@ -153,7 +187,7 @@ def change_something(
         answer = person.post("/tasks/import", json=rows)
         owners[answer.json()["ids"][0]] = person
     else:
-        statement = text("UPDATE tasks SET status = 'pending', completed_at = NULL WHERE id = :task")
+        statement = text("UPDATE tasks SET created_at = updated_at WHERE id = :task AND completed_at IS NULL")
         database.write(lambda db: db.execute(statement, {"task": task}))
         return
     assert answer.status_code < 300, answer.text
