@@ -26,6 +26,10 @@ const ui = SwaggerUIBundle({
   presets: [SwaggerUIBundle.presets.apis],
   plugins: [
     () => ({
+      // Swagger UI hides read-only fields from a request. It remembers this, and then hides them from answers too.
+      afterLoad(system) {
+        system.fn.jsonSchema202012.getProperties = (schema) => schema?.properties ?? {};
+      },
       statePlugins: {
         auth: {
           wrapActions: {
