@@ -152,6 +152,7 @@ def read_task_history(
     errors=[404, 409, 412],
     operation_id="patch_task",
     summary="Change a task, by PATCH",
+    description="This does the same as `PUT`.",
 )
 def update_task(
     db: WriteSession,

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import BackgroundTasks, Depends, Header, Path, Query, Request, Response
+from fastapi import BackgroundTasks, Depends, Path, Query, Request, Response
 
 import auth
 from auth import CurrentUser
 from database import AnyRow, database
 from errors import invalid_input
 from models import LARGEST_ID
+from routers.conditional import IfMatch, IfNoneMatch
 from schemas.common import Message, Page
 from schemas.webhooks import (
     DeliveryRead,
@@ -31,8 +32,6 @@ router = Router(prefix="/webhooks", tags=["webhooks"], reads=READS, writes=WRITE
 
 WebhookId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 DeliveryId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
-IfMatch = Annotated[str | None, Header(description="Change the webhook only if it still has this `ETag`")]
-IfNoneMatch = Annotated[str | None, Header(description="Answer 304 if the webhook still has this `ETag`")]
 # The longest time to resolve the name in a URL when it is set. Each connection checks the address anyway.
 RESOLVING_SECONDS = 5.0
 

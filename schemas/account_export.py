@@ -3,11 +3,13 @@
 from typing import Annotated, Any
 
 from pydantic import Field
+from typing_extensions import TypeAliasType
 
 from schemas.accounts import UserDetails
 from schemas.common import Answer
 
-Rows = list[dict[str, Any]]
+# The name makes this one schema of the document.
+Rows = TypeAliasType("Rows", list[dict[str, Any]])
 
 
 class AccountExport(Answer):

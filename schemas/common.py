@@ -243,9 +243,7 @@ PriorityChoices = Annotated[
 # The service parses the filter, because its error names the position of a mistake.
 QueryFilter = Annotated[
     str,
-    Field(
-        description="A filter in the filter language: see the guide, and the fields at the end of this page"
-    ),
+    Field(description="A filter in the filter language, which the guide explains"),
     WithJsonSchema(
         {
             "type": "string",

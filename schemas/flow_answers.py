@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Annotated
 
 from pydantic import Field
-from typing_extensions import TypedDict
+from typing_extensions import TypeAliasType, TypedDict
 
 from models import TaskStatus
 from schemas.analytics import Percentage
@@ -19,6 +19,12 @@ Link = Annotated[
         examples=["/tasks?status=completed&completed_after=2026-11-01T00%3A00%3A00Z"],
     ),
 ]
+
+
+# A schema of its own, because generators of clients would make one for each answer.
+Meanings = TypeAliasType(
+    "Meanings", Annotated[dict[str, str], Field(description="The meaning of each figure, by its name")]
+)
 
 
 class PeriodRead(TypedDict):
@@ -89,7 +95,7 @@ class FlowAnswer(Answer):
     as_of: Annotated[datetime, Field(description="The time at which the figures were computed")]
     n: Annotated[int, Field(description="The number of tasks that the answer is based on", examples=[12])]
     period: PeriodRead
-    definitions: dict[str, str]
+    definitions: Meanings
 
 
 class Flow(FlowAnswer):

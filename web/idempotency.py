@@ -16,7 +16,7 @@ from fastapi import Request, Response
 from sqlalchemy.orm import Session
 
 from database import database
-from errors import invalid_input
+from errors import InvalidInput, invalid_input
 from models import Caller
 from services.idempotency import KEY_LENGTH, Answer, KeyedRequest, answered_once, keyed_request
 
@@ -28,12 +28,16 @@ _KEY = re.compile(rb"[\x20-\x7e]{1,%d}" % KEY_LENGTH)
 PARAMETER: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
-    "required": False,
     "description": "A text of the client's choice, which makes it safe to repeat this request. The same"
     " request with "
     "the same key changes nothing more, and gets the first answer again",
-    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH, "pattern": "^[ -~]+$"},
-    "example": "5f0c6a0d-e1f4-4c4c-9f43-d35f0f4c2d5b",
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": KEY_LENGTH,
+        "pattern": "^[ -~]+$",
+        "examples": ["5f0c6a0d-e1f4-4c4c-9f43-d35f0f4c2d5b"],
+    },
 }
 REPLAYED: dict[str, Any] = {
     "Idempotency-Replayed": {
@@ -53,6 +57,12 @@ def declare(options: dict[str, Any]) -> None:
     responses[status] = {**declared, "headers": {**declared.get("headers", {}), **REPLAYED}}
 
 
+def bad_key() -> InvalidInput:
+    """The error for a key that was sent twice, or that is no key."""
+    detail = f"Send it once, as 1 to {KEY_LENGTH} printable ASCII characters"
+    return invalid_input([{"pointer": "header.Idempotency-Key", "detail": detail}])
+
+
 async def keyed(request: Request, *, is_too_large: bool = False) -> KeyedRequest:
     """The request that the key stands for; raises InvalidInput for a bad key.
 
@@ -60,8 +70,7 @@ async def keyed(request: Request, *, is_too_large: bool = False) -> KeyedRequest
     """
     sent: list[bytes] = request.scope[SENT_KEYS]
     if len(sent) > 1 or not _KEY.fullmatch(sent[0]):
-        detail = f"Send it once, as 1 to {KEY_LENGTH} printable ASCII characters"
-        raise invalid_input([{"pointer": "header.Idempotency-Key", "detail": detail}])
+        raise bad_key()
     scope = request.scope
     body = b"\0" if is_too_large else await request.body()
     return keyed_request(sent[0].decode(), scope["method"], scope["path"], scope["query_string"], body)

@@ -13,15 +13,16 @@ from starlette.routing import BaseRoute, Route
 import auth
 from config import settings
 from models import Role, TaskHistoryKind, TaskStatus
+from schemas.accounts import ProgramTokenRead, UserRead
 from schemas.events import EventPattern, EventType
 from schemas.flow import ChartName, Interval
+from schemas.flow_answers import FlowAnswer
 from schemas.notifications import Delivery
 from schemas.projects import ProjectRole
 from schemas.tasks import SortBy, SortOrder, TaskImport
-from schemas.webhooks import DeliveryState
+from schemas.views import CalendarRead
+from schemas.webhooks import DeliveryState, WebhookRead
 from security.callers import Scope
-from services.flow import definitions
-from services.query import fields as query_fields
 from services.tasks import fields
 from tables.notification_kinds import NotificationKind
 from web import openapi_errors, openapi_examples, openapi_headers, openapi_shape
@@ -35,13 +36,14 @@ A program for tasks and shared projects, with figures about how work flows.
 **The first three calls**
 
 1. `POST /auth/register` with a username, an email and a password creates an account.
-2. `POST /auth/login` with the username and the password answers an `access_token`. On this page: press
-   **Authorize** and enter them there.
+2. `POST /auth/login` with the username and the password answers an `access_token`. The page
+   [/docs]({settings.root}/docs) asks for them after you press **Authorize**.
 3. `POST /tasks` with `{{"title": "Write the report"}}` creates a task; `PUT /tasks/{{id}}` with
    `{{"status": "completed"}}` completes it, and `GET /analytics/user-completion-stats` counts it.
 
 Send the token as `Authorization: Bearer <access_token>`. Times are in UTC. Lists have the address of their next
-page in the header `Link`. Errors are `application/problem+json`: `detail` is for people, `code` for programs.
+page in the header `Link`. The header `X-Request-ID` of every answer is the request's id in the log; a request may
+send its own. Errors are `application/problem+json`: `detail` is for people, `code` for programs.
 
 [The guide]({settings.root}/guide) shows it all step by step, and [explains every code]({settings.root}/guide/errors).
 """
@@ -66,7 +68,8 @@ TAGS = [
     {"name": "system", "description": "The program itself"},
     {
         "name": "glossary",
-        "description": f"{definitions.markdown()}\n\n## Filters\n\n{query_fields.markdown()}",
+        "description": f"What [each figure]({settings.root}/guide/flow#what-each-figure-means) means, and the"
+        f" fields and operators of [filters]({settings.root}/guide/asking)",
     },
 ]
 # Lists of allowed values that become schemas with these names.
@@ -88,6 +91,12 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 }
 # FastAPI names a form after its endpoint.
 NAMES = {"Body_login": "LoginForm"}
+# Answers that add fields to another answer. The last ones are TypedDicts, which do not know their base.
+BASES = {
+    model.__name__: base.__name__
+    for base in (FlowAnswer, CalendarRead, ProgramTokenRead, UserRead, WebhookRead)
+    for model in base.__subclasses__()
+} | dict.fromkeys(("CycleTimes", "StatusDurations", "StateDurations"), "Durations")
 READ_ONLY = {"TaskRead": tuple(fields.READ_ONLY)}
 BEARER = {
     "type": "http",
@@ -130,23 +139,21 @@ def _complete(document: dict[str, Any], app: FastAPI, problem: type[BaseModel]) 
     document["servers"] = [{"url": settings.root or "/"}]
     # These schemas are not the model of any endpoint.
     _, found = models_json_schema(
-        [(problem, "serialization"), (TaskImport, "validation")],
+        [(problem, "serialization"), (TaskImport, "validation"), (FlowAnswer, "serialization")],
         ref_template="#/components/schemas/{model}",
     )
     components["schemas"].update(found["$defs"])
     document["webhooks"] = webhooks_described(components["schemas"])
-    for item in document["webhooks"].values():
-        # Receivers authenticate a request by its signature.
-        item["post"]["security"] = []
     components["securitySchemes"] = {
         auth.bearer.scheme_name: jsonable_encoder(auth.bearer.model, by_alias=True, exclude_none=True),
         "Bearer": BEARER,
     }
+    document["security"] = [{name: []} for name in components["securitySchemes"]]
     routes = {route.operation_id: route for route in app.routes if isinstance(route, StrictRoute)}
     for _, _, operation in openapi_shape.operations(document):
         route = routes[operation["operationId"]]
-        is_closed = "security" in operation
-        operation["security"] = [{name: []} for name in components["securitySchemes"]] if is_closed else []
+        if operation.pop("security", None) is None:
+            operation["security"] = []
         if not route.media_types():
             operation["responses"].pop("415", None)
         _show_errors(operation, route)
@@ -162,11 +169,11 @@ def _complete(document: dict[str, Any], app: FastAPI, problem: type[BaseModel]) 
     openapi_shape.mark_read_only(document, READ_ONLY)
     openapi_shape.name_choices(document, CHOICES)
     openapi_shape.rename_schemas(document, NAMES)
-    for _, _, operation in openapi_shape.operations(document):
-        openapi_examples.show(operation)
+    openapi_shape.shorten_null(document)
+    openapi_examples.show(document)
+    openapi_shape.share_fields(document, BASES)
     openapi_headers.declare(document)
     openapi_shape.share_responses(document, openapi_errors.component_name)
-    openapi_shape.share_bodies(document)
     openapi_shape.share_parameters(document)
     openapi_shape.drop_unused_schemas(document)
     return document

@@ -11,11 +11,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from errors import AppError, DatabaseUnavailable, InvalidInput, input_problems, invalid_input
+from web import idempotency
 from web.openapi_shape import camel
 from web.problems import PROBLEM_MEDIA_TYPE, problem, title_of
 from web.strict_input import StrictRoute, allowed_query, query_models
 
-REQUEST_ID = "5f0c6a0de1f44c4c9f43d35f0f4c2d5b"
+REQUEST_ID = "5f0c6a0d"
+# Parameters that many operations take, each with a value that is refused.
+_BAD_VALUES = {"limit": "0", "tz": "Mars/Base"}
 _SCHEMA = {"$ref": "#/components/schemas/Problem"}
 # The first entry that matches an operation's method and path is its typical error of this status. Errors
 # recorded from the program come before these.
@@ -135,39 +138,32 @@ def _forbidden(route: StrictRoute) -> tuple[str, str]:
     return "missing_scope", f"The token lacks the scope `{route.scope}`"
 
 
-def _refused(model: type[BaseModel], place: str, *tries: dict[str, Any]) -> InvalidInput | None:
-    """The error for the first of these values that the model refuses."""
-    for value in tries:
-        try:
-            model.model_validate(value)
-        except ValidationError as error:
-            problems = [{**each, "loc": (place, *each["loc"])} for each in error.errors()]
-            return invalid_input(input_problems(problems, list(model.model_fields)))
-    return None
+def _refused(model: type[BaseModel], place: str, value: Any) -> list[dict[str, str]]:
+    """The problems of a value that the model refuses."""
+    try:
+        model.model_validate(value)
+    except ValidationError as error:
+        problems = [{**each, "loc": (place, *each["loc"])} for each in error.errors()]
+        return input_problems(problems, list(model.model_fields))
+    return []
 
 
 def _bad_input(route: StrictRoute) -> InvalidInput:
+    """A mistake that many operations answer alike, if the operation can answer such a one."""
     body = route.body_field.field_info.annotation if route.body_field is not None else None
     if isinstance(body, type) and issubclass(body, BaseModel):
-        error = _refused(body, "body", {}, {"colour": "red"})
-        if error is not None:
-            return error
-    elif "json" in str((route.openapi_extra or {}).get("requestBody", "")):
-        return invalid_input([{"pointer": "#/0/title", "detail": "Field required"}])
+        return invalid_input(_refused(body, "body", [] if "application/json" in route.media_types() else {}))
     for model in query_models(route.dependant).values():
-        numbered = ["limit"] if "limit" in model.model_fields else []
-        error = _refused(model, "query", {}, dict.fromkeys(numbered, "0"))
-        if error is not None:
-            return error
+        for name, value in _BAD_VALUES.items():
+            if name in model.model_fields:
+                problems = _refused(model, "query", {name: value})
+                return invalid_input([each for each in problems if each["pointer"] == f"?{name}"])
+    known = [name for name, _ in allowed_query(route.dependant)]
+    if known and idempotency.PARAMETER in (route.openapi_extra or {}).get("parameters", ()):
+        return idempotency.bad_key()
     for field in route.dependant.query_params:
         if field.field_info.is_required() and field.name not in query_models(route.dependant):
             return invalid_input([{"pointer": f"?{field.alias}", "detail": "Field required"}])
-    known = [name for name, _ in allowed_query(route.dependant)]
-    numbers = [field for field in route.dependant.path_params if field.field_info.annotation is int]
-    if known and numbers:
-        detail = "Input should be a valid integer, unable to parse string as an integer"
-        return invalid_input([{"pointer": f"/{{{numbers[-1].name}}}", "detail": detail}])
-    # Operations without parameters share this error, so that the document has it once.
     taken = f"allowed: {', '.join(known)}" if known else "this endpoint takes none"
     return invalid_input([{"pointer": "?colour", "detail": f"Unknown query parameter; {taken}"}])
 

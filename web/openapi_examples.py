@@ -5,9 +5,12 @@ writes the file again. So the examples are what the program really answers.
 """
 
 import json
+from collections.abc import Container
 from functools import cache
 from pathlib import Path
 from typing import Any, TypedDict
+
+from web.openapi_shape import Part, named, operations, reached, schemas_in
 
 FILE = Path(__file__).with_name("openapi_examples.json")
 
@@ -30,22 +33,62 @@ def recorded() -> dict[str, Recorded]:
     return found
 
 
-def show(operation: dict[str, Any]) -> None:
-    """Put the recorded examples of an operation's success into the document."""
-    found = recorded().get(operation["operationId"], {})
-    for parameter in operation.get("parameters", ()):
-        if parameter["name"] in found.get("parameters", {}):
-            parameter["example"] = found["parameters"][parameter["name"]]
-            parameter["schema"].pop("examples", None)
-    sent = operation.get("requestBody", {}).get("content", {})
-    for media_type, body in found.get("request", {}).items():
-        if media_type in sent:
-            sent[media_type] = {"schema": sent[media_type]["schema"], "example": body}
-    for status, answers in found.get("responses", {}).items():
-        content = operation["responses"].get(status, {}).get("content", {})
-        for media_type, body in answers.items():
+def show(document: Part) -> None:
+    """Put the recorded requests and answers into the document."""
+    schemas = document["components"]["schemas"]
+    values: dict[str, Any] = {}
+    sent, answered = [], []
+    for _, _, operation in operations(document):
+        found = recorded().get(operation["operationId"], {})
+        _show_parameters(operation, found.get("parameters", {}), values)
+        content = operation.get("requestBody", {}).get("content", {})
+        sent += content.values()
+        for media_type, body in found.get("request", {}).items():
             if media_type in content:
-                content[media_type]["example"] = body
+                content[media_type] = {"schema": content[media_type]["schema"], "example": body}
+                _drop_examples(schemas.get(named(content[media_type]["schema"]), {}), body)
+        for status, answers in found.get("responses", {}).items():
+            content = operation["responses"].get(status, {}).get("content", {})
+            for media_type, body in answers.items():
+                if media_type in content and status < "300":
+                    _show_answer(content[media_type], body, schemas)
+                    answered.append(content[media_type])
+    # These answers are shown as a whole, so that their fields need no examples.
+    for name in reached(schemas, answered) - reached(schemas, sent):
+        _drop_examples(schemas[name], schemas[name].get("properties", {}))
+
+
+def _show_parameters(operation: Part, given: dict[str, Any], values: dict[str, Any]) -> None:
+    """Give equal parameters the same value, so that the document has them once.
+
+    Only those that are required get one, because the page fills it into the form of a request.
+    """
+    for parameter in operation.get("parameters", ()):
+        if parameter.get("required") and parameter["name"] in given:
+            parameter["schema"].pop("examples", None)
+            parameter["example"] = values.setdefault(json.dumps(parameter), given[parameter["name"]])
+
+
+def _show_answer(content: Part, body: Any, schemas: Part) -> None:
+    """Show a recorded answer.
+
+    The first answer of a schema is the example of the schema, which the pages show wherever the schema stands. So an
+    operation has an example of its own only if it answers something else.
+    """
+    schema, shown = content["schema"], body
+    if "items" in schema and len(body) == 1:
+        schema, shown = schema["items"], body[0]
+    name = named(schema)
+    if name not in schemas or schemas[name].setdefault("examples", [shown]) != [shown]:
+        content["example"] = body
+
+
+def _drop_examples(schema: Part, shown: Container[str]) -> None:
+    """Drop the examples of the fields that an example of the whole schema shows."""
+    for name, field in schema.get("properties", {}).items():
+        if name in shown:
+            for each in schemas_in(field):
+                each.pop("examples", None)
 
 
 def errors(operation_id: str, status: str) -> dict[str, Any]:

@@ -7,10 +7,6 @@ from web.openapi_shape import Part, operations
 
 _TEXT, _NUMBER = {"type": "string"}, {"type": "integer", "minimum": 0}
 HEADERS: dict[str, Part] = {
-    "X-Request-ID": {
-        "description": "The id of the request in the log; the caller may send one",
-        "schema": _TEXT,
-    },
     "ETag": {
         "description": "The version of the resource, for `If-Match` and `If-None-Match`",
         "schema": _TEXT,
@@ -47,8 +43,10 @@ HEADERS: dict[str, Part] = {
         "example": '"default";q=60;w=60',
     },
 }
-# These headers come with every answer.
-ALWAYS = ("X-Request-ID", *(("RateLimit", "RateLimit-Policy") if settings.rate_limit_per_minute else ()))
+# Every answer has it, so the introduction explains it once.
+REQUEST_ID: Part = {"X-Request-ID": {"schema": _TEXT}}
+# These headers come with every answer, if the settings turn the limit on.
+ALWAYS = ("RateLimit", "RateLimit-Policy") if settings.rate_limit_per_minute else ()
 OF_ERRORS = {"401": ("WWW-Authenticate",), "429": ("Retry-After",), "503": ("Retry-After",)}
 
 
@@ -82,7 +80,7 @@ def declare(document: Part) -> None:
             else:
                 names += OF_ERRORS.get(status, ())
             used |= {*names}
-            response["headers"] = {
+            response["headers"] = REQUEST_ID | {
                 name: {"$ref": f"#/components/headers/{name}"} for name in dict.fromkeys(names)
             }
     document["components"]["headers"] = {name: each for name, each in HEADERS.items() if name in used}

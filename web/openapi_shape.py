@@ -6,15 +6,20 @@ needs to do nothing for them.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 # A JSON object in the document, such as a schema, a response or an operation.
 Part = dict[str, Any]
+# The list or object that a part stands in, and the part's place in it.
+Place = tuple[Any, Any]
 OPERATIONS = ("get", "post", "put", "patch", "delete")
 # JavaScript, and so the documentation pages, can't represent larger numbers exactly.
 LARGEST_EXACT = 2**53
 SCHEMAS = "#/components/schemas/"
+NULL = {"type": "null"}
 _NESTED = ("items", "additionalProperties", "not", "propertyNames")
 _LISTED = ("anyOf", "oneOf", "allOf", "prefixItems")
 
@@ -33,18 +38,18 @@ def _all_operations(document: Part) -> Iterator[Part]:
     yield from (item["post"] for item in document.get("webhooks", {}).values())
 
 
-def _schemas_in(schema: Part) -> Iterator[Part]:
+def schemas_in(schema: Part) -> Iterator[Part]:
     """A schema and all schemas within it, without objects that only look like schemas (examples)."""
     yield schema
     for name in _NESTED:
         if isinstance(schema.get(name), dict):
-            yield from _schemas_in(schema[name])
+            yield from schemas_in(schema[name])
     for name in _LISTED:
         for each in schema.get(name, ()):
-            yield from _schemas_in(each)
+            yield from schemas_in(each)
     for name in ("properties", "$defs"):
         for each in schema.get(name, {}).values():
-            yield from _schemas_in(each)
+            yield from schemas_in(each)
 
 
 def _roots(document: Part) -> Iterator[Part]:
@@ -58,9 +63,14 @@ def _roots(document: Part) -> Iterator[Part]:
             yield from (each["schema"] for each in body.get("content", {}).values() if "schema" in each)
 
 
+def named(schema: Part) -> str:
+    """The name of the schema that a schema refers to; empty if there is none."""
+    return str(schema.get("$ref", "")).removeprefix(SCHEMAS)
+
+
 def every_schema(document: Part) -> list[Part]:
     """Every schema of the document, including nested ones."""
-    return [schema for root in _roots(document) for schema in _schemas_in(root)]
+    return [schema for root in _roots(document) for schema in schemas_in(root)]
 
 
 # -- words -----------------------------------------------------------------------------------------
@@ -94,7 +104,9 @@ def drop_noise(document: Part) -> None:
     for _, _, operation in operations(document):
         for parameter in operation.get("parameters", ()):
             _drop_null(parameter)
-        for response in operation["responses"].values():
+        for status, response in operation["responses"].items():
+            if response["description"] == "Successful Response":
+                response["description"] = HTTPStatus(int(status)).phrase
             # FastAPI adds JSON of any kind to an answer in another media type.
             content = response.get("content", {})
             if len(content) > 1 and content.get("application/json", {}).get("schema") == {}:
@@ -104,6 +116,9 @@ def drop_noise(document: Part) -> None:
             del schema["title"]
         if schema.get("default", ...) is None:
             del schema["default"]
+        # The pages know what a time looks like, and null is no example.
+        if schema.get("format") in ("date", "date-time") or schema.get("examples") == [None]:
+            schema.pop("examples", None)
         _tidy_bounds(schema)
 
 
@@ -119,6 +134,8 @@ def _tidy_bounds(schema: Part) -> None:
 
 def _drop_null(parameter: Part) -> None:
     schema = parameter["schema"]
+    if not parameter.get("required"):
+        parameter.pop("required", None)
     if "anyOf" in schema:
         kinds = [each for each in schema.pop("anyOf") if each.get("type") != "null"]
         schema |= kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
@@ -136,6 +153,8 @@ def mark_read_only(document: Part, of: Mapping[str, Sequence[str]]) -> None:
         for field, value in schema.get("properties", {}).items():
             if str(value.get("description", "")).startswith("Read-only") or field in of.get(name, ()):
                 value["readOnly"] = True
+            if value.get("description") == "Read-only":
+                del value["description"]
 
 
 def name_choices(document: Part, names: Mapping[str, Sequence[str]]) -> None:
@@ -147,13 +166,19 @@ def name_choices(document: Part, names: Mapping[str, Sequence[str]]) -> None:
         if name is not None:
             del schema["enum"], schema["type"]
             schema["$ref"] = SCHEMAS + name
-            used[name] = {"type": "string", "enum": [*names[name]], "description": _choice_title(name)}
+            used[name] = {"type": "string", "enum": [*names[name]]}
     document["components"]["schemas"] |= used
 
 
-def _choice_title(name: str) -> str:
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-    return f"The possible values of the {words}"
+def shorten_null(document: Part) -> None:
+    """Write "a text or null" as two types, where only the type forbids null and where no word is lost."""
+    for schema in every_schema(document):
+        kinds = [each for each in schema.get("anyOf", ()) if each != NULL]
+        if len(kinds) != 1 or "type" not in kinds[0] or {"enum", "const"} & kinds[0].keys():
+            continue
+        if "description" not in kinds[0].keys() & schema.keys():
+            del schema["anyOf"]
+            schema |= {**kinds[0], **schema, "type": [kinds[0]["type"], "null"]}
 
 
 def rename_schemas(document: Part, names: Mapping[str, str]) -> None:
@@ -165,75 +190,60 @@ def rename_schemas(document: Part, names: Mapping[str, str]) -> None:
             renamed[name] = f"{name}Answer"
     document["components"]["schemas"] = {renamed.get(name, name): each for name, each in schemas.items()}
     for schema in every_schema(document):
-        name = schema.get("$ref", "").removeprefix(SCHEMAS)
-        if name in renamed:
+        if (name := named(schema)) in renamed:
             schema["$ref"] = SCHEMAS + renamed[name]
 
 
 # -- shared definitions -----------------------------------------------------------------------------
 
 
-class _Shared:
-    """Equal parts of one kind, which stand in several places and get a name."""
+def _repeated(places: Iterable[Place]) -> list[list[Place]]:
+    """The places of each part that stands in several places."""
+    found: dict[str, list[Place]] = {}
+    for container, key in places:
+        found.setdefault(json.dumps(container[key], sort_keys=True), []).append((container, key))
+    return [equal for equal in found.values() if len(equal) > 1]
 
-    def __init__(self, kind: str, name_of: Callable[[Part], str]) -> None:
-        self._kind, self._name_of = kind, name_of
-        self._places: dict[str, list[tuple[Any, Any]]] = {}
 
-    def add(self, container: Any, key: Any) -> None:
-        """Note a place where a part stands."""
-        self._places.setdefault(json.dumps(container[key], sort_keys=True), []).append((container, key))
-
-    def share(self, document: Part) -> None:
-        """Move parts that stand in several places into the components, and refer to them from there."""
-        shared: Part = {}
-        for places in self._places.values():
-            if len(places) == 1:
-                continue
-            container, key = places[0]
-            part = container[key]
-            name = wanted = self._name_of(part)
-            number = 2
-            while name in shared:
-                name, number = f"{wanted}{number}", number + 1
-            shared[name] = part
-            for container, key in places:
-                container[key] = {"$ref": f"#/components/{self._kind}/{name}"}
-        document["components"][self._kind] = dict(sorted(shared.items()))
+def _share(document: Part, kind: str, parts: list[list[Place]], names: list[str]) -> None:
+    """Move each part to the components, under its name or its name with a number, and refer to it from there."""
+    shared: Part = {}
+    for places, wanted in zip(parts, names, strict=True):
+        name, number = wanted, 2
+        while name in shared:
+            name, number = f"{wanted}{number}", number + 1
+        for container, key in places:
+            shared[name], container[key] = container[key], {"$ref": f"#/components/{kind}/{name}"}
+    document["components"][kind] = dict(sorted(shared.items()))
 
 
 def share_responses(document: Part, name_of: Callable[[Part], str]) -> None:
-    """Define each error once that several operations answer with, and what receivers of webhooks answer."""
-    shared = _Shared("responses", name_of)
-    for _, _, operation in operations(document):
-        for status in operation["responses"]:
-            if status >= "400":
-                shared.add(operation["responses"], status)
-    for item in document.get("webhooks", {}).values():
-        for status in item["post"]["responses"]:
-            shared.add(item["post"]["responses"], status)
-    shared.share(document)
+    """Define each error once that several operations answer with.
 
-
-def share_bodies(document: Part) -> None:
-    """Define the bodies of webhooks once, which are the same for most types of events."""
-    shared = _Shared("requestBodies", _schema_name)
-    for item in document.get("webhooks", {}).values():
-        shared.add(item["post"], "requestBody")
-    shared.share(document)
-
-
-def _schema_name(body: Part) -> str:
-    return str(body["content"]["application/json"]["schema"]["$ref"]).rpartition("/")[2]
+    If a status has only one such error, the status is its name.
+    """
+    parts = _repeated(
+        (operation["responses"], status)
+        for _, _, operation in operations(document)
+        for status in operation["responses"]
+        if status >= "400"
+    )
+    of_status = Counter(status for (_, status), *_ in parts)
+    names = [
+        status if of_status[status] == 1 else name_of(responses[status]) for (responses, status), *_ in parts
+    ]
+    _share(document, "responses", parts, names)
 
 
 def share_parameters(document: Part) -> None:
     """Define each parameter once that several operations take."""
-    shared = _Shared("parameters", lambda parameter: camel(parameter["name"]))
-    for operation in _all_operations(document):
-        for place in range(len(operation.get("parameters", ()))):
-            shared.add(operation["parameters"], place)
-    shared.share(document)
+    parts = _repeated(
+        (operation["parameters"], place)
+        for operation in _all_operations(document)
+        for place in range(len(operation.get("parameters", ())))
+    )
+    names = [camel(parameters[place]["name"]) for (parameters, place), *_ in parts]
+    _share(document, "parameters", parts, names)
 
 
 def camel(text: str) -> str:
@@ -241,12 +251,29 @@ def camel(text: str) -> str:
     return "".join(word[:1].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", text))
 
 
+def share_fields(document: Part, bases: Mapping[str, str]) -> None:
+    """Describe each of these schemas by its base and by the fields that it adds."""
+    schemas: Part = document["components"]["schemas"]
+    for name in bases.keys() & schemas.keys():
+        schema, inherited = schemas[name], schemas[bases[name]]["properties"]
+        added = {field: each for field, each in schema.pop("properties").items() if field not in inherited}
+        required = [field for field in schema.pop("required") if field in added]
+        # Generators of clients overlook fields that stand beside `allOf` instead of in it.
+        rest = {"type": schema.pop("type"), "properties": added, "required": required}
+        schema["allOf"] = [{"$ref": SCHEMAS + bases[name]}, rest]
+
+
+def reached(schemas: Part, part: Any) -> set[str]:
+    """The names of the schemas that a part of the document refers to, and of those that they refer to."""
+    found: set[str] = set()
+    while new := set(re.findall(rf'"{SCHEMAS}(\w+)"', json.dumps(part))) - found:
+        found |= new
+        part = [schemas[name] for name in new]
+    return found
+
+
 def drop_unused_schemas(document: Part) -> None:
     """Drop all schemas that nothing refers to."""
-    while True:
-        used = set(re.findall(rf'"{SCHEMAS}(\w+)"', json.dumps(document)))
-        unused = document["components"]["schemas"].keys() - used
-        if not unused:
-            return
-        for name in unused:
-            del document["components"]["schemas"][name]
+    schemas = document["components"].pop("schemas")
+    used = reached(schemas, document)
+    document["components"]["schemas"] = {name: each for name, each in schemas.items() if name in used}

@@ -51,7 +51,7 @@ class Problem(BaseModel):
                     "status": 404,
                     "detail": "Task not found",
                     "code": "task_not_found",
-                    "request_id": "5f0c6a0de1f44c4c9f43d35f0f4c2d5b",
+                    "request_id": "5f0c6a0d",
                 }
             ]
         }

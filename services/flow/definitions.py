@@ -81,8 +81,7 @@ def chosen(*names: str) -> dict[str, str]:
 
 
 def markdown() -> str:
-    """All definitions, for the API's documentation."""
-    lines = "\n".join(
+    """All definitions, for the guide."""
+    return "\n".join(
         f"- **{name.replace('_', ' ').capitalize()}**: {text}" for name, text in DEFINITIONS.items()
     )
-    return f"The flow of work: throughput, cycle times, stuck tasks, and forecasts of completion.\n\n{lines}"

@@ -240,7 +240,7 @@ def texts_of(schema: dict[str, Any]) -> Iterator[str]:
     document = app.openapi()
     for name, field in resolved(document, schema).get("properties", {}).items():
         kinds = [resolved(document, each) for each in resolved(document, field).get("anyOf", [field])]
-        if any(each.get("type") == "string" and "enum" not in each for each in kinds):
+        if any("string" in each.get("type", ()) and "enum" not in each for each in kinds):
             yield name
 
 
@@ -452,7 +452,7 @@ def addresses_with_numbers() -> Iterator[tuple[str, str, str, str]]:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             declared = [resolved(document, each) for each in operation.get("parameters", [])]
-            needed = {each["name"] for each in declared if each["in"] == "query" and each["required"]}
+            needed = {each["name"] for each in declared if each["in"] == "query" and each.get("required")}
             for each in declared:
                 name, values = each["name"], {name: required[name] for name in needed & required.keys()}
                 if not {"integer", "number"} & {

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from routers.guide import read_chapters
+from services.flow import definitions
 from tests.support.api import Api
 from tests.support.server import ServerProcess
 
@@ -157,3 +158,7 @@ def test_the_chapters_are_those_of_a_first_day() -> None:
         *("following-what-happens", "webhooks", "flow", "import-and-export", "errors", "coming-from"),
     )
     assert tuple(name for name in read_chapters() if name) == topics
+
+
+def test_the_chapter_about_flow_explains_every_figure() -> None:
+    assert definitions.markdown() in (ROOT / "docs" / "guide" / "10-flow.md").read_text(encoding="utf-8")

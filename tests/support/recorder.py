@@ -27,7 +27,6 @@ MASKS = (
         "k7Qm0rJ2v9XbT4cY8nLzW1aHs6DfGpEuRi3oKjMxNqA",
     ),
 )
-LONGEST_LIST = 2
 
 
 def masked(text: str) -> str:
@@ -117,6 +116,8 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _plain(body: Any) -> Any:
-    """The body as JSON; a list at the top with a few of its elements, which is a shorter page."""
+    """The body as JSON; of a list at the top the first element, and of definitions the shortest, for a short page."""
     body = json.loads(masked(json.dumps(body)))
-    return cast("Any", body[:LONGEST_LIST] if isinstance(body, list) else body)
+    if isinstance(body, dict) and "definitions" in body:
+        body["definitions"] = dict([min(body["definitions"].items(), key=lambda each: len(each[1]))])
+    return cast("Any", body[:1] if isinstance(body, list) else body)

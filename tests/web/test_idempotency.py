@@ -33,7 +33,7 @@ WRITES = [
     (method.upper(), path, operation)
     for path, operations in app.openapi()["paths"].items()
     for method, operation in operations.items()
-    if method != "get" and operation["security"] and not path.startswith("/auth")
+    if method != "get" and "security" not in operation and not path.startswith("/auth")
 ]
 
 
@@ -477,4 +477,4 @@ def test_every_write_of_an_account_declares_the_key(
     fields = app.openapi()["components"]["schemas"].get(schema.get("$ref", "").rpartition("/")[2], {})
     for name, field in fields.get("properties", {}).items():
         # A field that is shown once is null in a replay.
-        assert "secret" not in name or {"type": "null"} in field["anyOf"], name
+        assert "secret" not in name or "null" in field["type"], name
