@@ -27,6 +27,7 @@ from database import AnyRow
 from errors import Conflict, Forbidden, NotFound
 from models import Caller, tasks, users
 from services import used_rights
+from services.events import sight
 from services.query.conditions import Scope
 from services.tasks import writes
 from services.tasks.fields import TASK_COLUMNS
@@ -344,7 +345,10 @@ def still_held(db: Session, caller: Caller, used: Iterable[Used]) -> list[Used]:
 
 
 def require_again(db: Session, caller: Caller, used: Iterable[Used]) -> None:
-    """Check rights that an earlier request used, before its answer is given again; raises NotFound, Forbidden."""
+    """Check rights that an earlier request used, before its answer is given again; raises NotFound, Forbidden.
+
+    A project that was deleted meanwhile asks nothing of those who saw it until then.
+    """
     for right in used:
         if right.project_id is None:
             if not caller.is_admin:
@@ -353,5 +357,7 @@ def require_again(db: Session, caller: Caller, used: Iterable[Used]) -> None:
         try:
             role = role_in(db, caller, right.project_id).role
         except NotFound:
+            if caller.is_admin or sight.is_member_without_end(db, caller.id, right.project_id):
+                continue
             raise right.missing() from None
         require_role(right.action, role, caller)

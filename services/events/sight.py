@@ -114,6 +114,11 @@ def memberships(db: Session, user_id: int) -> list[Part]:
     return parts
 
 
+def is_member_without_end(db: Session, user_id: int, project_id: int) -> bool:
+    """Whether no event ended the membership: the account is a member, or was one when the project was deleted."""
+    return any(part.value == project_id and part.until == LARGEST_ID for part in memberships(db, user_id))
+
+
 def _of_project(project_id: int, since: int, until: int) -> list[Part]:
     return [
         Part("project_id", project_id, since - 1, until),

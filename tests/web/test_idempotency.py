@@ -171,6 +171,28 @@ def test_a_write_that_takes_its_own_rights_away_is_replayed(api: Api) -> None:
     assert_problem(answer, 404, "task_not_found")
 
 
+@pytest.mark.parametrize("fate", ["release", "delete"])
+def test_what_was_done_in_a_project_is_replayed_when_the_project_is_gone(api: Api, fate: str) -> None:
+    ada, bob, eve, root = api.person(), api.person("bob"), api.person("eve"), api.person("root", admin=True)
+    created = {"json": {"name": "Gone"}, "headers": keyed()}
+    made = ada.post("/projects", **created)
+    for person in (bob, eve):
+        add(ada, made.json()["id"], person, "member")
+    body = {"json": {"title": "Mine", "project_id": made.json()["id"]}, "headers": keyed()}
+    task = bob.post("/tasks", **body)
+    path = f"/tasks/{task.json()['id']}"
+    change = {"json": {"priority": 1}, "headers": keyed()}
+    bobs, _, roots = [person.patch(path, **change) for person in (bob, eve, root)]
+    ada.delete(f"/projects/{made.json()['id']}/members/{eve.id}")
+    ada.delete(f"/projects/{made.json()['id']}?tasks={fate}")
+    assert_replay(made, ada.post("/projects", **created))
+    assert_replay(task, bob.post("/tasks", **body))
+    assert_replay(bobs, bob.patch(path, **change))
+    assert_replay(roots, root.patch(path, **change))
+    # Somebody who had left before does not learn what became of it.
+    assert_problem(eve.patch(path, **change), 404, "task_not_found")
+
+
 def test_a_key_belongs_to_its_account_method_and_path(api: Api) -> None:
     ada, bob = api.person(), api.person("bob")
     for person in (ada, bob):
