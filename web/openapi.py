@@ -148,12 +148,11 @@ def _complete(document: dict[str, Any], app: FastAPI, problem: type[BaseModel]) 
         auth.bearer.scheme_name: jsonable_encoder(auth.bearer.model, by_alias=True, exclude_none=True),
         "Bearer": BEARER,
     }
-    document["security"] = [{name: []} for name in components["securitySchemes"]]
     routes = {route.operation_id: route for route in app.routes if isinstance(route, StrictRoute)}
     for _, _, operation in openapi_shape.operations(document):
         route = routes[operation["operationId"]]
-        if operation.pop("security", None) is None:
-            operation["security"] = []
+        is_closed = "security" in operation
+        operation["security"] = [{name: []} for name in components["securitySchemes"]] if is_closed else []
         if not route.media_types():
             operation["responses"].pop("415", None)
         _show_errors(operation, route)

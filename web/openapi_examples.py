@@ -51,7 +51,7 @@ def show(document: Part) -> None:
             content = operation["responses"].get(status, {}).get("content", {})
             for media_type, body in answers.items():
                 if media_type in content and status < "300":
-                    _show_answer(content[media_type], body, schemas)
+                    content[media_type]["example"] = body
                     answered.append(content[media_type])
     # These answers are shown as a whole, so that their fields need no examples.
     for name in reached(schemas, answered) - reached(schemas, sent):
@@ -67,20 +67,6 @@ def _show_parameters(operation: Part, given: dict[str, Any], values: dict[str, A
         if parameter.get("required") and parameter["name"] in given:
             parameter["schema"].pop("examples", None)
             parameter["example"] = values.setdefault(json.dumps(parameter), given[parameter["name"]])
-
-
-def _show_answer(content: Part, body: Any, schemas: Part) -> None:
-    """Show a recorded answer.
-
-    The first answer of a schema is the example of the schema, which the pages show wherever the schema stands. So an
-    operation has an example of its own only if it answers something else.
-    """
-    schema, shown = content["schema"], body
-    if "items" in schema and len(body) == 1:
-        schema, shown = schema["items"], body[0]
-    name = named(schema)
-    if name not in schemas or schemas[name].setdefault("examples", [shown]) != [shown]:
-        content["example"] = body
 
 
 def _drop_examples(schema: Part, shown: Container[str]) -> None:

@@ -1,4 +1,4 @@
-"""The requests of webhooks in the OpenAPI document: an event of any type, and the ping."""
+"""The requests of webhooks in the OpenAPI document: each type of event with its payload."""
 
 from typing import Any, get_args
 
@@ -41,23 +41,20 @@ def webhooks_described(schemas: dict[str, Any]) -> dict[str, Any]:
     )
     for name, schema in definitions["$defs"].items():
         schemas.setdefault(name, schema)
-    types = "\n".join(f"- `{type_}`: {_ABOUT[type_]}" for type_ in get_args(EventType))
-    return {
-        "event": _operation("event", "An event of one of the types that the webhook is for", "Event", types),
-        "ping": _operation("ping", "A test of a webhook", "Ping", "The type is `webhook.ping`."),
-    }
+    described = {type_: _operation(type_, _ABOUT[type_], "Event") for type_ in get_args(EventType)}
+    described["webhook.ping"] = _operation("webhook.ping", "A test of a webhook", "Ping")
+    return described
 
 
-def _operation(name: str, summary: str, model: str, about: str) -> dict[str, Any]:
+def _operation(type_: str, about: str, model: str) -> dict[str, Any]:
     parameters = [
         {"name": name, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
         for name, text in _HEADERS.items()
     ]
     return {
         "post": {
-            "operationId": f"webhook_{name}",
-            "summary": summary,
-            "description": about,
+            "operationId": f"webhook_{type_.replace('.', '_')}",
+            "summary": about,
             "tags": ["webhooks"],
             # Receivers authenticate a request by its signature.
             "security": [],

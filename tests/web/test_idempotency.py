@@ -33,7 +33,7 @@ WRITES = [
     (method.upper(), path, operation)
     for path, operations in app.openapi()["paths"].items()
     for method, operation in operations.items()
-    if method != "get" and "security" not in operation and not path.startswith("/auth")
+    if method != "get" and operation["security"] and not path.startswith("/auth")
 ]
 
 
