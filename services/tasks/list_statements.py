@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from models import LARGEST_ID, task_tags, tasks
 from services.query.conditions import Scope, Shape, condition
-from services.query.elements import Walked
+from services.query.elements import Implied, Walked
 from services.rights import parameter_of, unindexed, visible_tasks
 from services.tasks import list_plan
 from storage.column_types import is_among
@@ -203,7 +203,8 @@ def _filtered(
         elif (name, count) == ("tag", 1) and shape.sort_by == "created_at" and not shape.by_id:
             # The rows of a tag have the order of this list, so the list is read along them. If SQLite goes through
             # the tasks instead, the time says which row of the tag is the task's.
-            of_task = (task_tags.c.task_id == tasks.c.id) & (task_tags.c.created_at == tasks.c.created_at)
+            at_the_time = Implied(task_tags.c.created_at == tasks.c.created_at)
+            of_task = (task_tags.c.task_id == tasks.c.id) & at_the_time
             statement = statement.join(task_tags, of_task).where(*_of_tags(shape.scope, 1))
             column, row_id = task_tags.c.created_at, task_tags.c.task_id
         else:
