@@ -34,6 +34,9 @@ from web import waiting
 # `tests/conftest.py` has made it.
 HOME = settings.data_dir
 
+# The middleware reads the settings when it is made. The first request would make it, whose test may have changed them.
+app.middleware_stack = app.build_middleware_stack()
+
 # All calls of httpx share this default: five seconds, in which a busy machine may not answer.
 _usual: httpx.Timeout = inspect.signature(httpx.get).parameters["timeout"].default
 _usual.connect = _usual.read = _usual.write = _usual.pool = SECONDS
