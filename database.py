@@ -31,7 +31,7 @@ from storage.direct_session import IdleSessions, OpenSession
 from storage.faults import GONE_MEANWHILE, READ_ONLY, REPEATABLE, sqlstate, translated_error
 from storage.folding import normal_form
 from storage.group_commit import GroupCommitWriter
-from storage.sqlite_file import keep_private
+from storage.sqlite_file import keep_private, write_ahead
 from storage.threads import Job, Threads
 
 T = TypeVar("T")
@@ -115,7 +115,7 @@ class Database:
         for each in (engine, autocommit):
             if self.is_sqlite:
                 event.listen(each, "do_connect", partial(keep_private, Path(self.url.database or "")))
-                event.listen(each, "connect", partial(_prepare_sqlite, options.sqlite_synchronous))
+                event.listen(each, "connect", partial(_prepare_sqlite, options))
             elif options.database_prepare:
                 event.listen(each, "connect", _wait_for_locks_briefly)
         if self.is_sqlite:
@@ -314,12 +314,12 @@ def _json_text(value: Any) -> str:
     return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
 
 
-def _prepare_sqlite(synchronous: str, connection: Any, _record: Any) -> None:
+def _prepare_sqlite(options: Settings, connection: Any, _record: Any) -> None:
     """Set up a new SQLite connection: its journal, its checks and its functions."""
     connection.isolation_level = None  # BEGIN is sent explicitly, at the beginning of a transaction.
+    write_ahead(connection, options.sqlite_busy_timeout_ms / 1000)
     for pragma in (
-        "journal_mode=WAL",
-        f"synchronous={synchronous}",
+        f"synchronous={options.sqlite_synchronous}",
         "foreign_keys=ON",
         "temp_store=MEMORY",
         "cache_size=-4000",

@@ -1,9 +1,11 @@
-"""The files of a SQLite database, which only their owner may read: they hold everybody's tasks and password hashes."""
+"""The files of a SQLite database. Only their owner may read them: they hold everybody's tasks and password hashes."""
 
 import contextlib
 import os
+import sqlite3
 import stat
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,3 +31,22 @@ def keep_private(path: Path, *_: Any) -> None:
                         os.chmod(name, mode & 0o700)
         except OSError:
             return  # SQLite will say why the file can't be made.
+
+
+def write_ahead(connection: sqlite3.Connection, patience: float) -> None:
+    """Switch the file to a write-ahead log; raises sqlite3.OperationalError if it is locked for `patience` seconds.
+
+    SQLite waits for no lock here, whatever its timeout is. Of several processes that open a new file at the same
+    time, all but one could fail.
+    """
+    until = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            # The lower bits are the plain error; the others say more about it.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return

@@ -215,7 +215,13 @@ def test_every_line_of_a_server_is_json_with_what_was_asked_and_answered(tmp_pat
     assert (second["method"], second["path"], second["status"]) == ("HEAD", "/docs/", 200)
 
 
-@pytest.mark.parametrize("options", [{"LOG_LEVEL": "WARNING"}, {}], ids=["level", "no-access-log"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"LOG_LEVEL": "WARNING"}, marks=pytest.mark.thorough, id="level"),
+        pytest.param({}, id="no-access-log"),
+    ],
+)
 def test_lines_below_the_level_and_of_an_access_log_that_is_off_are_not_written(
     tmp_path: Path, options: dict[str, str]
 ) -> None:

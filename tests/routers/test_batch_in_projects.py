@@ -120,6 +120,7 @@ def test_an_archived_project_is_only_read(api: Api) -> None:
     assert errors(answer) == ["project_archived"] * 3
 
 
+@pytest.mark.thorough
 def test_batches_that_cross_in_two_projects_are_done_one_after_the_other(api: Api) -> None:
     people = [api.person(f"person{number}") for number in range(3)]
     ada = people[0]

@@ -207,6 +207,7 @@ CHOICES: dict[str, list[Any]] = {
 RANGES = [(name, side) for name in ("created", "updated", "due", "completed") for side in ("after", "before")]
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("_few_are_many")
 def test_random_parameters_find_what_a_plain_reading_finds(api: Api) -> None:
     chance = random.Random(SEED)  # noqa: S311  # a test that can be run again

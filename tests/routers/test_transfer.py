@@ -500,6 +500,7 @@ def test_no_cell_begins_a_formula_whatever_separates_the_cells(api: Api, separat
     assert not [piece for piece in re.split(r"[;\t|\r\n]", flow) if re.match(r'[ "]*[=+\-@]', piece)]
 
 
+@pytest.mark.thorough
 def test_ten_thousand_tasks_go_in_and_out_in_one_call_each(api: Api) -> None:
     ada = api.person()
     rows = [

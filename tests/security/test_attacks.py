@@ -228,7 +228,9 @@ def guess(client: TestClient, address: str, username: str = "ada", password: str
 
 
 @pytest.mark.parametrize(
-    ("database_url", "addresses"), [("sqlite", 1), ("postgres", 250)], indirect=["database_url"]
+    ("database_url", "addresses"),
+    [("sqlite", 1), pytest.param("postgres", 250, marks=pytest.mark.thorough)],
+    indirect=["database_url"],
 )
 def test_of_a_thousand_guesses_a_few_are_heard(
     client: TestClient, api: Api, monkeypatch: pytest.MonkeyPatch, addresses: int

@@ -1,9 +1,11 @@
-"""Nobody but its owner reads the database's files, whatever the process would give to new ones."""
+"""The files of a database: nobody but their owner reads them, and many may open a new one at once."""
 
 import os
 import sqlite3
 import stat
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,10 @@ import pytest
 from database import Database
 from migrations.schema import migrate
 from services.operations import backup
+from storage.sqlite_file import write_ahead
+from tests.support.waiting import SECONDS
+
+AT_ONCE = 4
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +71,33 @@ def test_a_restored_database_and_a_backup_are_for_their_owner(tmp_path: Path) ->
     second.close()
     assert modes(tmp_path)["copy"] == 0o600
     assert modes(tmp_path / "restored")["tasks.db"] == 0o600
+
+
+def test_many_open_a_new_file_at_the_same_time(tmp_path: Path) -> None:
+    start = threading.Barrier(AT_ONCE)
+
+    def opened(path: Path) -> str:
+        connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            start.wait(SECONDS)
+            write_ahead(connection, SECONDS)
+            return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for turn in range(20):
+            assert [*pool.map(opened, [tmp_path / f"{turn}.db"] * AT_ONCE)] == ["wal"] * AT_ONCE
+
+
+def test_a_file_that_stays_locked_is_given_up(tmp_path: Path) -> None:
+    holder, late = (sqlite3.connect(tmp_path / "locked.db", isolation_level=None) for _ in range(2))
+    try:
+        holder.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            write_ahead(late, 0.05)
+        holder.execute("COMMIT")
+        write_ahead(late, SECONDS)
+    finally:
+        holder.close()
+        late.close()

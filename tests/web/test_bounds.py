@@ -164,6 +164,7 @@ def test_choices_are_a_set(ada: Person) -> None:
     assert len(shapes) == before
 
 
+@pytest.mark.thorough
 def test_what_is_kept_by_shape_is_bounded_in_bytes(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shapes, "_limit", 300_000)
     chance = random.Random(1)  # noqa: S311  # a test that is the same each time
