@@ -166,7 +166,10 @@ export function taskList(place) {
     const task = store.get(id);
     if (!task) return;
     bring(id);
-    editTitle(near.elementOf(id).querySelector(".name"), task, (isByKey) => {
+    // Somebody else may have taken the task out of the list just now.
+    const row = near.elementOf(id);
+    if (!row) return;
+    editTitle(row.querySelector(".name"), task, (isByKey) => {
       near.redo(id);
       near.draw();
       if (isByKey) near.elementOf(id)?.focus({ preventScroll: true });
