@@ -134,7 +134,7 @@ def together() -> Iterator[None]:
 
 
 def info_each(message: str, *arguments: tuple[object, ...]) -> None:
-    """Write the message once for each of these arguments, as `logger.info` would, at a third of the cost."""
+    """Write the message once for each of these arguments, as `logger.info` would; what the entries share is found once."""
     if not logger.isEnabledFor(logging.INFO):
         return
     first = logger.makeRecord(logger.name, logging.INFO, "", 0, message, (), None)

@@ -9,7 +9,16 @@ from schemas.accounts import UserDetails
 from schemas.common import Answer
 
 # The name makes this one schema of the document.
-Rows = TypeAliasType("Rows", list[dict[str, Any]])
+Rows = TypeAliasType(
+    "Rows",
+    Annotated[
+        list[dict[str, Any]],
+        Field(
+            description="Rows with all their columns",
+            examples=[[{"id": 1, "created_at": "2026-11-26T09:31:00Z"}]],
+        ),
+    ],
+)
 
 
 class AccountExport(Answer):

@@ -23,7 +23,14 @@ Link = Annotated[
 
 # A schema of its own, because generators of clients would make one for each answer.
 Meanings = TypeAliasType(
-    "Meanings", Annotated[dict[str, str], Field(description="The meaning of each figure, by its name")]
+    "Meanings",
+    Annotated[
+        dict[str, str],
+        Field(
+            description="The meaning of each figure, by its name",
+            examples=[{"lead_time": "The time from a task's creation to its completion."}],
+        ),
+    ],
 )
 
 

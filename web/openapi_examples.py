@@ -5,12 +5,11 @@ writes the file again. So the examples are what the program really answers.
 """
 
 import json
-from collections.abc import Container
 from functools import cache
 from pathlib import Path
 from typing import Any, TypedDict
 
-from web.openapi_shape import Part, named, operations, reached, schemas_in
+from web.openapi_shape import Part, operations
 
 FILE = Path(__file__).with_name("openapi_examples.json")
 
@@ -35,27 +34,19 @@ def recorded() -> dict[str, Recorded]:
 
 def show(document: Part) -> None:
     """Put the recorded requests and answers into the document."""
-    schemas = document["components"]["schemas"]
     values: dict[str, Any] = {}
-    sent, answered = [], []
     for _, _, operation in operations(document):
         found = recorded().get(operation["operationId"], {})
         _show_parameters(operation, found.get("parameters", {}), values)
         content = operation.get("requestBody", {}).get("content", {})
-        sent += content.values()
         for media_type, body in found.get("request", {}).items():
             if media_type in content:
                 content[media_type] = {"schema": content[media_type]["schema"], "example": body}
-                _drop_examples(schemas.get(named(content[media_type]["schema"]), {}), body)
         for status, answers in found.get("responses", {}).items():
             content = operation["responses"].get(status, {}).get("content", {})
             for media_type, body in answers.items():
                 if media_type in content and status < "300":
                     content[media_type]["example"] = body
-                    answered.append(content[media_type])
-    # These answers are shown as a whole, so that their fields need no examples.
-    for name in reached(schemas, answered) - reached(schemas, sent):
-        _drop_examples(schemas[name], schemas[name].get("properties", {}))
 
 
 def _show_parameters(operation: Part, given: dict[str, Any], values: dict[str, Any]) -> None:
@@ -67,14 +58,6 @@ def _show_parameters(operation: Part, given: dict[str, Any], values: dict[str, A
         if parameter.get("required") and parameter["name"] in given:
             parameter["schema"].pop("examples", None)
             parameter["example"] = values.setdefault(json.dumps(parameter), given[parameter["name"]])
-
-
-def _drop_examples(schema: Part, shown: Container[str]) -> None:
-    """Drop the examples of the fields that an example of the whole schema shows."""
-    for name, field in schema.get("properties", {}).items():
-        if name in shown:
-            for each in schemas_in(field):
-                each.pop("examples", None)
 
 
 def errors(operation_id: str, status: str) -> dict[str, Any]:

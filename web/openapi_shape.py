@@ -166,8 +166,13 @@ def name_choices(document: Part, names: Mapping[str, Sequence[str]]) -> None:
         if name is not None:
             del schema["enum"], schema["type"]
             schema["$ref"] = SCHEMAS + name
-            used[name] = {"type": "string", "enum": [*names[name]]}
+            used[name] = {"type": "string", "enum": [*names[name]], "description": _choice_title(name)}
     document["components"]["schemas"] |= used
+
+
+def _choice_title(name: str) -> str:
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+    return f"The possible values of the {words}"
 
 
 def shorten_null(document: Part) -> None:
