@@ -306,7 +306,7 @@ def test_deleting_the_account_needs_the_password_and_takes_all_with_it(client: T
     assert (answer.status_code, answer.json()["detail"]) == (401, "User not found")
     assert log_in(client, PASSWORD) == 401
     assert [task["title"] for task in bob.get("/tasks").json()] == ["Ada's words, now Bob's task"]
-    kept = database.read(lambda db: db.execute(select(task_history)).all())
+    kept = database.read(lambda db: db.execute(select(task_history).order_by(task_history.c.id)).all())
     assert "private plan" not in str(kept)
     assert "Ada's words" not in str(kept)
     assert {row.task_id for row in kept} == {1, 2, 3}
