@@ -85,7 +85,11 @@ class TextFormatter(logging.Formatter):
         return f"{kept[1]},{int(record.msecs):03d}"
 
     def format(self, record: logging.LogRecord) -> str:
-        return one_line(super().format(record))
+        if record.exc_info or record.stack_info:
+            return one_line(super().format(record))
+        # The same as TEXT_FORMAT, in half the time.
+        message = record.getMessage()
+        return one_line(f"{self.formatTime(record)} - {record.name} - {record.levelname} - {message}")
 
 
 class JsonFormatter(logging.Formatter):
@@ -138,12 +142,26 @@ def info_each(message: str, *arguments: tuple[object, ...]) -> None:
     if not logger.isEnabledFor(logging.INFO):
         return
     first = logger.makeRecord(logger.name, logging.INFO, "", 0, message, (), None)
-    with together():
-        for each in arguments:
-            record = type(first).__new__(type(first))
-            record.__dict__ |= first.__dict__
-            record.args = each
-            logger.handle(record)
+    records = []
+    for each in arguments:
+        record = type(first).__new__(type(first))
+        record.__dict__ |= first.__dict__
+        record.args = each
+        records.append(record)
+    for handler in _handlers():
+        if isinstance(handler, LineHandler):
+            handler.emit_all(records)
+        elif not isinstance(handler, OthersHandler):
+            for record in records:
+                handler.handle(record)
+
+
+def _handlers() -> Iterator[logging.Handler]:
+    """The handlers of the program's entries."""
+    place: logging.Logger | None = logger
+    while place is not None:
+        yield from place.handlers
+        place = place.parent if place.propagate else None
 
 
 class LineHandler(logging.Handler, ABC):
@@ -159,14 +177,22 @@ class LineHandler(logging.Handler, ABC):
         self._failed = False
 
     def emit(self, record: logging.LogRecord) -> None:
+        self.emit_all([record])
+
+    def emit_all(self, records: Sequence[logging.LogRecord]) -> None:
+        """Write these entries."""
+        lines = "".join([self._line(record) for record in records])
+        if _block.waiting is None:
+            self.write(lines)
+        else:
+            _block.waiting.setdefault(self, []).append(lines)
+
+    def _line(self, record: logging.LogRecord) -> str:
         line: str | None = record.__dict__.get("line")
         if line is None:
             # The line is the same for all of these handlers, because they share the formatter.
             line = record.__dict__["line"] = self.format(record) + "\n"
-        if _block.waiting is None:
-            self.write(line)
-        else:
-            _block.waiting.setdefault(self, []).append(line)
+        return line
 
     def write(self, lines: str) -> None:
         """Write whole lines."""

@@ -14,6 +14,7 @@ from models import STATUSES, tasks, users
 from schemas.common import Page
 from services import completion_times
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor, place_of
+from storage.prepared import prepared
 from tables.counts import owner_counts, project_counts, system_counts
 
 RECENT = timedelta(days=7)
@@ -23,7 +24,18 @@ def _sums(table: Any) -> list[Any]:
     return [func.coalesce(func.sum(table.c[status]), 0).label(status) for status in STATUSES]
 
 
-_OWNER = select(*_sums(owner_counts)).where(owner_counts.c.user_id == bindparam("user_id"))
+_OWNER = prepared(select(*_sums(owner_counts)).where(owner_counts.c.user_id == bindparam("user_id")))
+# One row, or none for an account that was deleted.
+_CACHED = prepared(
+    select(
+        users.c.username,
+        func.coalesce(func.sum(owner_counts.c.version), 0).label("version"),
+        *_sums(owner_counts),
+    )
+    .join_from(users, owner_counts, owner_counts.c.user_id == users.c.id, isouter=True)
+    .where(users.c.id == bindparam("user_id"))
+    .group_by(users.c.id, users.c.username)
+)
 _TASK_COUNTS = select(*_sums(system_counts))
 _ALL_USERS = (
     select(users.c.id, users.c.username, *_sums(owner_counts))
@@ -85,15 +97,21 @@ def get_user_stats(db: Session, user_id: int, username: str) -> dict[str, Any]:
     return {"user_id": user_id, "username": username, **_rated(row)}
 
 
+def get_versioned_stats(db: Session, user_id: int) -> tuple[int, dict[str, Any]] | None:
+    """The figures of `get_user_stats` with a number that grows with every change of the account's tasks.
+
+    None for an account that is not there.
+    """
+    row = db.execute(_CACHED, {"user_id": user_id}).first()
+    if row is None:
+        return None
+    return int(row.version), {"user_id": user_id, "username": row.username, **_rated(row)}
+
+
 def get_task_counts(db: Session) -> dict[str, int]:
     """Everybody's tasks by status."""
     row = db.execute(_TASK_COUNTS).one()
     return {status: int(getattr(row, status)) for status in STATUSES}
-
-
-def get_version(db: Session, user_id: int) -> int:
-    """A number that grows with every change of an account's tasks."""
-    return int(db.execute(completion_times.VERSION, {"user_id": user_id}).scalar_one())
 
 
 def get_all_users_stats(

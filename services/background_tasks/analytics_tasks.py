@@ -15,13 +15,10 @@ import redis
 from pydantic_core import to_json
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from sqlalchemy import bindparam, select
-from sqlalchemy.orm import Session
 
 from config import settings
 from database import database
 from logging_config import logger
-from models import users
 from services import analytics_service
 
 # The entry of an account whose tasks change all the time is written once in this many seconds.
@@ -30,8 +27,6 @@ INTERVAL = 1.0
 PAUSE = 5.0
 ATTEMPTS = 3
 REDIS_TIMEOUT = 1.0
-
-_NAME = select(users.c.username).where(users.c.id == bindparam("user_id"))
 
 
 class CacheUnavailable(Exception):
@@ -106,12 +101,13 @@ def _refresh(user_id: int) -> None:
     """
     written: int | None = None
     for _ in range(ATTEMPTS):
-        version, stats = database.read(lambda db: _figures(db, user_id))  # called at once
-        if written == version:
-            return
+        found = database.read(lambda db: analytics_service.get_versioned_stats(db, user_id))
         try:
-            if stats is None:
+            if found is None:
                 _forget(user_id)
+                return
+            version, stats = found
+            if written == version:
                 return
             _keep(user_id, stats)
         except (OSError, redis.RedisError) as error:
@@ -136,21 +132,6 @@ def _forget(user_id: int) -> None:
 
 def _file_of(user_id: int) -> Path:
     return settings.cache_dir / f"{cache_name(user_id)}.json"
-
-
-_GONE = -1
-
-
-def _figures(db: Session, user_id: int) -> tuple[int, dict[str, Any] | None]:
-    """The version of an account's figures, and the figures; None for an account that was deleted.
-
-    The version is read first: the figures may be newer than it, never older.
-    """
-    version = analytics_service.get_version(db, user_id)
-    username = db.execute(_NAME, {"user_id": user_id}).scalar()
-    if username is None:
-        return _GONE, None
-    return version, analytics_service.get_user_stats(db, user_id, username)
 
 
 @lru_cache(maxsize=4)

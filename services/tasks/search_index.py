@@ -6,8 +6,10 @@ are indexed in the background, many at once. Until then searches take all new ti
 """
 
 from pydantic_core import to_json
-from sqlalchemy import text
+from sqlalchemy import Integer, text
 from sqlalchemy.orm import Session
+
+from storage.prepared import prepared
 
 TRIGRAM = 3
 SHORTEST = 2
@@ -76,7 +78,9 @@ def _beginning(db: Session, pair: str) -> set[str]:
     return set(db.execute(_BEGINNING, {"pair": pair, "limit": MOST_TRIGRAMS + 1}).scalars())
 
 
-_PENDING = text("SELECT count(*) FROM (SELECT 1 FROM task_search_changes LIMIT :limit)")
+_PENDING = prepared(
+    text("SELECT count(*) FROM (SELECT 1 FROM task_search_changes LIMIT :limit)").columns(waiting=Integer)
+)
 _LAST = text(
     "SELECT max(task_id) FROM (SELECT task_id FROM task_search_changes ORDER BY task_id LIMIT :round)"
 )

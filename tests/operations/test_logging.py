@@ -7,13 +7,23 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import datetime
+from logging import Formatter
 from pathlib import Path
 
 import httpx
 import pytest
 
 from config import settings
-from logging_config import AppendingHandler, info_each, logger, redacted, setup_logging, together
+from logging_config import (
+    TEXT_FORMAT,
+    AppendingHandler,
+    info_each,
+    logger,
+    one_line,
+    redacted,
+    setup_logging,
+    together,
+)
 from tests.support.server import ROOT, ServerProcess
 
 
@@ -67,6 +77,14 @@ def test_one_message_with_many_arguments_is_an_entry_for_each(
     assert messages(log) == ["first of 1", "second\\nline of 2"]
     assert [entry.getMessage() for entry in caplog.records] == ["first of 1", "second\nline of 2"]
     assert caplog.records[0].created == caplog.records[1].created
+
+
+def test_a_line_is_what_the_text_format_says(log: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger.name):
+        logger.info("%s of %s", "first", 1)
+        logger.error("failed", exc_info=ZeroDivisionError("no"))
+    expected = [one_line(Formatter(TEXT_FORMAT).format(record)) for record in caplog.records]
+    assert log.read_text().splitlines() == expected
 
 
 def test_a_file_that_was_moved_away_is_begun_anew(log: Path) -> None:
