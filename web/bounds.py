@@ -143,7 +143,7 @@ def _parsed(body: bytes) -> Any:
         raise RequestValidationError([{**problem, "msg": "JSON decode error", "input": {}}]) from None
     except (ValueError, RecursionError) as error:
         raise HTTPException(400) from error
-    if repeats or (body.count(b",") >= MOST_FIELDS and isinstance(content, dict | list)):
+    if repeats or (body.count(b",") >= MOST_FIELDS and _has_too_large(content)):
         _check_objects(content, {id(each.fields): each.name for each in repeats})
     return content
 
@@ -155,6 +155,22 @@ def _fields_and_brackets(body: bytes) -> int:
         return MOST_VALUES
     outside = b"".join(plain.split(b'"')[::2])
     return outside.count(b":") + outside.count(b"[") + outside.count(b"{")
+
+
+def _has_too_large(content: Any) -> bool:
+    """Whether an object or an array is too large. Few are, and finding none takes less without the places."""
+    waiting = [[content]]
+    while waiting:
+        for each in waiting.pop():
+            if isinstance(each, dict):
+                if len(each) > MOST_FIELDS:
+                    return True
+                waiting.append(list(each.values()))
+            elif isinstance(each, list):
+                if len(each) > MOST_ELEMENTS:
+                    return True
+                waiting.append(each)
+    return False
 
 
 def _check_objects(content: Any, repeated: Mapping[int, str]) -> None:
