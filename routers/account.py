@@ -93,7 +93,7 @@ async def _write_confirmed(user: Caller, confirmed: str | None, work: Callable[[
     await database.write_async(checked)
 
 
-@router.delete("/me", response_model=Message, errors=[403, 409, 429, 503, 507])
+@router.delete("/me", response_model=Message, errors=[403, 409, 429])
 async def delete_me(
     user: SignedIn, body: PasswordConfirmation, background: BackgroundTasks
 ) -> dict[str, str]:
@@ -135,7 +135,7 @@ def export_me(db: ReadSession, user: CurrentUser) -> Response:
     )
 
 
-@router.post("/password", response_model=Message, errors=[403, 429, 503, 507])
+@router.post("/password", response_model=Message, errors=[403, 429])
 async def change_password(
     user: SignedIn, body: PasswordChange, background: BackgroundTasks
 ) -> dict[str, str]:
@@ -157,7 +157,7 @@ async def _ask_for_link(email: str, purpose: str) -> None:
         raise attempt_service.too_many(wait)
 
 
-@router.post("/password/forgot", response_model=Message, errors=[429, 503, 507])
+@router.post("/password/forgot", response_model=Message, errors=[429])
 async def forgot_password(body: EmailAddress, background: BackgroundTasks) -> dict[str, str]:
     """Mail a link that resets the password.
 
@@ -178,7 +178,7 @@ async def _link(token: str, purposes: tuple[str, ...]) -> AnyRow:
     return link
 
 
-@router.post("/password/reset", response_model=Message, errors=[400, 429, 503, 507])
+@router.post("/password/reset", response_model=Message, errors=[400, 429])
 async def reset_password(body: PasswordReset, background: BackgroundTasks) -> dict[str, str]:
     """Set a new password by a mailed link, and end all earlier access to the account.
 
@@ -192,7 +192,7 @@ async def reset_password(body: PasswordReset, background: BackgroundTasks) -> di
     return {"message": "Password changed: log in with the new one"}
 
 
-@router.post("/email", response_model=Message, errors=[403, 429, 503, 507])
+@router.post("/email", response_model=Message, errors=[403, 429])
 async def change_email(user: SignedIn, body: EmailChange, background: BackgroundTasks) -> dict[str, str]:
     """Mail a link to a new address, which makes the address the account's email.
 
@@ -207,7 +207,7 @@ async def change_email(user: SignedIn, body: EmailChange, background: Background
     return {"message": "A link is on its way to the new address, unless another account has it"}
 
 
-@router.post("/email/verify", response_model=Message, errors=[400, 429, 503, 507])
+@router.post("/email/verify", response_model=Message, errors=[400, 429])
 async def verify_email(body: LinkToken, background: BackgroundTasks) -> dict[str, str]:
     """Confirm an email by the link that was mailed to it."""
     await _link(body.token, ("verify", "change"))
@@ -216,7 +216,7 @@ async def verify_email(body: LinkToken, background: BackgroundTasks) -> dict[str
     return {"message": "Email confirmed"}
 
 
-@router.post("/email/resend", response_model=Message, errors=[429, 503, 507])
+@router.post("/email/resend", response_model=Message, errors=[429])
 async def resend_verification(body: EmailAddress, background: BackgroundTasks) -> dict[str, str]:
     """Mail the link that confirms an account's email again.
 

@@ -37,7 +37,7 @@ router = Router(prefix="/auth", tags=["auth"])
 LONGEST_FORM = 16 * 1024
 
 
-@router.post("/register", response_model=UserRead, errors=[400, 403, 429, 503, 507])
+@router.post("/register", response_model=UserRead, errors=[400, 403, 429])
 async def register(body: RegisterRequest, background: BackgroundTasks) -> dict[str, Any]:
     """Create an account.
 
@@ -65,7 +65,7 @@ async def register(body: RegisterRequest, background: BackgroundTasks) -> dict[s
     return row._asdict()
 
 
-@router.post("/login", response_model=Token, errors=[401, 403, 429, 503, 507], body_limit=LONGEST_FORM)
+@router.post("/login", response_model=Token, errors=[401, 403, 429], body_limit=LONGEST_FORM)
 async def login(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[str, Any]:
     """Log in with a username or email and the password.
 
@@ -123,7 +123,7 @@ def _refusal(code: str) -> AppError:
     return _invalid_credentials()
 
 
-@router.post("/refresh", response_model=Token, errors=[401, 429, 503, 507])
+@router.post("/refresh", response_model=Token, errors=[401, 429])
 async def refresh(body: RefreshRequest) -> dict[str, Any]:
     """Exchange a refresh token for new tokens.
 

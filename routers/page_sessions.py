@@ -60,7 +60,7 @@ def _answer(request: Request, response: Response, issued: Issued, *, remember: b
     return answer
 
 
-@router.post("/login", response_model=PageToken, errors=[401, 403, 429, 503, 507])
+@router.post("/login", response_model=PageToken, errors=[401, 403, 429])
 async def page_login(request: Request, response: Response, body: PageLogin) -> dict[str, Any]:
     """Log in on a page of this program.
 
@@ -74,7 +74,7 @@ async def page_login(request: Request, response: Response, body: PageLogin) -> d
     return _answer(request, response, issued, remember=body.remember)
 
 
-@router.post("/token", response_model=PageToken, errors=[401, 403, 429, 503, 507])
+@router.post("/token", response_model=PageToken, errors=[401, 403, 429])
 async def page_token(request: Request, response: Response, body: PageRequest) -> dict[str, Any]:
     """Exchange the cookie of a browser for an access token, for a page of this program."""
     token, remember = _held(request)
@@ -86,7 +86,7 @@ async def page_token(request: Request, response: Response, body: PageRequest) ->
     return _answer(request, response, outcome, remember=remember)
 
 
-@router.post("/logout", response_model=Message, errors=[403, 503, 507])
+@router.post("/logout", response_model=Message, errors=[403])
 async def page_logout(request: Request, response: Response, body: PageRequest) -> dict[str, str]:
     """End the session of this browser, and delete its cookie."""
     token, _ = _held(request)

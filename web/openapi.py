@@ -30,6 +30,12 @@ from web.problems import PROBLEM_MEDIA_TYPE
 from web.strict_input import StrictRoute
 from web.webhook_documents import webhooks_described
 
+RATE_LIMIT = (
+    " The headers `RateLimit-Policy` and `RateLimit` of every answer tell how many requests a caller may make in a"
+    " minute, and how many are left."
+    if settings.rate_limit_per_minute
+    else ""
+)
 DESCRIPTION = f"""
 A program for tasks and shared projects, with figures about how work flows.
 
@@ -43,7 +49,7 @@ A program for tasks and shared projects, with figures about how work flows.
 
 Send the token as `Authorization: Bearer <access_token>`. Times are in UTC. Lists have the address of their next
 page in the header `Link`. The header `X-Request-ID` of every answer is the request's id in the log; a request may
-send its own. Errors are `application/problem+json`: `detail` is for people, `code` for programs.
+send its own.{RATE_LIMIT} Errors are `application/problem+json`: `detail` is for people, `code` for programs.
 
 [The guide]({settings.root}/guide) shows it all step by step, and [explains every code]({settings.root}/guide/errors).
 """
@@ -156,6 +162,7 @@ def _complete(document: dict[str, Any], app: FastAPI, problem: type[BaseModel]) 
         if not route.media_types():
             operation["responses"].pop("415", None)
         _show_errors(operation, route)
+        operation["responses"]["5XX"] = openapi_errors.server_errors()
     # The other fields of an OAuth2 form are accepted and not used.
     form = components["schemas"]["Body_login"]["properties"]
     components["schemas"]["Body_login"]["properties"] = {
@@ -174,6 +181,8 @@ def _complete(document: dict[str, Any], app: FastAPI, problem: type[BaseModel]) 
     openapi_headers.declare(document)
     openapi_shape.share_responses(document, openapi_errors.component_name)
     openapi_shape.share_parameters(document)
+    openapi_shape.share_bodies(document)
+    openapi_shape.share_examples(document)
     openapi_shape.drop_unused_schemas(document)
     return document
 

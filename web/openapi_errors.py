@@ -10,16 +10,22 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from errors import AppError, DatabaseUnavailable, InvalidInput, input_problems, invalid_input
+from errors import (
+    AppError,
+    DatabaseUnavailable,
+    InsufficientStorage,
+    InvalidInput,
+    input_problems,
+    invalid_input,
+)
 from web import idempotency
 from web.openapi_shape import camel
-from web.problems import PROBLEM_MEDIA_TYPE, problem, title_of
+from web.problems import PROBLEM_MEDIA_TYPE, problem
 from web.strict_input import StrictRoute, allowed_query, query_models
 
 REQUEST_ID = "5f0c6a0d"
 # Parameters that many operations take, each with a value that is refused.
 _BAD_VALUES = {"limit": "0", "tz": "Mars/Base"}
-_SCHEMA = {"$ref": "#/components/schemas/Problem"}
 # The first entry that matches an operation's method and path is its typical error of this status. Errors
 # recorded from the program come before these.
 _GIVEN: tuple[tuple[int, str, str, str], ...] = (
@@ -93,14 +99,24 @@ _GIVEN: tuple[tuple[int, str, str, str], ...] = (
     (429, ".*/stream", "too_many_streams", "An account can have 10 streams at once: end one first"),
     (429, ".*", "too_many_attempts", "Too many attempts: wait 30 seconds before the next one"),
     (503, "GET /ready", "not_ready", "Not ready. database: can't be reached"),
-    (503, ".*", DatabaseUnavailable.code, DatabaseUnavailable.detail),
 )
 
 
-def error_response(status: int, example: Mapping[str, Any]) -> dict[str, Any]:
-    """An error as a response in the document."""
-    content = {PROBLEM_MEDIA_TYPE: {"schema": _SCHEMA, "example": example}}
-    return {"description": title_of(status), "content": content}
+def server_errors() -> dict[str, Any]:
+    """The errors that every operation can give through no fault of the caller, as one response."""
+    kinds = (AppError, DatabaseUnavailable, InsufficientStorage)
+    examples = {
+        kind.code: {"value": problem(kind.status, kind.code, kind.detail) | {"request_id": REQUEST_ID}}
+        for kind in kinds
+    }
+    return {
+        "description": "500 Internal Server Error: the program's log has more under the `request_id`."
+        " 503 Service Unavailable: try again when `Retry-After` says."
+        " 507 Insufficient Storage: nothing can be written",
+        "content": {
+            PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}
+        },
+    }
 
 
 def example(route: StrictRoute, status: int) -> dict[str, Any]:

@@ -18,6 +18,8 @@ Place = tuple[Any, Any]
 OPERATIONS = ("get", "post", "put", "patch", "delete")
 # JavaScript, and so the documentation pages, can't represent larger numbers exactly.
 LARGEST_EXACT = 2**53
+# An example with more characters than this is longer than a reference to it, and its frame.
+LONG = 120
 SCHEMAS = "#/components/schemas/"
 NULL = {"type": "null"}
 _NESTED = ("items", "additionalProperties", "not", "propertyNames")
@@ -223,15 +225,15 @@ def _share(document: Part, kind: str, parts: list[list[Place]], names: list[str]
 
 
 def share_responses(document: Part, name_of: Callable[[Part], str]) -> None:
-    """Define each error once that several operations answer with.
+    """Define each error once that several operations answer with, and the answers that all webhooks expect.
 
-    If a status has only one such error, the status is its name.
+    If a status has only one such answer, the status is its name.
     """
     parts = _repeated(
         (operation["responses"], status)
-        for _, _, operation in operations(document)
+        for operation in _all_operations(document)
         for status in operation["responses"]
-        if status >= "400"
+        if status >= "300" or status == "2XX"
     )
     of_status = Counter(status for (_, status), *_ in parts)
     names = [
@@ -249,6 +251,41 @@ def share_parameters(document: Part) -> None:
     )
     names = [camel(parameters[place]["name"]) for (parameters, place), *_ in parts]
     _share(document, "parameters", parts, names)
+
+
+def share_bodies(document: Part) -> None:
+    """Define each body once that several webhooks send."""
+    parts = _repeated((item["post"], "requestBody") for item in document["webhooks"].values())
+    names = [
+        named(operation["requestBody"]["content"]["application/json"]["schema"])
+        for (operation, _), *_ in parts
+    ]
+    _share(document, "requestBodies", parts, names)
+
+
+def share_examples(document: Part) -> None:
+    """Define each long answer once that several operations show."""
+    parts = _repeated(
+        (media, "example")
+        for _, _, operation in operations(document)
+        for status, response in operation["responses"].items()
+        for media in response.get("content", {}).values()
+        if status < "300" and len(json.dumps(media.get("example"))) > LONG
+    )
+    names = []
+    for places in parts:
+        schema = places[0][0]["schema"]
+        name = named(schema) or f"{named(schema['items'])}List"
+        names.append(name)
+        for media, _ in places:
+            media["examples"] = {name: {"value": media.pop("example")}}
+    shared = zip(parts, names, strict=True)
+    _share(
+        document,
+        "examples",
+        [[(media["examples"], name) for media, _ in each] for each, name in shared],
+        names,
+    )
 
 
 def camel(text: str) -> str:

@@ -18,16 +18,12 @@ from services.paging import PageOf
 from web import idempotency
 from web.problems import responses
 from web.strict_input import SMALL_BODY, StrictRoute
-from web.transaction import Short, caller_parameter, in_transaction, session_parameter
+from web.transaction import Short, caller_parameter, in_transaction
 
 # Every endpoint can give these errors, if the settings turn the limits on.
 LIMITS = {
     status
-    for status, limit in (
-        (400, settings.allowed_hosts),
-        (429, settings.rate_limit_per_minute),
-        (503, settings.request_timeout_seconds),
-    )
+    for status, limit in ((400, settings.allowed_hosts), (429, settings.rate_limit_per_minute))
     if limit
 }
 
@@ -49,8 +45,8 @@ def link_next(request: Request, response: Response, page: PageOf[T]) -> list[T]:
 
 
 def _usual_errors(signature: inspect.Signature, options: Mapping[str, Any]) -> set[int]:
-    """The errors that follow from an endpoint's parameters."""
-    statuses = {422, 500, *LIMITS}
+    """The errors below 500 that follow from an endpoint's parameters."""
+    statuses = {422, *LIMITS}
     caller = caller_parameter(signature)
     notes = [
         note
@@ -61,8 +57,6 @@ def _usual_errors(signature: inspect.Signature, options: Mapping[str, Any]) -> s
     if caller is not None or any(note.dependency is auth.signed_in for note in notes):
         # 403, because a program's token may lack the scope, and a member is not an admin.
         statuses |= {401, 403}
-    if session := session_parameter(signature):
-        statuses |= {503, 507} if session[1].writes else {503}
     if "GET" not in options["methods"]:
         statuses |= {413, 415}
     return statuses
