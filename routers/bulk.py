@@ -11,11 +11,11 @@ from schemas.tasks import TaskRead, TaskUpdate
 from services import background_tasks
 from services.json_pieces import json_array
 from services.tasks import batch as batch_service
-from services.tasks import by_filter
+from services.tasks import batch_ahead, by_filter
 from web.json_writer import dump_plain
 from web.problems import problem
 from web.routing import Router
-from web.transaction import WriteSession
+from web.transaction import Ahead, WriteSession
 
 router = Router(prefix="/tasks", tags=["tasks"], reads="tasks:read", writes="tasks:write")
 
@@ -34,7 +34,13 @@ def _result(outcome: batch_service.Outcome) -> Any:
 
 
 @router.post("/batch", response_model=BatchAnswer, errors=[403, 404, 409, 412])
-def run_batch(db: WriteSession, user: CurrentUser, body: Batch, background: BackgroundTasks) -> Response:
+def run_batch(
+    db: WriteSession,
+    user: CurrentUser,
+    body: Batch,
+    background: BackgroundTasks,
+    worked_out: Annotated[batch_ahead.WorkedOut | None, Ahead(batch_ahead.pays, batch_ahead.work_out)],
+) -> Response:
     """Create, change, assign and delete up to 1,000 tasks in one call.
 
     The operations are done in order, each by the rules of its own endpoint, with history and notifications.
@@ -42,7 +48,8 @@ def run_batch(db: WriteSession, user: CurrentUser, body: Batch, background: Back
     point at the operation. With `atomic: false` the result of a failed operation has the error, and the other
     operations are kept.
     """
-    outcomes = batch_service.run(db, user, body)
+    written = None if worked_out is None else worked_out.write(db)
+    outcomes = written or batch_service.run(db, user, body)
     background.add_task(background_tasks.after_import, *sorted(outcomes.owner_ids))
     results = json_array([_result(outcome) for outcome in outcomes.results], dump_plain)
     return Response(b'{"results":%b}' % results, media_type="application/json")

@@ -5,11 +5,12 @@ it, and hand its text and its processed parameters straight to the driver, at a 
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, repeat
 from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import BindParameter, Connection, Dialect, Result, Row, UpdateBase
 from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
@@ -38,9 +39,9 @@ def prepared(statement: S, *, plan_anew: bool = False) -> S:
     return statement
 
 
-def prepared_form(statement: Any) -> "Prepared | TextOnly | None":
+def prepared_form(statement: Any) -> "Prepared | _ForTheDriver | None":
     """The prepared form of a statement, if it has one."""
-    form: Prepared | TextOnly | None = getattr(statement, _KEPT_AT, None)
+    form: Prepared | _ForTheDriver | None = getattr(statement, _KEPT_AT, None)
     # A statement made from a prepared one, by one more condition say, takes its attributes along.
     return form if form is not None and form.statement is statement else None
 
@@ -71,6 +72,10 @@ class Prepared:
         dialect = connection.dialect
         return self._compiled_for(dialect, rows[0]).execute_many(dialect, cursor, rows)
 
+    def bound(self, dialect: Dialect, rows: Sequence[Mapping[str, Any]]) -> "BoundRows":
+        """The rows, converted for the driver ahead of the transaction that writes them."""
+        return BoundRows(self._compiled_for(dialect, rows[0]), rows)
+
     def _compiled_for(self, dialect: Dialect, values: Mapping[str, Any]) -> "_Compiled":
         names = (dialect.name, *values)
         compiled = self._compiled.get(names)
@@ -81,36 +86,70 @@ class Prepared:
         return compiled
 
 
-class TextOnly:
-    """A statement of which no more is kept than its text, and how its parameters get in and its rows out.
+class _ForTheDriver(ABC):
+    """What only sessions that hand text to the driver execute: see `direct_session.takes_text`."""
 
-    For statements of very many shapes. Only sessions that hand text to the driver execute it: see
-    `direct_session.takes_text`.
-    """
-
-    __slots__ = ("_compiled",)
+    __slots__ = ()
     takes_many = writes = False
 
-    def __init__(self, statement: Any, dialect: Dialect, names: list[str], *, plan_anew: bool) -> None:
-        self._compiled = _Compiled(statement, dialect, names, plan_anew=plan_anew)
-
     @property
-    def prepared_form(self) -> "TextOnly":
+    def prepared_form(self) -> Self:
         return self
 
     @property
-    def statement(self) -> "TextOnly":
+    def statement(self) -> Self:
         return self
 
+    @abstractmethod
     def execute(self, connection: Connection, cursor: Any, values: Mapping[str, Any]) -> Result[Any]:
-        """Execute the statement by the driver's cursor; raises the errors that SQLAlchemy would raise."""
-        return self._compiled.execute(connection.dialect, cursor, values)
+        """Execute it by the driver's cursor; raises the errors that SQLAlchemy would raise."""
 
     def execute_many(
         self, connection: Connection, cursor: Any, rows: Sequence[Mapping[str, Any]]
     ) -> Result[Any]:
-        """Refused: it returns rows."""
+        """Refused: it does not take many rows."""
         raise NotImplementedError
+
+
+class BoundRows(_ForTheDriver):
+    """Rows of a statement, converted for the driver.
+
+    A negative number in one of the columns that `execute` is given values for is not known yet: the value is
+    added to it.
+    """
+
+    __slots__ = ("_columns", "_compiled")
+    writes = True
+
+    def __init__(self, compiled: "_Compiled", rows: Sequence[Mapping[str, Any]]) -> None:
+        self._compiled = compiled
+        self._columns = {name: list(column) for name, column in compiled.columns(rows)}
+
+    def execute(self, connection: Connection, cursor: Any, values: Mapping[str, Any]) -> Result[Any]:
+        """Execute the statement for each row."""
+        known = {
+            name: [each + more if each is not None and each < 0 else each for each in self._columns[name]]
+            for name, more in values.items()
+            if name in self._columns
+        }
+        columns = {**self._columns, **known}.values()
+        return self._compiled.execute_columns(connection.dialect, cursor, columns)
+
+
+class TextOnly(_ForTheDriver):
+    """A statement of which no more is kept than its text, and how its parameters get in and its rows out.
+
+    For statements of very many shapes.
+    """
+
+    __slots__ = ("_compiled",)
+
+    def __init__(self, statement: Any, dialect: Dialect, names: list[str], *, plan_anew: bool) -> None:
+        self._compiled = _Compiled(statement, dialect, names, plan_anew=plan_anew)
+
+    def execute(self, connection: Connection, cursor: Any, values: Mapping[str, Any]) -> Result[Any]:
+        """Execute the statement by the driver's cursor; raises the errors that SQLAlchemy would raise."""
+        return self._compiled.execute(connection.dialect, cursor, values)
 
     def bytes(self) -> int:
         """About how much memory it takes."""
@@ -183,11 +222,17 @@ class _Compiled:
         return _Rows(self._rows, self._make, rows)
 
     def execute_many(self, dialect: Dialect, cursor: Any, rows: Sequence[Mapping[str, Any]]) -> Result[Any]:
-        columns: list[Iterable[Any]] = []
+        return self.execute_columns(dialect, cursor, (column for _, column in self.columns(rows)))
+
+    def columns(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Iterable[Any]]]:
+        """The name and the converted values of each parameter."""
         for name, process in self._parameters:
             is_fixed = name in self._fixed
             column = repeat(self._fixed[name], len(rows)) if is_fixed else map(itemgetter(name), rows)
-            columns.append(column if process is None else map(process, column))
+            yield name, column if process is None else map(process, column)
+
+    def execute_columns(self, dialect: Dialect, cursor: Any, columns: Iterable[Iterable[Any]]) -> Result[Any]:
+        """Execute the statement for each row of these columns."""
         values = list(zip(*columns, strict=True))
         at = 0
         try:

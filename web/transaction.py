@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 import auth
 from database import database, get_db
 from errors import AppError, ContentTooLarge
+from models import Caller
 from services.idempotency import Answer, kept_answer
 from storage.direct_session import one_snapshot
 from web.idempotency import SENT_KEYS, keyed, replay, respond_once, write_in_turn
@@ -42,6 +43,18 @@ SnapshotSession = Annotated[Session, Access(writes=False, one_snapshot=True), De
 WriteSession = Annotated[Session, Access(writes=True), Depends(get_db)]
 
 
+class Ahead:
+    """Work on the body before a write's transaction, as a marker of the parameter that takes the result.
+
+    SQLite's only writer is then busy for less time. `work` is called with a session that only reads, the caller and the
+    body, if `pays` says so of the body. The result is None if there is none, and always on Postgres, which has many
+    writers.
+    """
+
+    def __init__(self, pays: Callable[[Any], bool], work: Callable[[Session, Caller, Any], Any]) -> None:
+        self.pays, self.work = pays, work
+
+
 def session_parameter(signature: inspect.Signature) -> tuple[str, Access] | None:
     for parameter in signature.parameters.values():
         for note in getattr(parameter.annotation, "__metadata__", ()):
@@ -55,6 +68,14 @@ def caller_parameter(signature: inspect.Signature) -> tuple[str, bool] | None:
     for parameter in signature.parameters.values():
         if parameter.annotation in (auth.CurrentUser, auth.AdminUser):
             return parameter.name, parameter.annotation == auth.AdminUser
+    return None
+
+
+def _ahead_parameter(signature: inspect.Signature) -> tuple[str, Ahead] | None:
+    for parameter in signature.parameters.values():
+        for note in getattr(parameter.annotation, "__metadata__", ()):
+            if isinstance(note, Ahead):
+                return parameter.name, note
     return None
 
 
@@ -98,10 +119,12 @@ class _Transaction:
         self.short, self.scope, self.secrets = short, scope, secrets
         self.db_name, self.access = session
         self.caller = caller_parameter(signature)
+        self.ahead = _ahead_parameter(signature)
+        given = {self.db_name, *(each[0] for each in (self.caller, self.ahead) if each is not None)}
         self.parameters = {
             name: parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
             for name, parameter in signature.parameters.items()
-            if name != self.db_name and (self.caller is None or name != self.caller[0])
+            if name not in given
         }
         self.background = next(
             (name for name, each in self.parameters.items() if each.annotation is BackgroundTasks), None
@@ -130,6 +153,9 @@ class _Transaction:
                 result = self.endpoint(**{self.db_name: db}, **values)
             return result if isinstance(result, Response) else self.write_json(result)
 
+        if self.ahead is not None:
+            name, ahead = self.ahead
+            values[name] = await self._work_ahead(request, ahead, values["body"])
         if key is not None:
             content = await write_in_turn(request.scope[CLAIMS], key, work)
         elif self.access.writes:
@@ -140,6 +166,20 @@ class _Transaction:
         if self.caller is not None and "program" in request.scope[CLAIMS]:
             await auth.note_use(request.scope[CLAIMS])
         return self._respond(content, response)
+
+    async def _work_ahead(self, request: Request, ahead: Ahead, body: Any) -> Any:
+        """The result of the work before the transaction, or None."""
+        if not database.is_sqlite or not ahead.pays(body):
+            return None
+
+        def work(db: Session) -> Any:
+            try:
+                user = auth.authorize(db, request.scope[CLAIMS], admin=False, scope=self.scope)
+            except AppError:
+                return None  # The transaction raises it.
+            return ahead.work(db, user, body)
+
+        return await database.read_async(work)
 
     async def kept_answer(self, request: Request, error: Exception) -> Response | None:
         """The answer that is kept for a request which was refused, perhaps before its transaction began.

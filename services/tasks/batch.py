@@ -42,38 +42,47 @@ class Outcomes:
 def run(db: Session, user: Caller, batch: Batch) -> Outcomes:
     """Do the operations in their order. In an atomic batch the first error is raised."""
     operations = batch.operations
-    outcomes = Outcomes()
     new_tasks = sum(isinstance(each, CreateOperation) for each in operations)
     with UnitOfWork(db, user, new_tasks=new_tasks) as unit:
-        targets = {project_id for each in operations if (project_id := _target(each)) is not None}
+        targets = {project_id for each in operations if (project_id := target(each)) is not None}
         if targets or new_tasks < len(operations):
             bulk.take_turns(db)
-        ids = {each.id for each in operations if not isinstance(each, CreateOperation)}
-        rights.lock_tasks(db, user, unit, ids, projects_too=targets)
-        for place, operation in enumerate(operations):
-            try:
-                if batch.atomic:
+        rights.lock_tasks(db, user, unit, changed_ids(batch), projects_too=targets)
+        return work_through(db, user, unit, batch)
+
+
+def changed_ids(batch: Batch) -> set[int]:
+    """The ids of the tasks that a batch changes, assigns or deletes."""
+    return {each.id for each in batch.operations if not isinstance(each, CreateOperation)}
+
+
+def work_through(db: Session, user: Caller, unit: UnitOfWork, batch: Batch) -> Outcomes:
+    """Do the operations within a unit of work that has loaded the tasks they change."""
+    operations, outcomes = batch.operations, Outcomes()
+    for place, operation in enumerate(operations):
+        try:
+            if batch.atomic:
+                outcome = _do(db, user, operation, outcomes.owner_ids)
+            else:
+                with unit.operation():
                     outcome = _do(db, user, operation, outcomes.owner_ids)
-                else:
-                    with unit.operation():
-                        outcome = _do(db, user, operation, outcomes.owner_ids)
-            except _RefusedError:
-                # An atomic batch is refused as a whole, so one answer names all invalid tasks from here on.
-                until = len(operations) if batch.atomic else place + 1
-                refusal = invalid_input(list(_problems(operations, range(place, until))))
-                if batch.atomic:
-                    raise refusal from None
-                outcome = Outcome(refusal.status, error=refusal)
-            except AppError as error:
-                _put_in_place(error, place)
-                if batch.atomic or error.status >= 500:
-                    raise
-                outcome = Outcome(error.status, error=error)
-            outcomes.results.append(outcome)
+        except _RefusedError:
+            # An atomic batch is refused as a whole, so one answer names all invalid tasks from here on.
+            until = len(operations) if batch.atomic else place + 1
+            refusal = invalid_input(list(_problems(operations, range(place, until))))
+            if batch.atomic:
+                raise refusal from None
+            outcome = Outcome(refusal.status, error=refusal)
+        except AppError as error:
+            _put_in_place(error, place)
+            if batch.atomic or error.status >= 500:
+                raise
+            outcome = Outcome(error.status, error=error)
+        outcomes.results.append(outcome)
     return outcomes
 
 
-def _target(operation: Operation) -> int | None:
+def target(operation: Operation) -> int | None:
     """The project into which an operation puts a new task or moves a task."""
     if not isinstance(operation, CreateOperation | UpdateOperation) or isinstance(operation.task, Refused):
         return None

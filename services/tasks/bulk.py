@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from models import tasks
 from storage.column_types import is_among
-from storage.prepared import prepared
+from storage.prepared import Prepared, prepared, prepared_form
 from storage.shape_cache import kept_by_shape
 
 _LAST_ID = prepared(
@@ -78,6 +78,13 @@ def insert_many(db: Session, table: Table, rows: Sequence[dict[str, Any]]) -> No
         db.execute(_insert(table), list(rows))
     else:
         db.execute(_insert_from_json(table, tuple(rows[0]), dialect), {"rows": rows})
+
+
+def bound(db: Session, table: Table, rows: Sequence[dict[str, Any]]) -> Any:
+    """The rows as a statement for SQLite that inserts them; ids that are not known yet are negative."""
+    form = prepared_form(_insert(table))
+    assert isinstance(form, Prepared)
+    return form.bound(db.get_bind().dialect, rows)
 
 
 def update_many(db: Session, columns: tuple[str, ...], rows: Sequence[dict[str, Any]]) -> None:

@@ -17,7 +17,7 @@ from collections import namedtuple
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy import ColumnElement, Executable, Table, and_, bindparam, or_, select
 from sqlalchemy.orm import Session
@@ -81,14 +81,37 @@ def unit_of(db: Session) -> "UnitOfWork | None":
     return unit
 
 
+class Changes(NamedTuple):
+    """Changes of tasks, in the order in which they are written.
+
+    The tasks come last, because their triggers lock the counts until the commit, and others wait for those.
+    """
+
+    # Rows with the same columns; first the notifications, then the history, then the new tasks.
+    inserts: list[tuple[Table, list[dict[str, Any]]]]
+    updates: list[tuple[tuple[str, ...], list[dict[str, Any]]]]
+    deleted: list[int]
+
+    def write(self, db: Session) -> None:
+        """Write the changes."""
+        if any(table is not tasks for table, _ in self.inserts):
+            bulk.begin_to_write(db)
+        for table, rows in self.inserts:
+            bulk.insert_many(db, table, rows)
+        for columns, rows in self.updates:
+            bulk.update_many(db, columns, rows)
+        if self.deleted:
+            bulk.delete_many(db, self.deleted)
+
+
 class UnitOfWork:
     """Changes of many tasks that are written together; the end of the `with` block writes the rest."""
 
-    def __init__(self, db: Session, user: Caller, *, new_tasks: int = 0) -> None:
+    def __init__(self, db: Session, user: Caller, *, new_tasks: int = 0, ids: Iterable[int] = ()) -> None:
         self._db, self._user = db, user
-        # The number of tasks still to be made: their ids are taken at once.
+        # The number of tasks still to be made: their ids are taken at once, unless they are given.
         self._new_tasks = new_tasks
-        self._ids: Iterator[int] = iter(())
+        self._ids = iter(ids)
         self._rows: dict[int, Any] = {}
         # The projects that are locked, each as `rights.Place`.
         self._places: dict[int, Any] = {}
@@ -118,12 +141,18 @@ class UnitOfWork:
         return set(found.scalars())
 
     def load(
-        self, task_ids: Iterable[int], places: Mapping[int, Any], *, are_visible: bool = False
+        self,
+        task_ids: Iterable[int],
+        places: Mapping[int, Any],
+        *,
+        are_visible: bool = False,
+        reader: Session | None = None,
     ) -> dict[int, int]:
         """Read and lock tasks; returns their versions.
 
         Private tasks of others are left out, unless all are known to be visible. `places` are the projects
-        that the caller sees, which are locked already: tasks in other projects are left out.
+        that the caller sees, which are locked already: tasks in other projects are left out. A `reader`
+        reads instead of the unit's session, which may have no database.
         """
         self._places |= places
         values = {
@@ -132,7 +161,7 @@ class UnitOfWork:
             "owner_id": self._user.id,
         }
         statement = _load(everybodys=are_visible or self._user.is_admin)
-        rows = {row.id: TaskRow(*row) for row in self._db.execute(statement, values)}
+        rows = {row.id: TaskRow(*row) for row in (reader or self._db).execute(statement, values)}
         self._rows |= rows
         return {task_id: row.version for task_id, row in rows.items()}
 
@@ -229,27 +258,24 @@ class UnitOfWork:
     # -- in the database -----------------------------------------------------------------------------
 
     def write(self) -> None:
-        """Write all changes that memory holds.
+        """Write all changes that memory holds."""
+        self.take_changes().write(self._db)
 
-        The tasks come last, because their triggers lock the counts until the commit, and others wait for
-        those.
-        """
-        db = self._db
-        if self._added:
-            bulk.begin_to_write(db)
-        for table in (notifications, task_history):
-            for _, rows in _alike(values for into, values in self._added if into is table):
-                bulk.insert_many(db, table, rows)
-        for _, rows in _alike(self._inserted.values()):
-            bulk.insert_many(db, tasks, rows)
+    def take_changes(self) -> Changes:
+        """Take all changes out of memory."""
+        inserts = [
+            (table, rows)
+            for table in (notifications, task_history)
+            for _, rows in _alike(values for into, values in self._added if into is table)
+        ]
+        inserts += [(tasks, rows) for _, rows in _alike(self._inserted.values())]
         changed = [{"id": task_id, **columns} for task_id, columns in self._updated.items()]
-        for columns, rows in _alike(sorted(changed, key=sorted)):
-            bulk.update_many(db, columns[1:], rows)
-        if self._deleted:
-            bulk.delete_many(db, sorted(self._deleted))
+        updates = [(columns[1:], rows) for columns, rows in _alike(sorted(changed, key=sorted))]
+        changes = Changes(inserts, updates, sorted(self._deleted))
         for kept in (self._inserted, self._updated, self._deleted, self._added, self._journal):
             kept.clear()
         self._mark = (0, 0)
+        return changes
 
 
 def _put(kept: dict[int, Any], key: int, value: Any) -> None:
