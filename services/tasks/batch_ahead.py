@@ -70,7 +70,8 @@ def pays(batch: Batch) -> bool:
 
 def work_out(db: Session, user: Caller, batch: Batch) -> WorkedOut | None:
     """Work out a batch with a session that only reads; None if it fails, or needs more than the caller's own tasks."""
-    if not takes_text(db):
+    # An admin may change everybody's tasks, and the transaction notes whose right was used.
+    if user.is_admin or not takes_text(db):
         return None
     new_tasks = sum(isinstance(each, CreateOperation) for each in batch.operations)
     # A session without a database, so that whatever asks one more question fails.
