@@ -54,7 +54,7 @@ __all__ = [
 # The use of a program's token is written at most once in this many seconds.
 USE_WRITTEN_SECONDS = 60
 
-bearer = OAuth2PasswordBearer(tokenUrl="auth/login", auto_error=False)
+bearer = OAuth2PasswordBearer(tokenUrl="auth/login", scheme_name="Login", auto_error=False)
 
 _USE_TOKEN = update(program_tokens).where(
     program_tokens.c.token_hash == bindparam("of_token"),

@@ -43,7 +43,7 @@ from web.access_log import AccessLog, access_log
 from web.limits import HostCheck, RateLimit
 from web.middleware import RequestMiddleware
 from web.openapi import DESCRIPTION, TAGS, install_openapi
-from web.problems import Problem, install_error_handlers
+from web.problems import install_error_handlers
 from web.route_index import RouteIndex
 from web.strict_input import StrictRoute
 from web.transaction import NoOverrides
@@ -173,7 +173,7 @@ def create_app() -> FastAPI:
     add_guide(app)
     strict = [route for route in app.routes if isinstance(route, StrictRoute)]
     app.router.middleware_stack = RouteIndex(strict, otherwise=app.router.middleware_stack)
-    install_openapi(app, Problem)
+    install_openapi(app)
     return app
 
 

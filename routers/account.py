@@ -113,10 +113,7 @@ async def delete_me(
 
 @router.get("/me/export", response_model=AccountExport)
 def export_me(db: ReadSession, user: CurrentUser) -> Response:
-    """Export everything that is kept about the caller, as JSON.
-
-    The export has no passwords and no tokens, because only their hashes are kept.
-    """
+    """Export everything that is kept about the caller, as JSON."""
     beginning = account_export.begin(db, user)
 
     async def stream() -> AsyncIterator[bytes]:
@@ -141,7 +138,7 @@ async def change_password(
 ) -> dict[str, str]:
     """Change the password, and end all other access to the account.
 
-    All other sessions end. Program tokens and links to pictures and calendars stop working.
+    Program tokens and links to pictures and calendars stop working.
     """
     password_rules.check(body.new_password, user.username, user.email, "new_password")
     confirmed = await _confirm_password(user, body.current_password)
@@ -182,7 +179,7 @@ async def _link(token: str, purposes: tuple[str, ...]) -> AnyRow:
 async def reset_password(body: PasswordReset, background: BackgroundTasks) -> dict[str, str]:
     """Set a new password by a mailed link, and end all earlier access to the account.
 
-    All sessions end. Program tokens and links to pictures and calendars stop working.
+    Program tokens and links to pictures and calendars stop working.
     """
     link = await _link(body.token, ("reset",))
     password_rules.check(body.new_password, link.username, link.email, "new_password")

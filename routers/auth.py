@@ -67,10 +67,7 @@ async def register(body: RegisterRequest, background: BackgroundTasks) -> dict[s
 
 @router.post("/login", response_model=Token, errors=[401, 403, 429], body_limit=LONGEST_FORM)
 async def login(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[str, Any]:
-    """Log in with a username or email and the password.
-
-    Send the access token in later calls as the header `Authorization: Bearer <access_token>`.
-    """
+    """Log in with a username or email and the password."""
     if "\0" in form.username:
         raise invalid_input(
             [{"pointer": "#/username", "detail": "Input should be text without NUL characters"}]
@@ -127,7 +124,7 @@ def _refusal(code: str) -> AppError:
 async def refresh(body: RefreshRequest) -> dict[str, Any]:
     """Exchange a refresh token for new tokens.
 
-    A refresh token can be used once. If a used token comes back more than ten seconds later, its session
+    If a used token comes back more than ten seconds later, its session
     ends, because somebody else must have the token.
     """
     # Committed before the answer, because the session of a stolen token must end even if the answer is a 401.

@@ -43,10 +43,9 @@ def run_batch(
 ) -> Response:
     """Create, change, assign and delete up to 1,000 tasks in one call.
 
-    The operations are done in order, each by the rules of its own endpoint, with history and notifications.
-    With `atomic`, the default, a failed operation undoes all others: the answer is its error, whose `errors`
-    point at the operation. With `atomic: false` the result of a failed operation has the error, and the other
-    operations are kept.
+    Each operation follows the rules of its own endpoint. With `atomic`, the default, a failed operation undoes
+    all others: the answer is its error, whose `errors` point at the operation. With `atomic: false` the others
+    are kept, and the operation's result has the error.
     """
     written = None if worked_out is None else worked_out.write(db)
     outcomes = written or batch_service.run(db, user, body)
@@ -65,8 +64,7 @@ def change_tasks(
 ) -> dict[str, int]:
     """Change all tasks that a filter finds, up to 10,000, all or none.
 
-    Each task is changed by the rules of `PATCH /tasks/{id}`. If the filter finds another number than
-    `expected`, nothing changes and the error tells the number found, so that a mistaken filter does no harm.
+    Each task is changed by the rules of `PATCH /tasks/{id}`.
     """
     done = by_filter.change(db, user, query, body.sent())
     background.add_task(background_tasks.after_import, *sorted(done.owner_ids))
@@ -80,11 +78,7 @@ def delete_tasks(
     query: Annotated[BulkQuery, Query()],
     background: BackgroundTasks,
 ) -> dict[str, int]:
-    """Delete all tasks that a filter finds, up to 10,000, all or none; their history stays.
-
-    If the filter finds another number than `expected`, nothing is deleted and the error tells the number
-    found.
-    """
+    """Delete all tasks that a filter finds, up to 10,000, all or none; their history stays."""
     done = by_filter.delete(db, user, query)
     background.add_task(background_tasks.after_import, *sorted(done.owner_ids))
     return {"matched": done.matched, "changed": done.changed}

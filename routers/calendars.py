@@ -34,8 +34,8 @@ def create_calendar(
 ) -> dict[str, Any]:
     """Create a calendar of open tasks by due time, for calendar programs.
 
-    The address needs no login and is shown only in this answer. The calendar ends when it or its view is
-    deleted, when it expires, and when the password of the account is reset.
+    The calendar ends when it or its view is deleted, when it expires, and when the password of the account is
+    reset.
     """
     return calendar_service.create_calendar(db, user, body.model_dump(), _own_url(request))
 
@@ -83,8 +83,7 @@ def read_calendar(
 ) -> Response:
     """Get a calendar as an iCalendar file (RFC 5545). The secret address is enough; no login is needed.
 
-    The file has an entry for each open task with `due_at`. A task that is due at midnight in the calendar's
-    time zone is an all-day entry.
+    The file has an entry for each open task with `due_at`.
     """
     feed = calendar_service.open_feed(db, token)
     headers = {"ETag": feed.etag, "Cache-Control": "private, no-cache"}

@@ -65,8 +65,7 @@ def list_events(
     """List events, oldest first.
 
     The caller sees events of own tasks, and events of projects since becoming a member. The header `Link`
-    always has the address of the next page. A client that follows it gets every event exactly once. With
-    `wait` the answer comes as soon as there is an event.
+    always has the address of the next page. A client that follows it gets every event exactly once.
     """
     after = feed.begin(db, filters.after)
     page = feed.page(db, user, _question(filters), after, filters.limit)

@@ -152,7 +152,7 @@ def read_forecast(
     """Forecast the day by which `remaining` tasks are done, or how many are done by the day `until`.
 
     The forecast is a Monte Carlo simulation from past throughput. The same question about the same history
-    has the same answer. If there is too little history, the answer is a 409 that says so.
+    has the same answer.
     """
     if (query.remaining is None) == (query.until is None):
         pointer = "?remaining" if query.remaining is None else "?until"

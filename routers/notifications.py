@@ -50,10 +50,7 @@ def read_preferences(db: ReadSession, user: CurrentUser) -> dict[str, str]:
 
 @router.put("/preferences", response_model=Preferences)
 def update_preferences(db: WriteSession, user: CurrentUser, body: PreferencesUpdate) -> dict[str, str]:
-    """Set how kinds of notifications are delivered by mail: `at_once`, in the `daily` digest, or `never`.
-
-    Kinds that are not sent stay unchanged; `null` restores the default.
-    """
+    """Set how kinds of notifications are delivered by mail: `at_once`, in the `daily` digest, or `never`."""
     return notification_service.set_preferences(db, user, body.sent())
 
 

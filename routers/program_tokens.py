@@ -23,9 +23,7 @@ def create_token(
 ) -> dict[str, Any]:
     """Create a token for a program.
 
-    The token is shown only in this answer. The program sends it as `Authorization: Bearer`. The token has the
-    rights of its scopes, as far as the account has them. The owner is notified by mail. An account can have
-    100 tokens.
+    The token has the rights of its scopes, as far as the account has them. The owner is notified by mail.
     """
     background.add_task(background_tasks.send_mails)
     return program_token.create(db, user, body)

@@ -88,8 +88,7 @@ def update_project(
 ) -> dict[str, Any]:
     """Change a project: only the fields that are sent (managers).
 
-    A new name is written to the project's tasks. Removing a state that has tasks needs `replaced_states`. The
-    tasks of an archived project can only be read.
+    A new name is written to the project's tasks.
     """
     values = body.sent()
     if body.states is not None:

@@ -60,7 +60,7 @@ def router(settings: Settings) -> Router:
         "/", response_model=Message, responses={200: {"content": {HTML: {"schema": {"type": "string"}}}}}
     )
     async def read_root(request: Request, response: Response) -> Any:
-        """Confirm that the API is running; a browser gets a page with links to the other pages."""
+        """Confirm that the API is running; a browser gets a page of links."""
         if prefers_html(request):
             has_admin = await database.read_async(user_service.has_admin, short=True)
             page = pages.home(request, has_admin=has_admin)

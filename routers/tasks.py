@@ -44,7 +44,7 @@ def create_task(
     """Create a task.
 
     The task belongs to the caller or, in a shared project, to the member `user_id`. A task that is created as
-    `completed` is completed now. If the state is full and its policy is `block`, the answer is a 409.
+    `completed` is completed now.
     """
     task = task_service.create_task(db, user, body.sent())
     response.headers["Location"] = f"/tasks/{task.id}"
@@ -63,7 +63,7 @@ def list_tasks(
 ) -> list[AnyRow]:
     """List the caller's tasks, newest first.
 
-    Filters combine with AND. The header `Link` has the address of the next page.
+    Filters combine with AND.
     """
     return link_next(request, response, task_service.get_tasks_with_filters(db, user, filters))
 
@@ -76,10 +76,10 @@ def search_tasks(
     request: Request,
     response: Response,
 ) -> list[AnyRow]:
-    r"""Find the caller's tasks by a text in the title.
+    """Find the caller's tasks by a text in the title.
 
-    Letter case does not matter, in any script: `STRASSE` finds `straße`. Accents matter. `%`, `_` and `\` are
-    ordinary characters.
+    Letter case does not matter, in any script: `STRASSE` finds `straße`. Accents matter, and
+    there are no wildcards.
     """
     return link_next(request, response, task_service.get_tasks_with_filters(db, user, filters))
 
@@ -140,7 +140,7 @@ def read_task_history(
 ) -> list[AnyRow]:
     """Get every change of a task, oldest first.
 
-    A page with very long texts may end before its `limit`: follow the header `Link` as long as there is one.
+    A page with very long texts may end before its `limit`.
     """
     return link_next(request, response, task_service.get_task_history(db, user, task_id, page))
 
@@ -165,9 +165,8 @@ def update_task(
 ) -> AnyRow:
     """Change a task: only the fields that are sent.
 
-    Completing a task sets `completed_at` and ends a block; reopening it clears `completed_at`. `state` sets
-    `status` too. `project_id` moves the task into a shared project, and `null` moves it out. The owner and
-    admins may change a task; in a shared project all members except viewers may.
+    Completing a task sets `completed_at` and ends a block; reopening it clears `completed_at`. The
+    owner and admins may change a task; in a shared project all members except viewers may.
     """
     task = task_service.update_task(db, user, task_id, body.sent(), if_match)
     response.headers["ETag"] = task_service.etag(task)

@@ -85,12 +85,9 @@ def import_tasks(
 ) -> dict[str, Any]:
     """Import up to 10,000 tasks, all or none.
 
-    The body is a JSON array, NDJSON, or CSV whose first line names the columns. Tasks keep their own
-    `created_at`, `updated_at` and `completed_at`. `id`, `user_id` and `project_id` of a task are ignored, so
-    that an export can be imported; the parameter `project_id` puts all tasks into a shared project. A `state`
-    that the project does not have becomes the first state with the status. In CSV `,`, `;`, TAB or `|`
+    The body is a JSON array, NDJSON, or CSV whose first line names the columns. In CSV `,`, `;`, TAB or `|`
     separates the cells, an empty cell is a missing field, and `tags` are a JSON array or separated by commas.
-    The error of a bad row names its index. No one is notified.
+    Tasks keep their times. The error of a bad row names its index. No one is notified.
     """
     ids = transfer.import_tasks(db, user, rows, project_id)
     background.add_task(background_tasks.after_import, user.id)
@@ -115,7 +112,7 @@ def export_tasks(
 
     They come in the order of the view or, if it has none, in the order in which they were made. The answer is
     streamed, and import takes it unchanged. No cell of the CSV begins a formula. With `limit`
-    the answer is one part; the header `Link` has the address of the next part.
+    the answer is one part, and `Link` has the address of the next.
     """
     page = transfer.export_page(db, user, query)
     rows = link_next(request, response, page.first)

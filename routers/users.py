@@ -66,8 +66,7 @@ def update_user(
     """Change an account's role, or activate or deactivate it (admins).
 
     Deactivating an account ends its sessions, and gives its tasks in shared projects to other members. The
-    last active admin can't be deactivated or demoted, and the last manager of a project that has other
-    members can't be deactivated.
+    last manager of a project that has other members can't be deactivated.
     """
     values = body.sent()
     account, changed = user_admin_service.update_user(db, user, user_id, values, transfer_to)

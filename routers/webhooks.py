@@ -75,10 +75,8 @@ def create_webhook(
 ) -> dict[str, Any]:
     """Create a webhook.
 
-    The webhook gets events of the caller's own tasks or, with `project_id`, of a project in which the caller
-    is a manager. The `secret` is shown only in this answer. Deliveries follow Standard Webhooks: the receiver
-    verifies `webhook-signature` with the secret, answers 2xx, and ignores a `webhook-id` that it already
-    received.
+    Deliveries follow Standard Webhooks: the receiver verifies `webhook-signature` with the `secret`, answers
+    2xx, and ignores a `webhook-id` that it already received.
     """
     made = webhook.create(db, user, body.model_dump())
     response.headers["Location"] = f"/webhooks/{made['id']}"
@@ -166,7 +164,7 @@ def rotate_webhook_secret(
 ) -> dict[str, Any]:
     """Give a webhook a new secret.
 
-    The secret is shown only in this answer. For 24 hours deliveries are signed with the old secret too.
+    For 24 hours deliveries are signed with the old secret too.
     """
     rotated = webhook.rotate(db, user, webhook_id)
     response.headers["ETag"] = preconditions.entity_tag(rotated["id"], rotated["version"])

@@ -22,7 +22,7 @@ Rows = TypeAliasType(
 
 
 class AccountExport(Answer):
-    """Everything that is kept about an account, except passwords and tokens."""
+    """What is kept about an account, without passwords and other secrets."""
 
     account: UserDetails
     sessions: Rows
@@ -30,20 +30,20 @@ class AccountExport(Answer):
     account_links: Annotated[Rows, Field(description="Links that were mailed and are still valid")]
     account_mails: Annotated[Rows, Field(description="Mails about the account that wait to be sent")]
     known_addresses: Rows
-    projects: Annotated[Rows, Field(description="Projects that the caller created")]
-    project_members: Annotated[Rows, Field(description="The caller's memberships in projects")]
-    webhooks: Annotated[Rows, Field(description="Webhooks that the caller created, without their secrets")]
-    views: Annotated[Rows, Field(description="The caller's saved filters, including those in projects")]
-    calendars: Annotated[Rows, Field(description="The caller's calendars, without their addresses")]
+    projects: Rows
+    project_members: Rows
+    webhooks: Rows
+    views: Rows
+    calendars: Rows
     notification_preferences: Rows
     tasks: Rows
     task_history: Annotated[
         Rows, Field(description="Changes that the caller made, and changes of the caller's tasks")
     ]
-    task_comments: Annotated[Rows, Field(description="The caller's comments on tasks")]
+    task_comments: Rows
     notifications: Rows
     audit_events: Annotated[Rows, Field(description="Actions of the caller, and actions on the account")]
-    webhook_deliveries: Annotated[Rows, Field(description="Deliveries to these webhooks, with their results")]
+    webhook_deliveries: Rows
     idempotency_keys: Annotated[
         Rows, Field(description="Answers to writes with an `Idempotency-Key`, kept for about a day")
     ]

@@ -68,12 +68,12 @@ class UserDetails(UserRead):
 
     email_verified_at: Annotated[
         datetime | None,
-        Field(description="When the owner confirmed the email, by a link that was mailed there"),
+        Field(description="When the owner confirmed the email by a mailed link"),
     ]
 
 
 class UserReference(Answer):
-    """The id and name of an account, so that a task can be assigned to it."""
+    """The id and name of an account."""
 
     id: Annotated[int, Field(examples=[1])]
     username: Annotated[str, Field(examples=["ada"])]
@@ -139,14 +139,12 @@ class SessionRead(Answer):
 
     id: Annotated[int, Field(examples=[1])]
     created_at: datetime
-    last_used_at: Annotated[datetime, Field(description="The time of the last login or token refresh")]
+    last_used_at: Annotated[datetime, Field(description="The last login or token refresh")]
     expires_at: datetime
     address: Annotated[
-        str, Field(description="The network address that last used the session", examples=["203.0.113.7"])
+        str, Field(description="The network address that used it last", examples=["203.0.113.7"])
     ]
-    client: Annotated[
-        str, Field(description="The `User-Agent` that the client sent", examples=["Mozilla/5.0"])
-    ]
+    client: Annotated[str, Field(description="The `User-Agent` of the client", examples=["Mozilla/5.0"])]
     current: Annotated[bool, Field(description="Whether this request belongs to the session")]
 
 
@@ -202,7 +200,7 @@ class ProgramTokenCreate(Body):
             examples=[["tasks:read"]],
         ),
     ]
-    expires_at: Annotated[Time | None, Field(description="When the token expires; without it, never")] = None
+    expires_at: Annotated[Time | None, Field(description="By default never")] = None
 
 
 class ProgramTokenRead(Answer):

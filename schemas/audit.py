@@ -13,7 +13,7 @@ class AuditEventRead(Answer):
 
     id: Annotated[int, Field(examples=[1])]
     created_at: datetime
-    kind: Annotated[str, Field(description="The kind of action", examples=["login_failed"])]
+    kind: Annotated[str, Field(examples=["login_failed"])]
     actor_id: Annotated[int | None, Field(description="The account that acted, if it is known", examples=[1])]
     user_id: Annotated[int | None, Field(description="The account that the action changed", examples=[2])]
     address: Annotated[str, Field(description="The network address of the request", examples=["203.0.113.7"])]

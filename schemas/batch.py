@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError, WrapValidator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from schemas.common import Answer, Body, Id, Text
+from schemas.problems import Problem
 from schemas.tasks import TaskCreate, TaskRead, TaskUpdate
 
 MOST_OPERATIONS = 1000
@@ -14,9 +15,7 @@ MOST_UNKNOWN_TOLD = 20
 
 IfMatch = Annotated[
     Text | None,
-    Field(
-        max_length=1000, description="Change the task only if it still has this `ETag`", examples=['"1-3"']
-    ),
+    Field(max_length=1000, description="Change the task only if it still has this `ETag`"),
 ]
 
 
@@ -41,14 +40,14 @@ def _of(model: type[Body]) -> WrapValidator:
 
 
 class CreateOperation(Body):
-    """Create a task, like `POST /tasks`."""
+    """Like `POST /tasks`."""
 
     op: Literal["create"]
     task: Annotated[TaskCreate, _of(TaskCreate)]
 
 
 class UpdateOperation(Body):
-    """Change the fields of a task that are sent, like `PATCH /tasks/{id}`."""
+    """Like `PATCH /tasks/{id}`."""
 
     op: Literal["update"]
     id: Id
@@ -57,7 +56,7 @@ class UpdateOperation(Body):
 
 
 class AssignOperation(Body):
-    """Give a task to somebody else, like `PUT /tasks/{id}/assign`."""
+    """Like `PUT /tasks/{id}/assign`."""
 
     op: Literal["assign"]
     id: Id
@@ -66,7 +65,7 @@ class AssignOperation(Body):
 
 
 class DeleteOperation(Body):
-    """Delete a task, like `DELETE /tasks/{id}`."""
+    """Like `DELETE /tasks/{id}`."""
 
     op: Literal["delete"]
     id: Id
@@ -138,29 +137,15 @@ class Batch(Body):
     ]
 
 
-class BatchError(Answer):
-    """The error of an operation, as the operation's own endpoint would answer it."""
-
-    type: Annotated[str, Field(examples=["about:blank"])]
-    title: Annotated[str, Field(examples=["Not Found"])]
-    status: Annotated[int, Field(examples=[404])]
-    detail: Annotated[str, Field(examples=["Task not found"])]
-    code: Annotated[str, Field(examples=["task_not_found"])]
-    request_id: Annotated[str, Field(examples=["5f0c6a0de1f44c4c9f43d35f0f4c2d5b"])]
-    errors: Annotated[
-        list[dict[str, str]],
-        Field(examples=[[{"pointer": "#/operations/17", "detail": "Task not found"}]]),
-    ]
-
-
 class BatchResult(Answer):
-    """The result of an operation: its status, and the task after the operation or the error."""
+    """The result of an operation."""
 
-    status: Annotated[
-        int, Field(description="The status that the operation's own endpoint answers", examples=[201])
-    ]
+    status: Annotated[int, Field(description="As the operation's own endpoint answers", examples=[201])]
     task: Annotated[TaskRead | None, Field(description="Missing after `delete` and after a failure")] = None
-    error: Annotated[BatchError | None, Field(description="Only after a failure")] = None
+    error: Annotated[
+        Problem | None,
+        Field(description="Only after a failure, as the operation's own endpoint answers"),
+    ] = None
 
 
 class BatchAnswer(Answer):

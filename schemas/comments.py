@@ -10,7 +10,7 @@ from tables.projects import COMMENT_LENGTH
 
 
 class CommentWrite(Body):
-    """The text of a comment. `@username` mentions somebody, who is notified."""
+    """The text of a comment."""
 
     text: Annotated[
         Text,
@@ -20,7 +20,7 @@ class CommentWrite(Body):
 
 
 class CommentUpdate(CommentWrite):
-    """The new text. The read-only fields may be sent back with the values they have."""
+    """The new text."""
 
     id: Annotated[Whole | None, Field(description="Read-only")] = None
     task_id: Annotated[Whole | None, Field(description="Read-only")] = None

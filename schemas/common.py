@@ -228,7 +228,7 @@ Tags = Annotated[list[Tag], AfterValidator(_each_once), Field(json_schema_extra=
 # Several values of one parameter, which match if any of them does.
 T = TypeVar("T")
 Choices = Annotated[list[T], BeforeValidator(_several), AfterValidator(_distinct)]
-ANY_OF = "May be given several times; any of the values matches"
+ANY_OF = "One or several values, of which any matches"
 ProjectChoices = Annotated[
     Choices[Annotated[Name, Field(max_length=PROJECT_LENGTH)]],
     Field(description=ANY_OF, examples=[["Research"]]),
@@ -262,7 +262,7 @@ ViewId = Annotated[
         " given",
     ),
 ]
-Id = Annotated[Whole, Field(ge=0, le=LARGEST_ID, examples=[1])]
+Id = Annotated[Whole, Field(ge=0, le=LARGEST_ID)]
 
 
 class Body(BaseModel):
@@ -300,7 +300,7 @@ class Page(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: Annotated[int, Field(ge=1, le=500, description="The largest number of items")] = 100
-    skip: Annotated[int, Field(ge=0, le=LARGEST_ID, description="The number of items to skip")] = 0
+    skip: Annotated[int, Field(ge=0, le=LARGEST_ID)] = 0
     cursor: Annotated[
         str | None,
         Field(

@@ -45,9 +45,8 @@ Types = Annotated[
     BeforeValidator(_split),
     Field(
         max_length=30,
-        description="Only these types; `task.*` is all types of tasks, `*` is all types. May be given"
-        " several times, or"
-        " separated by commas",
+        description="Only these types; `task.*` is all types of tasks, `*` is all types. One or several"
+        " values, or one with commas",
         examples=[["task.*"]],
     ),
 ]
@@ -89,21 +88,20 @@ class EventData(BaseModel):
     changes: Annotated[
         dict[str, Any],
         Field(
-            description="Each changed field with its old and new value, as in the history",
+            description="Each changed field with its old and new value",
             examples=[{"status": {"from": "pending", "to": "completed"}}],
         ),
     ]
     task: Annotated[
         dict[str, Any] | None,
         Field(
-            description="The task after the event; a deleted task as it was before. `null` if the event is"
-            " not about a"
-            " task or a comment, or was written by an older version of the program"
+            description="The task after the event, or before it was deleted; `null` in events about"
+            " something else, and in those that an older version of the program wrote"
         ),
     ]
-    comment: Annotated[dict[str, Any] | None, Field(description="The comment, in events `comment.*`")] = None
-    project: Annotated[dict[str, Any] | None, Field(description="The project, in events `project.*`")] = None
-    member: Annotated[dict[str, Any] | None, Field(description="The member, in events `member.*`")] = None
+    comment: dict[str, Any] | None = None
+    project: dict[str, Any] | None = None
+    member: dict[str, Any] | None = None
 
 
 class Event(Answer):

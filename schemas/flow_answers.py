@@ -12,13 +12,7 @@ from schemas.common import Answer
 
 Hours = Annotated[float | None, Field(examples=[26.5])]
 Count = Annotated[int, Field(examples=[12])]
-Link = Annotated[
-    str,
-    Field(
-        description="The address of the tasks behind the figure, in pages",
-        examples=["/tasks?status=completed&completed_after=2026-11-01T00%3A00%3A00Z"],
-    ),
-]
+Link = Annotated[str, Field(examples=["/tasks?status=completed"])]
 
 
 # A schema of its own, because generators of clients would make one for each answer.
@@ -91,15 +85,13 @@ class OpenLink(TypedDict):
     """The addresses of the tasks behind an answer."""
 
     open: Link
-    completed: Annotated[
-        str, Field(description="The address of the completed tasks with whose cycle times ages are compared")
-    ]
+    completed: Annotated[str, Field(description="The tasks with whose cycle times ages are compared")]
 
 
 class FlowAnswer(Answer):
     """The fields that every answer about flow has."""
 
-    as_of: Annotated[datetime, Field(description="The time at which the figures were computed")]
+    as_of: Annotated[datetime, Field(description="When the figures were computed")]
     n: Annotated[int, Field(description="The number of tasks that the answer is based on", examples=[12])]
     period: PeriodRead
     definitions: Meanings
@@ -115,7 +107,7 @@ class Flow(FlowAnswer):
 class ThroughputInterval(TypedDict):
     """Tasks created and completed in an interval."""
 
-    date: Annotated[date, Field(description="The first day of the interval")]
+    date: Annotated[date, Field(description="The first day")]
     starts_at: datetime
     ends_at: datetime
     created: Count
@@ -133,8 +125,8 @@ class Throughput(FlowAnswer):
 class CumulativeInterval(TypedDict):
     """The number of tasks in each status at the end of an interval."""
 
-    date: Annotated[date, Field(description="The first day of the interval")]
-    ends_at: Annotated[datetime, Field(description="The end of the interval, which is not included")]
+    date: Annotated[date, Field(description="The first day")]
+    ends_at: Annotated[datetime, Field(description="The end, which is not included")]
     pending: Count
     in_progress: Count
     completed: Count
@@ -151,19 +143,17 @@ class StatusCounts(TypedDict):
 class StateCounts(TypedDict):
     """The number of tasks in a state."""
 
-    state: Annotated[str, Field(description="The key of the state", examples=["review"])]
+    state: Annotated[str, Field(examples=["review"])]
     name: Annotated[str, Field(examples=["In review"])]
     status: TaskStatus
-    at_start: Annotated[int, Field(description="The number at the beginning of the period", examples=[2])]
-    counts: Annotated[
-        list[int], Field(description="The numbers at the end of each interval", examples=[[2, 3, 1]])
-    ]
+    at_start: Annotated[int, Field(description="At the beginning of the period", examples=[2])]
+    counts: Annotated[list[int], Field(description="At the end of each interval", examples=[[2, 3, 1]])]
 
 
 class CumulativeFlow(FlowAnswer):
     """The number of tasks in each status at the end of each interval; `n` is the number of all tasks."""
 
-    at_start: Annotated[StatusCounts, Field(description="The numbers at the beginning of the period")]
+    at_start: Annotated[StatusCounts, Field(description="At the beginning of the period")]
     intervals: list[CumulativeInterval]
     states: Annotated[
         list[StateCounts] | None,
@@ -180,7 +170,7 @@ class StatusDurations(Durations):
 class StateDurations(Durations):
     """Statistics of the time in one state."""
 
-    state: Annotated[str, Field(description="The key of the state", examples=["review"])]
+    state: Annotated[str, Field(examples=["review"])]
     name: Annotated[str, Field(examples=["In review"])]
     status: TaskStatus
 
@@ -215,13 +205,7 @@ class AgingTask(TypedDict):
             " any"
         ),
     ]
-    state: Annotated[
-        str,
-        Field(
-            description="A key of the project's states; without a project the same as `status`",
-            examples=["review"],
-        ),
-    ]
+    state: Annotated[str, Field(examples=["review"])]
 
 
 class Aging(FlowAnswer):
@@ -229,9 +213,7 @@ class Aging(FlowAnswer):
 
     cycle_time: CycleTimes
     tasks: list[AgingTask]
-    next_cursor: Annotated[
-        str | None, Field(description="The place of the next page; null on the last page", examples=[None])
-    ]
+    next_cursor: Annotated[str | None, Field(description="Null on the last page", examples=[None])]
     links: OpenLink
 
 
@@ -252,9 +234,7 @@ class CycleTimeList(FlowAnswer):
 
     cycle_time: CycleTimes
     tasks: list[CycleTimeTask]
-    next_cursor: Annotated[
-        str | None, Field(description="The place of the next page; null on the last page", examples=[None])
-    ]
+    next_cursor: Annotated[str | None, Field(description="Null on the last page", examples=[None])]
     links: CompletedLink
 
 
@@ -296,9 +276,7 @@ class ForecastBasis(TypedDict):
     starts_on: date
     ends_before: date
     weeks: Annotated[int, Field(examples=[26])]
-    completed: Annotated[
-        int, Field(description="The number of tasks completed in these weeks", examples=[120])
-    ]
+    completed: Annotated[int, Field(examples=[120])]
     trials: Annotated[int, Field(examples=[10_000])]
 
 
@@ -321,8 +299,8 @@ class Forecast(FlowAnswer):
 class BurnupInterval(TypedDict):
     """Scope and completed tasks at the end of an interval."""
 
-    date: Annotated[date, Field(description="The first day of the interval")]
-    ends_at: Annotated[datetime, Field(description="The end of the interval, which is not included")]
+    date: Annotated[date, Field(description="The first day")]
+    ends_at: Annotated[datetime, Field(description="The end, which is not included")]
     scope: Count
     completed: Count
 

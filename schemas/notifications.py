@@ -17,13 +17,13 @@ class NotificationRead(Answer):
     id: int
     kind: NotificationKind
     task_id: int | None
-    task_title: str | None = Field(description="The title at the time of the notification")
+    task_title: str | None = Field(description="At the time of the notification")
     actor_id: int = Field(description="The account that caused the notification; for a reminder, the owner")
     created_at: datetime
     due_at: datetime | None = Field(description="When the task is due, in a reminder")
     read_at: datetime | None
     project_id: int | None = Field(description="The project that the caller was added to")
-    project_name: str | None = Field(description="The name at the time of the notification")
+    project_name: str | None = Field(description="At the time of the notification")
     comment_id: int | None
 
 
@@ -49,7 +49,7 @@ class Preferences(create_model("Preferences", __base__=Answer, **_EVERY)):  # ty
 
 
 class PreferencesUpdate(create_model("PreferencesUpdate", __base__=Body, **_SOME)):  # type: ignore[misc]  # as above
-    """A new delivery for some kinds; null restores the default."""
+    """A new delivery for some kinds; the others stay. `null` restores the default."""
 
 
 class FailedNotification(Answer):

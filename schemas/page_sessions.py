@@ -13,9 +13,9 @@ class PageLogin(Body):
 
     username: Annotated[Text, Field(min_length=1, max_length=254, examples=["ada"])]
     password: GivenPassword
-    remember: Annotated[
-        bool, Field(description="Whether the browser stays logged in after it is closed", examples=[False])
-    ] = False
+    remember: Annotated[bool, Field(description="Whether the browser stays logged in after it is closed")] = (
+        False
+    )
 
 
 class PageRequest(Body):

@@ -86,13 +86,13 @@ EXAMPLE_STATES = [
 
 
 class ProjectCreate(Body):
-    """A new project; only the name is required."""
+    """A new project."""
 
     name: Project
     description: Description | None = None
     states: Annotated[
         States | None,
-        Field(description="The states in their order; by default three", examples=[EXAMPLE_STATES]),
+        Field(description="In their order", examples=[EXAMPLE_STATES]),
     ] = None
     adopt_tasks: Annotated[
         bool, Field(description="Move the caller's own tasks whose `project` is this name into the project")
@@ -100,18 +100,12 @@ class ProjectCreate(Body):
 
 
 class ProjectUpdate(Body):
-    """The fields to change; the others stay.
-
-    `null` clears `description` and leaves the others as they are. Read-only fields may be sent back with the
-    values they have.
-    """
+    """Fields that are not sent stay. `null` clears `description`, and no other field."""
 
     name: Project | None = None
     description: Description | None = None
-    archived: Annotated[
-        bool | None, Field(description="Whether the project is archived, so that its tasks can only be read")
-    ] = None
-    states: Annotated[States | None, Field(examples=[EXAMPLE_STATES])] = None
+    archived: Annotated[bool | None, Field(description="Whether its tasks can only be read")] = None
+    states: Annotated[States | None, Field(description="All states, in their order")] = None
     replaced_states: Annotated[
         dict[str, str] | None,
         Field(
@@ -146,7 +140,7 @@ class ProjectRead(Answer):
     id: Annotated[int, Field(examples=[1])]
     name: Annotated[str, Field(examples=["Research"])]
     description: Annotated[str | None, Field(examples=["What we find out together"])]
-    states: Annotated[list[StateRead], Field(description="The states of the workflow, in their order")]
+    states: Annotated[list[StateRead], Field(description="In their order")]
     archived_at: datetime | None
     created_by: Annotated[int | None, Field(description="Null after the account was deleted", examples=[1])]
     created_at: datetime
@@ -175,7 +169,7 @@ class MemberRead(Answer):
 
 
 class MemberPut(Body):
-    """The role of an account in a project. The read-only fields may be sent back with the values they have."""
+    """The role of an account in a project."""
 
     role: ProjectRole
     user_id: Annotated[Whole | None, Field(description="Read-only")] = None

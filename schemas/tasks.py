@@ -40,7 +40,7 @@ SortOrder = Literal["desc", "asc"]
 
 
 class TaskCreate(Body):
-    """A new task; only the title is required."""
+    """A new task."""
 
     title: Title
     description: Description | None = None
@@ -61,11 +61,7 @@ class TaskCreate(Body):
 
 
 class TaskUpdate(Body):
-    """The fields to change; the others stay.
-
-    `null` clears `description`, `due_at` and `project_id` and leaves the others as they are. Read-only fields
-    may be sent back with the values they have.
-    """
+    """Fields that are not sent stay. `null` clears `description`, `due_at` and `project_id`, and no other field."""
 
     title: Title | None = None
     description: Description | None = None
@@ -126,7 +122,7 @@ class TaskRead(Answer):
 
 
 class TaskImport(Body):
-    """A task with its past. `id`, `user_id` and `project_id` are accepted, so that exports import."""
+    """A task with its past. `id`, `user_id` and `project_id` are accepted and not used, so that exports import."""
 
     title: Title
     description: Description | None = None
@@ -147,11 +143,9 @@ class TaskImport(Body):
             " status"
         ),
     ] = None
-    id: Annotated[Any, Field(description="Not used", examples=["TASK-1"])] = None
-    user_id: Annotated[Any, Field(description="Not used", examples=[1])] = None
-    project_id: Annotated[
-        Any, Field(description="Not used; see the parameter `project_id`", examples=[1])
-    ] = None
+    id: Any = None
+    user_id: Any = None
+    project_id: Any = None
 
 
 class Imported(Answer):
@@ -167,7 +161,7 @@ class HistoryEntry(Answer):
     id: Annotated[int, Field(examples=[1])]
     task_id: Annotated[int, Field(examples=[1])]
     kind: TaskHistoryKind
-    created_at: Annotated[datetime, Field(description="The time of the change")]
+    created_at: datetime
     actor_id: Annotated[int, Field(description="The account that made the change", examples=[1])]
     changes: Annotated[
         dict[str, dict[str, Any]],

@@ -14,7 +14,7 @@ ViewName = Annotated[Name, Field(min_length=1, max_length=VIEW_NAME_LENGTH, exam
 
 
 class ViewCreate(Body):
-    """A saved filter. With `project_id` the project's members see it too."""
+    """A saved filter."""
 
     name: ViewName
     filter: QueryFilter
@@ -24,11 +24,7 @@ class ViewCreate(Body):
 
 
 class ViewUpdate(Body):
-    """The fields to change; the others stay.
-
-    `null` clears `sort_by`, `sort_order` and `project_id`. Read-only fields may be sent back with the values
-    they have.
-    """
+    """Fields that are not sent stay. `null` clears `sort_by`, `sort_order` and `project_id`, and no other field."""
 
     name: ViewName | None = None
     filter: QueryFilter | None = None
@@ -81,9 +77,7 @@ class CalendarCreate(Body):
         TimeZone,
         Field(description="A time zone; tasks that are due at its midnight are shown as all-day entries"),
     ] = "UTC"
-    expires_at: Annotated[Time | None, Field(description="When the calendar expires; by default never")] = (
-        None
-    )
+    expires_at: Annotated[Time | None, Field(description="By default never")] = None
 
 
 class CalendarRead(Answer):

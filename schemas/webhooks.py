@@ -67,11 +67,7 @@ class WebhookCreate(Body):
 
 
 class WebhookUpdate(Body):
-    """The fields to change; the others stay.
-
-    `null` clears `description` and leaves the others as they are. Read-only fields may be sent back with the
-    values they have.
-    """
+    """Fields that are not sent stay. `null` clears `description`, and no other field."""
 
     url: WebhookUrl | None = None
     types: Types | None = None
@@ -97,9 +93,7 @@ class WebhookRead(Answer):
     disabled_reason: Annotated[
         DisabledReason | None,
         Field(
-            description="Why the program disabled the webhook: the receiver answered 410 (`gone`), or five"
-            " days passed"
-            " without success (`failing`)",
+            description="`gone`: the receiver answered 410. `failing`: five days passed without success",
             examples=[None],
         ),
     ]
@@ -124,24 +118,22 @@ class DeliveryRead(Answer):
     """The delivery of one event to one webhook."""
 
     id: Annotated[int, Field(examples=[1])]
-    event_id: Annotated[str, Field(description="The `id` of the event", examples=["evt_000000000000002a"])]
+    event_id: Annotated[str, Field(examples=["evt_000000000000002a"])]
     type: Annotated[EventPattern | Literal["webhook.ping"], Field(examples=["task.created"])]
     state: Annotated[DeliveryState, Field(description="`failed` after ten failed attempts")]
     attempts: Annotated[int, Field(examples=[1])]
     status_code: Annotated[
-        int | None, Field(description="The status of the last answer, if there was one", examples=[200])
+        int | None, Field(description="Of the last answer, if there was one", examples=[200])
     ]
     error: Annotated[
         str | None, Field(description="Why the last attempt failed", examples=["The receiver answered 500"])
     ]
-    duration_ms: Annotated[int | None, Field(description="The duration of the last attempt", examples=[35])]
+    duration_ms: Annotated[int | None, Field(description="Of the last attempt", examples=[35])]
     next_attempt_at: datetime | None
     created_at: datetime
 
 
 class ReplayFrom(Body):
-    """The event after which events are delivered again."""
+    """The `id` of the event after which events are delivered again."""
 
-    after: Annotated[
-        Text, Field(max_length=100, description="The `id` of an event", examples=["evt_000000000000002a"])
-    ]
+    after: Annotated[Text, Field(max_length=100, examples=["evt_000000000000002a"])]

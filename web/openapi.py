@@ -6,7 +6,6 @@ from typing import Any, get_args
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.encoders import jsonable_encoder
-from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.routing import BaseRoute, Route
 
@@ -18,6 +17,7 @@ from schemas.events import EventPattern, EventType
 from schemas.flow import ChartName, Interval
 from schemas.flow_answers import FlowAnswer
 from schemas.notifications import Delivery
+from schemas.problems import Problem
 from schemas.projects import ProjectRole
 from schemas.tasks import SortBy, SortOrder, TaskImport
 from schemas.views import CalendarRead
@@ -49,7 +49,7 @@ A program for tasks and shared projects, with figures about how work flows.
 
 Send the token as `Authorization: Bearer <access_token>`. Times are in UTC. Lists have the address of their next
 page in the header `Link`. The header `X-Request-ID` of every answer is the request's id in the log; a request may
-send its own.{RATE_LIMIT} Errors are `application/problem+json`: `detail` is for people, `code` for programs.
+send its own.{RATE_LIMIT} Read-only fields may be sent back with the values they have. Errors are `application/problem+json`: `detail` is for people, `code` for programs.
 
 [The guide]({settings.root}/guide) shows it all step by step, and [explains every code]({settings.root}/guide/errors).
 """
@@ -95,6 +95,13 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "EventPattern": get_args(EventPattern),
     "WebhookDeliveryState": get_args(DeliveryState),
 }
+# Parts of schemas that become schemas with these names, each with its description.
+PARTS = {
+    "DayOrTime": (
+        {"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]},
+        "A day or a time.",
+    )
+}
 # FastAPI names a form after its endpoint.
 NAMES = {"Body_login": "LoginForm"}
 # Answers that add fields to another answer. The last ones are TypedDicts, which do not know their base.
@@ -102,16 +109,21 @@ BASES = {
     model.__name__: base.__name__
     for base in (FlowAnswer, CalendarRead, ProgramTokenRead, UserRead, WebhookRead)
     for model in base.__subclasses__()
-} | dict.fromkeys(("CycleTimes", "StatusDurations", "StateDurations"), "Durations")
+} | {
+    "CycleTimes": "Durations",
+    "StatusDurations": "Durations",
+    "StateDurations": "Durations",
+    "ConePoint": "CountsByChance",
+}
 READ_ONLY = {"TaskRead": tuple(fields.READ_ONLY)}
-BEARER = {
+TOKEN = {
     "type": "http",
     "scheme": "bearer",
     "description": "An access token from `POST /auth/login`, or a program's token: `tp_...`",
 }
 
 
-def install_openapi(app: FastAPI, problem: type[BaseModel]) -> None:
+def install_openapi(app: FastAPI) -> None:
     """Complete the document when it is asked for the first time.
 
     This takes a second, so that a thread does it while the event loop serves others.
@@ -121,7 +133,7 @@ def install_openapi(app: FastAPI, problem: type[BaseModel]) -> None:
     def openapi() -> dict[str, Any]:
         with making:
             if app.openapi_schema is None:
-                app.openapi_schema = _complete(generate(), app, problem)
+                app.openapi_schema = _complete(generate(), app)
             return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
@@ -140,19 +152,19 @@ def _path_of(route: BaseRoute) -> str | None:
     return getattr(route, "path", None)
 
 
-def _complete(document: dict[str, Any], app: FastAPI, problem: type[BaseModel]) -> dict[str, Any]:
+def _complete(document: dict[str, Any], app: FastAPI) -> dict[str, Any]:
     components = document["components"]
     document["servers"] = [{"url": settings.root or "/"}]
     # These schemas are not the model of any endpoint.
     _, found = models_json_schema(
-        [(problem, "serialization"), (TaskImport, "validation"), (FlowAnswer, "serialization")],
+        [(Problem, "serialization"), (TaskImport, "validation"), (FlowAnswer, "serialization")],
         ref_template="#/components/schemas/{model}",
     )
     components["schemas"].update(found["$defs"])
     document["webhooks"] = webhooks_described(components["schemas"])
     components["securitySchemes"] = {
         auth.bearer.scheme_name: jsonable_encoder(auth.bearer.model, by_alias=True, exclude_none=True),
-        "Bearer": BEARER,
+        "Token": TOKEN,
     }
     routes = {route.operation_id: route for route in app.routes if isinstance(route, StrictRoute)}
     for _, _, operation in openapi_shape.operations(document):
@@ -174,9 +186,12 @@ def _complete(document: dict[str, Any], app: FastAPI, problem: type[BaseModel]) 
     openapi_shape.drop_noise(document)
     openapi_shape.mark_read_only(document, READ_ONLY)
     openapi_shape.name_choices(document, CHOICES)
+    openapi_shape.name_parts(document, PARTS)
     openapi_shape.rename_schemas(document, NAMES)
     openapi_shape.shorten_null(document)
     openapi_examples.show(document)
+    openapi_examples.show_event(document)
+    openapi_examples.drop_shown(document)
     openapi_shape.share_fields(document, BASES)
     openapi_headers.declare(document)
     openapi_shape.share_responses(document, openapi_errors.component_name)

@@ -184,12 +184,19 @@ def _bad_input(route: StrictRoute) -> InvalidInput:
     return invalid_input([{"pointer": "?colour", "detail": f"Unknown query parameter; {taken}"}])
 
 
+# Shorter words for what the codes of many errors say.
+_SHORT = (("InvalidInput", "Bad"), ("MissingScope", "Needs"), (r"(\w+)NotFound", r"No\1"))
+
+
 def component_name(response: Mapping[str, Any]) -> str:
     """The name of an error that several operations share: its code and, for bad input, the first pointer."""
     shown = response.get("content", {}).get(PROBLEM_MEDIA_TYPE, {}).get("example")
     if shown is None:
         return camel(response["description"].partition(".")[0])
-    places = [each["pointer"] for each in shown.get("errors", ())[:1]] or re.findall(
-        r"`.+?`", shown["detail"]
-    )
-    return camel(" ".join([shown["code"].replace("_", " "), *places]))
+    places = [
+        each["pointer"].removeprefix("header.").replace("#", "body") for each in shown.get("errors", ())[:1]
+    ] or re.findall(r"`.+?`", shown["detail"])
+    name = camel(" ".join([shown["code"].replace("_", " "), *places]))
+    for long, short in _SHORT:
+        name = re.sub(f"^{long}", short, name)
+    return name

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypedDict
 
-from web.openapi_shape import Part, operations
+from web.openapi_shape import NULL, Part, named, operations
 
 FILE = Path(__file__).with_name("openapi_examples.json")
 
@@ -47,6 +47,56 @@ def show(document: Part) -> None:
             for media_type, body in answers.items():
                 if media_type in content and status < "300":
                     content[media_type]["example"] = body
+
+
+def show_event(document: Part) -> None:
+    """Put the recorded event into the webhooks that send events."""
+    ((event, *_),) = recorded()["list_events"]["responses"]["200"].values()
+    for item in document["webhooks"].values():
+        media = item["post"]["requestBody"]["content"]["application/json"]
+        if named(media["schema"]) == "Event":
+            media["example"] = event
+
+
+def drop_shown(document: Part) -> None:
+    """Drop the examples of fields that a recorded request or answer shows too.
+
+    A schema in which no type tells what a value looks like keeps the example of its first field.
+    """
+    schemas: Part = document["components"]["schemas"]
+    shown: set[int] = set()
+    for _, _, operation in operations(document):
+        bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for media in (media for body in bodies for media in body.get("content", {}).values()):
+            if "example" in media:
+                _note_shown(schemas, media["schema"], media["example"], shown)
+    for schema in schemas.values():
+        fields = schema.get("properties", {}).values()
+        examples = [each for each in fields if "examples" in each]
+        for field in examples if any(map(_tells_its_values, fields)) else examples[1:]:
+            if id(field) in shown:
+                del field["examples"]
+
+
+def _tells_its_values(field: Part) -> bool:
+    """Whether the type of a field tells what its values look like."""
+    if {"$ref", "anyOf", "const", "default", "enum"} & field.keys() or "date" in field.get("format", ""):
+        return True
+    return field.get("type") not in ("string", "integer", "number", "array", "object")
+
+
+def _note_shown(schemas: Part, schema: Part, value: Any, shown: set[int]) -> None:
+    """Note the fields of the schema that have a value in the example."""
+    if isinstance(value, list):
+        for each in value:
+            _note_shown(schemas, schema.get("items", {}), each, shown)
+    elif isinstance(value, dict):
+        kinds = [each for each in schema.get("anyOf", [schema]) if each != NULL]
+        fields = schemas.get(named(kinds[0]), kinds[0]).get("properties", {})
+        for name in fields.keys() & value.keys():
+            if value[name] is not None:
+                shown.add(id(fields[name]))
+                _note_shown(schemas, fields[name], value[name], shown)
 
 
 def _show_parameters(operation: Part, given: dict[str, Any], values: dict[str, Any]) -> None:

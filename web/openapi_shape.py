@@ -18,8 +18,8 @@ Place = tuple[Any, Any]
 OPERATIONS = ("get", "post", "put", "patch", "delete")
 # JavaScript, and so the documentation pages, can't represent larger numbers exactly.
 LARGEST_EXACT = 2**53
-# An example with more characters than this is longer than a reference to it, and its frame.
-LONG = 120
+# A response and an example with fewer characters are shorter than a reference to them.
+SHORT_RESPONSE, SHORT_EXAMPLE = 50, 120
 SCHEMAS = "#/components/schemas/"
 NULL = {"type": "null"}
 _NESTED = ("items", "additionalProperties", "not", "propertyNames")
@@ -168,13 +168,19 @@ def name_choices(document: Part, names: Mapping[str, Sequence[str]]) -> None:
         if name is not None:
             del schema["enum"], schema["type"]
             schema["$ref"] = SCHEMAS + name
-            used[name] = {"type": "string", "enum": [*names[name]], "description": _choice_title(name)}
+            used[name] = {"type": "string", "enum": [*names[name]]}
     document["components"]["schemas"] |= used
 
 
-def _choice_title(name: str) -> str:
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-    return f"The possible values of the {words}"
+def name_parts(document: Part, parts: Mapping[str, tuple[Part, str]]) -> None:
+    """Give each of these parts a schema of its own, with its description, in all places where it stands."""
+    for schema in every_schema(document):
+        for name, (part, _) in parts.items():
+            if schema == part:
+                schema.clear()
+                schema["$ref"] = SCHEMAS + name
+    schemas = document["components"]["schemas"]
+    schemas |= {name: {**part, "description": text} for name, (part, text) in parts.items()}
 
 
 def shorten_null(document: Part) -> None:
@@ -204,12 +210,12 @@ def rename_schemas(document: Part, names: Mapping[str, str]) -> None:
 # -- shared definitions -----------------------------------------------------------------------------
 
 
-def _repeated(places: Iterable[Place]) -> list[list[Place]]:
-    """The places of each part that stands in several places."""
+def _repeated(places: Iterable[Place], shortest: int = 0) -> list[list[Place]]:
+    """The places of each part that stands in several places and has at least this many characters."""
     found: dict[str, list[Place]] = {}
     for container, key in places:
         found.setdefault(json.dumps(container[key], sort_keys=True), []).append((container, key))
-    return [equal for equal in found.values() if len(equal) > 1]
+    return [equal for text, equal in found.items() if len(equal) > 1 and len(text) >= shortest]
 
 
 def _share(document: Part, kind: str, parts: list[list[Place]], names: list[str]) -> None:
@@ -225,21 +231,30 @@ def _share(document: Part, kind: str, parts: list[list[Place]], names: list[str]
 
 
 def share_responses(document: Part, name_of: Callable[[Part], str]) -> None:
-    """Define each error once that several operations answer with, and the answers that all webhooks expect.
+    """Define each response once that several operations give, or that all webhooks expect.
 
-    If a status has only one such answer, the status is its name.
+    If a status has only one such response, the status is its name.
     """
-    parts = _repeated(
+    places = (
         (operation["responses"], status)
         for operation in _all_operations(document)
         for status in operation["responses"]
-        if status >= "300" or status == "2XX"
     )
+    parts = _repeated(places, SHORT_RESPONSE)
     of_status = Counter(status for (_, status), *_ in parts)
-    names = [
-        status if of_status[status] == 1 else name_of(responses[status]) for (responses, status), *_ in parts
-    ]
+    names = []
+    for (responses, status), *_ in parts:
+        media = [*responses[status].get("content", {}).values()]
+        if of_status[status] == 1:
+            names.append(status)
+        else:
+            names.append(_answered(media[0]["schema"]) if status < "300" else name_of(responses[status]))
     _share(document, "responses", parts, names)
+
+
+def _answered(schema: Part) -> str:
+    """A name for an answer with this schema."""
+    return named(schema) or f"{named(schema['items'])}List"
 
 
 def share_parameters(document: Part) -> None:
@@ -264,28 +279,24 @@ def share_bodies(document: Part) -> None:
 
 
 def share_examples(document: Part) -> None:
-    """Define each long answer once that several operations show."""
-    parts = _repeated(
+    """Define each long answer once that several responses show."""
+    responses = [*document["components"]["responses"].values()]
+    for _, _, operation in operations(document):
+        responses += operation["responses"].values()
+    shown = (
         (media, "example")
-        for _, _, operation in operations(document)
-        for status, response in operation["responses"].items()
+        for response in responses
         for media in response.get("content", {}).values()
-        if status < "300" and len(json.dumps(media.get("example"))) > LONG
+        if "example" in media
     )
-    names = []
-    for places in parts:
-        schema = places[0][0]["schema"]
-        name = named(schema) or f"{named(schema['items'])}List"
-        names.append(name)
+    parts, names = [], []
+    for places in _repeated(shown, SHORT_EXAMPLE):
+        name = _answered(places[0][0]["schema"])
         for media, _ in places:
             media["examples"] = {name: {"value": media.pop("example")}}
-    shared = zip(parts, names, strict=True)
-    _share(
-        document,
-        "examples",
-        [[(media["examples"], name) for media, _ in each] for each, name in shared],
-        names,
-    )
+        parts.append([(media["examples"], name) for media, _ in places])
+        names.append(name)
+    _share(document, "examples", parts, names)
 
 
 def camel(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from errors import (
@@ -29,42 +29,6 @@ from errors import (
 from logging_config import logger, redacted
 from request_context import request_id_var
 from storage.faults import read_only_notice, reason_of
-
-
-class InputProblem(BaseModel):
-    """A mistake in the input, and its place."""
-
-    pointer: str = Field(examples=["#/title", "?status"])
-    detail: str = Field(examples=["String should have at most 200 characters"])
-    position: int = Field(default=0, description="The position of the character in a filter, counted from 0")
-
-
-class Problem(BaseModel):
-    """An error, as RFC 9457 describes it."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "type": "about:blank",
-                    "title": "Not Found",
-                    "status": 404,
-                    "detail": "Task not found",
-                    "code": "task_not_found",
-                    "request_id": "5f0c6a0d",
-                }
-            ]
-        }
-    )
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    request_id: str
-    errors: list[InputProblem] = Field(default=[], description="Each mistake in bad input")
-
 
 # The titles of RFC 9110, because older versions of Python have older names.
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}

@@ -28,7 +28,7 @@ _ABOUT = {
     "member.removed": "An account stopped being a member of a project",
 }
 _HEADERS = {
-    "webhook-id": "The id of the message, which is the same at every attempt: ignore an id that was received already",
+    "webhook-id": "The id of the message, the same at every attempt: ignore one that was received already",
     "webhook-timestamp": "The time of this attempt, in seconds since 1970",
     "webhook-signature": "`v1,` and the signature in base64; after a rotation two signatures, separated by a space",
 }
@@ -67,7 +67,7 @@ def _operation(type_: str, about: str, model: str) -> dict[str, Any]:
                 "2XX": {
                     "description": "The event is delivered. After any other answer it is sent again later"
                 },
-                "410": {"description": "The receiver is gone. The webhook is disabled at once"},
+                "410": {"description": "Gone. The webhook is disabled at once"},
             },
         }
     }

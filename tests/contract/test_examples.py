@@ -86,7 +86,8 @@ def tasks(record: Recorder, ada: Person, bob: Person, root: Person) -> None:
         record.call(ada, method, "/tasks/1", json=stale)
         record.call(ada, method, "/tasks/1", json={"title": "x"}, headers={"If-Match": '"1-1"'})
         record.call(bob, method, "/tasks/1", json={"title": "x"})
-    record.call(ada, "GET", "/tasks/1/history")
+    # The newest change is one of one field.
+    record.call(ada, "GET", f"/tasks/1/history?skip={len(ada.get('/tasks/1/history').json()) - 1}")
     ada.task("Send the report to Bob", project="Research")
     record.call(ada, "PUT", "/tasks/2/assign", params={"assigned_user_id": bob.id})
     record.call(ada, "PUT", "/tasks/2/assign", params={"assigned_user_id": bob.id})
@@ -95,7 +96,8 @@ def tasks(record: Recorder, ada: Person, bob: Person, root: Person) -> None:
     ada.task("Not needed")
     record.call(ada, "DELETE", "/tasks/3")
     record.call(ada, "DELETE", "/tasks/3")
-    record.call(ada, "POST", "/tasks/import", json=PAST)
+    record.call(ada, "POST", "/tasks/import", json=PAST[:2])
+    ada.post("/tasks/import", json=PAST[2:])
     table = b"title,status\r\nWrite the report,completed\r\n"
     lines = b'{"title": "Write the report"}\n{"title": "Send it"}\n'
     for media_type, content in (
@@ -157,7 +159,8 @@ def told(record: Recorder, ada: Person, bob: Person, root: Person, hook: Receive
     record.call(bob, "GET", "/notifications/preferences")
     record.call(root, "GET", "/notifications/failed")
     record.call(root, "POST", "/notifications/failed/retry")
-    record.call(ada, "GET", "/events?limit=2")
+    kinds = {each["type"]: each["id"] for each in ada.get("/events").json()}
+    record.call(ada, "GET", f"/events?after={kinds['task.unblocked']}&limit=1")
     record.call(ada, "GET", "/events?after=nonsense")
     record.call(ada, "GET", "/events/stream?after=nonsense")
     wanted = {"url": hook.url, "types": ["task.created", "comment.*"], "description": "Tells the chat"}
@@ -362,7 +365,8 @@ def test_every_operation_shows_a_request_and_an_answer() -> None:
                 continue
             assert name in shown, f"{name}: record an example of it, as said above"
             answers = shown[name]["responses"]
-            if any("application/json" in each.get("content", {}) for each in operation["responses"].values()):
+            declared = [resolved(app.openapi(), each) for each in operation["responses"].values()]
+            if any("application/json" in each.get("content", {}) for each in declared):
                 assert any(status < "300" for status in answers), name
             if "requestBody" in operation:
                 assert shown[name].get("request"), name

@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.support.api import Person
@@ -74,7 +74,7 @@ class Recorder:
         if answer.content and media_type:
             body: Any = masked(answer.text)
             if media_type.endswith("json"):
-                body = _plain(json.loads(body))
+                body = _short(_plain(json.loads(body)))
             elif len(body) > 2000:
                 return
             responses.setdefault(status, {}).setdefault(media_type, body)
@@ -116,8 +116,17 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _plain(body: Any) -> Any:
-    """The body as JSON; of a list at the top the first element, and of definitions the shortest, for a short page."""
+    """The body as JSON; of a list at the top the first element, for a short page."""
     body = json.loads(masked(json.dumps(body)))
-    if isinstance(body, dict) and "definitions" in body:
-        body["definitions"] = dict([min(body["definitions"].items(), key=lambda each: len(each[1]))])
-    return cast("Any", body[:1] if isinstance(body, list) else body)
+    return body[:1] if isinstance(body, list) else body
+
+
+def _short(value: Any) -> Any:
+    """An answer for a short page: of a list of objects the first, and of definitions the shortest."""
+    if isinstance(value, list):
+        return [_short(each) for each in (value[:1] if value and isinstance(value[0], dict) else value)]
+    if not isinstance(value, dict):
+        return value
+    if "definitions" in value:
+        value["definitions"] = dict([min(value["definitions"].items(), key=lambda each: len(each[1]))])
+    return {name: _short(each) for name, each in value.items()}
