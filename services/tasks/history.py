@@ -25,13 +25,13 @@ def differences(before: Any | None, after: Any | None, names: tuple[str, ...] = 
 
     The columns of JSON write a time as RFC 3339.
     """
-    is_shared = any(task is not None and task.project_id is not None for task in (before, after))
     if before is None and after is not None:
         # New tasks take this shorter way, because a batch may make a thousand at once.
         fields = _fields_of(after)
-        if not is_shared:
+        if fields["project_id"] is None:
             fields["state"] = None
         return {name: {"from": None, "to": new} for name in names if (new := fields[name]) is not None}
+    is_shared = any(task is not None and task.project_id is not None for task in (before, after))
     changes = {}
     for name in names:
         old = None if before is None else getattr(before, name)

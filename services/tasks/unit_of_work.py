@@ -61,7 +61,7 @@ _STATE = NAMES.index("state")
 
 def task_row(columns: Mapping[str, Any]) -> Any:
     """A task with these columns; the others are empty."""
-    row = [columns.get(name) for name in TaskRow._fields]
+    row = list(map(columns.get, TaskRow._fields))
     if row[_STATE] is None:
         row[_STATE] = columns["status"]
     return TaskRow._make(row)
