@@ -31,7 +31,7 @@ from services.events import sight
 from services.query.conditions import Scope
 from services.tasks import writes
 from services.tasks.fields import TASK_COLUMNS
-from services.tasks.unit_of_work import UnitOfWork
+from services.tasks.unit_of_work import UnitOfWork, unit_of
 from services.used_rights import Action, Used
 from storage.prepared import prepared
 from tables.projects import PROJECT_ROLES, project_members, projects
@@ -236,6 +236,7 @@ _ROLE = (
 _BY_ID = select(*TASK_COLUMNS).where(tasks.c.id == bindparam("task_id"))
 _TASK = prepared(_BY_ID.add_columns(_ROLE))
 _PROJECT_OF = prepared(select(tasks.c.id, tasks.c.project_id).where(tasks.c.id == bindparam("task_id")))
+_PRIVATE = prepared(_BY_ID.where(tasks.c.project_id.is_(None)))
 _IN_PROJECT_LOCKED = prepared(_BY_ID.where(tasks.c.project_id == bindparam("project_id")).with_for_update())
 # How often a task may move to another project while this request waits for its lock.
 _MOST_MOVES = 10
@@ -268,12 +269,9 @@ def lock_task(
     which the caller of this function must then refuse. Raises NotFound, Forbidden, Conflict for an archived
     project.
     """
-    kept = writes.find(db, caller, task_id)
-    if kept is not None:
-        task, its_place = kept
-        if its_place is not None:
-            _check_locked(db, action, its_place, task, caller)
-        return task, its_place
+    unit = unit_of(db)
+    if unit is not None:
+        return _lock_within(unit, db, caller, task_id, action, strangers=strangers)
     everybodys = strangers or caller.is_admin
     asked = {"task_id": task_id} if everybodys else {"task_id": task_id, "owner_id": caller.id}
     for _ in range(_MOST_MOVES):
@@ -296,6 +294,26 @@ def lock_task(
         if row is not None:
             _check_locked(db, action, place, row, caller)
             return row, place
+    raise task_not_found()
+
+
+def _lock_within(
+    unit: UnitOfWork, db: Session, caller: Caller, task_id: int, action: Action, *, strangers: bool
+) -> tuple[AnyRow, Place | None]:
+    """`lock_task` within a unit of work, which has locked all tasks that it may change: see `lock_tasks`."""
+    found = unit.find(caller, task_id)
+    if found is not None:
+        task, place = found
+        if place is None:
+            _note_admin(db, caller, task, action)
+        else:
+            _check_locked(db, action, place, task, caller)
+        return task, place
+    if strangers and not caller.is_admin:
+        # The task is only looked at, to tell the caller why it stays as it is.
+        other = unit.held(task_id) or db.execute(_PRIVATE, {"task_id": task_id}).first()
+        if other is not None and other.user_id != caller.id:
+            return other, None
     raise task_not_found()
 
 
@@ -324,11 +342,20 @@ def lock_tasks(
 
     Projects and tasks are locked in the order of their ids. Tasks that the caller does not see are left out.
     """
-    places = {}
-    for project_id in sorted({*unit.projects_of(task_ids), *projects_too}):
-        with contextlib.suppress(NotFound):
-            places[project_id] = lock_project(db, caller, project_id, "task")
-    return unit.load(task_ids, places, are_visible=are_visible)
+    versions: dict[int, int] = {}
+    missing, places, asked = set(task_ids), {}, set()
+    wanted = {*unit.projects_of(missing), *projects_too}
+    while True:
+        for project_id in sorted(wanted):
+            with contextlib.suppress(NotFound):
+                places[project_id] = lock_project(db, caller, project_id, "task")
+        versions |= unit.load(missing, places, are_visible=are_visible)
+        missing -= versions.keys()
+        asked |= wanted
+        # A task may have moved to another project before its lock.
+        wanted = unit.projects_of(missing) - asked if missing else set()
+        if not wanted:
+            return versions
 
 
 # -- replays of answers ----------------------------------------------------------------------------

@@ -79,7 +79,10 @@ def work_out(db: Session, user: Caller, batch: Batch) -> WorkedOut | None:
     unit = UnitOfWork(nowhere, user, ids=range(-new_tasks, 0))
     try:
         with unit:
-            versions = unit.load(batches.changed_ids(batch), {}, reader=db)
+            ids = batches.changed_ids(batch)
+            versions = unit.load(ids, {}, reader=db)
+            if versions.keys() != ids:
+                return None
             outcomes = batches.work_through(nowhere, user, unit, batch)
             changes = unit.take_changes()
     except (AppError, UnboundExecutionError):

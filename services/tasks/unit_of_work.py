@@ -6,8 +6,9 @@ the time that one by one they would take:
 1. `load` reads and locks the tasks in the order of their ids, after `rights.lock_tasks` has locked their
 projects in the same way. Two units with common tasks therefore wait for one another, but never for good.
 2. `find`, `insert`, `change`, `remove` and `add` work in memory; `writes` calls them.
-3. Data that memory lacks (a task of another account, a count of tasks) is read from the database. Before
-that, `give_way` writes all changes that memory holds, so that each statement sees what was done before it.
+3. Data that memory lacks (a count of tasks, say) is read from the database. Before that, `give_way` writes all
+changes that memory holds, so that each statement sees what was done before it. Tasks are an exception: a task that
+`load` did not find stays unknown, because locking it later would be out of order.
 4. `write` writes the rest: notifications and history in their order, then the tasks.
 
 A failure within `operation` undoes that operation alone.
@@ -190,6 +191,10 @@ class UnitOfWork:
 
     # -- in memory -----------------------------------------------------------------------------------
 
+    def held(self, task_id: int) -> Any:
+        """A task that memory has, or None."""
+        return self._rows.get(task_id)
+
     def find(self, user: Caller, task_id: int) -> Any:
         """A task and its project, if memory has it; a private task only if the caller may change it."""
         row = self._rows.get(task_id)
@@ -239,10 +244,6 @@ class UnitOfWork:
     def add(self, table: Table, values: dict[str, Any]) -> None:
         """Hold a row of history, or a notification, in memory."""
         self._added.append((table, values))
-
-    def forget(self, task_id: int) -> None:
-        """Drop a task from memory: later calls read it from the database."""
-        self._rows.pop(task_id, None)
 
     def _set(self, kept: dict[int, Any], key: int, value: Any) -> None:
         if self._operation is not None:

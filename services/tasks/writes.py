@@ -13,7 +13,7 @@ from sqlalchemy import Executable, Table, Update, bindparam, delete, insert, upd
 from sqlalchemy.orm import Session
 
 from database import AnyRow, database
-from models import Caller, task_history, tasks
+from models import task_history, tasks
 from services.tasks.unit_of_work import changed_row, task_row, unit_of
 from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
@@ -30,22 +30,6 @@ class Change(NamedTuple):
     before: Any
     after: AnyRow
     columns: Mapping[str, Any]
-
-
-def find(db: Session, user: Caller, task_id: int) -> tuple[AnyRow, Any] | None:
-    """A task that the session's unit of work holds, and its project; None if the database is to be asked.
-
-    The caller may change a private task that is found. The right to change a task in a project is still to be
-    checked.
-    """
-    unit = unit_of(db)
-    if unit is None:
-        return None
-    found: tuple[AnyRow, Any] | None = unit.find(user, task_id)
-    if found is None:
-        unit.forget(task_id)
-        unit.give_way()
-    return found
 
 
 def locked_place(db: Session, project_id: int) -> Any:

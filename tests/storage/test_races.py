@@ -219,6 +219,24 @@ def test_a_write_that_refers_to_what_is_being_deleted_finds_it_gone(api: Api) ->
     assert ada.get(f"/tasks/{task['id']}").json() == task
 
 
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_a_batch_locks_no_task_after_all_others(api: Api) -> None:
+    """A task that comes to the caller once the batch has begun to lock would be locked out of order."""
+    ada, bob = api.person("ada"), api.person("bob")
+    his, hers = bob.task()["id"], ada.task()["id"]
+    operations = [{"op": "update", "id": each, "task": {"priority": 4}} for each in (his, hers)]
+    with ThreadPoolExecutor(1) as pool:
+        with database.engine.begin() as holding:
+            holding.execute(text(f"SELECT id FROM tasks WHERE id = {hers} FOR UPDATE"))
+            answer = pool.submit(
+                lambda: ada.post("/tasks/batch", json={"atomic": False, "operations": operations})
+            )
+            wait_until(lambda: count(WAITS) == 1)
+            assert bob.put(f"/tasks/{his}/assign?assigned_user_id={ada.id}").status_code == 200
+        results = answer.result(SECONDS).json()["results"]
+    assert [each["status"] for each in results] == [404, 200]
+
+
 def test_a_write_that_comes_while_the_database_closes_is_done_too(api: Api) -> None:
     begun, may_end = threading.Event(), threading.Event()
 
