@@ -4,6 +4,7 @@ The migrations make the schema, triggers included. These classes describe the sa
 test compares the two.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -106,20 +107,33 @@ Index("uq_users_email", func.lower(User.email), unique=True).ddl_if(dialect="sql
 Index("uq_users_email", func.lower(collate(User.email, "C")), unique=True).ddl_if(dialect="postgresql")
 
 
-# The indexes of tasks in projects: one for each order of a list, and those by state and status. They are
-# partial, so that a private task costs nothing.
-IN_PROJECT = where("project_id IS NOT NULL")
-BY_PROJECT = {
-    "created_at": ("project_id", "created_at", "id", "due_at", "completed_at", "priority"),
-    "updated_at": ("project_id", "updated_at", "id"),
-    "due_at": ("project_id", "due_at", "id"),
-    "completed_at": ("project_id", "completed_at", "id"),
-    "title": ("project_id", "title_folded", "id"),
-    "priority": ("project_id", "priority", "id"),
-    "id": ("project_id", "id"),
-    "state": ("project_id", "state", "created_at", "id"),
-    "status": ("project_id", "status", "created_at", "id", "completed_at"),
+# The columns of the index of each order of a list. Those behind the order's own tell which tasks are in a range of
+# another time, so that a list is filtered without looking at every task.
+ORDERS = {
+    "created_at": ("created_at", "id", "due_at", "completed_at", "priority"),
+    "updated_at": ("updated_at", "id", "created_at", "due_at", "completed_at", "priority"),
+    "due_at": ("due_at", "id", "created_at", "completed_at"),
+    "completed_at": ("completed_at", "id", "created_at", "due_at"),
+    "priority": ("priority", "id", "created_at", "due_at", "completed_at"),
+    "id": ("id", "created_at", "due_at", "completed_at"),
 }
+# The indexes of tasks in projects are partial, so that a private task costs nothing.
+IN_PROJECT = where("project_id IS NOT NULL")
+
+
+def _orders(place: str, **options: Any) -> Iterator[Index]:
+    """The indexes of the orders of lists, of an owner or a project.
+
+    On Postgres each holds `updated_at`, because an update writes all indexes in any case. On SQLite it writes those
+    whose columns change, so that this would make every update dearer.
+    """
+    for name, columns in ORDERS.items():
+        on_postgres = columns if "updated_at" in columns else (*columns, "updated_at")
+        for dialect, there in (("sqlite", columns), ("postgresql", on_postgres)):
+            index = Index(f"ix_tasks_{place}_{name}", place, *there, **options)
+            yield index.ddl_if(dialect=dialect)
+
+
 # Tasks whose times are not in the order of making, completing and changing.
 OUT_OF_ORDER = "updated_at < created_at OR completed_at < created_at OR updated_at < completed_at"
 # A blocked task has a reason, and is not completed.
@@ -142,18 +156,8 @@ class Task(Base):
         CheckConstraint("(status = 'completed') = (completed_at IS NOT NULL)", name="completed_at"),
         CheckConstraint("(project_id IS NULL) = (state IS NULL)", name="state"),
         CheckConstraint(BLOCKED, name="blocked"),
-        # The added columns are those that lists filter by, so that a read along the index need not look at
-        # every task.
-        Index(
-            "ix_tasks_user_id_created_at",
-            *("user_id", "created_at", "id", "due_at", "completed_at", "priority"),
-        ),
-        Index("ix_tasks_user_id_updated_at", "user_id", "updated_at", "id"),
-        Index("ix_tasks_user_id_due_at", "user_id", "due_at", "id"),
-        Index("ix_tasks_user_id_completed_at", "user_id", "completed_at", "id"),
+        *_orders("user_id"),
         Index("ix_tasks_user_id_title", "user_id", "title_folded", "id"),
-        Index("ix_tasks_user_id_priority", "user_id", "priority", "id"),
-        Index("ix_tasks_user_id_id", "user_id", "id"),
         # With `completed_at`, this index alone answers flow figures.
         Index("ix_tasks_user_id_status", "user_id", "status", "created_at", "id", "completed_at"),
         Index("ix_tasks_user_id_project", "user_id", "project", "created_at", "id"),
@@ -170,12 +174,17 @@ class Task(Base):
             *("user_id", "created_at", "id"),
             **where("blocked_at IS NOT NULL"),
         ),
-        # Usually empty: it tells whether the times of all tasks are in order (`services/tasks/times_in_order.py`). No
-        # other index has the order of versions, so that Postgres looks into this one.
-        Index("ix_tasks_user_id_out_of_order", "user_id", "version", **where(OUT_OF_ORDER)),
-        *(
-            Index(f"ix_tasks_project_id_{name}", *columns, **IN_PROJECT)
-            for name, columns in BY_PROJECT.items()
+        # Usually empty: it tells whether the times of all tasks are in order (`services/tasks/times_in_order.py`).
+        Index("ix_tasks_user_id_out_of_order", "user_id", "version", **where(OUT_OF_ORDER)).ddl_if(
+            dialect="sqlite"
+        ),
+        *_orders("project_id", **IN_PROJECT),
+        Index("ix_tasks_project_id_title", "project_id", "title_folded", "id", **IN_PROJECT),
+        Index("ix_tasks_project_id_state", "project_id", "state", "created_at", "id", **IN_PROJECT),
+        Index(
+            "ix_tasks_project_id_status",
+            *("project_id", "status", "created_at", "id", "completed_at"),
+            **IN_PROJECT,
         ),
         Index(
             "ix_tasks_project_id_blocked",
@@ -333,16 +342,13 @@ for _event in ("before_insert", "before_update"):
 
 # Find the periods in which tasks were created that are due, or were completed, at some time.
 for _column in (Task.due_at, Task.completed_at):
-    Index(
-        f"ix_tasks_user_id_period_{_column.key}",
-        *(Task.user_id, Period(Task.created_at), _column),
-        **where(f"{_column.key} IS NOT NULL"),
-    )
-    Index(
-        f"ix_tasks_project_id_period_{_column.key}",
-        *(Task.project_id, Period(Task.created_at), _column),
-        **where(f"project_id IS NOT NULL AND {_column.key} IS NOT NULL"),
-    )
+    for _place in (Task.user_id, Task.project_id):
+        _there = "project_id IS NOT NULL AND " if _place is Task.project_id else ""
+        Index(
+            f"ix_tasks_{_place.key}_period_{_column.key}",
+            *(_place, Period(Task.created_at), _column),
+            **where(f"{_there}{_column.key} IS NOT NULL"),
+        ).ddl_if(dialect="sqlite")
 # The duration of each task, for finding the median.
 Index(
     "ix_tasks_user_id_duration",

@@ -112,6 +112,25 @@ def create_index(name: str, table: str, columns: list[Any], **options: Any) -> N
         op.create_index(name, table, columns, postgresql_concurrently=True, **options)
 
 
+def replace_index(name: str, table: str, columns: list[str], **options: Any) -> None:
+    """Make an index anew with other columns, beside those who read the table along the former one."""
+    if not is_live():
+        op.drop_index(name, table)
+        op.create_index(name, table, columns, **options)
+        return
+    there = {each["name"]: each["column_names"] for each in sa.inspect(op.get_bind()).get_indexes(table)}
+    if there.get(name) == columns:
+        return
+    create_index(f"{name}_new", table, columns, **options)
+    drop_index(name, table)
+    briefly(lambda: op.execute(f"ALTER INDEX {name}_new RENAME TO {name}"))
+
+
+def drop_index(name: str, table: str) -> None:
+    """Drop an index that may be gone, beside those who read and write the table."""
+    op.drop_index(name, table, postgresql_concurrently=is_live(), if_exists=True)
+
+
 def replace_check(table: str, name: str, condition: str, change: Callable[[], Any] | None = None) -> None:
     """Replace a check or add one on Postgres; `change` changes the types of columns in the same moment.
 

@@ -182,9 +182,9 @@ PERIOD = timedelta(days=30)
 
 
 class Period(FunctionElement[int]):
-    """SQL: the number of the 30-day period that contains a time, counted from 1970.
+    """SQL: the number of the 30-day period that contains a time, counted from 1970, on SQLite.
 
-    Before 1970 the number is one higher on SQLite, which rounds towards zero.
+    Before 1970 the number is one higher, because SQLite rounds towards zero.
     """
 
     type = BigInteger()
@@ -195,13 +195,6 @@ class Period(FunctionElement[int]):
 @compiles(Period, "sqlite")
 def _period_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
     return f"{compiler.process(element.clauses, **options)} / {PERIOD // _MICROSECOND}"
-
-
-@compiles(Period, "postgresql")
-def _period_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    # This form depends on no setting of the server, so that an index may use it.
-    seconds = f"extract(epoch FROM {compiler.process(element.clauses, **options)} AT TIME ZONE 'UTC')"
-    return f"CAST(floor({seconds} / {PERIOD // timedelta(seconds=1)}) AS bigint)"
 
 
 # `jsonb` on Postgres; text on SQLite, which has functions for JSON in texts.

@@ -30,6 +30,7 @@ from services.tasks.list_statements import (
     beyond,
     condition_of,
     in_order,
+    names_in,
     one_of_many,
 )
 
@@ -58,7 +59,9 @@ def build(shape: ListShape) -> Select[Any]:
     """
     kind, *ways = shape.part.split()
     without = "without" in ways
-    next_tasks = _next_missing(shape) if without else _next(shape, kind)
+    next_tasks = _next_missing(shape, kind) if without else _next(shape, kind)
+    if "along" in ways:
+        return _along(shape, kind, next_tasks, [tasks.c.id] if without else _key(shape))
     these = next_tasks.limit(bindparam("near")).subquery("near")
 
     def of_these(clause: Any) -> Any:
@@ -79,13 +82,25 @@ def build(shape: ListShape) -> Select[Any]:
     return statement.limit(bindparam("limit"))
 
 
+def _along(
+    shape: ListShape, kind: str, next_tasks: Select[Any], key: list[ColumnElement[Any]]
+) -> Select[Any]:
+    """The rows of a part, found along the index of the order, which alone tells which tasks are in the ranges."""
+    statement = next_tasks.with_only_columns(*TASK_COLUMNS).where(*_wanted(shape))
+    if kind == "after":
+        statement = statement.where(beyond(shape, key))
+    if kind == "skip":
+        statement = statement.offset(bindparam("skip"))
+    return statement.limit(bindparam("limit"))
+
+
 def _key(shape: ListShape) -> list[ColumnElement[Any]]:
     return [tasks.c.id] if shape.sort_by == "id" else [SORT_COLUMNS[shape.sort_by], tasks.c.id]
 
 
 def _wanted(shape: ListShape) -> list[ColumnElement[bool]]:
     """The conditions of all filters, for few tasks."""
-    names = [condition_of(name, is_unindexed=False) for name in shape.names]
+    names = [condition_of(name, is_unindexed=False) for name in names_in(shape)]
     chosen = [
         _has_any_tag(count) if name == "tag" else one_of_many(name, count) for name, count in shape.choices
     ]
@@ -130,10 +145,12 @@ def _next(shape: ListShape, kind: str) -> Select[Any]:
     return statement.order_by(*in_order(shape, [owner, *key]))
 
 
-def _next_missing(shape: ListShape) -> Select[Any]:
-    """The next tasks without a value in the column of the order, behind a row."""
+def _next_missing(shape: ListShape, kind: str) -> Select[Any]:
+    """The next tasks without a value in the column of the order."""
     column = SORT_COLUMNS[shape.sort_by]
     statement = visible_tasks(shape.scope).with_only_columns(*tasks.c)
-    statement = statement.where(column.is_(None), beyond(shape, [tasks.c.id]))
+    statement = statement.where(column.is_(None))
+    if kind == "after":
+        statement = statement.where(beyond(shape, [tasks.c.id]))
     # The index of the order has these tasks in the order of their ids.
     return statement.order_by(*in_order(shape, [column, tasks.c.id]))

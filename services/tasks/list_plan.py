@@ -155,7 +155,7 @@ def _first_period(name: str, *, descending: bool) -> Select[Any]:
     following = select(furthest(period)).where(*mine, beyond).correlate(periods).scalar_subquery()
     has_one = exists().where(mine[0], period == periods.c.period, within(name)).correlate(periods)
     following_rows = select(following).where(periods.c.period.is_not(None), ~has_one)
-    return prepared(select(last(periods.union_all(following_rows).c.period)), plan_anew=True)
+    return prepared(select(last(periods.union_all(following_rows).c.period)))
 
 
 _FIRST_PERIOD = {
@@ -267,15 +267,15 @@ def plan(db: Session, owner_id: int | None, filters: TaskFilters, *, asks_more: 
         if len(tagged) <= FEW_TAGGED:
             return Plan(list(tagged), without_index)
         without_index += ("tag",)
-    if not (ranges and has_many(db, owner_id)):
+    if not (is_sqlite and ranges and has_many(db, owner_id)):
+        # On Postgres the index of an order tells which tasks are in the ranges.
         return Plan(None, without_index)
-    if is_sqlite:
-        wide = _wide(db, owner_id, ranges)
-        without_index += wide
-        ranges = {name: ranges[name] for name in wide}
+    wide = _wide(db, owner_id, ranges)
+    ranges = {name: ranges[name] for name in wide}
     assert owner_id is not None
     bounds = _bounds(db, owner_id, ranges, filters)
-    return Plan(None, without_index, bounds or times_in_order.bounds(db, "owner", owner_id, ranges, filters))
+    bounds = bounds or times_in_order.bounds(db, "owner", owner_id, ranges, filters)
+    return Plan(None, without_index + wide, bounds)
 
 
 def has_many(db: Session, owner_id: int | None) -> bool:

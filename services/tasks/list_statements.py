@@ -31,7 +31,7 @@ from storage.shape_cache import kept_by_shape
 
 NULLABLE = ("due_at", "completed_at")
 # The ways of reading a page from all tasks that match.
-ALL_AT_ONCE = ("sorted", "counted")
+ALL_AT_ONCE = ("sorted", "counted", "edged")
 LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
 TIMES = ("created_at", "updated_at", "due_at", "completed_at")
 SORT_COLUMNS: dict[str, Any] = {
@@ -90,6 +90,8 @@ BOUNDS: dict[str, tuple[Any, Callable[[Any, Any], ColumnElement[bool]]]] = {
     "made_before": (tasks.c.created_at, operator.lt),
     "implied_made_before": (tasks.c.created_at, operator.lt),
     "implied_changed_after": (tasks.c.updated_at, operator.ge),
+    "implied_done_after": (tasks.c.completed_at, operator.ge),
+    "implied_done_before": (tasks.c.completed_at, operator.lt),
     "least_priority": (tasks.c.priority, operator.ge),
     "most_priority": (tasks.c.priority, operator.le),
 }
@@ -114,6 +116,13 @@ class ListShape(NamedTuple):
     # walked in the order of the list: for SQLite.
     gathers: bool = False
     sorts: bool = False
+
+
+def names_in(shape: ListShape) -> tuple[str, ...]:
+    """The filters of a part, and the bounds of those parts that have only tasks with a value."""
+    if "without" not in shape.part and not shape.part.startswith("skip"):
+        return shape.names
+    return tuple(name for name in shape.names if name not in BOUNDS or BOUNDS[name][0].key not in NULLABLE)
 
 
 def looks_elsewhere(shape: ListShape) -> bool:
@@ -190,7 +199,7 @@ def _filtered(
     row_id: ColumnElement[int] = tasks.c.id
     kind, _, way = shape.part.partition(" ")
     walks = kind not in ("count", "ids") and way not in ALL_AT_ONCE
-    for name in shape.names:
+    for name in names_in(shape):
         is_unindexed = name in shape.without_index
         gathers = is_unindexed and shape.gathers and name in RANGES
         statement = statement.where(
@@ -230,13 +239,14 @@ def build(shape: ListShape) -> Select[Any]:
     read. `skip` reads both kinds of rows, `count` counts the tasks, and `ids` lists their ids.
 
     A word behind `first` and `after` says how the page is read: `near` from the next tasks in the order, up
-    to the one that `edge` finds; `sorted` and `counted` from all tasks that match: see `_of_all`.
+    to the one that `edge` finds; `sorted` and `counted` from all tasks that match: see `_of_all`. `edged` is
+    `sorted` up to the task that `sampled` finds.
     """
     kind, _, way = shape.part.partition(" ")
-    if way == "edge":
-        return _edge(shape, kind)
+    if way in ("edge", "sampled"):
+        return (_edge if way == "edge" else _sampled)(shape, kind)
     if way in ALL_AT_ONCE:
-        return _of_all(shape, kind, is_counted=way == "counted")
+        return _of_all(shape, kind, way)
     statement, column, row_id = _filtered(shape, of_few=way == "near")
     if shape.part == "count":
         return statement.with_only_columns(func.count(), maintain_column_froms=True)
@@ -278,34 +288,67 @@ def _is_there(shape: ListShape, column: ColumnElement[Any], kind: str, way: str)
     return [tuple_(column, tasks.c.id) <= last]
 
 
-def _of_all(shape: ListShape, kind: str, *, is_counted: bool) -> Select[Any]:
-    """The ids of a page, found by going through all tasks once; if it `is_counted`, each with the number of all tasks.
+def _of_all(shape: ListShape, kind: str, way: str) -> Select[Any]:
+    """The ids of a page, found by going through all tasks once; if they are `counted`, each with the number of all.
 
     The page is the `first`, one `after` a row, one `beyond` a row without a value in the column of the order,
     or one after so many rows to `skip`. If a counted page has no tasks, there is one row without an id.
     """
+    if shape.sorts:
+        return _by_range(shape, kind, way)
     statement, column, row_id = _filtered(shape)
     rows = statement.with_only_columns(column.label("value"), row_id.label("id"), maintain_column_froms=True)
     found: Any
-    if is_counted:
+    if way == "counted":
         # Without the word SQLite would go through the tasks twice.
         found = rows.cte("found").prefix_with("MATERIALIZED", dialect="sqlite")
     else:
         # Without the offset the databases would walk the list in its order.
         found = rows.offset(literal_column("0")).subquery("found")
-    key: list[ColumnElement[Any]] = [found.c.value, found.c.id]
-    page = select(found.c.id)
-    if kind == "after":
-        page = page.where(or_(beyond(shape, key), found.c.value.is_(None)))
-    elif kind == "beyond":
-        page = page.where(found.c.value.is_(None), beyond(shape, key[1:]))
-    page = page.order_by(found.c.value.is_(None), *in_order(shape, key)).limit(bindparam("limit"))
-    if kind == "skip":
-        page = page.offset(bindparam("skip"))
-    if not is_counted:
+    page = _page(shape, kind, select(found.c.id), [found.c.value, found.c.id])
+    if way != "counted":
         return page
     listed, counted = page.subquery("page"), select(func.count().label("total")).select_from(found).subquery()
     return select(counted.c.total, listed.c.id).select_from(counted.outerjoin(listed, true()))
+
+
+def _page(shape: ListShape, kind: str, page: Select[Any], key: Sequence[ColumnElement[Any]]) -> Select[Any]:
+    """The page of a part from all tasks, those without a value in the column of the order at the end."""
+    if kind == "after":
+        page = page.where(or_(beyond(shape, key), key[0].is_(None)))
+    elif kind == "beyond":
+        page = page.where(key[0].is_(None), beyond(shape, key[1:]))
+    page = page.order_by(key[0].is_(None), *in_order(shape, key)).limit(bindparam("limit"))
+    return page.offset(bindparam("skip")) if kind == "skip" else page
+
+
+def _by_range(shape: ListShape, kind: str, way: str) -> Select[Any]:
+    """The ids of a page, found along the index of a range, which SQLite reads alone."""
+    statement, column, row_id = _filtered(shape)
+    page = _page(shape, kind, statement.with_only_columns(row_id.label("id")), [column, row_id])
+    return page.where(_up_to_edge(shape, [column, row_id])) if way == "edged" else page
+
+
+def _sampled(shape: ListShape, kind: str) -> Select[Any]:
+    """The place in the order of the last row of a page from some tasks of a range, if these fill a page.
+
+    All rows of the true page lie up to there. The tasks are those at the bound of the range: the times of a task are
+    often near each other, and then these are the first of all in the order.
+    """
+    statement, column, row_id = _filtered(shape)
+    bound = next(name for name in shape.names if name not in shape.without_index)
+    if kind == "after":
+        statement = statement.where(beyond(shape, [column, row_id]))
+    near = RANGES[bound][0]
+    rows = (
+        statement.with_only_columns(column.label("value"), row_id.label("id"))
+        .where(column.is_not(None))
+        .order_by(near.asc() if bound.endswith("after") else near.desc())
+        .limit(bindparam("sample"))
+        .subquery()
+    )
+    key = [rows.c.value, rows.c.id]
+    return select(*key).order_by(*in_order(shape, key)).offset(bindparam("last")).limit(1)
 
 
 def _edge(shape: ListShape, kind: str) -> Select[Any]:

@@ -6,19 +6,23 @@ from typing import Any, NamedTuple
 from sqlalchemy.orm import Session
 
 from database import AnyRow
+from models import ORDERS
 from schemas.tasks import TaskFilters
 from services.query import statements
 from services.query.conditions import NEVER, tests_only
 from services.tasks import list_on_postgres, list_plan, project_plan
 from services.tasks.list_statements import NULLABLE, ListShape, build, looks_elsewhere, statement
 
-# The next tasks in an order, among which a page is looked for before it is among all tasks. To gather the tasks in a
-# range takes longer than to go through all. And the most tasks in a range that are sorted if a page is far down.
+# The next tasks in an order, among which a page is looked for before it is among all tasks: usually, if an index of a
+# range tells all about the tasks in it, if to gather these takes longer, and if the index of the order tells of the
+# ranges. And the most tasks in a range that are sorted if a page is far down.
 NEAR = 2000
+NEAR_COVERED = 500
 NEAR_GATHERED = 5000
+NEAR_SEEN = 10_000
 MANY_IN_RANGE = 10_000
-# The columns of the index by creation.
-WIDE = {"created_at", "id", "due_at", "completed_at", "priority"}
+# The tasks of a range among which the edge of a page is looked for.
+SAMPLE = 1000
 
 
 def is_sqlite(db: Session) -> bool:
@@ -83,10 +87,29 @@ class Planned(NamedTuple):
         can = filters.skip > 0 and filters.sort_by in NULLABLE and not self.shape.by_id
         return can and self.shape.scope != "all" and is_sqlite(db)
 
+    def goes_along(self, db: Session) -> bool:
+        """Whether Postgres reads a list of ranges along the index of its order, which tells all that is asked.
+
+        Left to choose, it would go through everybody's tasks in an order by `due_at` or `id`. Tasks of a range that
+        are few are sorted instead.
+        """
+        shape = self.shape
+        asked = set(shape.names) - set(self.bounds)
+        if shape.asked is not None or shape.choices or not asked <= set(list_plan.RANGE_COLUMNS):
+            return False
+        few = list_plan.FEW_IN_RANGE
+        return all(self._in_range(db, name, few + 1) > few for name in asked)
+
     @property
     def wide(self) -> tuple[str, ...]:
         """The ranges with so many tasks, on SQLite, that the list is walked instead of sorting them."""
         return tuple(name for name in self.shape.without_index if name in list_plan.RANGE_COLUMNS)
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether the index of the order alone tells SQLite which tasks are in these ranges."""
+        columns = {list_plan.RANGE_COLUMNS[name] for name in self.wide}
+        return self.shape.asked is None and columns <= set(ORDERS.get(self.shape.sort_by, ()))
 
     def gathering(self, db: Session) -> "Planned":
         """The plan for a page that is far down a list that is walked: the tasks in its ranges are gathered first.
@@ -95,32 +118,51 @@ class Planned(NamedTuple):
         """
         counts = {name: self._in_range(db, name, MANY_IN_RANGE + 1) for name in self.wide}
         least = min(counts, key=counts.__getitem__)
-        shape = self.shape._replace(gathers=True)
+        shape = self.shape._replace(gathers=not self.is_seen)
         if counts[least] <= MANY_IN_RANGE:
             kept = tuple(name for name in shape.without_index if name != least)
             shape = shape._replace(without_index=kept, sorts=True)
         return self._replace(shape=shape)
 
     def covered(self, db: Session) -> "Planned | None":
-        """The plan for a page from all tasks that are in the ranges, if one of SQLite's indexes says all about them.
-
-        That of a range has the ids too, and that of the creation has all columns of `WIDE`.
-        """
+        """The plan for a page from all tasks in a range, if one of SQLite's indexes says all about them."""
         shape = self.shape
-        columns = {list_plan.RANGE_COLUMNS.get(name, "") for name in shape.names if name not in self.bounds}
+        names = tuple(name for name in shape.names if name not in self.bounds)
+        columns = {list_plan.RANGE_COLUMNS.get(name, "") for name in names} | {shape.sort_by}
         if not self.wide or shape.asked is not None or shape.choices or not is_sqlite(db):
             return None
-        has_ids = shape.sort_by == "id" and len(columns) == 1 and "" not in columns
-        if not has_ids and not {shape.sort_by, *columns} <= WIDE:
-            return None
-        names = tuple(name for name in shape.names if name not in self.bounds)
-        of_others = tuple(name for name in names if list_plan.RANGE_COLUMNS[name] != "created_at")
-        return self._replace(shape=shape._replace(names=names, without_index=() if has_ids else of_others))
+        for column in columns - {shape.sort_by}:
+            if columns <= set(ORDERS.get(column, ())):
+                of_others = tuple(name for name in names if list_plan.RANGE_COLUMNS[name] != column)
+                shape = shape._replace(names=names, without_index=of_others, sorts=True)
+                return self._replace(shape=shape, bounds={})
+        return None
+
+    def near(self, db: Session) -> int:
+        """The number of tasks in the order of the list, among which SQLite looks for a page first."""
+        if self.shape.asked is not None:
+            return NEAR
+        if self.is_seen:
+            return NEAR_SEEN
+        return NEAR_GATHERED if self.covered(db) is None else NEAR_COVERED
 
     def _in_range(self, db: Session, name: str, at_most: int) -> int:
         plan = project_plan if self.shape.scope == "project" else list_plan
         number: int = db.execute(plan.in_range(name), {**self.values, "at_most": at_most}).scalar_one()
         return number
+
+    def sorted_ids(self, db: Session, part: str, more: Mapping[str, Any]) -> list[AnyRow]:
+        """The ids of a page of a plan that is `covered`.
+
+        Some tasks of the range show up to where in the order the page lies, so that few have to be sorted.
+        """
+        way = "sorted"
+        if part in ("first", "after"):
+            last = self.values["limit"] - 1
+            edge = self.execute(db, f"{part} sampled", **more, sample=SAMPLE, last=last).first()
+            if edge is not None:
+                way, more = "edged", {**more, "edge_value": edge.value, "edge_id": edge.id}
+        return list(self.execute(db, f"{part} {way}", **more).all())
 
     def execute(self, db: Session, part: str, **more: Any) -> Any:
         """Execute the statement of a part."""

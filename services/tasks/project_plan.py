@@ -91,7 +91,7 @@ def _first_period(name: str, *, descending: bool) -> Select[Any]:
     following = select(furthest(period)).where(*here, beyond).correlate(periods).scalar_subquery()
     has_one = exists().where(*here, period == periods.c.period, within(name)).correlate(periods)
     following_rows = select(following).where(periods.c.period.is_not(None), ~has_one)
-    return prepared(select(last(periods.union_all(following_rows).c.period)), plan_anew=True)
+    return prepared(select(last(periods.union_all(following_rows).c.period)))
 
 
 @cache
@@ -157,23 +157,20 @@ def plan(db: Session, filters: TaskFilters, *, asks_more: bool = False) -> Plan:
         if len(tagged) <= FEW_TAGGED:
             return Plan(list(tagged), without_index)
         without_index += ("tag",)
-    if not (ranges and has_many(db, project_id)):
+    if not (is_sqlite and ranges and has_many(db, project_id)):
         return Plan(None, without_index)
-    if is_sqlite:
-        wide = tuple(
-            name
-            for name, bound in ranges.items()
-            if db.execute(
-                in_range(name), {"project_id": project_id, name: bound, "at_most": FEW_IN_RANGE + 1}
-            ).scalar_one()
-            > FEW_IN_RANGE
-        )
-        without_index += wide
-        ranges = {name: ranges[name] for name in wide}
-    bounds = _bounds(db, project_id, ranges, filters)
-    return Plan(
-        None, without_index, bounds or times_in_order.bounds(db, "project", project_id, ranges, filters)
+    wide = tuple(
+        name
+        for name, bound in ranges.items()
+        if db.execute(
+            in_range(name), {"project_id": project_id, name: bound, "at_most": FEW_IN_RANGE + 1}
+        ).scalar_one()
+        > FEW_IN_RANGE
     )
+    ranges = {name: ranges[name] for name in wide}
+    bounds = _bounds(db, project_id, ranges, filters)
+    bounds = bounds or times_in_order.bounds(db, "project", project_id, ranges, filters)
+    return Plan(None, without_index + wide, bounds)
 
 
 def _bounds(

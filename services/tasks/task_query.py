@@ -26,7 +26,7 @@ from services.tasks.list_statements import (
     ListShape,
     choices,
 )
-from services.tasks.planned import NEAR, NEAR_GATHERED, Planned, is_sqlite
+from services.tasks.planned import Planned, is_sqlite
 from storage.column_types import microseconds, moment
 from storage.direct_session import one_snapshot
 from storage.folding import fold, pattern
@@ -117,12 +117,17 @@ def _looked_for(
         part = "skip" if filters.skip else "first"
     else:
         part = "beyond" if after["after_value"] is None else "after"
-    way = "counted" if filters.total else "sorted"
-    of_all = covered or planned.uncut()
-    found = of_all.execute(db, f"{part} {way}", **(after or {}), skip=filters.skip).all()
+    more = {**(after or {}), "skip": filters.skip}
+    if covered is not None:
+        found = covered.sorted_ids(db, part, more)
+        total = covered.execute(db, "count").scalar_one() if filters.total else None
+    else:
+        way = "counted" if filters.total else "sorted"
+        found = list(planned.uncut().execute(db, f"{part} {way}", **more).all())
+        total = found[0].total if filters.total else None
     these = planned.unfiltered().among([row.id for row in found if row.id is not None])
     rows = _rows(filters.model_copy(update={"skip": 0}), after, _reader(db, these))
-    return rows, found[0].total if filters.total else None
+    return rows, total
 
 
 def _near(
@@ -133,9 +138,7 @@ def _near(
         return _near_on_postgres(db, filters, planned, after)
     part, more, edge = "first" if after is None else "after", after or {}, None
     if not filters.skip and more.get("after_value", "") is not None:
-        gathers = planned.shape.asked is None and planned.covered(db) is None
-        near = NEAR_GATHERED if gathers else NEAR
-        edge = planned.from_bounds().execute(db, f"{part} edge", **more, near=near).first()
+        edge = planned.from_bounds().execute(db, f"{part} edge", **more, near=planned.near(db)).first()
     if edge is None:
         return None if filters.total else _rows(filters, after, _reader(db, planned))
     found = planned.execute(db, f"{part} near", **more, edge_value=edge.value, edge_id=edge.id)
@@ -149,6 +152,8 @@ def _near_on_postgres(
     """The page if its tasks are among the next thousands in the order."""
     more = after or {}
     part = "first" if after is None else "after"
+    if not (filters.skip and filters.sort_by in NULLABLE) and planned.goes_along(db):
+        return _rows(filters, after, lambda part, **more: planned.execute_near(db, f"{part} along", **more))
     if filters.skip:
         # Tasks without a value count too, and no index has these last.
         if filters.sort_by in NULLABLE:

@@ -22,6 +22,8 @@ _IMPLIED = {
     ("created_at", "updated_before"): "implied_made_before",
     ("updated_at", "created_after"): "implied_changed_after",
     ("updated_at", "completed_after"): "implied_changed_after",
+    ("completed_at", "created_after"): "implied_done_after",
+    ("completed_at", "updated_before"): "implied_done_before",
 }
 
 

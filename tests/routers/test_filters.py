@@ -15,7 +15,7 @@ from schemas.tasks import TaskFilters
 from services import task_service
 from services.query import asking, statements, vocabulary
 from services.query.fields import table
-from services.tasks import list_on_postgres, list_plan, planned, project_plan, task_query
+from services.tasks import list_on_postgres, list_plan, planned, project_plan
 from tests.support.api import Api, Person, assert_problem
 from tests.support.filters import (
     PROJECTS,
@@ -86,15 +86,16 @@ def in_order(tasks: list[Any], sort_by: str, *, descending: bool) -> list[int]:
 @pytest.fixture
 def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read lists of some dozens of tasks as others are read that are too long for a test."""
-    monkeypatch.setattr(task_query, "NEAR", 20)
     monkeypatch.setattr(list_plan, "FEW_FOUND", 20)
     for module in (list_plan, project_plan):
         monkeypatch.setattr(module, "MANY_TASKS", 30)
         monkeypatch.setattr(module, "FEW_IN_RANGE", 8)
     monkeypatch.setattr(list_plan, "FEW_CHOSEN", 8)
     monkeypatch.setattr(project_plan, "FEW_IN_STATE", 8)
-    monkeypatch.setattr(task_query, "NEAR_GATHERED", 10)
-    monkeypatch.setattr(planned, "MANY_IN_RANGE", 25)
+    for name, value in (("NEAR", 20), ("NEAR_COVERED", 8), ("NEAR_GATHERED", 10), ("NEAR_SEEN", 10)):
+        monkeypatch.setattr(planned, name, value)
+    for name, value in (("MANY_IN_RANGE", 25), ("SAMPLE", 12)):
+        monkeypatch.setattr(planned, name, value)
     for name, value in (("NEAR", 10), ("FARTHER", 60)):
         monkeypatch.setattr(list_on_postgres, name, value)
     monkeypatch.setattr(vocabulary, "FEW_TAGGED", 20)
@@ -225,15 +226,16 @@ def test_random_parameters_find_what_a_plain_reading_finds(api: Api) -> None:
 @pytest.mark.usefixtures("_few_are_many")
 @pytest.mark.parametrize("is_shared", [False, True])
 @pytest.mark.parametrize(
-    ("query", "sort_by", "sort_order"),
+    ("name", "sort_by", "sort_order"),
     [
-        ("updated_before=2026-02-10", "created_at", "desc"),
-        ("created_after=2026-02-10", "updated_at", "asc"),
-        ("completed_after=2026-02-10", "updated_at", "asc"),
+        ("updated_before", "created_at", "desc"),
+        ("created_after", "updated_at", "asc"),
+        ("completed_after", "updated_at", "asc"),
+        ("updated_before", "completed_at", "desc"),
     ],
 )
 def test_a_task_whose_times_are_out_of_order_is_found(
-    api: Api, query: str, sort_by: str, sort_order: str, *, is_shared: bool
+    api: Api, name: str, sort_by: str, sort_order: str, *, is_shared: bool
 ) -> None:
     person = api.person()
     place = {"project_id": person.post("/projects", json={"name": "Here"}).json()["id"]} if is_shared else {}
@@ -243,13 +245,37 @@ def test_a_task_whose_times_are_out_of_order_is_found(
         for at in times
     ]
     assert person.post("/tasks/import", json=rows, params=place).status_code == 201
-    asked = {"sort_by": sort_by, "sort_order": sort_order, "limit": 5, **place}
-    nearest = titles(person.get(f"/tasks?{query}", params=asked))
+    asked = {name: "2026-02-10", "sort_by": sort_by, "sort_order": sort_order, "limit": 5, **place}
+    nearest = titles(person.get("/tasks", params=asked))
+    assert nearest[0] == ("2026-02-10T00:00:00Z" if sort_order == "asc" else "2026-02-09T00:00:00Z")
     odd = {"title": "odd", "created_at": "2026-04-01T00:00:00Z", "updated_at": "2025-01-01T00:00:00Z"}
-    if "completed" in query:
+    if "completed" in name + sort_by:
         odd |= {"status": "completed", "completed_at": "2026-05-01T00:00:00Z"}
     assert person.post("/tasks/import", json=[odd], params=place).status_code == 201
-    assert titles(person.get(f"/tasks?{query}", params=asked)) == ["odd", *nearest[:4]]
+    assert titles(person.get("/tasks", params=asked)) == ["odd", *nearest[:4]]
+
+
+@pytest.mark.usefixtures("_few_are_many")
+@pytest.mark.parametrize("way", [{"limit": 50}, {"limit": 7}, {"skip": 5}, {"limit": 7, "total": True}])
+@pytest.mark.parametrize("name", ["created_after", "updated_before"])
+def test_tasks_that_are_not_completed_end_a_list_that_begins_where_its_range_says(
+    api: Api, name: str, way: dict[str, Any]
+) -> None:
+    person = api.person()
+    days = [f"2026-{month:02}-{day:02}T00:00:00Z" for month in (1, 2) for day in range(1, 29)]
+    rows = [
+        {"title": day, "created_at": day, "updated_at": day}
+        | ({"status": "completed", "completed_at": day} if number % 7 == 0 else {})
+        for number, day in enumerate(days)
+    ]
+    assert person.post("/tasks/import", json=rows).status_code == 201
+    tasks = person.get("/tasks", params={"limit": 500}).json()
+    field, is_after = ("created_at", True) if name == "created_after" else ("updated_at", False)
+    found = [task for task in tasks if (task[field] >= "2026-02-01") == is_after]
+    assert len(found) == 28
+    asked = {name: "2026-02-01", "sort_by": "completed_at", "sort_order": "asc" if is_after else "desc"}
+    expected = in_order(found, "completed_at", descending=not is_after)
+    assert all_pages(person, "/tasks", {**asked, **way}) == expected[way.get("skip", 0) :]
 
 
 @pytest.mark.usefixtures("_few_are_many")

@@ -62,8 +62,15 @@ def layout(db: Database) -> Any:
         }
 
 
-def test_models_and_migrations_say_the_same(empty_database: Database) -> None:
+def test_models_and_migrations_say_the_same(
+    empty_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     migrate(empty_database)
+    here = empty_database.engine.dialect.name
+    for table in Base.metadata.tables.values():
+        # Alembic knows nothing of indexes that are one database's.
+        indexes = {each for each in table.indexes if each._ddl_if is None or each._ddl_if.dialect == here}  # noqa: SLF001
+        monkeypatch.setattr(table, "indexes", indexes)
 
     def is_ours(_object: Any, name: str | None, *_: Any) -> bool:
         # Those over an expression come back from the database in its own words.

@@ -1,0 +1,125 @@
+"""How the databases read lists: along the index that has the order and tells which tasks are asked for."""
+
+from datetime import UTC, datetime
+from itertools import product
+from typing import Any
+
+import pytest
+from sqlalchemy import Select, text
+
+from database import database
+from models import ORDERS
+from services.query.conditions import Scope
+from services.tasks import list_on_postgres, list_statements, project_plan
+from services.tasks.list_statements import ListShape
+from services.tasks.planned import Planned
+from tests.support.api import Api
+
+COUNT = 8000
+MIDDLE = datetime(2026, 1, 1, tzinfo=UTC)
+RANGES = {"created_at": "created_after", "updated_at": "updated_after", "due_at": "due_after"}
+# A task a minute around the middle, completed and changed a day later, and due two days later. Of four tasks
+# three are another account's.
+FILL = """
+INSERT INTO tasks (user_id, title, title_folded, status, priority, project, tags, created_at, updated_at,
+    completed_at, due_at, version, project_id, state)
+SELECT CASE WHEN n % 4 = 0 THEN :owner_id ELSE :other_id END, 'Task ' || n, 'task ' || n, 'completed', n % 5, 'General',
+    CAST(CASE WHEN n % 3 = 0 THEN '["often"]' ELSE '[]' END AS jsonb),
+    made, made + interval '1 day', made + interval '1 day', made + interval '2 days', 1,
+    CASE WHEN n % 4 = 0 THEN :project_id END, CASE WHEN n % 4 = 0 THEN 'completed' END
+FROM generate_series(1, :count) AS n, LATERAL (SELECT :middle + (n - :count / 2) * interval '1 minute' AS made) AS _
+"""
+
+
+@pytest.fixture(scope="module")
+def values(shared_api: Api) -> dict[str, Any]:
+    """The parameters of lists. On Postgres, which plans by what is there, somebody has many tasks in a project."""
+    ada = shared_api.person()
+    values: dict[str, Any] = {
+        "owner_id": ada.id,
+        "project_id": ada.post("/projects", json={"name": "Open"}).json()["id"],
+        "limit": 21,
+        "tag_0": "often",
+        **dict.fromkeys(RANGES.values(), MIDDLE),
+    }
+    if not database.is_sqlite:
+        more = {"other_id": shared_api.person("bob").id, "count": COUNT, "middle": MIDDLE}
+        with database.engine.begin() as connection:
+            connection.execute(text(FILL), {**values, **more})
+            connection.execute(text("ANALYZE tasks, task_tags"))
+    return values
+
+
+def shape(scope: Scope, sort_by: str, **more: Any) -> ListShape:
+    """The first page of a list, the last one in the order first."""
+    plain: dict[str, Any] = {
+        "names": (),
+        "choices": (),
+        "by_id": False,
+        "without_index": (),
+        "asked": None,
+        "part": "first",
+    }
+    return ListShape(scope=scope, sort_by=sort_by, descending=True, **{**plain, **more})
+
+
+def plan(statement: Select[Any], values: dict[str, Any]) -> str:
+    """What the database says of how it would execute the statement."""
+    compiled = statement.compile(dialect=database.engine.dialect)
+    with database.engine.connect() as connection:
+        if database.is_sqlite:
+            # Its plan depends on no value.
+            nothing = tuple(None for _ in compiled.positiontup or ())
+            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", nothing).all()
+            return "\n".join(row[3] for row in rows)
+        given = {**compiled.params, **{name: values[name] for name in compiled.params if name in values}}
+        return "\n".join(connection.exec_driver_sql(f"EXPLAIN {compiled}", given).scalars())
+
+
+@pytest.mark.parametrize("scope", ["owner", "project"])
+@pytest.mark.parametrize(
+    ("column", "sort_by"), [pair for pair in product(RANGES, ORDERS) if pair[0] != pair[1]]
+)
+def test_a_range_of_one_time_is_read_along_the_order_of_another(
+    values: dict[str, Any], scope: Scope, sort_by: str, column: str
+) -> None:
+    name = RANGES[column]
+    place = "user_id" if scope == "owner" else "project_id"
+    asked = shape(scope, sort_by, names=(name,), without_index=(name,) if database.is_sqlite else ())
+    if not database.is_sqlite and sort_by in ("due_at", "id"):
+        # Others are left to Postgres, which might go through everybody's tasks in these orders.
+        statement = list_on_postgres.build(asked._replace(part="first along"))
+    else:
+        statement = list_statements.build(asked)
+    found = plan(statement, values)
+    assert f"ix_tasks_{place}_{sort_by}" in found, found
+    assert "Sort" not in found, found
+    assert "TEMP B-TREE" not in found, found
+    if not database.is_sqlite:
+        assert any(column in line for line in found.splitlines() if "Index Cond" in line), found
+
+
+@pytest.mark.parametrize("shared_api", ["sqlite"], indirect=True, scope="module")
+@pytest.mark.parametrize("sort_by", [name for name in ORDERS if name != "updated_at"])
+def test_sqlite_reads_those_changed_since_from_one_index_alone(values: dict[str, Any], sort_by: str) -> None:
+    name = RANGES["updated_at"]
+    asked = Planned(shape("project", sort_by, names=(name,), without_index=(name,)), values, {})
+    covered = database.read(asked.covered)
+    assert covered is not None
+    for part in ("first sorted", "first edged", "first sampled", "count"):
+        found = plan(list_statements.build(covered.shape._replace(part=part)), values)
+        assert "USING COVERING INDEX ix_tasks_project_id_updated_at (project_id=? AND updated_at>?)" in found
+
+
+@pytest.mark.parametrize("shared_api", ["sqlite"], indirect=True, scope="module")
+def test_sqlite_finds_the_blocked_tasks_of_a_project_by_their_index(values: dict[str, Any]) -> None:
+    found = plan(project_plan._in("blocked", 0), values)  # noqa: SLF001
+    assert "ix_tasks_project_id_blocked" in found
+
+
+@pytest.mark.parametrize("scope", ["owner", "project"])
+def test_a_list_of_a_tag_is_read_along_the_tag(values: dict[str, Any], scope: Scope) -> None:
+    found = plan(list_statements.build(shape(scope, "created_at", choices=(("tag", 1),))), values)
+    assert "task_tags" in found
+    assert "Sort" not in found, found
+    assert "TEMP B-TREE" not in found, found
