@@ -1,1 +1,1 @@
-"""What the figures are measured with; the README here says how to run each command."""
+"""Programs that measure the figures. The README here says how to run each command."""

@@ -1,6 +1,6 @@
 """The yardstick: FastAPI routes that do nothing but answer through the response model.
 
-No database, no token, no dependency: what FastAPI itself costs with this model, so that the
+They need no database, no token and no dependency, so they show the cost of FastAPI itself with this model. The
 ratio to it says how much of FastAPI's own speed a program keeps.
 """
 

@@ -1,8 +1,8 @@
-"""A peer for writes on SQLite that writes the task alone: every request its own thread and durable transaction.
+"""A peer for writes on SQLite that writes only the task: each request has a thread and a durable transaction.
 
-The design at its best: one hop to the thread pool, a connection for every thread, WAL with
+It shows the design at its best: one hop to the thread pool, a connection for every thread, WAL with
 `synchronous=FULL`, `BEGIN IMMEDIATE` so that no transaction fails halfway, and a busy timeout.
-What is left is one fsync for each request, and threads that wait for one lock in no order.
+The remaining costs are one fsync for each request, and threads that wait for one lock in no order.
 """
 
 import os

@@ -1,9 +1,9 @@
-"""Creating tasks one by one and in batches of 100, and a batch of 1,000 operations beside other requests.
+"""Measures creates one by one and in batches of 100, and a batch of 1,000 operations beside other requests.
 
     python -m benchmarks.batch_speed [--database sqlite|postgres|both] [--quick]
 
-All are durable when they are answered. The CPU of the server, and of Postgres, is counted until both are idle again: what
-follows an answer counts.
+Each task is durable when its request is answered. The CPU of the server and of Postgres is counted until both are idle
+again, so the work after an answer counts too.
 """
 
 import itertools
@@ -44,7 +44,7 @@ def _batch(size: int) -> bytes:
 
 
 def _batches(people: list[Person], count: int, size: int) -> list[Source]:
-    """Clients that send so many batches together."""
+    """Clients that together send this number of batches."""
     calls: Iterator[tuple[bytes, int]] = iter(
         [
             (request("POST", "/tasks/batch", people[at % PEOPLE].token, _batch(size)), 200)
@@ -73,7 +73,7 @@ class Meter:
 
 
 def _beside(people: list[Person], port: int, seconds: float) -> tuple[list[float], float, float]:
-    """The time that batches of 1,000 took, and the longest that a reader and a writer beside them waited, in ms."""
+    """The times of batches of 1,000, and the longest waits of a reader and a writer beside them, in ms."""
     calls = iter([(request("POST", "/tasks/batch", people[0].token, _batch(1000)), 200) for _ in range(8)])
     groups = [[lambda: next(calls, None)]]
     groups += [[make(person) for person in people[1:3]] for make in (list_of(20), create)]

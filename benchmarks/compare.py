@@ -1,4 +1,4 @@
-"""Ours beside a bare FastAPI route and a tutorial-style application, interleaved in one run.
+"""The program beside a bare FastAPI route and a tutorial-style application, interleaved in one run.
 
     python -m benchmarks.compare [--database sqlite|postgres|both] [--quick] [--only PART ...]
 
@@ -30,12 +30,12 @@ from benchmarks.servers import (
 from benchmarks.setup import Place, databases, finish, options, place, with_database
 from benchmarks.slow_disk import slow_fsync
 
-# What an fsync takes on the network volumes that most servers have.
+# The time of an fsync on the network volumes that most servers have.
 SLOWER_MS = 3.0
 
 PARTS = ("endpoints", "writers", "crowd", "memory")
 
-# What the program wants to reach: CPU of the bare route divided by its own.
+# The goals of the program: the CPU of the bare route divided by its own.
 GOALS = {
     "sqlite": dict(zip(scenes.SCENARIOS, (0.38, 0.28, 0.24, 0.22, 0.20), strict=True)),
     "postgres": dict(zip(scenes.SCENARIOS, (0.20, 0.15, 0.13, 0.11, 0.10), strict=True)),
@@ -94,7 +94,7 @@ def middle(rounds: Sequence[Round], name: str) -> float:
 
 
 def ratio(bare: Sequence[Round] | None, mine: Sequence[Round]) -> float:
-    """Round by round, since a busy machine makes every application of a round dearer alike."""
+    """The ratio round by round, because a busy machine makes all applications of a round dearer alike."""
     if bare is None:
         return float("nan")
     return median(theirs.cpu / ours.cpu for theirs, ours in zip(bare, mine, strict=True))
@@ -206,10 +206,10 @@ def compare_checkouts(report: Report, figures: dict[tuple[str, str], list[Round]
 def writers(
     report: Report, space: Place, apps: Sequence[str], rounds: int, seconds: float, slower_ms: float = 0.0
 ) -> Counter[str]:
-    """64 clients creating on SQLite with an fsync for each commit, beside a transaction in each thread.
+    """64 clients that create on SQLite with an fsync for each commit, beside a transaction in each thread.
 
-    The first line does what ours does, and differs by the transactions alone; the second writes the task
-    and nothing else. Returns what went wrong with ours.
+    The first peer does the same work as the program and differs only in its transactions. The second peer writes
+    only the task. Returns the failures of the program.
     """
     disk: dict[str, str] = {}
     scene = "64 writers, sqlite"
@@ -242,7 +242,7 @@ def writers(
             latest[entry.label] = max(latest.get(entry.label, 0), result.percentile(1))
             if turn:
                 figures[entry.label].append(once)
-    # Each beside the first.
+    # Each application is compared with the first one.
     base = middle(figures[both[0].label], "rate")
     rows = [
         [

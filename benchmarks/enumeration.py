@@ -1,8 +1,8 @@
-"""Whether the time of an answer tells if somebody has an account: medians for the known and the unknown.
+"""Shows whether the time of an answer tells if somebody has an account: medians for known and unknown names.
 
     python -m benchmarks.enumeration [--database sqlite|postgres|both] [--quick]
 
-Each request comes from an address of its own, as a patient attacker's would, so that no brake hides the time.
+Each request comes from an address of its own, like those of a patient attacker, so that no delay hides the time.
 """
 
 import http.client
@@ -23,7 +23,7 @@ from benchmarks.setup import databases, finish, options, place, with_database
 
 ACCOUNTS = 25
 TOLERANCE = 0.10
-# Long enough for what comes after an answer to be over before the next request.
+# The work after an answer ends within this pause, before the next request.
 PAUSE_SECONDS = 0.04
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 
@@ -34,12 +34,12 @@ CALLS: dict[str, Body] = {
     "/auth/email/resend": lambda name: (JSON, json.dumps({"email": f"{name}@example.com"}).encode()),
     "/auth/refresh": lambda name: (JSON, json.dumps({"refresh_token": refresh_tokens[name]}).encode()),
 }
-# Of those who have an account: of a session that they ended. Of the others: made up.
+# A refresh token for each name. Known accounts have one of an ended session; unknown ones have an invented one.
 refresh_tokens: dict[str, str] = {}
 
 
 def addresses() -> Iterator[str]:
-    """One address after the other, none twice."""
+    """One address after the other, never the same twice."""
     for number_ in itertools.count():
         yield f"10.{number_ >> 16 & 255}.{number_ >> 8 & 255}.{number_ & 255}"
 
@@ -59,11 +59,11 @@ def ask(server: Server, path: str, kind: str, body: bytes, address: str) -> tupl
 
 
 def measure(server: Server, path: str, tries: int) -> tuple[float, float, set[tuple[int, bytes]]]:
-    """The medians for the known and the unknown, and every different answer that was given."""
+    """The medians for known and unknown names, and every different answer that was given."""
     spent: dict[bool, list[float]] = {True: [], False: []}
     answers = set()
     somewhere = addresses()
-    # Shuffled whole, so that what comes after an answer for either hits the next of both alike.
+    # All calls are shuffled together, so that work after an answer delays known and unknown names alike.
     turns = [(known, turn) for turn in range(tries) for known in (True, False)]
     random.shuffle(turns)
     for known, turn in turns:

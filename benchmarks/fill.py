@@ -1,7 +1,7 @@
-"""Many tasks straight into the database, in bulk through the driver, past the API.
+"""Write many tasks into the database, in bulk through the driver, past the API.
 
-The program's triggers keep what is derived from `tasks`, so only `users`, `tasks` and the history
-are written here. A changed table means changing `TASK_COLUMNS` and `task_values` with it.
+The program's triggers keep the tables that derive from `tasks`, so only `users`, `tasks` and the history are
+written here. If the table `tasks` changes, change `TASK_COLUMNS` and `task_values` too.
 """
 
 import json
@@ -81,7 +81,7 @@ def connect(url: str) -> Connection:
 
 
 def _time(connection: Connection, value: datetime | None) -> datetime | int | None:
-    """SQLite keeps microseconds since 1970, Postgres times."""
+    """A time as the database keeps it: SQLite as microseconds since 1970, Postgres as a time."""
     if value is None or not isinstance(connection, sqlite3.Connection):
         return value
     return (value - EPOCH) // timedelta(microseconds=1)
@@ -93,7 +93,7 @@ def task_values(connection: Connection, row: TaskRow) -> tuple[object, ...]:
     return (
         row.user_id,
         row.title,
-        row.title.lower(),  # Folding does no more to the ASCII titles made here.
+        row.title.lower(),  # Titles made here are ASCII, so folding them only lowers them.
         row.description,
         row.status,
         row.priority,
@@ -130,7 +130,7 @@ def insert_tasks(connection: Connection, rows: Sequence[TaskRow]) -> None:
 
 
 def insert_users(connection: Connection, count: int) -> list[int]:
-    """Accounts that nobody logs in to; their ids."""
+    """Insert accounts that nobody logs in to, and return their ids."""
     columns = (
         "username",
         "email",
@@ -155,7 +155,7 @@ def insert_users(connection: Connection, count: int) -> list[int]:
 
 
 def insert_history(connection: Connection) -> None:
-    """The entry that an import leaves for each task that has none yet."""
+    """Insert the entry of an import for each task that has no history yet."""
     connection.cursor().execute(
         "INSERT INTO task_history"
         " (task_id, actor_id, kind, created_at, changes, owner_id, status, task_created_at, task_completed_at,"
@@ -240,7 +240,7 @@ _SOURCES = [
 
 
 def make_rows(owners: Sequence[tuple[int, int]], start: datetime, seed: int) -> Iterator[TaskRow]:
-    """The tasks of (owner, count), oldest first and mixed as if all had worked side by side."""
+    """The tasks of each (owner, count), oldest first and mixed as if all owners had worked side by side."""
     choice = random.Random(seed)  # noqa: S311  # the same rows each time
     turns = [owner for owner, count in owners for _ in range(count)]
     choice.shuffle(turns)
@@ -276,7 +276,7 @@ def make_rows(owners: Sequence[tuple[int, int]], start: datetime, seed: int) -> 
 
 
 def _spread(count: int, wanted: int) -> frozenset[int]:
-    """Which of an owner's tasks carry the rare words: as many for everybody, evenly apart."""
+    """The numbers of an owner's tasks with a rare word: as many for each owner, evenly apart."""
     return frozenset(count * (2 * at + 1) // (2 * wanted) + 1 for at in range(min(count, wanted)))
 
 
@@ -287,13 +287,13 @@ def fill(
     others: int,
     projects: Mapping[int, tuple[int, str]] | None = None,
 ) -> None:
-    """Give the owners their tasks, and share `others` among so many further accounts.
+    """Give the owners their tasks, and share `others` among this number of further accounts.
 
-    All tasks of an owner in `projects` are in that shared project, which is given by its id and name.
+    `projects` gives an owner a shared project by its id and name, and all of the owner's tasks are in it.
     """
     connection = connect(url)
     if isinstance(connection, sqlite3.Connection):
-        # Only while filling: nobody minds losing it.
+        # Nobody minds losing the file while it is being filled.
         connection.execute("PRAGMA synchronous=OFF")
         connection.execute("PRAGMA cache_size=-400000")
     fillers = insert_users(connection, bystanders)
@@ -316,14 +316,14 @@ def fill(
         _index_titles(url)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     else:
-        # What autovacuum does by itself a minute later.
+        # Autovacuum would do this by itself a minute later.
         connection.autocommit = True
         connection.execute("VACUUM ANALYZE")
     connection.close()
 
 
 def _index_titles(url: str) -> None:
-    """Do at once what the program does by and by, as titles come in."""
+    """Index all titles at once. The program indexes them by and by, as they come in."""
     database = Database(url)
     while database.read(search_index.waits):
         database.write(search_index.index_titles)

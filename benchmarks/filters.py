@@ -2,12 +2,12 @@
 
     python -m benchmarks.filters [--database sqlite|postgres|both] [--filters 2000] [--quick] [--keep FOLDER]
 
-Each filter is asked for a first page, in a random order, in this process; the first of them also for a page with its
-total, for an export, for the ids that a change of all tasks reads, and for flow figures. What is told is the CPU time
-of this thread, and with it that of Postgres' backend, without the help of other processes: what it takes where nobody
-else needs the machine, at most. What takes more than half of the goal is asked again, and the shortest time is told.
-An export is timed up to its first 1,000 tasks, which are sent before the next are read. Before all that 10,000 broken
-filters are refused, and the slowest of them are told.
+This process asks for a first page by each filter, in a random order. It asks by the first filters also for a page with
+its total, for an export, for the ids that a change of all tasks reads, and for flow figures. The printed time is the
+CPU time of this thread and of its Postgres backend, which gets no help from other processes. On a machine that nobody
+else uses, a call takes at most this time. A filter that takes more than half of the goal is asked again, and the
+shortest time is printed. An export is timed up to its first 1,000 tasks, which are sent before the next are read.
+First of all 10,000 broken filters are refused, and the slowest of them are printed.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ VOCABULARY = Vocabulary(
     projects=tuple(f"Project {number}" for number in range(fill.PROJECTS + 1)),
     usernames=("owner", "nobody"),
 )
-# The longest that a person may ask: what a random one seldom is.
+# The slowest filters of the greatest allowed length. Random filters are seldom like them.
 WORST = (
     " or ".join(f"title ~ 'zzz{number}'" for number in range(10)),
     " or ".join(f"description ~ 'zzz{number}'" for number in range(3)),
@@ -82,7 +82,7 @@ SLOW_FILTERS = {
 
 
 def filled(db: Database, url: str, total: int, own: int) -> None:
-    """An owner with so many tasks among as many, a fifth of them with long descriptions."""
+    """An owner with a number of tasks among those of others, a fifth of them with long descriptions."""
     row = db.write(lambda db: user_service.create_user(db, "owner", "owner@example.com", "!", "member"))
     fill.fill(url, [(row.id, own)], 900, total - own)
     long = "CASE WHEN id % 2 = 0 THEN 'What was found: ' ELSE 'ÄRGER: ' END"
@@ -100,7 +100,7 @@ def filled(db: Database, url: str, total: int, own: int) -> None:
 
 
 def measured(report: Report, name: str, db: Database, count: int, others: int) -> bool:
-    """Tell what the filters took; whether all kept to the goal."""
+    """Print the times of the filters, and return whether all kept to the goal."""
     owner_id = db.read(
         lambda db: db.execute(select(users.c.id).where(users.c.username == "owner")).scalar_one()
     )
@@ -144,9 +144,9 @@ def measured(report: Report, name: str, db: Database, count: int, others: int) -
 
 
 def refused(count: int) -> tuple[bool, str]:
-    """Whether each of so many broken filters was refused in time, and a sentence that tells the times."""
+    """Whether each of `count` broken filters was refused in time, and a sentence with the times."""
     broken = BrokenFilters(random.Random(20261127))  # noqa: S311  # the same filters each time
-    # As the program does: otherwise the collector goes through all that is loaded, now and then.
+    # The program does so too. Otherwise the collector goes through everything that is loaded, now and then.
     gc.collect()
     gc.freeze()
     times = []
@@ -198,7 +198,7 @@ WAYS: Mapping[str, Callable[[Session, Caller, TaskFilters], None]] = {
 }
 
 
-# Without it other processes of Postgres would take a part of the work, whose time isn't told.
+# Without this setting other processes of Postgres would do a part of the work, and their time is not measured.
 _ALONE = select(func.set_config("max_parallel_workers_per_gather", "0", False))  # noqa: FBT003  # as SQL has it
 
 
@@ -223,7 +223,7 @@ def _seconds(backend: Path | None) -> float:
 
 
 def main() -> int:
-    """Measure, and print; the exit status is 1 where a filter took longer than the goal."""
+    """Measure and print; the exit status is 1 if a filter took longer than the goal."""
     parser = options(__doc__ or "", "benchmarks.filters")
     parser.add_argument("--filters", type=int, default=2000, help="how many filters are tried")
     parser.add_argument("--others", type=int, default=200, help="how many are asked in the other ways too")

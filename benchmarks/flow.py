@@ -25,7 +25,7 @@ from services.tasks import import_files, transfer
 
 ISSUES = Path(__file__).parents[1] / "tests" / "data" / "issue_tracker.json.gz"
 ROUNDS = 5
-# Every eight weeks: how many are done within the next four?
+# The question is asked every eight weeks: how many tasks will be done within the next four?
 DATES, STEP, AHEAD = 20, timedelta(56), timedelta(28)
 FIRST = date(2015, 9, 1)
 
@@ -46,7 +46,7 @@ def owner(db: Database) -> Caller:
 
 
 def started(db: Database) -> None:
-    """Let every task have been started when it was made: a history of two to three rows for each task."""
+    """Have every task started when it was made, so that each has a history of two to three rows."""
     begun = [task_history.c[name] for name in ("task_id", "actor_id", "created_at", "owner_id")]
     names = ("task_id", "actor_id", "created_at", "owner_id", "previous_owner_id", "kind", "changes")
     change = literal({}, task_history.c.changes.type)
@@ -88,7 +88,7 @@ def speed(name: str, url: str, count: int) -> None:
 
 
 def backtest(url: str, path: Path) -> None:
-    """Print for each date what was forecast from the past until then, and what happened."""
+    """Print for each date the forecast from the past until then, and the result."""
     content = path.read_bytes()
     rows = json.loads(gzip.decompress(content) if path.suffix == ".gz" else content)
     db = Database(url)

@@ -3,10 +3,10 @@
     python -m benchmarks.growth [--database sqlite|postgres|both] [--quick] [--keep FOLDER] [--only TEXT] [--cpu]
 
 One client, one call at a time. Three cells take turns, call by call: the owner of 1,000 tasks who
-has the small database to himself, the same owner in the large one, and its owner of 100,000. Each is
-also a member of a shared project with as many tasks, which a colleague owns.
+has the small database to himself, the same owner in the large one, and its owner of 100,000. Each owner is
+also a member of a shared project with as many tasks, all of which a colleague owns.
 
-On a machine that others use too, `--cpu` tells the CPU time of the server and of its database instead.
+On a machine that others use too, `--cpu` measures the CPU time of the server and of its database instead.
 """
 
 import sys
@@ -26,7 +26,7 @@ from benchmarks.report import Report, number, progress, table
 from benchmarks.servers import NotStartedError, cpu_clock
 from benchmarks.setup import ADMIN, Place, databases, finish, options, place, with_database
 
-LIMIT = 2.0  # what grows by more is named below the table
+LIMIT = 2.0  # endpoints that grow by more are named below the table
 OWNER_TASKS = 1_000
 
 
@@ -54,10 +54,10 @@ class Cell:
     task: int = 0
     halfway: str = ""
     project: int = 0
-    subject: int = 0  # whom an admin asks about
+    subject: int = 0  # the account that an admin asks about
     admin: "Cell | None" = None
     made: list[int] = field(default_factory=list)
-    # The CPU time of all processes that answer, if that is told instead of the time that a call takes.
+    # The CPU time of all processes that answer, if it is measured instead of the time of a call.
     clock: Callable[[], float] | None = None
 
     def must(self, expected: int, method: str, path: str, data: object = None) -> Answer:
@@ -66,7 +66,7 @@ class Cell:
         return replace(answer, seconds=self.clock() - start) if self.clock else answer
 
 
-# Does one call, with what it needs before and after it, and returns the call's seconds.
+# Makes one call, with the calls that it needs before and after it, and returns the seconds of the one call.
 Probe: TypeAlias = Callable[[Cell], float]
 
 
@@ -86,7 +86,7 @@ def _search(query: str, **more: object) -> Probe:
 
 
 def _after_change(path: str) -> Probe:
-    """A figure asked for right after a write, so that one kept from before would show."""
+    """A probe that asks for a figure right after a write, so that a figure kept from before would show."""
 
     def probe(cell: Cell) -> float:
         cell.made.append(0)
@@ -195,7 +195,7 @@ def _delete(cell: Cell) -> float:
 
 
 def _make_and(probe: Probe) -> Probe:
-    """For calls that need a task of their own; it does not stay."""
+    """A probe that makes a task before its call and deletes the task afterwards."""
 
     def both(cell: Cell) -> float:
         before = len(cell.made)
@@ -204,7 +204,7 @@ def _make_and(probe: Probe) -> Probe:
         while len(cell.made) > before:
             assert cell.admin is not None
             cell.admin.must(200, "DELETE", f"/tasks/{cell.made.pop()}")
-        # What the program does after its responses should not fall into the next call.
+        # The program's work after its responses should not fall into the next call.
         sleep(0.01)
         return seconds
 
@@ -260,7 +260,7 @@ def _ready(space: Place, database: str, name: str, size: Size, *, large: bool) -
             manager = api.register(colleague)
             projects[manager] = (_project(api, colleague, member), colleague)
             owners.append((manager, count))
-        # The figures and plans of the server that is measured are those of a filled database.
+        # The measured server begins on a filled database, so its figures and plans fit it.
         first.stop()
         others = size.total - sum(count for _, count in owners) if large else 0
         progress(f"filling {name} with {others + sum(count for _, count in owners):,} tasks")
@@ -269,7 +269,7 @@ def _ready(space: Place, database: str, name: str, size: Size, *, large: bool) -
         progress(f"filled in {monotonic() - start:.0f} s")
         marker.touch()
     if size.cpu and database == "postgres":
-        # Otherwise other processes would take a part of the work, which end before their time is known.
+        # Otherwise other processes would do a part of the work, and they end before their time is known.
         url += "?options=-c%20max_parallel_workers_per_gather%3D0"
     server = space.ours(name, url)
     api = Api(server.port)
@@ -308,7 +308,7 @@ def _cell(api: Api, name: str, admin: Cell | None) -> Cell:
 
 
 def _check(cell: Cell, count: int) -> None:
-    """What was filled past the API must look to the program as if it had come through it."""
+    """Check that tasks that were filled past the API look to the program as if they had come through it."""
     stats = cell.must(200, "GET", "/analytics/user-completion-stats").json()
     found = cell.must(200, "GET", f"/tasks/search?query={fill.RARE}").json()
     if stats["total_tasks"] != count or len(found) != fill.RARE_EACH:
@@ -339,8 +339,8 @@ def _times(probe: Probe, cells: Sequence[Cell], calls: int) -> list[float]:
         calls = min(calls, 5)
     seen: list[list[float]] = [[] for _ in cells]
     for turn in range(calls + 1):
-        # In turns from either end, and each after a word with its own server: otherwise the cell
-        # that comes after another process would pay for its cold caches.
+        # The cells take turns from either end, and each first calls its own server. Otherwise the cell that comes
+        # after another process would pay for cold caches.
         for cell, times in list(zip(cells, seen, strict=True))[:: 1 if turn % 2 else -1]:
             cell.must(200, "GET", "/auth/me")
             seconds = probe(cell)

@@ -18,7 +18,7 @@ from benchmarks.servers import HOST
 # A whole HTTP request and the status that it must be answered with.
 Call: TypeAlias = tuple[bytes, int]
 
-# What one client asks next; None when it has nothing left to ask.
+# Gives a client its next call; None ends the client.
 Source: TypeAlias = Callable[[], Call | None]
 
 
@@ -66,13 +66,13 @@ class Group:
 
 @dataclass(slots=True)
 class Result:
-    """What one group saw."""
+    """The answers and failures of one group."""
 
     seconds: float = 0.0
     in_time: int = 0
     """Answers that came before the end, for the rate."""
     latencies: list[float] = field(default_factory=list)
-    """Of every right answer, those after the end included, in seconds."""
+    """The seconds of every right answer, including those after the end."""
     failures: Counter[str] = field(default_factory=Counter)
 
     @property

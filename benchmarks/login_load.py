@@ -1,4 +1,4 @@
-"""What others notice when sixteen people log in without pause.
+"""The waits of others while sixteen people log in without pause.
 
     python -m benchmarks.login_load [--database sqlite|postgres|both] [--quick]
 

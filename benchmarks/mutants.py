@@ -144,7 +144,7 @@ def _recoded(old: Any, new: Any) -> bool:
 
 
 def in_child(work: Callable[[], Any]) -> Any:
-    """What the work returns in a process of its own, or why it returned nothing."""
+    """The result of the work in a process of its own, or the reason why there is no result."""
     with tempfile.TemporaryFile() as answer:
         child = os.fork()
         if not child:
@@ -215,7 +215,7 @@ class Trials:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         conftest: Any = sys.modules["tests.conftest"]
         conftest.postgres_server = lambda: contextlib.nullcontext(self.server)
-        # What the first requests make, and the migrated databases, are made once and not by every child.
+        # The objects that the first requests make and the migrated databases are made once, not by every child.
         warm_up = [item for item in session.items if item.nodeid.startswith(WARM_UP)]
         assert run(warm_up) is None
         tests = [item for item in session.items if item not in warm_up]

@@ -36,12 +36,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 2) -> 
 
 
 def number(value: float, digits: int = 0) -> str:
-    """A figure for a table, a dash where there is none."""
+    """A figure for a table, or a dash if it is missing."""
     return "-" if math.isnan(value) else f"{value:,.{digits}f}"
 
 
 def kinds(failures: dict[str, int]) -> str:
-    """What went wrong and how often, most frequent first; 0 for nothing."""
+    """The kinds of failures and their numbers, most frequent first; 0 if there was no failure."""
     if not failures:
         return "0"
     ordered = sorted(failures.items(), key=lambda item: -item[1])
@@ -58,7 +58,7 @@ def _processor() -> str:
 
 
 def _fsync_ms(directory: Path) -> float:
-    """What one durable write costs here: it bounds every figure about commits."""
+    """The milliseconds of one durable write here, which bound every figure about commits."""
     times = []
     with tempfile.TemporaryFile(dir=directory) as file:
         for _ in range(30):
@@ -71,7 +71,7 @@ def _fsync_ms(directory: Path) -> float:
 
 
 def _commit() -> str:
-    """Which state of the program was measured, as far as git can say."""
+    """The state of the program that was measured, as far as git can tell it."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
     try:
         done = subprocess.run(command, cwd=RESULTS.parent, capture_output=True, text=True, check=False)
@@ -93,7 +93,7 @@ def machine(directory: Path) -> str:
 
 @dataclass
 class Report:
-    """What a command prints and, when asked, keeps."""
+    """The output of a command, which is printed and, if asked for, kept in a file."""
 
     module: str
     title: str
@@ -136,5 +136,5 @@ class Report:
 
 
 def progress(text: str) -> None:
-    """One line about what is going on, apart from the results."""
+    """Print one line about the current step, apart from the results."""
     print(f"  {text}", file=sys.stderr, flush=True)

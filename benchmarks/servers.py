@@ -1,4 +1,4 @@
-"""Starting what a benchmark needs on loopback, and reading what it cost from /proc."""
+"""Starts the servers of a benchmark on loopback, and reads their costs from /proc."""
 
 import os
 import pwd
@@ -21,7 +21,7 @@ HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parent.parent
 KEY = secrets.token_hex(32)
 
-# Settings of the person who runs the benchmark must not leak into what is measured.
+# Settings of the person who runs the benchmark must not leak into the measured programs.
 KEPT = (
     "PATH",
     "HOME",
@@ -42,7 +42,7 @@ class NotStartedError(RuntimeError):
 
 
 def cores() -> list[int]:
-    """The cores that this process may use, empty where the system cannot say."""
+    """The cores that this process may use; empty if the system cannot tell."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
@@ -115,7 +115,7 @@ def cpu_clock(*pids: int) -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process, its threads, its children and those already gone."""
+    """User and system time of a process, its threads, and its children including ended ones."""
     ticks = 0
     for member in _family(pid):
         if (fields := _stat(member)) is not None:
@@ -263,7 +263,7 @@ class Server(Process):
 
 
 def run_script(path: Path, cwd: Path, settings: Mapping[str, str]) -> None:
-    """Run one of the program's own scripts and fail with what it said."""
+    """Run one of the program's own scripts; a failure shows its output."""
     done = subprocess.run(
         [sys.executable, str(path)],
         cwd=cwd,
@@ -295,7 +295,7 @@ def _programs() -> Path:
 
 
 class Postgres(Process):
-    """A server of our own with fsync on and the settings it ships with, but for the ones below."""
+    """A server of our own with fsync on and its default settings, except for those below."""
 
     SETTINGS = ("fsync=on", "synchronous_commit=on", "shared_buffers=256MB", "max_connections=200")
 
@@ -324,7 +324,7 @@ class Postgres(Process):
                 who = pwd.getpwnam(self._user)
                 for path in (self._data, word_file):
                     os.chown(path, who.pw_uid, who.pw_gid)
-                # The way to the data must be open to that user, though not for reading.
+                # That user must be able to pass the folders above the data, but not to read them.
                 self._data.parent.chmod(0o711)
             initdb = f"-D {self._data} -U bench -A scram-sha-256 -E UTF8 --pwfile={word_file}"
             done = subprocess.run(
@@ -361,7 +361,7 @@ class Postgres(Process):
         return [int(pid) for pid in children if f" {name} ".encode() in _command_of(pid)]
 
     def dsn(self, name: str) -> str:
-        """For psycopg."""
+        """The URL of a database as psycopg takes it."""
         return f"postgresql://bench:{self._word}@{HOST}:{self.port}/{name}"
 
     def create(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What every command starts from: its options, its folder, its databases and its servers."""
+"""The common beginning of every command: its options, its folder, its databases and its servers."""
 
 import argparse
 import shutil
@@ -54,7 +54,7 @@ def databases(arguments: argparse.Namespace) -> list[str]:
 
 @dataclass
 class Place:
-    """Where one command's servers live; all of them end with the `with` block."""
+    """The folder and the servers of one command; all servers end with the `with` block."""
 
     directory: Path
     root: Path
@@ -64,7 +64,7 @@ class Place:
     _postgres: Postgres | None = field(default=None, init=False)
 
     def url(self, database: str, name: str) -> str:
-        """The URL of a database of that name, new unless the folder is an older one."""
+        """The URL of a database of that name; a kept folder may have it already."""
         if database == "sqlite":
             return f"sqlite:///{self.directory / name}.db"
         return self.postgres().create(name)
@@ -91,7 +91,7 @@ class Place:
         }
 
     def ours(self, name: str, url: str, app: str = "main:app", **more: str) -> Server:
-        """The program as it ships (or `app`, made of it), on a migrated database with its first admin."""
+        """The program as it ships, or `app`, which is made of it; on a migrated database with its first admin."""
         if not (self.root / "main.py").exists():
             raise NotStartedError("there is no main.py here: --root says where the program is")
         settings = self.settings(name, url, **more)
@@ -107,7 +107,7 @@ class Place:
         return self.stack.enter_context(server)
 
     def peer(self, name: str, module: str, url: str, **more: str) -> Server:
-        """One of the applications beside ours."""
+        """An application to compare with the program."""
         settings = {"DATABASE_URL": url, "BCRYPT_ROUNDS": "4", **more}
         server = Server(
             name,
@@ -141,7 +141,7 @@ def place(
 
 
 def finish(report: Report, arguments: argparse.Namespace, *, failed: bool) -> int:
-    """Write what was asked for; the exit status, 1 for a wrong answer from what is measured."""
+    """Write the results if asked for; the exit status is 1 if a measured program gave a wrong answer."""
     if arguments.write:
         report.write()
     if failed:

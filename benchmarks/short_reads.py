@@ -1,4 +1,4 @@
-"""Short reads on the event loop beside the same in threads, quiet and while others write (SQLite).
+"""Short reads on the event loop beside the same reads in threads, at rest and while others write (SQLite).
 
     python -m benchmarks.short_reads [--quick]
 
@@ -27,7 +27,7 @@ def start(space: Place, app: str) -> Server:
 
 
 def measure(server: Server, rounds: int, seconds: float) -> tuple[list[list[float]], Counter[str]]:
-    """For each round: reads/s, p50 and p99 (ms) and CPU (us) quiet; reads/s, p50, p99 and writes/s beside writers."""
+    """For each round reads/s, p50, p99 (ms) and CPU (us) at rest, and reads/s, p50, p99 and writes/s beside writers."""
     people = scenes.settle_in(server.port, READERS)
     readers = scenes.clients(people, scenes.get_by_id, READERS)
     writers = scenes.clients(people, scenes.create, WRITERS)

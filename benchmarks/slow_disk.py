@@ -1,4 +1,4 @@
-"""A disk that takes as long to make sure of something as most do: those of test machines often only say so."""
+"""A disk whose fsync takes as long as on most servers: test machines often answer before they have written."""
 
 import shutil
 import subprocess
@@ -24,7 +24,7 @@ int fdatasync(int descriptor) { return after_a_while("fdatasync", descriptor); }
 
 
 def slow_fsync(directory: Path, milliseconds: float) -> dict[str, str] | None:
-    """The environment of a process whose every fsync takes so much longer; none without a C compiler."""
+    """The environment that makes each fsync of a process this much slower; None without a C compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
         return None

@@ -1,4 +1,4 @@
-"""The program with every read handed to a thread: what short reads on the event loop are measured beside."""
+"""The program with every read handed to a thread, to compare short reads on the event loop with."""
 
 from collections.abc import Callable
 from typing import Any

@@ -89,7 +89,7 @@ def get_current_user(token: Annotated[str, Depends(oauth2_scheme)], db: Db) -> U
 
 
 CurrentUser = Annotated[User, Depends(get_current_user)]
-# All but the create call, which the app for threaded writes has of its own.
+# All endpoints except create, because the app for threaded writes has its own.
 router = APIRouter()
 
 

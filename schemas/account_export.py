@@ -22,7 +22,7 @@ Rows = TypeAliasType(
 
 
 class AccountExport(Answer):
-    """What is kept about an account, without passwords and other secrets."""
+    """Everything that is kept about an account, without passwords and other secrets."""
 
     account: UserDetails
     sessions: Rows

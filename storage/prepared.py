@@ -87,7 +87,7 @@ class Prepared:
 
 
 class _ForTheDriver(ABC):
-    """What only sessions that hand text to the driver execute: see `direct_session.takes_text`."""
+    """A statement that only sessions that hand text to the driver execute: see `direct_session.takes_text`."""
 
     __slots__ = ()
     takes_many = writes = False

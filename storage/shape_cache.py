@@ -1,4 +1,4 @@
-"""Statements that are built once for each shape of a request, and kept in so many bytes.
+"""Statements that are built once for each shape of a request, and kept up to a number of bytes.
 
 Clients choose the shape: which filters, how many tags, which fields of a task change. A number of statements bounds
 nothing, because some are a hundred times as large as others.

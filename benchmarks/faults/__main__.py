@@ -1,4 +1,4 @@
-"""Run the drills: `python -m benchmarks.faults [NAME ...]`; the exit code is 1 where one failed."""
+"""Run the drills: `python -m benchmarks.faults [NAME ...]`. The exit code is 1 if one of them failed."""
 
 import argparse
 import sys
@@ -40,7 +40,7 @@ DRILLS: dict[str, Callable[[], str]] = {
 
 
 def main() -> int:
-    """Run those that are named, or all."""
+    """Run the named drills, or all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(DRILLS))
     parser.add_argument("--write", action="store_true", help="keep what they say in RESULTS.md")

@@ -1,4 +1,4 @@
-"""Clients that go on whatever happens, and remember what they were promised."""
+"""Clients that go on whatever happens, and remember the promises that they got."""
 
 import http.client
 import json
@@ -45,7 +45,7 @@ def _request(
 
 
 def account(port: int, name: str) -> tuple[int, str]:
-    """Register somebody; their id, and a token."""
+    """Register somebody, and return their id and a token."""
     form = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
     status, made = call(port, "POST", "/auth/register", form)
     assert status == 200, made
@@ -120,6 +120,6 @@ class Writers:
         return max(took for _, _, took in self.times)
 
     def percentiles(self, since: float, until: float) -> tuple[float, float]:
-        """What half of the answers in this time took at most, and 99 of 100, in milliseconds."""
+        """The median and the 99th percentile of the answer times in this period, in milliseconds."""
         took = sorted(1000 * seconds for at, _, seconds in self.times if since <= at <= until)
         return took[len(took) // 2], took[len(took) * 99 // 100]

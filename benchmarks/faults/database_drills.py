@@ -12,7 +12,7 @@ from benchmarks.faults.space import must, space, wait_until
 
 
 def killed(kind: str) -> str:
-    """Kill -9 twenty times under 32 writing clients: every acknowledged write is there, whole."""
+    """Kill the server twenty times under 32 writing clients: every acknowledged write is there, whole."""
     with space(kind) as home:
         server = home.server().start()
         people = [account(server.port, f"person{number}") for number in range(8)]
@@ -51,7 +51,7 @@ def killed(kind: str) -> str:
 
 
 def postgres_gone() -> str:
-    """Postgres stopped and started under load: 503 in between, nobody hangs, full service soon after."""
+    """Stop and start Postgres under load: 503 in between, no client hangs, and full service soon after."""
     figures = []
     with space("postgres") as home:
         assert home.postgres is not None
@@ -93,7 +93,7 @@ def postgres_gone() -> str:
 
 
 def disk_full() -> str:
-    """A full disk: 507, reads go on, and all that was acknowledged is there when there is room again."""
+    """Fill the disk: writes get 507, reads go on, and all acknowledged writes are there when there is room again."""
     if os.geteuid() != 0:
         return "skipped: mounting a small disk takes root"
     with space("sqlite") as home:
@@ -134,7 +134,7 @@ def disk_full() -> str:
 
 
 def slow_client() -> str:
-    """A client that never ends its request: told to stop, the server is gone in time all the same."""
+    """Stop the server while a client never ends its request: the server ends in time all the same."""
     with space("sqlite") as home:
         server = home.server().start()
         with socket.create_connection(("127.0.0.1", server.port)) as slow:

@@ -1,4 +1,4 @@
-"""Drills in which what comes after the response goes wrong: the mail server, the process, Redis."""
+"""Drills in which the work after the response fails: the mail server, the process, Redis."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ def _must_be_once(catcher: MailCatcher, expected: int) -> None:
 
 
 def mail_server_fails(kind: str) -> str:
-    """The mail server up, down, refusing, slow, up: every mail arrives once, and requests do not notice."""
+    """Have the mail server up, down, refusing, slow, up: every mail arrives once, and requests do not notice."""
     with space(kind) as home, mail_catcher() as catcher:
         server = home.server(**_mail_settings(catcher)).start()
         people = [account(server.port, f"person{number}") for number in range(4)]
@@ -86,7 +86,7 @@ def _token_in(catcher: MailCatcher) -> str:
 
 
 def killed_before_mail(kind: str) -> str:
-    """Killed when the commits were answered, and when a mail was on its way: mails and links arrive after the restart."""
+    """Kill the server after its commits and while it sends a mail: mails and links arrive after the restart."""
     waits = []
     with space(kind) as home, mail_catcher() as catcher:
         server = home.server(**_mail_settings(catcher, SMTP_TIMEOUT_SECONDS="1")).start()
@@ -119,7 +119,7 @@ def killed_before_mail(kind: str) -> str:
 
 
 def three_processes() -> str:
-    """Three servers on one Postgres, 1,000 notifications: 1,000 mails and lines in the log, none twice."""
+    """Run three servers on one Postgres with 1,000 notifications: 1,000 mails and log lines, never one twice."""
     count = 1000
     with space("postgres") as home, mail_catcher() as catcher:
         servers = [home.server(name, **_mail_settings(catcher)).start() for name in "abc"]
@@ -161,7 +161,7 @@ def _insert_notifications(home: Space, owners: list[int], count: int) -> None:
 
 
 def redis_fails() -> str:
-    """Redis killed and started under load: no error, and no stale figure when it is back."""
+    """Kill and start Redis under load: there is no error, and no stale figure when it is back."""
     program = shutil.which("redis-server")
     if program is None:
         return "skipped: redis-server is not installed"

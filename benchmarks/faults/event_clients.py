@@ -1,4 +1,4 @@
-"""Those who follow the feed in a drill, each in its own way, and whoever writes what they follow."""
+"""Clients that follow the feed in a drill, each in its own way, and clients that write its events."""
 
 import http.client
 import json
@@ -61,7 +61,7 @@ class Changers(Busy):
 
 
 class Follower(Busy):
-    """Follows the feed; `ids` are the events it got, in the order in which it got them."""
+    """Follows the feed; `ids` are the events in the order in which they arrived."""
 
     def __init__(self, ports: Sequence[int], token: str, how: str) -> None:
         super().__init__([{"after": self._poll, "wait": self._poll, "stream": self._stream}[how]])
@@ -98,7 +98,7 @@ class Follower(Busy):
             port = random.choice(self._ports)  # noqa: S311
             connection = http.client.HTTPConnection(HOST, port, timeout=20)
             try:
-                # Before the first event there is none to go on behind: the first page of the feed begins it.
+                # Until the first event arrives there is no id to go on behind, so the feed is read from its first page.
                 if not self.ids:
                     status, events = call(
                         port, "GET", "/events?limit=1&scope=all", token=self._token, timeout=5
@@ -114,7 +114,7 @@ class Follower(Busy):
                     line = answer.readline()
                     if not line:
                         break
-                    # A line that a killed server has cut is no whole event.
+                    # A killed server may cut a line, which is no whole event.
                     if line.startswith(b"data: ") and line.endswith(b"\n"):
                         self._take(json.loads(line[6:]))
             except FAILURES:

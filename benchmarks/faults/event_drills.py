@@ -1,4 +1,4 @@
-"""Drills of the feed and of streams: who follows misses nothing, and waiting costs little."""
+"""Drills of the feed and of streams: a follower misses nothing, and waiting costs little."""
 
 import http.client
 import os
@@ -31,7 +31,7 @@ def admin(home: Space, port: int, name: str = "root") -> str:
 
 
 def execute(home: Space, sql: str) -> None:
-    """Do this in the database, behind the program's back."""
+    """Execute this in the database, past the program."""
     from sqlalchemy import create_engine, text  # noqa: PLC0415
 
     engine = create_engine(home.url, isolation_level="AUTOCOMMIT")
@@ -83,7 +83,7 @@ def feed_followed(kind: str) -> str:
 
 
 def _hold_transactions(home: Space, ending: threading.Event) -> None:
-    """Keep transactions open for seconds that have drawn the number of an event, and end half of them in vain."""
+    """Keep transactions that have drawn an event's number open for seconds, and roll half of them back."""
     from sqlalchemy import create_engine, text  # noqa: PLC0415
 
     engine = create_engine(home.url)
@@ -105,7 +105,7 @@ def _hold_transactions(home: Space, ending: threading.Event) -> None:
 
 
 def idle_streams(kind: str) -> str:
-    """A thousand open streams: what each takes at rest, and how soon an event of another process is at all of them."""
+    """Open a thousand streams: measure each one's cost at rest, and how soon another process's event reaches all."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
     try:
@@ -118,7 +118,7 @@ def idle_streams(kind: str) -> str:
             tokens = [log_in(server.port, name) for name in names]
             assert server.process is not None
             pid = server.process.pid
-            # What the first streams load stays, and is not counted.
+            # The first streams load modules, which stay in memory and are not counted.
             for each in _open(server.port, tokens[:1] * 10):
                 each.close()
             time.sleep(3)
@@ -181,7 +181,7 @@ def _wait_for_event(connection: socket.socket) -> None:
 
 
 def million_events(kind: str) -> str:
-    """Pages behind any point of a million events, for an account, a project and an admin."""
+    """Read pages behind any point of a million events, for an account, a project and an admin."""
     with space(kind) as home:
         server = home.server().start()
         token = admin(home, server.port)
@@ -215,7 +215,7 @@ def million_events(kind: str) -> str:
 
 
 def _fill(home: Space) -> None:
-    """A million events of a thousand accounts, of which one in ten is the member's, and half are in projects."""
+    """Make a million events of a thousand accounts: a tenth of them the member's, and half of them in projects."""
     execute(home, "DELETE FROM task_history")
     now = "now()" if home.kind == "postgres" else str(int(time.time() * 1_000_000))
     numbers = (

@@ -2,8 +2,8 @@
 
 `python -m benchmarks.faults.random_requests [--requests 10000] [--parser httptools|h11] [--seed 1]`
 
-None may get a 5xx but 503, leave a traceback in the log, or get more than a megabyte where it is refused. `/health`
-beside it answers within 100 ms each time, and the memory stays level.
+No request may get a 5xx except 503, leave a traceback in the log, or get more than a megabyte when it is refused.
+`/health` answers within 100 ms each time meanwhile, and the memory stays level.
 """
 
 import argparse
@@ -78,7 +78,7 @@ LARGE = (b"[" * 500_000, b"[]," * 300_000, b'"' * 900_000, b"a&" * 400_000, b"ti
 
 
 class Requests:
-    """Makes them up."""
+    """Makes random requests."""
 
     def __init__(self, chance: random.Random, operations: list[tuple[str, str]], token: str) -> None:
         self._chance, self._operations, self._token = chance, operations, token
@@ -158,7 +158,7 @@ class Requests:
 
 
 class Watch:
-    """What went wrong."""
+    """Collects the failures, the slowest health check and the use of memory."""
 
     def __init__(self) -> None:
         self.statuses: dict[int, int] = {}
@@ -168,7 +168,7 @@ class Watch:
 
 
 async def send(port: int, request: bytes, watch: Watch) -> None:
-    """Send one, and look at the answer."""
+    """Send a request, and look at the answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(request)
@@ -191,14 +191,14 @@ async def send(port: int, request: bytes, watch: Watch) -> None:
 
 
 def memory_of(process: int) -> int:
-    """What a process has in memory, in KiB."""
+    """The memory of a process, in KiB."""
     match = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{process}/status").read_text())
     assert match is not None
     return int(match[1])
 
 
 async def look_at_health(url: str, watch: Watch, process: int) -> None:
-    """Ask all the time how the server is, and how much memory it has."""
+    """Ask all the time for the server's health and its memory."""
     async with httpx.AsyncClient(base_url=url) as client:
         while True:
             began = time.perf_counter()
@@ -209,7 +209,7 @@ async def look_at_health(url: str, watch: Watch, process: int) -> None:
 
 
 async def attack(server: ServerProcess, requests: Requests, number: int, watch: Watch) -> None:
-    """Send them all, a few at once."""
+    """Send all requests, a few at once."""
     left = iter(range(number))
 
     async def work() -> None:
@@ -223,7 +223,7 @@ async def attack(server: ServerProcess, requests: Requests, number: int, watch: 
 
 
 def main() -> int:
-    """Run it; 1 if anything was wrong."""
+    """Run it; the exit status is 1 if anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--parser", default="httptools")
@@ -241,7 +241,7 @@ def main() -> int:
                 token = client.post("/auth/login", data=form).json()["access_token"]
                 for title in ("one", "two"):
                     client.post("/tasks", json={"title": title}, headers={"Authorization": f"Bearer {token}"})
-                # What would end the session, or takes its time on purpose, is left out.
+                # Endpoints that end the session or are slow on purpose are left out.
                 left_out = (
                     "/auth/me",
                     "/auth/logout",

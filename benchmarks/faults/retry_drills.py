@@ -35,7 +35,7 @@ class Retries:
         self.failures = 0
 
     def run(self, keys: int) -> int:
-        """Send them all; how many requests that were."""
+        """Send all requests, and return their number."""
         copies = [number for number in range(keys) for _ in range(self._chance.randint(1, MOST_COPIES))]
         with ThreadPoolExecutor(CLIENTS) as pool:
             list(pool.map(self._send, copies))
@@ -105,7 +105,7 @@ class Killer:
 
 
 def retried(kind: str, keys: int = 10_000) -> str:
-    """Creates sent one to five times over two processes that are killed: one task for each key, and one answer."""
+    """Send creates one to five times over two processes that are killed: one task and one answer for each key."""
     with space(kind) as home:
         servers = [home.server(name).start() for name in "ab"]
         ports = [server.port for server in servers]

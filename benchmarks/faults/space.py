@@ -1,4 +1,4 @@
-"""What the drills share: servers in a folder of their own, and questions to the database behind their backs."""
+"""The parts that the drills share: servers in a folder of their own, and queries past them to the database."""
 
 import subprocess
 import sys
@@ -16,17 +16,17 @@ from tests.support.server import ROOT, ServerProcess
 
 
 class DrillFailed(AssertionError):
-    """What must hold does not."""
+    """A condition of the drill does not hold."""
 
 
 def must(holds: object, what: str) -> None:
-    """Fail the drill unless it holds."""
+    """Fail the drill unless the condition holds."""
     if not holds:
         raise DrillFailed(what)
 
 
 def wait_until(holds: Callable[[], object], seconds: float, what: str) -> float:
-    """Wait until it holds; how long that took."""
+    """Wait until the condition holds, and return the seconds that it took."""
     began = time.monotonic()
     while not holds():
         must(time.monotonic() - began < seconds, f"not within {seconds} s: {what}")
@@ -42,7 +42,7 @@ class Space:
         self.postgres: Postgres | None = None
         if kind == "postgres":
             self.postgres = Postgres(home)
-            # By name: a drill stops it and starts another in the same folder.
+            # The servers by name: a drill stops a server and starts another in the same folder.
             stack.callback(self._end_postgres)
             self.postgres.__enter__()
             self.url = self.postgres.create("drill")
@@ -66,7 +66,7 @@ class Space:
         )
 
     def server(self, name: str = "a", **settings: str) -> ServerProcess:
-        """A server that is to be started, ended with the drill."""
+        """A server that the drill can start; it ends with the drill."""
         home = self.home / name
         home.mkdir(exist_ok=True)
         server = ServerProcess(home, DATABASE_URL=self.url, LOG_LEVEL="INFO", **settings)

@@ -1,4 +1,4 @@
-"""Drills of webhooks: each event arrives at each receiver, whatever process dies and whatever the receivers do."""
+"""Drills of webhooks: each event arrives at each receiver, whichever process dies and whatever receivers do."""
 
 import os
 import random
@@ -30,7 +30,7 @@ COST_ROUNDS = 8
 
 
 def storm(kind: str) -> str:
-    """Five receivers, of which four misbehave, while servers are killed: each has each event, by ids that it can drop."""
+    """Kill servers beside five receivers, four of which misbehave: each gets each event, and repeats have its id."""
     with space(kind) as home, ExitStack() as stack:
         servers = [home.server(name, **ALLOWED).start() for name in ("abc" if kind == "postgres" else "ab")]
         ports = [server.port for server in servers]
@@ -61,7 +61,7 @@ def storm(kind: str) -> str:
         }
 
         def is_done() -> bool:
-            # What failed is due in five minutes: nobody waits so long here. A sender may be in the way just now.
+            # A failed delivery is due in five minutes, which is too long here. A sender may hold the lock just now.
             with suppress(OperationalError):
                 _make_due(home)
             return all(_ids(each) >= expected for each in receivers.values())
@@ -110,7 +110,7 @@ def _make_due(home: Any) -> None:
 
 
 def _is_signed(received: Received, secret: str) -> bool:
-    """Whether the signature is right; `verify` would refuse what arrived five minutes ago."""
+    """Whether the signature is right; `verify` would refuse an event that arrived five minutes ago."""
     moment = datetime.fromtimestamp(int(received.headers["webhook-timestamp"]), UTC)
     signature = Webhook(secret).sign(received.message_id, moment, received.body.decode())
     return signature in received.headers["webhook-signature"].split()
@@ -161,7 +161,7 @@ _BEHAVIOUR = {
 
 
 def dead_receivers(kind: str) -> str:
-    """A thousand receivers that never answer delay no request, and no other receiver for long."""
+    """Have a thousand receivers never answer: they delay no request, and no other receiver for long."""
     with space(kind) as home, receiver() as fine, receiver() as dead:
         release = threading.Event()
 
@@ -194,7 +194,7 @@ def dead_receivers(kind: str) -> str:
 
 
 def cost(kind: str) -> str:
-    """What a create costs the serving process without a webhook, and with one that another process delivers to."""
+    """Measure the cost of a create in the serving process, without a webhook and with one of another process."""
     with ExitStack() as stack:
         home, listening = stack.enter_context(space(kind)), stack.enter_context(receiver())
         server = home.server(**ALLOWED).start()

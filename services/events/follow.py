@@ -22,7 +22,7 @@ _MOVE = (
 def follow(
     reader: str, last: Callable[[Session], int], work: Callable[[Session, dict[str, int]], Any]
 ) -> None:
-    """Do the work for all rows behind the reader's position, up to the `last` one, so many numbers at a time.
+    """Do the work for all rows behind the reader's position, up to the `last` one, in steps of a fixed size.
 
     The work gets the numbers as the parameters `after` and `until`.
     """

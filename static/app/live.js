@@ -25,7 +25,7 @@ const pause = (time, signal) =>
     signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
   });
 
-// A signal that ends with the given one, or after a silence, which `heard` begins anew.
+// A signal that ends with the given one, or after a silence. `heard` begins the silence again.
 function untilSilence(signal, first) {
   const control = new AbortController();
   const end = () => control.abort();

@@ -103,7 +103,7 @@ export function nearView(place, body, options) {
     }
     if (!isOther) return false;
     if (guess === GUESS) guess = [...heights.values()].reduce((all, each) => all + each, 0) / heights.size;
-    // What is at the top of the view stays there.
+    // The item at the top of the view stays there.
     const at = itemAt(place.scrollTop);
     const within = place.scrollTop - starts[at];
     sum();

@@ -19,7 +19,7 @@ const KINDS = {
   mentioned: "You were mentioned",
   commented: "A comment on your task",
 };
-// Of a kind that has no name here yet, its key in words.
+// A kind that has no name here yet is shown by its key in words.
 const kindName = (kind) => KINDS[kind] || (kind[0].toUpperCase() + kind.slice(1)).replaceAll("_", " ");
 const WAYS = [
   ["at_once", "At once"],

@@ -41,7 +41,7 @@ export function stateButton(task) {
   );
 }
 
-// A value of a task, which a click changes. Who may only read gets the value alone.
+// A value of a task, which a click changes. A reader without the right to change it gets the value alone.
 function value(task, picker, className, name, ...shown) {
   if (!may("member", task.project_id)) return h("span", { className, title: name }, shown);
   return h(
