@@ -15,6 +15,10 @@ const DAYS = ["today", "tomorrow", "monday", "tuesday", "wednesday", "thursday",
 const quoted = (text) => (/[\s"]/.test(text) ? `"${text.replaceAll('"', "")}"` : text);
 const among = (values) => [...new Set(values)].sort();
 
+// A label that no task on the page has may be a mistyped project.
+const isNew = (label) => Boolean(label) && !store.all().some((task) => task.project === label);
+const noProject = (label) => `no open project is named ${label}`;
+
 // The words that may follow: tags and projects that there are, priorities and days.
 function offers(head, begun) {
   if (begun[0] === "#") return among(store.all().flatMap((task) => task.tags)).map((tag) => `#${quoted(tag)}`);
@@ -64,6 +68,7 @@ export function quickAdd() {
         ? h("span", { className: "fact project" }, `in ${projectOf(task.project_id).name}`)
         : null,
       task.project ? h("span", { className: "fact project" }, `labelled ${task.project}`) : null,
+      isNew(task.project) ? h("span", {}, noProject(task.project)) : null,
       task.due_at ? h("span", { className: "fact due" }, `due ${due(task.due_at)}`) : null,
       ...problems.map((text) => h("span", { className: "problem" }, text)),
     ].filter(Boolean);
@@ -79,13 +84,14 @@ export function quickAdd() {
       return;
     }
     const line = input.value;
+    const warning = isNew(task.project) ? ` It is only labelled: ${noProject(task.project)}.` : "";
     input.value = "";
     show();
     try {
       const made = await api.tasks.create(task);
       store.put(made);
       if (store.get(made.id)) activate(made.id);
-      say(store.get(made.id) ? `Added "${made.title}".` : `Added "${made.title}", which the filters hide.`);
+      say(`Added "${made.title}"${store.get(made.id) ? "" : ", which the filters hide"}.${warning}`);
     } catch (error) {
       if (!input.value) input.value = line;
       show();

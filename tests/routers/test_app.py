@@ -157,6 +157,7 @@ def test_a_line_is_understood_and_completed(api: Api, browser: BrowserPage) -> N
         ("due:someday", '"someday" is no time'),
         # Without a colon it may be a word of the title.
         ("due someday", ""),
+        ("@Hose", "labelled Hoseno open project is named Hose$"),
     ):
         page.get_by_label("Add a task").fill(f"Other {words}")
         expect(page.locator("#quick-read")).to_have_text(re.compile(f"^{read}" if read else "^$"))
@@ -178,6 +179,11 @@ def test_a_line_is_understood_and_completed(api: Api, browser: BrowserPage) -> N
     page.keyboard.type("old")
     page.locator(".offering .offers").get_by_text('@"Old house"').click()
     expect(page.locator("#quick-read")).to_have_text("in Old house")
+    quick(page, "Fourth task @Hose")
+    expect(page.locator("#status")).to_contain_text("only labelled: no open project is named Hose")
+    # The label is known now.
+    page.get_by_label("Add a task").fill("Fifth task @Hose")
+    expect(page.locator("#quick-read")).to_have_text("labelled Hose")
 
 
 @sqlite_only
