@@ -13,6 +13,7 @@ import { useSurface } from "./keys.js";
 import { taskList } from "./list.js";
 import { follow } from "./live.js";
 import { clear as unmark, onMarks } from "./marks.js";
+import { leftOut } from "./matching.js";
 import {
   forgetAll,
   forgetMembers,
@@ -239,9 +240,11 @@ async function happened(event) {
     await panel.refresh(event);
   if (type.startsWith("project.") || type.startsWith("member.")) {
     forgetMembers(data.project_id);
+    const before = String(leftOut(now()));
     await loadProjects();
     sidebar();
     if (now().project === String(data.project_id)) await render(true);
+    else if (surface && String(leftOut(now())) !== before) await store.load();
   }
   unreadSoon();
 }

@@ -35,6 +35,15 @@ export function statusesOf(address) {
   return STATUSES[address.status || (address.layout === "board" || address.view ? "all" : "open")] || [];
 }
 
+// The archived projects that a list of the caller's tasks leaves out, because their tasks can only be read.
+// Who asks for a text, a label or a project finds them.
+export function leftOut({ project, view, q, label, filter }) {
+  if (project || view || q || label || /\bproject/i.test(filter || "")) return [];
+  const archived = model.projects.filter((each) => each.archived_at).map((each) => each.id);
+  // A filter has at most 2,000 characters.
+  return archived.slice(0, 100);
+}
+
 // True or false; null if only the server can decide.
 export function matches(task, address) {
   if (
@@ -45,6 +54,7 @@ export function matches(task, address) {
     return false;
   const statuses = statusesOf(address);
   if (statuses.length && !statuses.includes(task.status)) return false;
+  if (leftOut(address).includes(task.project_id)) return false;
   if (address.priority && task.priority !== Number(address.priority)) return false;
   if (address.tag && !task.tags.includes(address.tag)) return false;
   if (address.label && task.project !== address.label) return false;

@@ -2,7 +2,7 @@
 import { LoggedOut, nextPage, request } from "../shared/session.js";
 import { now } from "./address.js";
 import { query } from "./api.js";
-import { compare, matches, statusesOf } from "./matching.js";
+import { compare, leftOut, matches, statusesOf } from "./matching.js";
 import { ZONE, statesOf } from "./model.js";
 
 const FIRST = 100;
@@ -32,9 +32,13 @@ function changed() {
   for (const listener of listeners) listener();
 }
 
+// A condition in the filter language.
+const inOpenProjects = (address) => leftOut(address).length && `project_id not in (${leftOut(address).join(", ")})`;
+
 // The query of the current list.
 function listQuery(address, more = {}) {
-  const filters = [address.filter, address.owner ? `owner = ${address.owner}` : ""].filter(Boolean);
+  const owned = address.owner ? `owner = ${address.owner}` : "";
+  const filters = [address.filter, owned, inOpenProjects(address)].filter(Boolean);
   return query({
     project_id: address.project,
     view: address.view,
@@ -62,6 +66,7 @@ export function inLanguage(address) {
     address.label ? `project = ${quoted(address.label)}` : "",
     address.owner ? `owner = ${address.owner}` : "",
     address.q ? `title ~ ${quoted(address.q)}` : "",
+    inOpenProjects(address),
     address.filter ? `(${address.filter})` : "",
   ]
     .filter(Boolean)

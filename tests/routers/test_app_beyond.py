@@ -149,6 +149,33 @@ def test_an_archived_project_is_read_and_taken_out_again(api: Api, browser: Brow
 
 
 @sqlite_only
+def test_the_tasks_of_archived_projects_are_found_if_they_are_asked_for(
+    api: Api, browser: BrowserPage
+) -> None:
+    ada = api.person()
+    old, new = (ada.post("/projects", json={"name": name}).json()["id"] for name in ("Old house", "New house"))
+    ada.task("Paint the old door", project_id=old)
+    ada.task("Paint the new door", project_id=new)
+    ada.task("Buy paint")
+    page = log_in(browser)
+    expect(page.locator(".row")).to_have_count(3)
+    # What happens elsewhere shows here.
+    ada.patch(f"/projects/{old}", json={"archived": True})
+    expect(page.locator(".row")).to_have_count(2)
+    expect(row(page, "old door")).to_have_count(0)
+    ada.patch(f"/projects/{new}", json={"archived": True})
+    expect(row(page, "Buy paint")).to_be_visible()
+    expect(page.locator(".row")).to_have_count(1)
+    for asked in ("q=door", "filter=project_id is not null", "layout=list&q=door&status=all"):
+        page.goto(f"{browser.base_url}/app?{asked}")
+        expect(page.locator(".row")).to_have_count(2)
+    ada.patch(f"/projects/{new}", json={"archived": False})
+    page.goto(f"{browser.base_url}/app?status=all")
+    expect(page.locator(".row")).to_have_count(2)
+    expect(row(page, "new door")).to_be_visible()
+
+
+@sqlite_only
 def test_the_palette_finds_actions_places_and_tasks(api: Api, browser: BrowserPage) -> None:
     ada = api.person()
     ada.post("/projects", json={"name": "Research"})
