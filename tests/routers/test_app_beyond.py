@@ -153,7 +153,9 @@ def test_the_tasks_of_archived_projects_are_found_if_they_are_asked_for(
     api: Api, browser: BrowserPage
 ) -> None:
     ada = api.person()
-    old, new = (ada.post("/projects", json={"name": name}).json()["id"] for name in ("Old house", "New house"))
+    old, new = (
+        ada.post("/projects", json={"name": name}).json()["id"] for name in ("Old house", "New house")
+    )
     ada.task("Paint the old door", project_id=old)
     ada.task("Paint the new door", project_id=new)
     ada.task("Buy paint")
