@@ -1,5 +1,6 @@
 """What operators ask: is it alive, can it work, what are its figures."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -72,7 +73,8 @@ def test_not_ready_says_that_delivery_is_behind(api: Api) -> None:
     database.write(lambda db: db.execute(insert(notifications), row))
     answer = api.client.get("/ready")
     assert answer.status_code == 503
-    assert "delivery: behind by 3600 seconds" in answer.json()["detail"]
+    # On a busy machine seconds pass before the answer.
+    assert re.search(r"delivery: behind by 3[67]\d\d seconds", answer.json()["detail"])
 
 
 def test_metrics_count_requests_by_their_route_and_what_the_database_holds(
