@@ -20,11 +20,12 @@ from sqlalchemy import (
     type_coerce,
 )
 
-from models import LARGEST_ID, task_tags, tasks
+from models import LARGEST_ID, ORDERS, task_tags, tasks
 from services.query.conditions import Scope, Shape, condition
 from services.query.elements import Implied, Walked
 from services.rights import parameter_of, unindexed, visible_tasks
 from services.tasks import list_plan
+from services.tasks.fields import TASK_COLUMNS
 from storage.column_types import is_among
 from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
@@ -123,6 +124,13 @@ def names_in(shape: ListShape) -> tuple[str, ...]:
     if "without" not in shape.part and not shape.part.startswith("skip"):
         return shape.names
     return tuple(name for name in shape.names if name not in BOUNDS or BOUNDS[name][0].key not in NULLABLE)
+
+
+def is_seen(shape: ListShape) -> bool:
+    """Whether the index of the order alone tells SQLite which tasks are in the ranges that have too many to be sorted."""
+    columns = {RANGES[name][0].key for name in shape.without_index if name in RANGES}
+    is_plain = shape.asked is None and not shape.choices and len(columns) > 0
+    return is_plain and columns <= set(ORDERS.get(shape.sort_by, ()))
 
 
 def looks_elsewhere(shape: ListShape) -> bool:
@@ -264,13 +272,20 @@ def build(shape: ListShape) -> Select[Any]:
         statement = statement.where(beyond(shape, key))
     if way == "near":
         statement = statement.where(_up_to_edge(shape, key))
-    if nullable and kind == "skip":
-        statement = statement.order_by(column.is_(None))
     # The index of the order has the tasks without a value in the order of their ids.
-    statement = statement.order_by(*in_order(shape, [column, *key] if without else key))
+    order = in_order(shape, [column, *key] if without else key)
+    if nullable and kind == "skip":
+        order = [column.is_(None), *order]
+    statement = statement.order_by(*order).limit(bindparam("limit"))
     if kind == "skip":
         statement = statement.offset(bindparam("skip"))
-    return statement.limit(bindparam("limit"))
+    return _walked_alone(statement, order) if is_seen(shape) and not shape.sorts else statement
+
+
+def _walked_alone(statement: Select[Any], order: Sequence[ColumnElement[Any]]) -> Select[Any]:
+    """The same rows by their ids: SQLite walks an index in two thirds of the time if it reads nothing else."""
+    ids = statement.with_only_columns(tasks.c.id).correlate(None)
+    return select(*TASK_COLUMNS).where(tasks.c.id.in_(ids)).order_by(*order)
 
 
 def _is_there(shape: ListShape, column: ColumnElement[Any], kind: str, way: str) -> list[ColumnElement[bool]]:
@@ -326,7 +341,9 @@ def _by_range(shape: ListShape, kind: str, way: str) -> Select[Any]:
     """The ids of a page, found along the index of a range, which SQLite reads alone."""
     statement, column, row_id = _filtered(shape)
     page = _page(shape, kind, statement.with_only_columns(row_id.label("id")), [column, row_id])
-    return page.where(_up_to_edge(shape, [column, row_id])) if way == "edged" else page
+    # The value alone is compared faster.
+    edge = (_up_to_edge(shape, key) for key in ([column], [column, row_id]))
+    return page.where(*edge) if way == "edged" else page
 
 
 def _sampled(shape: ListShape, kind: str) -> Select[Any]:
@@ -340,14 +357,10 @@ def _sampled(shape: ListShape, kind: str) -> Select[Any]:
     if kind == "after":
         statement = statement.where(beyond(shape, [column, row_id]))
     near = RANGES[bound][0]
-    rows = (
-        statement.with_only_columns(column.label("value"), row_id.label("id"))
-        .where(column.is_not(None))
-        .order_by(near.asc() if bound.endswith("after") else near.desc())
-        .limit(bindparam("sample"))
-        .subquery()
-    )
-    key = [rows.c.value, rows.c.id]
+    rows = statement.with_only_columns(column.label("value"), row_id.label("id")).where(column.is_not(None))
+    nearest = near.asc() if bound.endswith("after") else near.desc()
+    sample = rows.order_by(nearest).limit(bindparam("sample")).subquery()
+    key = [sample.c.value, sample.c.id]
     return select(*key).order_by(*in_order(shape, key)).offset(bindparam("last")).limit(1)
 
 
@@ -379,6 +392,6 @@ def beyond(shape: ListShape, key: Sequence[ColumnElement[Any]]) -> ColumnElement
 
 
 def _up_to_edge(shape: ListShape, key: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
-    place = [bindparam("edge_value", type_=key[0].type), bindparam("edge_id")][-len(key) :]
+    place = [bindparam("edge_value", type_=key[0].type), bindparam("edge_id")][: len(key)]
     here, there = tuple_(*key), tuple_(*place)
     return here >= there if shape.descending else here <= there

@@ -11,7 +11,7 @@ from schemas.tasks import TaskFilters
 from services.query import statements
 from services.query.conditions import NEVER, tests_only
 from services.tasks import list_on_postgres, list_plan, project_plan
-from services.tasks.list_statements import NULLABLE, ListShape, build, looks_elsewhere, statement
+from services.tasks.list_statements import NULLABLE, ListShape, build, is_seen, looks_elsewhere, statement
 
 # The next tasks in an order, among which a page is looked for before it is among all tasks: usually, if an index of a
 # range tells all about the tasks in it, if to gather these takes longer, and if the index of the order tells of the
@@ -19,7 +19,7 @@ from services.tasks.list_statements import NULLABLE, ListShape, build, looks_els
 NEAR = 2000
 NEAR_COVERED = 500
 NEAR_GATHERED = 5000
-NEAR_SEEN = 10_000
+NEAR_SEEN = 5000
 MANY_IN_RANGE = 10_000
 # The tasks of a range among which the edge of a page is looked for.
 SAMPLE = 1000
@@ -105,12 +105,6 @@ class Planned(NamedTuple):
         """The ranges with so many tasks, on SQLite, that the list is walked instead of sorting them."""
         return tuple(name for name in self.shape.without_index if name in list_plan.RANGE_COLUMNS)
 
-    @property
-    def is_seen(self) -> bool:
-        """Whether the index of the order alone tells SQLite which tasks are in these ranges."""
-        columns = {list_plan.RANGE_COLUMNS[name] for name in self.wide}
-        return self.shape.asked is None and columns <= set(ORDERS.get(self.shape.sort_by, ()))
-
     def gathering(self, db: Session) -> "Planned":
         """The plan for a page that is far down a list that is walked: the tasks in its ranges are gathered first.
 
@@ -118,7 +112,7 @@ class Planned(NamedTuple):
         """
         counts = {name: self._in_range(db, name, MANY_IN_RANGE + 1) for name in self.wide}
         least = min(counts, key=counts.__getitem__)
-        shape = self.shape._replace(gathers=not self.is_seen)
+        shape = self.shape._replace(gathers=not is_seen(self.shape))
         if counts[least] <= MANY_IN_RANGE:
             kept = tuple(name for name in shape.without_index if name != least)
             shape = shape._replace(without_index=kept, sorts=True)
@@ -131,6 +125,9 @@ class Planned(NamedTuple):
         columns = {list_plan.RANGE_COLUMNS.get(name, "") for name in names} | {shape.sort_by}
         if not self.wide or shape.asked is not None or shape.choices or not is_sqlite(db):
             return None
+        if shape.sort_by == "priority" and is_seen(shape):
+            # Tasks of any range are usually among those of the first priority: the list is walked.
+            return None
         for column in columns - {shape.sort_by}:
             if columns <= set(ORDERS.get(column, ())):
                 of_others = tuple(name for name in names if list_plan.RANGE_COLUMNS[name] != column)
@@ -142,9 +139,9 @@ class Planned(NamedTuple):
         """The number of tasks in the order of the list, among which SQLite looks for a page first."""
         if self.shape.asked is not None:
             return NEAR
-        if self.is_seen:
-            return NEAR_SEEN
-        return NEAR_GATHERED if self.covered(db) is None else NEAR_COVERED
+        if self.covered(db) is None:
+            return 0 if is_seen(self.shape) else NEAR_GATHERED
+        return NEAR_SEEN if is_seen(self.shape) else NEAR_COVERED
 
     def _in_range(self, db: Session, name: str, at_most: int) -> int:
         plan = project_plan if self.shape.scope == "project" else list_plan

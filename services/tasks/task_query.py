@@ -138,7 +138,10 @@ def _near(
         return _near_on_postgres(db, filters, planned, after)
     part, more, edge = "first" if after is None else "after", after or {}, None
     if not filters.skip and more.get("after_value", "") is not None:
-        edge = planned.from_bounds().execute(db, f"{part} edge", **more, near=planned.near(db)).first()
+        near = planned.near(db)
+        if not near:
+            return None
+        edge = planned.from_bounds().execute(db, f"{part} edge", **more, near=near).first()
     if edge is None:
         return None if filters.total else _rows(filters, after, _reader(db, planned))
     found = planned.execute(db, f"{part} near", **more, edge_value=edge.value, edge_id=edge.id)

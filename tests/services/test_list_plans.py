@@ -92,11 +92,19 @@ def test_a_range_of_one_time_is_read_along_the_order_of_another(
     else:
         statement = list_statements.build(asked)
     found = plan(statement, values)
-    assert f"ix_tasks_{place}_{sort_by}" in found, found
     assert "Sort" not in found, found
-    assert "TEMP B-TREE" not in found, found
     if not database.is_sqlite:
+        assert f"ix_tasks_{place}_{sort_by}" in found, found
         assert any(column in line for line in found.splitlines() if "Index Cond" in line), found
+    elif column in ORDERS[sort_by]:
+        # Only the rows of the page are sorted.
+        assert f"LIST SUBQUERY 1\nSEARCH tasks USING COVERING INDEX ix_tasks_{place}_{sort_by}" in found, (
+            found
+        )
+        assert found.count("TEMP B-TREE") <= 1, found
+    else:
+        assert f"USING INDEX ix_tasks_{place}_{sort_by}" in found, found
+        assert "TEMP B-TREE" not in found, found
 
 
 @pytest.mark.parametrize("shared_api", ["sqlite"], indirect=True, scope="module")
