@@ -241,7 +241,7 @@ def main() -> int:
     )
     parser.add_argument("file", type=Path)
     parser.add_argument("tests", nargs="+")
-    parser.add_argument("--most", type=int, default=10_000, help="try only so many, chosen at random")
+    parser.add_argument("--most", type=int, default=10_000, help="try only this number, chosen at random")
     parser.add_argument("--again", type=Path, help="try only what survived in the run with this output")
     asked = parser.parse_args()
     with postgres_server() as server, tempfile.TemporaryDirectory() as folder:

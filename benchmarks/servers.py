@@ -324,7 +324,7 @@ class Postgres(Process):
                 who = pwd.getpwnam(self._user)
                 for path in (self._data, word_file):
                     os.chown(path, who.pw_uid, who.pw_gid)
-                # That user must be able to pass the folders above the data, but not to read them.
+                # The user must be able to pass the folders above the data, but not to read them.
                 self._data.parent.chmod(0o711)
             initdb = f"-D {self._data} -U bench -A scram-sha-256 -E UTF8 --pwfile={word_file}"
             done = subprocess.run(

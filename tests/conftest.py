@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 _HOME = tempfile.mkdtemp(prefix="task-platform-tests-")
-# The settings are read when the program is imported, so they are made before.
+# The settings are read when the program is imported, so they are set before.
 os.environ.update(
     {
         "DATABASE_URL": f"sqlite:///{_HOME}/tasks.db",
@@ -18,10 +18,10 @@ os.environ.update(
         "SECRET_KEY": "a-key-for-the-tests-that-is-long-enough",
         "BCRYPT_ROUNDS": "4",
         "DATABASE_POOL_SIZE": "4",
-        # A busy machine takes longer than a client would be kept waiting. A write that goes on after such an answer
-        # would reach the next test.
+        # A busy machine may exceed the usual limit. A write that goes on after the answer of a timeout would reach
+        # the next test.
         "REQUEST_TIMEOUT_SECONDS": "3600",
-        # What survives a power cut is not for these tests to show.
+        # These tests do not show which writes survive a power cut.
         "SQLITE_SYNCHRONOUS": "OFF",
     }
 )

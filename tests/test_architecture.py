@@ -32,7 +32,7 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
             yield from ((node.module or "", alias.name) for alias in node.names)
 
 
-# The floors of the house, from the ground up. A file imports from its own floor and those below it.
+# The floors of the house, from the ground up. A file imports from its own floor and from those below it.
 FLOORS = (
     {"config", "configuration", "errors", "request_context", "logging_config"},
     {"storage", "database"},
@@ -169,6 +169,32 @@ def test_the_names_of_the_database_and_its_tables_are_kept() -> None:
     assert logging_config.logger.name == "task_platform"
     with database.SessionLocal() as session:
         assert session.get_bind() is not None
+
+
+# Words that, at the beginning of a comment or docstring, hold its subject back.
+HELD_BACK = re.compile(
+    r'(?m)(?:(?:^|\s)(?:#|//)|/\*\*?|""") ?(?:Of|Who|Whom|Whose|What|Where|That|None|Such)\b'
+)
+# Files that still have such a comment.
+NOT_YET = {"services/flow/record.py", "services/flow/selected.py", "services/query/syntax.py"}
+
+
+def test_comments_begin_with_a_verb_or_a_noun() -> None:
+    paths = {ROOT / ".ci/run", ROOT / "justfile", *ROOT.glob("deploy/*.sh"), *ROOT.rglob("*.py")}
+    for folder in ("app", "dashboard", "shared"):
+        paths |= {path for path in ROOT.glob(f"static/{folder}/*") if path.suffix in {".js", ".css"}}
+    texts = {
+        str(path.relative_to(ROOT)): path.read_text()
+        for path in paths
+        if not {".venv", "venv"} & set(path.relative_to(ROOT).parts)
+    }
+    places = [
+        f"{path}:{text[: each.end()].count(chr(10)) + 1}"
+        for path, text in texts.items()
+        if path not in NOT_YET
+        for each in HELD_BACK.finditer(text)
+    ]
+    assert sorted(places) == []
 
 
 def test_the_pages_for_developers_name_what_there_is() -> None:

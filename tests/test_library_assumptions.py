@@ -245,7 +245,7 @@ def test_a_form_is_read_from_the_body_that_a_request_keeps() -> None:
 
 
 def test_a_query_has_a_sign_in_place_of_what_is_not_utf_8() -> None:
-    """`web/strict_input.py` looks for it, and then at the bytes."""
+    """`web/strict_input.py` looks for the sign first, and then at the bytes."""
     request = Request({"type": "http", "headers": [], "query_string": b"a=%FF&%C3=b"})
     assert request.query_params.multi_items() == [("a", UNREADABLE), (UNREADABLE, "b")]
 

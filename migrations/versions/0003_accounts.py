@@ -10,7 +10,7 @@ down_revision: str | None = "0002"
 branch_labels: str | None = None
 depends_on: str | None = None
 
-# Whatever retention is set to, nobody who gets at the database through the program erases the last month.
+# Nobody who reaches the database through the program erases the last month, whatever retention is set to.
 KEPT_DAYS = 30
 
 

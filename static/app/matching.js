@@ -36,7 +36,7 @@ export function statusesOf(address) {
 }
 
 // The archived projects that a list of the caller's tasks leaves out, because their tasks can only be read.
-// Who asks for a text, a label or a project finds them.
+// A search for a text, a label or a project finds them.
 export function leftOut({ project, view, q, label, filter }) {
   if (project || view || q || label || /\bproject/i.test(filter || "")) return [];
   const archived = model.projects.filter((each) => each.archived_at).map((each) => each.id);

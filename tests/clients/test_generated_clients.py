@@ -1,6 +1,6 @@
 """Clients that other programs generate from the OpenAPI document type-check, and work against a real server.
 
-Left out of the usual run, for it installs four generators from PyPI and npm:
+The usual run leaves them out, because they install four generators from PyPI and npm:
 
     python -m pytest -m clients -n 0 tests/clients
 """
@@ -25,7 +25,7 @@ MODULES = ("--module", "esnext", "--moduleResolution", "bundler")
 
 
 def run(folder: Path, *command: str | Path) -> None:
-    """Run a program; a failure shows what it said."""
+    """Run a program; a failure shows its output."""
     ended = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
@@ -112,7 +112,7 @@ def test_datamodel_code_generator(python: Path, document: Path, server: str) -> 
 def checked_and_run(node: Path, driver: str, server: str) -> None:
     """Type-check a driver with the generated code, and run it."""
     shutil.copy(DRIVERS / driver, node)
-    # What Node has and browsers have not.
+    # Node has this name and browsers do not.
     (node / "node.d.ts").write_text("declare const process: { argv: string[] };\n")
     run(node, "npx", "tsc", *STRICT, *MODULES, driver, "node.d.ts")
     run(node, "npx", "tsx", driver, server, driver.removesuffix(".ts"))

@@ -1,4 +1,4 @@
-"""As those who read the README and the roadmap use the program: their commands, their client, no fixtures."""
+"""The program as a reader of the README and the roadmap uses it: their commands, their client, no fixtures."""
 
 import json
 import os

@@ -1,6 +1,6 @@
-"""What is refused as bad input: each in the one shape, naming the place, and none of it a 500.
+"""Bad input: each is refused in the one shape, names the place, and never becomes a 500.
 
-Nothing here is stored, so that each database is made once for all of these tests.
+These tests store nothing, so each database is made once for all of them.
 """
 
 import json
@@ -325,7 +325,7 @@ def test_a_login_form_without_its_fields_is_422(ada: Person, form: bytes) -> Non
 
 
 def test_a_field_of_the_login_form_that_stands_twice_is_422(ada: Person) -> None:
-    """OAuth2 forbids it, and another program might take the other one."""
+    """OAuth2 forbids it, because another program might take the other value."""
     for form in (b"username=bob&username=ada", b"username=ada&user%6eame=ada", b"x=1&x=2&username=ada"):
         answer = ada.client.post("/auth/login", content=form + b"&password=x", headers=FORM)
         pointer = "#/x" if form.startswith(b"x") else "#/username"

@@ -1,4 +1,4 @@
-"""What is refused, and how: every error in one shape, none of them a 500, nothing ignored silently."""
+"""Errors: all have one shape, none is a 500, and no input is ignored silently."""
 
 import json
 from collections.abc import Iterator

@@ -75,7 +75,7 @@ def tasks(record: Recorder, ada: Person, bob: Person, root: Person) -> None:
     record.call(ada, "GET", "/tasks/export?limit=2", headers={"Accept": "text/csv"})
     record.call(root, "GET", "/tasks/all?limit=2")
     record.call(root, "GET", f"/tasks/admin/filter?user_id={ada.id}&status=pending&limit=2")
-    # Changes to what the task already is, and a block that ends, have the same answer: the document has it once.
+    # A change without effect and the end of a block have the same answer, so the document shows it once.
     record.call(ada, "PUT", "/tasks/1", json={"title": "Write the report", "priority": 2})
     record.call(ada, "PATCH", "/tasks/1", json={"due_at": "2026-12-01T17:00:00Z"})
     record.call(ada, "PUT", "/tasks/1/blocked", json={"reason": "Waits for the figures"})
@@ -86,7 +86,7 @@ def tasks(record: Recorder, ada: Person, bob: Person, root: Person) -> None:
         record.call(ada, method, "/tasks/1", json=stale)
         record.call(ada, method, "/tasks/1", json={"title": "x"}, headers={"If-Match": '"1-1"'})
         record.call(bob, method, "/tasks/1", json={"title": "x"})
-    # The newest change is one of one field.
+    # The newest change concerns one field.
     record.call(ada, "GET", f"/tasks/1/history?skip={len(ada.get('/tasks/1/history').json()) - 1}")
     ada.task("Send the report to Bob", project="Research")
     record.call(ada, "PUT", "/tasks/2/assign", params={"assigned_user_id": bob.id})
@@ -129,7 +129,7 @@ def figures(record: Recorder, ada: Person, root: Person) -> None:
     for path in ("all-users-stats", "system-summary"):
         record.call(root, "GET", f"/analytics/{path}")
         record.call(ada, "GET", f"/analytics/{path}")
-    # Short periods and pages have short answers, which say as much.
+    # Answers for short periods and pages are short and say as much as long ones.
     period = "from=2026-11-16&to=2026-11-22&tz=Europe/Paris"
     for path in ("flow", "time-in-status", "cycle-times?limit=1", "aging?limit=1"):
         record.call(ada, "GET", f"/analytics/{path}{'&' if '?' in path else '?'}{period}")
@@ -295,7 +295,7 @@ def ends(record: Recorder, api: Api) -> None:
 
 @pytest.fixture
 def recorded(api: Api, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """What the program answers, by operation."""
+    """The answers of the program, by operation."""
     with mail_catcher() as mail, receiver() as hook, time_machine.travel(BEGAN, tick=False) as clock:
         monkeypatch.setattr(system, "SLOW_SECONDS", 0.0)
         monkeypatch.setattr(settings, "webhook_allowed_networks", ["127.0.0.0/8"])

@@ -18,7 +18,7 @@ from tests.support.server import ServerProcess
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((ROOT / "docs" / "guide").glob("[0-9]*.md"))
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# Notes the status of each answer; a `refused` block expects one of 400 or more.
+# The script notes the status of each answer; a `refused` block expects a status of 400 or more.
 CURL = """
 curl() { command curl --max-time 60 -w '%{stderr}status %{http_code}\\n' "$@"; }
 """
@@ -146,7 +146,7 @@ def test_every_chapter_shows_its_calls_by_curl_and_in_python() -> None:
     shown: dict[str, set[str]] = {}
     for block in blocks():
         shown.setdefault(block.chapter, set()).add(block.language)
-    # The lines that turn another program's file into an import are Python already.
+    # The lines that turn another program's file into an import are in Python anyway.
     lines_of_python = {"13-coming-from.md"}
     assert {name for name, languages in shown.items() if not {"sh", "python"} <= languages} == lines_of_python
     assert {*shown} == {path.name for path in CHAPTERS}

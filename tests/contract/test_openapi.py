@@ -1,4 +1,4 @@
-"""The OpenAPI document: what generated clients and the documentation pages are made of."""
+"""The OpenAPI document, which generated clients and the documentation pages are made of."""
 
 import json
 import re
@@ -22,7 +22,7 @@ OPERATIONS = {
     for path, operations in DOCUMENT["paths"].items()
     for method, operation in operations.items()
 }
-# Clients are generated with these names: they stay.
+# Generated clients contain these names, so they may not change.
 NAMES = {
     ("GET", "/"): "read_root",
     ("GET", "/sample-task"): "read_sample_task",
@@ -73,7 +73,7 @@ def test_every_list_comes_in_pages() -> None:
         for (method, path), operation in OPERATIONS.items()
         if method == "GET" and answers_a_list(operation)
     }
-    # These two have no end to count from.
+    # Nobody can skip a number of rows in these two.
     assert paging.pop("/events") == paging.pop("/tasks/export") == {"limit"}
     assert {path: names for path, names in paging.items() if names != {"limit", "skip"}} == {}
 
@@ -252,7 +252,7 @@ def test_the_example_of_an_error_is_one_of_its_status() -> None:
 
 
 def test_what_comes_with_every_answer_is_said_once() -> None:
-    """Headers that no operation declares, and the errors for which no caller is at fault."""
+    """The document describes some headers and the server's own errors once, not for each operation."""
     assert "X-Request-ID" in DOCUMENT["info"]["description"]
     key = DOCUMENT["components"]["parameters"]["IdempotencyKey"]
     assert "Idempotency-Replayed" in key["description"]
@@ -274,7 +274,7 @@ def test_webhooks_show_an_event() -> None:
 def test_the_document_is_made_beside_the_event_loop(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It takes a second, in which the loop would serve nobody."""
+    """Making it takes a second, in which the event loop would serve nobody."""
     makers, make = [], app.openapi
     monkeypatch.setattr(app, "openapi_schema", None)
 

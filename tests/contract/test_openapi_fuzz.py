@@ -1,6 +1,6 @@
-"""Every operation of the OpenAPI document, called by an admin with what a machine makes up from the document.
+"""An admin calls every operation of the OpenAPI document with random input that is made from the document.
 
-A few examples each, to be quick; `FUZZ_EXAMPLES=100` looks harder.
+Each operation gets a few examples, to be quick; `FUZZ_EXAMPLES=100` looks harder.
 """
 
 import os
@@ -39,10 +39,10 @@ for media_type in ("application/x-ndjson", "application/jsonl"):
 
 
 def operations(*, boundaries: bool) -> BaseSchema:
-    """What is to be fuzzed, also with each value at and beyond each of its boundaries where asked to."""
+    """The operations to fuzz; with `boundaries` also with each value at and beyond its limits."""
     document = schemathesis.openapi.from_asgi("/openapi.json", app)
     document.config.phases.coverage.enabled = boundaries
-    # One takes its five seconds whatever it is sent, and the other goes on for ever.
+    # The first takes five seconds for any input, and the second goes on for ever.
     return document.exclude(path=["/test-background", "/events/stream"])
 
 
@@ -58,13 +58,13 @@ def people(shared_api: Api) -> Api:
 
 @pytest.fixture
 def admin(people: Api) -> Person:
-    """A new admin for each operation, for some end the account or its sessions."""
+    """A new admin for each operation, because some operations end the account or its sessions."""
     return people.person(f"admin-{next(numbers)}", admin=True)
 
 
 @pytest.fixture(scope="module")
 def session(people: Api) -> Iterator[Any]:
-    """One client for all calls, which does not look for a proxy in the environment at each."""
+    """One client for all calls, which does not look for a proxy in the environment at each call."""
     with asgi.get_client(app) as client:  # type: ignore[arg-type]  # as document has it
         client.trust_env = False
         yield client
@@ -100,6 +100,6 @@ def check(case: Any, admin: Person, session: Any) -> None:
         session=session,
         headers={"Authorization": f"Bearer {admin.token}"},
         checks=CHECKS,
-        # A busy machine takes longer than the ten seconds that would be waited.
+        # A busy machine takes longer than the usual ten seconds.
         timeout=60,
     )

@@ -1,4 +1,4 @@
-"""What only a real server shows: HEAD, and whose word on a caller's address counts. With each of uvicorn's parsers."""
+"""HEAD and the trust in a caller's address, which only a real server shows, with each of uvicorn's parsers."""
 
 import contextlib
 import logging
@@ -14,7 +14,7 @@ from tests.support.api import PASSWORD, Api
 from tests.support.serving import served
 
 PARSERS = ("httptools", "h11")
-# What differs between two answers to the same request, and what tells how a body without a length is sent.
+# Headers that differ between two answers to one request, and the header of a body without a length.
 OF_ONE_ANSWER = {"date", "x-request-id", "transfer-encoding"}
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

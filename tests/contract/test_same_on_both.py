@@ -1,4 +1,4 @@
-"""The same requests get the same bytes from SQLite and Postgres; only what the clock and chance made is masked."""
+"""The same requests get the same bytes from SQLite and Postgres; only times and random values are masked."""
 
 import re
 import shutil
@@ -54,7 +54,7 @@ SORTS = ("created_at", "updated_at", "due_at", "completed_at", "title", "priorit
 
 
 def requests(ada: Person, bob: Person, root: Person) -> Iterator[Any]:
-    """More than a hundred requests and what they answer."""
+    """The answers to more than a hundred requests."""
     yield ada.post("/tasks/import", json=ROWS)
     yield bob.post("/tasks/import", json=ROWS[:9])
     for sort_by in SORTS:
@@ -116,9 +116,9 @@ def requests(ada: Person, bob: Person, root: Person) -> Iterator[Any]:
 
 
 def answers(url: str, folder: Path) -> list[tuple[Any, ...]]:
-    """What each request gets from this database while the clock stands still.
+    """The answers of this database to all requests while the clock stands still.
 
-    What is completed now has taken so many hours, of which two decimals are told: a few seconds may show.
+    The hours of a task that is completed now have two decimals, so a few seconds could show in them.
     """
     with pytest.MonkeyPatch.context() as patch, time_machine.travel("2026-03-01T00:00:00Z", tick=False):
         patch.setattr(settings, "cache_dir", folder)

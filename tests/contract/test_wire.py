@@ -1,4 +1,4 @@
-"""What every answer carries, and the limits that settings turn on."""
+"""The headers of every answer, and the limits that settings turn on."""
 
 import asyncio
 import ipaddress
@@ -69,7 +69,7 @@ def test_pages_of_other_origins_are_let_in_by_a_setting_only(client: TestClient,
     answer = open_to_app.get("/tasks", headers={"Origin": "https://app.example.com"})
     assert answer.headers["access-control-allow-origin"] == "https://app.example.com"
     exposed = answer.headers["access-control-expose-headers"]
-    # Each header that an answer has for programs.
+    # Every header that is meant for programs.
     for name in ("Content-Disposition", "ETag", "Link", "Location", "WWW-Authenticate", "X-Total-Count"):
         assert name in exposed
     head = open_to_app.options("/tasks/1", headers={**asked, "Access-Control-Request-Method": "HEAD"})
@@ -141,7 +141,7 @@ TRUSTED = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1/128")]
         (("10.1.2.3", 4000), "198.51.100.1:1234", "198.51.100.1"),
         (("::1", 4000), "[2001:db8::7]:1234", "2001:db8::7"),
         (("10.1.2.3", 4000), "6.6.6.6, nonsense", "10.1.2.3"),
-        # A stranger who names their own address and port is not the proxy that they name before it.
+        # A stranger that names its own address and port is not believed about the address beside it.
         (("203.0.113.9", 4000), "203.0.113.9:4000, 6.6.6.6", "203.0.113.9"),
         (("203.0.113.9", 0), "203.0.113.9", "203.0.113.9"),
         (("testclient", 50000), "198.51.100.1", "testclient"),

@@ -1,4 +1,4 @@
-"""The feed: everybody reads all that they may see of what happened, once, in its order."""
+"""The feed: everybody reads each event that they may see, once, in order."""
 
 import asyncio
 import threading
@@ -80,7 +80,7 @@ def test_types_projects_and_tasks_narrow_it(api: Api) -> None:
         follow(ada, wanted)[0]
     )
     assert len(follow(ada, "/events?types=task.*")[0]) == len(follow(ada, "/events?types=*")[0]) == 4
-    # With a page of one, types that come late are found all the same.
+    # A page of one event finds a type that comes late all the same.
     events, following = follow(ada, "/events?types=task.status_changed&limit=1")
     assert types(events) == ["task.status_changed"]
     assert follow(ada, following)[0] == []
@@ -106,7 +106,7 @@ def test_no_page_is_empty_while_an_event_that_is_asked_for_follows(
         events, following = follow(person, address)
         assert types(events) == ["task.assigned"]
         assert follow(person, following)[0] == []
-        # What is there is not waited for, wherever it stands.
+        # An event that is there already is answered at once, wherever it stands in the feed.
         began = time.monotonic()
         assert follow(person, f"{address}&wait=30")[0] == events
         assert time.monotonic() - began < 25
@@ -149,7 +149,7 @@ def test_what_can_not_be_gone_on_from_is_told(api: Api) -> None:
     database.write(lambda db: db.execute(age))
     assert_problem(ada.get(f"/events?after={first['id']}"), 410, "events_expired")
     assert follow(ada)[0] == [third]
-    # The hourly round takes the copies of tasks that nobody can read any more; the history stays.
+    # The hourly job deletes the copies of tasks that nobody can read any more; the history stays.
     delete_old()
     kept = database.read(
         lambda db: list(db.execute(select(task_history.c.snapshot).order_by(task_history.c.id)))
@@ -191,7 +191,7 @@ def test_many_waiting_reads_look_seldom_however_much_is_written(api: Api) -> Non
         return time.monotonic() - began
 
     took = asyncio.run(wait())
-    # Besides these there are the first look, and the one that ends the waiting.
+    # The 2 are the first look and the one that ends the waiting.
     assert looks <= readers * (took / waiting.LONGEST_SPACING_SECONDS + 2)
 
 
@@ -204,7 +204,7 @@ def test_what_an_open_transaction_may_still_add_is_waited_for(
     ada.task("before")
     _, following = follow(ada)
     with psycopg.connect(database_url) as connection:
-        # As our own transactions do, this one writes something else before its event.
+        # This transaction writes something else before its event, as the program's own transactions do.
         connection.execute("UPDATE users SET email_verified_at = now()")
         connection.execute(
             "INSERT INTO task_history (task_id, actor_id, kind, created_at, changes, owner_id, status)"
@@ -290,6 +290,6 @@ def test_events_older_than_the_copies_of_tasks_have_the_task_too(api: Api) -> No
     events = follow(ada)[0]
     database.write(lambda db: db.execute(update(task_history).values(snapshot=None)))
     assert follow(ada)[0] == events
-    # What nobody kept can't be told.
+    # Events can't show a task if the history lacks the entry of its creation.
     database.write(lambda db: db.execute(delete(task_history).where(task_history.c.id == 1)))
     assert [each["data"]["task"] for each in follow(ada)[0]] == [None, None, other, None]

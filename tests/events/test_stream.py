@@ -56,7 +56,7 @@ class Stream:
         self.is_over.set()
 
     def wait_for(self, count: int, seconds: float = SECONDS) -> list[Any]:
-        """The events, once there are so many."""
+        """Wait for `count` events, and return all."""
         with self._changed:
             there = self._changed.wait_for(lambda: len(self.messages) >= count, seconds)
         assert there, self.messages
@@ -66,7 +66,7 @@ class Stream:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # A thread that reads keeps a closed socket open: it is shut down first.
+        # A closed socket stays open while a thread reads it, so it is shut down first.
         with contextlib.suppress(OSError):
             self._answer.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
         self._thread.join(SECONDS)

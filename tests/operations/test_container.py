@@ -28,7 +28,7 @@ from tests.support.waiting import SECONDS, wait_until
 pytestmark = pytest.mark.thorough
 
 ROOT = Path(__file__).parents[2]
-# Read by the entrypoint and the server, not by the program.
+# The entrypoint and the server read these, not the program.
 FOR_THE_CONTAINER = {"PORT", "MIGRATE_ON_START", "WEB_CONCURRENCY"}
 
 
@@ -46,7 +46,7 @@ def dockerfile() -> list[tuple[str, str]]:
 
 
 def image_environment() -> dict[str, str]:
-    """What ENV sets in the last stage."""
+    """The variables that ENV sets in the last stage."""
     last = max(number for number, (name, _) in enumerate(dockerfile()) if name == "FROM")
     words = [shlex.split(rest) for name, rest in dockerfile()[last:] if name == "ENV"]
     return dict(word.split("=", 1) for line in words for word in line)
@@ -96,7 +96,7 @@ def _fits(pattern: str, path: Path) -> bool:
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """A folder with what the image's /app has in it."""
+    """A folder with the content of the image's /app."""
     app = tmp_path / "app"
     for path in build_context():
         (app / path).parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def environment(data: Path, **more: str) -> dict[str, str]:
 
 @pytest.fixture
 def container(installed: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, str]]]:
-    """What `docker run` with no arguments starts, and its environment."""
+    """The process that `docker run` without arguments starts, and its environment."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
     given = environment(tmp_path / "data", PORT=port, BCRYPT_ROUNDS="4")
@@ -255,7 +255,7 @@ def test_every_base_image_has_an_explicit_tag(compose: dict[str, Any]) -> None:
 
 
 def test_image_runs_as_a_number_that_is_not_root() -> None:
-    # By number: Kubernetes cannot see from a name that it is not root.
+    # The user is a number, because Kubernetes cannot see from a name that it is not root.
     assert [rest for name, rest in dockerfile() if name == "USER"][-1] == "10001:0"
 
 
@@ -274,7 +274,7 @@ def test_api_starts_after_the_migration_and_the_migration_after_the_database(com
     def waits(name: str) -> dict[str, str]:
         return {other: how["condition"] for other, how in compose["services"][name]["depends_on"].items()}
 
-    # Compose starts anew what depends on something replaced, as the API is by every new version.
+    # Every new version replaces the API, and Compose restarts the services that depend on a replaced one.
     assert "depends_on" not in compose["services"]["nginx"]
     assert waits("api")["migrate"] == "service_healthy"
     assert waits("migrate")["database"] == "service_healthy"

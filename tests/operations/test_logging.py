@@ -1,4 +1,4 @@
-"""The log's lines: written one by one or together, to a file that may be moved away or be none."""
+"""The log's lines: written one by one or together, to a file that may be moved away, or to no file."""
 
 import json
 import os
@@ -164,7 +164,7 @@ def test_a_full_file_is_put_aside_and_processes_that_write_it_lose_no_line(tmp_p
     assert [each.wait(60) for each in writers] == [0, 0, 0, 0]
     files = list(tmp_path.iterdir())
     assert len(files) > 10
-    # Each of the four processes may have one line under way when a file is found to be full.
+    # Each of the four processes may write one more line after the file is full.
     assert all(file.stat().st_size <= 20_000 + 4 * 100 for file in files)
     lines = [line.split() for file in files for line in file.read_text().splitlines()]
     assert sorted((int(who), int(number)) for who, number, _ in lines) == [
@@ -210,7 +210,7 @@ def test_every_line_of_a_server_is_json_with_what_was_asked_and_answered(tmp_pat
     for path in ("/health", "/ready", "/nowhere?a=b%20c&signature=secret"):
         httpx.get(f"{server.url}{path}", headers={"X-Request-ID": "mine", "X-Forwarded-For": "203.0.113.9"})
     httpx.head(f"{server.url}/docs/")
-    # No request at all: the server itself says so.
+    # The server itself logs bytes that are no request.
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(b"nonsense\r\n\r\n")
         connection.recv(1000)
@@ -253,7 +253,7 @@ def test_lines_below_the_level_and_of_an_access_log_that_is_off_are_not_written(
     warnings = [line["message"] for line in lines if line["level"] == "WARNING"]
     assert len(warnings) == 2
     assert "REGISTRATON_OPEN is no setting and is ignored: REGISTRATION_OPEN" in warnings[0]
-    # Said once.
+    # The warning comes once.
     assert "X-Forwarded-For came from 127.0.0.1, which is not in TRUSTED_PROXIES" in warnings[1]
     if options:
         assert len(lines) == 2

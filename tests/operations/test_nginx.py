@@ -1,4 +1,4 @@
-"""The nginx of the deployment, as it is configured: a real one, on ports of its own."""
+"""The nginx of the deployment with its own configuration: a real nginx on ports of the test's own."""
 
 import shutil
 from collections.abc import Iterator

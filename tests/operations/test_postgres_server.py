@@ -1,4 +1,4 @@
-"""The servers that the tests stand on, each kind of them that this machine has."""
+"""The Postgres servers that tests use: each kind that this machine has."""
 
 import os
 import signal

@@ -60,6 +60,6 @@ def test_stops_on_sigterm_with_its_own_exit_code_after_finishing_what_is_begun(t
         assert server.end(signal.SIGTERM) == -signal.SIGTERM
         assert [mail["subject"] for mail in catcher.mails] == ["Task Completed: Write"]
         assert (tmp_path / "cache_user_1.json").exists()
-        # Probes are no traffic.
+        # The access log leaves out probes.
         assert "POST /tasks" in server.output()
         assert not any(path in server.output() for path in ("/health", "/ready", "/metrics"))

@@ -1,4 +1,4 @@
-"""How far a long job is: lines where there is no terminal, a bar where there is one."""
+"""The progress of a long job: a bar on a terminal, lines otherwise."""
 
 import os
 import pty
@@ -41,7 +41,7 @@ def test_a_short_job_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 def test_migrating_and_copying_tell_of_each_step(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
 
-    def report(done: int, total: int, doing: str = "") -> None:  # by name, as a Report is called
+    def report(done: int, total: int, doing: str = "") -> None:  # the names that callers of a Report use
         told.append((done, total))
 
     db = Database(f"sqlite:///{tmp_path}/tasks.db")

@@ -1,4 +1,4 @@
-"""Retries over two processes, one of which is killed: each key writes once and has one answer."""
+"""Retries over two processes, one of which is killed: each key causes one write and has one answer."""
 
 from pathlib import Path
 

@@ -13,7 +13,7 @@ from config import SECRET_SETTINGS, ConfigurationError, Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 ROW = re.compile(r"^\| `([A-Z_]+)` \|(.*?)\|.*$", re.MULTILINE)
-# Where the default is no plain value, what the table says in its place.
+# The texts of the table for defaults that are no plain values.
 SAID = {
     "DATABASE_URL": "`sqlite:///./tasks.db`",
     "DATA_DIR": "the working directory",
@@ -55,7 +55,7 @@ PRINT_THE_KEY = "import config; print(config.settings.signing_key())"
 
 
 def start(folder: Path, code: str = PRINT_THE_KEY, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Import the settings, as every start of the program does, and print what is asked for."""
+    """Run a process that imports the settings, as every start of the program does, and runs `code`."""
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,
@@ -112,7 +112,7 @@ def test_a_wrong_value_is_refused_in_one_line_that_names_it(
         load_settings()
     assert name in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
-    # Nobody is led to another setting, and no secret is shown.
+    # The message names no other setting, and shows no secret.
     assert re.findall(r"(?:^|; )([A-Z_]+):", str(refused.value)) == [name]
     assert name not in SECRET_SETTINGS or value not in str(refused.value)
 
@@ -228,7 +228,7 @@ def test_a_setting_and_its_file_in_one_place_are_refused(
     (tmp_path / ".env").write_text("DATABASE_URL_FILE=url\nDATABASE_URL=sqlite:///a.db\n")
     with pytest.raises(ConfigurationError, match=r"DATABASE_URL_FILE in \.env: DATABASE_URL is set as well"):
         load_settings()
-    # The environment goes before the file, either way.
+    # The environment goes before the file, even if the file has the setting under its name with `_FILE`.
     (tmp_path / ".env").write_text("DATABASE_URL_FILE=url\n")
     monkeypatch.setenv("DATABASE_URL", "sqlite:///b.db")
     assert load_settings().database_url == "sqlite:///b.db"

@@ -1,4 +1,4 @@
-"""What the program finds out when it starts, and says in one line; and the first admin."""
+"""The checks when the program starts, each told in one line; and the first admin."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,7 +87,7 @@ def refuse_changes(connection: Any, _record: Any) -> None:
 
 
 def make_read_only(*, on: bool) -> None:
-    """Have the database refuse all changes on new connections, as after a failover or on a file system gone bad."""
+    """Have the database refuse changes on new connections, as after a failover or on a broken file system."""
     if database.is_sqlite:
         (event.listen if on else event.remove)(Engine, "connect", refuse_changes)
     else:
@@ -101,11 +101,11 @@ def make_read_only(*, on: bool) -> None:
 
 @pytest.fixture
 def bare_role(postgres: PostgresServer) -> Iterator[str]:
-    """The URL of a new database, by an account that owns nothing in it and may only connect."""
+    """The URL of a new database for an account that owns nothing in it and may only connect."""
     url, role = create_database(postgres.url, "bare"), f"bare_{uuid4().hex}"
     name = url.rpartition("/")[2]
     with psycopg.connect(url, autocommit=True) as connection:
-        # As in a new database since Postgres 15.
+        # A new database has these rights since Postgres 15.
         for statement in (
             "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
             f"CREATE ROLE {role} LOGIN PASSWORD 'x'",
@@ -130,7 +130,7 @@ def test_a_right_that_is_missing_is_one_line_with_the_statement_that_grants_it(
     assert line == "The database refuses it: permission denied for schema public. "
     assert grant == f'GRANT USAGE, CREATE ON SCHEMA public TO "{role}";'
     with psycopg.connect(owner, autocommit=True) as connection:
-        # As it is told; and what the extensions need.
+        # The message names this statement. The extensions need the next one.
         connection.execute(grant.encode())
         connection.execute(f"GRANT CREATE ON DATABASE {name} TO {role}".encode())
     migrate(db)

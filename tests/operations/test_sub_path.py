@@ -62,7 +62,8 @@ def test_pages_links_and_locations_lead_below_the_path(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("a", "b", "nginx")]
     for folder in folders:
         folder.mkdir()
-    # One is told by its public address, and has the path taken off; the other by its own setting.
+    # nginx takes the path off for the first server, which knows it by PUBLIC_URL. It hands the path on to the
+    # second, which knows it by ROOT_PATH.
     first = ServerProcess(folders[0], PUBLIC_URL="https://example.com/tasks-api", TRUSTED_PROXIES="127.0.0.1")
     second = ServerProcess(folders[1], ROOT_PATH="/handed-on/", TRUSTED_PROXIES="127.0.0.1")
     port = free_port()
@@ -71,5 +72,5 @@ def test_pages_links_and_locations_lead_below_the_path(tmp_path: Path) -> None:
         for root in ("/tasks-api", "/handed-on"):
             with httpx.Client(base_url=front) as client:
                 check(client, root)
-        # Without the proxy, as a probe on the machine comes.
+        # A probe on the same machine comes without the proxy.
         assert httpx.get(f"{first.url}/health").status_code == 200

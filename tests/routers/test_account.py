@@ -1,4 +1,4 @@
-"""What people do with their own accounts: passwords, emails, what is kept about them, and the end."""
+"""People and their own accounts: passwords, email addresses, the stored data, and the removal."""
 
 import re
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def text_of(message: EmailMessage) -> str:
 
 
 def link_in(message: EmailMessage) -> tuple[str, str]:
-    """The address without its token, and the token."""
+    """The address of a link without its token, and the token."""
     found = re.search(r"(https://\S+)#token=(\S+)", text_of(message))
     assert found is not None
     return found[1], found[2]
@@ -149,11 +149,11 @@ def test_an_email_is_changed_from_the_new_address_and_told_to_the_old(
     assert ada.get("/auth/me").json()["email"] == "lovelace@example.com"
     told = mail.wait_for(3)[2]
     assert (told["To"], told["Subject"]) == ("ada@example.com", "Your email address was changed")
-    # The link that was sent to the old address went with it.
+    # A link that was sent to the old address is no longer valid.
     answer = client.post("/auth/password/reset", json={"token": reset, "new_password": NEW})
     assert answer.status_code == 400
     assert client.post("/auth/email/verify", json={"token": token}).status_code == 400
-    # And a token for one purpose does nothing for another.
+    # A token for one purpose does nothing for another.
     ada.post("/auth/password/forgot", json={"email": "lovelace@example.com"})
     _, reset = link_in(mail.wait_for(4)[3])
     assert client.post("/auth/email/verify", json={"token": reset}).status_code == 400

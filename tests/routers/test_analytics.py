@@ -1,4 +1,4 @@
-"""Figures, each equal to one computed by a few lines of plain Python from the tasks themselves."""
+"""Figures: each equals a figure that a few lines of plain Python compute from the tasks themselves."""
 
 import json
 from collections import Counter

@@ -106,7 +106,7 @@ def test_from_nothing_to_a_completed_task(client: TestClient, browser: BrowserPa
     page.get_by_role("heading", name="Nothing to do").wait_for()
     assert_accessible(page)
 
-    # By keyboard: a task in one line, and what is understood of it.
+    # The keyboard makes a task from one line, and the page shows how it reads the line.
     leave_field(page)
     page.keyboard.press("c")
     page.keyboard.type("Write the report #writing !3 @Research due:tomorrow")
@@ -119,7 +119,7 @@ def test_from_nothing_to_a_completed_task(client: TestClient, browser: BrowserPa
     # The badge counts what others do.
     expect(page.locator("#side .badge")).to_have_count(0)
 
-    # Done, and taken back.
+    # A completion can be undone.
     leave_field(page)
     page.keyboard.press("ArrowDown")
     expect(row(page, "Write the report")).to_be_focused()
@@ -155,13 +155,13 @@ def test_a_line_is_understood_and_completed(api: Api, browser: BrowserPage) -> N
         ("due:Friday", "due "),
         ("due tomorrow 14:00", "due Tomorrow, "),
         ("due:someday", '"someday" is no time'),
-        # Without a colon it may be a word of the title.
+        # Without a colon "due" may be a word of the title.
         ("due someday", ""),
         ("@Hose", "labelled Hoseno open project is named Hose$"),
     ):
         page.get_by_label("Add a task").fill(f"Other {words}")
         expect(page.locator("#quick-read")).to_have_text(re.compile(f"^{read}" if read else "^$"))
-    # What there is already is offered.
+    # Tags that tasks have already are offered.
     page.get_by_label("Add a task").fill("")
     page.keyboard.type("Second task #wri")
     page.keyboard.press("ArrowDown")
@@ -215,14 +215,14 @@ def test_a_task_is_changed_in_place_and_others_are_heeded(api: Api, browser: Bro
     )  # fmt: skip
     assert now["due_at"]
 
-    # Somebody else changes something else: both changes stay.
+    # Somebody else changes another field: both changes stay.
     ada.patch("/tasks/1", json={"priority": 4})
     panel.get_by_label("Tags").fill("c")
     with page.expect_response(lambda answer: answer.request.method == "PATCH" and answer.ok):
         page.keyboard.press("Tab")
     expect(page.locator("#panel [name=priority]")).to_have_value("4")
     assert ada.get("/tasks/1").json()["tags"] == ["c"]
-    # The same field: both are shown.
+    # Somebody else changes the same field: both values are shown.
     title.fill("Mine")
     ada.patch("/tasks/1", json={"title": "Theirs"})
     title.press("Enter")
@@ -239,7 +239,7 @@ def test_a_task_is_changed_in_place_and_others_are_heeded(api: Api, browser: Bro
 
     page.locator("#panel summary", has_text="History").click()
     expect(page.locator("#panel .history")).to_contain_text("title: Theirs again → Mine")
-    # To somebody else.
+    # The task goes to another owner.
     panel.get_by_label("Owner").fill("nobody")
     page.keyboard.press("Tab")
     page.locator("#status", has_text="User not found").wait_for()
@@ -276,7 +276,7 @@ def test_many_are_marked_and_changed_at_once(api: Api, browser: BrowserPage) -> 
     expect(page.locator(".row")).to_have_count(6)
     bulk.get_by_role("button", name="Delete").click()
     expect(page.locator(".row")).to_have_count(3)
-    # It is too late to take it back when the page is left.
+    # Leaving the page ends the time for undoing.
     page.goto(browser.base_url + "/app?status=all")
     expect(page.locator(".row")).to_have_count(3)
     assert len(ada.get("/tasks").json()) == 3
@@ -360,7 +360,7 @@ def test_it_is_made_for_a_phone_and_for_the_dark(api: Api, desk: BrowserPage) ->
     page.locator(".task", has_text="Task 28").wait_for()
     assert fits()
     assert_accessible(page)
-    # By key a card goes to the next state.
+    # A key moves a card to the next state.
     page.locator(".task", has_text="Task 28").focus()
     page.keyboard.press("Shift+ArrowRight")
     expect(page.locator("[data-key=in_progress] .task")).to_contain_text("Task 28")
@@ -390,7 +390,7 @@ def test_ten_thousand_tasks_scroll(api: Api, desk: BrowserPage) -> None:
     page.locator(".row").first.press("End")
     row(page, "Task 0").wait_for()
     assert page.locator(".row").count() < 80
-    # However far it is scrolled at once, the next frame has the rows that are in sight, and few others.
+    # After scrolling any distance, the next frame has the rows that are in sight, and few others.
     steps = page.evaluate(
         """async () => {
             const list = document.querySelector('div.list');
@@ -425,7 +425,7 @@ def test_a_project_has_members_and_states_with_limits(api: Api, browser: Browser
     project = ada.get("/projects").json()[0]["id"]
     page.get_by_role("link", name="Members and settings").click()
 
-    # A member, a state with a limit that refuses.
+    # The project gets a member, and a state with a limit that refuses.
     page.get_by_label("Add somebody by username").fill("grace")
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page.get_by_role("region", name="Members")).to_contain_text("grace")
@@ -482,7 +482,7 @@ def test_two_people_see_each_other_work(api: Api, browser: BrowserPage) -> None:
         page.locator("#status", has_text="limit").wait_for()
         expect(page.locator("[data-key=in_progress] .task")).to_contain_text("Write the paper")
 
-        # They talk about a task, block it, and hand it over.
+        # Both people comment on a task, block it, and hand it over.
         row(other, "Write the paper").get_by_role("link").click()
         panel = other.locator("#panel")
         panel.get_by_label("Comment").fill("How far is it, @ada?")
@@ -497,7 +497,7 @@ def test_two_people_see_each_other_work(api: Api, browser: BrowserPage) -> None:
         assert_accessible(other)
         side(page).get_by_role("link", name=re.compile("Notifications")).click()
         expect(page.locator(".told .unread").first).to_contain_text("mentioned")
-        # It leads to the task among those of its project.
+        # The notification leads to the task in the list of its project.
         page.locator(".told .unread").first.get_by_role("link").click()
         page.locator("#panel .comments", has_text="How far is it").wait_for()
         page.wait_for_url(f"**project={project}&task=**")
@@ -518,7 +518,7 @@ def test_who_leaves_a_project_hands_over_their_tasks(api: Api, browser: BrowserP
     assert grace.get(f"/projects/{project}").status_code == 404
     assert [task["user_id"] for task in ada.get(f"/tasks?project_id={project}").json()] == [ada.id]
 
-    # A viewer reads, and is offered nothing else.
+    # A viewer can read, and sees no controls for changes.
     theirs = grace.post("/projects", json={"name": "Theirs"}).json()["id"]
     grace.put(f"/projects/{theirs}/members/{ada.id}", json={"role": "viewer"})
     task = grace.task(project_id=theirs)["id"]
@@ -542,7 +542,7 @@ def test_webhooks_calendars_and_views_are_made_and_taken_back(api: Api, browser:
     page.wait_for_url("**view=1**")
     page.get_by_role("heading", name="Urgent ones").wait_for()
     expect(page.locator(".row")).to_have_count(1)
-    # Where only the server can tell whether a change fits.
+    # For some changes only the server can tell whether the task still fits the filter.
     ada.patch("/tasks/2", json={"priority": 3})
     expect(page.locator(".row")).to_have_count(2)
     ada.patch("/tasks/1", json={"priority": 0})

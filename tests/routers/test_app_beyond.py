@@ -30,7 +30,7 @@ def undo(page: Page) -> None:
 
 
 def until(page: Page, is_so: Callable[[], bool]) -> None:
-    """Wait until the server has it: the page shows a change before it is sent."""
+    """Wait until the server has a change: the page shows a change before it is sent."""
     for _ in range(450):
         if is_so():
             return
@@ -62,7 +62,7 @@ def test_moving_is_taken_back(api: Api, browser: BrowserPage) -> None:
     expect(row(page, "Private")).to_contain_text("Garden")
     until(page, lambda: ada.get(f"/tasks/{private}").json()["project"] == "Garden")
     assert ada.get(f"/tasks/{private}").json()["project_id"] is None
-    # Out of it, and back to the state that it had.
+    # Undoing a move out of a project brings back the state that the task had.
     choose(page, "Shared", "m", "No shared project")
     page.locator(".toast", has_text="no shared project").wait_for()
     until(page, lambda: ada.get(f"/tasks/{shared}").json()["project_id"] is None)
@@ -70,7 +70,7 @@ def test_moving_is_taken_back(api: Api, browser: BrowserPage) -> None:
     until(page, lambda: ada.get(f"/tasks/{shared}").json()["project_id"] == project)
     assert ada.get(f"/tasks/{shared}").json()["state"] == "in_progress"
 
-    # From the panel too.
+    # The panel moves a task out of a project too.
     row(page, "Shared").get_by_role("link").click()
     page.locator("#panel").get_by_label("Project", exact=True).select_option("Nobody else's")
     page.locator(".toast", has_text="no shared project").wait_for()
@@ -87,14 +87,14 @@ def test_assigning_is_taken_back(api: Api, browser: BrowserPage) -> None:
     shared = ada.task("Shared", project_id=project)["id"]
     page = log_in(browser)
     row(page, "Private").wait_for()
-    # To somebody else, and back.
+    # A task goes to somebody else, and comes back.
     choose(page, "Shared", "a", "grace")
     page.locator(".toast", has_text="assigned to grace").wait_for()
     assert ada.get(f"/tasks/{shared}").json()["user_id"] == grace.id
     undo(page)
     until(page, lambda: ada.get(f"/tasks/{shared}").json()["user_id"] == ada.id)
     row(page, "Shared").wait_for()
-    # A private task could not be taken back, so it is given away when the time for undoing is over.
+    # A giver could not take back a private task, so it is given away when the time for undoing is over.
     row(page, "Private").focus()
     page.keyboard.press("a")
     page.get_by_role("dialog").get_by_label("Username").fill("grace")
@@ -124,7 +124,7 @@ def test_an_archived_project_is_read_and_taken_out_again(api: Api, browser: Brow
     page.get_by_role("button", name="Archive", exact=True).click()
     notice = page.locator(".notice.archived")
     expect(notice).to_contain_text("Archived since")
-    # It is in the menu still, folded away, and nothing in it can be changed.
+    # The archived project is still in the menu, folded away, and nothing in it can be changed.
     page.goto(browser.base_url + "/app")
     side(page).get_by_text("Archived (1)").click()
     side(page).get_by_role("link", name="Research").click()
@@ -161,7 +161,7 @@ def test_the_tasks_of_archived_projects_are_found_if_they_are_asked_for(
     ada.task("Buy paint")
     page = log_in(browser)
     expect(page.locator(".row")).to_have_count(3)
-    # What happens elsewhere shows here.
+    # The list follows changes that are made elsewhere.
     ada.patch(f"/projects/{old}", json={"archived": True})
     expect(page.locator(".row")).to_have_count(2)
     expect(row(page, "old door")).to_have_count(0)
@@ -222,7 +222,7 @@ def test_the_palette_finds_actions_places_and_tasks(api: Api, browser: BrowserPa
     page.keyboard.press("Enter")
     page.wait_for_url("**task=1**")
     page.locator("#panel .task-title").wait_for()
-    # From the menu, and even while typing.
+    # The palette opens from the menu, and even while somebody types.
     page.goto(browser.base_url + "/app?page=settings")
     page.get_by_label("Username").focus()
     command("my tasks")
@@ -256,7 +256,7 @@ def test_comments_are_written_changed_and_deleted(api: Api, browser: BrowserPage
     comments.get_by_label("Comment").fill("I read it myself")
     comments.get_by_role("button", name="Save").click()
     expect(comments).to_contain_text("edited")
-    # Somebody else's comment arrives by itself.
+    # A comment by somebody else appears without reloading.
     page.locator("#live", has_text="Live").wait_for(state="attached")
     grace.post(f"/tasks/{task}/comments", json={"text": "So do I"})
     expect(comments).to_have_count(2)
@@ -269,7 +269,7 @@ def test_comments_are_written_changed_and_deleted(api: Api, browser: BrowserPage
 
 
 def is_put(answer: Response) -> bool:
-    """Whether this is the answer to a PUT: adding a member and changing a role are both."""
+    """Whether this is the answer to a PUT, which both adding a member and changing a role send."""
     return answer.request.method == "PUT"
 
 
@@ -297,7 +297,7 @@ def test_members_come_change_their_roles_and_go(api: Api, browser: BrowserPage) 
     page.locator("tr", has_text="grace").get_by_role("button", name="Remove").click()
     page.get_by_role("dialog").get_by_role("button", name="Remove").click()
     expect(page.get_by_role("region", name="Members")).not_to_contain_text("grace")
-    # The last manager can't go.
+    # The last manager can't leave.
     page.get_by_role("button", name="Leave").click()
     page.get_by_role("dialog").get_by_role("button", name="Leave").click()
     page.locator("#status", has_text="last manager").wait_for()
@@ -318,7 +318,7 @@ def test_a_webhook_shows_its_last_deliveries(api: Api, browser: BrowserPage, hoo
     deliveries = hooks.get_by_role("region", name=re.compile("^Deliveries to"))
 
     def shown(text: str) -> None:
-        """Ask for the last deliveries until they have it."""
+        """Ask for the last deliveries until one shows this text."""
         for _ in range(90):
             hooks.get_by_role("button", name="Last deliveries").click()
             page.wait_for_timeout(500)
@@ -352,11 +352,11 @@ def test_without_a_stream_the_page_asks_every_15_seconds(api: Api, desk: Browser
     def answer(route: Route) -> None:
         if why == "refused":
             route.fulfill(status=404, json={"detail": "Not here"})
-        # A proxy that holds the stream back answers nothing.
+        # Without an answer, it is like a proxy that holds the stream back.
 
     page.context.route("**/events/stream*", answer)
     desk.open("/app")
-    # The clock is the test's own from here on, before the page follows the stream.
+    # The test controls the clock from here on, before the page follows the stream.
     page.clock.install()
     page.get_by_label("Username or email").fill("ada")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
@@ -392,7 +392,7 @@ def test_nothing_falls_between_the_list_and_the_stream(api: Api, desk: BrowserPa
     passed: list[str] = []
 
     def slowly(route: Route) -> None:
-        """Let the list through, and change it before the stream begins."""
+        """Let the request for the list through, and change a task before the stream begins."""
         if not passed:
             passed.append(route.request.url)
             page.locator(".row").first.wait_for()
@@ -423,10 +423,10 @@ def test_tables_fit_at_both_widths(api: Api, browser: BrowserPage) -> None:
             region = page.get_by_role("region", name=name)
             region.wait_for()
             assert region.evaluate("(place) => place.scrollWidth <= place.clientWidth"), name
-            # It is a table for screen readers, whatever it looks like.
+            # Screen readers see a table, even if it looks different.
             last = region.get_by_role("row").last
             assert last.get_by_role("cell").count() == region.get_by_role("columnheader").count() + 1
-            # The button stands beside what it is about.
+            # The button stands beside its row's text.
             first, button = (
                 last.get_by_role("cell").first.bounding_box(),
                 last.get_by_role("button").bounding_box(),

@@ -1,4 +1,4 @@
-"""The board of a large project: only cards near the view are in the document, and everything works as if all were."""
+"""The board of a large project: it works as if all cards were in the document, though only near ones are."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.thorough
 MANY = 5_000
 # Cards of several heights: a title that takes some lines now and then.
 LONG = " and some more words that fill several lines of its card"
-# The number of a card in its column, its place on the screen, and the numbers of cards that overlap or leave a gap.
+# The number of a card in its column, its place on the screen, and the cards that overlap or leave a gap.
 GAPS = """(column) => {
     const cards = [...column.querySelectorAll('.task')].map((card) => {
         const box = card.getBoundingClientRect();
@@ -30,7 +30,7 @@ GAPS = """(column) => {
 
 
 def _large(ada: Any) -> int:
-    """A project of many tasks, a quarter of which is in each of its states; its id."""
+    """Make a project with many tasks, a quarter of them in each state, and return its id."""
     project: int = ada.post("/projects", json={"name": "Research", "states": REVIEW}).json()["id"]
     keys = [state["key"] for state in REVIEW]
     rows = [
@@ -55,7 +55,7 @@ def test_a_board_of_thousands_of_cards(api: Api, browser: BrowserPage) -> None:
     _count(page, "pending", "1,250")
     _count(page, "in_review", "1,250 / 1")
     assert page.locator(".task").count() < 150
-    # A screen reader is told of the whole column.
+    # A screen reader learns the number of all cards in the column.
     todo = page.get_by_role("region", name="To do, 1250")
     page.get_by_role("region", name="In review, 1250 of at most 1, too many").wait_for(state="attached")
     expect(todo.locator(".task").first).to_have_attribute("aria-setsize", "1250")
@@ -72,7 +72,7 @@ def test_a_board_of_thousands_of_cards(api: Api, browser: BrowserPage) -> None:
     expect(todo.locator(".task", has_text="Task 4").last).to_be_focused()
     assert page.locator(".task").count() < 150
     page.keyboard.press("ArrowDown")
-    # The card goes to the next state, in whose column it is the last one too, and keeps the focus.
+    # The card goes to the next state and keeps the focus. It is the last one of that column too.
     page.keyboard.press("Shift+ArrowRight")
     moved = page.locator("[data-key=in_progress] .task", has_text="Task 0 ")
     expect(moved).to_be_focused()
@@ -93,7 +93,7 @@ def test_a_board_of_thousands_of_cards(api: Api, browser: BrowserPage) -> None:
         box = cards.locator(".task").count()
         assert 3 < box < 60, (part, box)
 
-    # What others do shows where it happens, and a scrolled column stays where it is.
+    # Changes by others show in their places, and a scrolled column stays where it is.
     page.locator("#live", has_text="Live").wait_for(state="attached")
     cards.evaluate("(place) => { place.scrollTop = 20_000 }")
     page.wait_for_timeout(100)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.thorough
 
 
 def edit(page: Page, title: str) -> Locator:
-    """Begin to edit the title of a task by its key; the field."""
+    """Begin to edit the title of a task by the key for it, and return the field."""
     row(page, title).focus()
     page.keyboard.press("e")
     field = page.locator(".row .edit")
@@ -50,7 +50,7 @@ def test_a_title_is_edited_in_its_row(api: Api, browser: BrowserPage) -> None:
     undo(page)
     expect(row(page, "Write the report")).to_be_visible()
     until(page, lambda: title() == "Write the report")
-    # A title of nothing is none. The keys of the list are letters while somebody types.
+    # An empty title is not sent. Letters that are keys of the list are plain letters while somebody types.
     edit(page, "Write the report").fill(" ")
     page.keyboard.press("Enter")
     edit(page, "Write the report").press("End")
@@ -83,7 +83,7 @@ def test_a_row_is_edited_by_mouse(api: Api, browser: BrowserPage) -> None:
     row(page, "Read the report").locator(".box").click()
     until(page, lambda: ada.get(f"/tasks/{task}").json()["title"] == "By mouse")
     expect(page.locator(".edit")).to_have_count(0)
-    # The values beside it.
+    # The other values of the row.
     line = row(page, "By mouse")
     line.locator("button.priority").click()
     page.get_by_role("menuitem", name="High").click()
@@ -133,7 +133,7 @@ def test_others_are_heeded_while_a_row_is_edited(api: Api, browser: BrowserPage)
     page.locator("#live", has_text="Live").wait_for(state="attached")
     both = page.get_by_role("dialog", name="Somebody else was first")
 
-    # Another field: both changes stay. Rows that come and go around it do not take the field away.
+    # Somebody else changes another field: both changes stay. Rows that come and go around it leave the field open.
     field = edit(page, "Write the report")
     field.fill("Mine")
     grace.patch(f"/tasks/{task}", json={"priority": 4})
@@ -149,7 +149,7 @@ def test_others_are_heeded_while_a_row_is_edited(api: Api, browser: BrowserPage)
     until(page, lambda: grace.get(f"/tasks/{task}").json()["title"] == "Mine")
     assert grace.get(f"/tasks/{task}").json()["priority"] == 4
 
-    # The same field: both are shown.
+    # Somebody else changes the same field: both values are shown.
     for number, (answer, kept) in enumerate([("Take theirs", "Theirs 0"), ("Keep mine", "Mine 1")]):
         edit(page, "Mine").fill(f"Mine {number}")
         grace.patch(f"/tasks/{task}", json={"title": f"Theirs {number}"})
@@ -163,7 +163,7 @@ def test_others_are_heeded_while_a_row_is_edited(api: Api, browser: BrowserPage)
         grace.patch(f"/tasks/{task}", json={"title": "Mine"})
         row(page, "Mine").wait_for()
 
-    # Done by somebody else, it no longer belongs to the list, and stays until it is left.
+    # Somebody else completes the task. It no longer belongs to the list, but stays until the editing ends.
     field = edit(page, "Mine")
     field.fill("Still mine")
     grace.patch(f"/tasks/{task}", json={"status": "completed"})
@@ -175,7 +175,7 @@ def test_others_are_heeded_while_a_row_is_edited(api: Api, browser: BrowserPage)
     until(page, lambda: grace.get(f"/tasks/{task}").json()["title"] == "Still mine")
     expect(row(page, "Still mine")).to_have_count(0)
 
-    # Deleted, there is nothing left to edit.
+    # The task is deleted elsewhere, which ends the editing.
     edit(page, "Zuletzt").fill("Never sent")
     ada.delete(f"/tasks/{other}")
     page.locator("#status", has_text='"Zuletzt" was deleted.').wait_for()

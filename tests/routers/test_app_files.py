@@ -19,7 +19,7 @@ pytestmark = pytest.mark.thorough
 
 
 class File(NamedTuple):
-    """A file of another program: what is said to be left out, and a task that it becomes."""
+    """A file of another program, the parts that the page says are left out, and a task that it becomes."""
 
     name: str
     text: str
@@ -202,7 +202,7 @@ def test_an_export_has_what_was_asked_for(api: Api, browser: BrowserPage) -> Non
     assert [each["title"] for each in rows] == ["Write it", "Done long ago", "Together"]
     assert json.loads(rows[0]["tags"]) == ["a", 'b "quoted"']
 
-    # What is shown: open tasks, narrowed by the filters of the page.
+    # The shown tasks are open ones, narrowed by the filters of the page.
     assert [task["title"] for task in json.loads(exported(page, "shown", "JSON"))] == ["Write it", "Together"]
     filters(page).locator("[name=tag]").fill("a")
     page.keyboard.press("Enter")

@@ -1,4 +1,4 @@
-"""Three people work on one project of thousands of tasks at once, and their pages end up alike.
+"""Three people work on one project of thousands of tasks at once, and in the end their pages are alike.
 
 `SOAK_SECONDS=300 python -m pytest -s -m thorough tests/routers/test_app_together.py` does it for five minutes.
 """
@@ -30,14 +30,14 @@ SETTLE_SECONDS = 120
 TASKS = 5_000
 PEOPLE = {"ada": False, "grace": False, "linus": True}
 TAGS = ["web", "urgent", "paper"]
-# A colleague was faster, or has deleted the task.
+# A colleague changed the task first, or has deleted it.
 EXPECTED = (404, 409, 412)
-# Comments and history grow nowhere in a page that shows the list; the lists of three layouts vary by this much.
+# A page with the list holds no growing comments or history. Its memory varies by this much with the layout.
 ROOM_MB = 40
 
 
 def _in_a_thread(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run it in an event loop of its own: the loop of this thread may be that of other tests' browser."""
+    """Run it in a new thread's event loop: the browser of other tests may use the loop of this thread."""
     future: Future[Any] = Future()
 
     def run() -> None:
@@ -51,7 +51,7 @@ def _in_a_thread(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 def _prepared(url: str) -> int:
-    """Three people, and a project of theirs with its tasks; its id."""
+    """Make three people and their project with its tasks, and return the project's id."""
     with httpx.Client(base_url=url, timeout=120) as client:
         ids = []
         for name in PEOPLE:
@@ -104,13 +104,13 @@ def _difference(one: dict[int, Any], other: dict[int, Any]) -> list[Any]:
 
 
 def _tell(text: str) -> None:
-    """Show how far it is to whoever watches with `-s`."""
+    """Print the progress, which `-s` shows."""
     sys.stdout.write(f"{time.monotonic():.0f} {text}\n")
     sys.stdout.flush()
 
 
 async def _settled(url: str, project: int, people: list[Colleague]) -> dict[str, list[Any]]:
-    """What differs between each page and the server, once nothing is on its way any more."""
+    """The differences between each page and the server, once no request is on its way any more."""
     differ: dict[str, list[Any]] = {}
     for _ in range(SETTLE_SECONDS // 2):
         await asyncio.sleep(2)
@@ -169,7 +169,7 @@ async def _work_together(server: ServerProcess, project: int) -> None:
             assert await person.wrong_rows() == []
             assert person.errors == []
             assert [answer for answer in person.refused if answer[0] not in EXPECTED] == []
-        # Now and then a colleague is faster, or the machine too slow for a step: most steps are done.
+        # A step fails if a colleague is faster or the machine too slow, but most steps must succeed.
         assert sum(each.done.total() for each in people) > 2 * sum(each.failed.total() for each in people)
         grown = [last[0] - first[0] for first, last in zip(before, after, strict=True)]
         assert max(grown) < ROOM_MB * 1024 * 1024

@@ -1,4 +1,4 @@
-"""Logging in and out, refreshing, and the sessions that this makes."""
+"""Logging in and out, refreshing, and the sessions."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -72,14 +72,14 @@ def test_a_replayed_refresh_token_ends_its_session_although_the_answer_is_401(
     age_used_tokens()
     answer = refresh(client, stolen["refresh_token"])
     assert (answer.status_code, answer.json()["code"]) == (401, "invalid_refresh_token")
-    # Both of the two who have tokens of the session are out; other sessions go on.
+    # Nobody with a token of this session is logged in any more; other sessions go on.
     assert refresh(client, renewed["refresh_token"]).status_code == 401
     assert me(client, renewed["access_token"]).status_code == 401
     assert me(client, other["access_token"]).status_code == 200
 
 
 def age_used_tokens() -> None:
-    """Have the grace of the tokens that were used be over."""
+    """Make used tokens so old that their time of grace is over."""
     used = refresh_tokens.c.used_at
     aged = refresh_tokens.update().where(used.is_not(None))
 

@@ -43,7 +43,7 @@ def rows(sql: str) -> list[Any]:
 
 
 def everything() -> Any:
-    """All that a batch may change, counts and tags included."""
+    """All data that a batch may change, counts and tags included."""
     return [
         rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3")
         for table in ("tasks", "task_history", "notifications", "owner_counts", "project_counts", "task_tags")
@@ -68,7 +68,7 @@ def test_operations_are_done_in_their_order(api: Api) -> None:
     assert (renamed["task"]["title"], renamed["task"]["status"]) == ("Renamed", "pending")
     assert (completed["task"]["title"], completed["task"]["completed_at"] is None) == ("Renamed", False)
     assert given["task"]["user_id"] == bob.id
-    # What was answered is what is there now.
+    # The tasks of the answer are the tasks of the list.
     assert [each["id"] for each in ada.get("/tasks").json()] == [
         last["task"]["id"],
         made["task"]["id"],
@@ -84,7 +84,7 @@ def test_operations_are_done_in_their_order(api: Api) -> None:
 
 
 def test_a_batch_leaves_what_single_calls_leave(api: Api) -> None:
-    """The same calls, one by one and in a batch: the same tasks, history, notifications and counts."""
+    """Single calls and a batch of the same calls leave the same tasks, history, notifications and counts."""
     ada, bob, eve = api.person(), api.person("bob"), api.person("eve")
     for person in (ada, bob):
         for number in range(4):

@@ -107,7 +107,7 @@ def test_a_limit_counts_what_the_batch_itself_puts_there(api: Api) -> None:
     assert statuses(answer) == [200, 200, 409, 200, 200]
     states = [ada.get(f"/tasks/{each}").json()["state"] for each in ids]
     assert states == ["done", "doing", "todo", "doing"]
-    # What failed has left nothing behind.
+    # The failed operation has left nothing behind.
     assert rows(f"SELECT count(*) FROM task_history WHERE task_id = {ids[2]}") == [(1,)]
 
 

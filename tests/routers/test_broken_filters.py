@@ -1,4 +1,4 @@
-"""Filters that can't be read: refused at the place of the first mistake, whoever asks for whatever."""
+"""Filters that can't be read are refused at the place of the first mistake, whichever endpoint gets them."""
 
 import os
 import random
@@ -19,12 +19,12 @@ READS = (
     "/analytics/throughput?",
     "/analytics/aging?",
 )
-# More tasks than there are, so that a filter which a mutation has left whole changes nothing.
+# There are fewer tasks, so a filter that is valid by chance changes nothing.
 EXPECTED = 10_000
 
 
 def asked(person: Person, chance: random.Random, text: str, address: str) -> tuple[Any, str]:
-    """Ask by a filter somewhere, and return the answer with the name that it has for the filter."""
+    """Send a filter to a random endpoint, and return the answer and the name of the filter in its error."""
     kind = chance.randrange(10)
     if kind == 0:
         return person.delete(f"/tasks?expected={EXPECTED}&filter={address}"), "?filter"

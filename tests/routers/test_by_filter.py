@@ -1,4 +1,4 @@
-"""Changing and deleting all tasks that a filter finds: exactly those, and none unless their number is the expected one."""
+"""Changing and deleting exactly the tasks that a filter finds, if their number is the expected one."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -53,7 +53,7 @@ def test_all_that_are_found_are_changed_each_by_the_rules_of_one(ada: Person) ->
     kinds = rows("SELECT kind, count(*) FROM task_history GROUP BY kind ORDER BY kind")
     assert kinds == [("imported", 20), ("status_changed", 5), ("updated", 5)]
     assert rows("SELECT kind, count(*) FROM notifications GROUP BY kind") == [("completed", 5)]
-    # Those that are so already are found, and not changed.
+    # Tasks that have the value already are found, and not changed.
     assert change(ada, "priority <= 4", 10, {"tags": ["done"]}).json() == {"matched": 10, "changed": 5}
     assert ada.get("/analytics/user-completion-stats").json()["completed_tasks"] == 10
     assert rows("SELECT count(*) FROM tasks WHERE version > 1") == [(10,)]
@@ -145,7 +145,7 @@ def test_a_key_makes_it_safe_to_repeat(ada: Person) -> None:
 
 
 def test_of_many_at_once_each_changes_what_it_found(ada: Person) -> None:
-    """Whoever comes second finds another number, or the same tasks as they are by then."""
+    """The second caller finds another number of tasks, or the same tasks with the first caller's changes."""
 
     def complete(_number: int) -> Any:
         return change(ada, "status = pending", 5, {"status": "completed"})

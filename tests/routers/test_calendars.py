@@ -1,4 +1,4 @@
-"""Calendars: what their addresses show, to whom, and for how long."""
+"""Calendars: the tasks that an address shows, its readers, and its end."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -31,7 +31,7 @@ def events(api: Api, path: str) -> list[Any]:
     answer = api.client.get(path)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "text/calendar; charset=utf-8"
-    # Lines end as the standard has it, and none is longer than 75 bytes.
+    # Lines end as the standard says, and no line is longer than 75 bytes.
     lines = answer.content.split(b"\r\n")
     assert lines[-1] == b""
     assert max(map(len, lines)) <= 75
@@ -75,7 +75,7 @@ def test_open_tasks_are_shown_at_the_time_they_are_due(api: Api) -> None:
     assert "dtend" not in whole
     assert whole["priority"] == 1
     assert noon["uid"] != whole["uid"]
-    # Another library reads the same.
+    # Another library reads the same events.
     others = vobject.readOne(api.client.get(path).text).vevent_list
     assert [each.dtstart.value for each in others] == [noon["dtstart"].dt, whole["dtstart"].dt]
     assert [each.summary.value for each in others] == [str(noon["summary"]), "all day"]
@@ -113,7 +113,7 @@ def test_a_calendar_shows_its_view(api: Api) -> None:
     assert [str(event["summary"]) for event in events(api, path)] == ["urgent"]
     assert b"X-WR-CALNAME:Now!" in api.client.get(path).content
     ada.patch(f"/views/{view}", json={"filter": "due < now+9999y"})
-    # A view that can't be read any more says so, and shows nothing.
+    # A calendar whose view can't be read any more says so, and shows no tasks.
     assert events(api, path) == []
     assert b"X-WR-CALDESC:The view can't be read" in api.client.get(path).content
     ada.delete(f"/views/{view}")

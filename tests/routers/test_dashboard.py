@@ -1,4 +1,4 @@
-"""The dashboard in a browser with no internet: a real tracker's figures, an empty account, a phone, a keyboard."""
+"""The dashboard in a browser without internet: a real tracker's figures, no tasks, a phone, a keyboard."""
 
 import os
 import re
@@ -42,7 +42,7 @@ def tracker(api: Api) -> Person:
 
 def log_in(browser: BrowserPage, query: str = "") -> None:
     browser.open(f"/dashboard?{query}")
-    # By keyboard: the first field has the focus, Enter sends the form.
+    # The first field has the focus, and Enter sends the form.
     browser.page.keyboard.type("ada")
     browser.page.keyboard.press("Tab")
     browser.page.keyboard.type(PASSWORD)
@@ -56,7 +56,7 @@ def wait_for_charts(browser: BrowserPage) -> None:
 
 
 def complaints(browser: BrowserPage) -> list[str]:
-    """Errors on the console, but for a header that a browser heeds with HTTPS only."""
+    """Errors on the console, except the one about a header that browsers accept with HTTPS only."""
     return [error for error in browser.console_errors if "Cross-Origin-Opener-Policy" not in error]
 
 
@@ -76,10 +76,10 @@ def test_the_figures_of_a_view_that_was_sent(tracker: Person, browser: BrowserPa
     asked = tracker.get(f"/analytics/flow?{YEAR.replace('interval=month&', '')}").json()["current"]
     assert page.locator(".tile strong").first.text_content() == str(asked["throughput"])
 
-    # A table behind every chart, and words for who can't see it.
+    # Every chart has a table, and a summary for people who can't see it.
     for name in CHARTS:
         page.locator(f"#{name} summary", has_text="Table").click()
-        # It is made when it is opened, a moment after the click.
+        # The table is made when it is opened, a moment after the click.
         page.locator(f"#{name} tbody tr").nth(3).wait_for()
         assert page.locator(f"#{name} [role=img]").get_attribute("aria-label")
 
@@ -92,14 +92,14 @@ def test_the_figures_of_a_view_that_was_sent(tracker: Person, browser: BrowserPa
     wait_for_charts(browser)
     assert page.locator("[name=project]").input_value() == ""
 
-    # Looked at: SCREENSHOTS names a folder to keep them in.
+    # A person may look at the screenshots: SCREENSHOTS names a folder to keep them in.
     folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
     for width in (1280, 390):
         for theme in ("light", "dark"):
             page.set_viewport_size({"width": width, "height": 900})
             page.emulate_media(color_scheme=theme)
             wait_for_charts(browser)
-            page.wait_for_timeout(50)  # One frame: the canvases are drawn in the next one.
+            page.wait_for_timeout(50)  # The canvases are drawn in the next frame.
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             browser.screenshot(folder / f"dashboard-{width}-{theme}.png")
     assert_content_and_alone(browser)
@@ -115,7 +115,7 @@ def test_an_empty_account_is_told_what_to_do_first(api: Api, browser: BrowserPag
     page.get_by_role("button", name="Add the first task").click()
     page.locator("#aging canvas").wait_for()
     page.get_by_text("Too little history for a forecast").wait_for()
-    # What the server refuses is on the console too, as the browser writes it.
+    # The browser writes refused calls to the console too.
     assert browser.foreign_requests == []
     assert all("409" in error for error in complaints(browser))
 

@@ -1,4 +1,4 @@
-"""What went wrong on the dashboard once: typing, bad filters, ended sessions, other tabs, paper."""
+"""Former faults of the dashboard: typing, bad filters, ended sessions, other tabs, paper."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -69,7 +69,7 @@ def problem_of(page: Page, name: str) -> str:
 
 
 def watch_drawing(page: Page) -> None:
-    """Mark what is drawn now: what is drawn anew has no mark."""
+    """Mark the drawn charts: a chart that is drawn again has no mark."""
     page.evaluate("document.querySelectorAll('canvas').forEach((each) => (each.dataset.old = '1'))")
 
 
@@ -85,7 +85,7 @@ def test_the_form_outlives_what_is_typed_into_it(ada: Person, browser: BrowserPa
     log_in(browser, YEAR)
     wait_for_charts(browser)
 
-    # A date counts when it is whole and the field is left: typing never loses the focus.
+    # A date is applied when it is whole and the field is left, so typing never loses the focus.
     watch_drawing(page)
     page.locator("[name=from]").focus()
     page.keyboard.type("09012017")
@@ -107,7 +107,7 @@ def test_the_form_outlives_what_is_typed_into_it(ada: Person, browser: BrowserPa
     page.locator(".stale").first.wait_for(state="detached")
     assert problem_text(page) == ""
 
-    # What the address asks for may be wrong too.
+    # The address may contain wrong values too.
     for query, name in (("priority=9", "priority"), ("tz=Mars/Base", "tz")):
         page.evaluate(f"history.pushState(null, '', '?{query}'); dispatchEvent(new Event('popstate'))")
         assert problem_of(page, name)
@@ -116,7 +116,7 @@ def test_the_form_outlives_what_is_typed_into_it(ada: Person, browser: BrowserPa
     page.get_by_role("button", name="Show the year until").click()
     wait_for_charts(browser)
 
-    # The server away: a message and a way to try again, and the figures stay.
+    # If the server can't be reached, a message offers to try again, and the figures stay.
     page.route("**/analytics/**", lambda route: route.abort())
     page.locator("[name=interval]").select_option("")
     page.locator(".notice", has_text="The server can't be reached.").wait_for()
@@ -140,7 +140,7 @@ def test_the_figures_say_what_they_are_of(ada: Person, browser: BrowserPage) -> 
     assert "as of" in (page.locator(".period").text_content() or "")
     tiles = page.locator(".tile")
     assert tiles.nth(2).locator("dt").text_content() == "Cycle time, median"
-    # There are tasks from before: not for the whole period before, so nothing is compared.
+    # The earlier tasks do not fill the whole period before, so no figure is compared.
     assert page.locator(".tile small").count() == 0
     page.get_by_role("button", name="30 days").click()
     wait_for_charts_of_the_present(page)
@@ -148,7 +148,7 @@ def test_the_figures_say_what_they_are_of(ada: Person, browser: BrowserPage) -> 
     page.go_back()
     wait_for_charts(browser)
 
-    # An interval is called what it is, and one that is cut says so.
+    # The legend names the interval, and says if it is cut.
     over = page.locator("#throughput .u-over")
     box = over.bounding_box()
     assert box
@@ -167,12 +167,12 @@ def test_the_figures_say_what_they_are_of(ada: Person, browser: BrowserPage) -> 
     assert "`" not in (page.locator("main").text_content() or "")
     assert "1 tasks" not in (page.locator("main").text_content() or "")
 
-    # A table is named for what it is of, and leads to its tasks.
+    # The name of a table is that of its chart, and its rows lead to tasks.
     page.locator("#cycle-times summary", has_text="Table").click()
     table = page.get_by_role("region", name="Table: Cycle time")
     assert "/app?task=" in (table.locator("a").first.get_attribute("href") or "")
 
-    # The forecast alone is drawn again, and the page stays where it is.
+    # Only the forecast is drawn again, and the page stays where it is.
     watch_drawing(page)
     page.locator("[name=remaining]").scroll_into_view_if_needed()
     at = page.evaluate("scrollY")
@@ -182,12 +182,12 @@ def test_the_figures_say_what_they_are_of(ada: Person, browser: BrowserPage) -> 
     assert drawn_anew(page) == ["forecast"]
     assert page.evaluate("scrollY") == at
 
-    # What was completed before the period may be left out, which is drawn from the start of the period.
+    # Tasks completed before the period may be left out of the chart.
     page.get_by_label("Leave out what was completed before").check()
     page.locator("#cumulative-flow .words", has_text="364 completed").wait_for()
     page.wait_for_url("**completed=period**")
 
-    # A dot tells its task, and leads to it.
+    # A dot shows its task, and leads to it.
     page.locator("#aging").scroll_into_view_if_needed()
     dot = page.evaluate(
         """() => {
@@ -219,27 +219,27 @@ def test_one_login_is_for_all_tabs_and_so_is_one_logout(
     assert all("ey" not in held and "tr_" not in held for held in session_storage(first))
     (cookie,) = first.context.cookies()
     assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Strict", "/auth/page")
-    # It ends with the browser, unless it was asked for otherwise.
+    # The cookie ends with the browser, unless the person chose to stay logged in.
     assert cookie["expires"] == -1
 
-    # Every action ends in what was asked or in a message.
+    # A failed action ends in a message.
     first.route("**/analytics/pictures", lambda route: route.abort())
     first.get_by_role("button", name="Link to the picture").first.click()
     first.locator("#status", has_text="The server can't be reached.").wait_for()
 
-    # A second tab, or a link that somebody sent, is logged in too.
+    # A second tab is logged in too, also if it opens a link that somebody sent.
     second = first.context.new_page()
     second.goto(first.url)
     second.locator("#aging canvas").wait_for()
 
-    # Out here is out everywhere, at once.
+    # Logging out in one tab logs out all tabs, at once.
     second.get_by_role("button", name="Log out").click()
     first.get_by_text("You were logged out in another tab.").wait_for()
     assert first.locator("main").get_by_role("heading").all_text_contents() == ["Log in"]
     first.reload()
     first.get_by_role("heading", name="Log in").wait_for()
 
-    # In here is in everywhere.
+    # Logging in in one tab logs in all tabs.
     first.get_by_label("Username or email").fill("ada")
     first.get_by_label("Password", exact=True).fill("correct horse battery")
     first.get_by_label("Stay logged in").check()
@@ -247,7 +247,7 @@ def test_one_login_is_for_all_tabs_and_so_is_one_logout(
     second.locator("#aging canvas").wait_for()
     assert first.context.cookies()[0]["expires"] > datetime.now(UTC).timestamp()
 
-    # The session ended elsewhere: a button leads back to the login, and nothing is left uncaught.
+    # If the session ended elsewhere, a button leads back to the login, and no exception is uncaught.
     ada.post("/auth/logout-all")
     second.get_by_role("button", name="CSV").first.click()
     second.get_by_text("Your session has ended: log in again.").wait_for()
@@ -261,7 +261,7 @@ def test_the_cookie_is_for_this_programs_pages_only(api: Api, client: TestClient
     wanted = {"username": "ada", "password": "correct horse battery"}
     refused = client.post("/auth/page/login", json=wanted, headers={"Sec-Fetch-Site": "same-site"})
     assert (refused.status_code, refused.json()["code"]) == (403, "other_origin")
-    # What a form of another origin can send.
+    # Forms of other origins can send only these, and they are refused.
     assert client.post("/auth/page/login", data=wanted).status_code == 415
     assert client.post("/auth/page/token").status_code == 422
     assert client.post("/auth/page/token", json={}).status_code == 401
@@ -296,7 +296,7 @@ def test_a_first_task_of_spaces_is_refused_in_words_and_paper_shows_the_period(
     page.get_by_label("What is to be done?").fill("Write the report")
     page.keyboard.press("Enter")
     page.locator("#aging canvas").wait_for()
-    # From dark too, paper is white.
+    # Paper is white, even if the page is dark.
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate("document.documentElement.dataset.theme") == "light"

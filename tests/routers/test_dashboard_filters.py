@@ -56,7 +56,7 @@ def test_the_figures_of_a_filter_that_is_completed_while_it_is_typed(api: Api, b
     page.locator("main[data-ready]").wait_for()
     page.wait_for_function("document.querySelector('.tile strong').textContent === '2'")
 
-    # What can't be read is said beside the field, at its place, and the figures stay.
+    # A mistake is shown beside the field with its position, and the figures stay.
     field.fill("😀 tag = urgent or")
     page.keyboard.press("Enter")
     problem = page.locator(".asking .problem:not(:empty)")
@@ -65,7 +65,7 @@ def test_the_figures_of_a_filter_that_is_completed_while_it_is_typed(api: Api, b
     assert page.locator(".asking .where mark").text_content() == "😀"
     assert throughput.text_content() == "2"
 
-    # A view and a filter come with the address.
+    # The address names a view and a filter.
     browser.open(f"/dashboard?view={view}&filter=title%20%3D%20c")
     page.locator("main[data-ready]").wait_for()
     assert throughput.text_content() == "1"
@@ -104,7 +104,7 @@ def test_a_shared_project_shows_all_members_tasks_by_its_states(api: Api, browse
     assert flow.locator("thead th").all_text_contents() == heads
     assert flow.locator("tbody tr").last.locator("td").all_text_contents()[2:] == ["4", "2", "3", "5"]
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    # The figures of the own tasks come back.
+    # The figures of the account's own tasks come back.
     choice.select_option("None: my tasks")
     throughput.filter(has_text="0").wait_for()
     assert browser.foreign_requests == []

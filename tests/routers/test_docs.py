@@ -1,4 +1,4 @@
-"""The two pages of documentation, over HTTP and in a browser with no internet."""
+"""The two pages of documentation, over HTTP and in a browser without internet."""
 
 import re
 from collections.abc import Iterator
@@ -120,7 +120,7 @@ def test_docs_below_a_path_logs_in_and_calls_in_a_browser(browser: BrowserPage, 
     assert page.locator(".opblock").count() == 2
 
     page.get_by_role("button", name="Authorize").click()
-    # The program has no OAuth2 clients: nothing is offered that leads nowhere.
+    # The program has no OAuth2 clients, so the form does not ask for any.
     form = page.locator(".auth-container")
     assert [each for each in form.locator("input, select").all() if each.is_visible()]
     for name in ("client_id", "client_secret", "Client credentials", "Scopes are used"):
@@ -131,7 +131,7 @@ def test_docs_below_a_path_logs_in_and_calls_in_a_browser(browser: BrowserPage, 
     page.get_by_text("Logout").wait_for()
     page.locator(".btn-done").click()
 
-    # Reloaded, it still has the token.
+    # The page still has the token after reloading.
     browser.open("/docs")
     page.locator("#operations-default-read_me_auth_me_get").click()
     page.get_by_role("button", name="Execute").click()
@@ -141,7 +141,7 @@ def test_docs_below_a_path_logs_in_and_calls_in_a_browser(browser: BrowserPage, 
     assert "a-token" in kept
     assert "correct horse" not in kept
     assert "a-refresh-token" not in kept
-    # Another tab of the same browser has nothing of it.
+    # Another tab of the same browser does not have the token.
     other = page.context.new_page()
     other.goto(f"{browser.base_url}/docs")
     assert other.evaluate("Object.keys(localStorage).length + Object.keys(sessionStorage).length") == 0
@@ -170,7 +170,7 @@ def test_both_pages_are_dark_where_the_system_is(browser: BrowserPage) -> None:
     expect(page.locator("html")).not_to_have_class("dark-mode")
     browser.open("/redoc")
     page.locator("#docs h1").first.wait_for()
-    # A choice that was made on another page holds here too.
+    # The choice of colours on another page holds here too.
     page.evaluate("localStorage.setItem('task-platform-theme', 'dark')")
     browser.open("/docs")
     expect(page.locator("html")).to_have_class("dark-mode")
@@ -207,7 +207,7 @@ def test_a_task_is_created_through_the_programs_own_docs(database_url: str, tmp_
                 operation.locator("textarea").first.fill('{"title": "Typed into the docs", "tags": ["ü"]}')
                 operation.get_by_role("button", name="Execute").click()
                 operation.locator(".responses-table.live-responses-table").get_by_text("201").wait_for()
-                # Of the operation alone: drawing the whole page takes as long as all the rest.
+                # The picture shows only the operation, because drawing the whole page takes as long as all the rest.
                 operation.screenshot(path=tmp_path / "docs.png")
                 assert_content_and_alone(browser)
                 browser.open("/redoc")

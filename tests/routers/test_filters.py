@@ -1,4 +1,4 @@
-"""Lists asked for by a filter: they find what a plain reading of the filter finds, in order, page by page."""
+"""Lists with a filter: they find the tasks that a plain reading of the filter finds, in order, page by page."""
 
 import os
 import random
@@ -30,7 +30,7 @@ from tests.support.filters import (
 
 # The minute before midnight, in a week in which nothing else is due.
 NOW = datetime(2026, 11, 27, 23, 59, 59, 999_999, tzinfo=UTC)
-# A share of what the benchmark tries: see benchmarks/filters.py.
+# The benchmark tries more filters of the same kind: see benchmarks/filters.py.
 STATES = [
     {"key": "pending", "name": "To do", "status": "pending"},
     {"key": "review", "name": "Review", "status": "in_progress"},
@@ -51,7 +51,7 @@ def found(person: Person, text: str, path: str = "/tasks", **params: Any) -> lis
 
 
 def all_pages(person: Person, path: str, params: dict[str, Any]) -> list[int]:
-    """The ids of a list, page by page as its links lead; each page tells their number if it is asked for."""
+    """The ids of a list, page by page along its links; each page has the total if it is asked for."""
     ids, totals = [], set()
     answer = person.get(path, params=params)
     while True:
@@ -68,7 +68,7 @@ def all_pages(person: Person, path: str, params: dict[str, Any]) -> list[int]:
 
 
 def in_order(tasks: list[Any], sort_by: str, *, descending: bool) -> list[int]:
-    """The ids of tasks in the order of a list: by id within what is equal, nulls last."""
+    """The ids of tasks in the order of a list: equal tasks by id, nulls last."""
     there = [task for task in tasks if task[sort_by] is not None]
     missing = [task for task in tasks if task[sort_by] is None]
 
@@ -85,7 +85,7 @@ def in_order(tasks: list[Any], sort_by: str, *, descending: bool) -> list[int]:
 
 @pytest.fixture
 def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read lists of some dozens of tasks as others are read that are too long for a test."""
+    """Have lists of some dozens of tasks read in the way of lists that are too long for a test."""
     monkeypatch.setattr(list_plan, "FEW_FOUND", 20)
     for module in (list_plan, project_plan):
         monkeypatch.setattr(module, "MANY_TASKS", 30)
@@ -106,9 +106,9 @@ Lists = list[tuple[Person, dict[str, Any], list[Any]]]
 
 
 def random_lists(api: Api, chance: random.Random) -> Lists:
-    """Own lists with and without tasks in projects, and a project's list: who asks, by what, and the tasks.
+    """Lists with their callers, parameters and tasks: own tasks with and without projects, and a project's tasks.
 
-    Only in the first of them tasks may be completed or changed last before they are made.
+    Only the first list has tasks whose completion or last change lies before their creation.
     """
     ada, bob, cleo = (api.person(name) for name in ("ada", "bob", "cleo"))
     project = ada.post("/projects", json={"name": "Öffentlich", "states": STATES}).json()["id"]
@@ -147,7 +147,7 @@ def random_way(chance: random.Random) -> dict[str, Any]:
 
 
 def as_listed(tasks: list[Any], way: dict[str, Any]) -> list[int]:
-    """The ids of tasks in their order, from where the first page begins."""
+    """The ids of tasks in their order, from the beginning of the first page."""
     ids = in_order(tasks, way["sort_by"], descending=way["sort_order"] == "desc")
     return ids[way.get("skip", 0) :]
 
@@ -164,7 +164,7 @@ def test_random_filters_find_what_a_plain_reading_finds(api: Api) -> None:
             text, tz = filters.filter(chance.choice((1, 3, 8))), chance.choice(ZONES)
             person, place, tasks = lists[chance.choice((0, 0, 1, 2))]
             oracle, way = Oracle(NOW, tz, person.id, accounts), random_way(chance)
-            # Plain parameters hold too.
+            # Plain parameters count beside the filter.
             asked, tasks = random_parameters(chance, tasks) if chance.random() < 0.3 else ({}, tasks)
             expected = as_listed([task for task in tasks if oracle.finds(text, task)], way)
             params = {**asked, "filter": text, "tz": tz, **way, **place}
@@ -175,7 +175,7 @@ def test_random_filters_find_what_a_plain_reading_finds(api: Api) -> None:
 
 
 def random_parameters(chance: random.Random, tasks: list[Any]) -> tuple[dict[str, Any], list[Any]]:
-    """Plain parameters, and the tasks that they leave."""
+    """Plain parameters, and the tasks that fit them."""
     asked: dict[str, Any] = {}
     for name in chance.sample((*CHOICES, *RANGES, "blocked"), chance.choice((1, 1, 2, 3))):
         if name == "blocked":
@@ -411,7 +411,7 @@ def test_every_example_of_the_table_is_taken(ada: Person) -> None:
     everything = found(ada, "id > 0")
     for _, _, example in table():
         with_it = found(ada, example)
-        # Of a filter and its opposite each task is found by exactly one.
+        # Each task is found by exactly one of a filter and its opposite.
         assert sorted(with_it + found(ada, f"not ({example})")) == sorted(everything), example
 
 

@@ -1,4 +1,4 @@
-"""How work flows, over HTTP: each figure of a real tracker computed once more, and histories of our own."""
+"""Flow figures over HTTP: each figure of a real tracker is computed once more, and tests make histories too."""
 
 import csv
 import io
@@ -31,7 +31,7 @@ START = round(datetime(2016, 1, 1, tzinfo=BERLIN).timestamp())
 END = round(datetime(2017, 1, 1, tzinfo=BERLIN).timestamp())
 
 
-# That both databases answer the same is proved once, at the end.
+# One test at the end proves that both databases answer the same.
 sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
@@ -62,7 +62,7 @@ def tracker(imported: tuple[Path, str], client: TestClient) -> Person:
 
 
 def rows_behind(person: Person, link: str) -> list[dict[str, Any]]:
-    """All tasks that a link leads to, page by page."""
+    """All tasks of the list that a link leads to, page by page."""
     found: list[dict[str, Any]] = []
     address: str | None = link + ("&" if "?" in link else "?") + "limit=500"
     while address:
@@ -111,7 +111,7 @@ def test_throughput_of_each_interval(tracker: Person, interval: str) -> None:
     first = np.datetime64("2016-01-01")
     edges = {
         "day": np.arange("2016-01-01", "2017-01-02", dtype="datetime64[D]"),
-        # The first of January is a Friday: the first week has three days of the year.
+        # The first of January is a Friday, so the first week has three days of the year.
         "week": np.append(first, np.arange("2016-01-04", "2017-01-08", 7, dtype="datetime64[D]")),
         "month": np.arange("2016-01", "2017-02", dtype="datetime64[M]").astype("datetime64[D]"),
     }[interval]
@@ -184,7 +184,7 @@ def test_cycle_times_are_those_of_the_tasks_completed_last(tracker: Person) -> N
 
 
 def past_weeks(today: str, weeks: int = 26) -> Any:
-    """How many issues were completed on each day of the weeks before a day."""
+    """The number of issues that were completed on each day of the weeks before a day."""
     completed = moments(issues(), "completed_at")
     end = second(f"{today}T00:00:00Z")
     days = [
@@ -200,7 +200,7 @@ def test_how_many_by_a_day_is_near_the_exact_distribution(tracker: Person) -> No
     weeks = past_weeks("2017-01-01")
     assert found["n"] == found["basis"]["completed"] == weeks.sum()
     assert found["n"] == len(rows_behind(tracker, found["links"]["completed"]))
-    # Exactly: the sums of four weeks and two days, each week as likely as any other.
+    # The exact forecast has the sums of four weeks and two days, each week as likely as any other.
     one, rest = np.bincount(weeks.sum(axis=1)) / 26, np.bincount(weeks[:, :2].sum(axis=1)) / 26
     exact = rest
     for _ in range(4):

@@ -1,4 +1,4 @@
-"""Flow figures asked with a filter: those of the tasks that it finds, and of no others."""
+"""Flow figures with a filter: they count the tasks that the filter finds, and no others."""
 
 import os
 import random
@@ -26,7 +26,7 @@ from tests.support.flow import (
 )
 
 NOW = datetime(2026, 11, 27, 23, 59, 59, 999_999, tzinfo=UTC)
-# The ways to ask, with what each needs besides the filter and the period.
+# The endpoints, with the parameters that each needs besides the filter and the period.
 PATHS: dict[str, dict[str, object]] = {
     "flow": {},
     "throughput": {"interval": "month"},
@@ -43,7 +43,7 @@ PERIODS = ((date(2024, 1, 1), date(2026, 11, 27)), (date(2026, 10, 20), date(202
 
 
 def lives_of(api: Api, chance: random.Random, now: Any) -> tuple[Person, list[Any], Lives]:
-    """Somebody with tasks that were imported and then moved to and fro, and the lives of these."""
+    """Somebody with tasks that were imported and then moved to and fro, and the lives of these tasks."""
     now.move_to(BEGAN)
     ada = api.person("ada")
     rows = [random_task(chance) for _ in range(80)]

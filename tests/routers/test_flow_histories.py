@@ -12,14 +12,14 @@ from tests.support.flow import HOUR, assert_durations, figures
 
 
 class Clock:
-    """Somebody whose calls are made at times of the test's choice."""
+    """Somebody who makes calls at times that the test chooses."""
 
     def __init__(self, api: Api, start: datetime, travel: Callable[[datetime], None]) -> None:
         self.api, self.start, self._travel = api, start, travel
         self.people: dict[str, Person] = {}
 
     def at(self, hours: float, username: str = "ada", *, admin: bool = False) -> Person:
-        """The person, logged in so many hours after the start."""
+        """The person, logged in at this number of hours after the start."""
         self._travel(self.start + timedelta(hours=hours))
         if username not in self.people:
             self.people[username] = self.api.person(username, admin=admin)
@@ -75,7 +75,7 @@ def test_a_reopened_task_counts_when_it_is_completed_again(clock: Clock) -> None
     assert_durations(in_progress, [22 * HOUR])
     assert_durations(done, [26 * HOUR])
     days = figures(ada, "cumulative-flow?interval=day&from=2026-03-02")["intervals"]
-    # It was completed at the first midnight, in progress at the second, and is completed now.
+    # The task was completed at the first midnight, in progress at the second, and is completed now.
     assert [(day["in_progress"], day["completed"]) for day in days] == [(0, 1), (1, 0), (0, 1)]
 
 
@@ -107,14 +107,14 @@ def test_an_assigned_task_counts_for_each_while_it_is_theirs(clock: Clock) -> No
         found = figures(person, f"cumulative-flow?interval=day&from=2026-03-02{narrowed}")
         return [(each["in_progress"], each["completed"]) for each in found["intervals"]]
 
-    # At the first midnight, 16 hours after the start, it is still hers.
+    # The first midnight is 16 hours after the start, when the task is still hers.
     assert days(ada) == [(1, 0), (0, 0), (0, 0)]
     assert days(bob) == [(0, 0), (0, 1), (0, 1)]
-    # For her it goes by what it was when it left her.
+    # For her the task counts with the values that it had when it left her.
     assert days(ada, "&project=Research&tag=mine") == days(ada)
     assert days(ada, "&project=Elsewhere") == [(0, 0)] * 3
     assert days(bob, "&project=Elsewhere") == days(bob)
-    # It was started while it was hers, and it is his throughput.
+    # The task was started while it was hers, and it counts in his throughput.
     assert_durations(figures(bob, "flow")["current"]["cycle_time"], [29 * HOUR])
     assert figures(ada, "flow")["n"] == 0
 

@@ -1,4 +1,4 @@
-"""What operators ask: is it alive, can it work, what are its figures."""
+"""The endpoints for operators: health, readiness and metrics."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -33,7 +33,7 @@ def figures(page: str) -> dict[str, float]:
 
 @pytest.fixture
 def local(client: TestClient) -> TestClient:
-    """A client on this machine, as far as the program can tell."""
+    """A client whose address is that of this machine."""
     return CheckedClient(app, client=("127.0.0.1", 50000))
 
 
@@ -50,7 +50,7 @@ def test_not_ready_says_that_the_schema_is_outdated(client: TestClient) -> None:
     sql = text("UPDATE alembic_version SET version_num = :revision")
     database.write(lambda db: db.execute(sql, {"revision": "0001"}))
     answer = client.get("/ready")
-    # On Postgres the database is used again.
+    # Later tests use the same Postgres database, so the revision is put back.
     database.write(lambda db: db.execute(sql, {"revision": newest_revision()}))
     assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
     assert "schema: at revision 0001" in answer.json()["detail"]

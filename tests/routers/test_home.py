@@ -1,4 +1,4 @@
-"""What is at `/`: JSON for programs, a page for browsers."""
+"""The answer of `/`: JSON for programs, a page for browsers."""
 
 import pytest
 from fastapi.testclient import TestClient

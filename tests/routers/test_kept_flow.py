@@ -15,7 +15,7 @@ from services.flow.record import Record
 from tests.support.api import Api, Person
 
 STATUSES = ("pending", "in_progress", "completed")
-# Stands for what only reading the whole record would find out: the time at which task 1 was made.
+# The mark replaces the creation time of task 1 in the kept record. Only reading the whole record would correct it.
 MARK = -12345
 
 
@@ -28,7 +28,7 @@ def record(selection: Selection) -> Record:
 
 
 def assert_same(found: Record, expected: Record) -> None:
-    """The records give the same figures: what becomes of a task after it has left is not among these."""
+    """Check that the records give the same figures. A task's changes after it has left do not count."""
     for name in ("ids", "created", "completed", "started", "status"):
         assert np.array_equal(getattr(found, name), getattr(expected, name)), name
     one, other = (

@@ -1,4 +1,4 @@
-"""Charts as SVG, for who asks and by signed links."""
+"""Charts as SVG, for logged-in callers and by signed links."""
 
 import logging
 import os
@@ -32,7 +32,7 @@ sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def elements(picture: bytes) -> list[str]:
-    """The names of what is drawn; it must be well-formed."""
+    """The names of the elements of a picture, which must be well-formed."""
     return [each.tag.rpartition("}")[2] for each in ET.fromstring(picture).iter()]  # noqa: S314  # our own
 
 

@@ -131,7 +131,7 @@ def test_the_last_use_is_written_once_a_minute(client: TestClient, api: Api) -> 
     first = last_used()
     assert first is not None
     client.get("/tasks", headers=bearer(made))
-    # Another worker, which has not written it itself, looks into the database.
+    # Another worker has not written the time itself, so it looks into the database.
     auth._uses_written.clear()  # noqa: SLF001
     client.get("/tasks", headers=bearer(made))
     assert last_used() == first

@@ -1,4 +1,4 @@
-"""The flow of a shared project: the same for every member, by its states, and true to what happened."""
+"""The flow of a shared project: the same for every member, by its states, and true to its history."""
 
 from typing import Any
 
@@ -18,13 +18,13 @@ CALLS = (
 )
 
 
-# What another moment changes.
+# The fields that depend on the moment of the call.
 NOW = ("as_of", "links", "states", "period", "age_hours", "age_percentile", "starts_at", "ends_at")
 WITHOUT_FORECAST = tuple(call for call in CALLS if not call.startswith(("forecast", "burnup")))
 
 
 def figures(person: Person, query: str, *, but: tuple[str, ...], calls: tuple[str, ...] = CALLS) -> list[Any]:
-    """The answers to flow calls, without what tells when and for whom they are."""
+    """The answers to flow calls, without the fields that depend on the moment and the caller."""
     found = []
     for call in calls:
         answer = person.get(f"/analytics/{call}{'&' if '?' in call else '?'}{query}")

@@ -1,4 +1,4 @@
-"""Tasks in shared projects: where they go, whose they are, how many a state takes, what blocks them."""
+"""Tasks in shared projects: moves, owners, limits of states, and blocks."""
 
 from typing import Any
 
@@ -161,7 +161,7 @@ def test_a_task_moves_in_and_out(team: Team, api: Api) -> None:
         ("state_changed", {"state": {"from": "doing", "to": "review"}}),
         ("updated", {"title": {"from": "mine", "to": "ours"}}),
     ]
-    # Between projects: whoever may write on both sides, to where its owner is a member.
+    # Moving between projects takes the right to write in both, and an owner who is a member of the new one.
     assert_problem(team.ada.patch(path, json={"project_id": other}), 404, "project_not_found")
     add(team.bob, other, team.ada, "viewer")
     assert_problem(team.ada.patch(path, json={"project_id": other}), 403, "project_role")
@@ -171,7 +171,7 @@ def test_a_task_moves_in_and_out(team: Team, api: Api) -> None:
     assert_problem(
         team.bob.patch(f"/tasks/{adas['id']}", json={"project_id": other}), 409, "owner_not_member"
     )
-    # Out of it: its owner, a manager or an admin.
+    # Its owner, a manager or an admin may move a task out of a project.
     add(team.bob, other, zoe)
     assert_problem(zoe.patch(path, json={"project_id": None}), 403, "project_role")
     out = team.bob.patch(path, json={"project_id": None}).json()
@@ -213,7 +213,7 @@ def test_a_full_state_that_blocks_takes_no_more(team: Team) -> None:
     assert team.ada.patch(f"/tasks/{first['id']}", json={"title": "still here"}).status_code == 200
     team.ada.patch(f"/tasks/{second['id']}", json={"state": "review"})
     team.task(team.bob, state="doing")
-    # What is let through: importing, a limit below the number, one that only warns.
+    # These are allowed beyond the limit: an import, a limit below the number of tasks, and a limit that only warns.
     imported = team.ada.post(
         f"/tasks/import?project_id={team.project}",
         json=[{"title": "i", "state": "doing"}, {"title": "u", "state": "?"}],
@@ -312,7 +312,7 @@ def test_blocking_and_unblocking(api: Api) -> None:
 def test_a_project_is_listed_with_every_filter_order_and_page(
     team: Team, sort_by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Few tasks are read as many are.
+    # A few tasks are read in the way of many.
     monkeypatch.setattr(project_plan, "MANY_TASKS", 10)
     monkeypatch.setattr(list_on_postgres, "NEAR", 4)
     monkeypatch.setattr(list_on_postgres, "FARTHER", 12)

@@ -29,7 +29,7 @@ def add(manager: Person, project_id: int, person: Person, role: str = "member") 
 
 
 def history(person: Person, task_id: int) -> list[tuple[str, dict[str, Any]]]:
-    """The kinds of a task's changes, and what changed."""
+    """The kind of each change of a task, and the changed values."""
     return [(row["kind"], row["changes"]) for row in person.get(f"/tasks/{task_id}/history").json()]
 
 
@@ -340,7 +340,7 @@ def test_members_and_comments_are_sent_back_as_they_were_read(api: Api) -> None:
     changed = bob.patch(path, json=comment | {"text": "Second"}).json()
     assert changed == comment | {"text": "Second", "edited_at": changed["edited_at"]}
     assert bob.patch(path, json=changed).json() == changed
-    # A copy from before the change.
+    # The copy is from before the change.
     assert_problem(bob.patch(path, json=comment), 422, "invalid_input", "#/edited_at")
     assert_problem(bob.patch(path, json=changed | {"author": "ada"}), 422, "invalid_input", "#/author")
     assert_problem(ada.patch(path, json=changed | {"author": "ada"}), 403, "not_author")

@@ -1,4 +1,4 @@
-"""Changing tasks: what each change does, who may, what preconditions say, and that the history has it all."""
+"""Changing tasks: the effect of each change, rights, preconditions, and the history."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ from tests.support.api import Api, Person, assert_problem
 
 
 def history(person: Person, task_id: int) -> list[tuple[str, dict[str, Any]]]:
-    """The kinds of a task's changes, and what changed."""
+    """The kind of each change of a task, and the changed values."""
     return [(row["kind"], row["changes"]) for row in person.get(f"/tasks/{task_id}/history").json()]
 
 
@@ -40,7 +40,7 @@ def test_every_field_of_a_new_task_is_kept(api: Api) -> None:
 
 
 def test_a_write_answers_the_bytes_of_a_read(api: Api) -> None:
-    """A write answers what it has written, without reading it back."""
+    """A write answers from the values that it has written, without reading them back."""
     ada = api.person()
     states = [
         {"key": "new", "name": "New", "status": "pending"},
@@ -117,7 +117,7 @@ def test_the_limits_of_tags_and_projects_hold_for_what_is_kept(api: Api) -> None
         ("tags", [*many, "one more"], "#/tags"),
         ("tags", ["x", " \t"], "#/tags/1"),
         ("tags", [f"{'x' * 50}y "], "#/tags/0"),
-        # A letter that is two in NFC.
+        # This letter becomes two in NFC.
         ("tags", ["\u0958" * 26], "#/tags/0"),
         ("project", " ", "#/project"),
         ("project", "x" * 101, "#/project"),
@@ -249,7 +249,7 @@ def test_get_edit_put_works_with_the_read_only_fields_sent_back(api: Api) -> Non
 
 
 def cut(value: str | None, digits: int) -> str | None:
-    """A time as a client keeps it that has fewer digits."""
+    """A time as it is kept by a client that keeps fewer digits."""
     whole, _, fraction = (value or "").removesuffix("Z").partition(".")
     return value and (f"{whole}.{fraction.ljust(6, '0')[:digits]}Z" if digits else f"{whole}Z")
 
@@ -293,7 +293,7 @@ def test_a_copy_that_is_older_than_the_task_is_told_so(api: Api) -> None:
     assert ada.get(path).json() == new
     without = {name: old[name] for name in ("title", "status", "tags", "due_at")}
     assert ada.put(path, json=without).json()["status"] == "pending"
-    # Nothing is stale about a copy of what is still to come: it is another value.
+    # A time in the future is a wrong value, not a stale copy.
     future = {"title": "x", "updated_at": "9999-01-01T00:00:00Z"}
     assert_problem(ada.put(path, json=future), 422, "invalid_input", "#/updated_at")
 
@@ -540,7 +540,7 @@ def test_a_task_from_the_future_is_completed_and_told_now(api: Api) -> None:
 
 
 def test_no_way_of_completing_a_task_completes_it_before_it_was_made(api: Api) -> None:
-    # It came from a machine whose clock was fast. A task that took less than no time would spoil every figure.
+    # The task came from a machine whose clock was fast. A negative duration would spoil every figure.
     ada = api.person()
     made = "9999-12-30T00:00:00Z"
     imported = [{"title": "x", "created_at": made} for _ in range(4)]
@@ -560,7 +560,7 @@ def test_no_way_of_completing_a_task_completes_it_before_it_was_made(api: Api) -
 
 
 def history_pages(person: Person, task_id: int, query: str) -> list[list[Any]]:
-    """The pages of a history, each found by the `Link` of the one before."""
+    """The pages of a history, each by the `Link` of the page before."""
     pages, address = [], f"/tasks/{task_id}/history?{query}"
     while address:
         answer = person.get(address)

@@ -1,4 +1,4 @@
-"""Lists: filters, orders, pages; on tasks that tie, lack values and are not ASCII."""
+"""Lists: filters, orders and pages of tasks that tie, lack values and are not ASCII."""
 
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -76,7 +76,7 @@ def folded(text: str) -> str:
 
 
 def in_order(tasks: list[dict[str, Any]], sort_by: str, *, descending: bool) -> list[dict[str, Any]]:
-    """The order as the contract has it, by plain Python."""
+    """The tasks in the order that the contract promises, by plain Python."""
 
     def key(task: dict[str, Any]) -> Any:
         return (folded(task["title"]) if sort_by == "title" else task[sort_by]), task["id"]
@@ -88,12 +88,12 @@ def in_order(tasks: list[dict[str, Any]], sort_by: str, *, descending: bool) -> 
 
 
 def whole(person: Person, path: str) -> list[dict[str, Any]]:
-    """A list to its end, page by page."""
+    """All tasks of a list, page by page."""
     return list(chain.from_iterable(pages(person, path)))
 
 
 def pages(person: Person, path: str) -> Iterator[list[dict[str, Any]]]:
-    """Each page of a list, by following `Link` as it stands."""
+    """Each page of a list, by following `Link` unchanged."""
     while path:
         answer = person.get(path)
         assert answer.status_code == 200, answer.text

@@ -1,4 +1,4 @@
-"""Import and export: what goes out comes in again unchanged, all of it or nothing."""
+"""Import and export: an export can be imported unchanged, and an import takes all rows or no row."""
 
 import csv
 import gzip
@@ -41,12 +41,12 @@ ODD = [
 
 
 def without_owner(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The tasks but for ids and owner."""
+    """The tasks without their ids and owners."""
     return [{name: value for name, value in task.items() if name not in OWN} for task in tasks]
 
 
 def past() -> list[dict[str, Any]]:
-    """Tasks with every field of their own."""
+    """Tasks that have a value in every field."""
     return [
         {
             **each,
@@ -213,7 +213,7 @@ def test_an_export_comes_in_parts_that_import_takes(api: Api, kind: str) -> None
         sizes.append(bob.post("/tasks/import", content=answer.content, headers=sent).json()["imported"])
         path = answer.links.get("next", {}).get("url", "")
         if len(sizes) == 1:
-            # What a part begins behind may be gone when it is asked for.
+            # The task that a part of an export begins behind may be deleted when the part is read.
             ada.delete("/tasks/1201")
             ada.delete("/tasks/1202")
     assert sizes == [1200, 1200, 99]
@@ -293,7 +293,7 @@ def test_one_bad_row_is_named_and_nothing_is_imported(api: Api, place: int, row:
 
 @pytest.fixture(scope="module")
 def refused() -> list[tuple[bytes, dict[str, str], str]]:
-    """Bodies that are no tasks, and what is said of them."""
+    """Bodies that are no tasks, each with a word of its error."""
     return [
         (b"", JSON, "JSON"),
         (b"{}", JSON, "array"),
@@ -360,7 +360,7 @@ def test_csv_is_read_as_people_write_it(api: Api) -> None:
     assert (first["description"], first["status"]) == (None, "completed")
     assert (second["title"], second["description"], second["status"]) == ("'tis", "many\nlines", "pending")
     assert second["tags"] == ["[P1]"]
-    # Only what an export of ours wrote has apostrophes that are not meant.
+    # Only exports of the program have added apostrophes, so in other files they belong to the text.
     assert (third["title"], third["tags"], third["description"]) == ("'@home first", ["a,b"], "'")
     assert third["due_at"] == "2030-01-01T00:00:00Z"
 
@@ -489,7 +489,7 @@ def test_no_cell_begins_a_formula_whatever_separates_the_cells(api: Api, separat
     raw = [piece for piece in re.split(r"[;\t|\r\n]", exported.text) if re.match(r'[ "]*[=+\-@]', piece)]
     assert (begun, raw) == ([], [])
     assert bob.post("/tasks/import", content=exported.content, headers=CSV).status_code == 201
-    # Saved again by a spreadsheet, with its own separator.
+    # A spreadsheet has saved the file again, with its own separator.
     again = io.StringIO(newline="")
     plain = csv.reader(io.StringIO(exported.text, newline=""))
     csv.writer(again, delimiter=separator, quoting=csv.QUOTE_ALL).writerows(plain)
@@ -571,7 +571,7 @@ def test_nothing_is_completed_before_it_was_made(api: Api) -> None:
     earlier = {"title": "x", "status": "completed", "created_at": made, "completed_at": before}
     answer = ada.post("/tasks/import", json=[{"title": "good"}, earlier])
     assert_problem(answer, 422, None, "#/1/completed_at")
-    # What says only when it was changed last, before it was made, was completed as it was made.
+    # A task whose only other time is a last change before its creation counts as completed at its creation.
     changed = {"title": "changed before", "status": "completed", "created_at": made, "updated_at": before}
     answer = ada.post("/tasks/import", json=[changed])
     if answer.status_code == 201:

@@ -1,4 +1,4 @@
-"""Looking after accounts."""
+"""Accounts, as admins see and change them."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -217,6 +217,6 @@ def test_nothing_is_changed_in_the_trail_or_taken_out_of_its_last_month(api: Api
 
 
 def execute(statement: Any) -> int:
-    """Write past the API; how many rows."""
+    """Write past the API, and return the number of rows."""
     count: int = database.write(lambda db: db.execute(statement).rowcount)  # type: ignore[attr-defined]
     return count

@@ -22,7 +22,7 @@ def save(person: Person, **values: object) -> int:
 
 
 def titles(person: Person, path: str, **params: object) -> list[str]:
-    # Parameters, even none, would take the place of those in the path.
+    # An empty mapping of parameters would replace those in the path too.
     answer = person.get(path, params=params or None)
     assert answer.status_code == 200, answer.text
     return [task["title"] for task in answer.json()]
@@ -36,7 +36,7 @@ def test_a_view_is_saved_read_changed_and_deleted(ada: Person) -> None:
     path = f"/views/{view['id']}"
     assert ada.get(path).json() == view
     assert ada.get("/views").json() == [view]
-    # Get, edit, put works, and what changes nothing is not written.
+    # A view can be read, edited and sent back. A change without effect is not written.
     assert ada.patch(path, json=view).json() == view
     changed = ada.patch(path, json={"sort_by": "title", "name": None, "filter": "id > 0"}).json()
     assert (changed["sort_by"], changed["name"], changed["filter"]) == ("title", "Ärger", "id > 0")
@@ -85,7 +85,7 @@ def test_me_in_a_view_is_whoever_asks(api: Api, ada: Person) -> None:
     view = save(root, filter="owner = @me or owner = ada")
     assert sorted(titles(root, "/tasks/all", view=view)) == ["a", "b", "c"]
     assert titles(root, "/tasks", view=view) == []
-    # A view of one's own is nobody else's.
+    # Nobody else sees a private view.
     for person in (ada, api.person("bob")):
         assert_problem(person.get("/tasks", params={"view": view}), 404, "view_not_found")
         assert person.get("/views").json() == []
@@ -108,7 +108,7 @@ def test_a_view_of_a_project_is_found_by_its_members(api: Api, ada: Person) -> N
     path = f"/views/{view}"
     for person in (ada, bob, root):
         assert person.get(path).json()["project_id"] == project
-        # Its list is the project's, and not the caller's own.
+        # The list of the view is that of the project, not the caller's own.
         assert titles(person, "/tasks", view=view) == ["shared"]
         figures = person.get("/analytics/throughput", params={"view": view}).json()
         assert figures["n_created"] == 1
@@ -122,7 +122,7 @@ def test_a_view_of_a_project_is_found_by_its_members(api: Api, ada: Person) -> N
     assert_problem(eve.get("/views", params={"project_id": project}), 404, "project_not_found")
     body = {"name": "mine", "filter": "id > 0", "project_id": project}
     assert_problem(eve.post("/views", json=body), 404, "project_not_found")
-    # Its maker and the managers change it.
+    # The maker of a view and the managers may change it.
     assert bob.patch(path, json={"name": "by its maker"}).status_code == 200
     assert ada.patch(path, json={"name": "by a manager"}).status_code == 200
     ada.put(members, json={"role": "viewer"})

@@ -1,4 +1,4 @@
-"""What attackers try, and do not get."""
+"""Attacks, and why they fail."""
 
 import asyncio
 import base64
@@ -214,7 +214,7 @@ def test_nobody_reaches_anothers_task_through_any_parameter(api: Api) -> None:
 
 
 def through_proxy(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> TestClient:
-    """A client whose requests say by X-Forwarded-For where they come from, and are believed."""
+    """A client that chooses its address by X-Forwarded-For, and is believed."""
     monkeypatch.setattr(settings, "trusted_proxies", ["127.0.0.1"])
     return CheckedClient(app, client.portal, PROXY)
 
@@ -247,13 +247,13 @@ def test_of_a_thousand_guesses_a_few_are_heard(
     with ThreadPoolExecutor(4) as pool:
         heard = sum(pool.map(guesses, range(4)), Counter[int]())
     assert set(heard) == {401, 429}
-    # Some more than what goes free, for the first delays are short.
+    # Some more guesses than the free ones are let through, because the first delays are short.
     free = attempt_service.FREE["both" if addresses == 1 else "account"]
     assert free <= heard[401] <= free + 8
     blocked = guess(attacker, "198.51.100.0", password=PASSWORD)
     assert blocked.status_code == 429
     assert 1 <= int(blocked.headers["retry-after"]) <= attempt_service.LONGEST_DELAY
-    # The owner comes from where they registered, and is not kept out.
+    # The owner comes from the address of the registration, and is not kept out.
     assert client.post("/auth/login", data={"username": "ada", "password": PASSWORD}).status_code == 200
 
 
@@ -317,7 +317,7 @@ def test_a_stranger_is_answered_alike_about_the_known_and_the_unknown(
     def ask(name: str) -> Any:
         return stranger.post(path, headers={"X-Forwarded-For": "198.51.100.1"}, **body(name))
 
-    for _ in range(30):  # Past what goes free: being told to wait is alike as well.
+    for _ in range(30):  # 30 are more than the free guesses, so answers that tell to wait are compared too.
         answers = [ask("ada"), ask("nobody")]
         assert answers[0].status_code == answers[1].status_code
         known, unknown = ({**answer.json(), "request_id": ""} for answer in answers)
@@ -398,7 +398,7 @@ def test_one_address_holds_half_of_the_hashing_places_and_owners_have_their_own(
             assert may_hash()
             queued += [hash_for(pool, "198.51.100.2") for _ in range(half)]
             wait_for(2 * half)
-            # Another stranger finds all places taken, the owner one of those for owners.
+            # Another stranger finds all places taken. The owner gets one of the places for owners.
             refused = stranger.post("/auth/login", data=ada)
             assert (refused.status_code, refused.json()["code"]) == (503, "hashing_busy")
             assert int(refused.headers["retry-after"]) > 0
@@ -421,7 +421,7 @@ def test_an_address_makes_so_many_accounts_an_hour(
         return attacker.post("/auth/register", json=account | fields, headers={"X-Forwarded-For": address})
 
     assert register(1).status_code == 200
-    # What fails makes no account, and takes none away.
+    # A failed registration makes no account, and does not count towards the limit.
     assert register(2, email="user1@example.com").status_code == 400
     assert register(3, username="USER1").status_code == 400
     with ThreadPoolExecutor(4) as pool:

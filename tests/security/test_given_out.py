@@ -1,4 +1,4 @@
-"""What lets somebody in without the password: it ends with the password, and there is never too much of it."""
+"""Tokens, sessions and links that replace the password: they end with it, and their number is limited."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -39,13 +39,13 @@ def bearer(token: str) -> dict[str, str]:
 
 
 def is_on(webhook_id: int) -> bool:
-    """Whether a webhook is delivered to."""
+    """Whether a webhook is on."""
     enabled = select(webhooks.c.enabled).where(webhooks.c.id == webhook_id)
     return bool(database.read(lambda db: db.execute(enabled).scalar_one()))
 
 
 def give_out(person: Person) -> dict[str, Callable[[], int]]:
-    """Everything that lets somebody in, each with a call that tells by its status whether it still does."""
+    """Everything that gives access, each with a call whose status tells whether it still does."""
     client = person.client
     logged_in = client.post("/auth/login", data={"username": person.username, "password": PASSWORD}).json()
     program = person.post("/auth/tokens", json={"name": "p", "scopes": ["tasks:read"]}).json()["token"]
@@ -207,7 +207,7 @@ def test_forty_refreshes_at_once_hand_out_one_successor(client: TestClient, api:
     assert {answer.status_code for answer in answers} == {200}
     (successor,) = {answer.json()["refresh_token"] for answer in answers}
     unused = select(func.count()).select_from(refresh_tokens).where(refresh_tokens.c.used_at.is_(None))
-    # One is of the session by which the test's person came.
+    # One of the two belongs to the session that the test began with.
     assert database.read(lambda db: db.execute(unused).scalar_one()) == 2
     assert refresh(client, successor).status_code == 200
 
@@ -277,7 +277,7 @@ def test_the_hundred_and_first_session_ends_the_one_longest_unused(client: TestC
     )
     listed = ada.get("/auth/sessions").json()
     assert len(listed) == 100
-    # The oldest is the test's own, which has just been used.
+    # The oldest session is the test's own, which has just been used.
     used = update(sessions).where(sessions.c.id == listed[-1]["id"])
     database.write(lambda db: db.execute(used.values(last_used_at=sessions.c.expires_at)))
     api.log_in("ada")

@@ -1,4 +1,4 @@
-"""Mail by STARTTLS, by TLS and in plain, with and without a login, against a server that insists on it."""
+"""Mail by STARTTLS, by TLS and in plain, with and without a login, to a server that requires them."""
 
 import asyncio
 import ssl
@@ -22,7 +22,7 @@ from services.email_service import send_email_async
 from tests.support.mail import MailCatcher, mail_catcher
 
 LOGIN = ("mailer", "pass wörd")
-# The server warns of what it is asked for here: a login without TLS.
+# These tests ask the server for a login without TLS, of which it warns.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")
 
 
@@ -71,7 +71,7 @@ def with_login() -> dict[str, Any]:
     def check(_server: Any, _session: Any, _envelope: Any, _mechanism: str, given: Any) -> AuthResult:
         assert isinstance(given, LoginPassword)
         is_right = (given.login.decode(), given.password.decode()) == LOGIN
-        # The server itself answers what is not handled.
+        # `handled=False` has the server itself answer the client.
         return AuthResult(success=is_right, handled=False)
 
     return {"authenticator": check, "auth_required": True, "auth_require_tls": False}
@@ -79,7 +79,7 @@ def with_login() -> dict[str, Any]:
 
 @pytest.fixture
 def send(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Sends one mail by the catcher, as the settings say."""
+    """A function that sends one mail to the catcher with these settings."""
 
     def send(catcher: MailCatcher, security: str, login: tuple[str, str] | None = None) -> None:
         for name, value in {
@@ -98,7 +98,7 @@ def send(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         try:
             await send_email_async("ada@example.com", "Hello", "Text", "<p>Text</p>")
         finally:
-            # A connection that was closed is gone a little later, which a server's loop lives to see.
+            # A closed connection ends a little later. The loop of a real server lives long enough for this.
             await asyncio.sleep(0.1)
 
     return send

@@ -1,4 +1,4 @@
-"""Who may call what: every endpoint for everybody who may come along, as a table.
+"""The rights of every kind of caller at every endpoint, as a table.
 
 An endpoint that has no row fails `test_every_endpoint_has_its_row`.
 """
@@ -171,9 +171,9 @@ GET    /ready                                    200 200 200 200  200 200 200  2
 GET    /metrics                                  403 403 403 403  403 403 403  403 403 403 403
 POST   /test-background                          200 200 200 200  200 200 200  200 200 200 200
 """
-# It takes five seconds, and has nothing to do with who calls it.
+# The call takes five seconds, and its answer does not depend on the caller.
 NOT_CALLED = {"POST /test-background"}
-# Its answer does not end: its headers will do.
+# Its answer does not end, so only its headers are read.
 ENDLESS = {"GET /events/stream"}
 
 
@@ -189,7 +189,7 @@ def password_hash() -> str:
 
 
 class World:
-    """Everybody whom a call may concern, and what they own."""
+    """All accounts that a call may concern, and the things that they own."""
 
     number = 0
 
@@ -259,7 +259,7 @@ class World:
 # Nobody listens there.
 HOOK: dict[str, Any] = {"url": "https://nowhere.invalid/hook", "types": ["task.*"]}
 NEW_PASSWORD = "another long battery"
-# What a call sends besides its path, so that whoever may make it succeeds.
+# The parameters and body of each call, with which a caller with the right to make it succeeds.
 CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
     "POST /tasks": lambda _: {"json": {"title": "Write another"}},
     "POST /tasks/batch": lambda _: {"json": {"operations": [{"op": "create", "task": {"title": "Another"}}]}},
@@ -334,10 +334,10 @@ def test_every_endpoint_has_its_row() -> None:
     assert endpoints == set(rows())
 
 
-# Who may do what is decided by the same code on both databases, so one of them will do for the long table.
+# Rights are decided by the same code on both databases, so one database is enough for the long table.
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_everybody_may_call_what_the_table_says(client: TestClient, database_url: str) -> None:
-    # An admin who is there throughout, so that no row is about the last one.
+    # This world's admin stays, so no row of the table is about the last admin.
     World()
     world, wrong = World(), []
     with closing(Snapshot(database_url)) as before:
@@ -351,12 +351,12 @@ def test_everybody_may_call_what_the_table_says(client: TestClient, database_url
                 if got != expected:
                     wrong.append(f"{endpoint} by {actor}: {got} for {expected}")
                 if actor == "disabled" or (got < 300 and not endpoint.startswith("GET")):
-                    before.restore()  # What was there may be gone.
+                    before.restore()  # The call may have deleted something.
     assert wrong == []
 
 
 def call(client: TestClient, endpoint: str, world: World, actor: str) -> int:
-    """Make the call as somebody; the status."""
+    """Make the call as this actor, and return its status."""
     method, template = endpoint.split()
     path = template.format(
         task_id=world.task.id,

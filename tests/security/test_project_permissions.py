@@ -1,4 +1,4 @@
-"""Who may do what with a shared project, as a table, and that nothing of it is to be seen from outside."""
+"""The rights of every role in a shared project, as a table. Nobody outside sees anything of the project."""
 
 import re
 from typing import Any
@@ -151,7 +151,7 @@ NO_ROLE = re.compile(r"GET /(tasks/all|tasks/admin|projects\?|analytics)|PATCH /
 
 
 class World:
-    """A project with everybody who may come along."""
+    """A project, and an account of each kind of caller."""
 
     def __init__(self, api: Api) -> None:
         self.people = {name: api.person(name) for name in ACTORS.split() if name != "admin"}
@@ -204,13 +204,13 @@ class World:
         return str(made["url"]).partition("signature=")[2]
 
     def call(self, actor: str, line: str) -> Any:
-        """The answer to somebody who makes a call of the table."""
+        """The answer to a call of the table by this actor."""
         method, path = line.partition("#")[0].split(" ", 1)
         options = {"json": self._filled(BODIES[line])} if line in BODIES else {}
         return self.people[actor].call(method, path.format(**self.ids), **options)
 
     def _filled(self, body: Any) -> Any:
-        """The body with the ids for their names."""
+        """The body with ids in the place of names."""
         if isinstance(body, dict):
             return {name: self._filled(value) for name, value in body.items()}
         if isinstance(body, list):
@@ -242,7 +242,7 @@ def test_every_endpoint_has_its_cells() -> None:
     assert about_projects == {shape(each) for each in rows()}
 
 
-# Who may do what is decided by the same code on both databases, so one of them will do for the long table.
+# Rights are decided by the same code on both databases, so one database is enough for the long table.
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_everybody_may_do_in_a_project_what_the_table_says(api: Api, database_url: str) -> None:
     wrong, world = [], World(api)
@@ -261,7 +261,7 @@ def test_everybody_may_do_in_a_project_what_the_table_says(api: Api, database_ur
             if answer.status_code < 300 and not endpoint.startswith(("GET", "HEAD")):
                 background_tasks.stop()
                 snapshot.restore()
-                # They are kept by versions, which come again.
+                # Figures are kept by versions, and the restored database repeats versions.
                 completion_times.kept.clear()
                 flow_history.clear()
     snapshot.close()
@@ -269,7 +269,7 @@ def test_everybody_may_do_in_a_project_what_the_table_says(api: Api, database_ur
 
 
 def seen(person: Person, paths: list[str]) -> list[tuple[int, Any]]:
-    """What somebody is answered, but for the ids of the requests."""
+    """The answers to this person, without the ids of the requests."""
     answers = [person.get(path) for path in paths]
     return [
         (
@@ -336,7 +336,7 @@ def test_whoever_leaves_hears_no_more_of_it(api: Api) -> None:
     assert bob.get("/notifications").json() == []
     ada.delete(f"/tasks/{task}")
     assert bob.get("/notifications").json() == []
-    # A task that goes to a project takes along what is told of it.
+    # A task that goes to a project takes its notifications along.
     private = bob.task("Mine")["id"]
     bob.put(f"/tasks/{private}/assign?assigned_user_id={ada.id}")
     ada.patch(f"/tasks/{private}", json={"project_id": made})

@@ -1,4 +1,4 @@
-"""No secret is found where it does not belong: in logs, errors, the audit trail, exports or, as it is, in the database."""
+"""No secret is in logs, errors, the audit trail or exports, and none is in the database as plain text."""
 
 import json
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ PASSWORDS = {
 
 @pytest.fixture
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The log of this test alone, with all that can be logged."""
+    """The log of this test alone, with messages of all levels from DEBUG."""
     monkeypatch.setattr(settings, "log_file", tmp_path / "secrets.log")
     monkeypatch.setattr(settings, "log_level", "DEBUG")
     setup_logging()
@@ -39,7 +39,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 class Collected:
-    """All that the program said over HTTP, but for the answers that are there to hand out a secret."""
+    """All answers over HTTP, except those whose purpose is to hand out a secret."""
 
     def __init__(self, client: TestClient) -> None:
         self.client = client
@@ -113,14 +113,14 @@ def last(seen: Collected, kind: str) -> str:
 
 
 def live_an_eventful_life(seen: Collected) -> None:
-    """Whatever takes, makes or checks a secret, rightly and wrongly."""
+    """Make every call that takes, makes or checks a secret, with right and wrong values."""
     account = {"username": "ada", "email": "ada@example.com", "password": PASSWORDS["first"]}
     seen.call("POST", "/auth/register", json=account)
     seen.call("POST", "/auth/register", json=account)
     seen.call("POST", "/auth/register", json=account | {"username": "x"})
     seen.call("POST", "/auth/register", json={"password": PASSWORDS["first"]})
     log_in(seen, "wrong")
-    # A password in the field for the name, as it happens.
+    # People sometimes type a password into the field for the name.
     log_in(seen, "wrong", PASSWORDS["misplaced"])
     seen.call("POST", "/auth/password/forgot", json={"email": f"{PASSWORDS['misplaced']}@example.com"})
     log_in(seen, "first")

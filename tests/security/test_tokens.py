@@ -1,4 +1,4 @@
-"""How long an access token is good, whoever checks it and wherever the machine is."""
+"""The lifetime of an access token, which does not depend on its checker or on the machine's time zone."""
 
 from datetime import UTC, datetime, timedelta
 

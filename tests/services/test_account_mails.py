@@ -1,4 +1,4 @@
-"""Mails about accounts wait in the database until they are sent: no death of a process or mail server loses one."""
+"""Mails about accounts wait in the database until they are sent, so a killed process or mail server loses none."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ NEW = "another long battery"
 
 @pytest.fixture
 def catcher(monkeypatch: pytest.MonkeyPatch) -> Iterator[MailCatcher]:
-    """A mail server that refuses, for now, what it is sent."""
+    """A mail server that refuses all mails at first."""
     with mail_catcher() as server:
         server.refusal = "451 Not now"
         monkeypatch.setattr(settings, "smtp_server", "127.0.0.1")
@@ -41,13 +41,13 @@ def catcher(monkeypatch: pytest.MonkeyPatch) -> Iterator[MailCatcher]:
 
 
 def waiting() -> list[Any]:
-    """The mails that are not sent, oldest first."""
+    """The mails that are not sent yet, oldest first."""
     statement = select(account_mails).order_by(account_mails.c.id)
     return database.read(lambda db: list(db.execute(statement)))
 
 
 def send_later() -> None:
-    """Let the time pass for which mails wait, and send what is due."""
+    """Make waiting mails due, and send them."""
     past = datetime.now(UTC) - timedelta(minutes=1)
     statement = update(account_mails).where(account_mails.c.next_attempt_at.is_not(None))
     database.write(lambda db: db.execute(statement.values(next_attempt_at=past)))
@@ -104,7 +104,7 @@ def test_mail_that_a_dead_process_had_claimed_is_sent_when_its_claim_ends(
     client.post("/auth/password/forgot", json=FORGOTTEN)
     past = datetime.now(UTC) - timedelta(minutes=1)
     database.write(lambda db: db.execute(update(account_mails).values(next_attempt_at=past)))
-    assert asyncio.run(mail_tasks.claim_mails()) is not None  # And then it dies.
+    assert asyncio.run(mail_tasks.claim_mails()) is not None  # Then the process dies.
     catcher.refusal = None
     mail_tasks.deliver_mails(threading.Event())
     assert catcher.mails == []
@@ -144,7 +144,7 @@ def test_each_try_of_a_mail_has_the_same_message_id_and_no_other_mail_has_it(
     client: TestClient, api: Api, catcher: MailCatcher
 ) -> None:
     api.person("ada")
-    # Two of the same kind to the same address: only what is sent again is the same mail.
+    # These are two mails of one kind to one address, with two ids. A mail that is sent again keeps its id.
     for _ in range(2):
         client.post("/auth/password/forgot", json=FORGOTTEN)
     send_later()

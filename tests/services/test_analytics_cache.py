@@ -1,4 +1,4 @@
-"""The analytics cache: there for other programs to read, and never in the way."""
+"""The analytics cache: other programs read it, and its failures never reach a request."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""How guessing slows down, minute by minute, and what an hour's limit leaves."""
+"""The growing delays after wrong guesses, minute by minute, and the limit of an hour."""
 
 import contextlib
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def clock(database_url: str) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def at(address: str) -> Iterator[None]:
-    """Be a caller from this address."""
+    """Have the caller come from this address."""
     here = origin_var.set(Origin(address, "browser"))
     try:
         yield
@@ -46,7 +46,7 @@ def rows() -> dict[str, int]:
 
 
 def pauses(clock: Any, key: str, number: int) -> list[int]:
-    """The seconds to wait after each of so many attempts, each made as soon as the pause is over."""
+    """The seconds to wait after each of a number of attempts, each made as soon as the pause is over."""
     waits = []
     for _ in range(number):
         assert count(key) == 0

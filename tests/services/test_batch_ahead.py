@@ -1,4 +1,4 @@
-"""Batches that are worked out before their transaction do what they would do in it."""
+"""Batches that are worked out before their transaction have the same effect as those worked out in it."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -50,7 +50,7 @@ def worked_out(person: Person, *operations: Any, **options: Any) -> WorkedOut:
 def test_it_does_what_it_would_do_in_its_transaction(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     other = api.person("other")
     for _ in range(5):
-        other.task()  # So that no task has the id of an account.
+        other.task()  # These tasks keep the ids of later ones apart from those of accounts.
     ahead = _all_kinds(api.person("ada"))
     monkeypatch.setattr(batch_ahead, "LARGE", 1_000_000)
     within = _all_kinds(api.person("bob"))
@@ -60,7 +60,7 @@ def test_it_does_what_it_would_do_in_its_transaction(api: Api, monkeypatch: pyte
 
 
 def _all_kinds(person: Person) -> dict[str, Any]:
-    """All that a batch of all kinds of operations answers and leaves, without what differs between two batches."""
+    """The answer and the effects of a batch of all kinds of operations, in a form that two batches share."""
     first, second, third = (person.task(f"Task {number}", tags=["x"])["id"] for number in range(3))
     operations = [
         create("New", status="completed", tags=["a", "b"], due_at="2026-12-01T00:00:00Z"),
@@ -88,11 +88,11 @@ def _all_kinds(person: Person) -> dict[str, Any]:
 
 
 def _plain(value: Any, ids: dict[int, str], name: str = "") -> Any:
-    """A part of an answer without times, with names for ids."""
+    """A part of an answer without times, and with names in the place of ids."""
     if isinstance(value, dict):
         left_out = TIMES | {"timestamp", "request_id", "username", "read_at", "detail"}
         if "title" not in value:
-            # Numbers of events and notifications.
+            # These are the numbers of events and notifications.
             left_out |= {"id"}
         return {key: _plain(each, ids, key) for key, each in value.items() if key not in left_out}
     if isinstance(value, list):

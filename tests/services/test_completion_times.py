@@ -1,4 +1,4 @@
-"""How long tasks took, by the counts that the database keeps, against reading every duration."""
+"""Durations of tasks by the counts that the database keeps, compared with reading every duration."""
 
 import json
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from tables.counts import duration_counts
 from tests.support.api import Api, Person
 
 NOW = datetime(2026, 5, 17, tzinfo=UTC)
-# How long a task took, in microseconds.
+# Durations of tasks in microseconds.
 SPREADS: dict[str, Callable[[Random], int]] = {
     "at once": lambda _random: 0,
     "few alike": lambda random: random.choice((0, 0, 0, 5, 99, 3_600_000_000)),
@@ -36,7 +36,7 @@ SPREADS: dict[str, Callable[[Random], int]] = {
 
 
 def make(db: Session, owner_id: int, durations: list[int]) -> None:
-    """Tasks that took so long, past the API."""
+    """Insert completed tasks with these durations, past the API."""
     base = {"title": "x", "title_folded": "x", "priority": 0, "project": "General", "tags": [], "version": 1}
     base |= {"user_id": owner_id, "status": "completed"}
     rows = []
@@ -51,13 +51,13 @@ def make(db: Session, owner_id: int, durations: list[int]) -> None:
 
 
 def begin_earlier(db: Session, hours: int, where: str = "true") -> None:
-    """Have tasks begun so much earlier, or later where negative."""
+    """Set the beginning of tasks back by this number of hours, or forward if it is negative."""
     much = f"{hours} * 3600000000" if database.is_sqlite else f"interval '{hours} hours'"
     db.execute(text(f"UPDATE tasks SET created_at = created_at - {much} WHERE {where}"))
 
 
 def both(owner: Person) -> list[Any]:
-    """The figures by the counts, where these give any, and by reading all."""
+    """The figures by the counts, if the counts give any, and the figures by reading all durations."""
     return [
         database.read(partial(figures, user_id=owner.id))
         for figures in (completion_times.from_counts, completion_times.from_all)
@@ -143,7 +143,7 @@ def test_the_counts_follow_every_change(api: Api) -> None:
 
 
 def test_figures_are_of_one_moment_while_tasks_change(api: Api) -> None:
-    """Everybody takes an hour or, from one moment to the next, two: never something in between."""
+    """All tasks take one hour or, from one moment to the next, two: a reader never sees a mixture."""
     ada = api.person()
     database.write(partial(make, owner_id=ada.id, durations=[3_600_000_000] * 50))
     stop = Event()
@@ -172,7 +172,7 @@ def test_figures_are_of_one_moment_while_tasks_change(api: Api) -> None:
 
 @pytest.mark.usefixtures("api")
 def test_on_postgres_the_counts_by_owner_are_locked_first() -> None:
-    """Triggers fire in the order of their names: in another one for each statement, writers would lock each other out."""
+    """Triggers fire in the order of their names. If the order differed between statements, writers would deadlock."""
     if database.is_sqlite:
         pytest.skip("SQLite has one writer at a time")
     named = text(
@@ -205,7 +205,7 @@ def test_an_older_database_is_counted_when_it_is_brought_up_to_date(api: Api) ->
     move(command.upgrade, "head")
     assert database.read(lambda db: db.execute(read).all()) == before
 
-    # And what is written while it runs is counted too.
+    # Tasks that are written while the migration runs are counted too.
     move(command.downgrade, "0011")
     stop = Event()
 

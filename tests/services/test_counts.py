@@ -1,4 +1,4 @@
-"""The counts that triggers keep, after thousands of random changes, against a recount."""
+"""The counts that triggers keep equal a recount after thousands of random changes."""
 
 import json
 from collections import Counter, defaultdict
@@ -34,7 +34,7 @@ def random_task(random: Random) -> dict[str, Any]:
 
 
 class Changes:
-    """Random changes through the services, and what must be there after them."""
+    """Makes random changes through the services, and knows the result."""
 
     def __init__(self, callers: list[Caller]) -> None:
         self.random = Random(11)  # noqa: S311  # no secret
@@ -42,8 +42,8 @@ class Changes:
         self.owners: dict[int, int] = {}
 
     def make(self, db: Any, number: int) -> None:
-        """Change so much in one transaction."""
-        # The work may be called again, and must then do the same.
+        """Make `number` changes in one transaction."""
+        # The database may run the work again, and it must then do the same.
         state, owners = self.random.getstate(), dict(self.owners)
         try:
             for _ in range(number):
@@ -78,7 +78,7 @@ class Changes:
 
 
 def recounted(tasks: Any) -> dict[tuple[Any, ...], dict[str, int]]:
-    """Tasks by status: of each owner, of each owner's project, and of everybody."""
+    """The number of tasks by status: for each owner, for each owner's project, and in all."""
     counts: dict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
     for row in tasks:
         for key in ((row.user_id,), (row.user_id, row.project), ()):
@@ -87,7 +87,7 @@ def recounted(tasks: Any) -> dict[tuple[Any, ...], dict[str, int]]:
 
 
 def kept_in(db: Any, table: str, columns: tuple[str, ...]) -> dict[tuple[Any, ...], dict[str, int]]:
-    """The same, as a table keeps it."""
+    """The same numbers, as a table keeps them."""
     sums = ", ".join(f"sum({status}) AS {status}" for status in STATUSES)
     group = f" GROUP BY {', '.join(columns)}" if columns else ""
     rows = db.execute(text(f"SELECT {', '.join((*columns, sums))} FROM {table}{group}"))

@@ -1,4 +1,4 @@
-"""Notifications on their way: into the log, to the mail server, and again when that did not take them."""
+"""The delivery of notifications: to the log, to the mail server, and again after the server refused them."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ def rows() -> list[Any]:
 
 
 def make_due(**values: Any) -> None:
-    """Let the time pass for which mails wait."""
+    """Make waiting mails due."""
     past = datetime.now(UTC) - timedelta(minutes=1)
     statement = update(notifications).where(notifications.c.next_attempt_at.is_not(None))
     database.write(lambda db: db.execute(statement.values(next_attempt_at=past, **values)))
@@ -58,7 +58,7 @@ def make_due(**values: Any) -> None:
 
 
 def send() -> None:
-    """Send what is due, here and now."""
+    """Send all due mails in this thread."""
     mail_tasks.deliver_mails(threading.Event())
 
 
@@ -170,7 +170,7 @@ def test_mail_that_a_dead_process_had_claimed_is_sent_when_its_claim_ends(
     catcher.refusal = "451 Not now"
     api.person().task(status="completed")
     make_due()
-    assert asyncio.run(mail_tasks.claim_mails()) is not None  # And then it dies.
+    assert asyncio.run(mail_tasks.claim_mails()) is not None  # Then the process dies.
     catcher.refusal = None
     send()
     assert catcher.mails == []
@@ -266,7 +266,7 @@ def test_with_a_lifespan_what_was_left_is_delivered_and_what_comes_is_there_with
 
 
 def confirm(*people: Person) -> None:
-    """Let these people have used the link that confirms their address."""
+    """Mark the addresses of these people as confirmed."""
     confirmed = update(users).where(users.c.id.in_([person.id for person in people]))
     database.write(lambda db: db.execute(confirmed.values(email_verified_at=datetime.now(UTC))))
 
@@ -295,7 +295,7 @@ def test_in_production_only_confirmed_addresses_get_mails_about_tasks(
     send()
     assert [message["To"] for message in catcher.wait_for(1)] == ["bob@example.com"]
     assert {row.state for row in rows()} == {"delivered"}
-    # They see in the API what they are not mailed.
+    # The API shows notifications that are not mailed.
     assert len(eve.get("/notifications").json()) >= 3
 
 
@@ -329,7 +329,7 @@ def test_a_recipient_gets_twenty_mails_an_hour_and_the_rest_as_one_digest(
     digest = catcher.wait_for(22)[21]
     assert (digest["To"], digest["Subject"]) == ("bob@example.com", "Your tasks: 25 notifications")
     assert {row.state for row in rows()} == {"delivered"}
-    # Another account with that address would not get twenty more, and a new hour begins when the old one ends.
+    # Another account with that address gets no twenty more, and a new hour begins when the old one ends.
     keys = database.read(lambda db: db.execute(select(attempts.c.key)).scalars().all())
     assert not any("bob" in key for key in keys)
     ended = update(attempts).where(attempts.c.key.like("mail:hour:%"))

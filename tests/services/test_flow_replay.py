@@ -1,4 +1,4 @@
-"""Cumulative flow of random histories, beside a replay of them that is as plain as it can be."""
+"""The cumulative flow of random histories, compared with a replay of them that is as plain as possible."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +23,7 @@ DAYS = 12
 STATUSES = ("pending", "in_progress", "completed")
 NEW_TASK: dict[str, Any] = {"description": None, "priority": 0, "tags": [], "due_at": None}
 
-# What happens, so many hours after what happened before, to which task.
+# Each step has its kind, the hours since the step before, and the number of a task.
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(("create", "import", "status", "status", "project", "assign", "delete")),
@@ -38,7 +38,7 @@ STEPS = st.lists(
 
 
 class History:
-    """Makes the steps happen, and notes for each task what it was from when on: status, owner, project."""
+    """Makes the steps happen, and notes each task's status, owner and project after every change."""
 
     def __init__(self, ada: Caller, bob: Caller) -> None:
         self.people = {ada.id: ada, bob.id: bob}
@@ -85,14 +85,14 @@ class History:
         self.lives[task_id].append((now, *after))
 
     def at(self, end: datetime, person: Caller, project: str | None) -> list[int]:
-        """How many tasks the person had in each status just before a moment."""
+        """The number of tasks that the person had in each status just before a moment."""
         counts = dict.fromkeys(STATUSES, 0)
         for life in self.lives.values():
             before = [each for each in life if each[0] < end]
             if before:
                 _, status, owner, _ = before[-1]
                 theirs = [each for each in life if each[2] == person.id and each[1] is not None]
-                # What it is now or was when it left, which is what it was last while it was theirs.
+                # The project that counts is the last one that the task had while it was theirs.
                 if status and owner == person.id and project in (None, theirs[-1][3]):
                     counts[status] += 1
         return list(counts.values())
@@ -120,7 +120,7 @@ def test_cumulative_flow_is_a_replay_of_the_history(steps: list[Any], number: in
     now = START + timedelta(days=2)
     with time_machine.travel(now, tick=False) as traveller:
         for what, hours, *rest in steps:
-            # No two changes of one moment: which of them came first, no clock tells.
+            # A microsecond parts the changes, because a clock can't tell the order of two changes of one moment.
             now += timedelta(hours=hours, microseconds=1)
             traveller.move_to(now)
             history.step(what, now, *rest)

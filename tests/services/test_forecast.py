@@ -1,4 +1,4 @@
-"""Forecasts whose answer can be said beforehand, to the day: those of people who complete the same every week."""
+"""Forecasts for people who complete the same number every week: their answers are known to the day."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -14,13 +14,13 @@ from storage.column_types import microseconds
 from tests.support.api import Api
 
 TODAY = date(2026, 3, 2)
-# Ten years. What is expected does not follow from the program's own constants, or a wrong one would go unseen.
+# The horizon is ten years. It does not come from the program's constants, or a wrong one would go unseen.
 HORIZON_WEEKS = 522
 PERCENTILES = ("p50", "p70", "p85", "p95")
 
 
 def always(*week: int) -> Past:
-    """Somebody who completed the same on the same days of each of ten weeks, the last of which ended yesterday."""
+    """Somebody who completed the same on the same days of each of the last ten weeks."""
     return Past(TODAY, np.array([week] * 10))
 
 
@@ -64,7 +64,7 @@ def test_how_many_are_done_within_so_many_days(week: tuple[int, ...], days: int,
 
 
 def futures(*groups: tuple[int, int]) -> Any:
-    """Ten thousand futures, sorted: so many with the first figure, so many with the next."""
+    """Ten thousand sorted futures: each group gives a number of futures and their figure."""
     return np.repeat([figure for _, figure in groups], [number for number, _ in groups])
 
 
@@ -80,7 +80,7 @@ def test_a_number_is_promised_only_if_no_future_is_missing_to_its_chance() -> No
 
 
 def known_of(zone: str, completed_days: int, *, created_days: int) -> Past:
-    """The past that counts for somebody who began this many days ago, and completed one each day at 23:30."""
+    """The past of somebody who began `created_days` ago and has completed one task a day, at 23:30."""
     here = ZoneInfo(zone)
     asked = Question(Selection(1), period(None, TODAY - timedelta(1), here, 0), 2**60, "/tasks", {})
     done = [

@@ -1,4 +1,4 @@
-"""Descriptions that the version before writes beside this one, on Postgres, are found by filters soon after."""
+"""Filters soon find descriptions that the version before writes on Postgres while this one runs too."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def execute(statement: str, **values: Any) -> None:
 
 
 def written_before(task_id: int, description: str | None) -> None:
-    """Change a description as the version before does, which knows no folded form."""
+    """Change a description like the version before, which knows no folded form."""
     execute("UPDATE tasks SET description = :to WHERE id = :id", to=description, id=task_id)
     execute(
         "INSERT INTO task_history (task_id, actor_id, kind, created_at, changes, owner_id, status)"
@@ -52,7 +52,7 @@ def test_what_the_version_before_wrote_is_folded(ada: Person) -> None:
     assert found(ada, "größe") == [plain]
     assert found(ada, "große") == [replaced]
     assert found(ada, "ärger") == [kept]
-    # And so each time: it may be replaced late.
+    # A later change by the version before is found too, because it may be replaced late.
     written_before(plain, "Ärger")
     delete_old()
     assert found(ada, "ärger") == [plain, kept]

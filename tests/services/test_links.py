@@ -1,4 +1,4 @@
-"""For how long a mailed link is good, for what, and for whom."""
+"""Mailed links: their lifetime, their purpose and their account."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""How the databases read lists: along the index that has the order and tells which tasks are asked for."""
+"""The databases read lists along an index that has their order and the columns of their conditions."""
 
 from datetime import UTC, datetime
 from itertools import product
@@ -18,8 +18,8 @@ from tests.support.api import Api
 COUNT = 8000
 MIDDLE = datetime(2026, 1, 1, tzinfo=UTC)
 RANGES = {"created_at": "created_after", "updated_at": "updated_after", "due_at": "due_after"}
-# A task a minute around the middle, completed and changed a day later, and due two days later. Of four tasks
-# three are another account's.
+# There is a task for each minute around the middle. It is completed and changed a day later, and due two days
+# later. Three in four tasks belong to another account.
 FILL = """
 INSERT INTO tasks (user_id, title, title_folded, status, priority, project, tags, created_at, updated_at,
     completed_at, due_at, version, project_id, state)
@@ -33,7 +33,7 @@ FROM generate_series(1, :count) AS n, LATERAL (SELECT :middle + (n - :count / 2)
 
 @pytest.fixture(scope="module")
 def values(shared_api: Api) -> dict[str, Any]:
-    """The parameters of lists. On Postgres, which plans by what is there, somebody has many tasks in a project."""
+    """The parameters of lists. Postgres plans by the content of tables, so there somebody gets many tasks."""
     ada = shared_api.person()
     values: dict[str, Any] = {
         "owner_id": ada.id,
@@ -51,7 +51,7 @@ def values(shared_api: Api) -> dict[str, Any]:
 
 
 def shape(scope: Scope, sort_by: str, **more: Any) -> ListShape:
-    """The first page of a list, the last one in the order first."""
+    """The first page of a list in descending order."""
     plain: dict[str, Any] = {
         "names": (),
         "choices": (),
@@ -64,11 +64,11 @@ def shape(scope: Scope, sort_by: str, **more: Any) -> ListShape:
 
 
 def plan(statement: Select[Any], values: dict[str, Any]) -> str:
-    """What the database says of how it would execute the statement."""
+    """The database's plan for the statement."""
     compiled = statement.compile(dialect=database.engine.dialect)
     with database.engine.connect() as connection:
         if database.is_sqlite:
-            # Its plan depends on no value.
+            # The plan of SQLite depends on no value.
             nothing = tuple(None for _ in compiled.positiontup or ())
             rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", nothing).all()
             return "\n".join(row[3] for row in rows)
@@ -87,7 +87,7 @@ def test_a_range_of_one_time_is_read_along_the_order_of_another(
     place = "user_id" if scope == "owner" else "project_id"
     asked = shape(scope, sort_by, names=(name,), without_index=(name,) if database.is_sqlite else ())
     if not database.is_sqlite and sort_by in ("due_at", "id"):
-        # Others are left to Postgres, which might go through everybody's tasks in these orders.
+        # Postgres chooses the way for other orders, and might go through everybody's tasks.
         statement = list_on_postgres.build(asked._replace(part="first along"))
     else:
         statement = list_statements.build(asked)

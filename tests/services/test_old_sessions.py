@@ -1,4 +1,4 @@
-"""Sessions and refresh tokens that can't matter any more are deleted, and a thief is still recognised."""
+"""Sessions and refresh tokens without any effect are deleted, and a thief is still recognised."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -47,16 +47,16 @@ def test_a_session_keeps_its_newest_tokens(api: Api, monkeypatch: pytest.MonkeyP
 
     for _ in range(10):
         assert refresh(tokens[-1]) == 200
-    # The times of their use, long ago.
+    # The tokens were used at these times, long ago.
     used = update(refresh_tokens).where(refresh_tokens.c.used_at.is_not(None))
     long_ago = used.values(used_at=datetime.now(UTC) - session_service.GRACE - timedelta(minutes=1))
     database.write(lambda db: db.execute(long_ago))
     delete_old()
-    # The first session of the account, and of the other the unused token and four used ones.
+    # The first session keeps its token, and the other one its unused token and four used ones.
     assert kept("tokens") == 1 + 1 + 4
     # A token that is too old is refused like an unknown one; the session goes on.
     assert refresh(tokens[0]) == 401
     assert refresh(tokens[-1]) == 200
-    # One that is kept tells a thief, and ends the session.
+    # A used token that is kept reveals a thief, and ends the session.
     assert refresh(tokens[7]) == 401
     assert refresh(tokens[-1]) == 401

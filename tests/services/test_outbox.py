@@ -1,4 +1,4 @@
-"""Claims on mails that wait: how long they hold, in which order, and when a mail that failed is tried again."""
+"""Claims on waiting mails: their duration, their order, and the next attempt after a failure."""
 
 import asyncio
 import functools
@@ -32,7 +32,7 @@ def clock(database_url: str) -> Iterator[Any]:
 
 
 def put(api: Api, number: int = 1) -> None:
-    """Have so many mails wait, which are due now."""
+    """Insert a number of mails that are due now."""
     ada = api.person()
     for _ in range(number):
         database.write(lambda db: account_mail.put(db, "token_created", ada.id, "ada@example.com"))
@@ -58,7 +58,7 @@ def test_a_claim_holds_until_no_mail_of_it_can_still_be_on_its_way(clock: Any, a
     longest = timedelta(seconds=COMMANDS * settings.smtp_timeout_seconds)
     assert not ends_soon(row)
     clock.shift(timedelta(seconds=10) + longest)
-    # There is just enough time to send it; from now on another process could get it before this one is done.
+    # There is just enough time to send the mail. Later another process could claim it before this one is done.
     assert not ends_soon(row)
     clock.shift(timedelta(milliseconds=1))
     assert ends_soon(row)

@@ -1,4 +1,4 @@
-"""What a cursor carries over, and what is no cursor."""
+"""Cursors: their content, and texts that are no cursors."""
 
 import base64
 from typing import Any
@@ -21,7 +21,7 @@ def test_a_page_goes_on_after_whatever_its_last_row_was(key: tuple[Any, ...]) ->
 
 
 def test_a_cursor_of_letters_with_accents_is_no_longer_than_it_must_be() -> None:
-    # Every answer that has a next page carries it, and a title may have hundreds of such letters.
+    # Each answer with a next page carries a cursor, and a title may have hundreds of such letters.
     assert len(encode_cursor("ä" * 300, 1)) == len(encode_cursor("aa" * 300, 1))
 
 

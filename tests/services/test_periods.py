@@ -1,4 +1,4 @@
-"""Days, weeks and months of a calendar, and how a period is cut into them."""
+"""Days, weeks and months of a calendar, and the intervals of a period."""
 
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -33,7 +33,7 @@ def days(found: Period) -> tuple[date, date]:
 def test_a_period_ends_with_the_last_day_and_is_ninety_days_long_unless_said(
     start: date | None, end: date | None, expected: tuple[date, date]
 ) -> None:
-    # In Paris it is the third of March already.
+    # At this moment it is the third of March in Paris.
     found = period(start, end, PARIS, NOW)
     assert days(found) == expected
     assert (found.start, found.end) == (

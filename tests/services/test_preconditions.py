@@ -1,4 +1,4 @@
-"""How many tags a header may list."""
+"""The number of tags that a header may list."""
 
 from services.preconditions import names
 

@@ -1,4 +1,4 @@
-"""Mails about shared projects: what they say, and that they end with the membership."""
+"""Mails about shared projects: their content, and their end with the membership."""
 
 from tests.routers.test_projects import add, project
 from tests.services.test_delivery import catcher, make_due, rows, send
@@ -37,7 +37,7 @@ def test_a_mail_on_its_way_is_dropped_with_the_membership(api: Api, catcher: Mai
     eve.put(f"/tasks/{private}/assign?assigned_user_id={ada.id}")
     send()
     assert {row.user_id for row in rows() if row.state == "mail"} == {ada.id, bob.id, eve.id}
-    # Bob leaves, and the task that was eve's for a while goes to a project that she is not in.
+    # Bob leaves, and a task that eve owned for a while goes to a project that she is not in.
     assert bob.delete(f"/projects/{made}/members/{bob.id}").status_code == 204
     assert ada.patch(f"/tasks/{private}", json={"project_id": made}).status_code == 200
     catcher.refusal = None

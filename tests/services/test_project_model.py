@@ -1,6 +1,6 @@
-"""Random calls by six accounts over their projects: each is answered as a model in plain Python says.
+"""Random calls by six accounts over their projects: a model in plain Python predicts each answer.
 
-`PROJECT_CALLS=10000` makes more of them, `PROJECT_SEED` others.
+`PROJECT_CALLS=10000` makes more calls, `PROJECT_SEED` other ones.
 """
 
 import os
@@ -18,7 +18,7 @@ ROLES = ("viewer", "member", "manager")
 
 
 class Walk:
-    """Makes random calls, and holds each answer against the model."""
+    """Makes random calls, and compares each answer with the model."""
 
     def __init__(self, api: Api, seed: str) -> None:
         self.random = random.Random(seed)  # noqa: S311  # no secret
@@ -28,7 +28,7 @@ class Walk:
         self.log: list[str] = []
 
     def check(self, answer: Any, expected: Expected) -> bool:
-        """Whether the call succeeded, as it must or must not."""
+        """Check an answer against the expected one, and return whether the call succeeded."""
         code = answer.json().get("code", "") if answer.status_code >= 400 else ""
         if code == "invalid_input" and answer.status_code != 422:
             code = ""
@@ -195,7 +195,7 @@ class Walk:
     # -- looking -----------------------------------------------------------------------------------
 
     def look(self) -> None:
-        """Everybody sees what the model says, and nothing else."""
+        """Check that everybody sees the tasks of the model, and no others."""
         for person in self.people:
             own = person.get("/tasks?limit=500").json()
             assert {task["id"] for task in own} == {
@@ -228,7 +228,7 @@ class Walk:
             assert seen == (task.owner, task.title, task.state, task.status, task.blocked), self.log[-12:]
 
     def step(self) -> None:
-        """One call of any kind; the usual ones more often."""
+        """Make one call of any kind, usual kinds more often."""
         often = [self.create_task, self.update_task, self.update_task, self.update_task, self.assign]
         seldom = [self.delete_task, self.block, self.comment, self.put_member, self.remove_member]
         rarely = [self.create_project, self.archive, self.change_states, self.delete_project]

@@ -1,4 +1,4 @@
-"""The story of a team, told to a real server; then every figure is computed once more from what the test did."""
+"""A team works on a real server; then every figure is computed once more from the test's own record."""
 
 import random
 from collections import defaultdict
@@ -34,7 +34,7 @@ def moment(text: str) -> datetime:
 
 
 class Story:
-    """What three people do with forty tasks, and what became of each task at which time."""
+    """Has three people work on forty tasks, and records the times and values of each change."""
 
     def __init__(self, people: list[Person]) -> None:
         self.random = random.Random("story")  # noqa: S311  # no secret
@@ -43,7 +43,7 @@ class Story:
         self.project = made.json()["id"]
         for person in (self.bob, self.eve):
             self.done(self.ada.put(f"/projects/{self.project}/members/{person.id}", json={"role": "member"}))
-        # Of each task: when it was where, whether in the project, with its status and its state.
+        # The changes of each task: the time, whether it is in the project, its status and its state.
         self.told: dict[int, list[tuple[datetime, bool, str, str]]] = defaultdict(list)
 
     @staticmethod
@@ -61,7 +61,7 @@ class Story:
         self.note(self.done(person.patch(f"/tasks/{task}", json=sent)))
 
     def walk(self, states: list[str], steps: int) -> None:
-        """Move tasks about, block some, hand some on."""
+        """Move tasks between states, block some, and hand some on."""
         for _ in range(steps):
             task = self.random.choice([each for each, told in self.told.items() if told[-1][1]])
             if self.random.random() < 0.2:
@@ -103,7 +103,7 @@ class Story:
 
 
 def spread(story: Story) -> None:
-    """Have what happened within seconds happened over the last days, in the database and in the story alike."""
+    """Spread the events of a few seconds over the last days, in the database and in the story alike."""
     times = [at for told in story.told.values() for at, *_ in told]
     first, now = min(times), datetime.now(UTC).replace(microsecond=0)
     factor = timedelta(days=8) / (max(times) - first)
@@ -142,7 +142,7 @@ class Replay:
 
     @staticmethod
     def finish(told: list[tuple[datetime, bool, str, str]]) -> datetime:
-        """When a task was completed that has been since."""
+        """The time since which a task has been completed."""
         done = told[-1][0]
         for at, _, status, _ in reversed(told):
             if status != "completed":
@@ -155,7 +155,7 @@ class Replay:
         return next((at for at, _, status, _ in told if status == "in_progress"), None)
 
     def count(self, moment: datetime, fits: Callable[[str, str], bool]) -> int:
-        """How many tasks were in the project just before a moment, with a status and state that fit."""
+        """The number of tasks that were in the project just before a moment, with a status and state that fit."""
         found = 0
         for told in self.told.values():
             before = [each for each in told if each[0] < moment]
@@ -163,7 +163,7 @@ class Replay:
         return found
 
     def spent(self, *, place: int, key: str) -> list[timedelta]:
-        """How long each completed task was in a status (2), or in a state of the project (3), if it was at all."""
+        """The time of each completed task in a status (2) or in a state of the project (3), if there was any."""
         found = []
         for task, until in self.completed.items():
             told = self.told[task]

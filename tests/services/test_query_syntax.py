@@ -1,4 +1,4 @@
-"""Reading filters: what they mean, and where one is wrong. Nothing here needs a database."""
+"""Parsing filters: their meaning, and the position of a mistake. These tests need no database."""
 
 import random
 import sys
@@ -50,11 +50,11 @@ def refused(text: str) -> InvalidFilter:
         ("foo = 1", 0, "no field"),
         ("nonsense", 0, "no field"),
         ("id = 1 and 😀 id = 2", 11, "no field"),
-        # Letters that fold to those of a field or a word are other letters.
+        # A letter that folds to a letter of a field or keyword is not that letter.
         ("ıd = 1", 0, "no field"),
         ("ſtatus = pending", 0, "no field"),
         ("id IſN (1)", 3, "met `IſN`"),
-        # The place is that of the text as it was sent, before it is normalized.
+        # The position is that in the text as it was sent, before it is normalized.
         ("title = 'A\u030a' or x", 16, "no field"),
         ("id < 1\0", 6, "NUL"),
         ("title ~ 'a\ufffd'", 10, "UTF-8"),
@@ -82,7 +82,7 @@ def refused(text: str) -> InvalidFilter:
         (" or ".join(["title~a"] * 11), 110, "10 comparisons of `title`"),
         (" or ".join(["description!~a"] * 4), 54, "3 comparisons of `description`"),
         ("id in (" + ",".join("1" * 101) + ")", 207, "100 values"),
-        # The first of several mistakes is told.
+        # The error names the first of several mistakes.
         ("status = done and (id ~ 1 or", 9, "one of pending"),
         ("tag = a and (id ~", 16, "after `id` could stand"),
         ("id = x or title is", 5, "a whole number"),
@@ -206,7 +206,7 @@ def test_a_task_is_judged_as_by_the_plain_reading_of_the_filter() -> None:
 
 
 def calls_to_parse(text: str) -> tuple[int, InvalidFilter | None]:
-    """The number of calls of functions until a text is parsed or refused, and the refusal."""
+    """The number of function calls until a text is parsed or refused, and the refusal."""
     calls = 0
 
     def count(frame: FrameType, event: str, argument: object) -> None:
@@ -227,7 +227,7 @@ def test_refusing_takes_work_that_grows_with_the_length_alone() -> None:
     broken = BrokenFilters(random.Random(7))  # noqa: S311  # a test that can be run again
     for text in (*BOMBS, *(broken.filter() for _ in range(300))):
         calls, refusal = calls_to_parse(text)
-        # About 40 calls a character are usual. Reading again at every step would take far more in the long texts.
+        # About 40 calls a character are usual. Reading again at every step would take far more for the long texts.
         assert calls < 500 + 100 * len(text), text[:80]
         assert refusal is not None or text not in BOMBS
 

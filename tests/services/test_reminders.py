@@ -1,4 +1,4 @@
-"""Reminders, once each; and what is deleted when it is old."""
+"""Reminders, which come once each, and the deletion of old rows."""
 
 import logging
 import threading
@@ -28,7 +28,7 @@ def reminders(person: Person) -> list[tuple[str, str]]:
 
 
 def age(table: Any, **span: float) -> None:
-    """Let the rows of a table be that old."""
+    """Make the rows of a table this old."""
     then = datetime.now(UTC) - timedelta(**span)
     database.write(lambda db: db.execute(update(table).values(created_at=then)))
 
@@ -121,7 +121,7 @@ def test_a_mail_about_an_account_that_failed_is_deleted_when_it_is_old(
 ) -> None:
     ada, now = api.person(), datetime.now(UTC)
     about = {"user_id": ada.id, "email": "ada@example.com", "attempts": 20}
-    # Kinds to tell them apart by: one that failed long ago, one that still waits, one that failed of late.
+    # The kinds tell the rows apart: one failed long ago, one still waits, and one failed lately.
     mails = [
         {"kind": "reset", "created_at": now - timedelta(days=31), "next_attempt_at": None},
         {"kind": "verify", "created_at": now - timedelta(days=31), "next_attempt_at": now},

@@ -1,4 +1,4 @@
-"""Searching among many tasks finds what going through all of them finds, whatever the index knows already."""
+"""Searching finds the same tasks as reading all of them, whichever part of the tasks the index has already."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -36,9 +36,9 @@ WORDS = [
 ]
 
 
-# Before all, between strays and all others, on both sides of 1970, in the middle, and after all.
+# Years before all tasks, between a few strays and the others, on both sides of 1970, in the middle, after all.
 YEARS = (1940, 1959, 1969, 1971, 1975, 1990)
-# The limits, so small that a few hundred tasks are beyond them.
+# The limits are so small that a few hundred tasks are beyond them.
 SMALLER = {
     "MANY_TASKS": 100,
     "FEW_FOUND": 60,
@@ -53,7 +53,7 @@ SMALLER = {
 
 @pytest.fixture
 def owner(api: Api, monkeypatch: pytest.MonkeyPatch) -> Caller:
-    """Somebody with so many tasks that the index is asked, some titles rare and some frequent."""
+    """Somebody with enough tasks for the index to be used; some titles are rare and some frequent."""
     for name, value in SMALLER.items():
         monkeypatch.setattr(search_index if hasattr(search_index, name) else list_plan, name, value)
     ada = api.person()
@@ -71,7 +71,7 @@ def owner(api: Api, monkeypatch: pytest.MonkeyPatch) -> Caller:
 
 
 def found(owner: Caller | None, filters: TaskFilters) -> list[int]:
-    """The ids on all pages of an owner's list, or of everybody's, by keyset."""
+    """The ids on all pages of an owner's list, or of everybody's, page by page behind the last task."""
     ids: list[int] = []
     while True:
         page = database.read(partial(task_query.page, place=Place(owner and owner.id), filters=filters))
@@ -82,7 +82,7 @@ def found(owner: Caller | None, filters: TaskFilters) -> list[int]:
 
 
 def expected(owner: Caller | None, needle: str) -> list[int]:
-    """The same by going through all the titles in Python."""
+    """The same ids by looking at all titles in Python."""
     rows = database.read(lambda db: db.execute(tasks.select()).all())
     rows = [row for row in rows if owner is None or row.user_id == owner.id]
     hits = [row for row in rows if fold(needle) in fold(row.title)]
@@ -182,7 +182,7 @@ def test_two_letters_are_looked_up_wherever_they_stand(
     database.write(search_index.index_titles)
     asked = partial(search_index.find, owner_id=owner.id, needle="qx", limit=50)
     assert database.read(asked) == [5, 6, 7, 8]
-    # Two letters with very many others behind them are looked for in the titles.
+    # Two letters that begin very many trigrams are looked for in the titles.
     monkeypatch.setattr(search_index, "MOST_TRIGRAMS", 1)
     assert database.read(asked) is None
     assert found(owner, TaskSearch(query="qx")) == [8, 7, 6, 5] == expected(owner, "qx")

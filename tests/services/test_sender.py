@@ -1,4 +1,4 @@
-"""The sender of mails, and the name that a mail server is greeted with."""
+"""The sender of mails, and the name in the greeting to a mail server."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The one table of a task's fields, and what derives from it."""
+"""The one table of a task's fields, and the code that derives from it."""
 
 from schemas.tasks import TaskImport, TaskRead, TaskUpdate
 from services.tasks import fields

@@ -22,7 +22,7 @@ def test_what_is_in_use_while_the_database_is_closed_is_closed_when_it_comes_bac
     db.read(work)
     db.read(work, short=True)
     if not db.is_sqlite:
-        # SQLite's writer closes its connection itself, once it has done what waits.
+        # SQLite's writer closes its connection itself, once it has done the waiting work.
         db.write(work)
     assert [is_closed(connection) for connection in used] == [True] * len(used)
     # The next use opens new connections.

@@ -1,4 +1,4 @@
-"""Tasks and accounts that other programs write as objects, with nothing but the fields that the API shows."""
+"""Tasks and accounts that other programs write as objects, with only the fields that the API shows."""
 
 from datetime import UTC, datetime
 from typing import Any

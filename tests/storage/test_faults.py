@@ -1,4 +1,4 @@
-"""Errors of the drivers, and the errors that clients are told for them."""
+"""Errors of the drivers, and the errors that clients get for them."""
 
 import psycopg
 import pytest
@@ -20,7 +20,7 @@ WITHOUT_A_STATE = [
 def test_a_fault_of_the_connection_is_told_as_a_database_that_can_not_be_reached(
     kind: type[psycopg.Error],
 ) -> None:
-    """A server that does not answer in time raises a class of its own, unlike one that refuses."""
+    """The driver raises another class for a server that does not answer in time than for one that refuses."""
     fault = kind("connection timeout expired")
     assert psycopg.errors.ConnectionTimeout in WITHOUT_A_STATE
     for error in (fault, OperationalError("SELECT 1", {}, fault)):

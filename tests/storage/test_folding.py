@@ -8,7 +8,7 @@ import pytest
 from storage.folding import fold, normal_form
 from tests.support.growth import MOST, growth
 
-# Marks below, above and beside a letter, two that are taken apart into others, letters, a sign and a space.
+# Marks below, above and beside a letter, two marks that consist of others, letters, a sign and a space.
 CHARACTERS = "\u0301\u0315\u0323\u0344\u0345\u0f73\u3099\U0001d165aé\u03b1か가☃ "
 
 

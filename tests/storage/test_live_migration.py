@@ -1,4 +1,4 @@
-"""Migrating a Postgres database while a program uses it: short locks on one table at a time, and going on after a failure."""
+"""Migrating a Postgres database in use: short locks on one table at a time, and resuming after a failure."""
 
 import time
 import uuid
@@ -49,7 +49,7 @@ def connected(db: Database) -> "psycopg.Connection[Any]":
 
 
 def migrated(db: Database) -> None:
-    """Check that the database is what a new one would be, with its rows."""
+    """Check that the database has the schema of a new one, and still has its rows."""
     check_schema(db)
     with db.engine.connect() as connection:
         row = connection.exec_driver_sql(

@@ -1,4 +1,4 @@
-"""Changing many rows at once on Postgres: what its triggers read grows with the number of rows."""
+"""Changing many rows at once on Postgres: the rows that its triggers read grow with the number of changes."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 from tests.support.api import Api
 
 TASKS = 300
-# A plan may read each row several times, but not once for each other row.
+# A plan may read each row several times, but not each row once for every other row.
 MOST_READS = 20
 
 
@@ -23,7 +23,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def rows_read(connection: psycopg.Connection[Any], statement: str) -> dict[str, float]:
-    """The largest number of rows that a part of each plan has read, by the query, those of triggers included."""
+    """The largest number of rows that a part of a plan has read, by query, including the queries of triggers."""
     said: list[str] = []
     connection.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
     connection.execute("SET client_min_messages = log")

@@ -1,4 +1,4 @@
-"""Postgres through PgBouncer, with other time zones and another search path."""
+"""Postgres through PgBouncer, with sessions that have other time zones and another search path."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ from tests.support.server import ROOT, ServerProcess
 
 @pytest.fixture
 def elsewhere(postgres: PostgresServer) -> Iterator[str]:
-    """The URL of a database whose sessions begin in Tokyo, with dates as Germans write them."""
+    """The URL of a database whose sessions begin with the zone of Tokyo and German dates."""
     url = create_database(postgres.url, "elsewhere")
     name = url.rpartition("/")[2]
     with psycopg.connect(url, autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""Prepared statements: the same rows and errors as SQLAlchemy's own way, and writes that share a commit."""
+"""Prepared statements give the same rows and errors as SQLAlchemy, and writes may share a commit."""
 
 import threading
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def owner(database_url: str) -> Caller:
 
 
 def both_ways(statement: Any, values: dict[str, Any] | None = None) -> tuple[list[Any], list[Any]]:
-    """What a statement answers prepared, and then as SQLAlchemy executes it."""
+    """The rows of a prepared statement, and its rows when SQLAlchemy executes it."""
 
     def work(db: Session) -> tuple[list[Any], list[Any]]:
         quick = list(db.execute(prepared(statement), values))
@@ -83,7 +83,7 @@ def test_rows_are_those_of_sqlalchemy(owner: Caller) -> None:
     quick, slow = both_ways(changed, {"task_id": numbers[1], "new_title": "b"})
     assert (quick, slow) == ([("b", 2)], [("b", 3)])
 
-    # More values than it has parameters, as lists have them; a value of its own; no parameter at all.
+    # Statements with fewer parameters than values, with a value of its own, and without parameters.
     assert both_ways(one, {"task_id": numbers[0], "unused": 1})[0]
     assert both_ways(select(literal("é%")))[0] == [("é%",)]
     assert both_ways(select(users.c.username))[0] == [("ada",)]
@@ -163,7 +163,7 @@ def test_listeners_of_the_engine_hear_of_them(owner: Caller) -> None:
 
 
 def together(calls: list[Callable[[], Any]]) -> list[Any]:
-    """Make calls that write at once, on SQLite in one transaction; the result or the error of each."""
+    """Make calls that write at once, on SQLite in one transaction, and return the result or error of each."""
     held, go = threading.Event(), threading.Event()
 
     def hold(_db: Session) -> None:
@@ -182,7 +182,7 @@ def together(calls: list[Callable[[], Any]]) -> list[Any]:
         results = []
         for number, call in enumerate(calls, 1):
             results.append(pool.submit(result, call))
-            # In this order, and all of them waiting for the writer when it goes on.
+            # The calls wait for the writer in this order before it goes on.
             while database.is_sqlite and database._writer._jobs.qsize() < number:  # type: ignore[union-attr]  # noqa: SLF001
                 threading.Event().wait(0.001)
         go.set()
@@ -265,5 +265,5 @@ def test_what_is_put_off_is_done_once_though_the_work_is_done_again(owner: Calle
     client = TestClient(app)
     together([lambda: client.post("/good"), writing(bad)])
     assert done == [1]
-    # On SQLite the one that failed after it had them all done again.
+    # On SQLite a failure in the same transaction makes all its works run again.
     assert len(works) == (2 if database.is_sqlite else 1)

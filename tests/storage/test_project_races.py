@@ -1,4 +1,4 @@
-"""Many at once in a shared project, against a real server: as if they had come one after the other."""
+"""Many calls at once in a shared project on a real server have the effect of calls one after the other."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,19 +18,19 @@ AT_ONCE = 32
 
 @pytest.fixture
 def server(client: CheckedClient) -> Iterator[httpx.Client]:
-    """A client for a server, over as many connections as there are threads; `api` makes the people."""
+    """A client of a real server, with a connection for each thread; `api` makes the people."""
     limits = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE)
     with served(app) as url, httpx.Client(base_url=url, timeout=60, limits=limits) as made:
         yield made
 
 
 def on(server: httpx.Client, person: Person) -> Person:
-    """The same account, calling the real server."""
+    """The same account, as a caller of the real server."""
     return Person(server, person.id, person.username, person.token)  # type: ignore[arg-type]
 
 
 def at_once(*work: Callable[[], Any]) -> list[int]:
-    """The statuses that these calls are answered with, made all together."""
+    """Make these calls at once, and return their statuses."""
     with ThreadPoolExecutor(len(work)) as pool:
         return [each.status_code for each in pool.map(lambda call: call(), work)]
 

@@ -39,7 +39,7 @@ class Spread(httpx.Client):
 
 
 class OfThisTest(Api):
-    """Makes people whose names are not those of other tests, which use the same database."""
+    """Makes people with names that no other test has, because all tests use the same database."""
 
     def __init__(self, api: Api) -> None:
         super().__init__(api.client)
@@ -51,14 +51,14 @@ class OfThisTest(Api):
 
 @pytest.fixture(scope="module")
 def server(shared_api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A client for several real servers, which share the database."""
+    """A client of several real servers, which share the database."""
     url = database.url.render_as_string(hide_password=False)
     with ExitStack() as stack:
         servers = [
             ServerProcess(tmp_path_factory.mktemp("server"), DATABASE_URL=url, DATABASE_POOL_SIZE="12")
             for _ in range(PROCESSES)
         ]
-        # They start side by side.
+        # The servers start at the same time.
         for each in servers:
             each.run()
             stack.push(each.__exit__)

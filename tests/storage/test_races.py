@@ -1,4 +1,4 @@
-"""Many at once, against a real server: each promise holds as if they had come one after the other."""
+"""Many calls at once on a real server: each promise holds as for calls one after the other."""
 
 import threading
 import time
@@ -25,7 +25,7 @@ AT_ONCE = LONGEST_HASHING_QUEUE // 2
 
 @pytest.fixture
 def server(database_url: str) -> Iterator[httpx.Client]:
-    """A client for a server, over as many connections as there are threads."""
+    """A client of a real server, with a connection for each thread."""
     with served(app) as url, httpx.Client(base_url=url, timeout=60) as client:
         yield client
 
@@ -189,7 +189,7 @@ WAITS = (
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 def test_a_write_that_refers_to_what_is_being_deleted_finds_it_gone(api: Api) -> None:
-    """Postgres has such a write wait for the deletion, and then refuses its row."""
+    """Postgres makes the write wait for the deletion, and then refuses its row."""
     ada, bob, eve = api.person("ada"), api.person("bob"), api.person("eve")
     project_id = ada.post("/projects", json={"name": "Going"}).json()["id"]
     task = ada.task()
@@ -221,7 +221,7 @@ def test_a_write_that_refers_to_what_is_being_deleted_finds_it_gone(api: Api) ->
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 def test_a_batch_locks_no_task_after_all_others(api: Api) -> None:
-    """A task that comes to the caller once the batch has begun to lock would be locked out of order."""
+    """A task that the caller gets after the batch has begun to lock would be locked out of order."""
     ada, bob = api.person("ada"), api.person("bob")
     his, hers = bob.task()["id"], ada.task()["id"]
     operations = [{"op": "update", "id": each, "task": {"priority": 4}} for each in (his, hers)]

@@ -1,4 +1,4 @@
-"""The schema: made by migrations alone, the same as the models say, and true for programs that write past the API."""
+"""The schema: migrations alone make it, it equals the models, and it holds for programs that write past the API."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from security.passwords import verify_password
 from tests.support.api import Api
 from tests.support.postgres import PostgresServer, create_database
 
-# Indexes on expressions can't be compared: what they do is tested instead.
+# Indexes on expressions can't be compared, so their effects are tested instead.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index"),
     pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index"),
@@ -68,12 +68,12 @@ def test_models_and_migrations_say_the_same(
     migrate(empty_database)
     here = empty_database.engine.dialect.name
     for table in Base.metadata.tables.values():
-        # Alembic knows nothing of indexes that are one database's.
+        # Alembic does not know indexes that only one database has.
         indexes = {each for each in table.indexes if each._ddl_if is None or each._ddl_if.dialect == here}  # noqa: SLF001
         monkeypatch.setattr(table, "indexes", indexes)
 
     def is_ours(_object: Any, name: str | None, *_: Any) -> bool:
-        # Those over an expression come back from the database in its own words.
+        # The database returns indexes over an expression in its own words.
         expressions = (
             *("uq_users_", "ix_tasks_user_id_period_", "ix_tasks_user_id_duration"),
             "ix_tasks_project_id_period_",

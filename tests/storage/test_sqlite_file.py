@@ -1,4 +1,4 @@
-"""The files of a database: nobody but their owner reads them, and many may open a new one at once."""
+"""The files of a database: only their owner can read them, and many may open a new one at once."""
 
 import os
 import sqlite3

@@ -81,7 +81,7 @@ class Api:
         self.client = client
 
     def person(self, username: str = "ada", *, admin: bool = False) -> Person:
-        """Somebody with an account who has logged in, by what those requests call: most tests begin with it."""
+        """Somebody with an account who has logged in. Most tests begin with this, so it calls the services directly."""
         issued = database.write(lambda db: _registered(db, username, "admin" if admin else "member"))
         token: str = session_service.as_tokens(issued)["access_token"]
         return Person(self.client, issued.user_id, username, token)

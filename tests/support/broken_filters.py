@@ -1,6 +1,6 @@
-"""Broken filters for tests, and a second reading of the language that tells where the first mistake is.
+"""Broken filters for tests, and a second parser of the language that finds the first mistake.
 
-It is written by hand, letter by letter, and shares nothing with the grammar but the fields and their values.
+The parser is written by hand and reads letter by letter. It shares only the fields and their values with the grammar.
 """
 
 import random
@@ -27,7 +27,7 @@ class _Mistake(Exception):
 
 
 def first_mistake(text: str) -> int | None:
-    """The place of the first mistake in a filter; None if it has none."""
+    """The place of the first mistake in a filter; None if the filter is right."""
     if len(text) > 2000:
         return 2000
     if unfit := re.search("[\0\ufffd]", text):
@@ -66,7 +66,7 @@ class _Reading:
         return found[0] if found else ""
 
     def took(self, wanted: str) -> bool:
-        """Whether a word of the language came next; if so, it is passed."""
+        """Whether this word of the language comes next; if so, the position moves behind it."""
         word = self.word()
         if not word.isascii() or word.lower() != wanted:
             return False
@@ -229,7 +229,7 @@ BOMBS = (
 
 
 class BrokenFilters:
-    """Breaks filters that random filters are; a few stay whole."""
+    """Makes random filters and breaks most of them."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance, self._filters = chance, RandomFilters(chance)
@@ -250,7 +250,7 @@ class BrokenFilters:
         return text
 
     def address(self) -> tuple[str, str]:
-        """A filter, and how an address writes it: a few consist of bytes that are no text."""
+        """A filter, and its form in an address; a few filters consist of bytes that are no text."""
         text = self.filter()
         if self.chance.random() < 0.05:
             raw = bytearray(text[:2000].encode())

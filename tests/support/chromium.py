@@ -30,11 +30,11 @@ _mark_running = asyncio._set_running_loop  # noqa: SLF001  # the only way to tel
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
-# A name instead of 127.0.0.1: what a page does differently on localhost (Swagger UI spares it the
-# online validator) would go unseen otherwise.
+# Pages are opened by a name instead of 127.0.0.1, because some behave differently on localhost. Swagger UI, for
+# example, does not ask its online validator there.
 SERVED_NAME = "task-platform.test"
 
-# Root may not have a sandbox, and the pages are our own.
+# Chromium refuses a sandbox to root, and the pages are our own.
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -50,7 +50,7 @@ FLAGS = (
 
 
 class ChromiumUnavailable(Exception):
-    """No Chromium is to be had here; the message is the reason to skip with."""
+    """This machine has no Chromium; the message is the reason for skipping tests."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -59,7 +59,7 @@ class ChromiumUnavailable(Exception):
 
 @dataclass
 class BrowserPage:
-    """A page with what it tried and said so far."""
+    """A page, the hosts that it tried to reach, and the errors that it showed so far."""
 
     page: Page
     base_url: str
@@ -76,7 +76,7 @@ class BrowserPage:
 
 
 def find_chromium() -> str:
-    """The path of the browser; raises ChromiumUnavailable where there is none."""
+    """The path of the browser; raises ChromiumUnavailable if there is no browser."""
     for program in PROGRAMS:
         path = shutil.which(program)
         if path is not None:
@@ -87,8 +87,8 @@ def find_chromium() -> str:
 class _Browser:
     """One Chromium for all tests of a process: starting it takes longer than most of them.
 
-    Playwright leaves its event loop marked as running in the thread that started it; outside of
-    `browser_page` the mark is taken off, so that other tests may run loops of their own.
+    Playwright leaves its event loop marked as running in the thread that started it. Outside of
+    `browser_page` the mark is removed, so that other tests may run loops of their own.
     """
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ class _Browser:
 
     @contextlib.contextmanager
     def new_context(self) -> Iterator[BrowserContext]:
-        """A profile of its own, gone at the end."""
+        """A new profile, which is deleted at the end."""
         _mark_running(self._loop)
         try:
             if not self._browser.is_connected():
@@ -130,9 +130,9 @@ def _browser() -> _Browser:
 def browser_page(base_url: str, *, timeout_seconds: float = SECONDS) -> Iterator[BrowserPage]:
     """A new page with a profile of its own, for a server on 127.0.0.1 at `base_url`.
 
-    Requests to any other host are blocked and listed in `foreign_requests`, those that the page's own
-    policy has blocked included; errors on the console and uncaught exceptions in `console_errors`. While it
-    is open, this thread has a running event loop (Playwright's), so asyncio.run() is for other threads.
+    Requests to any other host are blocked and listed in `foreign_requests`, including those that the page's own
+    policy blocks. `console_errors` has errors on the console and uncaught exceptions. While the page is open,
+    Playwright's event loop runs in this thread, so asyncio.run() works in other threads only.
     """
     port = urlsplit(base_url).port
     own_host = f"{SERVED_NAME}:{port}"

@@ -1,4 +1,4 @@
-"""People who work in their browsers at once, each in a page of `/app`, as their hands would: by keys and clicks."""
+"""People who work at once in their browsers by keys and clicks, each in a page of `/app`."""
 
 import asyncio
 import random
@@ -85,7 +85,7 @@ class Colleague:
             self.refused.append((answer.status, answer.request.method, answer.url))
 
     async def work(self, until: float) -> None:
-        """Do one thing after the other until the time is over."""
+        """Take one step after the other until the time is over."""
         steps = [
             (self.create, 4), (self.edit, 2), (self.rename, 4), (self.complete, 3), (self.move, 5), (self.comment, 2),
             (self.delete, 2), (self.change_many, 2), (self.undo, 1), (self.scroll, 2),
@@ -195,7 +195,7 @@ class Colleague:
         return dict(found)
 
     async def wrong_rows(self) -> list[str]:
-        """The drawn rows that show something else than the page holds."""
+        """The drawn rows that differ from the tasks that the page holds."""
         found: list[str] = await self.page.evaluate(WRONG_ROWS)
         return found
 

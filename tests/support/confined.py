@@ -1,4 +1,4 @@
-"""Programs that rights on files hold for, also where the tests run as root."""
+"""Programs that obey rights on files, even if root runs the tests."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ import pytest
 
 
 def confined(command: list[str]) -> list[str]:
-    """The command, without root's power to read and write what its rights forbid."""
+    """The command without root's power to read and write files whose rights forbid it."""
     if os.geteuid() != 0:
         return command
     setpriv = shutil.which("setpriv")

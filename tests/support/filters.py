@@ -1,4 +1,4 @@
-"""Filters for tests: what one says of a task, worked out plainly from its tree; and random ones."""
+"""Random filters for tests, and an oracle that decides plainly from a filter's tree whether it finds a task."""
 
 import random
 import unicodedata
@@ -18,7 +18,7 @@ def folded(text: str) -> str:
 
 
 class Oracle:
-    """Says of a task whether a filter finds it, each operator by itself: nothing is rewritten first."""
+    """Decides whether a filter finds a task, operator by operator, without rewriting the filter first."""
 
     def __init__(self, now: datetime, tz: str, me: int, accounts: Mapping[str, int]) -> None:
         self.now, self.zone, self.me, self.accounts = now, ZoneInfo(tz), me, accounts
@@ -86,7 +86,7 @@ class Oracle:
         return first <= moment <= last
 
     def _bounds(self, value: Any) -> tuple[datetime, datetime]:
-        """The first and the last microsecond of a value; a day that a zone has skipped ends before it begins."""
+        """The first and the last microsecond of a value. If a zone has skipped the day, it ends before it begins."""
         if isinstance(value, Relative):
             value = self._relative(value)
         if isinstance(value, datetime):
@@ -139,7 +139,7 @@ ZONES = (
     "Pacific/Apia",
     "America/Havana",
 )
-# Around midnight and both changes of the clock in these zones.
+# Times around midnight and around both changes of the clock in these zones.
 DAYS = (
     "2026-03-08",
     "2026-03-29",
@@ -183,7 +183,7 @@ def random_moment(chance: random.Random) -> str:
 
 
 def random_task(chance: random.Random, *, shared: bool = False) -> dict[str, Any]:
-    """A task to be imported; a shared one has the name of its project."""
+    """A task to be imported; a task of a shared project has no project name of its own."""
     title = " ".join(chance.choice(WORDS) for _ in range(chance.randint(1, 3)))
     task: dict[str, Any] = {
         "title": title,
@@ -234,7 +234,7 @@ def random_time(chance: random.Random) -> str:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What tasks have, and filters so ask for."""
+    """The values that tasks have and that filters ask for."""
 
     words: Sequence[str] = WORDS
     tags: Sequence[str] = TAGS
@@ -243,13 +243,13 @@ class Vocabulary:
 
 
 class RandomFilters:
-    """Makes filters that ask for what random tasks have."""
+    """Makes filters that ask for the values of random tasks."""
 
     def __init__(self, chance: random.Random, vocabulary: Vocabulary | None = None) -> None:
         self.chance, self.vocabulary = chance, vocabulary or Vocabulary()
 
     def filter(self, comparisons: int = 4) -> str:
-        """A filter of up to so many comparisons."""
+        """A filter of up to this number of comparisons."""
         budget = {"title": 10, "description": 3}
         return self._node(self.chance.randint(1, comparisons), budget, 0)
 

@@ -34,7 +34,8 @@ from web import waiting
 # `tests/conftest.py` has made it.
 HOME = settings.data_dir
 
-# The middleware reads the settings when it is made. The first request would make it, whose test may have changed them.
+# The middleware reads the settings when it is made. Otherwise the first request would make it, and the test of this
+# request may have changed the settings.
 app.middleware_stack = app.build_middleware_stack()
 
 # All calls of httpx share this default: five seconds, in which a busy machine may not answer.
@@ -43,21 +44,21 @@ _usual.connect = _usual.read = _usual.write = _usual.pool = SECONDS
 
 
 def pytest_collection_finish() -> None:
-    """Keep the garbage collector from what stays for the whole run: going through it took a tenth of the time."""
+    """Freeze the objects that stay for the whole run. Garbage collections of them took a tenth of the time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
 
 
 def pytest_unconfigure() -> None:
-    """End what works in the background."""
+    """End the work in the background."""
     background_tasks.stop()
     database.close()
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """A Postgres server for the whole run; tests that need one are skipped, with the reason, where none is to be had."""
+    """A Postgres server for the whole run. If there is no Postgres, the test is skipped with the reason."""
     try:
         with postgres_server() as server:
             yield server
@@ -67,7 +68,7 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def event_loop_portal() -> Iterator[BlockingPortal]:
-    """One event loop for all requests: making one takes longer than most of them. `test_as_a_reader` makes one each."""
+    """One event loop for all requests, because making a loop takes longer than most requests."""
     with start_blocking_portal() as portal:
         yield portal
 
@@ -78,7 +79,7 @@ def migrated_sqlite() -> Path:
     path = HOME / "migrated.db"
     fresh = Database(f"sqlite:///{path}")
     migrate(fresh)
-    fresh.close()  # The last connection to close writes all into the one file.
+    fresh.close()  # The last connection that closes writes everything into the one file.
     return path
 
 
@@ -91,7 +92,7 @@ def migrated_postgres(postgres: PostgresServer) -> str:
     return postgres.url
 
 
-# The parts of `database` after the last test with this URL: its engines, with the statements that they compiled.
+# The parts of `database` after the last test with each URL: its engines, with the statements that they compiled.
 _kept: dict[str, dict[str, Any]] = {}
 
 
@@ -99,10 +100,10 @@ _kept: dict[str, dict[str, Any]] = {}
 def connected(url: str) -> Iterator[None]:
     """Have the program use this database, with the engines that an earlier test made."""
     if url in _kept:
-        # An equal address that is another object tells that this is another database.
+        # Caches tell databases apart by the identity of the URL, so the equal URL is copied.
         vars(database).update(_kept.pop(url), url=make_url(url).set())
         if database.is_sqlite:
-            # What a thread of the last test still works with is the file of the last test.
+            # A thread of the last test may still use the sessions of the last test's file, so new ones are made.
             database._keep_sessions()  # noqa: SLF001
             database._writer = GroupCommitWriter(database._open)  # noqa: SLF001
     else:
@@ -110,7 +111,7 @@ def connected(url: str) -> Iterator[None]:
     engine = database._autocommit  # noqa: SLF001
     yield
     background_tasks.stop()
-    # A test may have gone on to a database of its own, or may listen to the statements of this one.
+    # The engines are not kept if the test has switched to another database or listens to statements.
     if database._autocommit is engine and not engine._has_events:  # noqa: SLF001
         _kept[url] = {name: part for name, part in vars(database).items() if name != "after_commit"}
     if database.is_sqlite or url not in _kept:
@@ -119,7 +120,7 @@ def connected(url: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def database_in_use(request: pytest.FixtureRequest, folder: Path, name: str) -> Iterator[str]:
-    """The URL of an empty database at the newest schema, which the program now uses; and folders of the test's own."""
+    """Have the program use an empty database at the newest schema and folders of the test's own; the URL."""
     if request.param == "sqlite":
         path = HOME / name
         for each in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
@@ -132,7 +133,7 @@ def database_in_use(request: pytest.FixtureRequest, folder: Path, name: str) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(settings, "cache_dir", folder)
         patch.setattr(settings, "data_dir", folder)
-        # A transaction of a busy machine may be open for longer than a client would be kept waiting.
+        # On a busy machine a transaction may be open for longer than requests usually wait.
         patch.setattr(waiting, "SETTLING_SECONDS", [*waiting.SETTLING_SECONDS, *[0.1] * 100])
         forget_verified_tokens()
         completion_times.kept.clear()
@@ -150,14 +151,14 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def shared_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """Like `api`, on a database that all tests of a module share; not to be used beside `api` in one module."""
+    """Like `api`, on a database that all tests of a module share. A module uses only one of the two."""
     with database_in_use(request, tmp_path_factory.mktemp("shared"), "shared.db"):
         yield Api(CheckedClient(app, request.getfixturevalue("event_loop_portal")))
 
 
 @functools.cache
 def emptier(url: str) -> psycopg.Connection[Any]:
-    """A connection that stays open, because a new one would plan all deletions again."""
+    """A connection for deletions that stays open, because a new one would plan all of them again."""
     connection = psycopg.connect(url, autocommit=True)
     tables = [table.name for table in Base.metadata.sorted_tables]
     sequences = connection.execute(SEQUENCES).fetchall()
@@ -185,10 +186,10 @@ def emptier(url: str) -> psycopg.Connection[Any]:
 
 
 def empty(url: str) -> None:
-    """Delete every row, and start all numbers anew.
+    """Delete every row, and start all numbers again.
 
-    TRUNCATE makes new files for every table and index, which takes longer than most tests: it is left for what
-    has become large, and for an account that may not tell the triggers to stay quiet.
+    TRUNCATE makes new files for every table and index, which takes longer than most tests. It is used only for
+    large tables, and for an account that may not switch off triggers.
     """
     emptier(url).execute("SELECT pg_temp.empty_all()")
 
@@ -202,7 +203,7 @@ FROM information_schema.columns WHERE table_schema = 'public' AND is_identity = 
 
 @pytest.fixture
 def client(database_url: str, event_loop_portal: BlockingPortal) -> TestClient:
-    """A client whose every answer is checked against the OpenAPI document; it starts no lifespan."""
+    """A client that checks every answer against the OpenAPI document; it starts no lifespan."""
     return CheckedClient(app, event_loop_portal)
 
 

@@ -23,12 +23,12 @@ def figures(person: Person, path: str) -> Any:
 
 
 def about(value: float | list[float] | None) -> Any:
-    """Two ways to compute may round to different hundredths."""
+    """The value, give or take a hundredth, because two ways to compute may round differently."""
     return pytest.approx(value, abs=0.011)
 
 
 def assert_durations(found: dict[str, Any], seconds: Any) -> None:
-    """The figures of these durations, as NumPy computes them."""
+    """Check that the figures of these durations are those that NumPy computes."""
     expected = np.asarray(seconds) / HOUR
     assert found["n"] == len(expected)
     for name, percent in (("min", 0), ("p50", 50), ("p70", 70), ("p85", 85), ("p95", 95), ("max", 100)):
@@ -49,7 +49,7 @@ def midnight(day: date, tz: str) -> int:
 
 
 class Lives:
-    """What each task has been and from when on, in the order of their ids; its figures by the plainest NumPy."""
+    """The times and statuses of each task, in the order of their ids; figures of them by the plainest NumPy."""
 
     def __init__(self, lives: Sequence[Sequence[tuple[int, str]]]) -> None:
         self._times = [np.array([at for at, _ in life], np.int64) for life in lives]
@@ -71,7 +71,7 @@ class Lives:
         return np.array([codes[np.searchsorted(times, edges, "left")] for times, codes in pairs])
 
     def seconds_in(self, status: int, chosen: NDArray[np.bool_]) -> list[float]:
-        """How long each of the chosen tasks, all of them completed, was in a status before, if it was."""
+        """The seconds that each of the chosen tasks, which are all completed, was in a status, if it was in it."""
         found = []
         for task in np.flatnonzero(chosen):
             times, codes = self._times[task], self._codes[task][1:]
@@ -88,7 +88,7 @@ class Lives:
 
 
 def edges_of_months(first: date, behind: date, tz: str, until: int) -> list[int]:
-    """The beginning of a period, that of each month in it, and its end, which is not after `until`."""
+    """The beginning of a period, the beginning of each month in it, and its end, which is not after `until`."""
     days = np.arange(f"{first:%Y-%m}", f"{behind + timedelta(days=31):%Y-%m}", dtype="datetime64[M]")
     starts = [day for day in days.astype("datetime64[D]").tolist() if first < day < behind]
     end = min(midnight(behind, tz), until)

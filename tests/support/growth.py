@@ -1,14 +1,14 @@
-"""Telling work that grows with its size from work that grows with the square of it, on any machine."""
+"""Tells work that grows with its size from work that grows with the square of its size, on any machine."""
 
 from collections.abc import Callable
 from time import process_time
 
-# Eight times the size takes eight times as long, or 64 times where the square of it counts.
+# Eight times the size takes 8 times as long, or 64 times as long if the work grows with the square.
 MOST = 30
 
 
 def growth(work: Callable[[int], object], size: int) -> float:
-    """How many times the CPU time for an eighth of the size the work takes, each the shortest of three times."""
+    """The CPU time for the size divided by that for an eighth of it, each the shortest of three."""
 
     def seconds(size: int) -> float:
         began = process_time()

@@ -1,4 +1,4 @@
-"""A real mail server on loopback that keeps what it is sent, and can be made to refuse or to dawdle."""
+"""A real mail server on loopback that keeps mails, and can be made to refuse or delay them."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ from tests.support.waiting import SECONDS
 
 
 class MailCatcher:
-    """The server: `mails` are the ones it took, `greetings` the names it was greeted with; a `refusal` is what it says of those that it `refused`."""
+    """The server: `mails` were accepted, `refused` ones got the answer `refusal`, `greetings` are clients' names."""
 
     def __init__(self, port: int, **options: Any) -> None:
         self.port = port
@@ -29,7 +29,7 @@ class MailCatcher:
         self._arrived = threading.Condition()
         self._controller: Controller | None = None
 
-    # aiosmtpd finds these by their names, and calls them with all that it has.
+    # aiosmtpd finds these methods by their names.
     async def handle_EHLO(  # noqa: N802
         self, _server: Any, session: Any, _envelope: Any, hostname: str, responses: list[str]
     ) -> list[str]:
@@ -50,7 +50,7 @@ class MailCatcher:
         return "250 OK"
 
     def start(self) -> None:
-        """Listen; again after `stop` at the same port."""
+        """Listen; after `stop` the port is the same."""
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port, **self._options)
         self._controller.start()
 
@@ -61,7 +61,7 @@ class MailCatcher:
             self._controller = None
 
     def wait_for(self, count: int, seconds: float = SECONDS) -> list[EmailMessage]:
-        """The mails, once there are so many; an assertion fails where they do not come."""
+        """Wait for `count` mails, and return all; an assertion fails if they do not come."""
         with self._arrived:
             arrived = self._arrived.wait_for(lambda: len(self.mails) >= count, seconds)
         assert arrived, f"{len(self.mails)} mails of {count} have arrived"

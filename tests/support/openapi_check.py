@@ -1,4 +1,4 @@
-"""A test client that proves, with every answer any test gets, that what is sent is what is declared."""
+"""A test client that checks every answer that a test gets against the OpenAPI document."""
 
 import json
 import re
@@ -10,13 +10,13 @@ import jsonschema_rs
 from anyio.from_thread import BlockingPortal
 from fastapi.testclient import TestClient
 
-# The headers that clients work with: each must be declared where it comes.
+# Clients use these headers, so every answer that has one must declare it.
 CHECKED_HEADERS = {"etag", "location", "link", "retry-after", "www-authenticate", "x-total-count"}
-ROUTING_STATUSES = {404, 405}  # Where no endpoint is reached, no endpoint can declare it.
+ROUTING_STATUSES = {404, 405}  # No endpoint is reached, so none can declare it.
 
 
 class OneHop(httpx2.BaseTransport):
-    """Hands a whole request to the event loop at once: the usual transport goes there eight times for each."""
+    """Hands a whole request to the event loop at once. The usual transport goes there eight times a request."""
 
     def __init__(
         self, app: Any, portal: BlockingPortal, client: tuple[str, int] = ("testclient", 50000)

@@ -1,4 +1,4 @@
-"""A real PgBouncer in front of a Postgres, handing each transaction whatever connection is free."""
+"""A real PgBouncer in front of a Postgres, which gives each transaction any free connection."""
 
 import os
 import pwd
@@ -16,12 +16,12 @@ from sqlalchemy import make_url
 from benchmarks.servers import free_port
 from tests.support.waiting import SECONDS, wait_until
 
-# Fewer connections than the program's threads: what one leaves behind, another soon meets.
+# There are fewer connections than threads, so a thread soon meets the traces of another in its connection.
 CONNECTIONS = 3
 
 
 def program() -> str:
-    """Where PgBouncer is; skips the test where it is not installed."""
+    """The path of PgBouncer; skips the test if it is not installed."""
     found = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if found is None:
         pytest.skip("pgbouncer is not installed")
@@ -42,7 +42,7 @@ def pgbouncer(url: str) -> Iterator[str]:
     )
     account = None
     if os.geteuid() == 0:
-        # It refuses to be root.
+        # PgBouncer refuses to run as root.
         account = pwd.getpwnam("nobody").pw_uid
         for path in (home, *home.iterdir()):
             os.chown(path, account, -1)

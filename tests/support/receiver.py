@@ -1,4 +1,4 @@
-"""A receiver of webhooks: a real HTTP server on loopback that verifies what it is sent, and can be made to misbehave."""
+"""A receiver of webhooks: a real HTTP server on loopback that verifies events and can be made to misbehave."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -28,12 +28,12 @@ class Received:
         return Webhook(secret).verify(self.body, dict(self.headers))
 
 
-# What a receiver answers: a status, headers, and a body.
+# The answer of a receiver: a status, headers, and a body.
 Answer = tuple[int, dict[str, str], bytes]
 
 
 class Receiver:
-    """The server: `received` is what came; `answer` makes the answers, and may take its time."""
+    """The server: `received` has the requests; `answer` makes the answers, and may take its time."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []
@@ -66,7 +66,7 @@ class Receiver:
             daemon_threads = True
 
             def handle_error(self, *_: Any) -> None:
-                """Clients that go away are no news."""
+                """Ignore clients that go away."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.port = int(self._server.server_address[1])
@@ -74,20 +74,20 @@ class Receiver:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def note(self, received: Received) -> None:
-        """Remember what came."""
+        """Remember a request."""
         with self._arrived:
             self.received.append(received)
             self._arrived.notify_all()
 
     def wait_for(self, count: int, seconds: float = SECONDS) -> list[Received]:
-        """What came, once there is so much; an assertion fails where it does not come."""
+        """Wait for `count` requests, and return all; an assertion fails if they do not come."""
         with self._arrived:
             arrived = self._arrived.wait_for(lambda: len(self.received) >= count, seconds)
         assert arrived, f"{len(self.received)} of {count} have arrived"
         return list(self.received)
 
     def stop(self) -> None:
-        """Be down."""
+        """Stop listening."""
         self._server.shutdown()
         self._server.server_close()
 

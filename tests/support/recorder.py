@@ -1,4 +1,4 @@
-"""Records what requests are answered, as examples for the OpenAPI document."""
+"""Records the answers to requests, as examples for the OpenAPI document."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from tests.support.openapi_check import resolved
 from web.openapi_errors import REQUEST_ID
 from web.openapi_examples import Recorded
 
-# What chance made, each with what stands for it.
+# Patterns of random values, each with the text that replaces them.
 MASKS = (
     (re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+"), "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"),
     (re.compile(r"\btr_[\w-]{20,}"), "tr_k7Qm0rJ2v9XbT4cY8nLzW1aHs6DfGpEuRi3oKjMxNqA"),
@@ -30,7 +30,7 @@ MASKS = (
 
 
 def masked(text: str) -> str:
-    """The text without what is another at each run."""
+    """The text without the values that differ between runs."""
     for pattern, instead in MASKS:
         text = pattern.sub(instead, text)
     return text
@@ -89,7 +89,7 @@ class Recorder:
         raise AssertionError(f"{method} {path} is no operation")
 
     def _typed(self, operation: dict[str, Any], name: str, value: Any) -> Any:
-        """The value as its parameter has it: numbers as numbers, several as a list."""
+        """The value in the type of its parameter: numbers as numbers, several values as a list."""
         parameters = [resolved(self._document, each) for each in operation["parameters"]]
         schema = next(each["schema"] for each in parameters if each["name"] == name)
         if schema.get("type") == "array":
@@ -116,13 +116,13 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _plain(body: Any) -> Any:
-    """The body as JSON; of a list at the top the first element, for a short page."""
+    """The body as JSON; a list at the top is cut to its first element, for a short page."""
     body = json.loads(masked(json.dumps(body)))
     return body[:1] if isinstance(body, list) else body
 
 
 def _short(value: Any) -> Any:
-    """An answer for a short page: of a list of objects the first, and of definitions the shortest."""
+    """An answer for a short page: a list of objects keeps the first, and definitions keep the shortest."""
     if isinstance(value, list):
         return [_short(each) for each in (value[:1] if value and isinstance(value[0], dict) else value)]
     if not isinstance(value, dict):

@@ -34,7 +34,7 @@ class ServerProcess:
         self.process: subprocess.Popen[bytes] | None = None
 
     def run(self, *options: str) -> "subprocess.Popen[bytes]":
-        """Start it without waiting for it."""
+        """Start the server without waiting for it."""
         command = [
             *self.prefix,
             sys.executable,
@@ -52,17 +52,17 @@ class ServerProcess:
         return self.process
 
     def start(self, *options: str) -> Self:
-        """Start it and wait until it answers."""
+        """Start the server and wait until it answers."""
         self.run(*options)
         return self.wait()
 
     def wait(self) -> Self:
-        """Wait until it answers."""
+        """Wait until the server answers."""
         process = self.process
         assert process is not None
 
         def listens() -> bool:
-            # It listens after it has started.
+            # The server listens only after its startup.
             assert process.poll() is None, f"the server did not start:\n{self.output()}"
             with socket.socket() as attempt:
                 return attempt.connect_ex(("127.0.0.1", self.port)) == 0
@@ -70,23 +70,23 @@ class ServerProcess:
         try:
             wait_until(listens)
         except AssertionError:
-            # A server that starts too late would stay when the test is over.
+            # A server that starts too late would go on after the test.
             process.kill()
             process.wait()
             raise
         return self
 
     def output(self) -> str:
-        """What it wrote to its console."""
+        """The text that the server wrote to its console."""
         return self._output.read_text(errors="replace")
 
     def log(self) -> str:
-        """What it wrote to its log."""
+        """The text that the server wrote to its log."""
         path = self.home / "app.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
     def end(self, how: signal.Signals = signal.SIGTERM, seconds: float = SECONDS) -> int:
-        """Send it a signal and wait until it is gone; its exit code, negative for a signal."""
+        """Send the server a signal, wait for its end, and return its exit code, which is negative for a signal."""
         assert self.process is not None
         self.process.send_signal(how)
         return self.process.wait(seconds)

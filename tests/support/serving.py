@@ -1,4 +1,4 @@
-"""An app behind a real socket, for what a test client inside the process cannot show."""
+"""An app behind a real socket, for tests that a client inside the process is not enough for."""
 
 import contextlib
 import socket

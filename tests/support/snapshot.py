@@ -1,4 +1,4 @@
-"""A SQLite database as it was, for a test that begins with the same many times."""
+"""A SQLite database that can be put back, for a test that begins with the same rows many times."""
 
 import sqlite3
 from contextlib import closing
@@ -8,7 +8,7 @@ from security.tokens import forget_verified_tokens
 
 
 class Snapshot:
-    """Keeps what the database at a URL holds, and puts it back."""
+    """Keeps the content of the database at a URL, and puts it back."""
 
     def __init__(self, url: str) -> None:
         self._path = str(database_url(url).database)
@@ -17,7 +17,7 @@ class Snapshot:
             there.backup(self._copy)
 
     def restore(self) -> None:
-        """Put everything back. Figures that the program keeps in memory may be of what came in between."""
+        """Put everything back. Figures that the program keeps in memory may still include the changes in between."""
         with closing(sqlite3.connect(self._path)) as there:
             self._copy.backup(there)
         forget_verified_tokens()

@@ -1,4 +1,4 @@
-"""The browser that other tests trust to notice a page's every step."""
+"""The browser notes every request and error of a page, because other tests rely on it."""
 
 from collections.abc import Iterator
 from pathlib import Path

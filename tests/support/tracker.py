@@ -1,4 +1,4 @@
-"""A real tracker's issues of six years, whose figures the tests compute once more by themselves."""
+"""A real tracker's issues of six years, for tests that compute figures once more by themselves."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ def issues() -> list[dict[str, Any]]:
 
 
 def moments(rows: list[dict[str, Any]], name: str) -> NDArray[np.int64]:
-    """A time of each row as seconds since 1970, a far one where there is none."""
+    """A time of each row as seconds since 1970; a row without it gets one in the far future."""
     times = (row.get(name) for row in rows)
     return np.array([second(time) if time else 2**40 for time in times], np.int64)
 

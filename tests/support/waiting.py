@@ -1,4 +1,4 @@
-"""Waiting for something that comes by itself."""
+"""Waits for something that happens by itself."""
 
 import time
 from collections.abc import Callable

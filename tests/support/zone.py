@@ -1,4 +1,4 @@
-"""Machines whose clock on the wall does not show UTC."""
+"""Machines whose local time is not UTC."""
 
 import contextlib
 import time
@@ -9,7 +9,7 @@ import pytest
 
 @contextlib.contextmanager
 def machine_in(zone: str) -> Iterator[None]:
-    """Have the machine show the time of a zone: what the program takes for UTC must not be that time."""
+    """Give the machine the local time of a zone, which the program must not take for UTC."""
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TZ", zone)

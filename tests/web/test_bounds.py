@@ -1,4 +1,4 @@
-"""What a request may bring, and how small the answer to too much is."""
+"""The limits of a request's parts, and the size of the answers to larger ones."""
 
 import asyncio
 import gc
@@ -30,7 +30,7 @@ def ada(shared_api: Api) -> Person:
 
 
 def the_one_problem(answer: Any, pointer: str) -> str:
-    """What the one problem of a 422 says; the answer is small."""
+    """The text of the only problem of a 422, whose answer is small."""
     problem = assert_problem(answer, 422, "invalid_input")
     assert [each["pointer"] for each in problem["errors"]] == [pointer]
     assert len(answer.content) < SMALL
@@ -196,7 +196,7 @@ def test_what_is_kept_by_shape_is_bounded_in_bytes(ada: Person, monkeypatch: pyt
 
 
 def longest_hold(person: Person, path: str) -> float:
-    """Which part of the CPU time of a request for this path held its event loop at a time, at most."""
+    """The longest part of a request's CPU time that held the event loop without a break."""
     holds, total = [0.0], 0.0
     requests: list[dict[str, Any]] = []
     run = asyncio.Handle._run  # noqa: SLF001  # all that a loop runs goes through it
@@ -207,12 +207,12 @@ def longest_hold(person: Person, path: str) -> float:
         holds.append(time.thread_time() - began)
 
     async def receive() -> dict[str, Any]:
-        # Behind the request nothing comes: its client stays.
+        # After the request no more messages come, because the client stays.
         return requests.pop() if requests else await asyncio.Future()
 
     async def send(message: Any) -> None:
         assert message.get("status", 200) == 200
-        # Handing more to a connection at once takes too long.
+        # Handing a larger part to a connection at once takes too long.
         assert len(message.get("body", b"")) <= 1024 * 1024
 
     async def ask() -> None:

@@ -1,4 +1,4 @@
-"""What an ordinary request costs the database: its own statement, and one to learn who is calling."""
+"""An ordinary request takes two statements: its own, and one that finds the caller."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from tests.support.api import Api
 
 @pytest.fixture
 def statements(database_url: str) -> Iterator[list[str]]:
-    """The statements that are executed from now on, in the order they are."""
+    """The statements that are executed from now on, in their order."""
     seen: list[str] = []
 
     def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
@@ -35,7 +35,8 @@ def test_account_and_session_are_read_by_one_statement(
         "of no session": create_access_token({"sub": str(ada.id)}),
         "of a program": made["token"],
     }
-    client.get("/tasks", headers={"Authorization": f"Bearer {made['token']}"})  # Its use is written now.
+    # The first call with a token writes the time of its use too.
+    client.get("/tasks", headers={"Authorization": f"Bearer {made['token']}"})
     for name, token in tokens.items():
         statements.clear()
         client.get("/tasks", headers={"Authorization": f"Bearer {token}"})

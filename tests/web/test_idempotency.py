@@ -73,7 +73,7 @@ def test_every_kind_of_write_is_replayed(api: Api) -> None:
     calls: list[tuple[Person, str, str, dict[str, Any]]] = [
         (ada, "PUT", "/tasks/1", {"json": {"status": "completed"}, "headers": {"If-Match": '"1-1"'}}),
         (ada, "PATCH", "/tasks/1", {"json": {"title": "Write it well"}}),
-        # What has taken the task out of the caller's sight is replayed all the same.
+        # A call that has taken the task out of the caller's sight is replayed all the same.
         (ada, "PUT", f"/tasks/1/assign?assigned_user_id={bob.id}", {}),
         (bob, "DELETE", "/tasks/1", {}),
         (ada, "POST", "/tasks/import", {"json": [{"title": "a"}, {"title": "b"}]}),
@@ -106,7 +106,7 @@ def test_a_replay_needs_the_rights_that_its_write_used(api: Api) -> None:
     ]
     hook = bob.post("/webhooks", json={**HOOK, "project_id": made}).json()["id"]
     batch = {"operations": [{"op": "update", "id": task, "task": {"title": "Still secret"}}]}
-    # Each with the role that it requires, and what a stranger is told.
+    # Each call with the role that it requires, and the error that a stranger gets.
     calls: list[tuple[str, str, dict[str, Any], str, str]] = [
         ("POST", "/tasks", {"json": {"title": "x", "project_id": made}}, "member", "project"),
         ("POST", f"/tasks/import?project_id={made}", {"json": [{"title": "y"}]}, "member", "project"),
@@ -189,7 +189,7 @@ def test_what_was_done_in_a_project_is_replayed_when_the_project_is_gone(api: Ap
     assert_replay(task, bob.post("/tasks", **body))
     assert_replay(bobs, bob.patch(path, **change))
     assert_replay(roots, root.patch(path, **change))
-    # Somebody who had left before does not learn what became of it.
+    # Eve left before the project was deleted, so she gets no replay.
     assert_problem(eve.patch(path, **change), 404, "task_not_found")
 
 
@@ -220,7 +220,7 @@ def test_another_body_or_query_under_a_used_key_is_refused(api: Api) -> None:
     ada.put(f"/tasks/1/assign?assigned_user_id={bob.id}", headers=keyed())
     answer = ada.put(f"/tasks/1/assign?assigned_user_id={eve.id}", headers=keyed())
     assert_problem(answer, 422, "idempotency_key_reused")
-    # A body counts where the endpoint reads none.
+    # The body belongs to the request, even if the endpoint reads no body.
     bob.delete("/tasks/1", headers=keyed())
     answer = bob.call("DELETE", "/tasks/1", headers=keyed(), content=b"{}")
     assert_problem(answer, 422, "idempotency_key_reused")
@@ -407,7 +407,7 @@ def made_app(calls: list[str], go_on: threading.Event | None = None) -> FastAPI:
 
 
 class WithKeys:
-    """Does what the middleware does with the header."""
+    """Treats the header like the middleware."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -445,7 +445,7 @@ def test_who_waits_for_the_first_is_answered_by_it_and_holds_up_nobody(api: Api)
     with TestClient(WithKeys(made_app(calls, go_on))) as client:
         there = Person(client, ada.id, "ada", ada.token)
         with ThreadPoolExecutor(12) as pool:
-            # More than there are threads and connections: four.
+            # Ten calls are more than the four threads and connections.
             sent = [pool.submit(there.post, "/slow", headers=keyed()) for _ in range(10)]
             wait_until(lambda: calls and [len(waiting) for waiting in _turns._waiting.values()] == [9])  # noqa: SLF001
             try:
@@ -473,7 +473,7 @@ def test_a_turn_passes_over_those_who_gave_up() -> None:
         await asyncio.sleep(0)
         others[0].cancel()
         await first
-        # The turn is on its way to the next one, who gives up in this moment.
+        # The turn goes to the next request, which is cancelled in this moment.
         others[1].cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
@@ -498,5 +498,5 @@ def test_every_write_of_an_account_declares_the_key(
     schema = success.get("content", {}).get("application/json", {}).get("schema", {})
     fields = app.openapi()["components"]["schemas"].get(schema.get("$ref", "").rpartition("/")[2], {})
     for name, field in fields.get("properties", {}).items():
-        # A field that is shown once is null in a replay.
+        # A field that is shown only once is null in a replay.
         assert "secret" not in name or "null" in field["type"], name

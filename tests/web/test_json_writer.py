@@ -1,4 +1,4 @@
-"""The JSON of rows, which two libraries write: the same bytes, whatever a task holds."""
+"""The JSON of rows, which two libraries write: the bytes are the same for any task."""
 
 from typing import Any
 

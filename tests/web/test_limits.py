@@ -1,4 +1,4 @@
-"""Which hosts are served, and when a minute's requests begin to count again."""
+"""The allowed hosts, and the limit of requests a minute."""
 
 import asyncio
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ async def served(_scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def call(app: ASGIApp, address: str = "192.0.2.1", **headers: str) -> tuple[int, dict[str, str]]:
-    """The status and the headers that a request is answered with."""
+    """Make a request, and return the status and the headers of its answer."""
     sent: list[Any] = []
 
     async def send(message: Any) -> None:

@@ -1,4 +1,4 @@
-"""What every request passes through, where no endpoint's own tests show it."""
+"""The middleware of every request, as far as no endpoint's own tests show it."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def test_lines_of_a_header_are_one_list(api: Api) -> None:
         assert answer("GET", *(("If-None-Match", each) for each in tags)) == 304
         assert answer("PUT", *(("If-Match", each) for each in tags)) == 200
     assert answer("PUT", ("If-Match", '"x"'), ("If-Match", '"y"')) == 412
-    # A header that takes one value has none that counts, if it stands twice.
+    # A header for one value is ignored if it comes twice.
     assert answer("GET", ("Authorization", f"Bearer {ada.token}")) == 401
     headers = [("Authorization", f"Bearer {ada.token}"), ("Accept", "text/plain"), ("Accept", "text/csv")]
     assert api.client.get("/tasks/export", headers=headers).headers["content-type"].startswith("text/csv")
@@ -66,7 +66,7 @@ def test_the_first_scheme_and_host_that_a_trusted_proxy_names_are_in_links(
     database_url: str, monkeypatch: pytest.MonkeyPatch, headers: list[tuple[str, str]], address: str
 ) -> None:
     monkeypatch.setattr(settings, "trusted_proxies", ["10.83.47.0/24"])
-    # A socket for both versions of IP shows an IPv4 address so.
+    # A socket for both versions of IP shows an IPv4 address in this form.
     clients = [CheckedClient(app, client=(proxy, 50000)) for proxy in ("10.83.47.3", "::ffff:10.83.47.3")]
     ada = Api(clients[0]).person()
     for title in ("One", "Two"):

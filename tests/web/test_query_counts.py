@@ -1,4 +1,4 @@
-"""How many statements a request takes: the same for one row as for a hundred."""
+"""The number of statements of a request, which is the same for one row as for a hundred."""
 
 import pytest
 from sqlalchemy import event
@@ -17,7 +17,7 @@ def statements() -> list[str]:
 
 
 def sent_by(person: Person, path: str, statements: list[str]) -> int:
-    """How many statements a request sends."""
+    """The number of statements that a request sends."""
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         statements.append(statement)
@@ -37,12 +37,12 @@ def test_a_list_takes_two_statements_however_long_it_is(api: Api, statements: li
     ada, admin = api.person(), api.person("root", admin=True)
     ada.post("/tasks/import", json=[{"title": str(number), "tags": ["a"]} for number in range(100)])
     bob = api.person("bob")
-    # The caller with the session, then the list; an order by what may be missing reads its two parts.
+    # One statement reads the caller, one the list. An order by a field that may be missing reads two parts.
     for path, most in (
         ("/tasks", 2),
         ("/tasks?tag=a&status=pending", 2),
         ("/tasks?sort_by=due_at", 3),
-        # How many tasks there are, and which titles contain it, which are read without the tasks.
+        # A search first reads the number of tasks, and the ids of the titles that contain the text.
         ("/tasks/search?query=1", 4),
         ("/analytics/user-completion-stats", 2),
         ("/analytics/project-stats", 2),
@@ -73,7 +73,7 @@ def test_projects_and_what_belongs_to_them_take_as_many_statements_however_many_
     task = ada.get(f"/tasks?project_id={few}&limit=1").json()[0]["id"]
     for number in range(5):
         ada.post(f"/tasks/{task}/comments", json={"text": f"{number} @member{number}"})
-    # What it delivers would be counted too.
+    # The statements of deliveries in the background would be counted too.
     background_tasks.stop()
     for person, path, most in (
         (ada, "/projects?", 3),

@@ -1,4 +1,4 @@
-"""Reading bodies: a valid one is read by us, and FastAPI describes what is wrong with any other."""
+"""Reading bodies: the program reads valid ones, and FastAPI describes the mistakes of others."""
 
 from typing import Any
 

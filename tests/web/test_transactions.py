@@ -1,4 +1,4 @@
-"""What a change of the code could get wrong without noticing: it is refused, on both databases alike."""
+"""Mistakes with transactions that a change of the code could make unnoticed are refused on both databases."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +43,7 @@ def test_a_session_that_only_reads_refuses_to_write(api: Api, how: str) -> None:
         database.read(WRITES[how])
     names = database.read(lambda db: db.execute(select(users.c.username)).scalars().all())
     assert names == ["ada"]
-    # The connection goes on reading, and nothing of it is kept for the next one.
+    # The connection can read again, and the next use finds none of the refused changes.
     assert database.read(lambda db: db.execute(text("SELECT count(*) FROM users")).scalar()) == 1
     assert ada.get("/auth/me").json()["username"] == "ada"
 
@@ -89,7 +89,7 @@ def test_what_reads_twice_sees_one_state(api: Api) -> None:
 
     def read_twice(db: Session) -> tuple[int, int]:
         first = db.execute(counted).scalar_one()
-        # Another connection's, in between.
+        # Another connection writes in between.
         with ThreadPoolExecutor(1) as pool:
             pool.submit(ada.task, "two").result()
         return first, db.execute(counted).scalar_one()
@@ -99,7 +99,7 @@ def test_what_reads_twice_sees_one_state(api: Api) -> None:
             return read_twice(db)
 
     assert database.read(in_one_snapshot) == (1, 1)
-    # Without it each read sees what is there by then, and so does the next request.
+    # Without the snapshot each read sees the rows of its moment, and so does the next request.
     assert database.read(read_twice) == (2, 3)
     assert len(ada.get("/tasks?sort_by=due_at&total=true").json()) == 3
 
@@ -120,7 +120,7 @@ def test_figures_are_of_one_moment(api: Api, path: str, figure: Callable[[Any], 
     added: list[str] = []
 
     def add_a_task(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        # Another connection's, behind the first look at the account's figures.
+        # Another connection writes after the first read of the account's figures.
         if "owner_counts" in statement and statement.startswith("SELECT") and not added:
             added.append(statement)
             with ThreadPoolExecutor(1) as pool:

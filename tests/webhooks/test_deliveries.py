@@ -1,4 +1,4 @@
-"""Webhooks deliver what happens, signed, to a real receiver, whatever the receiver does."""
+"""Webhooks deliver signed events to a real receiver, whatever the receiver does."""
 
 import threading
 import time
@@ -44,7 +44,7 @@ def deliveries(person: Person, webhook: Any) -> list[Any]:
 
 
 def settled(person: Person, webhook: Any, count: int, state: str = "delivered") -> list[Any]:
-    """The deliveries, once so many are in this state and the webhook is free."""
+    """Wait until a number of deliveries are in this state and the webhook is free, and return all deliveries."""
     found: list[Any] = []
 
     def are_there() -> bool:
@@ -56,7 +56,7 @@ def settled(person: Person, webhook: Any, count: int, state: str = "delivered") 
 
 
 def make_due() -> None:
-    """Let the time pass until the next attempt."""
+    """Make the next attempt due."""
     past = datetime.now(UTC) - timedelta(seconds=1)
     waiting = webhook_deliveries.c.state == "waiting"
     database.write(
@@ -165,7 +165,7 @@ def test_what_is_no_answer_is_a_failure_that_says_why(
     assert_one_failure(api, hook, error)
 
 
-# A request ends by the clock of the program, whatever the database is.
+# The program's clock ends a request, on both databases.
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_receiver_that_does_not_answer_in_time_has_failed(
     api: Api, hook: Receiver, monkeypatch: pytest.MonkeyPatch
@@ -252,7 +252,7 @@ def test_410_switches_it_off_with_a_mail_and_what_happens_then_can_be_replayed(
     told = [each.verified(webhook["secret"])["data"]["task"]["title"] for each in arrived]
     assert told[:2] == ["first", "gone"]
     assert set(told[2:]) == {"gone", "while it is off"}
-    # A receiver drops what it has had: the event that it refused comes with the id that it had.
+    # A receiver drops repeats by their ids, so the event that it refused comes again with the same id.
     assert len({each.message_id for each in arrived}) == 3
     assert ada.post(f"{path}/replay", json={"after": "evt_0"}).status_code == 422
 
@@ -310,7 +310,7 @@ def test_slow_receivers_delay_no_other(api: Api, hook: Receiver) -> None:
         made(ada, hook, description=f"slow {number}", url=f"{hook.url}/slow{number}")
     webhook = made(ada, hook)
     ada.task()
-    # The others are still waited for.
+    # The other deliveries are still under way.
     settled(ada, webhook, 1)
     is_over.set()
     hook.wait_for(6)
@@ -352,7 +352,7 @@ def test_a_projects_webhook_is_its_managers(api: Api, hook: Receiver) -> None:
     assert comment["data"]["comment"]["text"] == "Soon"
     assert private["id"] not in {each["data"]["task_id"] for each in told}
 
-    # Whoever made it leaves: the webhook is the project's, and stays.
+    # The maker of the webhook leaves. The webhook belongs to the project, and stays.
     settled(bob, webhook, 3)
     assert ada.delete(f"{members}/{ada.id}").status_code == 204
     assert_problem(ada.get(path), 404, "webhook_not_found")
@@ -387,7 +387,7 @@ def test_operators_see_and_retry_what_was_given_up(
     assert "Delivered again: 1" in capsys.readouterr().out
     deliveries_of_this_process.wake()
     settled(ada, webhook, 1)
-    # What was delivered goes after a month.
+    # Deliveries are deleted after a month.
     old = datetime.now(UTC) - timedelta(days=31)
     database.write(lambda db: db.execute(update(webhook_deliveries).values(created_at=old)))
     delete_old()
@@ -404,7 +404,7 @@ def test_a_receiver_that_takes_its_time_is_sent_several_at_once(api: Api, hook: 
             under_way += 1
             if under_way > 1:
                 are_several.set()
-        # The first answer shows that the receiver takes its time. Each other waits for one beside it.
+        # The first answer shows that the receiver is slow. Each other delivery waits for one beside it.
         if first.is_set():
             are_several.wait(SECONDS)
         else:

@@ -1,4 +1,4 @@
-"""The fence: what is checked is what is connected to."""
+"""The fence connects to exactly the address that it has checked."""
 
 import datetime as dt
 import socket
@@ -32,7 +32,7 @@ def sent(url: str) -> Result:
 
 
 def names(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> list[str]:
-    """Have names resolve to these addresses, one answer after the other; the names that were asked for."""
+    """Have names resolve to these addresses, one answer after the other; returns the list of asked names."""
     real, asked = socket.getaddrinfo, []
 
     def resolve(host: Any, port: Any, *arguments: Any, **options: Any) -> Any:
@@ -61,7 +61,7 @@ def test_a_name_is_resolved_once_so_that_no_second_answer_counts(
     hook: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "webhook_allowed_networks", ["127.0.0.1/32"])
-    # The second answer would lead to an address that is not allowed, a third one back.
+    # A second answer would lead to an address that is not allowed, and a third one back to the first.
     asked = names(monkeypatch, rebinding=["127.0.0.1", "127.0.0.2", "127.0.0.1"])
     assert sent(f"http://rebinding:{hook.port}/").status_code == 200
     assert asked == ["rebinding"]

@@ -1,4 +1,4 @@
-"""A server has a process beside it deliver to webhooks, and delivers itself where that process can't."""
+"""A process beside the server delivers to webhooks. If that process fails, the server delivers itself."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ def await_that(holds: Callable[[], bool], what: str) -> None:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether a process has ended; one that nobody has asked for its exit code has ended too."""
+    """Whether a process has ended, also if nobody has read its exit code yet."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
@@ -61,14 +61,14 @@ def test_a_process_beside_the_server_delivers_while_there_are_webhooks(tmp_path:
         await_that(lambda: started() == 1, "a process has started")
         create_and_await()
 
-        # Without it, the server delivers.
+        # If the process is killed, the server delivers.
         (child,) = children(pid)
         os.kill(child, signal.SIGKILL)
         await_that(lambda: "delivers to webhooks ended (-9)" in server.log(), "its end is noticed")
         create_and_await()
         await_that(lambda: started() == 2, "another one has started")
 
-        # It ends with the last webhook, and a server that is killed takes it along.
+        # The process ends with the last webhook, and also if the server is killed.
         assert client.patch(f"/webhooks/{made['id']}", json={"enabled": False}).status_code == 200
         await_that(lambda: children(pid) == [], "it ends with the last webhook")
         server.end()

@@ -1,4 +1,4 @@
-"""Webhooks as their owners see them."""
+"""Webhooks, as their owners see them."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def test_a_webhook_is_made_read_changed_and_deleted(api: Api) -> None:
     assert bob.get("/webhooks").json() == []
     assert_problem(bob.get(path), 404, "webhook_not_found")
 
-    # Get, edit, put back.
+    # A client reads the webhook, edits it, and sends it back.
     changed = ada.patch(path, json={**read.json(), "description": "Tells the chat", "enabled": False})
     assert changed.status_code == 200, changed.text
     assert (changed.json()["description"], changed.json()["enabled"]) == ("Tells the chat", False)
@@ -94,7 +94,7 @@ def test_networks_that_the_operator_allows_are_taken(api: Api, monkeypatch: pyte
         "http://[::ffff:127.0.0.1]/",
     ):
         assert ada.post("/webhooks", json={**HOOK, "url": url}).status_code == 201, url
-    # A name that leads nowhere yet may be made later.
+    # A name without an address is accepted, because it may get one later.
     assert ada.post("/webhooks", json={**HOOK, "url": "https://nowhere.invalid/"}).status_code == 201
     assert ada.post("/webhooks", json={**HOOK, "url": "http://10.0.0.1/"}).status_code == 422
 
@@ -155,7 +155,7 @@ def test_the_database_does_not_show_the_secret(api: Api, monkeypatch: pytest.Mon
     stored = database.read(lambda db: db.execute(select(webhooks.c.secret)).scalar_one())
     assert made["secret"] not in stored
     assert secrets.decrypt(stored) == made["secret"]
-    # After the key was changed, the one before decrypts; without it, nothing does.
+    # After a change of the key, the program needs the former key to decrypt the secret.
     before = settings.secret_key
     assert before is not None
     monkeypatch.setattr(settings, "secret_key", SecretStr("another-key-that-is-long-enough"))
