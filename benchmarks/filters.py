@@ -51,6 +51,11 @@ VOCABULARY = Vocabulary(
     projects=tuple(f"Project {number}" for number in range(fill.PROJECTS + 1)),
     usernames=("owner", "nobody"),
 )
+FREQUENT = (
+    *(("title", each) for each in ("eat", "ten", "ate", "re ", "er ", "in ", "on ", "st", "es", "or")),
+    *(("description", each) for each in ("e", "w", "re ")),
+)
+_MINUTES = ", ".join(f"now+{number}m" for number in range(0, 120, 2))
 # The slowest filters of the greatest allowed length. Random filters are seldom like them.
 WORST = (
     " or ".join(f"title ~ 'zzz{number}'" for number in range(10)),
@@ -63,6 +68,14 @@ WORST = (
     f"tag in ({','.join(f'tag-{number}' for number in range(30))}) and priority > 9",
     f"id in ({','.join(str(10**12 + number) for number in range(100))})",
     "not (due < now) and not (completed > now-30d) and updated < 2020-01-01",
+    # Texts of frequent letters that are found nowhere; and each with a condition beside, which keeps them apart.
+    " or ".join(f"{field} ~ '{each}q'" for field, each in FREQUENT),
+    " or ".join(f"{field} ~ '{each}q' and id > {n}" for n, (field, each) in enumerate(FREQUENT)),
+    " or ".join(f"description in (a{n}, b, c, d, e, f, g, h, i) and id > {n}" for n in range(25)),
+    " or ".join(f"description ~ '{each}q' and due in ({_MINUTES})" for each in ("e", "w", "re ")),
+    f"due in ({_MINUTES}) or completed in ({_MINUTES}) or title ~ 'eatq'",
+    " or ".join(f"tag = tag-{number} and tag != tag-{number}" for number in range(25)),
+    " or ".join(f"state ~ e{number}" for number in range(50)),
 )
 
 

@@ -28,7 +28,7 @@ from errors import Conflict, Forbidden, NotFound
 from models import Caller, tasks, users
 from services import used_rights
 from services.events import sight
-from services.query.conditions import Scope
+from services.query.shapes import Scope
 from services.tasks import writes
 from services.tasks.fields import TASK_COLUMNS
 from services.tasks.unit_of_work import UnitOfWork, unit_of

@@ -22,7 +22,7 @@ from services import preconditions, rights
 from services.paging import PageOf, encode_cursor, place_of
 from services.projects import member
 from services.query import asking
-from services.query.conditions import Place
+from services.query.shapes import Place
 from services.tasks import fields, history, many, placement, task_query, writes
 from storage.prepared import prepared
 from tables.notifications import notifications

@@ -13,7 +13,6 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Integer,
-    LargeBinary,
     Text,
     bindparam,
     text,
@@ -100,21 +99,6 @@ class ValueList(TypeDecorator[list[Any]]):
     def bind_processor(self, dialect: Dialect) -> Any:
         """Convert a list for the driver."""
         return (lambda values: to_json(values).decode()) if dialect.name == "sqlite" else None
-
-
-class BytesOfText(TypeDecorator[str]):
-    """A text as a parameter: its bytes in UTF-8 on Postgres, a text on SQLite."""
-
-    impl = Text
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """The type in this database."""
-        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else LargeBinary())
-
-    def bind_processor(self, dialect: Dialect) -> Any:
-        """Convert a text for the driver."""
-        return None if dialect.name == "sqlite" else str.encode
 
 
 class Condition(FunctionElement[bool]):

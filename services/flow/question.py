@@ -16,8 +16,8 @@ from services import rights
 from services.flow import periods
 from services.flow.periods import Period
 from services.query import asking
-from services.query.conditions import Place
 from services.query.normal import Normal
+from services.query.shapes import Place
 from storage.column_types import microseconds, moment, rfc3339
 
 _USER = select(users.c.id).where(users.c.id == bindparam("user_id"))

@@ -17,7 +17,6 @@ from schemas.common import zone_named
 from schemas.tasks import TaskFilters
 from services.query import syntax
 from services.query import view as view_service
-from services.query.conditions import Place, Shaped, shaped
 from services.query.evaluate import matches
 from services.query.fields import FIELDS
 from services.query.normal import (
@@ -39,6 +38,7 @@ from services.query.normal import (
     together,
 )
 from services.query.refusal import InvalidFilter
+from services.query.shapes import Place, Shaped, shaped, tags_of
 from services.query.view import Saved
 from services.query.vocabulary import are_frequent, existing_tags, known_texts
 from storage.bounded_cache import BoundedCache
@@ -54,6 +54,9 @@ _ACCOUNTS = prepared(
 
 # The most tags that are looked for in each task without knowing that some task has them.
 MANY_TAGS = 20
+# SQLite makes a set of tasks for each of a few tests of tags. For more tests it reads the tags of each task, of which so
+# many are told apart by the bits of a number.
+FEW_TAG_TESTS, MOST_NOTED = 10, 62
 
 
 class Asked(NamedTuple):
@@ -101,7 +104,7 @@ def read(
 def with_known_values(db: Session, normal: Normal, place: Place) -> Normal:
     """The same filter, in which everything that is known of all tasks in the place is decided.
 
-    Texts within tags and projects are replaced by the known values that contain them.
+    Texts within tags, states and projects are replaced by the known values that contain them.
     """
     of_all: dict[str, Any] = {"owner": place.owner_id, "project_id": place.project_id}
 
@@ -117,7 +120,7 @@ def with_known_values(db: Session, normal: Normal, place: Place) -> Normal:
             of_all[name] = next(iter(known(name)), None)
         if of_all.get(name) is not None:
             return EVERYTHING if matches(test, {fact.field.of_task: of_all[name]}) else NOTHING
-        if not isinstance(fact, Contains) or name not in ("tag", "project", "status"):
+        if not isinstance(fact, Contains) or name not in ("tag", "project", "state", "status"):
             return test
         found = tuple(sorted(text for text in known(name) if fact.text in fold(text)))
         if not found:
@@ -174,15 +177,23 @@ def split(
 
 def as_shape(db: Session, normal: Normal, place: Place) -> Shaped:
     """The filter as a condition. SQLite doesn't know how frequent tags are, so they are counted first."""
-    if db.get_bind().dialect.name == "sqlite":
-        return shaped(normal, {part: "frequent" for part in _parts(normal) if _is_frequent(db, part, place)})
-    normal = _with_known_tags(db, normal, place)
+    is_sqlite = db.get_bind().dialect.name == "sqlite"
+    if not is_sqlite:
+        normal = _with_known_tags(db, normal, place)
     found_first = [part for part in _parts(normal) if isinstance(part, Test) and part.so]
-    # All other tests of tags are made while going through tasks. A task has few tags itself, but Postgres would
-    # first find all tasks with the tags of each test.
-    return shaped(
-        normal, {test: "seen" for test in tests_in(normal) if _tags(test) and test not in found_first}
-    )
+    others = [test for test in tests_in(normal) if tags_of(test) and test not in found_first]
+    if not is_sqlite:
+        # All other tests of tags are made while going through tasks. A task has few tags itself, but Postgres would
+        # first find all tasks with the tags of each test.
+        return shaped(normal, dict.fromkeys(others, "seen"))
+    marks = {
+        part: "frequent" for part in found_first if tags_of(part) and are_frequent(db, tags_of(part), place)
+    }
+    if len(others) > FEW_TAG_TESTS:
+        tags = {tag for test in others for tag in tags_of(test)}
+        if len(tags) <= MOST_NOTED and are_frequent(db, sorted(tags), place):
+            marks |= dict.fromkeys(others, "noted")
+    return shaped(normal, marks)
 
 
 def _parts(normal: Normal) -> tuple[Normal, ...]:
@@ -190,21 +201,15 @@ def _parts(normal: Normal) -> tuple[Normal, ...]:
     return normal.parts if isinstance(normal, AllOf) else (normal,)
 
 
-def _tags(test: Test) -> tuple[str, ...]:
-    """The tags that a test looks for."""
-    fact = test.fact
-    return fact.values if isinstance(fact, OneOf) and fact.field.name == "tag" else ()
-
-
 def _with_known_tags(db: Session, normal: Normal, place: Place) -> Normal:
     """The same filter without tags that no task has, if it names so many that looking for them takes long."""
-    named = {tag for test in tests_in(normal) for tag in _tags(test)}
+    named = {tag for test in tests_in(normal) for tag in tags_of(test)}
     if len(named) <= MANY_TAGS:
         return normal
     known = set(existing_tags(db, sorted(named), place))
 
     def replace(test: Test) -> Normal:
-        tags = _tags(test)
+        tags = tags_of(test)
         if known.issuperset(tags):
             return test
         left = tuple(tag for tag in tags if tag in known)
@@ -213,13 +218,6 @@ def _with_known_tags(db: Session, normal: Normal, place: Place) -> Normal:
         return Test(OneOf(test.fact.field, left), test.so)
 
     return replaced(normal, replace)
-
-
-def _is_frequent(db: Session, part: Normal, place: Place) -> bool:
-    """Whether a part looks for tags that very many tasks have."""
-    if not isinstance(part, Test) or not part.so or not _tags(part):
-        return False
-    return are_frequent(db, _tags(part), place)
 
 
 def as_plain(filters: TaskFilters) -> TaskFilters | None:

@@ -1,12 +1,7 @@
-"""Turning a filter in its normal form into a condition for SQLAlchemy; every value is a parameter.
+"""Turning the shape of a filter into a condition for SQLAlchemy; every value is a parameter."""
 
-A filter is split into its shape and its values. The text of the SQL depends on the shape alone, so statements
-are kept by their shape.
-"""
-
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -15,9 +10,11 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
+    case,
     exists,
     false,
     func,
+    literal_column,
     not_,
     or_,
     select,
@@ -27,24 +24,33 @@ from sqlalchemy import (
 
 from models import task_tags, tasks
 from services.query.elements import (
+    Branch,
     ContainingAny,
     EscapedContainingAny,
     FoldedDescription,
+    Form,
     HasTag,
+    InBytes,
+    InDescription,
+    IsNoted,
     NormalForm,
+    OfLength,
+    Sought,
     Walked,
+    WithDescription,
+    WithTags,
 )
 from services.query.fields import FIELDS
-from services.query.normal import AllOf, AnyOf, Contains, Normal, OneOf, Present, Test
-from storage.column_types import BytesOfText, IsOneOf, ValueList
-from storage.folding import fold, pattern
-
-# The tasks that are searched: with an owner or a project an index finds the tags.
-Scope = Literal["owner", "project", "all"]
-# ("and" | "or", parts) or (kind, field, so, names of its parameters)
-Shape: TypeAlias = tuple[Any, ...]
-# The shape of a filter that no task matches.
-NEVER: Shape = ("or", ())
+from services.query.shapes import (
+    CONTAINING,
+    ESCAPED,
+    FOLDED,
+    Scope,
+    Shape,
+    searches_descriptions,
+    with_joined_searches,
+)
+from storage.column_types import IsOneOf, ValueList
 
 COLUMNS: Mapping[str, ColumnElement[Any]] = {
     "id": tasks.c.id,
@@ -65,50 +71,6 @@ COLUMNS: Mapping[str, ColumnElement[Any]] = {
 }
 
 
-class Place(NamedTuple):
-    """The tasks in question: an owner's, a project's, or without both everybody's."""
-
-    owner_id: int | None = None
-    project_id: int | None = None
-
-    @property
-    def scope(self) -> Scope:
-        if self.project_id is not None:
-            return "project"
-        return "all" if self.owner_id is None else "owner"
-
-
-class Shaped(NamedTuple):
-    """A filter, split into its shape and its values by the names of their parameters."""
-
-    shape: Shape
-    values: dict[str, Any]
-
-
-def shaped(normal: Normal, marks: Mapping[Normal, str] = MappingProxyType({})) -> Shaped:
-    """Split a filter into its shape and its values.
-
-    A test of tags may be marked: `frequent` if very many tasks have them, and `seen` if each task that is looked at
-    is to be asked for its tags, which is for Postgres.
-    """
-    values: dict[str, Any] = {}
-
-    def take(value: Any) -> str:
-        name = f"f{len(values)}"
-        values[name] = value
-        return name
-
-    return Shaped(_shape(normal, take, marks), values)
-
-
-def _shape(normal: Normal, take: Callable[[Any], str], marks: Mapping[Normal, str]) -> Shape:
-    if isinstance(normal, Test):
-        kind, *more = _shape_of_test(normal, take)
-        return (f"{marks[normal]} {kind}" if normal in marks else kind, *more)
-    word = "and" if isinstance(normal, AllOf) else "or"
-    return (word, tuple(_shape(part, take, marks) for part in sorted(normal.parts, key=_cost)))
-
-
 def tests_only(shape: Shape, column: str) -> bool:
     """Whether a filter tests no other column than this."""
     if shape[0] in ("and", "or"):
@@ -116,88 +78,54 @@ def tests_only(shape: Shape, column: str) -> bool:
     return shape[1] != "tag" and COLUMNS[shape[1]].key == column
 
 
-def _cost(part: Normal) -> int:
-    """The cost of a part for each task: databases check parts in their order, so cheap ones come first."""
-    if isinstance(part, AllOf | AnyOf):
-        return max((_cost(each) for each in part.parts), default=0) + 1
-    name = part.fact.field.name
-    if isinstance(part.fact, Contains):
-        return 20 if name == "description" else 10
-    return 5 if name == "tag" else 0
-
-
-def _shape_of_test(test: Test, take: Callable[[Any], str]) -> Shape:
-    fact, name, so = test.fact, test.fact.field.name, test.so
-    if isinstance(fact, Present):
-        return ("present", name, so)
-    if isinstance(fact, Contains):
-        like = pattern(fact.text)
-        # An ESCAPE clause takes SQLite a third longer, so only patterns with an escaped letter have it.
-        kind = _ESCAPED if "\\" in like else _CONTAINS
-        return (kind, name, so, take(like))
-    if isinstance(fact, OneOf):
-        kind, values = ("equal", fact.values[0]) if len(fact.values) == 1 else ("in", list(fact.values))
-        names = [take(values)]
-        if fact.field.name in _FOLDED:
-            folded = sorted({fold(value) for value in fact.values})
-            names.append(take(folded[0] if kind == "equal" else folded))
-        return (kind, name, so, *names)
-    start = None if fact.start is None else take(fact.start)
-    behind = None if fact.behind is None else take(fact.behind)
-    return ("within", name, so, start, behind)
-
-
-# -- SQL -------------------------------------------------------------------------------------------
-
-
-# Texts that are stored as they were sent, so that comparisons use their normal form.
-_FOLDED = ("title", "description")
-
-
-def condition(shape: Shape, scope: Scope, *, of_few: bool = False) -> ColumnElement[bool]:
+def condition(
+    shape: Shape, scope: Scope, *, of_few: bool = False, is_within: bool = False
+) -> ColumnElement[bool]:
     """The condition of a shape for the tasks of an owner (`owner_id`), a project (`project_id`) or everybody.
 
-    `of_few` is for few tasks: it looks for tags in these tasks, instead of finding all with the tags.
+    `of_few` is for few tasks: it looks for tags in these tasks, instead of finding all with the tags. `is_within` is
+    for a part of a condition that prepares the description for all its parts.
     """
     if shape[0] in ("and", "or"):
-        parts = [condition(part, scope, of_few=of_few) for part in _together(shape)]
-        if not parts:
-            return true() if shape[0] == "and" else false()
-        return and_(*parts) if shape[0] == "and" else or_(*parts)
+        return _joined(shape, scope, of_few=of_few, is_within=is_within)
     kind, name, so, *names = shape
+    if kind == "noting":
+        return WithTags(condition(names[1], scope), _notes(names[0]))
     if name == "tag":
         return _tags(kind, names, scope, so=so, of_few=of_few)
     column = COLUMNS[name]
     if kind == "present":
         return column.is_not(None) if so else column.is_(None)
-    found = _CONDITIONS[kind](name, column, names)
+    if kind in CONTAINING:
+        found = _contains(kind, name, column, names, is_within=is_within)
+    else:
+        found = _CONDITIONS[kind](name, column, names)
     if so:
         return found
     opposite = not_(found) if kind != "within" else _outside(column, names)
     return or_(opposite, column.is_(None)) if FIELDS[name].nullable else opposite
 
 
-def _together(shape: Shape) -> list[Shape]:
-    """The parts, with all searches in the same texts as one part: a text is then prepared for them only once."""
-    parts: dict[Any, list[Shape]] = {}
-    for place, part in enumerate(shape[1]):
-        is_search = part[0] in _CONTAINING and part[2] == (shape[0] == "or")
-        parts.setdefault(part[1] if is_search else place, []).append(part)
-    return [_joined(same) if len(same) > 1 else same[0] for same in parts.values()]
-
-
-def _joined(searches: list[Shape]) -> Shape:
-    kind = _ESCAPED if any(part[0] == _ESCAPED for part in searches) else _CONTAINS
-    return (kind, *searches[0][1:3], *(like for part in searches for like in part[3:]))
-
-
-_CONTAINS, _ESCAPED = _CONTAINING = ("contains", "contains escaped")
+def _joined(shape: Shape, scope: Scope, *, of_few: bool, is_within: bool) -> ColumnElement[bool]:
+    word, parts = shape[0], with_joined_searches(shape)
+    if not parts:
+        return true() if word == "and" else false()
+    join = and_ if word == "and" else or_
+    searching = [part for part in parts if searches_descriptions(part)]
+    if is_within or len(searching) < 2:
+        return join(*(condition(part, scope, of_few=of_few, is_within=is_within) for part in parts))
+    others = [condition(part, scope, of_few=of_few) for part in parts if part not in searching]
+    within = join(*(condition(part, scope, of_few=of_few, is_within=True) for part in searching))
+    return join(*others, WithDescription(within, _DESCRIPTION))
 
 
 def _tags(kind: str, names: list[str], scope: Scope, *, so: bool, of_few: bool) -> ColumnElement[bool]:
     if kind == "present":
         empty = tasks.c.tags == bindparam("no_tags", [], type_=tasks.c.tags.type)
         return not_(empty) if so else empty
+    if kind == "noted":
+        is_noted = IsNoted(bindparam(names[0], type_=BigInteger()))
+        return is_noted if so else not_(is_noted)
     first, _, last = kind.rpartition(" ")
     if of_few or first == "seen":
         found = _has_tag(last, names[0])
@@ -216,6 +144,16 @@ def _tags(kind: str, names: list[str], scope: Scope, *, so: bool, of_few: bool) 
 _own_tags = task_tags.alias("own_tags")
 
 
+def _notes(names: Sequence[str]) -> ColumnElement[int]:
+    """The bit of one of a task's own tags: the place of the tag in the list says which."""
+    # A column of the table would add the table to the statement.
+    tag: ColumnElement[str] = literal_column("own_tags.tag", String())
+    bits: list[tuple[ColumnElement[bool], ColumnElement[int]]] = [
+        (tag == bindparam(name), literal_column(str(1 << place))) for place, name in enumerate(names)
+    ]
+    return case(*bits, else_=literal_column("0"))
+
+
 def _has_tag(kind: str, name: str) -> ColumnElement[bool]:
     wanted = bindparam(name, type_=ValueList(String()) if kind == "in" else String())
     # By the index of the tag SQLite would look at all tasks that have it, for each task.
@@ -232,14 +170,20 @@ def _compared(kind: str, column: ColumnElement[Any], name: str) -> ColumnElement
 
 
 def _equal(name: str, column: ColumnElement[Any], names: list[str], kind: str) -> ColumnElement[bool]:
-    if name not in _FOLDED:
+    if name not in FOLDED:
         return _compared(kind, column, names[0])
     exactly = _compared(kind, NormalForm(column), names[0])
     if name == "title":
         return and_(_compared(kind, tasks.c.title_folded, names[1]), exactly)
     # Only descriptions with a folded form may differ from their normal form, so only these are normalized.
-    folded = and_(_compared(kind, tasks.c.description_folded, names[1]), exactly)
-    return or_(_compared(kind, column, names[0]), and_(tasks.c.description_folded.is_not(None), folded))
+    folded = tasks.c.description_folded
+    same = [_compared(kind, column, names[0])]
+    same_folded = [folded.is_not(None), _compared(kind, folded, names[1]), exactly]
+    if kind == "in":
+        lengths = [bindparam(name, type_=ValueList(Integer())) for name in names[2:]]
+        same.insert(0, OfLength(column, lengths[0]))
+        same_folded.insert(1, OfLength(folded, lengths[1]))
+    return or_(and_(*same), and_(*same_folded))
 
 
 def _bounds(column: ColumnElement[Any], names: list[str]) -> tuple[Any, Any]:
@@ -263,21 +207,40 @@ def _outside(column: ColumnElement[Any], names: list[str]) -> ColumnElement[bool
     return or_(*parts, *([] if behind is None else [walked >= behind]))
 
 
+def _within_any(_: str, column: ColumnElement[Any], names: list[str]) -> ColumnElement[bool]:
+    """Whether the column is within one of many ranges, which are in their order."""
+    return and_(_within("", column, [names[0], names[-1]]), _by_halves(column, names))
+
+
+def _by_halves(column: ColumnElement[Any], names: list[str]) -> ColumnElement[bool]:
+    """The same with few comparisons for each task: one range after the other would take long."""
+    if len(names) == 2:
+        return _within("", column, names)
+    half = len(names) // 4 * 2
+    start, _ = _bounds(column, names[half : half + 2])
+    parts = (_by_halves(column, each) for each in (names[:half], names[half:]))
+    return Branch(type_coerce(Walked(column), column.type) < start, *parts)
+
+
+_DESCRIPTION = InBytes(FoldedDescription(tasks.c.description_folded, tasks.c.description))
+
+
 def _contains(
-    name: str, column: ColumnElement[Any], likes: list[str], containing: type[ContainingAny] = ContainingAny
+    kind: str, name: str, column: ColumnElement[Any], texts: list[str], *, is_within: bool
 ) -> ColumnElement[bool]:
-    searched = column
-    if name == "title":
-        searched = tasks.c.title_folded
-    elif name == "description":
-        searched = FoldedDescription(tasks.c.description_folded, column)
-    return containing(searched, *(bindparam(each, type_=BytesOfText()) for each in likes))
+    searched: ColumnElement[Any] = tasks.c.title_folded if name == "title" else column
+    form: Form = "text"
+    if name == "description":
+        searched, form = InDescription(_DESCRIPTION) if is_within else _DESCRIPTION, "bytes"
+    if len(texts) > 1:
+        searched, form = searched if form == "bytes" else InBytes(searched), "pattern"
+    containing = EscapedContainingAny if kind == ESCAPED else ContainingAny
+    return containing(searched, *(bindparam(each, type_=Sought(form)) for each in texts))
 
 
 _CONDITIONS: Mapping[str, Callable[[str, ColumnElement[Any], list[str]], ColumnElement[bool]]] = {
     "equal": lambda name, column, names: _equal(name, column, names, "equal"),
     "in": lambda name, column, names: _equal(name, column, names, "in"),
     "within": _within,
-    _CONTAINS: _contains,
-    _ESCAPED: lambda name, column, likes: _contains(name, column, likes, EscapedContainingAny),
+    "within any": _within_any,
 }

@@ -1,12 +1,14 @@
 """The elements of conditions that SQLite and Postgres write in different ways."""
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import String
+from sqlalchemy import Dialect, LargeBinary, String, Text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from storage.column_types import Condition
+from storage.folding import pattern
 
 
 class NormalForm(FunctionElement[str]):
@@ -27,11 +29,42 @@ def _normal_form_on_postgres(element: Any, compiler: Any, **options: Any) -> str
     return f"normalize({compiler.process(element.clauses, **options)}, NFC)"
 
 
-class ContainingAny(Condition):
-    """SQL: whether a text contains one of several texts, by their LIKE patterns; the text is computed once.
+Form: TypeAlias = Literal["text", "bytes", "pattern"]
 
-    Postgres compares bytes, which takes half as long: in UTF-8 they contain each other if the texts do. It would
-    take the comparison for one that few tasks match, and then sort instead of walking a list: hence `coalesce`.
+
+class Sought(TypeDecorator[str]):
+    """A folded text that is looked for, as a parameter: a LIKE pattern on SQLite, and one of three forms on Postgres."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, form: Form) -> None:
+        super().__init__()
+        self.form = form
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The type in this database."""
+        is_text = dialect.name == "sqlite" or self.form == "text"
+        return dialect.type_descriptor(Text() if is_text else LargeBinary())
+
+    def bind_processor(self, dialect: Dialect) -> Any:
+        """Convert a text for the driver."""
+        if dialect.name == "sqlite":
+            return pattern
+        return {"text": None, "bytes": str.encode, "pattern": _pattern_in_bytes}[self.form]
+
+
+def _pattern_in_bytes(text: str) -> bytes:
+    return pattern(text).encode()
+
+
+class ContainingAny(Condition):
+    """SQL: whether a folded text contains one of several, which are parameters of the type `Sought`.
+
+    Postgres looks for several texts by their patterns in the bytes, which takes half as long: in UTF-8 they contain
+    each other if the texts do. A single text is found sooner without a pattern, in a short text without its bytes. It
+    would take the comparison with patterns for one that few tasks match, and then sort instead of walking a list:
+    hence `coalesce`.
     """
 
     inherit_cache = False
@@ -47,15 +80,38 @@ def _containing_any_on_sqlite(element: Any, compiler: Any, **options: Any) -> st
 
 @compiles(ContainingAny, "postgresql")
 def _containing_any_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    text, *likes = (compiler.process(each, **options) for each in element.clauses)
+    text, *sought = (compiler.process(each, **options) for each in element.clauses)
+    form = list(element.clauses)[1].type.form
+    if form == "text":
+        return f"strpos({text}, {sought[0]}) > 0"
     # The bytes are those that are sent to the program, whose connections use UTF-8.
-    return f"coalesce(textsend({text}) LIKE ANY (ARRAY[{', '.join(likes)}]), false)"
+    if form == "bytes":
+        return f"position({sought[0]} in {text}) > 0"
+    return f"coalesce({text} LIKE ANY (ARRAY[{', '.join(sought)}]), false)"
 
 
 class EscapedContainingAny(ContainingAny):
     """SQL: the same for texts with letters that have a meaning in patterns."""
 
     escape = " ESCAPE '\\'"
+
+
+class InBytes(FunctionElement[str]):
+    """SQL: the bytes of a text on Postgres, and the text itself on SQLite."""
+
+    inherit_cache = True
+    type = String()
+    name = "in_bytes"
+
+
+@compiles(InBytes, "sqlite")
+def _in_bytes_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(element.clauses, **options))
+
+
+@compiles(InBytes, "postgresql")
+def _in_bytes_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    return f"textsend({compiler.process(element.clauses, **options)})"
 
 
 class Walked(FunctionElement[Any]):
@@ -100,6 +156,81 @@ def _folded_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
     return f'coalesce({folded}, lower({text} COLLATE "C"))'
 
 
+class InDescription(FunctionElement[str]):
+    """SQL: the folded description within a condition that prepares it: see `WithDescription`."""
+
+    inherit_cache = True
+    type = String()
+    name = "in_description"
+
+
+@compiles(InDescription, "sqlite")
+def _in_description_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(element.clauses, **options))
+
+
+@compiles(InDescription, "postgresql")
+def _in_description_on_postgres(element: Any, compiler: Any, **options: Any) -> str:  # noqa: ARG001  # as all have them
+    return "prepared.description"
+
+
+class WithDescription(Condition):
+    """SQL: a condition that looks for several texts in the description.
+
+    Postgres prepares a long description as long as it searches it, so it does that once for all of them.
+    """
+
+    inherit_cache = False
+    name = "with_description"
+
+
+@compiles(WithDescription, "sqlite")
+def _with_description_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    within, _ = element.clauses
+    return f"({compiler.process(within, **options)})"
+
+
+@compiles(WithDescription, "postgresql")
+def _with_description_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    within, text = (compiler.process(each, **options) for each in element.clauses)
+    # The offset keeps Postgres from putting the text into the condition.
+    return f"(SELECT {within} FROM (SELECT {text} AS description OFFSET 0) AS prepared)"
+
+
+class OfLength(Condition):
+    """SQL: whether a text has one of these lengths in bytes, which tells Postgres soon that it is not in a list.
+
+    Otherwise Postgres would read all of each long text. SQLite has no quick way to tell the length.
+    """
+
+    inherit_cache = True
+    name = "of_length"
+
+
+@compiles(OfLength, "sqlite")
+def _of_length_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:  # noqa: ARG001  # as all have them
+    return "true"
+
+
+@compiles(OfLength, "postgresql")
+def _of_length_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    text, lengths = (compiler.process(each, **options) for each in element.clauses)
+    return f"octet_length({text}) = ANY ({lengths})"
+
+
+class Branch(Condition):
+    """SQL: the second condition if the first is true, and else the third."""
+
+    inherit_cache = True
+    name = "branch"
+
+
+@compiles(Branch)
+def _branch(element: Any, compiler: Any, **options: Any) -> str:
+    first, second, third = (compiler.process(each, **options) for each in element.clauses)
+    return f"CASE WHEN {first} THEN {second} ELSE {third} END"
+
+
 class HasTag(Condition):
     """SQL: whether a task itself has a tag, or any of several."""
 
@@ -137,3 +268,32 @@ def _implied_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
 @compiles(Implied, "postgresql")
 def _implied_on_postgres(element: Any, compiler: Any, **options: Any) -> str:  # noqa: ARG001  # as all have them
     return "true"
+
+
+class IsNoted(Condition):
+    """SQL: whether a task has one of the tags whose bits are given, on SQLite within `WithTags`."""
+
+    inherit_cache = True
+    name = "is_noted"
+
+
+@compiles(IsNoted, "sqlite")
+def _is_noted_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"((noted.tags & {compiler.process(element.clauses, **options)}) <> 0)"
+
+
+class WithTags(Condition):
+    """SQL: a condition that asks a task for many tags, whose bits are read from the task's own tags once, on SQLite."""
+
+    inherit_cache = False
+    name = "with_tags"
+
+
+@compiles(WithTags, "sqlite")
+def _with_tags_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    within, bit = (compiler.process(each, **options) for each in element.clauses)
+    tags = (
+        f"SELECT coalesce(sum({bit}), 0) AS tags FROM task_tags AS own_tags WHERE own_tags.task_id = tasks.id"
+    )
+    # SQLite works out all parts of a condition that is a value, even if the first ones tell it.
+    return f"EXISTS (SELECT 1 FROM ({tags}) AS noted WHERE {within})"

@@ -1,12 +1,13 @@
 """The normal form of filters: `and` and `or` of tests, each of which is a fact or the opposite of a fact.
 
 `not` is pushed down to the facts, because databases use no index below a `not`. A missing value fulfils no
-fact, and so it fulfils every opposite. Facts about one field are merged if possible.
+fact, and so it fulfils every opposite. Facts about one field are merged if possible, and ranges are in their order.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -33,6 +34,11 @@ class Within:
     field: Field
     start: Any
     behind: Any
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the range has both ends."""
+        return self.start is not None and self.behind is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +128,32 @@ def _joined(parts: Iterable[Normal], joined: Any, other: Any, *, merge_so: bool)
         for each in part.parts if isinstance(part, joined) else (part,):
             flat[each] = None
     lists: dict[Field, set[Any]] = {}
+    ranges: dict[Field, list[Within]] = {}
     kept: list[Normal] = []
     for part in flat:
-        if isinstance(part, Test) and part.so == merge_so and isinstance(part.fact, OneOf):
-            lists.setdefault(part.fact.field, set()).update(part.fact.values)
+        fact = part.fact if isinstance(part, Test) and part.so == merge_so else None
+        if isinstance(fact, OneOf):
+            lists.setdefault(fact.field, set()).update(fact.values)
+        elif isinstance(fact, Within) and fact.is_bounded:
+            ranges.setdefault(fact.field, []).append(fact)
         else:
             kept.append(part)
-    merged = [Test(OneOf(field, tuple(sorted(values))), merge_so) for field, values in lists.items()]
+    facts: list[Fact] = [OneOf(field, tuple(sorted(values))) for field, values in lists.items()]
+    facts += chain.from_iterable(map(_apart, ranges.values()))
+    merged = [Test(fact, merge_so) for fact in facts]
     found = merged + kept
     return found[0] if len(found) == 1 else joined(tuple(found))
+
+
+def _apart(ranges: list[Within]) -> list[Within]:
+    """The ranges of one field in their order, those that touch each other as one."""
+    apart: list[Within] = []
+    for each in sorted(ranges, key=lambda each: each.start):
+        if apart and each.start <= apart[-1].behind:
+            apart[-1] = Within(each.field, apart[-1].start, max(apart[-1].behind, each.behind))
+        else:
+            apart.append(each)
+    return apart
 
 
 _POSITIVE = {"!=": "=", "not in": "in", "!~": "~", "is null": "is not null"}

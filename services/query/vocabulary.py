@@ -1,7 +1,7 @@
-"""The known tags and names of projects: searches for a part of a name look for it here first.
+"""The known tags, states and names of projects: searches for a part of a name look for it here first.
 
-The two databases fold letters differently, so Python compares them. An owner has few different tags and
-projects, compared with the number of tasks.
+The two databases fold letters differently, so Python compares them. An owner has few different tags,
+states and projects, compared with the number of tasks.
 """
 
 from collections.abc import Sequence
@@ -10,11 +10,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, String, bindparam, exists, func, select
 from sqlalchemy.orm import Session
 
-from models import task_tags, tasks
-from services.query.conditions import Place, Scope
+from models import STATUSES, task_tags, tasks
+from services.query.shapes import Place, Scope
 from storage.column_types import IsOneOf, ValueList
 from storage.prepared import prepared
 from tables.counts import project_counts
+from tables.projects import project_states
 
 
 def _each_once(column: ColumnElement[Any], *conditions: ColumnElement[bool]) -> Select[Any]:
@@ -37,6 +38,10 @@ _TEXTS: dict[tuple[str, Scope], Select[Any]] = {
     # All tasks of a project carry its name, so the first one is enough.
     ("project", "project"): prepared(select(tasks.c.project).where(tasks.c.project_id == _ITS).limit(1)),
     ("project", "all"): prepared(select(project_counts.c.project).distinct()),
+    # Private tasks have no state besides their status.
+    ("state", "owner"): _each_once(tasks.c.state, tasks.c.user_id == _OWN, tasks.c.state.is_not(None)),
+    ("state", "project"): prepared(select(project_states.c.key).where(project_states.c.project_id == _ITS)),
+    ("state", "all"): prepared(select(project_states.c.key).distinct()),
 }
 
 
@@ -85,5 +90,6 @@ def are_frequent(db: Session, tags: Sequence[str], place: Place) -> bool:
 
 
 def known_texts(db: Session, name: str, place: Place) -> list[str]:
-    """The distinct tags, or names of projects, of these tasks."""
-    return list(db.execute(_TEXTS[name, place.scope], place._asdict()).scalars())
+    """The distinct tags, states or names of projects of these tasks."""
+    found = db.execute(_TEXTS[name, place.scope], place._asdict()).scalars()
+    return list({*found, *STATUSES} if name == "state" else found)

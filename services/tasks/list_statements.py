@@ -21,8 +21,9 @@ from sqlalchemy import (
 )
 
 from models import LARGEST_ID, ORDERS, task_tags, tasks
-from services.query.conditions import Scope, Shape, condition
+from services.query.conditions import condition
 from services.query.elements import Implied, Walked
+from services.query.shapes import Scope, Shape
 from services.rights import parameter_of, unindexed, visible_tasks
 from services.tasks import list_plan
 from services.tasks.fields import TASK_COLUMNS

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from models import STATUSES, tasks
 from schemas.tasks import TaskFilters
 from services.projects import workflow
-from services.query.conditions import Place
+from services.query.shapes import Place
 from storage.prepared import prepared
 
 _ANY_SHARED = prepared(

@@ -9,7 +9,8 @@ from database import AnyRow
 from models import ORDERS
 from schemas.tasks import TaskFilters
 from services.query import statements
-from services.query.conditions import NEVER, tests_only
+from services.query.conditions import tests_only
+from services.query.shapes import NEVER
 from services.tasks import list_on_postgres, list_plan, project_plan
 from services.tasks.list_statements import NULLABLE, ListShape, build, is_seen, looks_elsewhere, statement
 

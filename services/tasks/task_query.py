@@ -16,7 +16,7 @@ from models import STATUSES
 from schemas.tasks import TaskFilters
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from services.query import asking
-from services.query.conditions import Place, Shaped
+from services.query.shapes import Place, Shaped
 from services.tasks import list_on_postgres, list_plan, list_states, project_plan
 from services.tasks.list_statements import (
     CHOICES,

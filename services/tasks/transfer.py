@@ -19,7 +19,7 @@ from services import rights
 from services.json_pieces import WRITTEN_TOGETHER, json_pieces
 from services.paging import PageOf, decode_cursor, encode_cursor
 from services.projects import workflow
-from services.query import asking, statements
+from services.query import asking, shapes, statements
 from services.query import conditions as query_conditions
 from services.rights import Place, column_of, parameter_of, visible_tasks
 from services.tasks import fields, history, placement, task_query
@@ -113,8 +113,8 @@ def _state(row: TaskImport, states: Sequence[Any]) -> Any:
 class Exported(NamedTuple):
     """The tasks of an export: whose tasks, by which filter, and up to which id."""
 
-    place: query_conditions.Place
-    asked: query_conditions.Shaped | None = None
+    place: shapes.Place
+    asked: shapes.Shaped | None = None
     until_id: int = LARGEST_ID
 
 
@@ -159,7 +159,7 @@ def export_page(db: Session, user: Caller, query: ExportQuery) -> Export:
 
 def _exported(db: Session, user: Caller, query: ExportQuery, asked: asking.Asked) -> Exported:
     project_id, asked = asked.placed(query.project_id)
-    place = query_conditions.Place(user.id if project_id is None else None, project_id)
+    place = shapes.Place(user.id if project_id is None else None, project_id)
     if asked.normal is None:
         return Exported(place)
     return Exported(place, asking.as_shape(db, asking.with_known_values(db, asked.normal, place), place))
@@ -186,7 +186,7 @@ def _in_order_of_view(db: Session, user: Caller, query: ExportQuery) -> Export:
     """Begin an export in the order of its view, from the pages of a list."""
     said = query.model_dump(exclude_unset=True, exclude={"limit"})
     filters, normal = asking.of_list(db, user, TaskFilters(**said))
-    place = query_conditions.Place(user.id if filters.project_id is None else None, filters.project_id)
+    place = shapes.Place(user.id if filters.project_id is None else None, filters.project_id)
     filters, asked = asking.split(db, filters, normal, place)
 
     def page(db: Session, cursor: str | None, left: int) -> PageOf[AnyRow]:
@@ -239,13 +239,11 @@ def _execute(db: Session, exported: Exported, part: str, after_id: int, **more: 
 
 
 @cache
-def _statement(part: str, scope: query_conditions.Scope, *, on_postgres: bool) -> Select[Any]:
+def _statement(part: str, scope: shapes.Scope, *, on_postgres: bool) -> Select[Any]:
     return prepared(_build(part, scope, None, on_postgres=on_postgres))
 
 
-def _build(
-    part: str, scope: query_conditions.Scope, shape: query_conditions.Shape | None, *, on_postgres: bool
-) -> Select[Any]:
+def _build(part: str, scope: shapes.Scope, shape: shapes.Shape | None, *, on_postgres: bool) -> Select[Any]:
     """The statement of the next `chunk`, or of the `end`: the last id of a page, and the id after it."""
     key: list[ColumnElement[int]] = [tasks.c.id]
     owner: list[ColumnElement[int]] = []

@@ -100,6 +100,7 @@ def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(list_on_postgres, name, value)
     monkeypatch.setattr(vocabulary, "FEW_TAGGED", 20)
     monkeypatch.setattr(asking, "MANY_TAGS", 2)
+    monkeypatch.setattr(asking, "FEW_TAG_TESTS", 1)
 
 
 Lists = list[tuple[Person, dict[str, Any], list[Any]]]
@@ -343,6 +344,10 @@ FINDINGS: list[tuple[str, list[str]]] = [
     ("due <= 2026-11-26T22:30:00Z", ["tagged"]),
     ("due in (2026-11-26T22:30:00Z, 2026-11-25)", ["tagged"]),
     ("due != 2026-11-26", ["plain", "Größe"]),
+    # Days in any order, some next to each other and one twice.
+    ("due in (2026-11-30, 2026-11-01, 2026-11-03, 2026-11-26, 2026-11-25, 2026-11-26)", ["tagged", "done"]),
+    ("due not in (2026-11-30, 2026-11-01, 2026-11-03, 2026-11-05, 2026-11-26)", ["plain", "Größe"]),
+    ("due in (2026-11-30, 2026-11-01, 2026-11-03, 2026-11-05) or due > 2026-11-26T23:00:00Z", ["done"]),
     ("completed >= today", ["done"]),
     ("owner = @me and owner = ADA", ["plain", "tagged", "Größe", "done"]),
     ("owner = nobody-here", []),
@@ -355,12 +360,32 @@ FINDINGS: list[tuple[str, list[str]]] = [
     ("blocked = true", []),
     ("blocked in (true, false)", ["plain", "tagged", "Größe", "done"]),
     ("state = in_progress", ["Größe"]),
+    ("state ~ PEND or state ~ nowhere", ["plain", "tagged"]),
+    ("state !~ e", []),
+    ("state !~ n and state ~ e", ["done"]),
+    ("description in (x, 'Ångström', größeres)", ["Größe"]),
+    ("description not in (x, 'Ångström')", ["plain", "tagged", "done"]),
+    # Several searches in descriptions, beside conditions and by themselves.
+    ("(description ~ ÅNG and id > 0) or (description ~ x and id > 1)", ["Größe"]),
+    (
+        "(description !~ å and id > 0) or (description ~ strö and status = pending)",
+        ["plain", "tagged", "done"],
+    ),
+    ("description ~ ång and (description !~ x or priority > 2) and not description ~ y", ["Größe"]),
+    # More tests of tags than are looked up one by one.
+    (
+        " or ".join(f"(tag = urgent and tag != 'on hold' and id > {n} and tag != x{n})" for n in range(6)),
+        ["done"],
+    ),
+    (" or ".join(f"(tag in (x{n}, 'on hold') and tag not in (y, urgent))" for n in range(6)), []),
     ("project_id is null and id is not null", ["plain", "tagged", "Größe", "done"]),
     ("title = '\"; DROP TABLE tasks; --'", []),
 ]
 
 
-def test_what_filters_find(ada: Person) -> None:
+def test_what_filters_find(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Tags of one task are many.
+    monkeypatch.setattr(vocabulary, "FEW_TAGGED", 0)
     assert {text: found(ada, text) for text, _ in FINDINGS} == dict(FINDINGS)
 
 

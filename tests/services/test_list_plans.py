@@ -9,7 +9,7 @@ from sqlalchemy import Select, text
 
 from database import database
 from models import ORDERS
-from services.query.conditions import Scope
+from services.query.shapes import Scope
 from services.tasks import list_on_postgres, list_statements, project_plan
 from services.tasks.list_statements import ListShape
 from services.tasks.planned import Planned

@@ -8,12 +8,15 @@ from types import FrameType
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy.dialects import postgresql
 
 from services.query import fields, syntax
+from services.query.conditions import condition
 from services.query.evaluate import matches
 from services.query.fields import FIELDS, table
 from services.query.normal import Circumstances, normalize
 from services.query.refusal import InvalidFilter
+from services.query.shapes import shaped
 from tests.support.broken_filters import BOMBS, BrokenFilters, first_mistake
 from tests.support.filters import ZONES, Oracle, RandomFilters, random_task
 
@@ -132,6 +135,7 @@ def test_the_limits_themselves_are_within_them(text: str) -> None:
         ("title = A\u030a", "title = Å"),
         ("project = ' Research '", "project = Research"),
         ("due = 2026-11-26t10:00:00z", "due = 2026-11-26T10:00:00Z"),
+        ("due in (2026-11-27, 2026-11-26, 2026-11-26T10:00:00Z)", "due = 2026-11-26 or due = 2026-11-27"),
         ("due = 2026-11-26T10:00:00.1234567Z", "due = 2026-11-26T10:00:00.123456Z"),
         ("title\n=\tx\u00a0", "title = x"),
     ],
@@ -245,3 +249,22 @@ def test_broken_filters_are_refused_at_their_first_mistake() -> None:
             assert error.place == place, (text, error.detail)
             refusals += 1
     assert refusals > 300
+
+
+@pytest.mark.parametrize(
+    ("text", "times"),
+    [
+        ("description ~ a", 1),
+        ("description ~ a or description ~ b or title ~ c", 1),
+        (
+            "(description ~ a and id > 1) or not (description ~ b or id > 2) or (description ~ c and id > 3)",
+            1,
+        ),
+        ("title ~ c and (id = 1 or (description ~ a and not description ~ b)) and priority > 2", 1),
+        ("title ~ a or state ~ b", 0),
+    ],
+)
+def test_postgres_prepares_a_description_once(text: str, times: int) -> None:
+    normal = normalize(syntax.parse(text), Circumstances(NOW, ZoneInfo("UTC"), 1, {}))
+    sql = str(condition(shaped(normal).shape, "owner").compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
+    assert sql.count("lower(tasks.description") == times

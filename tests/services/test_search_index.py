@@ -15,7 +15,7 @@ from database import AnyRow, database
 from models import Caller, tasks
 from schemas.tasks import TaskFilters, TaskSearch
 from services import task_service
-from services.query.conditions import Place
+from services.query.shapes import Place
 from services.tasks import import_files, list_plan, search_index, task_query, transfer
 from storage.folding import fold
 from tests.support.api import Api

@@ -1,0 +1,185 @@
+"""Splitting a filter in its normal form into its shape and its values.
+
+The text of the SQL depends on the shape alone, so statements are kept by their shape.
+"""
+
+from collections.abc import Callable, Mapping
+from itertools import groupby
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from services.query.normal import (
+    EVERYTHING,
+    AllOf,
+    AnyOf,
+    Contains,
+    Normal,
+    OneOf,
+    Present,
+    Test,
+    Within,
+    replaced,
+)
+from storage.folding import fold, pattern
+
+# The tasks that are searched: with an owner or a project an index finds the tags.
+Scope = Literal["owner", "project", "all"]
+# ("and" | "or", parts) or (kind, field, so, names of its parameters)
+Shape: TypeAlias = tuple[Any, ...]
+# So many ranges of one column are looked up by halves, which uses no index: the first number is for ranges that an
+# index may find.
+MANY_RANGES, MANY_WITHIN = 16, 4
+# The shape of a filter that no task matches.
+NEVER: Shape = ("or", ())
+# The kinds of tests for a text, one for texts with letters that have a meaning in patterns.
+CONTAINS, ESCAPED = CONTAINING = ("contains", "contains escaped")
+# Texts that are stored as they were sent, so that comparisons use their normal form.
+FOLDED = ("title", "description")
+
+
+class Place(NamedTuple):
+    """The tasks in question: an owner's, a project's, or without both everybody's."""
+
+    owner_id: int | None = None
+    project_id: int | None = None
+
+    @property
+    def scope(self) -> Scope:
+        if self.project_id is not None:
+            return "project"
+        return "all" if self.owner_id is None else "owner"
+
+
+class Shaped(NamedTuple):
+    """A filter, split into its shape and its values by the names of their parameters."""
+
+    shape: Shape
+    values: dict[str, Any]
+
+
+def shaped(normal: Normal, marks: Mapping[Test, str] = MappingProxyType({})) -> Shaped:
+    """Split a filter into its shape and its values.
+
+    A test of tags may be marked: `frequent` if very many tasks have them, and `seen` if each task that is looked at
+    is to be asked for its tags. That is for Postgres; on SQLite such a test is `noted`, and each task is asked once
+    for all of these.
+    """
+    values: dict[str, Any] = {}
+
+    def take(value: Any) -> str:
+        name = f"f{len(values)}"
+        values[name] = value
+        return name
+
+    noted = {test for test, mark in marks.items() if mark == "noted"}
+    if not noted:
+        return Shaped(_shape(normal, take, marks), values)
+
+    def without_effort(test: Test) -> Normal:
+        return EVERYTHING if test in noted or isinstance(test.fact, Contains) else test
+
+    # Tasks that can't match are not asked for their tags.
+    first = _shape(replaced(normal, without_effort), take, marks)
+    tags = sorted({tag for test in noted for tag in tags_of(test)})
+    bits = {tag: 1 << place for place, tag in enumerate(tags)}
+    noting = ("noting", "tag", True, tuple(map(take, tags)), _shape(normal, take, marks, bits))
+    return Shaped(("and", (first, noting)), values)
+
+
+def tags_of(part: Normal) -> tuple[str, ...]:
+    """The tags that a test looks for."""
+    fact = part.fact if isinstance(part, Test) else None
+    return fact.values if isinstance(fact, OneOf) and fact.field.name == "tag" else ()
+
+
+def _shape(
+    normal: Normal,
+    take: Callable[[Any], str],
+    marks: Mapping[Test, str],
+    bits: Mapping[str, int] = MappingProxyType({}),
+    *,
+    is_outer: bool = True,
+) -> Shape:
+    if isinstance(normal, Test):
+        if marks.get(normal) == "noted":
+            return ("noted", "tag", normal.so, take(sum(bits[tag] for tag in tags_of(normal))))
+        kind, *more = _shape_of_test(normal, take)
+        return (f"{marks[normal]} {kind}" if normal in marks else kind, *more)
+    word = "and" if isinstance(normal, AllOf) else "or"
+    shapes: list[Shape] = []
+    for (is_range, _), some in groupby(sorted(normal.parts, key=_cost), lambda part: _range_of(part, word)):
+        same = list(some)
+        if is_range and len(same) >= (MANY_RANGES if is_outer else MANY_WITHIN):
+            shapes.append(_shape_of_ranges(same, take))
+        else:
+            within = is_outer and word == "and"
+            shapes += [_shape(part, take, marks, bits, is_outer=within) for part in same]
+    return (word, tuple(shapes))
+
+
+def _range_of(part: Normal, word: str) -> tuple[bool, str]:
+    """Whether a part is one of the ranges of a field that the normal form keeps in their order, and the field."""
+    if not isinstance(part, Test) or part.so != (word == "or"):
+        return False, ""
+    fact = part.fact
+    return (isinstance(fact, Within) and fact.is_bounded), fact.field.name
+
+
+def _shape_of_ranges(ranges: list[Any], take: Callable[[Any], str]) -> Shape:
+    bounds = [bound for test in ranges for bound in (test.fact.start, test.fact.behind)]
+    return ("within any", ranges[0].fact.field.name, ranges[0].so, *map(take, bounds))
+
+
+def _cost(part: Normal) -> int:
+    """The cost of a part for each task: databases check parts in their order, so cheap ones come first."""
+    if isinstance(part, AllOf | AnyOf):
+        return max((_cost(each) for each in part.parts), default=0) + 1
+    name = part.fact.field.name
+    if isinstance(part.fact, Contains):
+        return 20 if name == "description" else 10
+    return 5 if name == "tag" else 0
+
+
+def _shape_of_test(test: Test, take: Callable[[Any], str]) -> Shape:
+    fact, name, so = test.fact, test.fact.field.name, test.so
+    if isinstance(fact, Present):
+        return ("present", name, so)
+    if isinstance(fact, Contains):
+        # An ESCAPE clause takes SQLite a third longer, so only patterns with an escaped letter have it.
+        kind = ESCAPED if "\\" in pattern(fact.text) else CONTAINS
+        return (kind, name, so, take(fact.text))
+    if isinstance(fact, OneOf):
+        kind, values = ("equal", fact.values[0]) if len(fact.values) == 1 else ("in", list(fact.values))
+        names = [take(values)]
+        if fact.field.name in FOLDED:
+            folded = sorted({fold(value) for value in fact.values})
+            names.append(take(folded[0] if kind == "equal" else folded))
+            if fact.field.name == "description" and kind == "in":
+                names += [
+                    take(sorted({len(each.encode()) for each in same})) for same in (fact.values, folded)
+                ]
+        return (kind, name, so, *names)
+    start = None if fact.start is None else take(fact.start)
+    behind = None if fact.behind is None else take(fact.behind)
+    return ("within", name, so, start, behind)
+
+
+def with_joined_searches(shape: Shape) -> list[Shape]:
+    """The parts, with all searches in the same texts as one part: a text is then prepared for them only once."""
+    parts: dict[Any, list[Shape]] = {}
+    for place, part in enumerate(shape[1]):
+        is_search = part[0] in CONTAINING and part[2] == (shape[0] == "or")
+        parts.setdefault(part[1] if is_search else place, []).append(part)
+    return [_as_one(same) if len(same) > 1 else same[0] for same in parts.values()]
+
+
+def _as_one(searches: list[Shape]) -> Shape:
+    kind = ESCAPED if any(part[0] == ESCAPED for part in searches) else CONTAINS
+    return (kind, *searches[0][1:3], *(text for part in searches for text in part[3:]))
+
+
+def searches_descriptions(shape: Shape) -> bool:
+    """Whether a filter looks for texts in descriptions."""
+    if shape[0] in ("and", "or"):
+        return any(searches_descriptions(part) for part in shape[1])
+    return shape[1] == "description" and shape[0] in CONTAINING
