@@ -1,4 +1,4 @@
-"""Console and file logs, with one line for each entry whatever the data holds.
+"""Console and file logs, with one line for each entry, whatever the data holds.
 
 Text lines are `time - name - level - message`. With `LOG_FORMAT=json` each line is an object that also has
 the request's id. Several processes may write the same file, and rotate it when it is full. The lines of the
@@ -138,7 +138,7 @@ def together() -> Iterator[None]:
 
 
 def info_each(message: str, *arguments: tuple[object, ...]) -> None:
-    """Write the message once for each of these arguments, as `logger.info` would; what the entries share is found once."""
+    """Write the message once for each of these arguments, like `logger.info`; the shared parts are found only once."""
     if not logger.isEnabledFor(logging.INFO):
         return
     first = logger.makeRecord(logger.name, logging.INFO, "", 0, message, (), None)

@@ -107,8 +107,8 @@ Index("uq_users_email", func.lower(User.email), unique=True).ddl_if(dialect="sql
 Index("uq_users_email", func.lower(collate(User.email, "C")), unique=True).ddl_if(dialect="postgresql")
 
 
-# The columns of the index of each order of a list. Those behind the order's own tell which tasks are in a range of
-# another time, so that a list is filtered without looking at every task.
+# The columns of the index of each order of a list. The first ones make the order. The others tell which tasks are in
+# a range of another time, so that a list is filtered without looking at every task.
 ORDERS = {
     "created_at": ("created_at", "id", "due_at", "completed_at", "priority"),
     "updated_at": ("updated_at", "id", "created_at", "due_at", "completed_at", "priority"),
@@ -124,8 +124,8 @@ IN_PROJECT = where("project_id IS NOT NULL")
 def _orders(place: str, **options: Any) -> Iterator[Index]:
     """The indexes of the orders of lists, of an owner or a project.
 
-    On Postgres each holds `updated_at`, because an update writes all indexes in any case. On SQLite it writes those
-    whose columns change, so that this would make every update dearer.
+    On Postgres each index holds `updated_at`, because an update writes all indexes in any case. SQLite writes only the
+    indexes whose columns change, so `updated_at` in all of them would make every update dearer.
     """
     for name, columns in ORDERS.items():
         on_postgres = columns if "updated_at" in columns else (*columns, "updated_at")
@@ -134,7 +134,7 @@ def _orders(place: str, **options: Any) -> Iterator[Index]:
             yield index.ddl_if(dialect=dialect)
 
 
-# Tasks whose times are not in the order of making, completing and changing.
+# The condition that a task's times are not in the order of making, completing and changing.
 OUT_OF_ORDER = "updated_at < created_at OR completed_at < created_at OR updated_at < completed_at"
 # A blocked task has a reason, and is not completed.
 BLOCKED = (
@@ -254,7 +254,7 @@ class TaskTag(Base):
 
 # The rows of history whose owner becomes a member of the project.
 BECAME_MEMBER = "kind IN ('member_added', 'project_created')"
-# The rows of history by which a task leaves its owner, for another owner or for none.
+# The rows of history by which a task leaves its owner, for another owner or because it is deleted.
 LEFT_OWNER = "previous_owner_id IS NOT NULL AND (owner_id IS NULL OR owner_id <> previous_owner_id)"
 # The rows of history by which a task leaves its project.
 LEFT_PROJECT = "previous_project_id IS NOT NULL AND (project_id IS NULL OR project_id <> previous_project_id)"
@@ -340,7 +340,7 @@ for _event in ("before_insert", "before_update"):
     event.listen(Task, _event, complete_task)
     event.listen(User, _event, complete_user)
 
-# Find the periods in which tasks were created that are due, or were completed, at some time.
+# These indexes find the periods of creation of tasks that are due, or were completed, in a range of time.
 for _column in (Task.due_at, Task.completed_at):
     for _place in (Task.user_id, Task.project_id):
         _there = "project_id IS NOT NULL AND " if _place is Task.project_id else ""

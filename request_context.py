@@ -54,7 +54,7 @@ def address_group(address: str) -> str:
 
 
 def _with_port(hop: str) -> tuple[str, int]:
-    """An address and its port, if there is one: `1.2.3.4`, `1.2.3.4:80`, `::1`, `[::1]:80`."""
+    """An address and its port, if it has one: `1.2.3.4`, `1.2.3.4:80`, `::1`, `[::1]:80`."""
     if hop.startswith("["):
         host, _, port = hop[1:].partition("]")
         port = port.removeprefix(":")

@@ -1,4 +1,4 @@
-"""How Alembic reaches the database: always through the transaction that `database.py` opens for it."""
+"""Connects Alembic to the database, always through the transaction that `database.py` opens for it."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ UNMODELLED_PREFIXES = ("task_search",)
 
 
 def include_object(_object: Any, name: str | None, _kind: str, _reflected: bool, _compare_to: Any) -> bool:  # noqa: FBT001
-    """Leave out of comparisons what no model describes."""
+    """Leave things that no model describes out of comparisons."""
     return not (name or "").startswith((*UNMODELLED_PREFIXES, "ix_task_search"))
 
 

@@ -19,10 +19,10 @@ from alembic import op
 
 from storage.faults import sqlstate
 
-# Long enough for Postgres to stop an automatic vacuum of the table, which it does after a second.
+# Postgres stops an automatic vacuum of the table after a second, so the wait is longer than this.
 LOCK_TIMEOUT = "3s"
 BEGIN = f"BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"
-# Another transaction has the lock, or waits for one of ours.
+# The SQLSTATEs of a lock that another transaction has, and of a deadlock.
 _TAKEN = ("55P03", "40P01")
 MOST_ATTEMPTS = 100
 PAUSE_SECONDS = 0.2
@@ -57,7 +57,7 @@ def steps() -> Iterator[None]:
 
 
 def briefly(work: Callable[[], Any]) -> None:
-    """Do something that locks a table for a moment; within `steps`."""
+    """Do something that locks a table for a moment; call this within `steps`."""
     if not is_live():
         work()
         return
@@ -83,7 +83,7 @@ def make_table(name: str, make: Callable[[], Any]) -> None:
 
 
 def add_columns(table: str, columns: Iterable[sa.Column[Any]]) -> None:
-    """Add those of the columns that the table lacks."""
+    """Add the columns that the table lacks."""
     there = {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)}
     missing = [column for column in columns if column.name not in there]
 
@@ -96,7 +96,7 @@ def add_columns(table: str, columns: Iterable[sa.Column[Any]]) -> None:
 
 
 def create_index(name: str, table: str, columns: list[Any], **options: Any) -> None:
-    """Make an index, beside those who read and write the table."""
+    """Make an index while others read and write the table."""
     if not is_live():
         op.create_index(name, table, columns, **options)
         return
@@ -113,7 +113,7 @@ def create_index(name: str, table: str, columns: list[Any], **options: Any) -> N
 
 
 def replace_index(name: str, table: str, columns: list[str], **options: Any) -> None:
-    """Make an index anew with other columns, beside those who read the table along the former one."""
+    """Make an index again with other columns, while others read the table along the former one."""
     if not is_live():
         op.drop_index(name, table)
         op.create_index(name, table, columns, **options)
@@ -127,21 +127,21 @@ def replace_index(name: str, table: str, columns: list[str], **options: Any) -> 
 
 
 def drop_index(name: str, table: str) -> None:
-    """Drop an index that may be gone, beside those who read and write the table."""
+    """Drop an index, if it is there, while others read and write the table."""
     op.drop_index(name, table, postgresql_concurrently=is_live(), if_exists=True)
 
 
 def replace_check(table: str, name: str, condition: str, change: Callable[[], Any] | None = None) -> None:
     """Replace a check or add one on Postgres; `change` changes the types of columns in the same moment.
 
-    The rows that are there are checked afterwards, without keeping anyone from them.
+    The present rows are checked afterwards, while others read and write them.
     """
     full = f"ck_{table}_{name}"
 
     def replace() -> None:
         op.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {full}")
         if change is not None:
-            # While no check is on the column, because all rows would be checked again.
+            # The column has no check at this moment. Otherwise Postgres would check all rows again.
             change()
         op.execute(f"ALTER TABLE {table} ADD CONSTRAINT {full} CHECK ({condition}) NOT VALID")
         if change is not None:
@@ -154,7 +154,7 @@ def replace_check(table: str, name: str, condition: str, change: Callable[[], An
 def _close_connections() -> None:
     """Close the connections of the version before, whose prepared statements the changed types have spoiled.
 
-    It connects again by itself, and repeats its reads. Only a write that is going on at this moment fails.
+    That version connects again by itself, and repeats its reads. Only a write of this moment fails.
     """
     if is_live():
         op.execute(_CLOSE_CONNECTIONS)

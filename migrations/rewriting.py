@@ -1,4 +1,4 @@
-"""Changing what a database has written down as text: tables and triggers on SQLite, functions on Postgres.
+"""Changes definitions that a database keeps as text: tables and triggers on SQLite, functions on Postgres.
 
 SQLite can't alter a constraint. Its manual ("Making Other Kinds Of Table Schema Changes") describes two ways: copy
 the table, which takes a minute for a million tasks, or, where no stored row changes, edit the table's definition.
@@ -14,7 +14,7 @@ Edits = Iterable[tuple[str, str]]
 
 
 def back(edits: Edits) -> list[tuple[str, str]]:
-    """The edits that undo these."""
+    """The edits that undo these edits."""
     return [(new, old) for old, new in reversed(list(edits))]
 
 
@@ -39,7 +39,7 @@ def edit_sqlite_tables(tables: Mapping[str, Edits]) -> None:
     write = sa.text("UPDATE sqlite_master SET sql = :sql WHERE type = 'table' AND name = :name")
     for name, edits in tables.items():
         connection.execute(write, {"name": name, "sql": edited(_definition("table", name), edits)})
-    # Has every connection read the definitions again, this one now.
+    # A new version makes every connection read the definitions again, and RESET makes this one do so now.
     version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
     connection.exec_driver_sql(f"PRAGMA schema_version = {version + 1}")
     connection.exec_driver_sql("PRAGMA writable_schema = RESET")

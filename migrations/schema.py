@@ -1,4 +1,4 @@
-"""The database's schema: which revision it has, and bringing it to the newest."""
+"""The revision of the database's schema, and the way to the newest one."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -18,7 +18,7 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 ADMIN_SCOPE = "admin"
 _ACCOUNT = tuple(users.c[name] for name in ("id", "username", "email", "is_active", "role", "created_at"))
 _NO_SESSION: Any = literal_column("NULL").label("session_id")
-# Each kind of token takes one statement, because every request makes one.
+# Each kind of token takes only one statement, because every request executes it.
 CALLER_BY_ID: Any = prepared(
     select(*_ACCOUNT, _NO_SESSION, users.c.credentials_version).where(users.c.id == bindparam("user_id"))
 )
@@ -72,7 +72,7 @@ def _caller_of_program(db: Session, hashed: str) -> Caller:
     if row is None or (row.expires_at is not None and row.expires_at <= datetime.now(UTC)):
         raise NotAuthenticated
     caller = Caller(*row[:-1])._replace(scopes=tuple(row.scopes))
-    # Without the scope `admin` the program of an admin may do no more than a member's.
+    # Without the scope `admin` an admin's program has only a member's rights.
     return caller if ADMIN_SCOPE in row.scopes else caller._replace(role="member")
 
 
@@ -115,7 +115,7 @@ def ended(db: Session, claims: Mapping[int, Mapping[str, Any]]) -> set[int]:
 
 
 def admins_among(db: Session, user_ids: Collection[int]) -> set[int]:
-    """Those of the accounts that are active admins."""
+    """The accounts among these that are active admins."""
     return set(db.execute(_ADMINS, {"ids": sorted(user_ids)}).scalars()) if user_ids else set()
 
 

@@ -16,7 +16,7 @@ from storage.threads import Threads
 
 # The hashing thread works off a full queue in eight seconds at the default cost.
 LONGEST_HASHING_QUEUE = 32
-# Besides, for owners who come from where they have been before.
+# Further places for owners at an address that is known for their account.
 PLACES_OF_KNOWN = 16
 password_context = CryptContext(
     schemes=["bcrypt_sha256", "bcrypt"],
@@ -24,12 +24,12 @@ password_context = CryptContext(
     bcrypt_sha256__rounds=settings.bcrypt_rounds,
     bcrypt__rounds=settings.bcrypt_rounds,
 )
-# bcrypt takes a quarter of a second of a core. A thread of its own keeps it from taking the threads of others.
+# bcrypt takes a quarter of a second of a core, so it has a thread of its own, and the other threads stay free.
 hashing = Threads(1, "hashing")
 
 
 def hash_password(password: str) -> str:
-    """Hash a password, every character of it significant, with a salt of its own."""
+    """Hash a password with a salt of its own; every character of the password counts."""
     hashed: str = password_context.hash(normal_form(password))
     return hashed
 
@@ -48,7 +48,7 @@ _dummy_hash: list[str] = []
 
 
 def verify_or_pretend(password: str, hashed: str | None) -> bool:
-    """Verify a password; if there is no hash, take as long and answer False."""
+    """Verify a password; without a hash, answer False after the same time."""
     if not _dummy_hash:
         _dummy_hash.append(hash_password(uuid.uuid4().hex))
     return verify_password(password, hashed or _dummy_hash[0]) and hashed is not None
@@ -62,7 +62,7 @@ def verify_and_renew(password: str, hashed: str | None) -> tuple[bool, str | Non
 
 
 class _Places:
-    """Places in the queue for the hashing thread, of which one address holds half at most."""
+    """Places in the queue for the hashing thread; one address holds half of them at most."""
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -105,13 +105,13 @@ def hashing_busy() -> ServiceUnavailable:
 
 
 def may_hash(*, known: bool = False) -> bool:
-    """Whether there is a place for the caller, before anything is done for it: one for all, or for those who are known."""
+    """Whether the queue has a place for the caller: one of those for all or, if `known`, one of those for owners."""
     return (_for_known if known else _for_all).is_free()
 
 
 @contextmanager
 def _hashing_place(*, known: bool) -> Iterator[None]:
-    """A place for all, or else one of those for owners at an address that is known; raises ServiceUnavailable."""
+    """Hold a place for all or else, for an owner at a known address, one of theirs; raises ServiceUnavailable."""
     places = _for_known if known and not _for_all.is_free() else _for_all
     with places.hold():
         yield

@@ -17,7 +17,7 @@ ALGORITHM = "HS256"
 
 
 class InvalidTokenError(Exception):
-    """A token that this program did not sign, that is expired, or that lacks a claim which every token has."""
+    """The token is not signed by this program, is expired, or lacks a claim that every token has."""
 
 
 @lru_cache(maxsize=8)
@@ -35,14 +35,14 @@ def sign(claims: dict[str, Any]) -> str:
 
 
 def derive(purpose: str, text: str) -> str:
-    """A text that only the key makes of this one, and always the same, for this purpose."""
+    """A text derived from this one for a purpose: always the same, and only the key can make it."""
     key = _fit(settings.signing_key()).encode()
     digest = hmac.digest(key, f"{purpose}:{text}".encode(), "sha256")
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def verify(token: str, kind: str) -> dict[str, Any]:
-    """The claims of a token of this kind, signed by the current key or the one before; raises InvalidTokenError."""
+    """The claims of a token of this kind, signed by the current or the previous key; raises InvalidTokenError."""
     keys = [settings.signing_key()]
     if settings.secret_key_previous is not None:
         keys.append(settings.secret_key_previous.get_secret_value())

@@ -17,7 +17,7 @@ REMEMBERED_TOKENS = 4096
 
 
 def create_access_token(data: dict[str, Any], expires_delta: timedelta | None = None) -> str:
-    """Sign an access token; `data["sub"]` is the account's id as text, `data["sid"]` its session's where it has one."""
+    """Sign an access token; `data["sub"]` is the account's id as text, `data["sid"]` the id of its session, if any."""
     now = datetime.now(UTC)
     lifetime = expires_delta or timedelta(minutes=settings.access_token_expire_minutes)
     claims = {"jti": uuid.uuid4().hex, **data, "kind": ACCESS_TOKEN, "iat": now, "exp": now + lifetime}
@@ -46,7 +46,7 @@ def token_hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-# Checking a signature costs as much as the rest of a short request.
+# Verified tokens are kept, because checking a signature costs as much as the rest of a short request.
 _verified: BoundedCache[str, dict[str, Any]] = BoundedCache(REMEMBERED_TOKENS)
 
 

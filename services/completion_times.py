@@ -106,7 +106,7 @@ def from_counts(db: Session, user_id: int) -> dict[str, Any] | None:
         at = bisect_right(upto, place)
         skip = place - (upto[at - 1] if at else 0)
         if 0 <= buckets[at] < EXACT and (place + 1 < upto[at] or place + 1 == total):
-            # All durations of this bucket are equal, so the first one will do.
+            # All durations of this bucket are equal, so the first one is enough.
             skip = 0
         values[f"least_{number}"], values[f"skip_{number}"] = _least(buckets[at]), skip
         steps += skip

@@ -52,7 +52,7 @@ class BoundedCache(Generic[K, V]):
             self._remove(key)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Forget all entries."""
         with self._lock:
             self._entries.clear()
             self._weight = 0

@@ -1,4 +1,4 @@
-"""Columns that follow from others, for programs that write tasks and accounts as objects of SQLAlchemy.
+"""Derives columns from others, for programs that write tasks and accounts as objects of SQLAlchemy.
 
 The program itself writes rows, with their history. A program that imports `Task` and `User` should not have to know
 columns that only lists and searches use.

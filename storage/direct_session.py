@@ -13,7 +13,7 @@ from storage.prepared import prepared_form
 
 
 class WriteInReadError(RuntimeError):
-    """A mistake in the program, on which SQLite and Postgres would not agree: one refuses it, the other keeps it."""
+    """The program writes in a session for reading, by mistake: one database would refuse it, the other keep it."""
 
     def __init__(self) -> None:
         super().__init__("A session that only reads was asked to write: declare `db: WriteSession`")
@@ -70,7 +70,7 @@ class DirectSession(Session):
 
     @contextmanager
     def one_snapshot(self) -> Iterator[None]:
-        """Have all that is read inside see the database as it is at one moment; within another, at that moment."""
+        """Have all reads inside see the database as it is at one moment; a nested snapshot shares the outer one's moment."""
         if self._is_in_snapshot:
             yield
             return
@@ -98,9 +98,9 @@ class DirectSession(Session):
 
 
 def one_snapshot(db: Session) -> AbstractContextManager[None]:
-    """Have what reads twice see one state, where two reads would see two: in a session that only reads.
+    """Have all reads inside see one state of the database, in a session that only reads.
 
-    A write is a transaction already, whose locks are what counts.
+    A session that writes is in a transaction already, and relies on its locks.
     """
     return db.one_snapshot() if isinstance(db, DirectSession) and db.reads_only else nullcontext()
 
@@ -133,7 +133,7 @@ class OpenSession:
     def forget(self) -> None:
         """Forget the loaded objects, so that the next request finds a fresh session.
 
-        Few requests load objects, and forgetting nothing takes time too: hence the check.
+        Few requests load objects, and forgetting takes time even if there are none, so this is checked first.
         """
         if self.session.holds_objects():
             self.session.expunge_all()
@@ -154,24 +154,24 @@ class IdleSessions:
         self._is_closed = False
 
     def take(self) -> OpenSession | None:
-        """A session that no one uses, if there is one."""
+        """An idle session, if there is one."""
         try:
             return self._sessions.pop()
         except IndexError:
             return None
 
     def put(self, opened: OpenSession) -> None:
-        """Keep a session for its next use. After `close` it is closed: it was in use meanwhile."""
+        """Keep a session for its next use. A session that was in use at `close` is closed now."""
         self._sessions.append(opened)
         if self._is_closed:
             self.close_all()
 
     def close_all(self) -> None:
-        """Close the sessions that wait."""
+        """Close the idle sessions."""
         while (opened := self.take()) is not None:
             opened.close()
 
     def close(self) -> None:
-        """Close the sessions that wait, and from now on each one that is put back."""
+        """Close the idle sessions, and from now on each session that is put back."""
         self._is_closed = True
         self.close_all()

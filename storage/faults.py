@@ -1,4 +1,4 @@
-"""Driver errors as the domain's errors: what the database could not do just now."""
+"""Translates errors of the drivers into the domain's errors, if the state of the database explains them."""
 
 import sqlite3
 import time
@@ -37,7 +37,7 @@ def translated_error(error: BaseException) -> BaseException:
     elif sqlstate(original) is not None or any(
         kind.__name__ in _DRIVER_FAULTS for kind in type(original).__mro__
     ):
-        # psycopg's errors, told by what they have: it is loaded only where Postgres is used.
+        # psycopg's errors are recognised by their attributes, because psycopg is loaded only for Postgres.
         translated = _of_postgres(sqlstate(original))
     elif isinstance(error, PoolTimeout):
         translated = DatabaseUnavailable()
@@ -67,7 +67,7 @@ def _of_postgres(state: str | None) -> AppError | None:
 
 
 def reason_of(error: BaseException | None) -> str:
-    """The driver's own words for an error, or for what caused it, in one line."""
+    """The driver's own words for an error, or for its cause, in one line."""
     while error is not None and not isinstance(error, DBAPIError) and error.__cause__ is not None:
         error = error.__cause__
     original = error.orig if isinstance(error, DBAPIError) else error
@@ -75,7 +75,7 @@ def reason_of(error: BaseException | None) -> str:
 
 
 class ReadOnlyNotice:
-    """Says in the log that nothing can be written, once a minute as long as that lasts."""
+    """Logs that nothing can be written, once a minute for as long as this lasts."""
 
     seconds = 60.0
 
@@ -83,7 +83,7 @@ class ReadOnlyNotice:
         self.next_at = 0.0
 
     def say(self, reason: str) -> None:
-        """Say so, unless that was said lately."""
+        """Log it, unless it was logged lately."""
         if (now := time.monotonic()) >= self.next_at:
             self.next_at = now + self.seconds
             logger.error("The database is read-only, and every change is refused: %s", reason)

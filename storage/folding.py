@@ -15,7 +15,7 @@ def normal_form(text: str) -> str:
 
 
 def _with_marks_in_order(run: re.Match[str]) -> str:
-    """The same characters taken apart, with the marks of each letter in the order that the normal form wants.
+    """The same characters decomposed, with the marks of each letter in the order of the normal form.
 
     Python moves each mark to its place by exchanging neighbours: with 65,536 marks behind one letter that took half
     a minute, in which nothing else ran.
@@ -49,9 +49,9 @@ def pattern(text: str) -> str:
 
 
 def folded_where_different(text: str | None) -> str | None:
-    """The folded form of a long text, where the databases can't make it by themselves.
+    """The folded form of a long text, if the databases can't make it by themselves; otherwise None.
 
-    They make small letters of ASCII's capitals; most texts need no more, and are not stored twice. A text that is
+    The databases lower the capitals of ASCII. Most texts need no more, so they are not stored twice. A text that is
     not in its normal form always has its folded form beside it.
     """
     if text is None or text.isascii():

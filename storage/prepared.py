@@ -32,8 +32,8 @@ def prepared(statement: S, *, plan_anew: bool = False) -> S:
     Lists of any length (`IN` with `expanding`) can't be prepared. Several
     rows at once, each with the same names, go to the driver in one call, unless the statement returns rows.
 
-    Postgres plans a statement once for all values, after a few executions; `plan_anew` has it look at the values
-    each time: how to find a word depends on how frequent it is.
+    After a few executions Postgres plans a statement once for all values. `plan_anew` has it look at the values each
+    time. A search needs this, because the best plan for a word depends on its frequency.
     """
     setattr(statement, _KEPT_AT, Prepared(statement, plan_anew=plan_anew))
     return statement
@@ -80,7 +80,7 @@ class Prepared:
         names = (dialect.name, *values)
         compiled = self._compiled.get(names)
         if compiled is None:
-            # Which columns an INSERT fills depends on the names of its values.
+            # The names of the values decide which columns an INSERT fills.
             compiled = _Compiled(self.statement, dialect, list(values), plan_anew=self._plan_anew)
             self._compiled[names] = compiled
         return compiled
@@ -102,20 +102,20 @@ class _ForTheDriver(ABC):
 
     @abstractmethod
     def execute(self, connection: Connection, cursor: Any, values: Mapping[str, Any]) -> Result[Any]:
-        """Execute it by the driver's cursor; raises the errors that SQLAlchemy would raise."""
+        """Execute the statement by the driver's cursor; raises the errors that SQLAlchemy would raise."""
 
     def execute_many(
         self, connection: Connection, cursor: Any, rows: Sequence[Mapping[str, Any]]
     ) -> Result[Any]:
-        """Refused: it does not take many rows."""
+        """Refuse, because the statement does not take many rows."""
         raise NotImplementedError
 
 
 class BoundRows(_ForTheDriver):
     """Rows of a statement, converted for the driver.
 
-    A negative number in one of the columns that `execute` is given values for is not known yet: the value is
-    added to it.
+    `execute` gets values for some columns. A negative number in such a column is not known yet: the value is added
+    to it.
     """
 
     __slots__ = ("_columns", "_compiled")
@@ -137,9 +137,9 @@ class BoundRows(_ForTheDriver):
 
 
 class TextOnly(_ForTheDriver):
-    """A statement of which no more is kept than its text, and how its parameters get in and its rows out.
+    """A statement of which only the text and the converters of parameters and rows are kept.
 
-    For statements of very many shapes.
+    Statements that have very many shapes are kept in this form.
     """
 
     __slots__ = ("_compiled",)
@@ -152,7 +152,7 @@ class TextOnly(_ForTheDriver):
         return self._compiled.execute(connection.dialect, cursor, values)
 
     def bytes(self) -> int:
-        """About how much memory it takes."""
+        """An estimate of its memory."""
         return self._compiled.bytes()
 
 
@@ -190,7 +190,7 @@ class _Compiled:
         # psycopg prepares on the server, which plans once for all values, unless told not to.
         self._options = {"prepare": False} if plan_anew and dialect.name == "postgresql" else {}
         self._parameters: list[tuple[str, Processor | None]] = []
-        # Values that are part of the statement itself.
+        # These values are part of the statement itself.
         self._fixed: dict[str, Any] = {}
         for name in compiled.positiontup or ():
             bind = compiled.binds[name]
@@ -254,13 +254,13 @@ class _Compiled:
         ]
 
     def _error(self, dialect: Dialect, error: Exception) -> Exception:
-        # The parameters are left out: their values belong in no log.
+        # The parameters are left out, because their values belong in no log.
         return DBAPIError.instance(
             self._text, None, error, dialect.loaded_dbapi.Error, hide_parameters=True, dialect=dialect
         )
 
     def bytes(self) -> int:
-        """About how much memory it takes: the text, and for each parameter and column a name, a pair and a function."""
+        """An estimate of its memory: the text, and for each parameter and column a name, a pair and a function."""
         return 1000 + sys.getsizeof(self._text) + 300 * (len(self._parameters) + len(self._columns))
 
     def _describe(self, dialect: Dialect, cursor: Any) -> SimpleResultMetaData:

@@ -17,7 +17,7 @@ P = ParamSpec("P")
 S = TypeVar("S")
 
 MOST_BYTES = 16 * 1024 * 1024
-# As measured, with what a statement is compiled to.
+# The measured sizes, including those of the compiled form.
 _STATEMENT = 20_000
 _PARAMETER = 1_000
 
@@ -32,7 +32,7 @@ shapes: BoundedCache[Any, Any] = BoundedCache(MOST_BYTES, weigh=_weigh)
 
 
 def kept_by_shape(build: Callable[P, S]) -> Callable[P, S]:
-    """Build a statement once for the same arguments; all that is so built shares one bound."""
+    """Build a statement once for the same arguments; all statements that are kept in this way share one bound."""
 
     @functools.wraps(build)
     def get(*arguments: P.args, **named: P.kwargs) -> S:

@@ -13,7 +13,7 @@ _lock = threading.Lock()
 
 
 def keep_private(path: Path, *_: Any) -> None:
-    """Make the file with mode 0600 before SQLite would make it readable for all, and take such a mode away.
+    """Make the file with mode 0600 before SQLite makes it readable for all, and close a file that others can read.
 
     SQLite gives the mode of the database to its `-wal` and `-shm`. A file that is there already is never opened
     here: closing it would end the locks that SQLite has on it in this process.
@@ -24,20 +24,20 @@ def keep_private(path: Path, *_: Any) -> None:
             os.close(os.open(real, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         except FileExistsError:
             for name in (real, f"{real}-wal", f"{real}-shm"):
-                # A file of another user is for that user to protect.
+                # Another user's file must be protected by that user.
                 with contextlib.suppress(OSError):
                     mode = stat.S_IMODE(os.stat(name).st_mode)
                     if mode & 0o077:
                         os.chmod(name, mode & 0o700)
         except OSError:
-            return  # SQLite will say why the file can't be made.
+            return  # SQLite will give the reason if the file can't be made.
 
 
 def write_ahead(connection: sqlite3.Connection, patience: float) -> None:
     """Switch the file to a write-ahead log; raises sqlite3.OperationalError if it is locked for `patience` seconds.
 
-    SQLite waits for no lock here, whatever its timeout is. Of several processes that open a new file at the same
-    time, all but one could fail.
+    SQLite waits for no lock here, whatever its timeout is. If several processes open a new file at the same time, all
+    but one could fail.
     """
     until = time.monotonic() + patience
     while True:

@@ -27,7 +27,7 @@ class Job:
         self.error: BaseException | None = None
 
     def run(self, session: Session | None = None) -> None:
-        """Do the work and keep its result or its error; a second run replaces those of the first."""
+        """Do the work and keep its result or error; a second run replaces the result or error of the first."""
         try:
             if session is None:
                 self.result = self.context.run(self.work)

@@ -10,8 +10,8 @@ from services.events.watermark import watermark
 
 # Functions that end the waiting reads of this process at once.
 _waiting: set[Callable[[], None]] = set()
-# Each commit has all waiting reads look. So that many of these cost the others no more than a few do, each looks
-# less often the more there are, and still twice a second.
+# Each commit wakes all waiting reads. The more there are, the less often each of them looks, but at least twice a
+# second, so that many cost other requests no more than a few.
 SPACING_SECONDS = 0.005
 LONGEST_SPACING_SECONDS = 0.5
 # Committed events are held back while older transactions are open on Postgres. Most of these end within

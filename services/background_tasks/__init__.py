@@ -59,7 +59,7 @@ _is_waited_for = True
 
 
 def _tell_and_refresh(user_ids: set[int]) -> float | None:
-    # Noted first, before anything can fail.
+    # The accounts are noted before anything can fail.
     _refresher.add(user_ids)
     told, has_mail = deliver_notices()
     if has_mail:

@@ -37,7 +37,7 @@ class Worker:
         self.ending = threading.Event()
 
     def reside(self, interval: float, pause: float = 0.0) -> None:
-        """Wake at this interval (seconds) from now on, beginning at once."""
+        """Wake by itself at this interval (in seconds) from now on, beginning at once."""
         self._interval, self._pause = interval, pause
         self.wake()
 

@@ -1,7 +1,7 @@
-"""Descriptions that the version before has written since the database was migrated: filters search their folded form.
+"""Folds descriptions that the version before has written since the migration, because filters search the folded form.
 
 On Postgres the version before goes on writing while the migration runs, and until it is replaced. It does not know
-the column of the folded form. Its rows of history are those that name no request.
+the column of the folded form. Its rows of history are recognised by having no request.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ _WRITTEN = (
                 task_history.c.request_id.is_(None),
             )
         ),
-        # Text that is ASCII takes a byte a character, and needs no folded form.
+        # A text of ASCII takes one byte for each character, and needs no folded form.
         or_(
             func.octet_length(tasks.c.description) != func.length(tasks.c.description),
             tasks.c.description_folded.is_not(None),

@@ -2,7 +2,7 @@
 
 SQLite has one writer, and everybody who writes waits while a batch holds it. A large batch of private tasks is
 therefore worked out with a session that only reads. The transaction then checks that the tasks are still the
-same, and writes rows that are ready for the driver: it takes half as long.
+same, and writes rows that are ready for the driver, which takes half as long.
 """
 
 from typing import Any, NamedTuple
@@ -70,11 +70,11 @@ def pays(batch: Batch) -> bool:
 
 def work_out(db: Session, user: Caller, batch: Batch) -> WorkedOut | None:
     """Work out a batch with a session that only reads; None if it fails, or needs more than the caller's own tasks."""
-    # An admin may change everybody's tasks, and the transaction notes whose right was used.
+    # An admin may change everybody's tasks, and the transaction must note each use of this right.
     if user.is_admin or not takes_text(db):
         return None
     new_tasks = sum(isinstance(each, CreateOperation) for each in batch.operations)
-    # A session without a database, so that whatever asks one more question fails.
+    # The session has no database, so that any further question fails.
     nowhere = Session()
     unit = UnitOfWork(nowhere, user, ids=range(-new_tasks, 0))
     try:

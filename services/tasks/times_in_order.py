@@ -1,8 +1,8 @@
-"""Bounds of lists that follow from the order of a task's times: it is made, perhaps completed, and changed last.
+"""Bounds of lists that follow from the order of a task's times: a task is made, perhaps completed, and changed last.
 
 Only imports and other programs can make tasks whose times are out of this order. An index that is usually empty tells
-whether an account has any, or a member of a project. If none has, tasks that were changed before a time were made before
-it.
+whether an account, or a member of a project, has such tasks. If there are none, a task that was changed before a time
+was made before it too.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ def _out_of_order(owner_id: Any) -> Select[Any]:
     return mine.order_by(tasks.c.version).limit(1)
 
 
-# Every task of a project is a member's.
+# Members own all tasks of a project.
 _of_member = _out_of_order(project_members.c.user_id).correlate(project_members).scalar_subquery()
 _ANY_OUT_OF_ORDER = {
     "owner": prepared(_out_of_order(bindparam("id"))),

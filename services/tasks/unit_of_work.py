@@ -1,7 +1,7 @@
 """Changes of many tasks, made in memory and written together.
 
-Within a `UnitOfWork` the rows are read together, changed in memory and written together, which takes a sixth of
-the time that one by one they would take:
+Within a `UnitOfWork` the rows are read together, changed in memory and written together. This takes a sixth of the
+time for changing them one by one:
 
 1. `load` reads and locks the tasks in the order of their ids, after `rights.lock_tasks` has locked their
 projects in the same way. Two units with common tasks therefore wait for one another, but never for good.
@@ -110,7 +110,7 @@ class UnitOfWork:
 
     def __init__(self, db: Session, user: Caller, *, new_tasks: int = 0, ids: Iterable[int] = ()) -> None:
         self._db, self._user = db, user
-        # The number of tasks still to be made: their ids are taken at once, unless they are given.
+        # The number of tasks still to be made. Their ids are taken at once, unless they are given.
         self._new_tasks = new_tasks
         self._ids = iter(ids)
         self._rows: dict[int, Any] = {}

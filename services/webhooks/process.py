@@ -1,7 +1,7 @@
 """The process beside a server that delivers to webhooks, so that deliveries take no time from requests.
 
 The server starts it as `manage.py deliver-webhooks --attached`. A pair of sockets connects the two: the child says
-when it is ready, the server asks for a look at once, and each notices the end of the other, whatever ended it.
+when it is ready, the server wakes it for new events, and each notices the end of the other, whatever ended it.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ _COMMAND = (
     "deliver-webhooks",
     "--attached",
 )
-# The least time between two starts: a child that can't work is not started again and again.
+# The least time between two starts, because a child that can't work would be started again and again.
 RESTART_SECONDS = 30.0
 
 
@@ -89,7 +89,7 @@ class DeliveryProcess:
                 self._line.shutdown(socket.SHUT_WR)
 
     def stop(self, patience: float) -> None:
-        """End the child; what it has not delivered by then is left for the next process."""
+        """End the child; the next process takes up its remaining deliveries."""
         self.begin_to_stop()
         child, watcher = self._child, self._watcher
         if child is None or watcher is None:
