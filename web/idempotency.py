@@ -29,8 +29,7 @@ PARAMETER: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "A text of the client's choice, which makes it safe to repeat this request. The same"
-    " request with the same key changes nothing more, and gets the first answer again, with the header"
-    " `Idempotency-Replayed: true`",
+    " request with the same key changes nothing more, and gets the first answer again",
     "schema": {
         "type": "string",
         "minLength": 1,
@@ -39,12 +38,22 @@ PARAMETER: dict[str, Any] = {
         "examples": ["5f0c6a0d-e1f4-4c4c-9f43-d35f0f4c2d5b"],
     },
 }
+REPLAYED: dict[str, Any] = {
+    "Idempotency-Replayed": {
+        "description": "`true` if this is the answer to an earlier request with the same key",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
 
 
 def declare(options: dict[str, Any]) -> None:
-    """Declare the header of an endpoint in the OpenAPI document."""
+    """Declare the header and the replay of an endpoint in the OpenAPI document."""
     extra: dict[str, Any] = options.get("openapi_extra") or {}
     options["openapi_extra"] = {**extra, "parameters": [*extra.get("parameters", ()), PARAMETER]}
+    responses: dict[int | str, dict[str, Any]] = options["responses"]
+    status = options.get("status_code") or 200
+    declared = responses.get(status, {})
+    responses[status] = {**declared, "headers": {**declared.get("headers", {}), **REPLAYED}}
 
 
 def bad_key() -> InvalidInput:

@@ -30,12 +30,6 @@ from web.problems import PROBLEM_MEDIA_TYPE
 from web.strict_input import StrictRoute
 from web.webhook_documents import webhooks_described
 
-RATE_LIMIT = (
-    " The headers `RateLimit-Policy` and `RateLimit` of every answer tell how many requests a caller may make in a"
-    " minute, and how many are left."
-    if settings.rate_limit_per_minute
-    else ""
-)
 DESCRIPTION = f"""
 A program for tasks and shared projects, with figures about how work flows.
 
@@ -49,7 +43,8 @@ A program for tasks and shared projects, with figures about how work flows.
 
 Send the token as `Authorization: Bearer <access_token>`. Times are in UTC. Lists have the address of their next
 page in the header `Link`. The header `X-Request-ID` of every answer is the request's id in the log; a request may
-send its own.{RATE_LIMIT} Read-only fields may be sent back with the values they have. Errors are `application/problem+json`: `detail` is for people, `code` for programs.
+send its own. Read-only fields may be sent back with the values they have. Errors are `application/problem+json`:
+`detail` is for people, `code` for programs.
 
 [The guide]({settings.root}/guide) shows it all step by step, and [explains every code]({settings.root}/guide/errors).
 """
@@ -167,14 +162,14 @@ def _complete(document: dict[str, Any], app: FastAPI) -> dict[str, Any]:
         "Token": TOKEN,
     }
     routes = {route.operation_id: route for route in app.routes if isinstance(route, StrictRoute)}
-    for _, _, operation in openapi_shape.operations(document):
+    for method, _, operation in openapi_shape.operations(document):
         route = routes[operation["operationId"]]
         is_closed = "security" in operation
         operation["security"] = [{name: []} for name in components["securitySchemes"]] if is_closed else []
         if not route.media_types():
             operation["responses"].pop("415", None)
         _show_errors(operation, route)
-        operation["responses"]["5XX"] = openapi_errors.server_errors()
+        operation["responses"] = openapi_errors.server_errors(method) | operation["responses"]
     # The other fields of an OAuth2 form are accepted and not used.
     form = components["schemas"]["Body_login"]["properties"]
     components["schemas"]["Body_login"]["properties"] = {
@@ -196,7 +191,6 @@ def _complete(document: dict[str, Any], app: FastAPI) -> dict[str, Any]:
     openapi_headers.declare(document)
     openapi_shape.share_responses(document, openapi_errors.component_name)
     openapi_shape.share_parameters(document)
-    openapi_shape.share_bodies(document)
     openapi_shape.share_examples(document)
     openapi_shape.drop_unused_schemas(document)
     return document

@@ -20,7 +20,7 @@ from errors import (
 )
 from web import idempotency
 from web.openapi_shape import camel
-from web.problems import PROBLEM_MEDIA_TYPE, problem
+from web.problems import PROBLEM_MEDIA_TYPE, problem, title_of
 from web.strict_input import StrictRoute, allowed_query, query_models
 
 REQUEST_ID = "5f0c6a0d"
@@ -102,20 +102,22 @@ _GIVEN: tuple[tuple[int, str, str, str], ...] = (
 )
 
 
-def server_errors() -> dict[str, Any]:
-    """The errors that every operation can give through no fault of the caller, as one response."""
-    kinds = (AppError, DatabaseUnavailable, InsufficientStorage)
-    examples = {
-        kind.code: {"value": problem(kind.status, kind.code, kind.detail) | {"request_id": REQUEST_ID}}
-        for kind in kinds
-    }
+def server_errors(method: str) -> dict[str, Any]:
+    """The errors that every operation of this method can give through no fault of the caller, by status."""
+    kinds: list[type[AppError]] = [AppError, DatabaseUnavailable]
+    if method != "get":
+        kinds.append(InsufficientStorage)
     return {
-        "description": "500 Internal Server Error: the program's log has more under the `request_id`."
-        " 503 Service Unavailable: try again when `Retry-After` says."
-        " 507 Insufficient Storage: nothing can be written",
-        "content": {
-            PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}
-        },
+        str(kind.status): {
+            "description": title_of(kind.status),
+            "content": {
+                PROBLEM_MEDIA_TYPE: {
+                    "schema": {"$ref": "#/components/schemas/Problem"},
+                    "example": problem(kind.status, kind.code, kind.detail) | {"request_id": REQUEST_ID},
+                }
+            },
+        }
+        for kind in kinds
     }
 
 

@@ -2,6 +2,7 @@
 
 import re
 
+from config import settings
 from web.openapi_shape import Part, operations
 
 _TEXT, _NUMBER = {"type": "string"}, {"type": "integer", "minimum": 0}
@@ -27,21 +28,30 @@ HEADERS: dict[str, Part] = {
         "schema": _TEXT,
         "example": "Bearer",
     },
+    "Idempotency-Replayed": {
+        "description": "`true` if this is the answer to an earlier request with the same key",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "RateLimit": {
+        "description": "The number of requests that are left, and the seconds until the next minute begins",
+        "schema": _TEXT,
+        "example": '"default";r=59;t=42',
+    },
+    "RateLimit-Policy": {
+        "description": "The number of requests that each caller may make in a minute",
+        "schema": _TEXT,
+        "example": '"default";q=60;w=60',
+    },
 }
-OF_ERRORS = {
-    "401": ("WWW-Authenticate",),
-    "429": ("Retry-After",),
-    "503": ("Retry-After",),
-    "5XX": ("Retry-After",),
-}
+# Every answer has it, so the introduction explains it once.
+REQUEST_ID: Part = {"X-Request-ID": {"schema": _TEXT}}
+# These headers come with every answer, if the settings turn the limit on.
+ALWAYS = ("RateLimit", "RateLimit-Policy") if settings.rate_limit_per_minute else ()
+OF_ERRORS = {"401": ("WWW-Authenticate",), "429": ("Retry-After",), "503": ("Retry-After",)}
 
 
 def declare(document: Part) -> None:
-    """Declare the headers of every response.
-
-    The introduction explains those that every answer has, and the parameter `Idempotency-Key` the one that
-    comes with a replay.
-    """
+    """Declare the headers of every response."""
     versioned = {
         _answer(operation)
         for _, _, operation in operations(document)
@@ -62,7 +72,7 @@ def declare(document: Part) -> None:
         of_success += ["Location"] if operation["operationId"] in made else []
         of_success += ["ETag"] if _answer(operation) in versioned or _is_conditional(operation) else []
         for status, response in operation["responses"].items():
-            names = [*response.get("headers", {})]
+            names = [*response.get("headers", {}), *ALWAYS]
             if status < "300":
                 names += of_success
             elif status == "304":
@@ -70,10 +80,9 @@ def declare(document: Part) -> None:
             else:
                 names += OF_ERRORS.get(status, ())
             used |= {*names}
-            if names:
-                response["headers"] = {
-                    name: {"$ref": f"#/components/headers/{name}"} for name in dict.fromkeys(names)
-                }
+            response["headers"] = REQUEST_ID | {
+                name: {"$ref": f"#/components/headers/{name}"} for name in dict.fromkeys(names)
+            }
     document["components"]["headers"] = {name: each for name, each in HEADERS.items() if name in used}
 
 

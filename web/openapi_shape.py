@@ -231,24 +231,21 @@ def _share(document: Part, kind: str, parts: list[list[Place]], names: list[str]
 
 
 def share_responses(document: Part, name_of: Callable[[Part], str]) -> None:
-    """Define each response once that several operations give, or that all webhooks expect.
+    """Define each error once that several operations give.
 
-    If a status has only one such response, the status is its name.
+    If a status has only one such error, the status is its name.
     """
     places = (
         (operation["responses"], status)
         for operation in _all_operations(document)
         for status in operation["responses"]
+        if status >= "300"
     )
     parts = _repeated(places, SHORT_RESPONSE)
     of_status = Counter(status for (_, status), *_ in parts)
-    names = []
-    for (responses, status), *_ in parts:
-        media = [*responses[status].get("content", {}).values()]
-        if of_status[status] == 1:
-            names.append(status)
-        else:
-            names.append(_answered(media[0]["schema"]) if status < "300" else name_of(responses[status]))
+    names = [
+        status if of_status[status] == 1 else name_of(responses[status]) for (responses, status), *_ in parts
+    ]
     _share(document, "responses", parts, names)
 
 
@@ -268,25 +265,16 @@ def share_parameters(document: Part) -> None:
     _share(document, "parameters", parts, names)
 
 
-def share_bodies(document: Part) -> None:
-    """Define each body once that several webhooks send."""
-    parts = _repeated((item["post"], "requestBody") for item in document["webhooks"].values())
-    names = [
-        named(operation["requestBody"]["content"]["application/json"]["schema"])
-        for (operation, _), *_ in parts
-    ]
-    _share(document, "requestBodies", parts, names)
-
-
 def share_examples(document: Part) -> None:
-    """Define each long answer once that several responses show."""
-    responses = [*document["components"]["responses"].values()]
-    for _, _, operation in operations(document):
-        responses += operation["responses"].values()
+    """Define each long example once that several answers or webhooks show."""
+    bodies = [*document["components"]["responses"].values()]
+    for operation in _all_operations(document):
+        bodies += operation["responses"].values()
+    bodies += (item["post"]["requestBody"] for item in document["webhooks"].values())
     shown = (
         (media, "example")
-        for response in responses
-        for media in response.get("content", {}).values()
+        for body in bodies
+        for media in body.get("content", {}).values()
         if "example" in media
     )
     parts, names = [], []
