@@ -294,7 +294,7 @@ def ends(record: Recorder, api: Api) -> None:
 
 
 @pytest.fixture
-def recorded(api: Api, monkeypatch: pytest.MonkeyPatch) -> Any:
+def new_answers(api: Api, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The answers of the program, by operation."""
     with mail_catcher() as mail, receiver() as hook, time_machine.travel(BEGAN, tick=False) as clock:
         monkeypatch.setattr(system, "SLOW_SECONDS", 0.0)
@@ -320,12 +320,12 @@ def recorded(api: Api, monkeypatch: pytest.MonkeyPatch) -> Any:
     return json.loads(json.dumps(record.found))
 
 
-def test_every_example_is_what_the_program_answers(recorded: dict[str, Any]) -> None:
+def test_every_example_is_what_the_program_answers(new_answers: dict[str, Any]) -> None:
     if os.environ.get("RECORD_EXAMPLES"):
-        FILE.write_text(json.dumps(recorded, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+        FILE.write_text(json.dumps(new_answers, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
     kept = json.loads(FILE.read_text())
-    for name in sorted({*kept, *recorded}):
-        assert recorded.get(name) == kept.get(name), f"{name}: record the examples again, as said above"
+    for name in sorted({*kept, *new_answers}):
+        assert new_answers.get(name) == kept.get(name), f"{name}: record the examples again, as said above"
 
 
 def an_example(media: dict[str, Any]) -> Any:

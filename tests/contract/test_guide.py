@@ -69,7 +69,7 @@ def answers_in(text: str) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def printed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Block, str]]:
+def printed_blocks(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Block, str]]:
     """Each shell block of the guide with what it printed, all run in one shell."""
     folder = tmp_path_factory.mktemp("guide")
     shell = [block for block in blocks() if block.language == "sh"]
@@ -108,8 +108,10 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Block, str]]
     return list(zip(shell, out, strict=True))
 
 
-def test_the_chapters_commands_run_and_their_answers_are_true(printed: list[tuple[Block, str]]) -> None:
-    everything = iter(printed)
+def test_the_chapters_commands_run_and_their_answers_are_true(
+    printed_blocks: list[tuple[Block, str]],
+) -> None:
+    everything = iter(printed_blocks)
     output = ""
     compared = 0
     for block in blocks():

@@ -17,7 +17,7 @@ from web.routing import Router
 
 
 @pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch, database_url: str) -> Any:
+def make_client(monkeypatch: pytest.MonkeyPatch, database_url: str) -> Any:
     """An application made with these settings."""
 
     def make(**values: Any) -> TestClient:
@@ -54,15 +54,15 @@ def test_the_documentations_pages_keep_their_own_policy(client: TestClient) -> N
     assert headers["x-content-type-options"] == "nosniff"
 
 
-def test_browsers_are_told_to_stay_with_https_where_that_is_what_is_public(fresh: Any) -> None:
-    client = fresh(public_url="https://tasks.example.com")
+def test_browsers_are_told_to_stay_with_https_where_that_is_what_is_public(make_client: Any) -> None:
+    client = make_client(public_url="https://tasks.example.com")
     assert client.get("/health").headers["strict-transport-security"] == "max-age=31536000"
 
 
-def test_pages_of_other_origins_are_let_in_by_a_setting_only(client: TestClient, fresh: Any) -> None:
+def test_pages_of_other_origins_are_let_in_by_a_setting_only(client: TestClient, make_client: Any) -> None:
     asked = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "PUT"}
     assert client.options("/tasks/1", headers=asked).status_code == 405
-    open_to_app = fresh(cors_origins=["https://app.example.com"])
+    open_to_app = make_client(cors_origins=["https://app.example.com"])
     preflight = open_to_app.options("/tasks/1", headers=asked)
     assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (200, asked["Origin"])
     assert preflight.headers["x-request-id"]
@@ -79,8 +79,8 @@ def test_pages_of_other_origins_are_let_in_by_a_setting_only(client: TestClient,
     assert "access-control-allow-origin" not in other.headers
 
 
-def test_only_hosts_that_are_named_are_served(fresh: Any) -> None:
-    client = fresh(allowed_hosts=["api.example.com", "*.example.org"])
+def test_only_hosts_that_are_named_are_served(make_client: Any) -> None:
+    client = make_client(allowed_hosts=["api.example.com", "*.example.org"])
     expected = {
         "api.example.com": 200,
         "API.example.com:8000": 200,
@@ -93,10 +93,10 @@ def test_only_hosts_that_are_named_are_served(fresh: Any) -> None:
     assert client.get("/health", headers={"Host": "evil.com"}).json()["code"] == "unknown_host"
 
 
-def test_a_limit_a_minute_counts_each_caller_apart(fresh: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_a_minute_counts_each_caller_apart(make_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     # All of this happens within one minute of the clock.
     monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: 90.0))
-    client = fresh(rate_limit_per_minute=5)
+    client = make_client(rate_limit_per_minute=5)
     api = Api(client)
     ada = api.person()
     answers = [ada.get("/health") for _ in range(6)]
@@ -111,7 +111,7 @@ def test_a_limit_a_minute_counts_each_caller_apart(fresh: Any, monkeypatch: pyte
     assert [client.get("/health").status_code for _ in range(6)] == [200] * 5 + [429]
 
 
-def test_a_request_that_takes_too_long_is_ended(fresh: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_takes_too_long_is_ended(make_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = Router()
 
     @slow.get("/slow")
@@ -120,7 +120,7 @@ def test_a_request_that_takes_too_long_is_ended(fresh: Any, monkeypatch: pytest.
         await asyncio.sleep(30)
 
     monkeypatch.setattr("main.ROUTERS", (slow,))
-    client = fresh(request_timeout_seconds=0.05)
+    client = make_client(request_timeout_seconds=0.05)
     answer = client.get("/slow")
     assert (answer.status_code, answer.json()["code"]) == (503, "request_timeout")
     assert int(answer.headers["retry-after"]) > 0

@@ -95,7 +95,7 @@ def _fits(pattern: str, path: Path) -> bool:
 
 
 @pytest.fixture
-def installed(tmp_path: Path) -> Path:
+def app_folder(tmp_path: Path) -> Path:
     """A folder with the content of the image's /app."""
     app = tmp_path / "app"
     for path in build_context():
@@ -112,37 +112,37 @@ def environment(data: Path, **more: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def container(installed: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, str]]]:
+def container(app_folder: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, str]]]:
     """The process that `docker run` without arguments starts, and its environment."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
     given = environment(tmp_path / "data", PORT=port, BCRYPT_ROUNDS="4")
     command = [loads(rest) for name, rest in dockerfile() if name == "CMD"][-1]
-    process = subprocess.Popen([installed / "deploy/entrypoint.sh", *command], cwd=installed, env=given)
+    process = subprocess.Popen([app_folder / "deploy/entrypoint.sh", *command], cwd=app_folder, env=given)
     yield process, given
     process.kill()
     process.wait()
 
 
-def healthy(installed: Path, given: dict[str, str]) -> bool:
-    check = [sys.executable, "-I", str(installed / "deploy/healthcheck.py")]
+def healthy(app_folder: Path, given: dict[str, str]) -> bool:
+    check = [sys.executable, "-I", str(app_folder / "deploy/healthcheck.py")]
     return subprocess.run(check, env=given, capture_output=True, check=False).returncode == 0
 
 
-def wait_until_healthy(process: "subprocess.Popen[bytes]", installed: Path, given: dict[str, str]) -> None:
+def wait_until_healthy(process: "subprocess.Popen[bytes]", app_folder: Path, given: dict[str, str]) -> None:
     def is_healthy() -> bool:
         assert process.poll() is None
-        return healthy(installed, given)
+        return healthy(app_folder, given)
 
     wait_until(is_healthy)
 
 
 def test_bare_container_serves_keeps_all_in_its_data_folder_and_ends_by_sigterm(
-    container: tuple[subprocess.Popen[bytes], dict[str, str]], installed: Path, tmp_path: Path
+    container: tuple[subprocess.Popen[bytes], dict[str, str]], app_folder: Path, tmp_path: Path
 ) -> None:
     process, given = container
-    before = {path.relative_to(installed) for path in installed.rglob("*")}
-    wait_until_healthy(process, installed, given)
+    before = {path.relative_to(app_folder) for path in app_folder.rglob("*")}
+    wait_until_healthy(process, app_folder, given)
 
     url = f"http://127.0.0.1:{given['PORT']}"
     person = {"username": "ada", "email": "ada@example.com", "password": "correct horse battery"}
@@ -155,10 +155,10 @@ def test_bare_container_serves_keeps_all_in_its_data_folder_and_ends_by_sigterm(
 
     process.send_signal(signal.SIGTERM)
     assert process.wait(SECONDS) in {0, -signal.SIGTERM}
-    assert not healthy(installed, given)
+    assert not healthy(app_folder, given)
     kept = {path.name for path in (tmp_path / "data").iterdir()}
     assert {"tasks.db", "secret_key", "app.log", "cache"} <= kept
-    assert {path.relative_to(installed) for path in installed.rglob("*")} == before
+    assert {path.relative_to(app_folder) for path in app_folder.rglob("*")} == before
 
 
 @pytest.mark.parametrize(
@@ -173,11 +173,11 @@ def test_bare_container_serves_keeps_all_in_its_data_folder_and_ends_by_sigterm(
     ],
 )
 def test_entrypoint_refuses_what_the_server_reads_itself_in_one_line(
-    installed: Path, tmp_path: Path, name: str, value: str
+    app_folder: Path, tmp_path: Path, name: str, value: str
 ) -> None:
     given = environment(tmp_path, **{name: value})
     done = subprocess.run(
-        [installed / "deploy/entrypoint.sh", "uvicorn"], cwd=installed, env=given,
+        [app_folder / "deploy/entrypoint.sh", "uvicorn"], cwd=app_folder, env=given,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
@@ -188,7 +188,7 @@ def test_entrypoint_refuses_what_the_server_reads_itself_in_one_line(
 
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_container_listens_on_both_versions_of_ip_with_every_line_in_one_format(
-    installed: Path, tmp_path: Path, processes: str
+    app_folder: Path, tmp_path: Path, processes: str
 ) -> None:
     if not Path("/proc/net/if_inet6").exists():
         pytest.skip("there is no IPv6 on this machine")
@@ -198,11 +198,11 @@ def test_container_listens_on_both_versions_of_ip_with_every_line_in_one_format(
     command = [loads(rest) for name, rest in dockerfile() if name == "CMD"][-1]
     with (tmp_path / "output").open("wb") as output:
         process = subprocess.Popen(
-            [installed / "deploy/entrypoint.sh", *command], cwd=installed, env=given,
+            [app_folder / "deploy/entrypoint.sh", *command], cwd=app_folder, env=given,
             stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
-        wait_until_healthy(process, installed, given)
+        wait_until_healthy(process, app_folder, given)
         for host in ("127.0.0.1", "[::1]"):
             assert httpx.get(f"http://{host}:{given['PORT']}/nowhere").status_code == 404
         process.send_signal(signal.SIGTERM)
@@ -218,10 +218,10 @@ def test_container_listens_on_both_versions_of_ip_with_every_line_in_one_format(
     assert "uvicorn.error" in {entry["logger"] for entry in entries}
 
 
-def test_image_holds_all_of_the_program(installed: Path) -> None:
+def test_image_holds_all_of_the_program(app_folder: Path) -> None:
     left_out = {path for path in tracked_files() if len(path.parts) > 1} - set(build_context())
     assert {path.parts[0] for path in left_out} <= {".ci", "benchmarks", "deploy", "docs", "tests"}
-    subprocess.run([sys.executable, "manage.py", "--help"], cwd=installed, check=True, capture_output=True)
+    subprocess.run([sys.executable, "manage.py", "--help"], cwd=app_folder, check=True, capture_output=True)
 
 
 def test_a_clone_on_windows_keeps_the_line_ends_that_shells_and_programs_read(tmp_path: Path) -> None:

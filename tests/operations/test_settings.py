@@ -14,7 +14,7 @@ from config import SECRET_SETTINGS, ConfigurationError, Settings, load_settings
 ROOT = Path(__file__).resolve().parents[2]
 ROW = re.compile(r"^\| `([A-Z_]+)` \|(.*?)\|.*$", re.MULTILINE)
 # The texts of the table for defaults that are no plain values.
-SAID = {
+DEFAULTS_IN_WORDS = {
     "DATABASE_URL": "`sqlite:///./tasks.db`",
     "DATA_DIR": "the working directory",
     "CACHE_DIR": "the working directory",
@@ -32,8 +32,8 @@ def test_the_documentation_lists_every_setting_with_its_default(page: str) -> No
     expected = {}
     for field, info in Settings.model_fields.items():
         name, default = field.upper(), info.default
-        if name in SAID:
-            expected[name] = SAID[name]
+        if name in DEFAULTS_IN_WORDS:
+            expected[name] = DEFAULTS_IN_WORDS[name]
         elif default is None or default == []:
             expected[name] = ""
         elif isinstance(default, list):

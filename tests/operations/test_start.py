@@ -17,7 +17,7 @@ from database import Database, database
 from migrations.schema import SchemaError, check_schema, check_writable, migrate
 from storage.faults import read_only_notice
 from tests.support.api import PASSWORD, Api
-from tests.support.confined import confined
+from tests.support.confined import confined_command
 from tests.support.postgres import PostgresServer, create_database, drop_database
 from tests.support.server import ServerProcess
 from tests.support.waiting import SECONDS
@@ -46,7 +46,7 @@ def test_what_can_not_be_written_or_read_stops_the_start_in_one_line(
     else:
         data.chmod(0o555)
     server = ServerProcess(tmp_path, **environment)
-    server.prefix = confined([])
+    server.prefix = confined_command([])
     try:
         assert server.run("--log-level", "error").wait(SECONDS) == STARTUP_FAILED
     finally:

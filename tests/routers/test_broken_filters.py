@@ -23,7 +23,7 @@ READS = (
 EXPECTED = 10_000
 
 
-def asked(person: Person, chance: random.Random, text: str, address: str) -> tuple[Any, str]:
+def ask(person: Person, chance: random.Random, text: str, address: str) -> tuple[Any, str]:
     """Send a filter to a random endpoint, and return the answer and the name of the filter in its error."""
     kind = chance.randrange(10)
     if kind == 0:
@@ -46,7 +46,7 @@ def test_broken_filters_are_refused_at_their_first_mistake(api: Api) -> None:
     for _ in range(FILTERS):
         text, address = broken.address()
         place = first_mistake(text)
-        answer, pointer = asked(root, chance, text, address)
+        answer, pointer = ask(root, chance, text, address)
         if place is not None:
             problem = assert_problem(answer, 422, None, pointer)
             assert problem["code"] == "invalid_filter", (text, problem, answer.request.url)

@@ -21,7 +21,7 @@ from services import background_tasks
 from services.flow import history
 from tests.support.api import Api, Person
 from tests.support.fixtures import empty
-from tests.support.flow import HOUR, about, assert_durations, figures
+from tests.support.flow import HOUR, approximately, assert_durations, figures
 from tests.support.openapi_check import CheckedClient
 from tests.support.tracker import issues, moments, second
 
@@ -41,7 +41,9 @@ def ada(api: Api) -> Person:
 
 
 @pytest.fixture(scope="module")
-def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def database_with_issues(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
     """A database with somebody who has imported the tracker's issues, and their token."""
     folder = tmp_path_factory.mktemp("imported")
     shutil.copy(request.getfixturevalue("migrated_sqlite"), folder / "tasks.db")
@@ -54,9 +56,9 @@ def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture
-def tracker(imported: tuple[Path, str], client: TestClient) -> Person:
+def tracker(database_with_issues: tuple[Path, str], client: TestClient) -> Person:
     """Somebody who has imported the tracker's issues."""
-    path, token = imported
+    path, token = database_with_issues
     shutil.copy(path, str(database.url.database))
     return Person(client, 1, "ada", token)
 
@@ -177,7 +179,7 @@ def test_cycle_times_are_those_of_the_tasks_completed_last(tracker: Person) -> N
     expected = sorted(chosen, key=lambda row: row["completed_at"], reverse=True)
     assert [task["completed_at"] for task in found["tasks"]] == [row["completed_at"] for row in expected]
     hours = sorted((second(row["completed_at"]) - second(row["created_at"])) / HOUR for row in expected)
-    assert sorted(task["cycle_time_hours"] for task in found["tasks"]) == about(hours)
+    assert sorted(task["cycle_time_hours"] for task in found["tasks"]) == approximately(hours)
 
 
 # -- forecasts -------------------------------------------------------------------------------------

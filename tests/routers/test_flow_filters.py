@@ -18,7 +18,7 @@ from tests.support.flow import (
     NEVER,
     STATUSES,
     Lives,
-    about,
+    approximately,
     assert_durations,
     edges_of_months,
     micro,
@@ -132,18 +132,20 @@ class Expected:
         order = opened[np.lexsort((self.ids[opened], self.lives.since[opened]))]
         assert [task["id"] for task in answer["tasks"]] == self.ids[order].tolist()
         ages = np.maximum(micro(NOW) - self.lives.since[order], 0) / 1e6
-        assert [task["age_hours"] for task in answer["tasks"]] == about((ages / HOUR).tolist())
+        assert [task["age_hours"] for task in answer["tasks"]] == approximately((ages / HOUR).tolist())
         if self.done.any():
             past = self.lives.cycle_seconds(self.done)
             shares = [100 * float((past <= age).mean()) for age in ages]
-            assert [task["age_percentile"] for task in answer["tasks"]] == about(shares)
+            assert [task["age_percentile"] for task in answer["tasks"]] == approximately(shares)
 
     def cycle_times(self, answer: Any) -> None:
         done = np.flatnonzero(self.done)
         order = done[np.lexsort((self.ids[done], self.lives.completed[done]))[::-1]]
         assert [task["id"] for task in answer["tasks"]] == self.ids[order].tolist()
         seconds = (self.lives.completed - self.lives.since)[order] / 1e6
-        assert [task["cycle_time_hours"] for task in answer["tasks"]] == about((seconds / HOUR).tolist())
+        assert [task["cycle_time_hours"] for task in answer["tasks"]] == approximately(
+            (seconds / HOUR).tolist()
+        )
 
 
 def test_figures_with_a_filter_are_what_numpy_makes_of_the_tasks_it_finds(api: Api) -> None:

@@ -32,7 +32,7 @@ def figures(page: str) -> dict[str, float]:
 
 
 @pytest.fixture
-def local(client: TestClient) -> TestClient:
+def local_client(client: TestClient) -> TestClient:
     """A client whose address is that of this machine."""
     return CheckedClient(app, client=("127.0.0.1", 50000))
 
@@ -78,9 +78,9 @@ def test_not_ready_says_that_delivery_is_behind(api: Api) -> None:
 
 
 def test_metrics_count_requests_by_their_route_and_what_the_database_holds(
-    api: Api, local: TestClient
+    api: Api, local_client: TestClient
 ) -> None:
-    before = figures(local.get("/metrics").text)
+    before = figures(local_client.get("/metrics").text)
     ada = api.person()
     task = ada.task()
     ada.task(status="completed")
@@ -90,7 +90,7 @@ def test_metrics_count_requests_by_their_route_and_what_the_database_holds(
     ada.get("/analytics/completion-time-stats")
     ada.get("/analytics/completion-time-stats")
     api.client.post("/auth/login", data={"username": "ada", "password": "wrong password"})
-    answer = local.get("/metrics")
+    answer = local_client.get("/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     after = figures(answer.text)
 
@@ -111,22 +111,22 @@ def test_metrics_count_requests_by_their_route_and_what_the_database_holds(
 
 
 def test_metrics_are_closed_to_the_public(
-    client: TestClient, local: TestClient, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, local_client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert client.get("/metrics").status_code == 403
-    assert local.get("/metrics", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 403
+    assert local_client.get("/metrics", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 403
     monkeypatch.setattr(settings, "metrics_token", SecretStr("a token for the scraper"))
-    assert local.get("/metrics").status_code == 401
-    wrong = local.get("/metrics", headers={"Authorization": "Bearer another"})
+    assert local_client.get("/metrics").status_code == 401
+    wrong = local_client.get("/metrics", headers={"Authorization": "Bearer another"})
     assert wrong.status_code == 401
     right = client.get("/metrics", headers={"Authorization": "Bearer a token for the scraper"})
     assert right.status_code == 200
 
 
 def test_metrics_work_while_the_database_does_not(
-    client: TestClient, local: TestClient, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, local_client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database.switch("postgresql://postgres@127.0.0.1:1/none")
-    assert "task_platform_database_up{process=" in local.get("/metrics").text
-    answer = local.get("/ready")
+    assert "task_platform_database_up{process=" in local_client.get("/metrics").text
+    answer = local_client.get("/ready")
     assert (answer.status_code, answer.json()["detail"]) == (503, "Not ready. database: can't be reached")

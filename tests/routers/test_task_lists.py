@@ -63,7 +63,7 @@ def ada(shared_api: Api) -> Person:
 
 
 @pytest.fixture(scope="module")
-def every(ada: Person) -> list[dict[str, Any]]:
+def all_tasks(ada: Person) -> list[dict[str, Any]]:
     """Ada's tasks."""
     tasks: list[dict[str, Any]] = ada.get("/tasks?limit=500").json()
     assert len(tasks) == 60
@@ -104,9 +104,9 @@ def pages(person: Person, path: str) -> Iterator[list[dict[str, Any]]]:
 @pytest.mark.parametrize("sort_order", ["asc", "desc"])
 @pytest.mark.parametrize("sort_by", SORTS)
 def test_each_order_both_ways_at_once_by_pages_and_by_skip(
-    ada: Person, every: list[dict[str, Any]], sort_by: str, sort_order: str
+    ada: Person, all_tasks: list[dict[str, Any]], sort_by: str, sort_order: str
 ) -> None:
-    wanted = in_order(every, sort_by, descending=sort_order == "desc")
+    wanted = in_order(all_tasks, sort_by, descending=sort_order == "desc")
     path = f"/tasks?sort_by={sort_by}&sort_order={sort_order}"
     assert ada.get(f"{path}&limit=500").json() == wanted
     followed = list(pages(ada, f"{path}&limit=7"))
@@ -199,8 +199,8 @@ FILTERS: list[tuple[str, Filter]] = [
 
 
 @pytest.mark.parametrize(("query", "wanted"), FILTERS, ids=[query for query, _ in FILTERS])
-def test_each_filter(ada: Person, every: list[dict[str, Any]], query: str, wanted: Filter) -> None:
-    expected = [task for task in every if wanted(task)]
+def test_each_filter(ada: Person, all_tasks: list[dict[str, Any]], query: str, wanted: Filter) -> None:
+    expected = [task for task in all_tasks if wanted(task)]
     assert ada.get(f"/tasks?{query}&limit=500").json() == expected
     assert whole(ada, f"/tasks?{query}&limit=9") == expected
     counted = ada.get(f"/tasks?{query}&limit=1&skip=2&total=true")
@@ -211,14 +211,16 @@ def test_each_filter(ada: Person, every: list[dict[str, Any]], query: str, wante
     assert whole(ada, f"/tasks/search?query=E&{query}&limit=6") == found
 
 
-def test_a_list_tells_how_many_there_are_on_all_its_pages(ada: Person, every: list[dict[str, Any]]) -> None:
+def test_a_list_tells_how_many_there_are_on_all_its_pages(
+    ada: Person, all_tasks: list[dict[str, Any]]
+) -> None:
     assert "x-total-count" not in ada.get("/tasks?total=false").headers
     path = "/tasks?total=true&limit=25"
     while path:
         answer = ada.get(path)
         assert answer.headers["x-total-count"] == "60"
         path = answer.links.get("next", {}).get("url", "")
-    found = [task for task in every if "e" in folded(task["title"])]
+    found = [task for task in all_tasks if "e" in folded(task["title"])]
     for query in ("", "&sort_by=due_at", "&sort_by=title&status=completed"):
         answer = ada.get(f"/tasks/search?query=e&total=true&limit=1{query}")
         expected = [task for task in found if "status" not in query or task["status"] == "completed"]
@@ -257,10 +259,10 @@ def test_an_admin_asks_the_audit_trail_by_day_as_well(ada: Person) -> None:
     assert auditor.get("/audit?created_before=2026-01-01").json() == []
 
 
-def test_filters_combine_with_and(ada: Person, every: list[dict[str, Any]]) -> None:
+def test_filters_combine_with_and(ada: Person, all_tasks: list[dict[str, Any]]) -> None:
     chosen = [FILTERS[place] for place in (0, 2, 5, 10)]
     for first, second in pairwise([*chosen, chosen[0]]):
-        expected = [task for task in every if first[1](task) and second[1](task)]
+        expected = [task for task in all_tasks if first[1](task) and second[1](task)]
         joined = f"{first[0]}&{second[0]}"
         assert ada.get(f"/tasks?{joined}").json() == expected
         assert whole(ada, f"/tasks?{joined}&limit=2&sort_by=title") == in_order(
@@ -268,17 +270,17 @@ def test_filters_combine_with_and(ada: Person, every: list[dict[str, Any]]) -> N
         )
 
 
-def test_an_admin_lists_everybodys_and_by_owner(ada: Person, every: list[dict[str, Any]]) -> None:
+def test_an_admin_lists_everybodys_and_by_owner(ada: Person, all_tasks: list[dict[str, Any]]) -> None:
     admin = Api(ada.client).person("root", admin=True)
     assert admin.get("/tasks").json() == []
     everybodys = whole(admin, "/tasks/all?limit=50")
     assert everybodys == in_order(everybodys, "created_at", descending=True)
-    assert [task for task in everybodys if task["user_id"] == ada.id] == every
+    assert [task for task in everybodys if task["user_id"] == ada.id] == all_tasks
     assert len(everybodys) >= 70
     path = f"/tasks/admin/filter?user_id={ada.id}"
-    assert whole(admin, f"{path}&limit=11") == every
+    assert whole(admin, f"{path}&limit=11") == all_tasks
     assert whole(admin, "/tasks/admin/filter?limit=50") == everybodys
-    pending = [task for task in every if task["status"] == "pending"]
+    pending = [task for task in all_tasks if task["status"] == "pending"]
     assert admin.get(f"{path}&status=pending&limit=500").json() == pending
     assert admin.get("/tasks/admin/filter?user_id=777").json() == []
     tagged = [task for task in everybodys if "x" in task["tags"]]

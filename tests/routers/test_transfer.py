@@ -292,7 +292,7 @@ def test_one_bad_row_is_named_and_nothing_is_imported(api: Api, place: int, row:
 
 
 @pytest.fixture(scope="module")
-def refused() -> list[tuple[bytes, dict[str, str], str]]:
+def refused_bodies() -> list[tuple[bytes, dict[str, str], str]]:
     """Bodies that are no tasks, each with a word of its error."""
     return [
         (b"", JSON, "JSON"),
@@ -336,10 +336,10 @@ def refused() -> list[tuple[bytes, dict[str, str], str]]:
 
 
 def test_what_is_no_list_of_tasks_is_refused_with_the_reason(
-    api: Api, refused: list[tuple[bytes, dict[str, str], str]]
+    api: Api, refused_bodies: list[tuple[bytes, dict[str, str], str]]
 ) -> None:
     ada = api.person()
-    for body, headers, reason in refused:
+    for body, headers, reason in refused_bodies:
         answer = ada.post("/tasks/import", content=body, headers=headers)
         assert reason in assert_problem(answer, 422, "invalid_input")["detail"], body[:60]
     assert ada.get("/tasks").json() == []

@@ -62,7 +62,7 @@ def server_tls(certificate: Path) -> ssl.SSLContext:
 
 
 @pytest.fixture
-def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def trusted_certificate(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trust the certificate, as an operator with an authority of their own would."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
 
@@ -104,7 +104,7 @@ def send(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return send
 
 
-@pytest.mark.usefixtures("trusted")
+@pytest.mark.usefixtures("trusted_certificate")
 @pytest.mark.parametrize("login", [None, LOGIN], ids=["no login", "login"])
 @pytest.mark.parametrize("security", ["none", "starttls", "tls"])
 def test_a_mail_arrives(
@@ -122,7 +122,7 @@ def test_a_mail_arrives(
     assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
 
 
-@pytest.mark.usefixtures("trusted")
+@pytest.mark.usefixtures("trusted_certificate")
 @pytest.mark.parametrize("login", [None, ("mailer", "wrong"), ("nobody", LOGIN[1])])
 def test_a_login_that_is_refused_is_an_error(
     login: tuple[str, str] | None, server_tls: ssl.SSLContext, send: Callable[..., None]

@@ -268,7 +268,7 @@ def test_everybody_may_do_in_a_project_what_the_table_says(api: Api, database_ur
     assert wrong == []
 
 
-def seen(person: Person, paths: list[str]) -> list[tuple[int, Any]]:
+def answers_to(person: Person, paths: list[str]) -> list[tuple[int, Any]]:
     """The answers to this person, without the ids of the requests."""
     answers = [person.get(path) for path in paths]
     return [
@@ -299,7 +299,7 @@ def test_a_project_and_one_that_there_is_not_look_the_same_from_outside(api: Api
         ]
         for project_id, task_id in ((made, task), (987, 987))
     )
-    assert seen(bob, there) == seen(bob, not_there)
+    assert answers_to(bob, there) == answers_to(bob, not_there)
     for method, path, options in (
         ("PATCH", "/tasks/{}", {"json": {"title": "x"}, "headers": {"If-Match": '"1-1"'}}),
         ("DELETE", "/tasks/{}", {"headers": {"If-Match": '"1-1"'}}),

@@ -56,7 +56,7 @@ def begin_earlier(db: Session, hours: int, where: str = "true") -> None:
     db.execute(text(f"UPDATE tasks SET created_at = created_at - {much} WHERE {where}"))
 
 
-def both(owner: Person) -> list[Any]:
+def both_ways(owner: Person) -> list[Any]:
     """The figures by the counts, if the counts give any, and the figures by reading all durations."""
     return [
         database.read(partial(figures, user_id=owner.id))
@@ -70,16 +70,16 @@ def test_the_counts_give_the_figures_that_all_durations_give(api: Api, spread: s
     for number in (0, 1, 1, 2, 17, 400):
         durations = [SPREADS[spread](random) for _ in range(number)]
         database.write(partial(make, owner_id=ada.id, durations=durations))
-        by_counts, by_all = both(ada)
+        by_counts, by_all = both_ways(ada)
         assert by_counts == by_all
-    assert both(ada)[0]["total_completed_tasks"] == 421
+    assert both_ways(ada)[0]["total_completed_tasks"] == 421
 
 
 def test_where_many_took_equally_long_all_are_read(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(completion_times, "FEW_STEPS", 10)
     ada = api.person()
     database.write(partial(make, owner_id=ada.id, durations=[3_600_000_000] * 20 + [0] * 20))
-    by_counts, by_all = both(ada)
+    by_counts, by_all = both_ways(ada)
     assert by_counts is None
     assert database.read(partial(completion_times.get_stats, user_id=ada.id)) == by_all
     assert by_all["average_completion_time_hours"] == 0.5
@@ -89,7 +89,7 @@ def test_many_that_took_no_time_are_not_gone_through(api: Api, monkeypatch: pyte
     monkeypatch.setattr(completion_times, "FEW_STEPS", 0)
     ada = api.person()
     database.write(partial(make, owner_id=ada.id, durations=[0] * 101))
-    by_counts, by_all = both(ada)
+    by_counts, by_all = both_ways(ada)
     assert by_counts == by_all
 
 
@@ -126,7 +126,7 @@ def test_the_counts_follow_every_change(api: Api) -> None:
 
     database.write(change)
     for each in (ada, bob):
-        by_counts, by_all = both(each)
+        by_counts, by_all = both_ways(each)
         assert by_counts == by_all
         assert by_all["total_completed_tasks"] > 50
     kept = select(duration_counts.c.user_id, func.sum(duration_counts.c.count)).group_by(
@@ -222,6 +222,6 @@ def test_an_older_database_is_counted_when_it_is_brought_up_to_date(api: Api) ->
         stop.set()
         for writer in writers:
             writer.join()
-    by_counts, by_all = both(ada)
+    by_counts, by_all = both_ways(ada)
     assert by_counts == by_all
     assert by_all["total_completed_tasks"] > 99

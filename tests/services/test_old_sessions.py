@@ -13,7 +13,7 @@ from services.background_tasks.retention_tasks import delete_old
 from tests.support.api import PASSWORD, Api
 
 
-def kept(table: str) -> int:
+def number_of(table: str) -> int:
     tables = {"sessions": sessions, "tokens": refresh_tokens}
     counted = select(func.count()).select_from(tables[table])
     return int(database.read(lambda db: db.execute(counted).scalar_one()))
@@ -22,13 +22,13 @@ def kept(table: str) -> int:
 def test_expired_sessions_go_with_their_tokens_though_nobody_logs_in(api: Api) -> None:
     api.person()
     bob = api.person("bob")
-    before = kept("sessions")
+    before = number_of("sessions")
     delete_old()
-    assert kept("sessions") == before
+    assert number_of("sessions") == before
     expired = update(sessions).where(sessions.c.user_id != bob.id).values(expires_at=datetime.now(UTC))
     database.write(lambda db: db.execute(expired))
     delete_old()
-    assert kept("sessions") == kept("tokens") == 1
+    assert number_of("sessions") == number_of("tokens") == 1
     assert bob.get("/auth/me").status_code == 200
 
 
@@ -53,7 +53,7 @@ def test_a_session_keeps_its_newest_tokens(api: Api, monkeypatch: pytest.MonkeyP
     database.write(lambda db: db.execute(long_ago))
     delete_old()
     # The first session keeps its token, and the other one its unused token and four used ones.
-    assert kept("tokens") == 1 + 1 + 4
+    assert number_of("tokens") == 1 + 1 + 4
     # A token that is too old is refused like an unknown one; the session goes on.
     assert refresh(tokens[0]) == 401
     assert refresh(tokens[-1]) == 200

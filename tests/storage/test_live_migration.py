@@ -24,7 +24,7 @@ LOCKED = (
 
 
 @pytest.fixture
-def in_use(postgres: PostgresServer) -> Iterator[Database]:
+def older_database(postgres: PostgresServer) -> Iterator[Database]:
     """A database of the version before, with an account and a task."""
     name = f"live_{uuid.uuid4().hex}"
     db = Database(create_database(postgres.url, name))
@@ -48,7 +48,7 @@ def connected(db: Database) -> "psycopg.Connection[Any]":
     return psycopg.connect(db.url.set(drivername="postgresql").render_as_string(hide_password=False))
 
 
-def migrated(db: Database) -> None:
+def assert_migrated(db: Database) -> None:
     """Check that the database has the schema of a new one, and still has its rows."""
     check_schema(db)
     with db.engine.connect() as connection:
@@ -63,10 +63,10 @@ def migrated(db: Database) -> None:
         assert (invalid, unchecked) == (0, 0)
 
 
-def test_a_table_in_use_is_locked_alone_and_not_while_its_rows_are_read(in_use: Database) -> None:
-    tables = ", ".join(repr(name) for name in layout(in_use) if name != "alembic_version")
+def test_a_table_in_use_is_locked_alone_and_not_while_its_rows_are_read(older_database: Database) -> None:
+    tables = ", ".join(repr(name) for name in layout(older_database) if name != "alembic_version")
     seen: list[tuple[str, list[str]]] = []
-    with connected(in_use) as watcher:
+    with connected(older_database) as watcher:
         watcher.autocommit = True
 
         def look(statement: str) -> None:
@@ -76,15 +76,15 @@ def test_a_table_in_use_is_locked_alone_and_not_while_its_rows_are_read(in_use: 
         def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
             look(statement)
 
-        engine = in_use._autocommit  # noqa: SLF001  # the engine of migrations
+        engine = older_database._autocommit  # noqa: SLF001  # the engine of migrations
         event.listen(engine, "before_cursor_execute", note)
         event.listen(engine, "after_cursor_execute", note)
         try:
-            migrate(in_use)
+            migrate(older_database)
         finally:
             event.remove(engine, "before_cursor_execute", note)
             event.remove(engine, "after_cursor_execute", note)
-    migrated(in_use)
+    assert_migrated(older_database)
     assert {name for _, names in seen for name in names} >= {"tasks", "task_history"}
     assert [each for each in seen if len(each[1]) > 1] == []
     large = ("tasks", "task_history", "task_tags", "notifications")
@@ -106,7 +106,7 @@ def test_a_table_in_use_is_locked_alone_and_not_while_its_rows_are_read(in_use: 
     "fails_at", [7, *(pytest.param(step, marks=pytest.mark.thorough) for step in (0, 19))]
 )
 def test_a_migration_that_failed_midway_goes_on(
-    in_use: Database, monkeypatch: pytest.MonkeyPatch, fails_at: int
+    older_database: Database, monkeypatch: pytest.MonkeyPatch, fails_at: int
 ) -> None:
     made: list[str] = []
     create_index = live.create_index
@@ -120,15 +120,17 @@ def test_a_migration_that_failed_midway_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(live, "create_index", failing)
         with pytest.raises(RuntimeError, match="power"):
-            migrate(in_use)
-    migrate(in_use)
-    migrated(in_use)
+            migrate(older_database)
+    migrate(older_database)
+    assert_migrated(older_database)
 
 
-def test_a_step_whose_lock_is_taken_is_tried_again(in_use: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_whose_lock_is_taken_is_tried_again(
+    older_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(live, "BEGIN", live.BEGIN.replace(live.LOCK_TIMEOUT, "20ms"))
     paused = []
-    with connected(in_use) as other:
+    with connected(older_database) as other:
         other.execute("SELECT * FROM tasks")
 
         def pause(seconds: float) -> None:
@@ -137,6 +139,6 @@ def test_a_step_whose_lock_is_taken_is_tried_again(in_use: Database, monkeypatch
                 other.rollback()
 
         monkeypatch.setattr(time, "sleep", pause)
-        migrate(in_use)
+        migrate(older_database)
     assert len(paused) == 2
-    migrated(in_use)
+    assert_migrated(older_database)

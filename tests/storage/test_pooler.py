@@ -20,7 +20,7 @@ from tests.support.server import ROOT, ServerProcess
 
 
 @pytest.fixture
-def elsewhere(postgres: PostgresServer) -> Iterator[str]:
+def url_with_other_zone(postgres: PostgresServer) -> Iterator[str]:
     """The URL of a database whose sessions begin with the zone of Tokyo and German dates."""
     url = create_database(postgres.url, "elsewhere")
     name = url.rpartition("/")[2]
@@ -31,8 +31,8 @@ def elsewhere(postgres: PostgresServer) -> Iterator[str]:
     drop_database(postgres.url, name)
 
 
-def test_works_through_a_pooler_with_times_in_utc(elsewhere: str, tmp_path: Path) -> None:
-    with pgbouncer(elsewhere) as url:
+def test_works_through_a_pooler_with_times_in_utc(url_with_other_zone: str, tmp_path: Path) -> None:
+    with pgbouncer(url_with_other_zone) as url:
         environment = {
             "DATABASE_URL": url,
             "DATABASE_PREPARE": "false",

@@ -24,7 +24,7 @@ def server(client: CheckedClient) -> Iterator[httpx.Client]:
         yield made
 
 
-def on(server: httpx.Client, person: Person) -> Person:
+def on_server(server: httpx.Client, person: Person) -> Person:
     """The same account, as a caller of the real server."""
     return Person(server, person.id, person.username, person.token)  # type: ignore[arg-type]
 
@@ -40,7 +40,7 @@ def test_one_of_thirty_two_gets_the_last_place_of_a_state(api: Api, server: http
     made = project(ada, states=STATES)["id"]
     ada.task(project_id=made, state="doing")
     tasks = [ada.task(project_id=made)["id"] for _ in range(AT_ONCE // 2)]
-    there = on(server, ada)
+    there = on_server(server, ada)
 
     def move(task: int) -> Callable[[], Any]:
         return lambda: there.patch(f"/tasks/{task}", json={"state": "doing"})
@@ -90,7 +90,9 @@ def test_a_project_keeps_a_manager_whoever_leaves_at_once(api: Api, server: http
         add(ada, made, bob, "manager")
         add(ada, made, eve)
         path = f"/projects/{made}/members"
-        statuses = at_once(*ways(path, on(server, ada), on(server, bob), on(server, root)))
+        statuses = at_once(
+            *ways(path, on_server(server, ada), on_server(server, bob), on_server(server, root))
+        )
         assert sorted(status < 300 for status in statuses) == [False, True], (number, statuses)
         assert all(status in (200, 204, 403, 404, 409) for status in statuses)
         assert "manager" in {each["role"] for each in root.get(path).json()}
@@ -99,7 +101,7 @@ def test_a_project_keeps_a_manager_whoever_leaves_at_once(api: Api, server: http
 def test_nothing_is_written_once_a_project_is_archived(api: Api, server: httpx.Client) -> None:
     ada = api.person()
     made = project(ada)["id"]
-    there = on(server, ada)
+    there = on_server(server, ada)
 
     def create() -> Any:
         return there.post("/tasks", json={"title": "x", "project_id": made})
@@ -118,7 +120,7 @@ def test_nobody_owns_a_task_where_they_are_no_member(api: Api, server: httpx.Cli
     made = project(ada)["id"]
     add(ada, made, bob)
     tasks = [ada.task(str(place), project_id=made)["id"] for place in range(12)]
-    there = on(server, ada)
+    there = on_server(server, ada)
 
     def assign(task: int) -> Callable[[], Any]:
         return lambda: there.put(f"/tasks/{task}/assign?assigned_user_id={bob.id}")
@@ -141,7 +143,7 @@ def test_a_project_is_deleted_beside_everything(api: Api, server: httpx.Client, 
     made = project(ada, states=STATES)["id"]
     add(ada, made, bob)
     tasks = [bob.task(str(number), project_id=made)["id"] for number in range(8)]
-    theirs, there = on(server, bob), on(server, ada)
+    theirs, there = on_server(server, bob), on_server(server, ada)
     calls: list[Callable[[], Any]] = [
         lambda: theirs.patch(f"/tasks/{tasks[0]}", json={"state": "review"}),
         lambda: theirs.put(f"/tasks/{tasks[1]}/assign?assigned_user_id={ada.id}"),

@@ -38,7 +38,7 @@ class Spread(httpx.Client):
         return super().request(method, f"{next(self._urls)}{url}", **options)
 
 
-class OfThisTest(Api):
+class ApiWithUniqueNames(Api):
     """Makes people with names that no other test has, because all tests use the same database."""
 
     def __init__(self, api: Api) -> None:
@@ -69,4 +69,4 @@ def server(shared_api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 def api(shared_api: Api) -> Api:
-    return OfThisTest(shared_api)
+    return ApiWithUniqueNames(shared_api)

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 
-def confined(command: list[str]) -> list[str]:
+def confined_command(command: list[str]) -> list[str]:
     """The command without root's power to read and write files whose rights forbid it."""
     if os.geteuid() != 0:
         return command

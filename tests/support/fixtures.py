@@ -39,8 +39,8 @@ HOME = settings.data_dir
 app.middleware_stack = app.build_middleware_stack()
 
 # All calls of httpx share this default: five seconds, in which a busy machine may not answer.
-_usual: httpx.Timeout = inspect.signature(httpx.get).parameters["timeout"].default
-_usual.connect = _usual.read = _usual.write = _usual.pool = SECONDS
+_default_timeout: httpx.Timeout = inspect.signature(httpx.get).parameters["timeout"].default
+_default_timeout.connect = _default_timeout.read = _default_timeout.write = _default_timeout.pool = SECONDS
 
 
 def pytest_collection_finish() -> None:
@@ -93,15 +93,15 @@ def migrated_postgres(postgres: PostgresServer) -> str:
 
 
 # The parts of `database` after the last test with each URL: its engines, with the statements that they compiled.
-_kept: dict[str, dict[str, Any]] = {}
+_kept_parts: dict[str, dict[str, Any]] = {}
 
 
 @contextlib.contextmanager
 def connected(url: str) -> Iterator[None]:
     """Have the program use this database, with the engines that an earlier test made."""
-    if url in _kept:
+    if url in _kept_parts:
         # Caches tell databases apart by the identity of the URL, so the equal URL is copied.
-        vars(database).update(_kept.pop(url), url=make_url(url).set())
+        vars(database).update(_kept_parts.pop(url), url=make_url(url).set())
         if database.is_sqlite:
             # A thread of the last test may still use the sessions of the last test's file, so new ones are made.
             database._keep_sessions()  # noqa: SLF001
@@ -113,8 +113,8 @@ def connected(url: str) -> Iterator[None]:
     background_tasks.stop()
     # The engines are not kept if the test has switched to another database or listens to statements.
     if database._autocommit is engine and not engine._has_events:  # noqa: SLF001
-        _kept[url] = {name: part for name, part in vars(database).items() if name != "after_commit"}
-    if database.is_sqlite or url not in _kept:
+        _kept_parts[url] = {name: part for name, part in vars(database).items() if name != "after_commit"}
+    if database.is_sqlite or url not in _kept_parts:
         database.close()
 
 
@@ -157,7 +157,7 @@ def shared_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 
 @functools.cache
-def emptier(url: str) -> psycopg.Connection[Any]:
+def emptying_connection(url: str) -> psycopg.Connection[Any]:
     """A connection for deletions that stays open, because a new one would plan all of them again."""
     connection = psycopg.connect(url, autocommit=True)
     tables = [table.name for table in Base.metadata.sorted_tables]
@@ -191,7 +191,7 @@ def empty(url: str) -> None:
     TRUNCATE makes new files for every table and index, which takes longer than most tests. It is used only for
     large tables, and for an account that may not switch off triggers.
     """
-    emptier(url).execute("SELECT pg_temp.empty_all()")
+    emptying_connection(url).execute("SELECT pg_temp.empty_all()")
 
 
 MANY_ROWS = 500

@@ -22,7 +22,7 @@ def figures(person: Person, path: str) -> Any:
     return answer.json()
 
 
-def about(value: float | list[float] | None) -> Any:
+def approximately(value: float | list[float] | None) -> Any:
     """The value, give or take a hundredth, because two ways to compute may round differently."""
     return pytest.approx(value, abs=0.011)
 
@@ -32,8 +32,8 @@ def assert_durations(found: dict[str, Any], seconds: Any) -> None:
     expected = np.asarray(seconds) / HOUR
     assert found["n"] == len(expected)
     for name, percent in (("min", 0), ("p50", 50), ("p70", 70), ("p85", 85), ("p95", 95), ("max", 100)):
-        assert found[f"{name}_hours"] == about(np.percentile(expected, percent))
-    assert found["mean_hours"] == about(expected.mean())
+        assert found[f"{name}_hours"] == approximately(np.percentile(expected, percent))
+    assert found["mean_hours"] == approximately(expected.mean())
 
 
 # -- lives of tasks --------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from tests.support.waiting import SECONDS, wait_until
 CONNECTIONS = 3
 
 
-def program() -> str:
+def path_of_pgbouncer() -> str:
     """The path of PgBouncer; skips the test if it is not installed."""
     found = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if found is None:
@@ -31,7 +31,7 @@ def program() -> str:
 @contextmanager
 def pgbouncer(url: str) -> Iterator[str]:
     """Yields the URL of the same database through a pooler."""
-    behind, port, found = make_url(url), free_port(), program()
+    behind, port, found = make_url(url), free_port(), path_of_pgbouncer()
     home = Path(tempfile.mkdtemp(prefix="pgbouncer-"))
     (home / "users").write_text(f'"{behind.username}" "{behind.password or ""}"\n')
     (home / "ini").write_text(
