@@ -1,4 +1,4 @@
-"""How long flow analytics takes for one owner with many tasks, and how well forecasts held."""
+"""Measures flow analytics for one owner with many tasks, and compares past forecasts with the results."""
 
 import gzip
 import json

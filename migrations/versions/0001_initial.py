@@ -21,12 +21,12 @@ def c_string(length: int) -> sa.types.TypeEngine[str]:
 
 
 def counts() -> list[sa.Column[int]]:
-    """The columns of the tables that keep count."""
+    """The columns of the tables of counts."""
     return [sa.Column(name, sa.BigInteger, nullable=False) for name in NAMED_STATUS]
 
 
 def upgrade() -> None:
-    """Make the tables, then the triggers that keep the derived ones."""
+    """Make the tables, then the triggers that keep the derived tables."""
     on_sqlite = op.get_bind().dialect.name == "sqlite"
     plain_username = (
         "username NOT GLOB '*[^A-Za-z0-9._-]*'" if on_sqlite else "username ~ '^[A-Za-z0-9._-]+$'"
@@ -209,10 +209,10 @@ def downgrade() -> None:
         op.execute("DROP FUNCTION tasks_inserted, tasks_deleted, tasks_updated")
 
 
-# -- what the database keeps by itself -------------------------------------------------------------
+# -- counts that the database keeps by itself ------------------------------------------------------
 #
-# Triggers, because then the figures are right by construction: no path that changes a task can forget
-# them, a program that writes past the API included.
+# Triggers keep the counts, because then the figures are right by construction: no path that changes a task
+# can forget them, not even a program that writes past the API.
 
 
 def sqlite_count(row: str, sign: str) -> str:
@@ -254,7 +254,7 @@ SQLITE_TRIGGERS = (
     f" BEGIN DELETE FROM task_tags WHERE task_id = OLD.id; {SQLITE_TAG} END",
 )
 
-# One statement may change many rows: they are added up first, and always locked in the same order.
+# One statement may change many rows. Their counts are added up first, and always locked in the same order.
 POSTGRES_IN = "SELECT user_id, project, status, 1 AS sign FROM added"
 POSTGRES_OUT = "SELECT user_id, project, status, -1 AS sign FROM removed"
 POSTGRES_TAG = """

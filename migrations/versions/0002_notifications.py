@@ -1,4 +1,4 @@
-"""Notifications to read, by mail at once or in a digest; reminders of what is due."""
+"""Notifications to read, by mail at once or in a digest; reminders of due tasks."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ OLD_KINDS = "kind IN ('created', 'completed', 'assigned')"
 KINDS = "kind IN ('created', 'completed', 'assigned', 'due_soon', 'overdue')"
 OLD_STATES = "state IN ('waiting', 'delivered', 'failed')"
 STATES = "state IN ('waiting', 'mail', 'digest', 'delivered', 'failed')"
-# SQLite gives out no number twice, and looks at no other table for this.
+# SQLite never gives out a number twice. The tables of its foreign keys are not needed for the rebuild.
 REBUILT: Any = {"table_kwargs": {"sqlite_autoincrement": True}, "reflect_kwargs": {"resolve_fks": False}}
 INDEXES = (
     ("ix_notifications_due", ["state", "next_attempt_at", "id"], "next_attempt_at IS NOT NULL"),
@@ -69,7 +69,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """As it was before; what has no place there any more is dropped, what is not delivered waits again."""
+    """Rebuild the former table: rows without a place in it are dropped, and undelivered ones wait again."""
     op.drop_table("notification_preferences")
     op.drop_index("ix_tasks_open_due_at", "tasks")
     for name, _, _ in INDEXES:

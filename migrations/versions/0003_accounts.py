@@ -15,14 +15,14 @@ KEPT_DAYS = 30
 
 
 def of_user(table: str) -> sa.ForeignKeyConstraint:
-    """The rows of a user go with the user."""
+    """A foreign key that deletes the rows of a user together with the user."""
     return sa.ForeignKeyConstraint(
         ["user_id"], ["users.id"], name=f"fk_{table}_user_id_users", ondelete="CASCADE"
     )
 
 
 def upgrade() -> None:
-    """Make the tables, and the triggers that keep the audit trail as it was written."""
+    """Make the tables, and the triggers that keep the audit trail unchanged."""
     op.add_column("users", sa.Column("email_verified_at", UtcDateTime))
     op.create_table(
         "sessions",

@@ -9,12 +9,12 @@ branch_labels: str | None = None
 depends_on: str | None = None
 
 # The index is brought up to date in the background: adding a title to it costs as much as the task itself,
-# and a tenth of that where a thousand are added at once. Until then a task is found among those that are new.
+# but only a tenth of that if a thousand are added at once. Until then searches look at all new titles.
 ON_SQLITE = (
     "CREATE VIRTUAL TABLE task_search USING fts5("
     "title, content='', tokenize='trigram case_sensitive 1', detail=none, columnsize=0)",
     "INSERT INTO task_search (rowid, title) SELECT id, title_folded FROM tasks",
-    # `indexed` is the title that the index has, and has to be told to forget it; none of a task that is new.
+    # `indexed` is the title in the index, which needs the title to forget it; NULL for a new task.
     "CREATE TABLE task_search_pending (task_id INTEGER PRIMARY KEY, indexed TEXT)",
     "CREATE TRIGGER tasks_search_insert AFTER INSERT ON tasks BEGIN"
     " INSERT OR IGNORE INTO task_search_pending (task_id) VALUES (NEW.id); END",
@@ -28,7 +28,7 @@ TRIGGERS = ("tasks_search_insert", "tasks_search_update", "tasks_search_delete")
 
 
 def upgrade() -> None:
-    """Index the titles that are there; on Postgres only where the two extensions can be had."""
+    """Index the present titles; on Postgres only if the two extensions are available."""
     connection = op.get_bind()
     if connection.dialect.name == "sqlite":
         for statement in ON_SQLITE:
@@ -39,7 +39,7 @@ def upgrade() -> None:
             connection.execute(sa.text("CREATE EXTENSION IF NOT EXISTS pg_trgm"))
             connection.execute(sa.text("CREATE EXTENSION IF NOT EXISTS btree_gin"))
     except sa.exc.DBAPIError:
-        return  # Not installed, or not allowed: a search goes through the owner's tasks.
+        return  # Without the extensions a search goes through the owner's tasks.
     connection.execute(
         sa.text("CREATE INDEX ix_task_search ON tasks USING gin (user_id, title_folded gin_trgm_ops)")
     )

@@ -1,4 +1,4 @@
-"""When the tasks that were made or imported began, and when those were completed that came in completed."""
+"""The creation times of new and imported tasks, and the completion times of those imported as completed."""
 
 from datetime import datetime
 
@@ -26,7 +26,7 @@ tasks = sa.table("tasks", sa.column("id", sa.BigInteger), sa.column("created_at"
 
 
 def upgrade() -> None:
-    """Add the columns, and fill them in from what the rows tell."""
+    """Add the columns, and fill them from the rows."""
     op.add_column("task_history", sa.Column("task_created_at", UtcDateTime))
     op.add_column("task_history", sa.Column("task_completed_at", UtcDateTime))
     connection = op.get_bind()
@@ -38,7 +38,7 @@ def upgrade() -> None:
     for row in connection.execute(made):
         completed = row.changes.get("completed_at", {}).get("to")
         completed_at = datetime.fromisoformat(completed) if completed else None
-        # For a deleted task this row is the only evidence of when it began.
+        # For a deleted task only this row shows the time of its creation.
         began_at = row.began or min(completed_at or row.created_at, row.created_at)
         values.append({"row_id": row.id, "began_at": began_at, "completed_at": completed_at})
     if values:
@@ -54,6 +54,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop the columns."""
     op.drop_column("task_history", "task_completed_at")
     op.drop_column("task_history", "task_created_at")

@@ -1,4 +1,4 @@
-"""Compare emails on Postgres as on SQLite, where lower() knows ASCII only; `email_folded` sees to the other letters."""
+"""Compare emails on Postgres as on SQLite: lower() changes ASCII only, and `email_folded` covers other letters."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,10 +16,10 @@ def _index_emails(expression: str) -> None:
 
 
 def upgrade() -> None:
-    """Fold ASCII only."""
+    """Lower ASCII letters only."""
     _index_emails('lower(email COLLATE "C")')
 
 
 def downgrade() -> None:
-    """Fold as the database's locale does."""
+    """Lower letters by the locale of the database."""
     _index_emails("lower(email)")

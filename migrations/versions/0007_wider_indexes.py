@@ -1,7 +1,7 @@
-"""Indexes that are read alone, without the rows: for flow figures, and for lists that are filtered as they are walked.
+"""Indexes that hold all that flow figures and the filters of lists need, so that no rows are read.
 
-A task's leaving an owner is rare, and so gets an index of its own instead of a place in one of every change. The
-index of when open tasks are due becomes one of all tasks that are due some time, for lists of everybody's.
+A task seldom leaves its owner, so these changes get an index of their own instead of a place in the index of every
+change. The index of open tasks by due time becomes an index of all tasks with a due time, for lists of everybody's.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ def _replace(name: str, table: str, columns: list[str], **options: Any) -> None:
 
 
 def upgrade() -> None:
-    """Make the indexes wide enough, and the one of leaving small."""
+    """Make the indexes wide enough, and the index of tasks that leave their owner small."""
     _replace(
         "ix_task_history_owner_id", "task_history", ["owner_id", "created_at", "id", *READ_WITH_THE_OWNER]
     )
@@ -52,7 +52,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Make them as they were."""
+    """Make the indexes as they were."""
     _replace("ix_task_history_owner_id", "task_history", ["owner_id", "created_at", "id"])
     _replace("ix_task_history_previous_owner_id", "task_history", ["previous_owner_id", "created_at", "id"])
     _replace("ix_tasks_user_id_status", "tasks", ["user_id", "status", "created_at", "id"])

@@ -1,4 +1,4 @@
-"""Mails about accounts wait in a table, so that none is lost with the process that was to send it."""
+"""A table in which mails about accounts wait, so that no mail is lost with the process that should send it."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -37,5 +37,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it, and what waits there."""
+    """Drop the table, with its waiting mails."""
     op.drop_table("account_mails")

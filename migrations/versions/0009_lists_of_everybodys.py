@@ -9,12 +9,12 @@ depends_on: str | None = None
 
 
 def upgrade() -> None:
-    """Make them."""
+    """Make the indexes."""
     op.create_index("ix_tasks_title_folded", "tasks", ["title_folded", "id"])
     op.create_index("ix_task_tags_tag", "task_tags", ["tag", "created_at", "task_id"])
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop the indexes."""
     op.drop_index("ix_task_tags_tag", "task_tags")
     op.drop_index("ix_tasks_title_folded", "tasks")

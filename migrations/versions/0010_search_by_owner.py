@@ -1,7 +1,7 @@
-"""On SQLite an index of trigrams in which an owner's tasks stand together, on both titles beside the newest tasks.
+"""An index of trigrams on SQLite in which an owner's tasks stand together; the newest titles on both databases.
 
-What is frequent with everybody but rare with one owner is found among his tasks alone; an admin's search goes
-through the newest tasks without looking at each of them.
+A text that is frequent with everybody but rare with one owner is found among his tasks alone. An admin's search goes
+through the newest titles in an index, without reading each task.
 """
 
 from alembic import op
@@ -13,19 +13,19 @@ depends_on: str | None = None
 
 TRIGGERS = ("tasks_search_insert", "tasks_search_update", "tasks_search_delete")
 OPTIONS = "content='', tokenize='trigram case_sensitive 1', detail=none, columnsize=0"
-# Other names than before: a program of the version before would spoil what it takes for its own index.
+# The names are new, because the version before would spoil an index that it takes for its own.
 BY_OWNER = (
     f"CREATE VIRTUAL TABLE task_search_index USING fts5(title, {OPTIONS})",
-    # Half of a row's number is its owner, the other the task.
+    # One half of a row's number is the owner's id, the other half the task's.
     # A mark ends each title, so that every pair of letters begins a trigram.
     "INSERT INTO task_search_index (rowid, title)"
     " SELECT (user_id << 32) | id, title_folded || char(3) FROM tasks ORDER BY user_id, id",
-    # All trigrams that there are, for finding those that begin with two letters.
+    # All trigrams of all titles, for finding those that begin with two letters.
     "CREATE TABLE task_search_trigrams (trigram TEXT PRIMARY KEY) WITHOUT ROWID",
     "CREATE VIRTUAL TABLE temp.task_search_terms USING fts5vocab(main, task_search_index, row)",
     "INSERT INTO task_search_trigrams (trigram) SELECT term FROM temp.task_search_terms",
     "DROP TABLE temp.task_search_terms",
-    # `owner_id` and `indexed` are what the index has, and has to be told to forget it; none of a task that is new.
+    # `owner_id` and `indexed` are the owner and title in the index, which needs them to forget; NULL for a new task.
     "CREATE TABLE task_search_changes (task_id INTEGER PRIMARY KEY, owner_id INTEGER, indexed TEXT)",
     "CREATE TRIGGER tasks_search_insert AFTER INSERT ON tasks BEGIN"
     " INSERT OR IGNORE INTO task_search_changes (task_id) VALUES (NEW.id); END",
@@ -65,12 +65,12 @@ def _replace(tables: tuple[str, ...], statements: tuple[str, ...], newest: list[
 
 
 def upgrade() -> None:
-    """Index the titles anew."""
+    """Index the titles again."""
     _replace(("task_search_pending", "task_search"), BY_OWNER, ["created_at", "id", "title_folded"])
 
 
 def downgrade() -> None:
-    """Index them as before."""
+    """Index the titles as before."""
     _replace(
         ("task_search_changes", "task_search_trigrams", "task_search_index"), BY_TASK, ["created_at", "id"]
     )

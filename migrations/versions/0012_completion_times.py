@@ -1,6 +1,6 @@
-"""How many of an owner's tasks took about how long, kept with the tasks, and an index of how long each took.
+"""Counts of an owner's completed tasks by similar durations, kept by triggers, and an index of the durations.
 
-With both the median is found without going through all of them.
+With both the median is found without reading all tasks.
 """
 
 import sqlalchemy as sa
@@ -17,7 +17,7 @@ COLUMNS = f"user_id, bucket, slot, {', '.join(SUMS)}"
 ADDED = ", ".join(f"{name} = {TABLE}.{name} + excluded.{name}" for name in SUMS)
 CONFLICT = f"ON CONFLICT (user_id, bucket, slot) DO UPDATE SET {ADDED}"
 
-# A bucket holds the durations that have as many digits, in microseconds, and begin with the same two.
+# A bucket holds the durations that have, in microseconds, the same number of digits and the same first two.
 BUCKET_ON_SQLITE = "CASE WHEN {0} < 10 THEN max({0}, -1) ELSE (length({0}) - 2) * 100 + substr({0}, 1, 2) END"
 BUCKET_ON_POSTGRES = (
     "CASE WHEN {0} < 10 THEN greatest({0}, -1)"
@@ -32,7 +32,7 @@ def _sqlite_count(row: str, sign: str) -> str:
     """Count one row of `tasks` in (`+`) or out (`-`)."""
     took = TOOK_ON_SQLITE.format(f"{row}.")
     values = f"{sign}1, {sign}({took} / 1000000), {sign}({took} % 1000000)"
-    # A condition, so that no ON belongs to a join.
+    # The condition keeps SQLite from reading the ON of the conflict as that of a join.
     return (
         f"INSERT INTO {TABLE} ({COLUMNS}) SELECT {row}.user_id, {BUCKET_ON_SQLITE.format(took)}, 0, {values}"
         f" WHERE {row}.{IS_COMPLETED} {CONFLICT};"
@@ -54,7 +54,7 @@ def _postgres_rows(table: str, sign: int) -> str:
 
 
 def _postgres_function(name: str, changes: str) -> str:
-    """Add up what one statement changed; where nothing is left of it, as of most updates, nothing is written."""
+    """Add up the changes of one statement. If the sum is nothing, as for most updates, nothing is written."""
     return f"""
         CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
@@ -69,8 +69,8 @@ def _postgres_function(name: str, changes: str) -> str:
     """
 
 
-# Postgres fires triggers in the order of their names. These come after those that count by owner, whose rows are so
-# locked first by whatever statement: two that change the same owner's tasks then wait for one another, and never for good.
+# Postgres fires triggers in the order of their names. These triggers come after those that count by owner, so every
+# statement locks the rows of the owner first. Two statements for one owner then wait for each other without deadlock.
 ON_POSTGRES = "tasks_with_durations_{0}"
 IN, OUT = _postgres_rows("added", 1), _postgres_rows("removed", -1)
 POSTGRES_TRIGGERS = {
@@ -95,7 +95,7 @@ def upgrade() -> None:
         ),
     )
     if not on_sqlite:
-        # The lock keeps out tasks between the counting and the triggers, which would never be counted.
+        # Without the lock a task could come between the counting and the triggers, and would never be counted.
         op.execute("LOCK TABLE tasks IN SHARE ROW EXCLUSIVE MODE")
     took = (TOOK_ON_SQLITE if on_sqlite else TOOK_ON_POSTGRES).format("")
     bucket = (BUCKET_ON_SQLITE if on_sqlite else BUCKET_ON_POSTGRES).format("took")
@@ -120,21 +120,21 @@ def upgrade() -> None:
     op.create_index(
         "ix_tasks_user_id_duration",
         "tasks",
-        # With what the durations are made of: it is read alone, and is no worse than others for a list of what was
-        # completed at some time.
+        # The index also holds the times that a duration is made of. So it is read without the rows, and serves lists of
+        # tasks completed in a period as well as other indexes.
         ["user_id", sa.text(took if on_sqlite else f"({took})"), "completed_at", "created_at"],
         sqlite_where=there,
         postgresql_where=there,
     )
     if not on_sqlite and op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM tasks)")):
-        # ANALYZE tells the planner what the index over an expression holds. An empty table is not analyzed:
-        # the planner would know it as empty, and read it whole at every check of a foreign key until the next
-        # ANALYZE.
+        # ANALYZE gives the planner statistics of the index over an expression. An empty table is not analyzed.
+        # Otherwise the planner would take it for empty until the next ANALYZE, and read it whole at every check of a
+        # foreign key.
         op.execute("ANALYZE tasks")
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop the table and the index."""
     on_sqlite = op.get_bind().dialect.name == "sqlite"
     op.drop_index("ix_tasks_user_id_duration", "tasks")
     if on_sqlite:

@@ -1,4 +1,4 @@
-"""The answers to writes that came with an `Idempotency-Key`, so that a retry is answered the same."""
+"""The answers to writes with an `Idempotency-Key`, so that a retry gets the same answer."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -29,5 +29,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it, and what is kept there."""
+    """Drop the table, with the kept answers."""
     op.drop_table("idempotency_keys")

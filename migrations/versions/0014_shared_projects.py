@@ -1,7 +1,8 @@
-"""Projects that people share: their members and states, blocks, comments, and a history that tells of all of them.
+"""Projects that people share: their members and states, blocks, comments, and a history of all of these.
 
-A private task has neither project nor state, so no row changes: a database of a million tasks takes seconds, and
-the version before writes on correctly until the first project is made. The indexes are partial for the same reason.
+A private task has neither project nor state, so no row changes. A database of a million tasks therefore takes
+seconds, and the version before writes correctly until the first project is made. The indexes are partial for the same
+reason.
 """
 
 from typing import Any
@@ -45,7 +46,7 @@ def kinds(names: tuple[str, ...]) -> str:
 
 
 def columns() -> dict[str, list[sa.Column[Any]]]:
-    """The new columns of the tables that there are."""
+    """The new columns of the present tables."""
     return {
         "tasks": [
             sa.Column("project_id", sa.BigInteger),
@@ -71,7 +72,7 @@ def columns() -> dict[str, list[sa.Column[Any]]]:
     }
 
 
-# Each constraint that changes: its table, its name, what it says now and what it said before.
+# Each constraint that changes: its table, its name, its new condition and the former one.
 CHECKS = (
     ("tasks", "title", TITLE.format(500), TITLE.format(200)),
     ("tasks", "description_length", DESCRIPTION.format(65536), DESCRIPTION.format(10000)),
@@ -147,7 +148,7 @@ INDEXES = (
     ("task_history", "previous_project_id", LEFT_PROJECT, ("previous_project_id", "task_id")),
 )
 
-# -- what triggers keep: the tags with their project, and on SQLite the titles of each project's tasks -------------
+# -- tables that triggers keep: the tags with their project, and on SQLite the titles of each project's tasks ------
 
 TAGS = "task_tags (user_id, tag, created_at, task_id"
 TAG_EDITS_ON_SQLITE = [
@@ -288,7 +289,7 @@ def _cascade(table: str, column: str, referred: str) -> sa.ForeignKeyConstraint:
 
 
 def upgrade() -> None:
-    """Make the tables, widen those that there are, and index what is in projects."""
+    """Make the new tables, widen the present ones, and index the tasks in projects."""
     with live.steps():
         make_tables()
         for table, added in columns().items():
@@ -328,7 +329,7 @@ SEARCH_ON_SQLITE = (
 
 
 def _has_trigrams() -> bool:
-    """Whether the extensions that an index of trigrams needs could be had."""
+    """Whether the extensions for an index of trigrams were available."""
     found = sa.text(
         "SELECT 1 FROM pg_indexes WHERE schemaname = current_schema() AND indexname = 'ix_task_search'"
     )
@@ -336,7 +337,7 @@ def _has_trigrams() -> bool:
 
 
 def _widen_on_postgres() -> None:
-    """Change types and constraints; no type changes while a check is on it, which would be checked anew."""
+    """Change types and constraints. A check is off while its column's type changes, or all rows would be checked."""
     changes = {
         ("tasks", "title"): lambda: op.alter_column("tasks", "title", type_=sa.String(500)),
         ("task_history", "kind"): _widen_history,
@@ -366,7 +367,7 @@ def _refer_to_projects() -> None:
 
 
 def downgrade() -> None:
-    """Make it as it was: projects go, their tasks stay with their owners, and texts that are too long are cut."""
+    """Undo the changes: projects are deleted, tasks stay with their owners, and texts that are too long are cut."""
     connection = op.get_bind()
     on_sqlite = connection.dialect.name == "sqlite"
     if not on_sqlite:

@@ -1,4 +1,4 @@
-"""Accounts count how often all that was given out was ended, and a mail tells of a token that was made."""
+"""A count for each account of how often all its sessions, tokens and links ended; a mail about each new token."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -31,7 +31,7 @@ def downgrade() -> None:
 
 
 def _allow(kinds: tuple[str, ...]) -> None:
-    """Let mails be of these kinds. SQLite changes no constraint: there the table is made anew."""
+    """Allow these kinds of mails. SQLite can't change a constraint, so the table is made again there."""
     allowed = f"kind IN ({', '.join(repr(kind) for kind in kinds)})"
     if op.get_bind().dialect.name == "postgresql":
         live.replace_check("account_mails", "kind", allowed)

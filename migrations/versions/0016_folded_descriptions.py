@@ -1,4 +1,4 @@
-"""Descriptions as they are searched, where the databases can't fold them by themselves."""
+"""The folded form of descriptions for searching, if the databases can't make it by themselves."""
 
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ def upgrade() -> None:
     length = "octet_length(description)"
     if op.get_bind().dialect.name == "sqlite":
         length = "length(CAST(description AS BLOB))"
-    # Text that is ASCII takes a byte a character.
+    # A text of ASCII takes one byte for each character.
     beyond_ascii = sa.text(
         f"SELECT id, description FROM tasks WHERE id > :after_id AND {length} <> length(description)"
         f" ORDER BY id LIMIT {CHUNK}"

@@ -1,6 +1,6 @@
-"""Tags and projects in one spelling, as they are kept from now on: NFC, no white space around them, a tag once.
+"""Tags and projects in the one spelling that is kept from now on: NFC, no white space around them, each tag once.
 
-The history keeps what it tells, because nobody changed these tasks.
+The history stays as it is, because nobody changed these tasks.
 """
 
 import unicodedata
@@ -42,7 +42,7 @@ _CHANGE = (
 
 def _tidy(name: str, longest: int) -> str:
     tidy = unicodedata.normalize("NFC", name.strip())
-    # A few letters are two in NFC: a name that would become too long stays as it is.
+    # A few letters become two in NFC. A name that would become too long stays as it is.
     return tidy if 0 < len(tidy) <= longest else name
 
 
@@ -65,4 +65,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Leave the tasks as they are: each spelling is one that earlier versions take."""
+    """Leave the tasks as they are, because earlier versions accept this spelling."""

@@ -1,4 +1,4 @@
-"""The history as a feed, read by indexes in its order; webhooks, their deliveries, and how far these have come."""
+"""Indexes that read the history as a feed in its order; webhooks, their deliveries, and positions in the feed."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ FEED: tuple[tuple[str, list[str], str | None], ...] = (
 
 
 def upgrade() -> None:
-    """Make them; mails about accounts may tell of a webhook that was switched off."""
+    """Make the tables and indexes, and allow mails about a webhook that was switched off."""
     with live.steps():
         for name, columns, condition in FEED:
             options = where(condition) if condition else {}
@@ -110,7 +110,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them, and what waits there."""
+    """Drop the tables and indexes, with the waiting deliveries."""
     op.execute("DELETE FROM account_mails WHERE kind = 'webhook_disabled'")
     _replace_mail_kinds(MAIL_KINDS)
     for table in ("webhook_deliveries", "webhooks", "feed_positions"):
@@ -119,13 +119,13 @@ def downgrade() -> None:
         op.drop_index(f"ix_task_history_{name}", "task_history")
 
 
-# SQLite gives out no number twice, and looks at no other table for this.
+# SQLite never gives out a number twice. The tables of its foreign keys are not needed for the rebuild.
 REBUILT: Any = {"table_kwargs": {"sqlite_autoincrement": True}, "reflect_kwargs": {"resolve_fks": False}}
 MAIL_KINDS = ("reset", "verify", "change", "password_changed", "email_changed", "token_created")
 
 
 def _replace_mail_kinds(kinds: tuple[str, ...]) -> None:
-    """Change which kinds of mails about accounts there may be; SQLite copies the table, which is short."""
+    """Change the allowed kinds of mails about accounts; SQLite copies the table, which is short."""
     named = ", ".join(f"'{kind}'" for kind in kinds)
     if op.get_bind().dialect.name == "postgresql":
         live.replace_check("account_mails", "kind", f"kind IN ({named})")

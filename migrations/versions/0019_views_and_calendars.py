@@ -1,4 +1,4 @@
-"""Saved filters, and calendars of what is due."""
+"""Saved filters, and calendars of due tasks."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -64,6 +64,6 @@ def _goes_with(table: str, column: str, other: str) -> sa.ForeignKeyConstraint:
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop the tables."""
     op.drop_table("calendars")
     op.drop_table("views")

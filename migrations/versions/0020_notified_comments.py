@@ -1,4 +1,4 @@
-"""One notification a comment and account; and the accounts that a comment was told to are found by it."""
+"""An index that allows an account one notification of a comment, and finds the accounts notified of a comment."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -28,5 +28,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Drop the index."""
     op.drop_index(NAME, "notifications")

@@ -1,4 +1,4 @@
-"""The rights in projects that a write with an `Idempotency-Key` used: its replay needs them again."""
+"""The rights in projects that a write with an `Idempotency-Key` used, because its replay needs them again."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,5 +15,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Drop the column."""
     op.drop_column("idempotency_keys", "used_rights")

@@ -1,8 +1,8 @@
-"""Tags of many tasks that change at once: on Postgres the time grows with their number, not with its square.
+"""A faster trigger for the tags of many tasks on Postgres: its time grows with their number, not with its square.
 
 A connection plans the statements of a trigger once, when it changes its first task. The plan for one task compared
-each former task with each new one: ten thousand took more than a minute. What is compared now needs no join, and
-tags that stay as they are cost nothing.
+each former task with each new one, so ten thousand tasks took more than a minute. The new comparison needs no join,
+and unchanged tags cost nothing.
 """
 
 from alembic import op
@@ -43,14 +43,14 @@ EDITS = [
 
 
 def upgrade() -> None:
-    """Replace the function. Its plans take the index of the tags, however few tags there are when they are made."""
+    """Replace the function. Its plans use the index of tags, even if they are made while there are few tags."""
     if op.get_bind().dialect.name == "postgresql":
         edit_postgres_function("tasks_updated", EDITS)
         op.execute("ALTER FUNCTION tasks_updated() SET enable_seqscan = off")
 
 
 def downgrade() -> None:
-    """Make it as it was."""
+    """Make the function as it was."""
     if op.get_bind().dialect.name == "postgresql":
         op.execute("ALTER FUNCTION tasks_updated() RESET enable_seqscan")
         edit_postgres_function("tasks_updated", back(EDITS))

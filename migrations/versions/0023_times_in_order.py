@@ -1,4 +1,4 @@
-"""An index of the tasks whose times are out of order: usually there are none, and lists then know where to begin."""
+"""An index of the tasks whose times are out of order. If there are none, as usual, lists know where to begin."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,12 +14,12 @@ OUT_OF_ORDER = "updated_at < created_at OR completed_at < created_at OR updated_
 
 
 def upgrade() -> None:
-    """Make it."""
+    """Make the index."""
     where = {"sqlite_where": sa.text(OUT_OF_ORDER), "postgresql_where": sa.text(OUT_OF_ORDER)}
     with live.steps():
         live.create_index("ix_tasks_user_id_out_of_order", "tasks", ["user_id", "version"], **where)
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Drop the index."""
     op.drop_index("ix_tasks_user_id_out_of_order", "tasks")

@@ -1,8 +1,9 @@
-"""Indexes of the orders of lists that tell the other times of each task too.
+"""Indexes of the orders of lists that also hold the other times of each task.
 
-A list of a range of one time in the order of another is then filtered while its index is walked. Each task that is not
-in the range was read before. On Postgres the indexes hold `updated_at` too, because an update writes all of them in any
-case. Postgres then needs no index that tells where such a list begins. On SQLite it still begins sooner with these.
+A list that is ordered by one time and limited to a range of another is then filtered by its index alone. Before, the
+list read each task that is not in the range. On Postgres the indexes hold `updated_at` too, because an update writes
+all of them in any case, and no other index is needed that tells where such a list begins. On SQLite such lists still
+begin sooner with the other indexes.
 """
 
 from typing import Any
@@ -18,7 +19,7 @@ branch_labels: str | None = None
 depends_on: str | None = None
 
 TIMES = ("created_at", "due_at", "completed_at")
-# The columns of each order before, and those that are added.
+# The former columns of each order, and the added ones.
 ORDERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "created_at": (("created_at", "id", "due_at", "completed_at", "priority"), ()),
     "updated_at": (("updated_at", "id"), (*TIMES, "priority")),
@@ -28,10 +29,10 @@ ORDERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "id": (("id",), TIMES),
 }
 PARTIAL = sa.text("project_id IS NOT NULL")
-# On Postgres the one form of it that depends on no setting, and may so be indexed.
+# Postgres allows only this form in an index, because it depends on no setting.
 PERIOD = "(CAST(floor(extract(epoch FROM created_at AT TIME ZONE 'UTC') / 2592000) AS bigint))"
 OUT_OF_ORDER = "updated_at < created_at OR completed_at < created_at OR updated_at < completed_at"
-# Those that tell where a list begins: their names, columns and conditions.
+# The indexes that tell where a list begins: their names, columns and conditions.
 BEGINNINGS: dict[str, tuple[list[str], str]] = {
     "ix_tasks_user_id_out_of_order": (["user_id", "version"], OUT_OF_ORDER),
     **{
@@ -75,7 +76,7 @@ def downgrade() -> None:
 
 
 def _replace_blocked() -> None:
-    """Make the index of a project's blocked tasks anew, because of equally good indexes SQLite takes the newest."""
+    """Make the index of a project's blocked tasks again, because SQLite takes the newest of equally good indexes."""
     where = sa.text("project_id IS NOT NULL AND blocked_at IS NOT NULL")
     columns = ["project_id", "created_at", "id"]
     live.replace_index("ix_tasks_project_id_blocked", "tasks", columns, sqlite_where=where)
