@@ -1,4 +1,4 @@
-"""Importing 10,000 tasks, beside a bare INSERT of the same rows through the driver.
+"""Measures an import of 10,000 tasks beside a bare INSERT of the same rows through the driver.
 
     python -m benchmarks.import_speed [--database sqlite|postgres|both] [--quick]
 
@@ -22,7 +22,7 @@ ROWS = 10_000
 
 
 def bare_insert(url: str, rows: Sequence[fill.TaskRow]) -> float:
-    """Seconds of one transaction with one INSERT a row; the values are made ready before."""
+    """The seconds of one transaction with an INSERT for each row, whose values are ready before."""
     connection = fill.connect(url)
     statement = fill.insert_statement(connection)
     values = [fill.task_values(connection, row) for row in rows]

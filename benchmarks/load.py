@@ -1,6 +1,6 @@
-"""A load generator: keep-alive clients on raw sockets, cheap enough not to be what is measured.
+"""A load generator: keep-alive clients on raw sockets, which are cheap, so that the server is measured and not they.
 
-It checks the status of every answer and counts what went wrong by kind.
+It checks the status of every answer and counts the failures by kind.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ def form(path: str, body: bytes) -> bytes:
 
 
 def answer_length(received: bytearray) -> int | None:
-    """Bytes of the whole answer that begins so; None where that is not known yet."""
+    """The bytes of the whole answer with this beginning; None if its length is not known yet."""
     end = received.find(b"\r\n\r\n")
     if end < 0:
         return None
@@ -51,7 +51,7 @@ def answer_length(received: bytearray) -> int | None:
     if at >= 0:
         return end + 4 + int(head[at + 17 :].partition(b"\r\n")[0])
     if b"\r\ntransfer-encoding: chunked" in head:
-        # Known when the last chunk, the empty one, is here.
+        # The length is known when the last chunk, which is empty, has arrived.
         return len(received) if received.endswith(b"\r\n0\r\n\r\n") else None
     return end + 4
 
@@ -88,7 +88,7 @@ class Result:
         return self.in_time / self.seconds if self.seconds else 0.0
 
     def percentile(self, share: float) -> float:
-        """Milliseconds within which this share of the right answers came."""
+        """The milliseconds within which this share of the right answers came."""
         if not self.latencies:
             return float("nan")
         ordered = sorted(self.latencies)
@@ -104,7 +104,7 @@ class _Client(asyncio.Protocol):
         self._source = source
         self._port = port
         self._transport: asyncio.Transport | None = None
-        self._asked = 0.0  # 0: nothing is in flight
+        self._asked = 0.0  # 0: no call is in flight
         self._expected = 0
         self._status = 0
         self._length: int | None = None
@@ -175,7 +175,7 @@ class _Client(asyncio.Protocol):
         self._run.left(self)
 
     def give_up(self) -> None:
-        """The grace period is over: what is still in flight counts as never answered."""
+        """Count the call in flight as never answered, because the grace period is over."""
         if self._asked:
             self._asked = 0.0
             self._result.failures["no answer"] += 1
@@ -209,7 +209,7 @@ class _Run:
                 await client.connect()
             except OSError:
                 client.refused()
-                # A server that is gone would otherwise be asked as fast as the loop turns.
+                # Without this pause a client would ask a server that is gone as fast as the loop turns.
                 await asyncio.sleep(0.2)
             else:
                 client.ask()
@@ -241,7 +241,7 @@ class _Run:
 
 
 def drive(groups: Sequence[Group], seconds: float, grace: float = 15.0) -> list[Result]:
-    """Run the groups side by side; ends early when every client has nothing left to ask."""
+    """Run the groups side by side; ends early when no client has anything left to ask."""
 
     async def main() -> list[Result]:
         return await _Run(seconds).go(groups, grace)
@@ -255,5 +255,5 @@ def drive(groups: Sequence[Group], seconds: float, grace: float = 15.0) -> list[
 
 
 def load(sources: Sequence[Source], ports: Sequence[int], seconds: float) -> Result:
-    """One group alone."""
+    """Run one group alone."""
     return drive([Group(sources, ports)], seconds)[0]

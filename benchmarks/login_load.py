@@ -22,7 +22,7 @@ LOGINS, READERS, COST = 16, 8, "12"
 
 
 def login_source(name: str) -> Source:
-    """The same person logging in again and again."""
+    """The calls of one person who logs in again and again."""
     fields = urlencode({"username": name, "password": PASSWORD}).encode()
     call = (form("/auth/login", fields), 200)
     return lambda: call
@@ -31,7 +31,7 @@ def login_source(name: str) -> Source:
 def measure(
     server: Server, rounds: int, seconds: float
 ) -> tuple[list[float], list[float], list[float], Counter[str]]:
-    """p99 of the readers, quiet and under logins, and logins/s, for each round."""
+    """The p99 of readers, at rest and beside logins, and the logins/s, for each round."""
     people = scenes.settle_in(server.port, LOGINS)
     readers = scenes.clients(people, scenes.get_by_id, READERS)
     logins = [login_source(person.name) for person in people]

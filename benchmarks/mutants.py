@@ -3,11 +3,11 @@
     pip install mutmut==3.8.1
     python -m benchmarks.mutants services/paging.py tests/routers/test_users.py tests/routers/test_projects.py
 
-The changes are mutmut's. Its own runner leaves out what stands outside functions, which here are the limits and the
-SQL, and a runner that starts Python for each mutant takes hours. This one forks when the tests are collected: each
-child puts one mutant in place of the code, and runs the tests that reach its line until one fails.
+The changes are mutmut's. Its own runner leaves out code outside functions, which has the limits and the SQL here. A
+runner that starts Python for each mutant takes hours. This runner forks when the tests are collected: each child puts
+one mutant in place of the code, and runs the tests that reach its line until one fails.
 
-What tests computed from the code when they were imported keeps its value.
+Values that tests computed from the code when they were imported stay as they are.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from mutmut.mutation.mutators import mutation_operators
 
 from tests.support.postgres import postgres_server
 
-# A mutant that runs for longer is noticed: its requests hang.
+# A mutant that runs for longer counts as noticed, because its requests hang.
 SECONDS = 300
 WARM_UP = "tests/routers/test_tasks.py"
 # Types, messages and docstrings are for readers, and no test can notice them.
@@ -50,7 +50,7 @@ _FOR_READERS = (
 
 
 class Mutant(NamedTuple):
-    """A change of a file; `lines` are those of the statement, none outside functions."""
+    """A change of a file; `lines` are those of its statement, and empty outside functions."""
 
     name: str
     node: cst.CSTNode
@@ -75,7 +75,7 @@ class Changes(cst.CSTVisitor):
             return False
         self._around.append(node)
         for kind, operator in mutation_operators:
-            # A name that is None fails at its first use, and one change of a text is enough.
+            # A name that becomes None fails at its first use, and one change of a text is enough.
             if isinstance(node, kind) and kind not in (cst.Assign, cst.AnnAssign):
                 self._add(node, itertools.islice(operator(node), 1 if kind is cst.BaseString else None))
         return True
@@ -88,7 +88,7 @@ class Changes(cst.CSTVisitor):
         kinds = (cst.SimpleStatementLine, cst.Parameters)
         whole = next((each for each in self._around if isinstance(each, kinds)), node)
         if isinstance(whole, cst.Parameters):
-            # A default is no line that runs at a call.
+            # The line of a default does not run at a call.
             whole = self._around[self._around.index(whole) - 1]
         inside = any(isinstance(each, cst.FunctionDef) for each in self._around)
         place, around = (self.get_metadata(PositionProvider, each) for each in (node, whole))
@@ -165,7 +165,7 @@ def in_child(work: Callable[[], Any]) -> Any:
 
 
 def run(tests: Iterable[pytest.Item], before: Callable[[str], None] = lambda _: None) -> str | None:
-    """Run tests until one fails, and return how."""
+    """Run tests until one fails, and return its failure."""
     for item, following in itertools.pairwise([*tests, None]):
         assert item is not None
         before(item.nodeid)
@@ -177,7 +177,7 @@ def run(tests: Iterable[pytest.Item], before: Callable[[str], None] = lambda _: 
 
 
 def attempt(module: ModuleType, source: str, tests: Iterable[pytest.Item]) -> str | None:
-    """Run tests with another source put in place, and return how one fails."""
+    """Run tests with another source put in place, and return the first failure."""
     put_in_place(module, source)
     return run(tests)
 

@@ -1,4 +1,4 @@
-"""The program with each write on SQLite in a thread and a transaction of its own: what group commit is measured beside."""
+"""The program with each write on SQLite in a thread and a transaction of its own, to compare group commit with."""
 
 from collections import deque
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _idle: deque[OpenSession] = deque()
 
 
 def transaction(work: Callable[[Any], Any]) -> Any:
-    """`Database.write` with a commit, and so an fsync, for each."""
+    """`Database.write` with a commit, and so an fsync, for each write."""
     opened = _idle.pop() if _idle else database._open()  # noqa: SLF001  # as the writer does
     try:
         opened.cursor.execute("BEGIN IMMEDIATE")

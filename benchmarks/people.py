@@ -1,4 +1,4 @@
-"""Accounts, tasks and the requests of each scenario, made through the API as anybody would."""
+"""Accounts, tasks and the requests of each scenario, all through the API."""
 
 import itertools
 import json
@@ -35,7 +35,7 @@ class Answer:
 class Api:
     """One kept connection, for set-up and for measuring one call at a time.
 
-    A plain socket: what an HTTP library adds to a call of half a millisecond would blur it.
+    It is a plain socket, because the time of an HTTP library would blur a call of half a millisecond.
     """
 
     def __init__(self, port: int) -> None:
@@ -52,7 +52,7 @@ class Api:
         data: object = None,
         fields: dict[str, str] | None = None,
     ) -> Answer:
-        """One call; `data` is sent as JSON, `fields` as a form."""
+        """Make one call; `data` is sent as JSON, `fields` as a form."""
         if fields is not None:
             whole = form(path, urlencode(fields).encode())
         elif isinstance(data, bytes):
@@ -89,7 +89,7 @@ class Api:
             self._socket = None
 
     def must(self, expected: int, method: str, path: str, **more: Any) -> Answer:
-        """Ask, waiting when told to by a 429, and stop at any other status than the expected."""
+        """Make one call, wait if a 429 says so, and stop at any status but the expected one."""
         answer = self.ask(method, path, **more)
         for _ in range(20):
             if answer.status != 429:
@@ -116,7 +116,7 @@ class Api:
 
 @dataclass(slots=True)
 class Person:
-    """An account with its token and its tasks, as far as known."""
+    """An account with its token and the ids of its tasks that are known."""
 
     name: str
     token: str
@@ -124,7 +124,7 @@ class Person:
 
 
 def new_task(number: int) -> bytes:
-    """The body of a create call, of an ordinary size, no two alike."""
+    """The body of a create call, of an ordinary size and never twice the same."""
     body = {
         "title": f"Write the report of week {number}",
         "description": "What was done, what was not, and who has to know about it by Friday.",
@@ -137,7 +137,7 @@ def new_task(number: int) -> bytes:
 
 
 def limited(sources: list[Source], total: int) -> list[Source]:
-    """The same sources, which together ask no more than `total` times."""
+    """The same sources with a limit: together they ask at most `total` times."""
     left = itertools.count(total, -1)
 
     def cut(source: Source) -> Source:
@@ -157,7 +157,7 @@ def settle_in(port: int, count: int, prefix: str = "person") -> list[Person]:
     turns = itertools.cycle(people)
     seeds = [(request("POST", "/tasks", next(turns).token, new_task(n)), 201) for n in range(total)]
     waiting = iter(seeds)
-    # Few at once, for the tutorial on SQLite fails where many write.
+    # Only a few write at once, because the tutorial on SQLite fails if many write.
     done = load([lambda: next(waiting, None) for _ in range(4)], [port], 600)
     if done.failed:
         raise WrongAnswerError(f"creating {total} tasks: {dict(done.failures)}")
@@ -208,7 +208,7 @@ def update(person: Person) -> Source:
 
 
 def mix(person: Person) -> Source:
-    """Six reads by id, two lists, one create and one update in ten, in no fixed order."""
+    """Random calls: in ten of them about six read by id, two list, one creates and one updates."""
     made = [get_by_id(person)] * 6 + [list_of(20)(person)] * 2 + [create(person), update(person)]
 
     def call() -> Call | None:

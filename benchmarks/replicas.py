@@ -2,8 +2,8 @@
 
     python -m benchmarks.replicas [--quick]
 
-The clients are dealt out to the processes in turn, as a round-robin balancer would. Nothing is
-tied to a core here: with fewer cores than processes and load together, the cores are measured.
+The clients are dealt out to the processes in turn, as by a round-robin balancer. No process is tied to a core here. If
+there are fewer cores than processes and load together, the figures are those of the cores.
 """
 
 import os
@@ -17,7 +17,7 @@ from benchmarks.report import Report, kinds, number, progress, table
 from benchmarks.servers import NotStartedError, cores, settle
 from benchmarks.setup import finish, options, place
 
-CLIENTS = 36  # as many for each of one, two and three
+CLIENTS = 36  # the same number with one, two and three processes
 SCENES = {name: scenes.SCENARIOS[name] for name in ("get by id", "list of 20", "create")}
 
 

@@ -73,7 +73,7 @@ def on_cores(chosen: set[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-# ---- what a process costs ------------------------------------------------------------------------
+# ---- the costs of a process ----------------------------------------------------------------------
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")

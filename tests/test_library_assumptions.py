@@ -232,7 +232,7 @@ def test_a_request_keeps_the_json_that_was_parsed() -> None:
 
 
 def test_a_form_is_read_from_the_body_that_a_request_keeps() -> None:
-    """`web/bounds.py` encodes what is beyond ASCII in a form, which Starlette reads as Latin-1."""
+    """`web/bounds.py` encodes characters beyond ASCII in a form, because Starlette reads them as Latin-1."""
     headers = [(b"content-type", b"application/x-www-form-urlencoded")]
 
     async def read(request: Request) -> object:

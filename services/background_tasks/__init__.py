@@ -126,9 +126,9 @@ async def send_mails() -> None:
 
 
 def start(*, is_waited_for: bool) -> None:
-    """Deliver what is due by the clock from now on, beginning with what an earlier process left.
+    """Deliver due work by the clock from now on, beginning with the work that an earlier process left.
 
-    `is_waited_for` says that a test's client looks at what was done as soon as the answer is there.
+    `is_waited_for` says that a test's client looks at the results as soon as the answer is there.
     """
     global _is_waited_for  # noqa: PLW0603  # as the workers are
     _is_waited_for = is_waited_for

@@ -1,7 +1,7 @@
 """The members of a project: adding them, changing their roles, removing them, and handing over their tasks.
 
-Every change locks the project first. Of two changes at once the second therefore sees the first, and a
-project that has members keeps a manager.
+Every change locks the project first. So the second of two changes at once sees the first, and a project that
+has members keeps a manager.
 """
 
 from collections.abc import Mapping, Sequence

@@ -117,7 +117,7 @@ def dispatch() -> bool:
 
 
 def _look() -> tuple[int, AnyRow]:
-    """The number up to which events are decided, and what is to be done."""
+    """The number up to which events are decided, and the work that is to be done."""
     until = database.read(watermark.look)
     # The watermark is read first. A webhook that is made after it wants no event up to it.
     return until, database.read(lambda db: db.execute(_IS_NEEDED).one())

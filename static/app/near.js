@@ -5,9 +5,9 @@ const GUESS = 80;
 const TURNS = 4;
 const MOST_ON_PAPER = 2000;
 
-// `place` scrolls, and `body` in it holds the items. Of an item, `keyOf` is its name, `versionOf` changes if it has to
-// be made again, and `make` and `dress` draw it. `stays` gives the keys that are drawn wherever they are, `isFrozen`
-// tells which element is not replaced, and `pinned` which item stays where it is on the screen.
+// `place` scrolls, and `body` in it holds the items. `keyOf` gives the name of an item. `versionOf` changes if the item
+// has to be made again. `make` and `dress` draw the item. `stays` gives the keys of items that are always drawn,
+// `isFrozen` tells which element is not replaced, and `pinned` which item stays where it is on the screen.
 export function nearView(place, body, options) {
   const { keyOf, versionOf, make, dress, stays, isFrozen = () => false, pinned = () => null } = options;
   // Without `heightOf` the items are measured, with a gap between them.
@@ -90,7 +90,7 @@ export function nearView(place, body, options) {
       if (elements[at].previousSibling !== elements[at - 1]) elements[at - 1].after(elements[at]);
   }
 
-  // Measures what is new in the document; answers whether anything is higher or lower than it was taken for.
+  // Measures new items in the document; answers whether any is higher or lower than its estimate.
   function measure() {
     if (!place.clientHeight) return false;
     let isOther = false;

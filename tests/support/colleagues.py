@@ -105,7 +105,7 @@ class Colleague:
         await self.leave()
 
     async def leave(self) -> None:
-        """Close what is open, and unmark what is marked."""
+        """Close dialogs and the panel, and unmark all tasks."""
         for _ in range(3):
             await self.page.keyboard.press("Escape")
 
@@ -187,7 +187,7 @@ class Colleague:
         await self.page.keyboard.press("v")
         await self.page.locator(".row, .columns .task").first.wait_for()
 
-    # -- what there is to see ---------------------------------------------------------------------------
+    # -- the state of the page --------------------------------------------------------------------------
 
     async def tasks(self) -> dict[int, dict[str, Any]]:
         """The tasks that the page holds, by id."""

@@ -150,7 +150,7 @@ def test_an_answer_is_what_it_was_for_a_body_that_is_no_json(ada: Person) -> Non
     assert "Not valid JSON at character" in problem["detail"]
 
 
-# -- what is kept for the shapes of requests -----------------------------------------------------------
+# -- statements kept by the shapes of requests ---------------------------------------------------------
 
 
 def test_choices_are_a_set(ada: Person) -> None:
