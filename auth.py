@@ -109,7 +109,7 @@ async def note_use(claims: dict[str, Any]) -> None:
 
 async def signed_in(claims: Claims) -> Caller:
     """The caller, who must have logged in: a dependency for endpoints with several transactions."""
-    return await database.read_async(lambda db: authorize(db, claims, admin=False, scope=None), short=True)
+    return await database.read_async(lambda db: authorize(db, claims, admin=False, scope=None), on_loop=True)
 
 
 def get_current_user(claims: Claims, db: Annotated[Session, Depends(get_db, scope="function")]) -> Caller:

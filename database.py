@@ -125,17 +125,17 @@ class Database:
     def _keep_sessions(self) -> None:
         """Begin to keep the sessions that are not in use."""
         self._readers = IdleSessions()
-        self._short_readers = IdleSessions() if self.is_sqlite else self._readers
+        self._loop_readers = IdleSessions() if self.is_sqlite else self._readers
         self._writers = IdleSessions()
 
     def _open(self) -> OpenSession:
         return OpenSession(self._autocommit)
 
-    def _open_reader(self, *, short: bool) -> OpenSession:
+    def _open_reader(self, *, on_loop: bool) -> OpenSession:
         opened = OpenSession(self._autocommit, reads_only=True)
         if self.is_sqlite:
             opened.driver.execute("PRAGMA query_only=ON")
-            if not short:
+            if not on_loop:
                 # Going through many tasks takes half as long where pages are mapped, not copied. SQLite maps no
                 # more. A read of a few pages takes a tenth longer, because each is mapped when it is first touched.
                 opened.driver.execute("PRAGMA mmap_size=2147418112")
@@ -143,14 +143,14 @@ class Database:
 
     # -- work ----------------------------------------------------------------------------------
 
-    def read(self, work: Work[T], *, short: bool = False) -> T:
+    def read(self, work: Work[T], *, on_loop: bool = False) -> T:
         """Call `work` with a session for reading, in this thread; raises DatabaseUnavailable."""
         # A switch to another database gives it other sessions.
-        readers = self._short_readers if short else self._readers
+        readers = self._loop_readers if on_loop else self._readers
         for _ in range(ATTEMPTS):
             opened = readers.take()
             try:
-                opened = opened or self._open_reader(short=short)
+                opened = opened or self._open_reader(on_loop=on_loop)
                 result = work(opened.session)
                 opened.session.check_writes_nothing()
             except BaseException as error:  # noqa: BLE001  # raised again, or the work is done again
@@ -179,10 +179,10 @@ class Database:
         self.after_commit()
         return result
 
-    async def read_async(self, work: Work[T], *, short: bool = False) -> T:
-        """Call `read` in a thread; on SQLite a `short` read (by an index, one page) on the event loop."""
-        if short and self.is_sqlite:
-            return self.read(work, short=True)
+    async def read_async(self, work: Work[T], *, on_loop: bool = False) -> T:
+        """Call `read` in a thread; on SQLite `on_loop` runs it on the event loop: for a read of one page by an index."""
+        if on_loop and self.is_sqlite:
+            return self.read(work, on_loop=True)
         return await self.threads.run(lambda: self.read(work))
 
     async def write_async(self, work: Work[T]) -> T:
@@ -298,7 +298,7 @@ class Database:
         if self._writer is not None:
             self._writer.stop()
         self.threads.stop()
-        kept = (self._readers, self._short_readers, self._writers)
+        kept = (self._readers, self._loop_readers, self._writers)
         self._keep_sessions()
         for each in kept:
             each.close()

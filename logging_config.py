@@ -113,7 +113,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class _Block(threading.local):
-    """The waiting lines of a thread's `together` block, by handler; None outside of a block."""
+    """The waiting lines of a thread's `in_one_write` block, by handler; None outside of a block."""
 
     waiting: "dict[LineHandler, list[str]] | None" = None
 
@@ -122,7 +122,7 @@ _block = _Block()
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def in_one_write() -> Iterator[None]:
     """Collect this thread's entries, and write them together at the end of the block, which is cheaper."""
     if _block.waiting is not None:
         yield

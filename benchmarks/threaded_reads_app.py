@@ -9,7 +9,7 @@ from main import app
 __all__ = ["app"]
 
 
-async def in_a_thread(work: Callable[[Any], Any], *, short: bool = False) -> Any:  # noqa: ARG001  # as it is called
+async def in_a_thread(work: Callable[[Any], Any], *, on_loop: bool = False) -> Any:  # noqa: ARG001  # as it is called
     """`Database.read_async` without its short cut."""
     return await database.threads.run(lambda: database.read(work))
 

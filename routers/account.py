@@ -41,7 +41,7 @@ router = Router(prefix="/auth", tags=["auth"])
 MAILED = {"message": "If there is an account with this email, a link is on its way there"}
 
 
-@router.get("/me", response_model=UserRead, short=True)
+@router.get("/me", response_model=UserRead, on_loop=True)
 def read_me(
     db: ReadSession, user: CurrentUser
 ) -> Caller:  # the transaction reads the caller, and nothing else
@@ -166,7 +166,7 @@ async def forgot_password(body: EmailAddress, background: BackgroundTasks) -> di
 
 
 async def _link(token: str, purposes: tuple[str, ...]) -> AnyRow:
-    link = await database.read_async(lambda db: link_service.find(db, token, purposes), short=True)
+    link = await database.read_async(lambda db: link_service.find(db, token, purposes), on_loop=True)
     if link is None:
         # A transaction of its own, because the count must be kept even if the answer is an error.
         if wait := await database.write_async(link_service.refuse):

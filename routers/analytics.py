@@ -15,7 +15,7 @@ from web.transaction import ReadSession, SnapshotSession
 router = Router(prefix="/analytics", tags=["analytics"], reads="analytics:read")
 
 
-@router.get("/user-completion-stats", response_model=UserStats, short=True)
+@router.get("/user-completion-stats", response_model=UserStats, on_loop=True)
 def user_completion_stats(db: ReadSession, user: CurrentUser) -> dict[str, Any]:
     """Count the caller's tasks by status."""
     logger.info("User %s requested completion stats", user.username)
@@ -35,7 +35,7 @@ def all_users_stats(
     return link_next(request, response, stats)
 
 
-@router.get("/project-stats", response_model=list[ProjectStats], short=True)
+@router.get("/project-stats", response_model=list[ProjectStats], on_loop=True)
 def project_stats(
     db: ReadSession,
     user: CurrentUser,

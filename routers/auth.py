@@ -52,7 +52,7 @@ async def register(body: RegisterRequest, background: BackgroundTasks) -> dict[s
         raise begun
     try:
         await database.read_async(
-            lambda db: user_service.check_free(db, body.username, body.email), short=True
+            lambda db: user_service.check_free(db, body.username, body.email), on_loop=True
         )
         hashed = await hash_password_async(body.password)
         row = await database.write_async(lambda db: registration.finish(db, begun, body, hashed))
@@ -80,7 +80,7 @@ async def check_and_start(username: str, password: str) -> Issued:
     if not may_hash():
         # The owner at an address known for the account has reserved places in the queue.
         known = await database.read_async(
-            lambda db: login_service.is_at_known_address(db, username), short=True
+            lambda db: login_service.is_at_known_address(db, username), on_loop=True
         )
         if not (known and may_hash(known=True)):
             raise hashing_busy()
@@ -152,7 +152,7 @@ def logout_all(db: WriteSession, user: CurrentUser) -> dict[str, str]:
     return {"message": f"Logged out of {ended} sessions"}
 
 
-@router.get("/sessions", response_model=list[SessionRead], short=True)
+@router.get("/sessions", response_model=list[SessionRead], on_loop=True)
 def list_sessions(
     db: ReadSession,
     user: CurrentUser,

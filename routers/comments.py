@@ -41,7 +41,7 @@ def create_comment(
     return comment
 
 
-@router.get("", response_model=list[CommentRead], errors=[404], short=True)
+@router.get("", response_model=list[CommentRead], errors=[404], on_loop=True)
 def list_comments(
     db: ReadSession,
     user: CurrentUser,
@@ -54,7 +54,7 @@ def list_comments(
     return link_next(request, response, comment_service.list_comments(db, user, task_id, page))
 
 
-@router.get("/{comment_id}", response_model=CommentRead, errors=[404], short=True)
+@router.get("/{comment_id}", response_model=CommentRead, errors=[404], on_loop=True)
 def read_comment(db: ReadSession, user: CurrentUser, task_id: TaskId, comment_id: CommentId) -> AnyRow:
     """Get a comment."""
     return comment_service.get_comment(db, user, task_id, comment_id)

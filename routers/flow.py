@@ -60,7 +60,7 @@ def _page(
     return content
 
 
-@router.get("/definitions", response_model=shapes.Definitions, short=True, tags=["glossary"])
+@router.get("/definitions", response_model=shapes.Definitions, on_loop=True, tags=["glossary"])
 def definitions(db: ReadSession, user: CurrentUser) -> dict[str, Any]:
     """Get the meaning of each figure."""
     return {"definitions": DEFINITIONS}

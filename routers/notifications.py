@@ -27,7 +27,7 @@ router = Router(prefix="/notifications", tags=["notifications"], reads="tasks:re
 NotificationId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 
 
-@router.get("", response_model=list[NotificationRead], short=True)
+@router.get("", response_model=list[NotificationRead], on_loop=True)
 def list_notifications(
     db: ReadSession,
     user: CurrentUser,
@@ -42,7 +42,7 @@ def list_notifications(
     return link_next(request, response, notification_service.get_notifications(db, user, page))
 
 
-@router.get("/preferences", response_model=Preferences, short=True)
+@router.get("/preferences", response_model=Preferences, on_loop=True)
 def read_preferences(db: ReadSession, user: CurrentUser) -> dict[str, str]:
     """Get how each kind of notification is delivered by mail."""
     return notification_service.get_preferences(db, user)
@@ -91,7 +91,7 @@ def retry_failed_notifications(
     return {"retried": backlog.retry_failed(db, notification_id)}
 
 
-@router.get("/{notification_id}", response_model=NotificationRead, errors=[404], short=True)
+@router.get("/{notification_id}", response_model=NotificationRead, errors=[404], on_loop=True)
 def read_notification(db: ReadSession, user: CurrentUser, notification_id: NotificationId) -> AnyRow:
     """Get one of the caller's notifications."""
     return notification_service.get_notification(db, user, notification_id)

@@ -29,7 +29,7 @@ def create_token(
     return program_token.create(db, user, body)
 
 
-@router.get("", response_model=list[ProgramTokenRead], short=True)
+@router.get("", response_model=list[ProgramTokenRead], on_loop=True)
 def list_tokens(
     db: ReadSession,
     user: CurrentUser,

@@ -60,7 +60,7 @@ def list_projects(
     response_model=ProjectRead,
     errors=[404],
     responses={304: {"description": "Not Modified"}},
-    short=True,
+    on_loop=True,
 )
 def read_project(
     db: ReadSession,

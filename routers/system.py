@@ -62,7 +62,7 @@ def router(settings: Settings) -> Router:
     async def read_root(request: Request, response: Response) -> Any:
         """Confirm that the API is running; a browser gets a page of links."""
         if prefers_html(request):
-            has_admin = await database.read_async(user_service.has_admin, short=True)
+            has_admin = await database.read_async(user_service.has_admin, on_loop=True)
             page = pages.home(request, has_admin=has_admin)
             page.headers["Vary"] = "Accept"
             return page

@@ -32,7 +32,7 @@ TaskId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 MOST_ON_EVENT_LOOP = 100
 
 
-def _short_list(values: Any) -> bool:
+def _list_on_loop(values: Any) -> bool:
     filters = values["filters"]
     return filters.limit <= MOST_ON_EVENT_LOOP and reads_little(filters)
 
@@ -53,7 +53,7 @@ def create_task(
     return task
 
 
-@router.get("", response_model=list[TaskRead], errors=[404], short=_short_list)
+@router.get("", response_model=list[TaskRead], errors=[404], on_loop=_list_on_loop)
 def list_tasks(
     db: ReadSession,
     user: CurrentUser,
@@ -116,7 +116,7 @@ def filter_all_tasks(
     response_model=TaskRead,
     errors=[404],
     responses={304: {"description": "Not Modified"}},
-    short=True,
+    on_loop=True,
 )
 def read_task(
     db: ReadSession, user: CurrentUser, task_id: TaskId, response: Response, if_none_match: IfNoneMatch = None

@@ -39,7 +39,7 @@ async def _import_rows(request: Request, claims: auth.Claims) -> list[TaskImport
     The caller's right to import is checked first, so that no body is read from callers without it.
     """
     await database.read_async(
-        lambda db: auth.authorize(db, claims, admin=False, scope="tasks:write"), short=True
+        lambda db: auth.authorize(db, claims, admin=False, scope="tasks:write"), on_loop=True
     )
     body = await request.body()
     parse = READERS.get(media_type_of(request), import_files.parse_json)

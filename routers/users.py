@@ -22,7 +22,7 @@ router = Router(prefix="/users", tags=["users"], reads="tasks:read")
 UserId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 
 
-@router.get("/lookup", response_model=UserReference, errors=[404], short=True)
+@router.get("/lookup", response_model=UserReference, errors=[404], on_loop=True)
 def lookup_user(
     db: ReadSession, user: CurrentUser, username: Annotated[Text, Query(max_length=254)]
 ) -> AnyRow:
@@ -42,7 +42,7 @@ def list_users(
     return link_next(request, response, user_admin_service.list_users(db, filters))
 
 
-@router.get("/{user_id}", response_model=UserDetails, errors=[404], short=True)
+@router.get("/{user_id}", response_model=UserDetails, errors=[404], on_loop=True)
 def read_user(db: ReadSession, user: AdminUser, user_id: UserId) -> AnyRow:
     """Get an account (admins)."""
     return user_admin_service.get_user(db, user_id)

@@ -43,7 +43,7 @@ async def _check_host(claims: Mapping[str, Any], url: str | None) -> None:
     if url is None:
         return
     await database.read_async(
-        lambda db: auth.authorize(db, dict(claims), admin=False, scope=WRITES), short=True
+        lambda db: auth.authorize(db, dict(claims), admin=False, scope=WRITES), on_loop=True
     )
     try:
         async with asyncio.timeout(RESOLVING_SECONDS):
@@ -85,7 +85,7 @@ def create_webhook(
     return made
 
 
-@router.get("", response_model=list[WebhookRead], short=True)
+@router.get("", response_model=list[WebhookRead], on_loop=True)
 def list_webhooks(
     db: ReadSession,
     user: CurrentUser,
@@ -102,7 +102,7 @@ def list_webhooks(
     response_model=WebhookRead,
     errors=[404],
     responses={304: {"description": "Not Modified"}},
-    short=True,
+    on_loop=True,
 )
 def read_webhook(
     db: ReadSession,
@@ -188,7 +188,7 @@ def replay_webhook(
     return {"message": "The events are delivered again"}
 
 
-@router.get("/{webhook_id}/deliveries", response_model=list[DeliveryRead], errors=[404], short=True)
+@router.get("/{webhook_id}/deliveries", response_model=list[DeliveryRead], errors=[404], on_loop=True)
 def list_deliveries(
     db: ReadSession,
     user: CurrentUser,

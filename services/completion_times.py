@@ -97,7 +97,7 @@ def from_counts(db: Session, user_id: int) -> dict[str, Any] | None:
     buckets, counts, seconds, microseconds, versions = zip(*rows, strict=True)
     # The number of durations up to the end of each bucket.
     upto = list(accumulate(map(int, counts)))
-    together = int(sum(seconds)) * 1_000_000 + int(sum(microseconds))
+    total_microseconds = int(sum(seconds)) * 1_000_000 + int(sum(microseconds))
     total = upto[-1]
     places = [0, *(_place(total, percent)[0] for percent in PERCENTS), total - 1]
     values: dict[str, int] = {"user_id": user_id}
@@ -120,7 +120,7 @@ def from_counts(db: Session, user_id: int) -> dict[str, Any] | None:
     durations: dict[int, int] = {}
     for number, place in enumerate(places):
         durations |= {place + beyond: took for beyond, took in enumerate(sorted(found[number]))}
-    return _summarize(total, together, durations.__getitem__)
+    return _summarize(total, total_microseconds, durations.__getitem__)
 
 
 def _least(bucket: int) -> int:
@@ -136,8 +136,8 @@ def _place(total: int, percent: int) -> tuple[int, int]:
     return divmod((total - 1) * percent, 100)
 
 
-def _summarize(total: int, together: int, at: Callable[[int], int]) -> dict[str, Any]:
-    """The statistics in hours; `together` is the sum in microseconds, and `at` gives the duration at a place in the order."""
+def _summarize(total: int, total_microseconds: int, at: Callable[[int], int]) -> dict[str, Any]:
+    """The statistics in hours; `total_microseconds` is the sum in microseconds, and `at` gives the duration at a place in the order."""
 
     def hours(value: float) -> float:
         return round(value / HOUR, 2)
@@ -153,7 +153,7 @@ def _summarize(total: int, together: int, at: Callable[[int], int]) -> dict[str,
     median, p85, p95 = map(percentile, PERCENTS)
     return {
         "total_completed_tasks": total,
-        "average_completion_time_hours": hours(together / total) if total else None,
+        "average_completion_time_hours": hours(total_microseconds / total) if total else None,
         "fastest_completion_hours": hours(at(0)) if total else None,
         "slowest_completion_hours": hours(at(total - 1)) if total else None,
         "median_completion_time_hours": median,

@@ -175,8 +175,6 @@ def test_the_names_of_the_database_and_its_tables_are_kept() -> None:
 HELD_BACK = re.compile(
     r'(?m)(?:(?:^|\s)(?:#|//)|/\*\*?|""") ?(?:Of|Who|Whom|Whose|What|Where|That|None|Such)\b'
 )
-# Files that still have such a comment.
-NOT_YET = {"services/flow/record.py", "services/flow/selected.py", "services/query/syntax.py"}
 
 
 def test_comments_begin_with_a_verb_or_a_noun() -> None:
@@ -191,7 +189,6 @@ def test_comments_begin_with_a_verb_or_a_noun() -> None:
     places = [
         f"{path}:{text[: each.end()].count(chr(10)) + 1}"
         for path, text in texts.items()
-        if path not in NOT_YET
         for each in HELD_BACK.finditer(text)
     ]
     assert sorted(places) == []

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config import settings
-from logging_config import logger, redacted, together
+from logging_config import in_one_write, logger, redacted
 from request_context import origin_var, request_id_var
 
 # More lines collect in this time, which makes writing cheaper.
@@ -80,7 +80,7 @@ class Entries:
 
     def write(self) -> None:
         """Write all waiting entries."""
-        with together():
+        with in_one_write():
             while self._entries:
                 try:
                     entry = self._entries.popleft()

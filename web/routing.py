@@ -18,7 +18,7 @@ from services.paging import PageOf
 from web import idempotency
 from web.problems import responses
 from web.strict_input import SMALL_BODY, StrictRoute
-from web.transaction import Short, caller_parameter, in_transaction
+from web.transaction import OnLoop, caller_parameter, in_transaction
 
 # Every endpoint can give these errors, if the settings turn the limits on.
 LIMITS = {
@@ -80,9 +80,9 @@ def _check_transactions(dependant: Dependant, name: str) -> None:
 class Router(APIRouter):
     """An APIRouter whose endpoints are transactions, check input strictly, and declare their errors.
 
-    `errors` are the statuses that an endpoint gives besides the usual ones. `short` says that the endpoint
+    `errors` are the statuses that an endpoint gives besides the usual ones. `on_loop` says that the endpoint
     reads by an index and at most one page, always or for certain parameters; on SQLite it is then called on
-    the event loop. Without `short` it is called in a thread, which is always correct.
+    the event loop. Without `on_loop` it is called in a thread, which is always correct.
 
     `reads` and `writes` are the scopes that a program's token needs: `reads` for GET, `writes` for the other
     methods. An endpoint may name another scope by `scope`. Endpoints for admins always need the scope `admin`;
@@ -99,7 +99,7 @@ class Router(APIRouter):
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         """Add an endpoint."""
         errors: Sequence[int] = options.pop("errors", ())
-        short: Short = options.pop("short", False)
+        on_loop: OnLoop = options.pop("on_loop", False)
         body_limit: int = options.pop("body_limit", SMALL_BODY)
         scope = options.pop("scope", self._reads if options["methods"] == ["GET"] else self._writes)
         signature = inspect.signature(endpoint, eval_str=True)
@@ -117,7 +117,7 @@ class Router(APIRouter):
         options.setdefault("response_model", None)
         secrets = self._declare_key(path, signature, options)
         wrapped = in_transaction(
-            endpoint, options["response_model"], options.get("status_code"), short, scope, secrets=secrets
+            endpoint, options["response_model"], options.get("status_code"), on_loop, scope, secrets=secrets
         )
         super().add_api_route(path, wrapped, **options)
         route = self.routes[-1]

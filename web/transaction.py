@@ -97,7 +97,7 @@ class NoOverrides(dict[Callable[..., Any], Callable[..., Any]]):
     __setitem__ = setdefault = update = __ior__ = _refuse
 
 
-Short = bool | Callable[[Mapping[str, Any]], bool]
+OnLoop = bool | Callable[[Mapping[str, Any]], bool]
 
 
 class _Transaction:
@@ -108,7 +108,7 @@ class _Transaction:
         endpoint: Callable[..., Any],
         write_json: Callable[[Any], bytes],
         status_code: int | None,
-        short: Short,
+        on_loop: OnLoop,
         scope: str | None,
         secrets: Sequence[str] | None,
     ) -> None:
@@ -116,7 +116,7 @@ class _Transaction:
         session = session_parameter(signature)
         assert session is not None
         self.endpoint, self.write_json, self.status_code = endpoint, write_json, status_code
-        self.short, self.scope, self.secrets = short, scope, secrets
+        self.on_loop, self.scope, self.secrets = on_loop, scope, secrets
         self.db_name, self.access = session
         self.caller = caller_parameter(signature)
         self.ahead = _ahead_parameter(signature)
@@ -161,8 +161,8 @@ class _Transaction:
         elif self.access.writes:
             content = await database.write_async(work)
         else:
-            short = self.short(values) if callable(self.short) else self.short
-            content = await database.read_async(work, short=short)
+            on_loop = self.on_loop(values) if callable(self.on_loop) else self.on_loop
+            content = await database.read_async(work, on_loop=on_loop)
         if self.caller is not None and "program" in request.scope[CLAIMS]:
             await auth.note_use(request.scope[CLAIMS])
         return self._respond(content, response)
@@ -198,7 +198,7 @@ class _Transaction:
             user = auth.authorize(db, request.scope[CLAIMS], admin=is_for_admins, scope=self.scope)
             return kept_answer(db, user, key)
 
-        kept = await database.read_async(find, short=True)
+        kept = await database.read_async(find, on_loop=True)
         return None if kept is None else replay(kept)
 
     def _respond(self, content: bytes | Response, given: Response) -> Response:
@@ -214,7 +214,7 @@ def in_transaction(
     endpoint: Callable[..., Any],
     response_model: Any,
     status_code: int | None,
-    short: Short,
+    on_loop: OnLoop,
     scope: str | None = None,
     *,
     secrets: Sequence[str] | None = None,
@@ -230,7 +230,7 @@ def in_transaction(
         raise TypeError(
             f"{endpoint.__name__}: a session is for plain functions, which are called in a transaction"
         )
-    made = _Transaction(endpoint, JsonWriter(response_model).dump, status_code, short, scope, secrets)
+    made = _Transaction(endpoint, JsonWriter(response_model).dump, status_code, on_loop, scope, secrets)
     parameters = made.parameters
     take_request = _injected(parameters, Request)
     take_response = _injected(parameters, Response)

@@ -17,7 +17,7 @@ from services.background_tasks.retention_tasks import delete_old
 from services.delivery.mail_tasks import deliver_mails, mail_pause
 from services.delivery.notification_mails import send_task_completion_email
 from services.delivery.notification_tasks import (
-    deliver_notices,
+    deliver_notifications,
     process_task_assignment,
     send_task_notification,
 )
@@ -61,7 +61,7 @@ _is_waited_for = True
 def _tell_and_refresh(user_ids: set[int]) -> float | None:
     # The accounts are noted before anything can fail.
     _refresher.add(user_ids)
-    told, has_mail = deliver_notices()
+    told, has_mail = deliver_notifications()
     if has_mail:
         _mails.wake()
     # Recipients that a dead process left behind: their entries were not refreshed either.
@@ -81,7 +81,7 @@ def _index_titles(_user_ids: set[int]) -> None:
 def _by_the_clock(_user_ids: set[int]) -> None:
     global _tidied_at  # noqa: PLW0603  # there is one clock
     if remind():
-        _notices.wake()
+        _notifications.wake()
     if time.monotonic() - _tidied_at >= TIDY_SECONDS:
         _tidied_at = time.monotonic()
         delete_old()
@@ -89,19 +89,19 @@ def _by_the_clock(_user_ids: set[int]) -> None:
 
 _tidied_at = -TIDY_SECONDS
 _titles = Worker("titles", _index_titles)
-_notices = Worker("notices", _tell_and_refresh)
+_notifications = Worker("notifications", _tell_and_refresh)
 _mails = Worker("mails", _send)
 _clock = Worker("clock", _by_the_clock)
-_workers = (_clock, _notices, _mails, _titles)
+_workers = (_clock, _notifications, _mails, _titles)
 
 
 async def after_change(*user_ids: int) -> None:
     """Deliver notifications and refresh caches after a change of these accounts' tasks."""
     deliveries.notice()
     if not _is_waited_for:
-        _notices.wake(*user_ids)
+        _notifications.wake(*user_ids)
         return
-    await _notices.work(*user_ids, patience=PATIENCE_SECONDS)
+    await _notifications.work(*user_ids, patience=PATIENCE_SECONDS)
     if settings.smtp_server:
         await _mails.work(patience=MAIL_PATIENCE_SECONDS)
 
@@ -132,10 +132,10 @@ def start(*, is_waited_for: bool) -> None:
     """
     global _is_waited_for  # noqa: PLW0603  # as the workers are
     _is_waited_for = is_waited_for
-    for worker in (_notices, _mails):
-        worker.reside(settings.delivery_poll_seconds, 0.0 if is_waited_for else PAUSE_SECONDS)
-    _titles.reside(TITLES_SECONDS, PAUSE_SECONDS)
-    _clock.reside(REMIND_SECONDS)
+    for worker in (_notifications, _mails):
+        worker.keep_running(settings.delivery_poll_seconds, 0.0 if is_waited_for else PAUSE_SECONDS)
+    _titles.keep_running(TITLES_SECONDS, PAUSE_SECONDS)
+    _clock.keep_running(REMIND_SECONDS)
     if settings.webhook_delivery:
         deliveries.start(in_process=is_waited_for)
 

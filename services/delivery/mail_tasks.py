@@ -33,7 +33,7 @@ from services.delivery.outbox import (
     ends_soon,
     is_claimed,
     later_statement,
-    said,
+    message_of,
 )
 from services.email_service import Mail, MailServer
 from tables.notifications import notifications
@@ -210,7 +210,7 @@ async def _serve(ending: threading.Event, rounds: int | None = None) -> bool:
                 claimed = await claim_mails()
     except (aiosmtplib.SMTPException, OSError) as error:
         mail_pause.begin()
-        logger.warning("The mail server can't be reached; mails are sent later: %s", said(error))
+        logger.warning("The mail server can't be reached; mails are sent later: %s", message_of(error))
         if claimed is not None:
             outbox, rows = claimed
             await outbox.failed(rows, error)
@@ -235,7 +235,7 @@ async def _send(server: MailServer, outbox: Outbox, rows: Sequence[AnyRow], endi
                 outbox.name,
                 first.id,
                 first.attempts,
-                said(error),
+                message_of(error),
             )
             await outbox.failed(letter.rows, error)
         else:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from config import settings
 from database import AnyRow, database
-from logging_config import info_each, logger, together
+from logging_config import in_one_write, info_each, logger
 from models import tasks, users
 from services import notification_service, rights
 from services.accounts import attempt as attempt_service
@@ -139,7 +139,7 @@ class _Outcome:
                 db.execute(_DIGEST, {"ids": ids, "due": due})
 
 
-def deliver_notices() -> tuple[set[int], bool]:
+def deliver_notifications() -> tuple[set[int], bool]:
     """Deliver due notifications; returns their recipients, and whether there is mail to send now."""
     recipients: set[int] = set()
     outcome, has_mail = _Outcome(), False
@@ -211,7 +211,7 @@ def _put_into_mails(outcome: _Outcome, rows: list[AnyRow], people: Mapping[int, 
 
 def _log_mails(rows: list[AnyRow], people: Mapping[int, Any]) -> None:
     """Write subject and recipient of each mail into the log, because no mail server is set."""
-    with together():
+    with in_one_write():
         for row in rows:
             mail = notification_mails.mail_of(row, people)
             log_unsent(mail.to, mail.subject)

@@ -90,7 +90,7 @@ class Outbox:
         """Write that sending failed: the rows are due later, or after too many attempts never."""
         await self._write(
             self.later,
-            [_result(row, row.attempts, _next(row), said(error)) for row in rows],
+            [_result(row, row.attempts, _next(row), message_of(error)) for row in rows],
         )
 
     async def _write(self, statement: Any, values: list[dict[str, Any]]) -> None:
@@ -138,6 +138,6 @@ def ends_soon(row: AnyRow) -> bool:
     return ends - datetime.now(UTC) < longest
 
 
-def said(error: Exception) -> str:
+def message_of(error: Exception) -> str:
     """The error in one line of limited length."""
     return (str(error) or type(error).__name__)[:1000]

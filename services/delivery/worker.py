@@ -36,7 +36,7 @@ class Worker:
         self._pause = 0.0
         self.ending = threading.Event()
 
-    def reside(self, interval: float, pause: float = 0.0) -> None:
+    def keep_running(self, interval: float, pause: float = 0.0) -> None:
         """Wake by itself at this interval (in seconds) from now on, beginning at once."""
         self._interval, self._pause = interval, pause
         self.wake()

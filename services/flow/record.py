@@ -99,7 +99,7 @@ def tasks_that_came(changes: Integers) -> Integers:
 
 
 def that_concern(changes: Integers) -> Integers:
-    """Of all changes of some tasks those in their record; the last column tells which concern it by themselves."""
+    """The changes in the record, out of all changes of some tasks; the last column marks those that concern it by themselves."""
     concerns = changes[-1] == 1
     found: Integers = changes[:-1, concerns | np.isin(changes[0], tasks_that_came(changes[:, concerns]))]
     return found

@@ -59,7 +59,7 @@ def ids(db: Session, selection: Selection) -> Integers:
     chosen, values = choices(selection.filters())
     place, shape = selection.place, None
     if selection.asked is not None:
-        # What is known of the present tasks need not be so of those that have left.
+        # A fact about the present tasks may be wrong about tasks that have left.
         asked = asking.with_known_values(db, selection.asked, place)
         shape, more = asking.as_shape(db, asked, place)
         values |= more

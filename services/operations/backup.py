@@ -169,7 +169,7 @@ def _run(name: str, db: Database, *options: str, report: Report, total: int) -> 
     url = db.url.set(drivername="postgresql", password=None).render_as_string()
     secret: Mapping[str, str] = {"PGPASSWORD": str(db.url.password)} if db.url.password else {}
     command = [_program(name), "--no-password", f"--dbname={url}", *options]
-    done, said = 0, deque[str](maxlen=5)
+    done, last_lines = 0, deque[str](maxlen=5)
     with subprocess.Popen(  # noqa: S603  # a program of Postgres', with arguments of our own
         command, env={**os.environ, **secret}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -181,7 +181,7 @@ def _run(name: str, db: Database, *options: str, report: Report, total: int) -> 
                 done = min(done + 1, total)
                 report(done, total, message)
             else:
-                said.append(message)
+                last_lines.append(message)
     if process.returncode:
-        errors = [line for line in said if "error:" in line] or list(said)
+        errors = [line for line in last_lines if "error:" in line] or list(last_lines)
         raise BackupRefused(f"{name} failed: {' '.join(' '.join(errors).split())[:500]}")

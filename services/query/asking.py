@@ -31,11 +31,11 @@ from services.query.normal import (
     Test,
     Within,
     accounts_named,
+    all_of,
     is_timeless,
     normalize,
     replaced,
     tests_in,
-    together,
 )
 from services.query.refusal import InvalidFilter
 from services.query.shapes import Place, Shaped, shaped, tags_of
@@ -98,7 +98,7 @@ def read(
             parts.append(normalize(node, around))
         except InvalidFilter as error:
             raise error.at(pointer) from None
-    return Asked(together(parts), view)
+    return Asked(all_of(parts), view)
 
 
 def with_known_values(db: Session, normal: Normal, place: Place) -> Normal:
@@ -153,12 +153,12 @@ def of_list(db: Session, caller: Caller, filters: TaskFilters) -> tuple[TaskFilt
 
 def _as_viewed(filters: TaskFilters, view: Saved, project_id: int | None) -> TaskFilters:
     given = filters.model_fields_set
-    said: dict[str, Any] = {"project_id": project_id}
+    plain: dict[str, Any] = {"project_id": project_id}
     if "sort_by" not in given and view.sort_by is not None:
-        said["sort_by"] = view.sort_by
+        plain["sort_by"] = view.sort_by
     if not given & {"sort_by", "sort_order"} and view.sort_order is not None:
-        said["sort_order"] = view.sort_order
-    return _with(filters, said)
+        plain["sort_order"] = view.sort_order
+    return _with(filters, plain)
 
 
 def split(
@@ -167,12 +167,12 @@ def split(
     """The filters of a list with all parts of a filter that they can express, and the rest as a condition."""
     if place.project_id is not None and filters.project:
         named = Test(OneOf(FIELDS["project"], tuple(filters.project)))
-        normal = named if normal is None else together([named, normal])
+        normal = named if normal is None else all_of([named, normal])
         filters = filters.model_copy(update={"project": []})
     if normal is None:
         return filters, None
-    said, left = lowered(with_known_values(db, normal, place), filters)
-    return _with(filters, said), None if left == EVERYTHING else as_shape(db, left, place)
+    plain, left = lowered(with_known_values(db, normal, place), filters)
+    return _with(filters, plain), None if left == EVERYTHING else as_shape(db, left, place)
 
 
 def as_shape(db: Session, normal: Normal, place: Place) -> Shaped:
@@ -232,13 +232,13 @@ def as_plain(filters: TaskFilters) -> TaskFilters | None:
     normal = _timeless(filters.filter)
     if normal is None:
         return None
-    said, left = lowered(normal, filters)
-    return _with(filters, said) if left == EVERYTHING else None
+    plain, left = lowered(normal, filters)
+    return _with(filters, plain) if left == EVERYTHING else None
 
 
-def _with(filters: TaskFilters, said: Mapping[str, Any]) -> TaskFilters:
+def _with(filters: TaskFilters, plain: Mapping[str, Any]) -> TaskFilters:
     # `model_copy` does not validate the values, which are valid already.
-    copy = filters.model_copy(update={**said, "filter": None, "view": None})
+    copy = filters.model_copy(update={**plain, "filter": None, "view": None})
     copy.model_fields_set.difference_update(("filter", "view"))
     return copy
 
@@ -273,15 +273,15 @@ def lowered(normal: Normal, filters: TaskFilters) -> tuple[dict[str, Any], Norma
 
     Parameters that the request has already are not replaced.
     """
-    said: dict[str, Any] = {}
+    plain: dict[str, Any] = {}
     left: list[Normal] = []
     for part in _parts(normal):
         more = _as_parameters(part) if isinstance(part, Test) else None
-        if more is None or any(name in said or not _is_free(filters, name) for name in more):
+        if more is None or any(name in plain or not _is_free(filters, name) for name in more):
             left.append(part)
         else:
-            said |= more
-    return said, together(left)
+            plain |= more
+    return plain, all_of(left)
 
 
 def _is_free(filters: TaskFilters, name: str) -> bool:

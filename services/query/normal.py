@@ -107,15 +107,15 @@ def _normal(node: Node, circumstances: Circumstances, *, so: bool) -> Normal:
     if isinstance(node, Comparison):
         return _compared(node, circumstances, so=so)
     parts = [_normal(part, circumstances, so=so) for part in node.parts]
-    return together(parts) if isinstance(node, And) == so else either(parts)
+    return all_of(parts) if isinstance(node, And) == so else any_of(parts)
 
 
-def together(parts: Iterable[Normal]) -> Normal:
+def all_of(parts: Iterable[Normal]) -> Normal:
     """All of the parts; lists of values that a field must not have are merged."""
     return _joined(parts, AllOf, AnyOf, merge_so=False)
 
 
-def either(parts: Iterable[Normal]) -> Normal:
+def any_of(parts: Iterable[Normal]) -> Normal:
     """Any of the parts; lists of values that a field may have are merged."""
     return _joined(parts, AnyOf, AllOf, merge_so=True)
 
@@ -170,7 +170,7 @@ def _compared(node: Comparison, circumstances: Circumstances, *, so: bool) -> No
         elif operator == "~":
             fact = Test(Contains(node.field, fold(str(node.values[0]))))
         elif node.field.kind == "time":
-            fact = either(_time(node, operator, circumstances))
+            fact = any_of(_time(node, operator, circumstances))
         elif operator in ("=", "in"):
             fact = _one_of(node, circumstances)
         else:
@@ -187,7 +187,7 @@ def opposite(normal: Normal) -> Normal:
     if isinstance(normal, Test):
         return Test(normal.fact, not normal.so)
     parts = [opposite(part) for part in normal.parts]
-    return either(parts) if isinstance(normal, AllOf) else together(parts)
+    return any_of(parts) if isinstance(normal, AllOf) else all_of(parts)
 
 
 def _time(node: Comparison, operator: str, circumstances: Circumstances) -> Iterable[Normal]:
@@ -275,4 +275,4 @@ def replaced(normal: Normal, replace: Callable[[Test], Normal]) -> Normal:
     if isinstance(normal, Test):
         return replace(normal)
     parts = [replaced(part, replace) for part in normal.parts]
-    return together(parts) if isinstance(normal, AllOf) else either(parts)
+    return all_of(parts) if isinstance(normal, AllOf) else any_of(parts)

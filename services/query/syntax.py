@@ -31,7 +31,7 @@ _parser = Lark(GRAMMAR, parser="lalr", lexer="contextual", maybe_placeholders=Fa
 TREE_BYTES = 100
 _kept: BoundedCache[str, tuple[int, Node]] = BoundedCache(2 * 1024 * 1024, weigh=lambda entry: entry[0])
 
-# What a database can't keep in a text, and what stands where bytes were not UTF-8.
+# Characters that a database can't keep in a text, and the one that stands for bytes that were not UTF-8.
 _UNFIT = re.compile("[\0\ufffd\ud800-\udfff]")
 _UNFIT_NAMES = {"\0": "NUL character", "\ufffd": "character that is not UTF-8"}
 

@@ -207,7 +207,7 @@ def _filtered(
     column: ColumnElement[Any] = SORT_COLUMNS[shape.sort_by]
     row_id: ColumnElement[int] = tasks.c.id
     kind, _, way = shape.part.partition(" ")
-    walks = kind not in ("count", "ids") and way not in ALL_AT_ONCE
+    in_order = kind not in ("count", "ids") and way not in ALL_AT_ONCE
     for name in names_in(shape):
         is_unindexed = name in shape.without_index
         gathers = is_unindexed and shape.gathers and name in RANGES
@@ -215,7 +215,7 @@ def _filtered(
             _gathered(shape, name) if gathers else condition_of(name, is_unindexed=is_unindexed)
         )
     for name, count in shape.choices:
-        if name == "tag" and not walks and not shape.by_id:
+        if name == "tag" and not in_order and not shape.by_id:
             tagged = select(task_tags.c.task_id).where(*_of_tags(shape.scope, count))
             statement = statement.where(tasks.c.id.in_(tagged))
         elif (name, count) == ("tag", 1) and shape.sort_by == "created_at" and not shape.by_id:

@@ -184,8 +184,8 @@ def _behind(exported: Exported, rows: list[AnyRow]) -> Callable[[Session], Part]
 
 def _in_order_of_view(db: Session, user: Caller, query: ExportQuery) -> Export:
     """Begin an export in the order of its view, from the pages of a list."""
-    said = query.model_dump(exclude_unset=True, exclude={"limit"})
-    filters, normal = asking.of_list(db, user, TaskFilters(**said))
+    sent = query.model_dump(exclude_unset=True, exclude={"limit"})
+    filters, normal = asking.of_list(db, user, TaskFilters(**sent))
     place = shapes.Place(user.id if filters.project_id is None else None, filters.project_id)
     filters, asked = asking.split(db, filters, normal, place)
 

@@ -217,7 +217,7 @@ class Deliveries:
         """
         self._courier.ending.clear()
         self._resides, self._has_process = True, not in_process
-        self._worker.reside(settings.delivery_poll_seconds)
+        self._worker.keep_running(settings.delivery_poll_seconds)
 
     def wake(self) -> None:
         """Look at once, because a webhook was changed or has a new delivery."""

@@ -103,7 +103,7 @@ def send(letter: Letter) -> Result:
             response.close()
     except (httpx.HTTPError, httpx.InvalidURL, httpcore.ConnectionNotAvailable, OSError, ValueError) as error:
         is_unreachable = isinstance(error, httpx.ConnectError | httpx.TimeoutException)
-        return Result(None, _said(error), time.monotonic() - began, is_unreachable=is_unreachable)
+        return Result(None, _message_of(error), time.monotonic() - began, is_unreachable=is_unreachable)
     finally:
         fence.deadline.at = float("inf")
     seconds = time.monotonic() - began
@@ -146,7 +146,7 @@ def _read_some(response: httpx.Response) -> None:
         return
 
 
-def _said(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     """The reason why there was no answer, without details of the operator's network."""
     if isinstance(error, httpx.TimeoutException):
         return f"The receiver did not answer within {settings.webhook_timeout_seconds:g} seconds"

@@ -17,12 +17,12 @@ from config import settings
 from logging_config import (
     TEXT_FORMAT,
     AppendingHandler,
+    in_one_write,
     info_each,
     logger,
     one_line,
     redacted,
     setup_logging,
-    together,
 )
 from tests.support.server import ROOT, ServerProcess
 
@@ -45,9 +45,9 @@ def test_entries_of_a_block_are_written_at_its_end_in_their_order(
 ) -> None:
     setup_logging()
     logger.info("before")
-    with together():
+    with in_one_write():
         logger.info("first\nline")
-        with together():
+        with in_one_write():
             logger.info("second")
         assert messages(log) == ["before"]
     logger.info("after")
@@ -57,7 +57,7 @@ def test_entries_of_a_block_are_written_at_its_end_in_their_order(
 
 def test_entries_of_a_block_that_fails_are_written(log: Path) -> None:
     def fail() -> None:
-        with together():
+        with in_one_write():
             logger.info("so far")
             raise ZeroDivisionError
 
@@ -100,7 +100,7 @@ def test_a_log_that_can_not_be_written_is_said_once_and_tried_again(
 ) -> None:
     log.mkdir(parents=True)
     logger.info("lost")
-    with together():
+    with in_one_write():
         logger.info("lost too")
     said = capsys.readouterr().err.splitlines()
     assert [line for line in said if line.startswith(f"The log can't be written to {log}: ")] == said

@@ -21,7 +21,7 @@ from models import users
 from services import background_tasks
 from services.accounts.attempt import HOUR
 from services.delivery import mail_tasks, outbox
-from services.delivery.notification_tasks import deliver_notices, process_task_assignment
+from services.delivery.notification_tasks import deliver_notifications, process_task_assignment
 from services.delivery.reminder_tasks import remind
 from tables.notifications import notifications
 from tests.support.api import PASSWORD, Api, Person
@@ -151,7 +151,7 @@ def test_mail_is_given_up_after_so_many_attempts_and_an_admin_sends_it_again(
     assert admin.get("/notifications/failed").json() == []
 
 
-def test_requests_and_notices_do_not_wait_for_a_mail_server_that_hangs(
+def test_requests_and_notifications_do_not_wait_for_a_mail_server_that_hangs(
     api: Api, catcher: MailCatcher, caplog: pytest.LogCaptureFixture
 ) -> None:
     ada = api.person()
@@ -345,7 +345,7 @@ def test_reminders_of_one_moment_come_in_one_mail(api: Api, catcher: MailCatcher
     ada.post("/tasks/import", json=[{"title": f"Task {each}", "due_at": soon} for each in range(300)])
     bob.task("The only one", due_at=soon)
     assert remind() == 301
-    deliver_notices()
+    deliver_notifications()
     send()
     messages = {message["To"]: message["Subject"] for message in catcher.wait_for(2)}
     assert messages == {

@@ -16,7 +16,7 @@ from config import settings
 from database import database
 from services.accounts import account_mail
 from services.delivery import mail_tasks
-from services.delivery.outbox import Outbox, ends_soon, said
+from services.delivery.outbox import Outbox, ends_soon, message_of
 from services.email_service import COMMANDS
 from tests.support.api import Api
 from tests.support.zone import machine_in
@@ -135,6 +135,6 @@ def test_who_comes_back_after_the_claim_ended_takes_nothing_from_the_next(clock:
 
 
 def test_an_error_is_kept_shortly_and_never_without_a_word() -> None:
-    assert said(OSError("no route")) == "no route"
-    assert said(TimeoutError()) == "TimeoutError"
-    assert said(OSError("x" * 5000)) == "x" * 1000
+    assert message_of(OSError("no route")) == "no route"
+    assert message_of(TimeoutError()) == "TimeoutError"
+    assert message_of(OSError("x" * 5000)) == "x" * 1000

@@ -20,7 +20,7 @@ def test_what_is_in_use_while_the_database_is_closed_is_closed_when_it_comes_bac
         return int(session.execute(text("SELECT 7")).scalar_one())
 
     db.read(work)
-    db.read(work, short=True)
+    db.read(work, on_loop=True)
     if not db.is_sqlite:
         # SQLite's writer closes its connection itself, once it has done the waiting work.
         db.write(work)
