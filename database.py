@@ -30,7 +30,7 @@ from errors import DatabaseReadOnly, DatabaseUnavailable
 from storage.direct_session import IdleSessions, OpenSession
 from storage.faults import GONE_MEANWHILE, READ_ONLY, REPEATABLE, sqlstate, translated_error
 from storage.folding import normal_form
-from storage.group_commit import GroupCommitWriter
+from storage.group_commit import LOG_PAGES, GroupCommitWriter
 from storage.sqlite_file import keep_private, write_ahead
 from storage.threads import Job, Threads
 
@@ -323,6 +323,7 @@ def _prepare_sqlite(options: Settings, connection: Any, _record: Any) -> None:
         "foreign_keys=ON",
         "temp_store=MEMORY",
         "cache_size=-4000",
+        f"wal_autocheckpoint={LOG_PAGES}",
     ):
         connection.execute(f"PRAGMA {pragma}")
     # Postgres has normalize(); on SQLite `services.query` compares texts by this function.

@@ -4,6 +4,7 @@ One fsync then serves many writers, durably: each of them is answered after the 
 no other with it, because the others are run again without it.
 """
 
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -14,6 +15,11 @@ from storage.faults import translated_error
 from storage.threads import Job, settle
 
 LARGEST_BATCH = 128
+# A checkpoint copies the pages of the write-ahead log into the database file, which takes as long as several commits.
+# The writer makes one when nobody waits for it, once this many rows have changed. If somebody always waits, SQLite makes
+# one within a commit, once the log has LOG_PAGES pages of 4 KB.
+CHECKPOINT_CHANGES = 500
+LOG_PAGES = 4000
 
 
 class GroupCommitWriter:
@@ -24,6 +30,8 @@ class GroupCommitWriter:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        # The number of rows that the connection had changed at its last checkpoint.
+        self._checkpointed = 0
 
     def submit(self, job: Job) -> None:
         """Queue the job; the thread starts with the first."""
@@ -46,7 +54,8 @@ class GroupCommitWriter:
 
     def _serve(self) -> None:
         opened: OpenSession | None = None
-        while batch := self._next_batch():
+        self._checkpointed = 0
+        while batch := self._next_batch(opened):
             try:
                 opened = opened or self._open_session()
                 if not (_commit_together(opened, batch) or _commit_together(opened, batch, savepoints=True)):
@@ -57,7 +66,7 @@ class GroupCommitWriter:
                     job.error = job.error or error
                 if opened is not None:
                     opened.close()
-                opened = None
+                opened, self._checkpointed = None, 0
             for job in batch:
                 if job.error is not None:
                     job.error = translated_error(job.error)
@@ -65,10 +74,12 @@ class GroupCommitWriter:
         if opened is not None:
             opened.close()
 
-    def _next_batch(self) -> list[Job]:
+    def _next_batch(self, opened: OpenSession | None) -> list[Job]:
         """The waiting jobs, at least one; an empty list when the thread should end."""
         while True:
             batch = []
+            if opened is not None and self._jobs.empty():
+                self._checkpoint(opened)
             job = self._jobs.get()
             while job is not None:
                 if not job.future.cancelled():
@@ -83,6 +94,14 @@ class GroupCommitWriter:
                 self._jobs.put(None)  # End after this batch.
             if job is None or batch:
                 return batch
+
+    def _checkpoint(self, opened: OpenSession) -> None:
+        """Copy the log into the database file, if it is worth it."""
+        if opened.driver.total_changes - self._checkpointed >= CHECKPOINT_CHANGES:
+            self._checkpointed = opened.driver.total_changes
+            # An error comes again with the next commit, which tells somebody.
+            with contextlib.suppress(sqlite3.Error):
+                opened.driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 def _commit_together(opened: OpenSession, batch: list[Job], *, savepoints: bool = False) -> bool:

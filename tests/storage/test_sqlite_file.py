@@ -6,15 +6,18 @@ import stat
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from database import Database
 from migrations.schema import migrate
 from services.operations import backup
+from storage.group_commit import CHECKPOINT_CHANGES
 from storage.sqlite_file import write_ahead
-from tests.support.waiting import SECONDS
+from tests.support.waiting import SECONDS, wait_until
 
 AT_ONCE = 4
 
@@ -45,6 +48,27 @@ def test_a_new_database_and_its_log_are_for_their_owner(tmp_path: Path) -> None:
     linked.read(lambda db: db.connection())
     linked.close()
     assert modes(tmp_path)["elsewhere.db"] == 0o600
+
+
+def test_the_log_is_copied_into_the_file_when_nobody_waits(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.db"
+    made = Database(f"sqlite:///{path}")
+    migrate(made)
+    rows = [{"number": number} for number in range(CHECKPOINT_CHANGES)]
+    made.write(lambda db: db.execute(text("CREATE TABLE numbers (number INTEGER)")))
+    made.write(lambda db: db.execute(text("INSERT INTO numbers VALUES (:number)"), rows))
+
+    def in_the_file() -> bool:
+        # An immutable file is read without its log. While the log is being copied, the file is no database.
+        with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as file:
+            try:
+                found = file.execute("SELECT count(*) FROM numbers").fetchone()
+            except sqlite3.DatabaseError:
+                return False
+            return bool(found == (len(rows),))
+
+    wait_until(in_the_file)
+    made.close()
 
 
 def test_an_old_database_is_closed_to_others(tmp_path: Path) -> None:
