@@ -18,7 +18,7 @@ LARGEST_BATCH = 128
 # A checkpoint copies the pages of the write-ahead log into the database file, which takes as long as several commits.
 # The writer makes one when nobody waits for it, once this many rows have changed. If somebody always waits, SQLite makes
 # one within a commit, once the log has LOG_PAGES pages of 4 KB.
-CHECKPOINT_CHANGES = 500
+CHECKPOINT_CHANGES = 1000
 LOG_PAGES = 4000
 
 
