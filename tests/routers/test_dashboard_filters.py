@@ -101,6 +101,8 @@ def test_a_shared_project_shows_all_members_tasks_by_its_states(api: Api, browse
     assert flow.locator(".words").text_content() == words
     flow.locator("summary", has_text="Table").click()
     heads = ["Interval", "From", "To do", "Doing", "In review", "Done"]
+    # The table is made when it is opened.
+    flow.locator("thead th").first.wait_for()
     assert flow.locator("thead th").all_text_contents() == heads
     assert flow.locator("tbody tr").last.locator("td").all_text_contents()[2:] == ["4", "2", "3", "5"]
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
