@@ -41,6 +41,7 @@ OFFERED: dict[str, Callable[..., Any]] = {
     "members": beyond.test_members_come_change_their_roles_and_go,
     "leaving a project": page.test_who_leaves_a_project_hands_over_their_tasks,
     "the archive": beyond.test_an_archived_project_is_read_and_taken_out_again,
+    "the tasks of the archive": beyond.test_the_tasks_of_archived_projects_are_found_if_they_are_asked_for,
     "import of Todoist, GitHub, Jira, Trello, Vikunja, a sheet": files.test_files_of_other_programs_are_seen_before_they_are_taken,
     "the meaning of columns": files.test_the_meaning_of_a_column_can_be_changed_and_a_bad_file_says_why,
     "export, its content": files.test_an_export_has_what_was_asked_for,

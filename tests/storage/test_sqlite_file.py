@@ -115,7 +115,9 @@ def test_many_open_a_new_file_at_the_same_time(tmp_path: Path) -> None:
 
 
 def test_a_file_that_stays_locked_is_given_up(tmp_path: Path) -> None:
-    holder, late = (sqlite3.connect(tmp_path / "locked.db", isolation_level=None) for _ in range(2))
+    holder, late = (
+        sqlite3.connect(tmp_path / "locked.db", timeout=0.05, isolation_level=None) for _ in range(2)
+    )
     try:
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(sqlite3.OperationalError, match="locked"):
