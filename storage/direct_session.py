@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, TextClause
 from sqlalchemy.orm import Session
 
-from storage.prepared import prepared_form
+from storage.prepared import Prepared, prepared_form
 
 
 class WriteInReadError(RuntimeError):
@@ -62,7 +62,7 @@ class DirectSession(Session):
         if form is not None and not options and not self._engine._has_events:  # noqa: SLF001
             if not isinstance(params, list):
                 return form.execute(self._connection, self._cursor, params or {})
-            if params and form.takes_many:
+            if params and isinstance(form, Prepared) and form.takes_many:
                 return form.execute_many(self._connection, self._cursor, params)
         if options or statement._propagate_attrs:  # noqa: SLF001  # how SQLAlchemy tells the two apart
             return super().execute(statement, params, **options)

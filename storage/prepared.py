@@ -90,7 +90,7 @@ class _ForTheDriver(ABC):
     """A statement that only sessions that hand text to the driver execute: see `direct_session.takes_text`."""
 
     __slots__ = ()
-    takes_many = writes = False
+    writes = False
 
     @property
     def prepared_form(self) -> Self:
@@ -103,12 +103,6 @@ class _ForTheDriver(ABC):
     @abstractmethod
     def execute(self, connection: Connection, cursor: Any, values: Mapping[str, Any]) -> Result[Any]:
         """Execute the statement by the driver's cursor; raises the errors that SQLAlchemy would raise."""
-
-    def execute_many(
-        self, connection: Connection, cursor: Any, rows: Sequence[Mapping[str, Any]]
-    ) -> Result[Any]:
-        """Refuse, because the statement does not take many rows."""
-        raise NotImplementedError
 
 
 class BoundRows(_ForTheDriver):

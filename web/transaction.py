@@ -55,12 +55,18 @@ class Ahead:
         self.pays, self.work = pays, work
 
 
-def session_parameter(signature: inspect.Signature) -> tuple[str, Access] | None:
+def _marked(signature: inspect.Signature, kind: type[T]) -> tuple[str, T] | None:
+    """The parameter with a marker of this kind in its annotation: its name and the marker."""
     for parameter in signature.parameters.values():
         for note in getattr(parameter.annotation, "__metadata__", ()):
-            if isinstance(note, Access):
+            if isinstance(note, kind):
                 return parameter.name, note
     return None
+
+
+def session_parameter(signature: inspect.Signature) -> tuple[str, Access] | None:
+    """The name of the parameter that takes the session, and the endpoint's use of the database."""
+    return _marked(signature, Access)
 
 
 def caller_parameter(signature: inspect.Signature) -> tuple[str, bool] | None:
@@ -68,14 +74,6 @@ def caller_parameter(signature: inspect.Signature) -> tuple[str, bool] | None:
     for parameter in signature.parameters.values():
         if parameter.annotation in (auth.CurrentUser, auth.AdminUser):
             return parameter.name, parameter.annotation == auth.AdminUser
-    return None
-
-
-def _ahead_parameter(signature: inspect.Signature) -> tuple[str, Ahead] | None:
-    for parameter in signature.parameters.values():
-        for note in getattr(parameter.annotation, "__metadata__", ()):
-            if isinstance(note, Ahead):
-                return parameter.name, note
     return None
 
 
@@ -119,7 +117,7 @@ class _Transaction:
         self.on_loop, self.scope, self.secrets = on_loop, scope, secrets
         self.db_name, self.access = session
         self.caller = caller_parameter(signature)
-        self.ahead = _ahead_parameter(signature)
+        self.ahead = _marked(signature, Ahead)
         given = {self.db_name, *(each[0] for each in (self.caller, self.ahead) if each is not None)}
         self.parameters = {
             name: parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)

@@ -157,17 +157,21 @@ def test_a_write_that_takes_its_own_rights_away_is_replayed(api: Api) -> None:
     made = project(ada)["id"]
     add(ada, made, bob, "manager")
     private = api.person("eve").task()["id"]
+    batch = {"operations": [{"op": "update", "id": private, "task": {"priority": 4}}]}
     for person, method, path, options in (
         (bob, "PUT", f"/projects/{made}/members/{bob.id}", {"json": {"role": "viewer"}}),
         (bob, "DELETE", f"/projects/{made}/members/{bob.id}", {}),
         (ada, "DELETE", f"/projects/{made}?tasks=release", {}),
         (root, "PATCH", f"/tasks/{private}", {"json": {"title": "Mended"}}),
+        (root, "POST", "/tasks/batch", {"json": batch}),
     ):
         first = person.call(method, path, headers=keyed(), **options)
         assert first.status_code < 300
         assert_replay(first, person.call(method, path, headers=keyed(), **options))
     database.write(lambda db: db.execute(text("UPDATE users SET role = 'member'")))
     answer = root.patch(f"/tasks/{private}", json={"title": "Mended"}, headers=keyed())
+    assert_problem(answer, 404, "task_not_found")
+    answer = root.post("/tasks/batch", json=batch, headers=keyed())
     assert_problem(answer, 404, "task_not_found")
 
 
