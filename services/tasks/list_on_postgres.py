@@ -20,11 +20,11 @@ from models import LARGEST_ID, tasks
 from services.query.conditions import condition
 from services.rights import column_of, parameter_of, visible_tasks
 from services.tasks.fields import TASK_COLUMNS
+from services.tasks.list_lookups import RANGES
 from services.tasks.list_statements import (
     BOUNDS,
     LAST_MOMENT,
     NULLABLE,
-    RANGES,
     SORT_COLUMNS,
     ListShape,
     beyond,

@@ -25,8 +25,8 @@ from services.query.conditions import condition
 from services.query.elements import Implied, Walked
 from services.query.shapes import Scope, Shape
 from services.rights import parameter_of, unindexed, visible_tasks
-from services.tasks import list_plan
 from services.tasks.fields import TASK_COLUMNS
+from services.tasks.list_lookups import RANGES, TEXTS
 from storage.column_types import is_among
 from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
@@ -57,13 +57,7 @@ def _tagged(count: int) -> Select[Any]:
     )
 
 
-# Each filter and its condition, whose value is a parameter of the same name. A range has a column, which the
-# condition may use with or without its index.
-RANGES: dict[str, tuple[Any, Callable[[Any, Any], ColumnElement[bool]]]] = {
-    f"{column}_{side}": (tasks.c[f"{column}_at"], compare)
-    for column in ("created", "updated", "due", "completed")
-    for side, compare in (("after", operator.ge), ("before", operator.lt))
-}
+# Filters by one value, and their conditions; the value is a parameter of the same name.
 CONDITIONS: dict[str, Callable[[], ColumnElement[bool]]] = {
     "title_contains": lambda: tasks.c.title_folded.like(bindparam("title_contains"), escape="\\"),
     "query": lambda: tasks.c.title_folded.like(bindparam("query"), escape="\\"),
@@ -127,7 +121,7 @@ def names_in(shape: ListShape) -> tuple[str, ...]:
     return tuple(name for name in shape.names if name not in BOUNDS or BOUNDS[name][0].key not in NULLABLE)
 
 
-def is_seen(shape: ListShape) -> bool:
+def order_has_ranges(shape: ListShape) -> bool:
     """Whether the index of the order alone tells SQLite which tasks are in the ranges that have too many to be sorted."""
     columns = {RANGES[name][0].key for name in shape.without_index if name in RANGES}
     is_plain = shape.asked is None and not shape.choices and len(columns) > 0
@@ -137,7 +131,7 @@ def is_seen(shape: ListShape) -> bool:
 def looks_elsewhere(shape: ListShape) -> bool:
     """Whether Postgres may look for a list's tasks among everybody's: by a text, or along an index of theirs."""
     return bool(
-        set(list_plan.TEXTS).intersection(shape.names)
+        set(TEXTS).intersection(shape.names)
         or (shape.sort_by in ("due_at", "id") and set(RANGES).intersection(shape.names))
     )
 
@@ -159,7 +153,7 @@ def choices(chosen: Mapping[str, Sequence[Any]]) -> tuple[tuple[tuple[str, int],
 
 def condition_of(name: str, *, is_unindexed: bool) -> ColumnElement[bool]:
     """The condition of a filter with one value."""
-    if name in list_plan.TEXTS and is_unindexed:
+    if name in TEXTS and is_unindexed:
         return tasks.c.title_folded.concat("").like(bindparam(name), escape="\\")
     if name in CONDITIONS:
         return CONDITIONS[name]()
@@ -280,7 +274,7 @@ def build(shape: ListShape) -> Select[Any]:
     statement = statement.order_by(*order).limit(bindparam("limit"))
     if kind == "skip":
         statement = statement.offset(bindparam("skip"))
-    return _walked_alone(statement, order) if is_seen(shape) and not shape.sorts else statement
+    return _walked_alone(statement, order) if order_has_ranges(shape) and not shape.sorts else statement
 
 
 def _walked_alone(statement: Select[Any], order: Sequence[ColumnElement[Any]]) -> Select[Any]:

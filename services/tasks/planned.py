@@ -10,39 +10,54 @@ from models import ORDERS
 from schemas.tasks import TaskFilters
 from services.query import statements
 from services.query.conditions import tests_only
-from services.query.shapes import NEVER
-from services.tasks import list_on_postgres, list_plan, project_plan
-from services.tasks.list_statements import NULLABLE, ListShape, build, is_seen, looks_elsewhere, statement
+from services.query.shapes import NEVER, Place
+from services.tasks import list_on_postgres, list_plan
+from services.tasks.list_lookups import RANGES, TEXTS
+from services.tasks.list_plan import is_sqlite
+from services.tasks.list_statements import (
+    NULLABLE,
+    ListShape,
+    build,
+    looks_elsewhere,
+    order_has_ranges,
+    statement,
+)
 
-# The next tasks in an order, among which a page is looked for before it is among all tasks: usually, if an index of a
-# range tells all about the tasks in it, if to gather these takes longer, and if the index of the order tells of the
-# ranges. And the most tasks in a range that are sorted if a page is far down.
+# SQLite first looks for a page among this number of tasks that come next in the order of the list.
 NEAR = 2000
+# The number if an index of a range has all columns that the list needs: it takes little time to sort all of these.
 NEAR_COVERED = 500
+# The number if the tasks in the ranges must be gathered from several indexes, which takes much time.
 NEAR_GATHERED = 5000
-NEAR_SEEN = 5000
+# The number if the index of the order has the times of the ranges: it takes little time to pass a task.
+NEAR_IN_INDEX = 5000
+# A range with more tasks is not sorted for a page far down the list.
 MANY_IN_RANGE = 10_000
-# The tasks of a range among which the edge of a page is looked for.
+# The number of tasks of a range that show up to where in the order a page lies.
 SAMPLE = 1000
-
-
-def is_sqlite(db: Session) -> bool:
-    """Whether the session's database is SQLite."""
-    return db.get_bind().dialect.name == "sqlite"
 
 
 class Planned(NamedTuple):
     """The plan of a list: the shape of its statements, and their parameters."""
 
-    # `bounds` say where the list begins and ends in its order.
     shape: ListShape
     values: dict[str, Any]
+    # The parameters that say where the list begins and ends in its order.
     bounds: Mapping[str, Any]
 
-    def uncut(self) -> "Planned":
+    @property
+    def place(self) -> Place:
+        """The owner or the project whose tasks are listed."""
+        if self.shape.scope == "project":
+            return Place(project_id=self.values["project_id"])
+        return Place(self.values["owner_id"])
+
+    # -- variants of the plan --------------------------------------------------------------------------
+
+    def without_bounds(self) -> "Planned":
         """The same plan without the parts that only help to find a page in the order of the list."""
         names = tuple(name for name in self.shape.names if name not in self.bounds)
-        without_index = tuple(set(self.shape.without_index) & set(list_plan.TEXTS))
+        without_index = tuple(set(self.shape.without_index) & set(TEXTS))
         return self._replace(shape=self.shape._replace(names=names, without_index=without_index))
 
     def among(self, task_ids: list[int]) -> "Planned":
@@ -63,94 +78,92 @@ class Planned(NamedTuple):
         shape = whole.shape._replace(names=tuple(self.bounds))
         return whole._replace(shape=shape, values={**whole.values, **self.bounds})
 
-    def may_be_far(self, db: Session, *, with_total: bool) -> bool:
-        """Whether a page may lie far down the list, or its total be counted.
+    def gathered(self, db: Session) -> "Planned":
+        """The plan for a page that is far down the list, on SQLite: the tasks in its ranges are gathered first.
 
-        Each step down an index reads a row of the table, unless the index alone says what matches. Postgres would
-        guess how many tasks of a long list match.
+        If the smallest range has not very many tasks, these are sorted instead.
+        """
+        counts = {name: self._count_in_range(db, name, MANY_IN_RANGE + 1) for name in self.wide}
+        smallest = min(counts, key=counts.__getitem__)
+        shape = self.shape._replace(gathers=not order_has_ranges(self.shape))
+        if counts[smallest] <= MANY_IN_RANGE:
+            kept = tuple(name for name in shape.without_index if name != smallest)
+            shape = shape._replace(without_index=kept, sorts=True)
+        return self._replace(shape=shape)
+
+    def by_covering_index(self, db: Session) -> "Planned | None":
+        """The plan for a page from all tasks in a range, if SQLite's index of the range has all columns it needs."""
+        shape = self.shape
+        names = tuple(name for name in shape.names if name not in self.bounds)
+        columns = {RANGES[name][0].key if name in RANGES else "" for name in names} | {shape.sort_by}
+        if not self.wide or shape.asked is not None or shape.choices or not is_sqlite(db):
+            return None
+        if shape.sort_by == "priority" and order_has_ranges(shape):
+            # Walking the list is faster: tasks of any range are usually among those of the first priority.
+            return None
+        for column in columns - {shape.sort_by}:
+            if columns <= set(ORDERS.get(column, ())):
+                of_others = tuple(name for name in names if RANGES[name][0].key != column)
+                shape = shape._replace(names=names, without_index=of_others, sorts=True)
+                return self._replace(shape=shape, bounds={})
+        return None
+
+    # -- which way to take ------------------------------------------------------------------------------
+
+    @property
+    def wide(self) -> tuple[str, ...]:
+        """The ranges that have too many tasks to sort them, on SQLite: the list is walked in its order."""
+        return tuple(name for name in self.shape.without_index if name in RANGES)
+
+    def may_be_far(self, db: Session, *, with_total: bool) -> bool:
+        """Whether a page may lie far down the list, or its total take as long.
+
+        SQLite reads a row of the table for each task that it passes, unless the index has all that the filters ask
+        for. Postgres would guess how many tasks of a long list match.
         """
         shape = self.shape
         if shape.by_id or shape.scope == "all" or shape.asked == NEVER:
             return False
         if not is_sqlite(db):
-            if shape.asked is None and not looks_elsewhere(shape):
-                return False
-            if shape.scope == "project":
-                return project_plan.has_many(db, self.values["project_id"])
-            return list_plan.has_many(db, self.values["owner_id"])
+            return (shape.asked is not None or looks_elsewhere(shape)) and list_plan.has_many(db, self.place)
         if shape.asked is None:
             return bool(self.wide) and not {"made_after", "made_before"}.intersection(self.bounds)
-        says_it = not (shape.names or shape.choices) and tests_only(shape.asked, shape.sort_by)
-        return with_total or not says_it
+        index_has_all = not (shape.names or shape.choices) and tests_only(shape.asked, shape.sort_by)
+        return with_total or not index_has_all
 
     def sorts_all(self, db: Session, filters: TaskFilters) -> bool:
         """Whether SQLite would sort all tasks to skip some: no index has those without a value at the end."""
         can = filters.skip > 0 and filters.sort_by in NULLABLE and not self.shape.by_id
         return can and self.shape.scope != "all" and is_sqlite(db)
 
-    def goes_along(self, db: Session) -> bool:
-        """Whether Postgres reads a list of ranges along the index of its order, which tells all that is asked.
+    def reads_along_order(self, db: Session) -> bool:
+        """Whether Postgres should read a list with ranges along the index of its order, which has their times.
 
-        Left to choose, it would go through everybody's tasks in an order by `due_at` or `id`. Tasks of a range that
-        are few are sorted instead.
+        Left to choose, Postgres would go through everybody's tasks in an order by `due_at` or `id`. If a range has
+        few tasks, these are sorted instead.
         """
         shape = self.shape
         asked = set(shape.names) - set(self.bounds)
-        if shape.asked is not None or shape.choices or not asked <= set(list_plan.RANGE_COLUMNS):
+        if shape.asked is not None or shape.choices or not asked <= set(RANGES):
             return False
         few = list_plan.FEW_IN_RANGE
-        return all(self._in_range(db, name, few + 1) > few for name in asked)
-
-    @property
-    def wide(self) -> tuple[str, ...]:
-        """The ranges with so many tasks, on SQLite, that the list is walked instead of sorting them."""
-        return tuple(name for name in self.shape.without_index if name in list_plan.RANGE_COLUMNS)
-
-    def gathering(self, db: Session) -> "Planned":
-        """The plan for a page that is far down a list that is walked: the tasks in its ranges are gathered first.
-
-        Those of the least range are sorted, if it has not very many.
-        """
-        counts = {name: self._in_range(db, name, MANY_IN_RANGE + 1) for name in self.wide}
-        least = min(counts, key=counts.__getitem__)
-        shape = self.shape._replace(gathers=not is_seen(self.shape))
-        if counts[least] <= MANY_IN_RANGE:
-            kept = tuple(name for name in shape.without_index if name != least)
-            shape = shape._replace(without_index=kept, sorts=True)
-        return self._replace(shape=shape)
-
-    def covered(self, db: Session) -> "Planned | None":
-        """The plan for a page from all tasks in a range, if one of SQLite's indexes says all about them."""
-        shape = self.shape
-        names = tuple(name for name in shape.names if name not in self.bounds)
-        columns = {list_plan.RANGE_COLUMNS.get(name, "") for name in names} | {shape.sort_by}
-        if not self.wide or shape.asked is not None or shape.choices or not is_sqlite(db):
-            return None
-        if shape.sort_by == "priority" and is_seen(shape):
-            # Tasks of any range are usually among those of the first priority: the list is walked.
-            return None
-        for column in columns - {shape.sort_by}:
-            if columns <= set(ORDERS.get(column, ())):
-                of_others = tuple(name for name in names if list_plan.RANGE_COLUMNS[name] != column)
-                shape = shape._replace(names=names, without_index=of_others, sorts=True)
-                return self._replace(shape=shape, bounds={})
-        return None
+        return all(self._count_in_range(db, name, few + 1) > few for name in asked)
 
     def near(self, db: Session) -> int:
-        """The number of tasks in the order of the list, among which SQLite looks for a page first."""
+        """The number of next tasks in the order of the list, among which SQLite looks for a page first."""
         if self.shape.asked is not None:
             return NEAR
-        if self.covered(db) is None:
-            return 0 if is_seen(self.shape) else NEAR_GATHERED
-        return NEAR_SEEN if is_seen(self.shape) else NEAR_COVERED
+        if self.by_covering_index(db) is None:
+            return 0 if order_has_ranges(self.shape) else NEAR_GATHERED
+        return NEAR_IN_INDEX if order_has_ranges(self.shape) else NEAR_COVERED
 
-    def _in_range(self, db: Session, name: str, at_most: int) -> int:
-        plan = project_plan if self.shape.scope == "project" else list_plan
-        number: int = db.execute(plan.in_range(name), {**self.values, "at_most": at_most}).scalar_one()
-        return number
+    def _count_in_range(self, db: Session, name: str, at_most: int) -> int:
+        return list_plan.count_in_range(db, self.place, name, {**self.values, "at_most": at_most})
+
+    # -- reading ----------------------------------------------------------------------------------------
 
     def sorted_ids(self, db: Session, part: str, more: Mapping[str, Any]) -> list[AnyRow]:
-        """The ids of a page of a plan that is `covered`.
+        """The ids of a page of a plan `by_covering_index`.
 
         Some tasks of the range show up to where in the order the page lies, so that few have to be sorted.
         """

@@ -9,6 +9,7 @@ from pydantic_core import to_json
 from sqlalchemy import Integer, text
 from sqlalchemy.orm import Session
 
+from services.query.shapes import Place
 from storage.prepared import prepared
 
 TRIGRAM = 3
@@ -28,21 +29,23 @@ _BEGINNING = text(
 )
 # One index keeps the titles of each owner together, the other those of each project.
 _MATCHING = {
-    table: text(
+    scope: text(
         f"SELECT rowid & 4294967295 FROM {table} WHERE {table} MATCH :trigrams"  # names of ours
-        " AND rowid BETWEEN :first_owner << 32 AND (:last_owner << 32 | 4294967295) LIMIT :limit"
+        " AND rowid BETWEEN :first << 32 AND (:last << 32 | 4294967295) LIMIT :limit"
     )
-    for table in ("task_search_index", "task_search_projects")
+    for scope, table in (
+        ("owner", "task_search_index"),
+        ("all", "task_search_index"),
+        ("project", "task_search_projects"),
+    )
 }
 
 
-def find(
-    db: Session, owner_id: int | None, needle: str, limit: int, *, in_project: bool = False
-) -> list[int] | None:
-    """Tasks of an owner, or of everybody, that may contain a text of two letters or more, up to `limit` + 1.
+def find(db: Session, place: Place, needle: str, limit: int) -> list[int] | None:
+    """The tasks that may contain a text of two letters or more, up to `limit` + 1.
 
-    `in_project` takes `owner_id` for the id of a project. The result has all matching tasks, and all tasks of
-    everybody with new titles. None means that the index does not help.
+    The result has all matching tasks, and all tasks of everybody with new titles. None means that the index does
+    not help.
     """
     new = db.execute(_NEW, {"limit": limit + 1}).scalars().all()
     if len(new) > limit:
@@ -53,18 +56,15 @@ def find(
     found: set[int] = set()
     if trigrams:
         quoted = ['"' + trigram.replace('"', '""') + '"' for trigram in sorted(trigrams)]
-        first, last = (0, HIGHEST_OWNER) if owner_id is None else (owner_id, owner_id)
+        here = place.owner_id if place.project_id is None else place.project_id
+        first, last = (0, HIGHEST_OWNER) if here is None else (here, here)
         asked = {
             "trigrams": (" AND " if len(needle) >= TRIGRAM else " OR ").join(quoted),
-            "first_owner": first,
-            "last_owner": last,
+            "first": first,
+            "last": last,
             "limit": limit + 1,
         }
-        found.update(
-            db.execute(
-                _MATCHING["task_search_projects" if in_project else "task_search_index"], asked
-            ).scalars()
-        )
+        found.update(db.execute(_MATCHING[place.scope], asked).scalars())
     return sorted({*new, *found})
 
 

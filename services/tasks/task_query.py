@@ -17,7 +17,8 @@ from schemas.tasks import TaskFilters
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from services.query import asking
 from services.query.shapes import Place, Shaped
-from services.tasks import list_on_postgres, list_plan, list_states, project_plan
+from services.tasks import list_on_postgres, list_plan, list_states
+from services.tasks.list_lookups import TEXTS
 from services.tasks.list_statements import (
     CHOICES,
     FILTERS,
@@ -26,7 +27,7 @@ from services.tasks.list_statements import (
     ListShape,
     choices,
 )
-from services.tasks.planned import Planned, is_sqlite
+from services.tasks.planned import Planned
 from storage.column_types import microseconds, moment
 from storage.direct_session import one_snapshot
 from storage.folding import fold, pattern
@@ -82,15 +83,15 @@ def _page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None)
 def _total(db: Session, place: Place, filters: TaskFilters, planned: Planned) -> tuple[int, Planned]:
     """The number of tasks in a list, and the plan of its pages: few tasks are looked for only once."""
     if planned.shape.asked is None:
-        known = None if place.scope == "project" else list_plan.known_total(db, place.owner_id, filters)
+        known = list_plan.known_total(db, place, filters)
         if known is not None:
             return known, planned
     elif not planned.shape.by_id:
         few = list_plan.FEW_FOUND
-        found = list(planned.uncut().execute(db, "ids", limit=few + 1).scalars())
+        found = list(planned.without_bounds().execute(db, "ids", limit=few + 1).scalars())
         if len(found) <= few:
-            return len(found), planned.uncut().among(found)
-    total: int = planned.uncut().execute(db, "count").scalar_one()
+            return len(found), planned.without_bounds().among(found)
+    total: int = planned.without_bounds().execute(db, "count").scalar_one()
     return total, planned
 
 
@@ -107,12 +108,12 @@ def _looked_for(
     db: Session, filters: TaskFilters, planned: Planned, after: dict[str, Any] | None
 ) -> tuple[list[AnyRow], int | None]:
     """A page, and the number of all tasks if it is asked for, from going through all tasks at most once."""
-    sorts_all, covered = planned.sorts_all(db, filters), planned.covered(db)
+    sorts_all, covered = planned.sorts_all(db, filters), planned.by_covering_index(db)
     rows = None if sorts_all else _near(db, filters, planned, after)
     if rows is None and not sorts_all and planned.shape.asked is None and planned.wide and covered is None:
-        rows = _rows(filters, after, _reader(db, planned.gathering(db)))
+        rows = _rows(filters, after, _reader(db, planned.gathered(db)))
     if rows is not None:
-        return rows, planned.uncut().execute(db, "count").scalar_one() if filters.total else None
+        return rows, planned.without_bounds().execute(db, "count").scalar_one() if filters.total else None
     if after is None:
         part = "skip" if filters.skip else "first"
     else:
@@ -123,7 +124,7 @@ def _looked_for(
         total = covered.execute(db, "count").scalar_one() if filters.total else None
     else:
         way = "counted" if filters.total else "sorted"
-        found = list(planned.uncut().execute(db, f"{part} {way}", **more).all())
+        found = list(planned.without_bounds().execute(db, f"{part} {way}", **more).all())
         total = found[0].total if filters.total else None
     these = planned.unfiltered().among([row.id for row in found if row.id is not None])
     rows = _rows(filters.model_copy(update={"skip": 0}), after, _reader(db, these))
@@ -134,7 +135,7 @@ def _near(
     db: Session, filters: TaskFilters, planned: Planned, after: dict[str, Any] | None
 ) -> list[AnyRow] | None:
     """The page if its tasks are among the next ones in the order, or if not many tasks are left."""
-    if not is_sqlite(db):
+    if not list_plan.is_sqlite(db):
         return _near_on_postgres(db, filters, planned, after)
     part, more, edge = "first" if after is None else "after", after or {}, None
     if not filters.skip and more.get("after_value", "") is not None:
@@ -155,7 +156,7 @@ def _near_on_postgres(
     """The page if its tasks are among the next thousands in the order."""
     more = after or {}
     part = "first" if after is None else "after"
-    if not (filters.skip and filters.sort_by in NULLABLE) and planned.goes_along(db):
+    if not (filters.skip and filters.sort_by in NULLABLE) and planned.reads_along_order(db):
         return _rows(filters, after, lambda part, **more: planned.execute_near(db, f"{part} along", **more))
     if filters.skip:
         # Tasks without a value count too, and no index has these last.
@@ -169,7 +170,7 @@ def _near_on_postgres(
 
 def ids(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None, at_most: int) -> list[int]:
     """The sorted ids of all tasks in a list with these filters; the list's order and page are ignored."""
-    planned = _planned(db, place, filters, asked).uncut()
+    planned = _planned(db, place, filters, asked).without_bounds()
     return list(planned.execute(db, "ids", limit=at_most).scalars())
 
 
@@ -205,7 +206,7 @@ def _planned_with_filters(db: Session, place: Place, filters: TaskFilters, asked
     if place.project_id is not None:
         names = tuple(name for name in names if name != "project_id")
     values: dict[str, Any] = {name: getattr(filters, name) for name in names}
-    for name in list_plan.TEXTS:
+    for name in TEXTS:
         if name in values:
             values[name] = pattern(values[name])
     if filters.blocked is not None:
@@ -220,12 +221,7 @@ def _planned_with_filters(db: Session, place: Place, filters: TaskFilters, asked
     if asked is not None:
         values |= asked.values
 
-    if place.project_id is not None:
-        task_ids, without_index, bounds = project_plan.plan(db, filters, asks_more=asked is not None)
-    else:
-        task_ids, without_index, bounds = list_plan.plan(
-            db, place.owner_id, filters, asks_more=asked is not None
-        )
+    task_ids, without_index, bounds = list_plan.plan(db, place, filters, asks_more=asked is not None)
     if task_ids is not None:
         values["task_ids"] = task_ids
     bounds = {**bounds, **list_plan.priority_bounds(filters)}

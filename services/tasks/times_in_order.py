@@ -7,13 +7,15 @@ was made before it too.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import Select, bindparam, select, text
+from sqlalchemy import Select, select, text
 from sqlalchemy.orm import Session
 
 from models import OUT_OF_ORDER, tasks
 from schemas.tasks import TaskFilters
+from services.query.shapes import Place
+from services.rights import parameter_of
 from storage.prepared import prepared
 from tables.projects import project_members
 
@@ -39,21 +41,17 @@ def _out_of_order(owner_id: Any) -> Select[Any]:
 # Members own all tasks of a project.
 _of_member = _out_of_order(project_members.c.user_id).correlate(project_members).scalar_subquery()
 _ANY_OUT_OF_ORDER = {
-    "owner": prepared(_out_of_order(bindparam("id"))),
+    "owner": prepared(_out_of_order(parameter_of("owner"))),
     "project": prepared(
         select(project_members.c.user_id)
-        .where(project_members.c.project_id == bindparam("id"), _of_member.is_not(None))
+        .where(project_members.c.project_id == parameter_of("project"), _of_member.is_not(None))
         .limit(1)
     ),
 }
 
 
 def bounds(
-    db: Session,
-    scope: Literal["owner", "project"],
-    place_id: int,
-    ranges: Mapping[str, datetime],
-    filters: TaskFilters,
+    db: Session, place: Place, ranges: Mapping[str, datetime], filters: TaskFilters
 ) -> dict[str, datetime]:
     """The bounds that these ranges imply in the order of the list; a page behind a row needs none."""
     found: dict[str, datetime] = {}
@@ -62,6 +60,6 @@ def bounds(
         if bound is not None and filters.cursor is None:
             nearest = max if bound.endswith("after") else min
             found[bound] = nearest(value, found.get(bound, value))
-    if found and db.execute(_ANY_OUT_OF_ORDER[scope], {"id": place_id}).first() is not None:
+    if found and db.execute(_ANY_OUT_OF_ORDER[place.scope], place._asdict()).first() is not None:
         return {}
     return found

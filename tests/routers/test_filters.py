@@ -15,7 +15,7 @@ from schemas.tasks import TaskFilters
 from services import task_service
 from services.query import asking, statements, vocabulary
 from services.query.fields import table
-from services.tasks import list_on_postgres, list_plan, planned, project_plan
+from services.tasks import list_on_postgres, list_plan, planned
 from tests.support.api import Api, Person, assert_problem
 from tests.support.filters import (
     PROJECTS,
@@ -87,12 +87,9 @@ def in_order(tasks: list[Any], sort_by: str, *, descending: bool) -> list[int]:
 def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have lists of some dozens of tasks read in the way of lists that are too long for a test."""
     monkeypatch.setattr(list_plan, "FEW_FOUND", 20)
-    for module in (list_plan, project_plan):
-        monkeypatch.setattr(module, "MANY_TASKS", 30)
-        monkeypatch.setattr(module, "FEW_IN_RANGE", 8)
-    monkeypatch.setattr(list_plan, "FEW_CHOSEN", 8)
-    monkeypatch.setattr(project_plan, "FEW_IN_STATE", 8)
-    for name, value in (("NEAR", 20), ("NEAR_COVERED", 8), ("NEAR_GATHERED", 10), ("NEAR_SEEN", 10)):
+    for name, value in (("MANY_TASKS", 30), ("FEW_IN_RANGE", 8), ("FEW_CHOSEN", 8)):
+        monkeypatch.setattr(list_plan, name, value)
+    for name, value in (("NEAR", 20), ("NEAR_COVERED", 8), ("NEAR_GATHERED", 10), ("NEAR_IN_INDEX", 10)):
         monkeypatch.setattr(planned, name, value)
     for name, value in (("MANY_IN_RANGE", 25), ("SAMPLE", 12)):
         monkeypatch.setattr(planned, name, value)

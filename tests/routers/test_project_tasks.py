@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.tasks import fields, list_on_postgres, project_plan
+from services.tasks import fields, list_on_postgres, list_plan
 from tests.routers.test_projects import STATES, add, history, project
 from tests.support.api import Api, Person, assert_problem
 
@@ -313,7 +313,7 @@ def test_a_project_is_listed_with_every_filter_order_and_page(
     team: Team, sort_by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A few tasks are read in the way of many.
-    monkeypatch.setattr(project_plan, "MANY_TASKS", 10)
+    monkeypatch.setattr(list_plan, "MANY_TASKS", 10)
     monkeypatch.setattr(list_on_postgres, "NEAR", 4)
     monkeypatch.setattr(list_on_postgres, "FARTHER", 12)
     rows = [

@@ -10,7 +10,7 @@ from sqlalchemy import Select, text
 from database import database
 from models import ORDERS
 from services.query.shapes import Scope
-from services.tasks import list_on_postgres, list_statements, project_plan
+from services.tasks import list_lookups, list_on_postgres, list_statements
 from services.tasks.list_statements import ListShape
 from services.tasks.planned import Planned
 from tests.support.api import Api
@@ -112,7 +112,7 @@ def test_a_range_of_one_time_is_read_along_the_order_of_another(
 def test_sqlite_reads_those_changed_since_from_one_index_alone(values: dict[str, Any], sort_by: str) -> None:
     name = RANGES["updated_at"]
     asked = Planned(shape("project", sort_by, names=(name,), without_index=(name,)), values, {})
-    covered = database.read(asked.covered)
+    covered = database.read(asked.by_covering_index)
     assert covered is not None
     for part in ("first sorted", "first edged", "first sampled", "count"):
         found = plan(list_statements.build(covered.shape._replace(part=part)), values)
@@ -121,7 +121,7 @@ def test_sqlite_reads_those_changed_since_from_one_index_alone(values: dict[str,
 
 @pytest.mark.parametrize("shared_api", ["sqlite"], indirect=True, scope="module")
 def test_sqlite_finds_the_blocked_tasks_of_a_project_by_their_index(values: dict[str, Any]) -> None:
-    found = plan(project_plan._in("blocked", 0), values)  # noqa: SLF001
+    found = plan(list_lookups.chosen("project", "blocked", 0), values)
     assert "ix_tasks_project_id_blocked" in found
 
 

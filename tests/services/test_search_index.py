@@ -146,7 +146,7 @@ def test_search_follows_a_task_to_its_new_owner(api: Api, owner: Caller) -> None
         assert found(owner, TaskSearch(query="zanzibar")) == [171], indexed
     if database.is_sqlite:
         for one, wanted in ((owner.id, [171]), (his.id, [18]), (None, [18, 171])):
-            asked = partial(search_index.find, owner_id=one, needle="zanzibar", limit=9)
+            asked = partial(search_index.find, place=Place(one), needle="zanzibar", limit=9)
             assert database.read(asked) == wanted
 
 
@@ -180,7 +180,7 @@ def test_two_letters_are_looked_up_wherever_they_stand(
         database.write(partial(task_service.update_task, user=owner, task_id=number, values=values))
     index_all()
     database.write(search_index.index_titles)
-    asked = partial(search_index.find, owner_id=owner.id, needle="qx", limit=50)
+    asked = partial(search_index.find, place=Place(owner.id), needle="qx", limit=50)
     assert database.read(asked) == [5, 6, 7, 8]
     # Two letters that begin very many trigrams are looked for in the titles.
     monkeypatch.setattr(search_index, "MOST_TRIGRAMS", 1)

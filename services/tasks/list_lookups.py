@@ -1,0 +1,150 @@
+"""Statements that tell the planner of lists how many tasks a filter finds, and which ones if they are few.
+
+Each is built once for an owner's tasks, a project's and everybody's. Postgres plans most of them for each set of
+values, because one owner may have a hundred times the tasks of another.
+"""
+
+import operator
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, String, bindparam, case, exists, func, select, true
+
+from models import STATUSES, task_tags, tasks
+from services.query.shapes import Scope
+from services.rights import column_of, parameter_of
+from storage.column_types import Period
+from storage.prepared import prepared
+from storage.shape_cache import kept_by_shape
+from tables.counts import owner_counts, system_counts
+
+# The filters that look for a text in the title.
+TEXTS = ("title_contains", "query")
+# The filters by a range of times: their column and comparison.
+RANGES: dict[str, tuple[Any, Callable[[Any, Any], ColumnElement[bool]]]] = {
+    f"{column}_{side}": (tasks.c[f"{column}_at"], compare)
+    for column in ("created", "updated", "due", "completed")
+    for side, compare in (("after", operator.ge), ("before", operator.lt))
+}
+# The number of the newest tasks that tell how frequent a text is.
+NEWEST = 200
+_needle = bindparam("needle", type_=String())
+
+
+def _here(scope: Scope, table: Any = tasks) -> ColumnElement[bool]:
+    """The condition that a row of tasks or of their tags belongs to the owner or the project."""
+    return true() if scope == "all" else table.c[column_of(scope).key] == parameter_of(scope)
+
+
+def within(name: str) -> ColumnElement[bool]:
+    """The condition of a filter by a range."""
+    column, compare = RANGES[name]
+    return compare(column, bindparam(name, type_=column.type))
+
+
+# -- how many -----------------------------------------------------------------------------------------
+
+
+def _counted(counts: Any, statuses: tuple[str, ...] = ()) -> Select[Any]:
+    """The number of tasks with one of the statuses, or of all tasks, from a table of counts."""
+    numbers = [counts.c[status] for status in statuses or STATUSES]
+    return select(func.coalesce(func.sum(sum(numbers[1:], start=numbers[0])), 0).label("total"))
+
+
+@cache
+def total(scope: Scope, statuses: tuple[str, ...] = ()) -> Select[Any]:
+    """The number of tasks with one of the statuses, or of all tasks; of a project's tasks, the number up to `many`.
+
+    Triggers count the tasks of each owner, but not of projects.
+    """
+    if scope == "project":
+        some = select(tasks.c.id).where(_here(scope)).limit(bindparam("many"))
+        return prepared(select(func.count().label("total")).select_from(some.subquery()))
+    if scope == "all":
+        return prepared(_counted(system_counts, statuses))
+    return prepared(_counted(owner_counts, statuses).where(_here(scope, owner_counts)))
+
+
+@cache
+def among_newest(scope: Scope) -> Select[Any]:
+    """The number of the newest tasks whose titles contain `needle`; NULL if there are fewer than `many` tasks."""
+    newest = (
+        select(tasks.c.title_folded)
+        .where(_here(scope))
+        .order_by(tasks.c.created_at.desc(), tasks.c.id.desc())
+        .limit(NEWEST)
+        .subquery()
+    )
+    found = select(func.count()).where(func.strpos(newest.c.title_folded, _needle) > 0).scalar_subquery()
+    there = total(scope).subquery()
+    return prepared(select(case((there.c.total >= bindparam("many"), found))), plan_anew=True)
+
+
+@cache
+def in_range(scope: Scope, name: str) -> Select[Any]:
+    """The number of tasks in a range, up to `at_most`."""
+    some = select(tasks.c.id).where(_here(scope), within(name)).limit(bindparam("at_most"))
+    return prepared(select(func.count()).select_from(some.subquery()))
+
+
+@cache
+def first_period(scope: Scope, name: str, *, descending: bool) -> Select[Any]:
+    """The newest (or oldest) period of creation with a task within the range.
+
+    The statement goes from one period to the next until a period has such a task; an index answers for each.
+    If no period has any, the result is the last period.
+    """
+    period = Period(tasks.c.created_at)
+    here = (_here(scope), RANGES[name][0].is_not(None))
+    furthest, last = (func.max, func.min) if descending else (func.min, func.max)
+    periods = select(select(furthest(period)).where(*here).scalar_subquery().label("period")).cte(
+        "periods", recursive=True
+    )
+    beyond = period < periods.c.period if descending else period > periods.c.period
+    following = select(furthest(period)).where(*here, beyond).correlate(periods).scalar_subquery()
+    has_one = exists().where(*here, period == periods.c.period, within(name)).correlate(periods)
+    following_rows = select(following).where(periods.c.period.is_not(None), ~has_one)
+    return prepared(select(last(periods.union_all(following_rows).c.period)))
+
+
+# -- which ones -----------------------------------------------------------------------------------------
+
+
+@cache
+def containing(scope: Scope, *, on_sqlite: bool) -> Select[Any]:
+    """Up to `at_most` tasks whose titles contain `needle`, found by reading all titles and no other column."""
+    position = func.instr if on_sqlite else func.strpos
+    found = select(tasks.c.id).where(_here(scope), position(tasks.c.title_folded, _needle) > 0)
+    return prepared(found.limit(bindparam("at_most")), plan_anew=True)
+
+
+@cache
+def matching(scope: Scope) -> Select[Any]:
+    """Up to `at_most` tasks whose titles match `pattern`, on Postgres.
+
+    The CTE is planned without the limit. With the limit the planner would expect to find matches soon while
+    walking the list. Only as many rows as the limit says are read.
+    """
+    found = select(tasks.c.id).where(
+        _here(scope), tasks.c.title_folded.like(bindparam("pattern"), escape="\\")
+    )
+    these = found.cte("matching").prefix_with("MATERIALIZED", dialect="postgresql")
+    return prepared(select(these.c.id).limit(bindparam("at_most")), plan_anew=True)
+
+
+@kept_by_shape
+def tagged(scope: Scope, count: int) -> Select[Any]:
+    """Up to `at_most` tasks with any of `count` tags."""
+    wanted = task_tags.c.tag.in_([bindparam(f"tag_{place}") for place in range(count)])
+    found = select(task_tags.c.task_id).where(_here(scope, task_tags), wanted).limit(bindparam("at_most"))
+    return prepared(found if count == 1 else found.distinct(), plan_anew=True)
+
+
+@kept_by_shape
+def chosen(scope: Scope, name: str, count: int) -> Select[Any]:
+    """Up to `at_most` tasks with any of `count` values, or those that are `blocked`."""
+    values: list[ColumnElement[Any]] = [bindparam(f"{name}_{place}") for place in range(count)]
+    is_so = tasks.c.blocked_at.is_not(None) if name == "blocked" else tasks.c[name].in_(values)
+    found = select(tasks.c.id).where(_here(scope), is_so)
+    return prepared(found.limit(bindparam("at_most")), plan_anew=True)
