@@ -132,13 +132,21 @@ export function chartCard(chart, asked, ...extra) {
     body,
   );
   let [turn, shown, erase] = [0, null, () => undefined];
+  // What is open stays open when the figures change.
+  const opened = new Set();
+
+  function foldable(name, details) {
+    details.open = opened.has(name);
+    details.addEventListener("toggle", () => opened[details.open ? "add" : "delete"](name));
+    return details;
+  }
 
   function fill(answer, path) {
     const words = chart.words(answer);
     const rows = chart.rows(answer);
     const columns = typeof chart.columns === "function" ? chart.columns(answer) : chart.columns;
     const place = h("div", { className: "chart", role: "img", "aria-label": `${chart.title}. ${words}` });
-    const tabular = h("details", {}, h("summary", {}, "Table"));
+    const tabular = foldable("table", h("details", {}, h("summary", {}, "Table")));
     tabular.addEventListener(
       "toggle",
       () => tabular.childElementCount === 1 && tabular.append(...table(chart, columns, rows)),
@@ -148,7 +156,7 @@ export function chartCard(chart, asked, ...extra) {
       h("p", { className: "words" }, words),
       place,
       tabular,
-      definitions(answer),
+      foldable("definitions", definitions(answer)),
       h(
         "p",
         { className: "actions" },
