@@ -132,7 +132,7 @@ export function chartCard(chart, asked, ...extra) {
     body,
   );
   let [turn, shown, erase] = [0, null, () => undefined];
-  // What is open stays open when the figures change.
+  // A table that is open stays open when the figures change.
   const opened = new Set();
 
   function foldable(name, details) {
