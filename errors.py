@@ -4,7 +4,9 @@
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
+
+from pydantic import BaseModel
 
 # An answer lists at most this many problems, each text with at most this many characters.
 MOST_PROBLEMS = 100
@@ -134,8 +136,32 @@ def _printable(text: str) -> str:
 LENGTHS = {"too_short": ("least", "min_length"), "too_long": ("most", "max_length")}
 
 
-def input_problems(problems: Iterable[Any], allowed: Sequence[str] = ()) -> list[dict[str, str]]:
-    """Convert Pydantic's errors to the API's form. Input is not repeated, because it may be a secret."""
+def _fields_at(model: type[BaseModel], path: Iterable[str | int]) -> list[str]:
+    """The fields of the model at a path within a body, such as `states` and `0`."""
+    for part in path:
+        if isinstance(part, str):
+            field = model.model_fields.get(part)
+            inner = None if field is None else _model_in(field.annotation)
+            if inner is None:
+                return []
+            model = inner
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that a value, or an element of a list, has by its annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
+
+
+def input_problems(
+    problems: Iterable[Any], allowed: Sequence[str] | type[BaseModel] = ()
+) -> list[dict[str, str]]:
+    """Convert Pydantic's errors to the API's form. Input is not repeated, because it may be a secret.
+
+    `allowed` are the fields that may stand in place of an unknown one, or the model of the whole body.
+    """
     found = []
     for problem in problems:
         location, message = problem["loc"], problem["msg"].removeprefix("Value error, ")
@@ -145,7 +171,8 @@ def input_problems(problems: Iterable[Any], allowed: Sequence[str] = ()) -> list
                 f"Not valid JSON at character {problem['loc'][-1]}: {problem['ctx']['error']}",
             )
         elif problem["type"] == "extra_forbidden":
-            message = "Unknown field" + (f"; allowed: {', '.join(allowed)}" if allowed else "")
+            known = allowed if isinstance(allowed, Sequence) else _fields_at(allowed, location[1:-1])
+            message = "Unknown field" + (f"; allowed: {', '.join(known)}" if known else "")
         elif problem["type"] in LENGTHS and problem["ctx"]["field_type"] == "Value":
             # Pydantic measures a text as a list, if its characters were checked first.
             bound, length = LENGTHS[problem["type"]]
@@ -167,9 +194,13 @@ def _sendable(problem: dict[str, str]) -> dict[str, str]:
     }
 
 
-def invalid_input(problems: list[dict[str, str]]) -> InvalidInput:
-    """One error for all problems. Its sentence names the first problem and the number of others."""
-    more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
+def invalid_input(problems: list[dict[str, str]], number: int | None = None) -> InvalidInput:
+    """One error for all problems. Its sentence names the first problem and the number of others.
+
+    `number` is the number of all problems, if these are only the first of them.
+    """
+    others = (number or len(problems)) - 1
+    more = f" (and {others:,} more)" if others else ""
     problems = [_sendable(problem) for problem in problems[:MOST_PROBLEMS]]
     first = problems[0]
     where = "The body" if first["pointer"] == "#" else first["pointer"]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, ValidationError, WrapValidator
+from pydantic import BeforeValidator, Field, ValidationError, WrapValidator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from schemas.common import Answer, Body, Id, Text
@@ -11,7 +11,8 @@ from schemas.problems import Problem
 from schemas.tasks import TaskCreate, TaskRead, TaskUpdate
 
 MOST_OPERATIONS = 1000
-MOST_UNKNOWN_TOLD = 20
+# The operations of a batch may have this many more fields than they can use, so that each unknown one is named.
+MOST_UNKNOWN = 100
 
 IfMatch = Annotated[
     Text | None,
@@ -80,6 +81,7 @@ _KINDS: dict[Any, type[Operation]] = {
     "delete": DeleteOperation,
 }
 _FIELDS = {kind: frozenset(kind.model_fields) for kind in _KINDS.values()}
+_MOST_KNOWN = max(map(len, _FIELDS.values()))
 
 
 class _NoOperation(Body):
@@ -113,7 +115,20 @@ def _unknown_fields(value: dict[Any, Any], kind: type[Operation]) -> ValidationE
         for name in value
         if name not in kind.model_fields
     ]
-    return ValidationError.from_exception_data("Operation", unknown[:MOST_UNKNOWN_TOLD])
+    return ValidationError.from_exception_data("Operation", unknown)
+
+
+def _few_fields(operations: Any) -> Any:
+    """Refuse many unknown fields by their number: a list of them would take longer than the whole batch."""
+    if isinstance(operations, list):
+        number = sum(len(each) for each in operations if isinstance(each, dict))
+        if number > _MOST_KNOWN * len(operations) + MOST_UNKNOWN:
+            raise PydanticCustomError(
+                "too_many_fields",
+                "An operation has at most {most} fields; these {operations} have {number} together",
+                {"most": _MOST_KNOWN, "operations": f"{len(operations):,}", "number": f"{number:,}"},
+            )
+    return operations
 
 
 class Batch(Body):
@@ -134,6 +149,7 @@ class Batch(Body):
                 ]
             ],
         ),
+        BeforeValidator(_few_fields),
     ]
 
 

@@ -74,9 +74,14 @@ async def check_body(request: Request, *, is_form: bool) -> None:
         request._json = await off_the_loop(body, lambda: _parsed(body))  # noqa: SLF001
 
 
+def is_large(body: bytes) -> bool:
+    """Whether a JSON body may take too long for the event loop."""
+    return body.count(b",") >= MOST_FIELDS
+
+
 async def off_the_loop(body: bytes, work: Callable[[], T]) -> T:
     """Do work that takes as long as the JSON body is large: for a large one in another thread."""
-    return await _parsing.run(work) if body.count(b",") >= MOST_FIELDS else work()
+    return await _parsing.run(work) if is_large(body) else work()
 
 
 def _check_form(body: bytes) -> None:
@@ -143,7 +148,7 @@ def _parsed(body: bytes) -> Any:
         raise RequestValidationError([{**problem, "msg": "JSON decode error", "input": {}}]) from None
     except (ValueError, RecursionError) as error:
         raise HTTPException(400) from error
-    if repeats or (body.count(b",") >= MOST_FIELDS and _has_too_large(content)):
+    if repeats or (is_large(body) and _has_too_large(content)):
         _check_objects(content, {id(each.fields): each.name for each in repeats})
     return content
 

@@ -162,7 +162,7 @@ def _refused(model: type[BaseModel], place: str, value: Any) -> list[dict[str, s
         model.model_validate(value)
     except ValidationError as error:
         problems = [{**each, "loc": (place, *each["loc"])} for each in error.errors()]
-        return input_problems(problems, list(model.model_fields))
+        return input_problems(problems, model)
     return []
 
 

@@ -88,16 +88,16 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def _allowed_fields(request: Request) -> list[str]:
+def _body_model(request: Request) -> type[BaseModel] | tuple[()]:
     body_field = getattr(request.scope.get("route"), "body_field", None)
     model = getattr(getattr(body_field, "field_info", None), "annotation", None)
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+    return model if isinstance(model, type) and issubclass(model, BaseModel) else ()
 
 
 def error_response(request: Request, error: Exception) -> JSONResponse:
     """The response to a request that ended with `error`."""
     if isinstance(error, RequestValidationError):
-        error = invalid_input(input_problems(error.errors(), _allowed_fields(request)))
+        error = invalid_input(input_problems(error.errors(), _body_model(request)))
     if isinstance(error, HTTPException) and error.status_code == 400:
         # FastAPI and Starlette raise this for a body that is not UTF-8 or nested too deep.
         error = invalid_input([{"pointer": "#", "detail": "can't be read as the media type it was sent as"}])

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message
 
 import auth
-from errors import AppError, ContentTooLarge, UnsupportedMediaType, invalid_input
+from errors import AppError, ContentTooLarge, UnsupportedMediaType, input_problems, invalid_input
 from web import bounds
 from web.idempotency import SENT_KEYS
 
@@ -213,15 +213,32 @@ def _validated(model: type[BaseModel], query: dict[str, Any], beside: frozenset[
 
 
 async def _valid_body(request: Request, model: type[BaseModel]) -> BaseModel | None:
-    """The model that the body holds; None if there is no body, or if anything in it is wrong."""
+    """The model that the body holds; None if there is no body, or if anything in it is wrong.
+
+    FastAPI validates a wrong body once more to describe it, and names what is wrong in the address too. That would
+    hold up the event loop for a large body, so this raises InvalidInput for such a one.
+    """
     body = await request.body()
     if not body:
         return None
     try:
         content = await request.json()
-        return await bounds.off_the_loop(body, lambda: model.model_validate(content, from_attributes=True))
+        if bounds.is_large(body):
+            return await bounds.off_the_loop(body, lambda: _valid_or_described(model, content))
+        return model.model_validate(content, from_attributes=True)
     except (ValueError, RecursionError):
         return None
+
+
+def _valid_or_described(model: type[BaseModel], content: Any) -> BaseModel:
+    try:
+        return model.model_validate(content, from_attributes=True)
+    except ValidationError as error:
+        problems = (
+            {**problem, "loc": ("body", *problem["loc"])}
+            for problem in error.errors(include_url=False, include_input=False)
+        )
+        raise invalid_input(input_problems(problems, model)) from None
 
 
 def _is_list(annotation: Any) -> bool:

@@ -1,13 +1,14 @@
 """Batches: many operations in one transaction, each by the rules of its own endpoint."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import AppError, input_problems, invalid_input
+from errors import MOST_PROBLEMS, AppError, InvalidInput, input_problems, invalid_input
 from models import Caller
 from schemas.batch import (
     AssignOperation,
@@ -58,7 +59,7 @@ def changed_ids(batch: Batch) -> set[int]:
 
 def work_through(db: Session, user: Caller, unit: UnitOfWork, batch: Batch) -> Outcomes:
     """Do the operations within a unit of work that has loaded the tasks they change."""
-    operations, outcomes = batch.operations, Outcomes()
+    operations, outcomes, told = batch.operations, Outcomes(), 0
     for place, operation in enumerate(operations):
         try:
             if batch.atomic:
@@ -69,9 +70,10 @@ def work_through(db: Session, user: Caller, unit: UnitOfWork, batch: Batch) -> O
         except _RefusedError:
             # An atomic batch is refused as a whole, so one answer names all invalid tasks from here on.
             until = len(operations) if batch.atomic else place + 1
-            refusal = invalid_input(list(_problems(operations, range(place, until))))
+            refusal = _refusal(operations[place:until], place, max(MOST_PROBLEMS - told, 1))
             if batch.atomic:
                 raise refusal from None
+            told += len(refusal.errors)
             outcome = Outcome(refusal.status, error=refusal)
         except AppError as error:
             _put_in_place(error, place)
@@ -120,16 +122,24 @@ def _valid(task: Any) -> Any:
     return task
 
 
-def _problems(operations: Sequence[Operation], places: range) -> Iterator[dict[str, str]]:
-    """The problems of the tasks in the operations at these places."""
-    for place in places:
-        refused = getattr(operations[place], "task", None)
-        if isinstance(refused, Refused):
-            found = [
-                {**each, "loc": ("body", "operations", place, "task", *each["loc"])}
-                for each in refused.problems
-            ]
-            yield from input_problems(found, refused.allowed)
+def _refusal(operations: Sequence[Operation], first_place: int, most: int) -> InvalidInput:
+    """The error for the invalid tasks in these operations, which tells at most so many problems."""
+    refused = [
+        (place, task)
+        for place, operation in enumerate(operations, first_place)
+        if isinstance(task := getattr(operation, "task", None), Refused)
+    ]
+    number = sum(len(task.problems) for _, task in refused)
+    return invalid_input(list(islice(_problems(refused), most)), number)
+
+
+def _problems(refused: Iterable[tuple[int, Refused]]) -> Iterator[dict[str, str]]:
+    """The problems of invalid tasks, whose operations have these places."""
+    for place, task in refused:
+        found = [
+            {**each, "loc": ("body", "operations", place, "task", *each["loc"])} for each in task.problems
+        ]
+        yield from input_problems(found, task.allowed)
 
 
 def _put_in_place(error: AppError, place: int) -> None:

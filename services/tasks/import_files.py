@@ -9,13 +9,12 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from errors import AppError, input_problems, invalid_input
+from errors import MOST_PROBLEMS, AppError, input_problems, invalid_input
 from schemas.tasks import MOST_IMPORTED, TaskImport
 from services.tasks import csv_cells, fields
 from services.tasks.json_stream import JsonText, NotJson, elements
 from storage.json_objects import Repeat
 
-MOST_PROBLEMS_TOLD = 100
 # No task needs more characters than this, in any notation; reading stops at longer rows.
 LONGEST_ROW = 1024 * 1024
 IMPORTED_FIELDS = tuple(TaskImport.model_fields)
@@ -213,34 +212,37 @@ def _tags(cell: str) -> Any:
 
 
 def _checked(rows: Iterable[Any], where: Where, repeats: Sequence[Repeat] = ()) -> list[TaskImport]:
-    """The rows as tasks; raises InvalidInput for invalid rows, as soon as it has found enough problems.
+    """The rows as tasks; raises InvalidInput for invalid rows.
 
-    Reading a row adds to `repeats` if the row has a field twice.
+    It describes the first problems and counts the others. Reading a row adds to `repeats` if the row has a field
+    twice.
     """
-    repeated = 0
+    repeated = number = 0
     taken: list[TaskImport] = []
     problems: list[dict[str, str]] = []
     for index, row in enumerate(rows):
         if index == MOST_IMPORTED:
             raise _problem("#", f"More than {MOST_IMPORTED:,} tasks: import them in several calls")
+        is_told = len(problems) < MOST_PROBLEMS
         try:
             task = _TASK.validate_python(row)
         except ValidationError as error:
-            new = _refused(index, row, error)
+            number += error.error_count()
+            new = _refused(index, row, error) if is_told else []
         else:
             new = list(_contradictions(index, task))
+            number += len(new)
             taken.append(task)
         new += [
             {"pointer": f"#/{index}/{each.name}", "detail": "Given more than once"}
             for each in repeats[repeated:]
         ]
+        number += len(repeats) - repeated
         repeated = len(repeats)
-        if new:
+        if is_told:
             problems += [{**each, "detail": each["detail"] + where()} for each in new]
-            if len(problems) >= MOST_PROBLEMS_TOLD:
-                break
     if problems:
-        raise invalid_input(problems[:MOST_PROBLEMS_TOLD])
+        raise invalid_input(problems, number)
     return taken
 
 
@@ -253,7 +255,7 @@ def _refused(index: int, row: Any, error: ValidationError) -> list[dict[str, str
         {**each, "loc": ("body", index, *each["loc"])}
         for each in error.errors(include_input=False, include_url=False)
     ]
-    return input_problems(found[:MOST_PROBLEMS_TOLD], IMPORTED_FIELDS)
+    return input_problems(found[:MOST_PROBLEMS], IMPORTED_FIELDS)
 
 
 def _contradictions(index: int, task: TaskImport) -> Iterator[dict[str, str]]:

@@ -307,7 +307,7 @@ def refused_bodies() -> list[tuple[bytes, dict[str, str], str]]:
         (b'[{"title": "\xff"}]', JSON, "UTF-8"),
         (b"[" * 100_000, JSON, "deep"),
         (b"[" + b"9" * 5000 + b"]", JSON, "number"),
-        (b"[" + b"1," * 500_000 + b"1]", JSON, "and 99 more"),
+        (b"[" + b"1," * 500_000 + b"1]", JSON, "10,000"),
         (b'[{"title": "' + b"x" * 2_000_000 + b'"}]', JSON, "longer than"),
         (json.dumps([{"title": "x"}] * 10_001).encode(), JSON, "10,000"),
         (b"title\n" + b"x\n" * 10_001, CSV, "10,000"),

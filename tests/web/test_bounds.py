@@ -95,6 +95,36 @@ def test_a_hundred_fields_are_told_each_and_more_problems_are_counted(ada: Perso
     assert len(tags["errors"]) <= 100
 
 
+def test_a_batch_tells_a_hundred_problems_and_the_number_of_all(ada: Person) -> None:
+    def tried(task: Any, *, atomic: bool) -> Any:
+        operations = [{"op": "update", "id": 1, "task": task}] * 200
+        return ada.post("/tasks/batch", json={"atomic": atomic, "operations": operations})
+
+    problem = assert_problem(tried(fields(30), atomic=True), 422)
+    assert len(problem["errors"]) == 100
+    assert "5,999 more" in problem["detail"]
+    each = [result["error"] for result in tried(fields(30), atomic=False).json()["results"]]
+    # Each operation says by itself what is wrong with it, so those behind the first hundred name one problem.
+    assert [len(one["errors"]) for one in each] == [30, 30, 30, 10, *[1] * 196]
+    assert all("29 more" in one["detail"] for one in each)
+
+
+def test_an_operations_unknown_fields_are_told_each_and_many_by_their_number(ada: Person) -> None:
+    one = assert_problem(ada.post("/tasks/batch", json={"operations": [{"op": "delete"} | fields(90)]}), 422)
+    assert len(one["errors"]) == 90
+    operations = [{"op": "delete", "id": 1} | fields(30)] * 1000
+    answer = ada.post("/tasks/batch", json={"operations": operations})
+    assert "32,000" in the_one_problem(answer, "#/operations")
+
+
+def test_an_import_tells_a_hundred_problems_and_the_number_of_all(ada: Person) -> None:
+    rows: list[Any] = [{"title": "", "priority": 9}] * 80 + [5] * 20 + [{"title": "x", "blocked_reason": "y"}]
+    problem = assert_problem(ada.post("/tasks/import", json=rows), 422)
+    assert len(problem["errors"]) == 100
+    assert "180 more" in problem["detail"]
+    assert "80 more" in assert_problem(ada.post("/tasks/import", json=rows[40:81]), 422)["detail"]
+
+
 def test_too_much_further_in_is_named_where_it_is(ada: Person) -> None:
     query = {"chart": "throughput", "query": fields(101)}
     the_one_problem(ada.post("/analytics/pictures", json=query), "#/query")
@@ -195,7 +225,7 @@ def test_what_is_kept_by_shape_is_bounded_in_bytes(ada: Person, monkeypatch: pyt
 # -- the event loop ----------------------------------------------------------------------------------
 
 
-def longest_hold(person: Person, path: str) -> float:
+def longest_hold(person: Person, path: str, body: bytes = b"", *, status: int = 200) -> float:
     """The longest part of a request's CPU time that held the event loop without a break."""
     holds, total = [0.0], 0.0
     requests: list[dict[str, Any]] = []
@@ -211,20 +241,22 @@ def longest_hold(person: Person, path: str) -> float:
         return requests.pop() if requests else await asyncio.Future()
 
     async def send(message: Any) -> None:
-        assert message.get("status", 200) == 200
+        assert message.get("status", status) == status
         # Handing a larger part to a connection at once takes too long.
         assert len(message.get("body", b"")) <= 1024 * 1024
 
     async def ask() -> None:
         plain, _, query = path.partition("?")
         headers = [(b"authorization", f"Bearer {person.token}".encode())]
-        scope = {"type": "http", "method": "GET", "path": plain, "raw_path": plain.encode(), "root_path": ""}
+        headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        method = "POST" if body else "GET"
+        scope = {"type": "http", "method": method, "path": plain, "raw_path": plain.encode(), "root_path": ""}
         server = {"scheme": "http", "server": ("testserver", 80), "client": ("testclient", 1)}
         await app({**scope, **server, "query_string": query.encode(), "headers": headers}, receive, send)
 
     with pytest.MonkeyPatch.context() as patch:
         for timed_now in (False, True):
-            requests = [{"type": "http.request", "body": b"", "more_body": False}]
+            requests = [{"type": "http.request", "body": body, "more_body": False}]
             if timed_now:
                 patch.setattr(asyncio.Handle, "_run", timed)
             began = time.process_time()
@@ -245,6 +277,13 @@ def test_an_answer_of_many_megabytes_does_not_hold_the_event_loop(api: Api) -> N
         "/events?limit=500",
     ):
         assert longest_hold(ada, path) < 0.2, path
+
+
+def test_a_large_body_that_is_refused_does_not_hold_the_event_loop(ada: Person) -> None:
+    task = {"title": "x", "tags": [f"e\u0301{each}" for each in range(20)]}
+    operations = [{"op": "create", "task": task}] * 500 + [{"op": "none"}]
+    body = json.dumps({"operations": operations}).encode()
+    assert longest_hold(ada, "/tasks/batch", body, status=422) < 0.2
 
 
 def test_the_work_for_a_long_header_with_tags_grows_no_faster_than_the_header(ada: Person) -> None:

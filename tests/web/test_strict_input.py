@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import Api
+from tests.support.api import Api, assert_problem
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,17 @@ def test_all_that_is_wrong_with_a_request_is_named(
     answer = api.person().patch(path, content=body, headers=headers)
     assert answer.status_code == 422, answer.text
     assert [each["pointer"] for each in answer.json()["errors"]] == pointers
+
+
+def test_an_unknown_field_is_told_what_is_allowed_in_its_place(shared_api: Api) -> None:
+    ada = shared_api.person()
+    states = [{"key": "todo", "name": "To do", "status": "pending", "limit": 3}]
+    problems = assert_problem(ada.post("/projects", json={"name": "x", "states": states, "key": 1}), 422)[
+        "errors"
+    ]
+    said = {each["pointer"]: each["detail"].partition("allowed: ")[2] for each in problems}
+    assert said["#/states/0/limit"] == "key, name, status, wip_limit, wip_policy, waiting"
+    assert said["#/key"] == "name, description, states, adopt_tasks"
 
 
 @pytest.mark.parametrize("body", [b'{"title": ', b"\xff", b"[" * 20_000])
