@@ -34,8 +34,7 @@ from services.tasks.list_statements import (
     one_of_many,
 )
 
-# The number of next tasks that are looked at first, and the number that is looked at if the matches among those
-# promise a page among these.
+# A page is looked for among this number of next tasks, and then, if enough of these match, among the second number.
 NEAR, FARTHER = 1000, 10_000
 
 
