@@ -16,11 +16,18 @@ async function mentionable(task, begun) {
   return (await membersOf(task.project_id)).map((each) => `@${each.username}`);
 }
 
-// Highlights mentioned names.
-function withMentions(text) {
-  return text
-    .split(/((?<![A-Za-z0-9._@-])@[A-Za-z0-9._-]{2,49}[A-Za-z0-9_-])/)
-    .map((part, at) => (at % 2 ? h("strong", { className: "mention" }, part) : part));
+// Addresses without the punctuation behind them, and mentioned names.
+const MARKED =
+  /(https?:\/\/\S*[^\s.,;:!?'")\]}>])|((?<![A-Za-z0-9._@-])@[A-Za-z0-9._-]{2,49}[A-Za-z0-9_-])/;
+
+// The text of a comment, in which addresses are links and mentioned names stand out.
+function marked(text) {
+  const parts = text.split(MARKED);
+  return parts.map((part, at) => {
+    if (!part || at % 3 === 0) return part || "";
+    if (at % 3 === 2) return h("strong", { className: "mention" }, part);
+    return h("a", { href: part, target: "_blank", rel: "noopener noreferrer" }, part);
+  });
 }
 
 export function commentList(task) {
@@ -80,7 +87,7 @@ export function commentList(task) {
 function one(task, comment, load) {
   const isMine = comment.author_id === model.me.id;
   const mayDelete = isMine || may("manager", task.project_id);
-  const body = h("p", { className: "said" }, withMentions(comment.text));
+  const body = h("p", { className: "said" }, marked(comment.text));
   const edit = () => {
     const area = h("textarea", {
       value: comment.text,

@@ -258,14 +258,19 @@ def test_comments_are_written_changed_and_deleted(api: Api, browser: BrowserPage
     expect(comments).to_contain_text("edited")
     # A comment by somebody else appears without reloading.
     page.locator("#live", has_text="Live").wait_for(state="attached")
-    grace.post(f"/tasks/{task}/comments", json={"text": "So do I"})
+    text = "So do I (https://example.com/a?b=c@d, javascript:alert(1))"
+    grace.post(f"/tasks/{task}/comments", json={"text": text})
     expect(comments).to_have_count(2)
+    expect(comments.last.locator(".said")).to_have_text(text)
+    assert comments.last.locator(".said a").evaluate_all("all => all.map((each) => each.href)") == [
+        "https://example.com/a?b=c@d"
+    ]
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert_accessible(page)
     comments.first.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(comments).to_have_count(1)
-    assert [each["text"] for each in ada.get(f"/tasks/{task}/comments").json()] == ["So do I"]
+    assert [each["text"] for each in ada.get(f"/tasks/{task}/comments").json()] == [text]
 
 
 def is_put(answer: Response) -> bool:
