@@ -6,10 +6,8 @@ it, and hand its text and its processed parameters straight to the driver, at a 
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import chain, repeat
-from operator import itemgetter
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import BindParameter, Connection, Dialect, Result, Row, UpdateBase
@@ -21,9 +19,9 @@ S = TypeVar("S")
 Processor = Callable[[Any], Any]
 
 _KEPT_AT = "prepared_form"
-# SQLite inserts this many rows by one statement, at half the cost of a statement for each row. Other threads run
-# meanwhile, and need not be asked for the interpreter after each row.
-ROWS_AT_ONCE = 25
+# The numbers of rows that SQLite inserts by one statement, at half the cost of a statement for each row. Other threads
+# run meanwhile, and need not be asked for the interpreter after each row.
+ROWS_AT_ONCE = (100, 10)
 
 
 def prepared(statement: S, *, plan_anew: bool = False) -> S:
@@ -112,22 +110,19 @@ class BoundRows(_ForTheDriver):
     to it.
     """
 
-    __slots__ = ("_columns", "_compiled")
+    __slots__ = ("_compiled", "_values")
     writes = True
 
     def __init__(self, compiled: "_Compiled", rows: Sequence[Mapping[str, Any]]) -> None:
-        self._compiled = compiled
-        self._columns = {name: list(column) for name, column in compiled.columns(rows)}
+        self._compiled, self._values = compiled, compiled.values_of(rows)
 
     def execute(self, connection: Connection, cursor: Any, values: Mapping[str, Any]) -> Result[Any]:
         """Execute the statement for each row."""
-        known = {
-            name: [each + more if each is not None and each < 0 else each for each in self._columns[name]]
-            for name, more in values.items()
-            if name in self._columns
-        }
-        columns = {**self._columns, **known}.values()
-        return self._compiled.execute_columns(connection.dialect, cursor, columns)
+        known, names = [*self._values], self._compiled.names
+        for name in values.keys() & set(names):
+            column, more = slice(names.index(name), None, len(names)), values[name]
+            known[column] = [each + more if each is not None and each < 0 else each for each in known[column]]
+        return self._compiled.execute_values(connection.dialect, cursor, known)
 
 
 class TextOnly(_ForTheDriver):
@@ -194,9 +189,10 @@ class _Compiled:
                     raise InvalidRequestError(f"A value is required for bind parameter {name!r}")
                 self._fixed[name] = bind.effective_value
         row = f"({', '.join('?' * len(self._parameters))})"
-        self._several = ""
+        # Statements that insert several rows, by the number of rows.
+        self._several: dict[int, str] = {}
         if dialect.name == "sqlite" and self._text.endswith(f" VALUES {row}"):
-            self._several = self._text + f", {row}" * (ROWS_AT_ONCE - 1)
+            self._several = {count: self._text + f", {row}" * (count - 1) for count in ROWS_AT_ONCE}
         self._columns = [(entry.keyname, entry.type) for entry in compiled._result_columns]  # noqa: SLF001  # as its own results read it
         self._rows: SimpleResultMetaData | None = None
         self._make: Callable[[Any], Any] = tuple
@@ -216,26 +212,35 @@ class _Compiled:
         return _Rows(self._rows, self._make, rows)
 
     def execute_many(self, dialect: Dialect, cursor: Any, rows: Sequence[Mapping[str, Any]]) -> Result[Any]:
-        return self.execute_columns(dialect, cursor, (column for _, column in self.columns(rows)))
+        return self.execute_values(dialect, cursor, self.values_of(rows))
 
-    def columns(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Iterable[Any]]]:
-        """The name and the converted values of each parameter."""
-        for name, process in self._parameters:
+    @property
+    def names(self) -> list[str]:
+        """The names of the parameters, in their order."""
+        return [name for name, _ in self._parameters]
+
+    def values_of(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """The converted values of all rows, one row after the other."""
+        width = len(self._parameters)
+        values: list[Any] = [None] * (width * len(rows))
+        for place, (name, process) in enumerate(self._parameters):
             is_fixed = name in self._fixed
-            column = repeat(self._fixed[name], len(rows)) if is_fixed else map(itemgetter(name), rows)
-            yield name, column if process is None else map(process, column)
+            column = [self._fixed[name]] * len(rows) if is_fixed else [row[name] for row in rows]
+            values[place::width] = column if process is None else list(map(process, column))
+        return values
 
-    def execute_columns(self, dialect: Dialect, cursor: Any, columns: Iterable[Iterable[Any]]) -> Result[Any]:
-        """Execute the statement for each row of these columns."""
-        values = list(zip(*columns, strict=True))
-        at = 0
+    def execute_values(self, dialect: Dialect, cursor: Any, values: list[Any]) -> Result[Any]:
+        """Execute the statement for each row of `values_of`."""
+        width, at = len(self._parameters), 0
         try:
-            if self._several:
-                while len(values) - at >= ROWS_AT_ONCE:
-                    cursor.execute(self._several, list(chain.from_iterable(values[at : at + ROWS_AT_ONCE])))
-                    at += ROWS_AT_ONCE
+            for count, text in self._several.items():
+                while len(values) - at >= count * width:
+                    cursor.execute(text, values[at : at + count * width])
+                    at += count * width
             if at < len(values):
-                cursor.executemany(self._text, values[at:])
+                cursor.executemany(
+                    self._text, [values[start : start + width] for start in range(at, len(values), width)]
+                )
         except dialect.loaded_dbapi.Error as error:
             raise self._error(dialect, error) from error
         return _NO_ROWS

@@ -109,7 +109,7 @@ def test_columns_are_those_of_the_values_given(owner: Caller) -> None:
     assert database.read(lambda db: db.execute(select(task_history.c.id)).all()).__len__() == 4
 
 
-@pytest.mark.parametrize("count", [3, ROWS_AT_ONCE, 2 * ROWS_AT_ONCE + 3])
+@pytest.mark.parametrize("count", [3, *ROWS_AT_ONCE, sum(ROWS_AT_ONCE) * 2 + 3])
 def test_many_rows_at_once_are_written_as_one_by_one(owner: Caller, count: int) -> None:
     rows = [ROW | {"user_id": owner.id, "title": f"Task {number}"} for number in range(count)]
     make = prepared(insert(tasks))
