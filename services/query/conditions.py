@@ -47,8 +47,7 @@ from services.query.shapes import (
     FOLDED,
     Scope,
     Shape,
-    searches_descriptions,
-    with_joined_searches,
+    searches_in_descriptions,
 )
 from storage.column_types import IsOneOf, ValueList
 
@@ -107,12 +106,12 @@ def condition(
 
 
 def _joined(shape: Shape, scope: Scope, *, of_few: bool, is_within: bool) -> ColumnElement[bool]:
-    word, parts = shape[0], with_joined_searches(shape)
+    word, parts = shape
     if not parts:
         return true() if word == "and" else false()
     join = and_ if word == "and" else or_
-    searching = [part for part in parts if searches_descriptions(part)]
-    if is_within or len(searching) < 2:
+    searching = [part for part in parts if searches_in_descriptions(part)]
+    if is_within or searches_in_descriptions(shape) < 2:
         return join(*(condition(part, scope, of_few=of_few, is_within=is_within) for part in parts))
     others = [condition(part, scope, of_few=of_few) for part in parts if part not in searching]
     within = join(*(condition(part, scope, of_few=of_few, is_within=True) for part in searching))
@@ -228,12 +227,14 @@ _DESCRIPTION = InBytes(FoldedDescription(tasks.c.description_folded, tasks.c.des
 def _contains(
     kind: str, name: str, column: ColumnElement[Any], texts: list[str], *, is_within: bool
 ) -> ColumnElement[bool]:
-    searched: ColumnElement[Any] = tasks.c.title_folded if name == "title" else column
+    several = len(texts) > 1
     form: Form = "text"
+    searched: ColumnElement[Any] = tasks.c.title_folded if name == "title" else column
     if name == "description":
-        searched, form = InDescription(_DESCRIPTION) if is_within else _DESCRIPTION, "bytes"
-    if len(texts) > 1:
-        searched, form = searched if form == "bytes" else InBytes(searched), "pattern"
+        searched = InDescription(_DESCRIPTION) if is_within else _DESCRIPTION
+        form = "pattern" if several and not is_within else "bytes"
+    elif several:
+        searched, form = InBytes(searched), "pattern"
     containing = EscapedContainingAny if kind == ESCAPED else ContainingAny
     return containing(searched, *(bindparam(each, type_=Sought(form)) for each in texts))
 

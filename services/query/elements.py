@@ -61,10 +61,10 @@ def _pattern_in_bytes(text: str) -> bytes:
 class ContainingAny(Condition):
     """SQL: whether a folded text contains one of several, which are parameters of the type `Sought`.
 
-    Postgres looks for several texts by their patterns in the bytes, which takes half as long: in UTF-8 they contain
-    each other if the texts do. A single text is found sooner without a pattern, in a short text without its bytes. It
-    would take the comparison with patterns for one that few tasks match, and then sort instead of walking a list:
-    hence `coalesce`.
+    Postgres looks for several texts in the bytes, which takes half as long: in UTF-8 they contain each other if the
+    texts do. In short texts it looks for them by their patterns, and for a single one without its bytes. It would take
+    the comparison with patterns for one that few tasks match, and then sort instead of walking a list: hence
+    `coalesce`.
     """
 
     inherit_cache = False
@@ -86,7 +86,7 @@ def _containing_any_on_postgres(element: Any, compiler: Any, **options: Any) -> 
         return f"strpos({text}, {sought[0]}) > 0"
     # The bytes are those that are sent to the program, whose connections use UTF-8.
     if form == "bytes":
-        return f"position({sought[0]} in {text}) > 0"
+        return "(" + " OR ".join(f"position({each} in {text}) > 0" for each in sought) + ")"
     return f"coalesce({text} LIKE ANY (ARRAY[{', '.join(sought)}]), false)"
 
 

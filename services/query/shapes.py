@@ -3,7 +3,7 @@
 The text of the SQL depends on the shape alone, so statements are kept by their shape.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -20,6 +20,7 @@ from services.query.normal import (
     Within,
     replaced,
 )
+from services.query.rare_parts import rare_part
 from storage.folding import fold, pattern
 
 # The tasks that are searched: with an owner or a project an index finds the tags.
@@ -107,9 +108,12 @@ def _shape(
         return (f"{marks[normal]} {kind}" if normal in marks else kind, *more)
     word = "and" if isinstance(normal, AllOf) else "or"
     shapes: list[Shape] = []
-    for (is_range, _), some in groupby(sorted(normal.parts, key=_cost), lambda part: _range_of(part, word)):
+    parts = sorted(normal.parts, key=lambda part: (_cost(part), _alike(part, word)))
+    for (kind, _), some in groupby(parts, lambda part: _alike(part, word)):
         same = list(some)
-        if is_range and len(same) >= (MANY_RANGES if is_outer else MANY_WITHIN):
+        if kind == "search":
+            shapes += _shapes_of_searches(same, take)
+        elif kind == "range" and len(same) >= (MANY_RANGES if is_outer else MANY_WITHIN):
             shapes.append(_shape_of_ranges(same, take))
         else:
             within = is_outer and word == "and"
@@ -117,12 +121,14 @@ def _shape(
     return (word, tuple(shapes))
 
 
-def _range_of(part: Normal, word: str) -> tuple[bool, str]:
-    """Whether a part is one of the ranges of a field that the normal form keeps in their order, and the field."""
+def _alike(part: Normal, word: str) -> tuple[str, str]:
+    """The kind and field of parts that become one: ranges, which the normal form keeps in their order, and searches."""
     if not isinstance(part, Test) or part.so != (word == "or"):
-        return False, ""
+        return "", ""
     fact = part.fact
-    return (isinstance(fact, Within) and fact.is_bounded), fact.field.name
+    if isinstance(fact, Contains):
+        return "search", fact.field.name
+    return ("range", fact.field.name) if isinstance(fact, Within) and fact.is_bounded else ("", "")
 
 
 def _shape_of_ranges(ranges: list[Any], take: Callable[[Any], str]) -> Shape:
@@ -145,9 +151,7 @@ def _shape_of_test(test: Test, take: Callable[[Any], str]) -> Shape:
     if isinstance(fact, Present):
         return ("present", name, so)
     if isinstance(fact, Contains):
-        # An ESCAPE clause takes SQLite a third longer, so only patterns with an escaped letter have it.
-        kind = ESCAPED if "\\" in pattern(fact.text) else CONTAINS
-        return (kind, name, so, take(fact.text))
+        return _shapes_of_searches([test], take)[0]
     if isinstance(fact, OneOf):
         kind, values = ("equal", fact.values[0]) if len(fact.values) == 1 else ("in", list(fact.values))
         names = [take(values)]
@@ -164,22 +168,27 @@ def _shape_of_test(test: Test, take: Callable[[Any], str]) -> Shape:
     return ("within", name, so, start, behind)
 
 
-def with_joined_searches(shape: Shape) -> list[Shape]:
-    """The parts, with all searches in the same texts as one part: a text is then prepared for them only once."""
-    parts: dict[Any, list[Shape]] = {}
-    for place, part in enumerate(shape[1]):
-        is_search = part[0] in CONTAINING and part[2] == (shape[0] == "or")
-        parts.setdefault(part[1] if is_search else place, []).append(part)
-    return [_as_one(same) if len(same) > 1 else same[0] for same in parts.values()]
+def _shapes_of_searches(searches: Sequence[Any], take: Callable[[Any], str]) -> list[Shape]:
+    """The searches in the same field as one, for which its text is prepared once; texts with a rare part as another."""
+    name, so = searches[0].fact.field.name, searches[0].so
+
+    def search(texts: Iterable[str]) -> Shape:
+        # An ESCAPE clause takes SQLite a third longer, so only patterns with an escaped letter have it.
+        kind = ESCAPED if any("\\" in pattern(text) for text in texts) else CONTAINS
+        return (kind, name, so, *map(take, texts))
+
+    parts = {test.fact.text: rare_part(test.fact.text) for test in searches}
+    plain = [text for text, part in parts.items() if part is None]
+    shapes = [search(plain)] if plain else []
+    rare = sorted({part for part in parts.values() if part is not None})
+    if rare:
+        whole = [text for text, part in parts.items() if part is not None]
+        shapes.append(("and" if so else "or", (search(rare), search(whole))))
+    return shapes
 
 
-def _as_one(searches: list[Shape]) -> Shape:
-    kind = ESCAPED if any(part[0] == ESCAPED for part in searches) else CONTAINS
-    return (kind, *searches[0][1:3], *(text for part in searches for text in part[3:]))
-
-
-def searches_descriptions(shape: Shape) -> bool:
-    """Whether a filter looks for texts in descriptions."""
+def searches_in_descriptions(shape: Shape) -> int:
+    """The number of times that a filter looks for texts in the description."""
     if shape[0] in ("and", "or"):
-        return any(searches_descriptions(part) for part in shape[1])
-    return shape[1] == "description" and shape[0] in CONTAINING
+        return sum(map(searches_in_descriptions, shape[1]))
+    return int(shape[1] == "description" and shape[0] in CONTAINING)
