@@ -188,8 +188,11 @@ RowId = BigInteger().with_variant(Integer(), "sqlite")
 
 
 def one_of(column: str, values: tuple[str, ...]) -> str:
-    """The condition that a column has one of these values."""
-    return f"{column} IN ({', '.join(repr(value) for value in values)})"
+    """The condition that a column has one of these values.
+
+    For `IN` SQLite would make a table of the values, again for each row that it checks.
+    """
+    return " OR ".join(f"{column} = {value!r}" for value in values)
 
 
 def where(condition: str) -> dict[str, Any]:
