@@ -65,7 +65,14 @@ async def check_body(request: Request, *, is_form: bool) -> None:
     except ClientDisconnect:
         raise HTTPException(400) from None
     if is_form:
-        if "multipart" not in request.headers.get("content-type", ""):
+        if "multipart" in request.headers.get("content-type", "").lower():
+            form = await request.form()
+            _check_names(name for name, _ in form.multi_items())
+            try:
+                body.decode()
+            except UnicodeDecodeError:
+                raise _too_much("#", "Is not UTF-8") from None
+        else:
             _check_form(body)
             # Starlette would read a byte beyond ASCII as Latin-1. Such a form is UTF-8, as `curl -d` sends it.
             request._body = _BEYOND_ASCII.sub(_percent_encoded, body)  # noqa: SLF001
@@ -88,13 +95,16 @@ def _check_form(body: bytes) -> None:
     """Raise InvalidInput for a form with too many fields, or with a field that stands twice."""
     if (fields := body.count(b"&")) >= MOST_FIELDS:
         raise _too_much("#", f"A form may have at most {MOST_FIELDS} fields; this one has {fields + 1:,}")
-    names = Counter(
+    _check_names(
         unquote_plus(field.partition(b"=")[0].decode("latin-1")) for field in body.split(b"&") if field
     )
-    for name, times in names.items():
+    check_utf_8(body, "#/")
+
+
+def _check_names(names: Iterable[str]) -> None:
+    for name, times in Counter(names).items():
         if times > 1:
             raise _too_much(f"#/{_escaped(name)}", "Given more than once")
-    check_utf_8(body, "#/")
 
 
 def check_utf_8(parameters: bytes, place: str) -> None:

@@ -358,6 +358,34 @@ def test_a_broken_multipart_form_is_422(ada: Person, content: bytes) -> None:
         assert_problem(answer, 422)
 
 
+def multipart(*fields: tuple[str, bytes]) -> bytes:
+    parts = (
+        b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (n.encode(), v) for n, v in fields
+    )
+    return b"".join(parts) + b"--x--\r\n"
+
+
+def test_a_multipart_login_form_is_read_like_a_plain_one(ada: Person) -> None:
+    password = "\u00fc & \u00fc & &-long"
+    name = ("username", b"ulla")
+    ada.client.post(
+        "/auth/register", json={"username": "ulla", "email": "u@example.com", "password": password}
+    )
+    right = ("password", password.encode())
+    for kind in ("multipart/form-data; boundary=x", "Multipart/Form-Data; boundary=x"):
+        headers = {"Content-Type": kind}
+        for form, pointer in (
+            (multipart(name, right), None),
+            (multipart(("username", b"bob"), name, right), "#/username"),
+            (multipart(name, ("password", password.encode("latin-1"))), "#"),
+        ):
+            answer = ada.client.post("/auth/login", content=form, headers=headers)
+            if pointer is None:
+                assert answer.status_code == 200, answer.text
+            else:
+                assert_problem(answer, 422, "invalid_input", pointer)
+
+
 # -- paths and queries -----------------------------------------------------------------------------
 
 
