@@ -9,7 +9,7 @@ import contextlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote_from_bytes, unquote_plus, unquote_to_bytes
 
@@ -24,6 +24,9 @@ from storage.threads import Threads
 
 T = TypeVar("T")
 
+# The bound of all headers of a request. Each counts as some bytes more than it has, because it takes time by itself.
+LONGEST_HEADERS = 64 * 1024
+BYTES_OF_A_HEADER = 32
 LONGEST_QUERY = 64 * 1024
 MOST_PARAMETERS = 100
 MOST_REPEATS = 20
@@ -42,6 +45,18 @@ _parsing = Threads(1, "parsing")
 
 def _too_much(pointer: str, detail: str) -> InvalidInput:
     return invalid_input([{"pointer": pointer, "detail": detail}])
+
+
+def are_too_long(headers: Collection[tuple[bytes, bytes]]) -> bool:
+    """Whether the headers of a request are too long; uvicorn itself has no limit."""
+    left = LONGEST_HEADERS - BYTES_OF_A_HEADER * len(headers)
+    return left < 0 or sum([len(name) + len(value) for name, value in headers]) > left
+
+
+def headers_too_long() -> InvalidInput:
+    """The error for headers that are too long."""
+    bound = f"{LONGEST_HEADERS:,} bytes, and {BYTES_OF_A_HEADER} fewer for each header"
+    return _too_much("header", f"The headers may have at most {bound}")
 
 
 def check_query(query: bytes) -> None:

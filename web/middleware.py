@@ -15,6 +15,7 @@ from errors import AppError, ServiceUnavailable
 from migrations.schema import SchemaError
 from request_context import MAPPED, Origin, origin_var, request_id_var
 from services.operations.metrics import requests
+from web.bounds import are_too_long, headers_too_long
 from web.forwarded import FORWARDED, heed
 from web.idempotency import SENT_KEYS
 from web.problems import error_response
@@ -76,6 +77,7 @@ class RequestMiddleware:
             await self.app(scope, receive, _in_one_line(send))
             return
         began = perf_counter()
+        inner = self._inner(scope)
         request_id = _enter(scope, receive)
         if self._root is not None:
             send = self._root.enter(scope, send)
@@ -103,7 +105,7 @@ class RequestMiddleware:
 
         try:
             async with limit:
-                await self.app(scope, receive, send_with_headers)
+                await inner(scope, receive, send_with_headers)
             return
         except _HeadAnsweredError:
             return
@@ -113,6 +115,13 @@ class RequestMiddleware:
             if status:
                 raise
         await response(scope, receive, send_with_headers)
+
+    def _inner(self, scope: Scope) -> ASGIApp:
+        """The application, or one that refuses the request for its headers, which no one else looks at then."""
+        if not are_too_long(scope["headers"]):
+            return self.app
+        scope["headers"] = []
+        return _refuse_headers
 
     def _with_headers(
         self, headers: Iterable[tuple[bytes, bytes]], request_id: tuple[bytes, bytes]
@@ -126,6 +135,10 @@ class RequestMiddleware:
 
 class _HeadAnsweredError(Exception):
     """Ends a stream of which only the headers were asked for."""
+
+
+async def _refuse_headers(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise headers_too_long()
 
 
 def _normalized(scope: Scope, send: Send) -> tuple[Scope, Send]:
@@ -173,11 +186,14 @@ def _each_once(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, byte
     A header that takes one value, such as `Content-Type`, so becomes a value that is refused. Otherwise its
     first line would count here, and perhaps its last line in a proxy.
     """
-    joined: dict[bytes, bytes] = {}
+    lines: dict[bytes, list[bytes]] = {}
     for name, value in headers:
-        separator = b"; " if name == b"cookie" else b", "
-        joined[name] = joined[name] + separator + value if name in joined else value
-    return list(joined.items())
+        lines.setdefault(name, []).append(value)
+    if b"cookie" in lines:
+        # FastAPI has the cookies read for every request, and Python reads quoted ones in quadratic time. The program's
+        # own cookie has no quotes.
+        lines[b"cookie"] = [b"; ".join(lines[b"cookie"]).replace(b'"', b"")]
+    return [(name, b", ".join(values)) for name, values in lines.items()]
 
 
 def _enter(scope: Scope, receive: Receive) -> str:
@@ -194,7 +210,8 @@ def _enter(scope: Scope, receive: Receive) -> str:
             scope.setdefault(SENT_KEYS, []).append(value)
         elif name in FORWARDED:
             forwarded.setdefault(name, []).append(value)
-    if len({name for name, _ in scope["headers"]}) < len(scope["headers"]):
+    names = {name for name, _ in scope["headers"]}
+    if len(names) < len(scope["headers"]) or b"cookie" in names:
         scope["headers"] = _each_once(scope["headers"])
     request_id = request_id or f"{random.getrandbits(128):032x}"
     request_id_var.set(request_id)

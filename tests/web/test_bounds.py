@@ -77,6 +77,38 @@ def test_a_long_query_and_a_long_name_make_a_small_answer(ada: Person) -> None:
         bounds.check_query(b"a" * 65_537)
 
 
+# -- headers -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("X-Long", "a" * 65_600)],
+        [("A", "b")] * 3_000,
+        [("If-None-Match", '"a"')] * 2_000,
+        [("Cookie", 'a="' + '\\"' * 40_000)],
+    ],
+    ids=["one", "many", "many lines", "cookie"],
+)
+def test_headers_are_bounded_as_a_whole(ada: Person, headers: list[tuple[str, str]]) -> None:
+    client: TestClient = ada.client
+    for method, path in (("GET", "/health"), ("POST", "/auth/page/token"), ("GET", "/nowhere")):
+        answer = client.request(method, path, headers=headers)
+        assert "65,536" in the_one_problem(answer, "header")
+        assert answer.headers["X-Request-ID"]
+    assert ada.get("/tasks", headers={"X-Long": "a" * 60_000}).status_code == 200
+
+
+def test_the_work_for_cookies_grows_no_faster_than_they_do(ada: Person) -> None:
+    client: TestClient = ada.client
+
+    def read(size: int) -> None:
+        headers = {"Cookie": 'a="' + '\\"' * (size // 2) + '"'}
+        assert client.post("/auth/page/token", json={}, headers=headers).status_code == 401
+
+    assert growth(read, 60_000) < MOST
+
+
 # -- bodies ------------------------------------------------------------------------------------------
 
 
