@@ -6,11 +6,11 @@ from typing import Annotated
 from pydantic import Field
 
 from models import LARGEST_ID
-from schemas.common import Answer, Body, Id, Name, Page, QueryFilter, ReadOnlyTime, Time, TimeZone, Whole
+from schemas.common import TIDY, Answer, Body, Id, Page, QueryFilter, ReadOnlyTime, Time, TimeZone, Whole
 from schemas.tasks import SortBy, SortOrder
 from tables.views import VIEW_NAME_LENGTH
 
-ViewName = Annotated[Name, Field(min_length=1, max_length=VIEW_NAME_LENGTH, examples=["Due this week"])]
+ViewName = Annotated[str, Field(min_length=1, max_length=VIEW_NAME_LENGTH, examples=["Due this week"]), TIDY]
 
 
 class ViewCreate(Body):
