@@ -19,6 +19,7 @@ import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -141,19 +142,19 @@ def info_each(message: str, *arguments: tuple[object, ...]) -> None:
     """Write the message once for each of these arguments, like `logger.info`; the shared parts are found only once."""
     if not logger.isEnabledFor(logging.INFO):
         return
-    first = logger.makeRecord(logger.name, logging.INFO, "", 0, message, (), None)
-    records = []
+    record = logger.makeRecord(logger.name, logging.INFO, "", 0, message, (), None)
+    ours = [handler for handler in _handlers() if isinstance(handler, LineHandler)]
+    others = [handler for handler in _handlers() if not isinstance(handler, LineHandler | OthersHandler)]
+    lines = []
     for each in arguments:
-        record = type(first).__new__(type(first))
-        record.__dict__ |= first.__dict__
         record.args = each
-        records.append(record)
-    for handler in _handlers():
-        if isinstance(handler, LineHandler):
-            handler.emit_all(records)
-        elif not isinstance(handler, OthersHandler):
-            for record in records:
-                handler.handle(record)
+        if ours:
+            # The line is the same for all of these handlers, because they share the formatter.
+            lines.append(ours[0].format(record) + "\n")
+        for handler in others:
+            handler.handle(copy(record))
+    for handler in ours:
+        handler.add("".join(lines))
 
 
 def _handlers() -> Iterator[logging.Handler]:
@@ -177,22 +178,18 @@ class LineHandler(logging.Handler, ABC):
         self._failed = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.emit_all([record])
-
-    def emit_all(self, records: Sequence[logging.LogRecord]) -> None:
-        """Write these entries."""
-        lines = "".join([self._line(record) for record in records])
-        if _block.waiting is None:
-            self.write(lines)
-        else:
-            _block.waiting.setdefault(self, []).append(lines)
-
-    def _line(self, record: logging.LogRecord) -> str:
         line: str | None = record.__dict__.get("line")
         if line is None:
             # The line is the same for all of these handlers, because they share the formatter.
             line = record.__dict__["line"] = self.format(record) + "\n"
-        return line
+        self.add(line)
+
+    def add(self, lines: str) -> None:
+        """Write whole lines, within `in_one_write` at its end."""
+        if _block.waiting is None:
+            self.write(lines)
+        else:
+            _block.waiting.setdefault(self, []).append(lines)
 
     def write(self, lines: str) -> None:
         """Write whole lines."""
