@@ -41,6 +41,17 @@ def rfc3339(value: datetime) -> str:
     return value.isoformat().replace("+00:00", "Z")
 
 
+def _as_utc(value: datetime | None) -> datetime | None:
+    return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+def _as_microseconds(value: datetime | None) -> int | None:
+    if value is None:
+        return None
+    # As `microseconds` does, without another call: every write has several times.
+    return ((value if value.tzinfo is not None else value.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """A time in UTC to the microsecond: `timestamptz` on Postgres, microseconds since 1970 on SQLite.
 
@@ -56,19 +67,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def bind_processor(self, dialect: Dialect) -> Any:
         """Convert a time for the driver; a naive time is taken as UTC."""
-
-        def as_utc(value: datetime | None) -> datetime | None:
-            return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
-
-        epoch, microsecond = _EPOCH, _MICROSECOND
-
-        def as_microseconds(value: datetime | None) -> int | None:
-            if value is None:
-                return None
-            # As `microseconds` does, without another call: every write has several times.
-            return ((value if value.tzinfo is not None else value.replace(tzinfo=UTC)) - epoch) // microsecond
-
-        return as_microseconds if dialect.name == "sqlite" else as_utc
+        return _as_microseconds if dialect.name == "sqlite" else _as_utc
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> Any:  # noqa: ARG002  # as the base class has it
         """Convert a time from the driver."""

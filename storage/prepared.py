@@ -8,6 +8,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import is_
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import BindParameter, Connection, Dialect, Result, Row, UpdateBase
@@ -223,10 +224,17 @@ class _Compiled:
         """The converted values of all rows, one row after the other."""
         width = len(self._parameters)
         values: list[Any] = [None] * (width * len(rows))
+        # The last column of each converter, and the same converted.
+        last: dict[Processor, tuple[list[Any], list[Any]]] = {}
         for place, (name, process) in enumerate(self._parameters):
             is_fixed = name in self._fixed
             column = [self._fixed[name]] * len(rows) if is_fixed else [row[name] for row in rows]
-            values[place::width] = column if process is None else list(map(process, column))
+            if process is not None:
+                # A change has the same time in several columns.
+                if process not in last or not all(map(is_, column, last[process][0])):
+                    last[process] = column, list(map(process, column))
+                column = last[process][1]
+            values[place::width] = column
         return values
 
     def execute_values(self, dialect: Dialect, cursor: Any, values: list[Any]) -> Result[Any]:

@@ -26,6 +26,7 @@ from services.tasks import fields, history, placement, task_query
 from services.tasks.bulk import insert_many, take_ids
 from services.tasks.csv_cells import formula_free
 from services.tasks.import_files import CSV_COLUMNS
+from services.tasks.unit_of_work import task_row
 from storage.column_types import rfc3339
 from storage.prepared import prepared
 
@@ -56,17 +57,10 @@ def import_tasks(
         {"id": task_id, **_columns(row, user, now, place, states)}
         for task_id, row in zip(ids, rows, strict=True)
     ]
-    events = [history.task_entry(user, now, "imported", None, _Imported(each)) for each in values]
+    events = [history.task_entry(user, now, "imported", None, task_row(each)) for each in values]
     insert_many(db, tasks, values)
     insert_many(db, task_history, events)
     return ids
-
-
-class _Imported:
-    """An imported task, in the form that `history.task_entry` reads."""
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        self.__dict__ = {**values, "state": values["state"] or values["status"]}
 
 
 def _columns(
