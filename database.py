@@ -75,7 +75,7 @@ class Database:
         self._keep_sessions()
         # A pooler may give each transaction another connection, so settings must be made per transaction.
         self._begin = "BEGIN" if options.database_prepare else f"BEGIN; SET LOCAL {LOCK_TIMEOUT}"
-        self._writer = GroupCommitWriter(self._open) if self.is_sqlite else None
+        self._writer = GroupCommitWriter(self._open_writer) if self.is_sqlite else None
 
     def _create_engines(self, options: Settings) -> tuple[Engine, Engine]:
         """Create the engine of SessionLocal, and the engine of `read` and `write`."""
@@ -130,6 +130,12 @@ class Database:
 
     def _open(self) -> OpenSession:
         return OpenSession(self._autocommit)
+
+    def _open_writer(self) -> OpenSession:
+        opened = self._open()
+        # Room for all pages that a commit of many requests changes: others would be written and read again before it.
+        opened.driver.execute("PRAGMA cache_size=-20000")
+        return opened
 
     def _open_reader(self, *, on_loop: bool) -> OpenSession:
         opened = OpenSession(self._autocommit, reads_only=True)
