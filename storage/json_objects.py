@@ -1,8 +1,14 @@
-"""Reading JSON objects strictly: a field that stands twice in an object is found, not overwritten."""
+"""Reading JSON objects strictly: a field that stands twice in an object is found, not overwritten.
+
+Larger objects and arrays are refused before they are validated.
+"""
 
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+MOST_FIELDS = 100
+MOST_ELEMENTS = 1000
 
 
 class Repeat(NamedTuple):

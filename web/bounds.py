@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from errors import InvalidInput, input_problems, invalid_input
-from storage.json_objects import Repeat, each_field_once
+from storage.json_objects import MOST_ELEMENTS, MOST_FIELDS, Repeat, each_field_once
 from storage.threads import Threads
 
 T = TypeVar("T")
@@ -30,9 +30,6 @@ BYTES_OF_A_HEADER = 32
 LONGEST_QUERY = 64 * 1024
 MOST_PARAMETERS = 100
 MOST_REPEATS = 20
-# The bound of one object, and of a form.
-MOST_FIELDS = 100
-MOST_ELEMENTS = 1000
 # The error names the fields of a refused body up to this size.
 LONGEST_NAMED = 10_000
 # The bound of a whole body, over all its objects and arrays. A thousand tasks have fewer values.

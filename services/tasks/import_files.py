@@ -13,10 +13,12 @@ from errors import MOST_PROBLEMS, AppError, input_problems, invalid_input
 from schemas.tasks import MOST_IMPORTED, TaskImport
 from services.tasks import csv_cells, fields
 from services.tasks.json_stream import JsonText, NotJson, elements
-from storage.json_objects import Repeat
+from storage.json_objects import MOST_ELEMENTS, MOST_FIELDS, Repeat
 
 # No task needs more characters than this, in any notation; reading stops at longer rows.
 LONGEST_ROW = 1024 * 1024
+# A spreadsheet has no more rows than this, and fills the empty ones with separators at most.
+MOST_ROWS = 1_048_576
 IMPORTED_FIELDS = tuple(TaskImport.model_fields)
 CSV_COLUMNS = fields.NAMES
 SEPARATORS = ",;\t|"
@@ -130,6 +132,8 @@ def _csv_rows(lines: _Lines) -> Iterator[dict[str, Any]]:
     for cells in rows:
         lines.row += 1
         lines.of_this_row = 0
+        if lines.row > MOST_ROWS:
+            raise _problem("#", f"More than {MOST_ROWS:,} rows, with the empty ones")
         if not any(cells):
             # An empty line, or a row that a spreadsheet filled with empty cells.
             continue
@@ -224,14 +228,9 @@ def _checked(rows: Iterable[Any], where: Where, repeats: Sequence[Repeat] = ()) 
         if index == MOST_IMPORTED:
             raise _problem("#", f"More than {MOST_IMPORTED:,} tasks: import them in several calls")
         is_told = len(problems) < MOST_PROBLEMS
-        try:
-            task = _TASK.validate_python(row)
-        except ValidationError as error:
-            number += error.error_count()
-            new = _refused(index, row, error) if is_told else []
-        else:
-            new = list(_contradictions(index, task))
-            number += len(new)
+        task, new, number_of_new = _validated(index, row, is_told=is_told)
+        number += number_of_new
+        if task is not None:
             taken.append(task)
         new += [
             {"pointer": f"#/{index}/{each.name}", "detail": "Given more than once"}
@@ -244,6 +243,36 @@ def _checked(rows: Iterable[Any], where: Where, repeats: Sequence[Repeat] = ()) 
     if problems:
         raise invalid_input(problems, number)
     return taken
+
+
+def _validated(index: int, row: Any, *, is_told: bool) -> tuple[TaskImport | None, list[dict[str, str]], int]:
+    """The task of a row, or None; its problems, if they are to be told; and their number."""
+    if new := _too_large(index, row):
+        return None, new, len(new)
+    try:
+        task = _TASK.validate_python(row)
+    except ValidationError as error:
+        return None, _refused(index, row, error) if is_told else [], error.error_count()
+    new = list(_contradictions(index, task))
+    return task, new, len(new)
+
+
+def _too_large(index: int, row: Any) -> list[dict[str, str]]:
+    """The problem of a row with too many fields, or of a list in it: validation would describe each of them."""
+    if not isinstance(row, dict):
+        return []
+    found: list[tuple[tuple[str | int, ...], str]] = []
+    if len(row) > MOST_FIELDS:
+        found.append(((), f"An object may have at most {MOST_FIELDS} fields; this one has {len(row):,}"))
+    else:
+        found += [
+            ((name,), f"An array may have at most {MOST_ELEMENTS:,} elements; this one has {len(value):,}")
+            for name, value in row.items()
+            if isinstance(value, list) and len(value) > MOST_ELEMENTS
+        ]
+    return input_problems(
+        {"type": "too_large", "loc": ("body", index, *path), "msg": detail} for path, detail in found
+    )
 
 
 def _refused(index: int, row: Any, error: ValidationError) -> list[dict[str, str]]:

@@ -157,6 +157,27 @@ def test_an_import_tells_a_hundred_problems_and_the_number_of_all(ada: Person) -
     assert "80 more" in assert_problem(ada.post("/tasks/import", json=rows[40:81]), 422)["detail"]
 
 
+def test_a_row_of_an_import_is_bounded_like_any_object(ada: Person) -> None:
+    for row, pointer in (
+        (fields(50_000), "#/1"),
+        ({"title": "x", "tags": [1] * 200_000}, "#/1/tags"),
+        ({"title": "x", "~/": [1] * 1_001}, "#/1/~0~1"),
+    ):
+        the_one_problem(ada.post("/tasks/import", json=[{"title": "x"}, row]), pointer)
+    cells = 'title,tags\nx,"' + "a," * 1_001 + '"\n'
+    headers = {"Content-Type": "text/csv"}
+    the_one_problem(ada.post("/tasks/import", content=cells, headers=headers), "#/0/tags")
+
+
+def test_the_rows_of_a_csv_file_are_bounded_with_the_empty_ones(ada: Person) -> None:
+    def read(rows: int) -> Any:
+        file = b"title\n" + b"\n" * (rows - 2) + b"x\n"
+        return ada.post("/tasks/import", content=file, headers={"Content-Type": "text/csv"})
+
+    assert read(1_048_576).status_code == 201
+    the_one_problem(read(1_048_577), "#")
+
+
 def test_too_much_further_in_is_named_where_it_is(ada: Person) -> None:
     query = {"chart": "throughput", "query": fields(101)}
     the_one_problem(ada.post("/analytics/pictures", json=query), "#/query")
