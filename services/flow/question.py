@@ -16,7 +16,7 @@ from services import rights
 from services.flow import periods
 from services.flow.periods import Period
 from services.query import asking
-from services.query.normal import Normal
+from services.query.facts import Normal
 from services.query.shapes import Place
 from storage.column_types import microseconds, moment, rfc3339
 

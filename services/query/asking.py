@@ -18,25 +18,21 @@ from schemas.tasks import TaskFilters
 from services.query import syntax
 from services.query import view as view_service
 from services.query.evaluate import matches
-from services.query.fields import FIELDS
-from services.query.normal import (
+from services.query.facts import (
     EVERYTHING,
     NOTHING,
     AllOf,
-    Circumstances,
     Contains,
     Normal,
     OneOf,
     Present,
     Test,
     Within,
-    accounts_named,
-    all_of,
-    is_timeless,
-    normalize,
-    replaced,
     tests_in,
 )
+from services.query.fields import FIELDS
+from services.query.joining import all_of, replaced
+from services.query.normal import Circumstances, accounts_named, is_timeless, normalize
 from services.query.refusal import InvalidFilter
 from services.query.shapes import Place, Shaped, shaped, tags_of
 from services.query.view import Saved

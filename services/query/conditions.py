@@ -30,6 +30,7 @@ from services.query.elements import (
     FoldedDescription,
     Form,
     HasTag,
+    Implied,
     InBytes,
     InDescription,
     IsNoted,
@@ -225,18 +226,34 @@ _DESCRIPTION = InBytes(FoldedDescription(tasks.c.description_folded, tasks.c.des
 
 
 def _contains(
-    kind: str, name: str, column: ColumnElement[Any], texts: list[str], *, is_within: bool
+    kind: str, name: str, column: ColumnElement[Any], names: list[Sequence[str]], *, is_within: bool
 ) -> ColumnElement[bool]:
-    several = len(texts) > 1
-    form: Form = "text"
-    searched: ColumnElement[Any] = tasks.c.title_folded if name == "title" else column
-    if name == "description":
-        searched = InDescription(_DESCRIPTION) if is_within else _DESCRIPTION
-        form = "pattern" if several and not is_within else "bytes"
-    elif several:
-        searched, form = InBytes(searched), "pattern"
+    """Whether the column contains any of the rare parts, if there are some, and any of the texts."""
     containing = EscapedContainingAny if kind == ESCAPED else ContainingAny
-    return containing(searched, *(bindparam(each, type_=Sought(form)) for each in texts))
+
+    def contains(texts: Sequence[str]) -> ColumnElement[bool]:
+        text, form = _searched(name, column, several=len(texts) > 1, is_within=is_within)
+        return containing(text, *(bindparam(each, type_=Sought(form)) for each in texts))
+
+    rare, texts = names
+    if not rare:
+        return contains(texts)
+    if name == "description" and not is_within:
+        # Postgres would prepare the description twice.
+        return and_(Implied(contains(rare)), contains(texts))
+    return and_(contains(rare), contains(texts))
+
+
+def _searched(
+    name: str, column: ColumnElement[Any], *, several: bool, is_within: bool
+) -> tuple[ColumnElement[Any], Form]:
+    """The text that is searched, and the form of texts that are looked for in it."""
+    if name == "description":
+        if is_within:
+            return InDescription(_DESCRIPTION), "bytes"
+        return _DESCRIPTION, "pattern" if several else "bytes"
+    text = tasks.c.title_folded if name == "title" else column
+    return (InBytes(text), "pattern") if several else (text, "text")
 
 
 _CONDITIONS: Mapping[str, Callable[[str, ColumnElement[Any], list[str]], ColumnElement[bool]]] = {

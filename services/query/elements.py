@@ -251,7 +251,7 @@ def _has_tag_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
 
 
 class Implied(Condition):
-    """SQL: a condition that others imply, which tells SQLite where an index has the row.
+    """SQL: a condition that others imply, which tells SQLite where an index has the row, or is tested sooner.
 
     Postgres would take it for one of its own, and expect hardly any row.
     """

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from services.query.normal import AllOf, AnyOf, Contains, Normal, OneOf, Present, Within
+from services.query.facts import AllOf, AnyOf, Contains, Normal, OneOf, Present, Within
 from storage.folding import fold, normal_form
 
 

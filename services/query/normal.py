@@ -1,88 +1,23 @@
 """The normal form of filters: `and` and `or` of tests, each of which is a fact or the opposite of a fact.
 
 `not` is pushed down to the facts, because databases use no index below a `not`. A missing value fulfils no
-fact, and so it fulfils every opposite. Facts about one field are merged if possible, and ranges are in their order.
+fact, and so it fulfils every opposite. Tests of one field are joined, and ranges are in their order.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
-from typing import Any, TypeAlias
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from models import LARGEST_ID
+from services.query.facts import EVERYTHING, NOTHING, Contains, Normal, OneOf, Present, Test, Within
 from services.query.fields import FIELDS, Field
+from services.query.joining import all_of, any_of, opposite
 from services.query.moments import as_range
 from services.query.refusal import InvalidFilter
 from services.query.tree import And, Comparison, Node, Not
 from storage.folding import fold
-
-
-@dataclass(frozen=True, slots=True)
-class OneOf:
-    """The field has one of these values, which are sorted; the field `tag` has any of them."""
-
-    field: Field
-    values: tuple[Any, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Within:
-    """The field lies in a range without its end; None means that the range is open on that side."""
-
-    field: Field
-    start: Any
-    behind: Any
-
-    @property
-    def is_bounded(self) -> bool:
-        """Whether the range has both ends."""
-        return self.start is not None and self.behind is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Contains:
-    """The folded field contains this text, which is folded too."""
-
-    field: Field
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Present:
-    """The field is not missing."""
-
-    field: Field
-
-
-Fact: TypeAlias = OneOf | Within | Contains | Present
-
-
-@dataclass(frozen=True, slots=True)
-class Test:
-    """A fact, or its opposite."""
-
-    fact: Fact
-    so: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class AllOf:
-    """Every part is true; without parts, every task matches."""
-
-    parts: tuple["Normal", ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AnyOf:
-    """At least one part is true; without parts, no task matches."""
-
-    parts: tuple["Normal", ...]
-
-
-Normal: TypeAlias = Test | AllOf | AnyOf
-EVERYTHING, NOTHING = AllOf(()), AnyOf(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,52 +45,6 @@ def _normal(node: Node, circumstances: Circumstances, *, so: bool) -> Normal:
     return all_of(parts) if isinstance(node, And) == so else any_of(parts)
 
 
-def all_of(parts: Iterable[Normal]) -> Normal:
-    """All of the parts; lists of values that a field must not have are merged."""
-    return _joined(parts, AllOf, AnyOf, merge_so=False)
-
-
-def any_of(parts: Iterable[Normal]) -> Normal:
-    """Any of the parts; lists of values that a field may have are merged."""
-    return _joined(parts, AnyOf, AllOf, merge_so=True)
-
-
-def _joined(parts: Iterable[Normal], joined: Any, other: Any, *, merge_so: bool) -> Normal:
-    flat: dict[Normal, None] = {}
-    for part in parts:
-        if part == other(()):
-            return part
-        for each in part.parts if isinstance(part, joined) else (part,):
-            flat[each] = None
-    lists: dict[Field, set[Any]] = {}
-    ranges: dict[Field, list[Within]] = {}
-    kept: list[Normal] = []
-    for part in flat:
-        fact = part.fact if isinstance(part, Test) and part.so == merge_so else None
-        if isinstance(fact, OneOf):
-            lists.setdefault(fact.field, set()).update(fact.values)
-        elif isinstance(fact, Within) and fact.is_bounded:
-            ranges.setdefault(fact.field, []).append(fact)
-        else:
-            kept.append(part)
-    facts: list[Fact] = [OneOf(field, tuple(sorted(values))) for field, values in lists.items()]
-    facts += chain.from_iterable(map(_apart, ranges.values()))
-    merged = [Test(fact, merge_so) for fact in facts]
-    found = merged + kept
-    return found[0] if len(found) == 1 else joined(tuple(found))
-
-
-def _apart(ranges: list[Within]) -> list[Within]:
-    """The ranges of one field in their order, those that touch each other as one."""
-    apart: list[Within] = []
-    for each in sorted(ranges, key=lambda each: each.start):
-        if apart and each.start <= apart[-1].behind:
-            apart[-1] = Within(each.field, apart[-1].start, max(apart[-1].behind, each.behind))
-        else:
-            apart.append(each)
-    return apart
-
-
 _POSITIVE = {"!=": "=", "not in": "in", "!~": "~", "is null": "is not null"}
 
 
@@ -180,14 +69,6 @@ def _compared(node: Comparison, circumstances: Circumstances, *, so: bool) -> No
     except (ValueError, OverflowError):
         raise InvalidFilter(node.value_places[0], "the calendar ends before that time") from None
     return fact if so else opposite(fact)
-
-
-def opposite(normal: Normal) -> Normal:
-    """The filter that matches exactly the tasks that this one does not."""
-    if isinstance(normal, Test):
-        return Test(normal.fact, not normal.so)
-    parts = [opposite(part) for part in normal.parts]
-    return any_of(parts) if isinstance(normal, AllOf) else all_of(parts)
 
 
 def _time(node: Comparison, operator: str, circumstances: Circumstances) -> Iterable[Normal]:
@@ -259,20 +140,3 @@ def is_timeless(node: Node) -> bool:
             return all(isinstance(value, datetime) and value.tzinfo is not None for value in node.values)
         return node.field.kind != "account"
     return all(is_timeless(part) for part in node.parts)
-
-
-def tests_in(normal: Normal) -> Iterator[Test]:
-    """All tests of a filter."""
-    if isinstance(normal, Test):
-        yield normal
-    else:
-        for part in normal.parts:
-            yield from tests_in(part)
-
-
-def replaced(normal: Normal, replace: Callable[[Test], Normal]) -> Normal:
-    """The same filter, with each test replaced by the result of `replace`."""
-    if isinstance(normal, Test):
-        return replace(normal)
-    parts = [replaced(part, replace) for part in normal.parts]
-    return all_of(parts) if isinstance(normal, AllOf) else any_of(parts)

@@ -3,29 +3,21 @@
 The text of the SQL depends on the shape alone, so statements are kept by their shape.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from services.query.normal import (
-    EVERYTHING,
-    AllOf,
-    AnyOf,
-    Contains,
-    Normal,
-    OneOf,
-    Present,
-    Test,
-    Within,
-    replaced,
-)
+from services.query.facts import EVERYTHING, AllOf, Contains, Normal, OneOf, Present, Test, Within
+from services.query.guards import cost, guarded
+from services.query.joining import replaced
 from services.query.rare_parts import rare_part
 from storage.folding import fold, pattern
 
 # The tasks that are searched: with an owner or a project an index finds the tags.
 Scope = Literal["owner", "project", "all"]
-# ("and" | "or", parts) or (kind, field, so, names of its parameters)
+# ("and" | "or", parts) or (kind, field, so, names of its parameters); of a search these are two lists: rare parts of its
+# texts, which are looked for first, and the texts
 Shape: TypeAlias = tuple[Any, ...]
 # So many ranges of one column are looked up by halves, which uses no index: the first number is for ranges that an
 # index may find.
@@ -65,6 +57,7 @@ def shaped(normal: Normal, marks: Mapping[Test, str] = MappingProxyType({})) -> 
     is to be asked for its tags. That is for Postgres; on SQLite such a test is `noted`, and each task is asked once
     for all of these.
     """
+    normal = guarded(normal)
     values: dict[str, Any] = {}
 
     def take(value: Any) -> str:
@@ -108,7 +101,7 @@ def _shape(
         return (f"{marks[normal]} {kind}" if normal in marks else kind, *more)
     word = "and" if isinstance(normal, AllOf) else "or"
     shapes: list[Shape] = []
-    parts = sorted(normal.parts, key=lambda part: (_cost(part), _alike(part, word)))
+    parts = sorted(normal.parts, key=lambda part: (cost(part), _alike(part, word)))
     for (kind, _), some in groupby(parts, lambda part: _alike(part, word)):
         same = list(some)
         if kind == "search":
@@ -136,16 +129,6 @@ def _shape_of_ranges(ranges: list[Any], take: Callable[[Any], str]) -> Shape:
     return ("within any", ranges[0].fact.field.name, ranges[0].so, *map(take, bounds))
 
 
-def _cost(part: Normal) -> int:
-    """The cost of a part for each task: databases check parts in their order, so cheap ones come first."""
-    if isinstance(part, AllOf | AnyOf):
-        return max((_cost(each) for each in part.parts), default=0) + 1
-    name = part.fact.field.name
-    if isinstance(part.fact, Contains):
-        return 20 if name == "description" else 10
-    return 5 if name == "tag" else 0
-
-
 def _shape_of_test(test: Test, take: Callable[[Any], str]) -> Shape:
     fact, name, so = test.fact, test.fact.field.name, test.so
     if isinstance(fact, Present):
@@ -171,24 +154,23 @@ def _shape_of_test(test: Test, take: Callable[[Any], str]) -> Shape:
 def _shapes_of_searches(searches: Sequence[Any], take: Callable[[Any], str]) -> list[Shape]:
     """The searches in the same field as one, for which its text is prepared once; texts with a rare part as another."""
     name, so = searches[0].fact.field.name, searches[0].so
-
-    def search(texts: Iterable[str]) -> Shape:
-        # An ESCAPE clause takes SQLite a third longer, so only patterns with an escaped letter have it.
-        kind = ESCAPED if any("\\" in pattern(text) for text in texts) else CONTAINS
-        return (kind, name, so, *map(take, texts))
-
     parts = {test.fact.text: rare_part(test.fact.text) for test in searches}
-    plain = [text for text, part in parts.items() if part is None]
-    shapes = [search(plain)] if plain else []
-    rare = sorted({part for part in parts.values() if part is not None})
-    if rare:
-        whole = [text for text, part in parts.items() if part is not None]
-        shapes.append(("and" if so else "or", (search(rare), search(whole))))
+    shapes: list[Shape] = []
+    for is_rare in (False, True):
+        texts = [text for text, part in parts.items() if (part is not None) == is_rare]
+        if texts:
+            # An ESCAPE clause takes SQLite a third longer, so only patterns with an escaped letter have it.
+            kind = ESCAPED if any("\\" in pattern(text) for text in texts) else CONTAINS
+            rare = sorted({part for text, part in parts.items() if part is not None and text in texts})
+            shapes.append((kind, name, so, tuple(map(take, rare)), tuple(map(take, texts))))
     return shapes
 
 
 def searches_in_descriptions(shape: Shape) -> int:
-    """The number of times that a filter looks for texts in the description."""
+    """The number of times that a filter looks for texts in the description, unless Postgres finds them at once."""
     if shape[0] in ("and", "or"):
         return sum(map(searches_in_descriptions, shape[1]))
-    return int(shape[1] == "description" and shape[0] in CONTAINING)
+    if shape[1] != "description" or shape[0] not in CONTAINING:
+        return 0
+    _, _, _, rare, texts = shape
+    return 2 if rare and len(texts) > 1 else 1

@@ -13,7 +13,7 @@ from database import database
 from models import Caller
 from schemas.tasks import TaskFilters
 from services import task_service
-from services.query import asking, statements, vocabulary
+from services.query import asking, guards, statements, vocabulary
 from services.query.fields import table
 from services.tasks import list_on_postgres, list_plan, planned
 from tests.support.api import Api, Person, assert_problem
@@ -98,6 +98,7 @@ def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vocabulary, "FEW_TAGGED", 20)
     monkeypatch.setattr(asking, "MANY_TAGS", 2)
     monkeypatch.setattr(asking, "FEW_TAG_TESTS", 1)
+    monkeypatch.setattr(guards, "MANY_DEAR", 1)
 
 
 Lists = list[tuple[Person, dict[str, Any], list[Any]]]

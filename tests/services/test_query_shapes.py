@@ -1,15 +1,19 @@
 """The shapes of filters: what is cheap to decide for a task comes before what is dear, and decides without it."""
 
+import random
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.query import syntax
-from services.query.normal import Circumstances, Normal, normalize
+from services.query import guards, syntax
+from services.query.evaluate import matches
+from services.query.facts import Normal
+from services.query.normal import Circumstances, normalize
 from services.query.rare_parts import rare_part
 from services.query.shapes import shaped
+from tests.support.filters import RandomFilters, Vocabulary, random_task
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
 
@@ -53,18 +57,45 @@ def test_the_rare_part_of_a_text_begins_with_its_rarest_letter(text: str, part: 
 
 
 def test_a_rare_part_is_looked_for_before_the_whole_text() -> None:
-    first, whole = ("contains", "title", True, "port"), ("contains", "title", True, "report")
-    assert spelled("title ~ report") == ("and", (first, whole))
-
-
-def test_a_text_is_not_there_if_its_rare_part_is_not() -> None:
-    first, whole = ("contains", "title", False, "port"), ("contains", "title", False, "report")
-    assert spelled("title !~ report") == ("or", (first, whole))
+    assert spelled("title ~ report") == ("contains", "title", True, ("port",), ("report",))
 
 
 def test_searches_in_one_field_are_one() -> None:
     found = spelled("title ~ report or title ~ zebra or title ~ 'a port' or title ~ this or priority = 1")
-    rare = ("contains", "title", True, "port")
-    whole = ("contains", "title", True, "report", "a port")
-    others = ("contains", "title", True, "zebra", "this")
-    assert found == ("or", (("equal", "priority", True, 1), others, ("and", (rare, whole))))
+    others = ("contains", "title", True, (), ("zebra", "this"))
+    with_rare_part = ("contains", "title", True, ("port",), ("report", "a port"))
+    assert found == ("or", (("equal", "priority", True, 1), others, with_rare_part))
+
+
+def test_one_search_for_all_texts_keeps_from_many() -> None:
+    parts = [("zebra", 1), ("quarter", 2), ("yak", 3)]
+    found = spelled(" or ".join(f"title ~ {text} and id = {number}" for text, number in parts))
+    each = tuple(
+        ("and", (("equal", "id", True, number), ("contains", "title", True, (), (text,))))
+        for text, number in parts
+    )
+    ids, texts = ("in", "id", True, [1, 2, 3]), ("contains", "title", True, (), ("zebra", "quarter", "yak"))
+    assert found == ("and", (ids, ("or", (texts,)), ("or", each)))
+
+
+def test_no_search_comes_before_parts_that_decide_without_it() -> None:
+    texts = ("zebra", "quarter", "yak")
+    found = spelled(" or ".join(f"title ~ {text} and (id = 1 or title ~ this)" for text in texts[:2]))
+    assert found[0] == "or"
+    found = spelled(" or ".join(f"title !~ {text} and id = 1" for text in texts))
+    assert found[0] == "or"
+
+
+def test_what_keeps_from_dear_tests_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guards, "MANY_DEAR", 1)
+    chance = random.Random(20261128)  # noqa: S311  # a test that can be run again
+    filters = RandomFilters(chance, Vocabulary(fields=("title", "description", "priority", "tag")))
+    kept = 0
+    for _ in range(300):
+        plain = normal(filters.filter(8))
+        guarded = guards.guarded(plain)
+        kept += guarded != plain
+        for _ in range(5):
+            task = {"description": None, **random_task(chance)}
+            assert matches(guarded, task) == matches(plain, task)
+    assert kept > 50

@@ -18,7 +18,7 @@ from services.query.normal import Circumstances, normalize
 from services.query.refusal import InvalidFilter
 from services.query.shapes import shaped
 from tests.support.broken_filters import BOMBS, BrokenFilters, first_mistake
-from tests.support.filters import ZONES, Oracle, RandomFilters, random_task
+from tests.support.filters import ZONES, Oracle, RandomFilters, Vocabulary, random_task
 
 NOW = datetime(2026, 11, 27, 23, 59, 59, 999_999, tzinfo=UTC)
 
@@ -185,12 +185,11 @@ def test_times_beyond_the_calendar_are_refused(text: str) -> None:
         normalize(syntax.parse(text), Circumstances(NOW, ZoneInfo("UTC"), 1, {}))
 
 
-def test_a_task_is_judged_as_by_the_plain_reading_of_the_filter() -> None:
-    chance = random.Random(20261127)  # noqa: S311  # a test that can be run again
-    filters = RandomFilters(chance)
+def judged(filters: RandomFilters, chance: random.Random, count: int) -> int:
+    """The number of tasks that `count` filters find among ten each, all judged as by the plain reading."""
     extra = {"id": 7, "user_id": 1, "project_id": None, "state": "review"}
     found = 0
-    for _ in range(400):
+    for _ in range(count):
         text, tz = filters.filter(6), chance.choice(ZONES)
         oracle = Oracle(NOW, tz, 1, {"ada": 1})
         normal = normalize(syntax.parse(text), Circumstances(NOW, ZoneInfo(tz), 1, {"ada": 1}))
@@ -206,7 +205,42 @@ def test_a_task_is_judged_as_by_the_plain_reading_of_the_filter() -> None:
             expected = oracle.finds(text, task)
             found += expected
             assert matches(normal, parsed) == expected, (text, tz, task)
-    assert 400 < found < 3600
+    return found
+
+
+def test_a_task_is_judged_as_by_the_plain_reading_of_the_filter() -> None:
+    chance = random.Random(20261127)  # noqa: S311  # a test that can be run again
+    assert 400 < judged(RandomFilters(chance), chance, 400) < 3600
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_tests_of_one_field_are_joined_into_what_they_say_together(field: str) -> None:
+    chance = random.Random(field)  # noqa: S311  # a test that can be run again
+    judged(RandomFilters(chance, Vocabulary(fields=[field])), chance, 200)
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("priority > 3 and priority < 2", "id < 1 and id > 1"),
+        ("tag = a and tag != a", "id < 1 and id > 1"),
+        ("title ~ a and title !~ a", "id < 1 and id > 1"),
+        ("due < today and due is null", "id < 1 and id > 1"),
+        ("project in (a, b, c) and project in (b, c, d) and project != c", "project = b"),
+        ("project not in (a, b) or project != b", "project != b"),
+        ("tag in (a, b) and tag not in (b, c)", "tag = a and tag not in (b, c)"),
+        ("priority >= 1 and priority <= 3 and priority > 1", "priority > 1 and priority < 4"),
+        ("priority < 1 or priority < 3 or priority > 5", "priority > 5 or priority < 3"),
+        ("due >= yesterday and due <= tomorrow and due != yesterday", "due in (tomorrow, today)"),
+        ("due < today or due >= yesterday", "due is not null"),
+        ("not (due < today) and not (due >= yesterday)", "due is null"),
+        ("due is not null and due < today", "due < today"),
+        ("due != today and due is null", "due is null"),
+    ],
+)
+def test_what_is_said_of_one_field_twice_is_tested_once(text: str, same: str) -> None:
+    around = Circumstances(NOW, ZoneInfo("UTC"), 1, {})
+    assert normalize(syntax.parse(text), around) == normalize(syntax.parse(same), around)
 
 
 def calls_to_parse(text: str) -> tuple[int, InvalidFilter | None]:

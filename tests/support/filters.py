@@ -234,8 +234,9 @@ def random_time(chance: random.Random) -> str:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The values that tasks have and that filters ask for."""
+    """The values that tasks have, and the fields and values that filters ask for."""
 
+    fields: Sequence[str] = tuple(FIELDS)
     words: Sequence[str] = WORDS
     tags: Sequence[str] = TAGS
     projects: Sequence[str] = PROJECTS
@@ -272,7 +273,7 @@ class RandomFilters:
     def _comparison(self, budget: dict[str, int]) -> str:
         chance = self.chance
         while True:
-            field = chance.choice(list(FIELDS.values()))
+            field = FIELDS[chance.choice(self.vocabulary.fields)]
             operator = chance.choice(field.operators)
             if "~" in operator and field.name in budget:
                 if budget[field.name] == 0:

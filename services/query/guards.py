@@ -1,0 +1,58 @@
+"""The cost of the parts of a filter for each task, and guards that keep databases from dear parts."""
+
+from typing import Any
+
+from services.query.facts import AllOf, AnyOf, Contains, Normal, OneOf, Test
+from services.query.joining import all_of, any_of
+
+# For so many parts with dear tests of one kind a guard is worth its own cost.
+MANY_DEAR = 3
+# The most that a part costs which is tested twice to keep from a dear one.
+CHEAP = 4
+_DEAR = ((Contains, "description"), (OneOf, "description"), (Contains, "title"), (OneOf, "title"))
+_SEARCHES = {"title": 10, "description": 20}
+# SQLite finds all tasks with a tag before it tests the first task for it.
+_OTHERS = {"description": 8, "tag": 12}
+
+
+def cost(part: Normal) -> int:
+    """The cost of a part: databases check parts in their order, so cheap ones come first."""
+    if isinstance(part, AllOf | AnyOf):
+        return max((cost(each) for each in part.parts), default=0) + 1
+    costs = _SEARCHES if isinstance(part.fact, Contains) else _OTHERS
+    return costs.get(part.fact.field.name, 0)
+
+
+def guarded(normal: Normal) -> Normal:
+    """The same filter, in which guards come before parts that each have a dear test of the same kind.
+
+    `a and x or b and y or c and z`, in which the last letters are dear, becomes `(a or b or c) and (x or y or z) and
+    (a and x or b and y or c and z)`: databases test for any of several texts at once, and most tasks have none. With
+    `and` and `or` exchanged the same holds for the opposites.
+    """
+    if isinstance(normal, Test):
+        return normal
+    parts, guards = [guarded(part) for part in normal.parts], []
+    for kind, name in _DEAR:
+        some = [part for part in parts if _tests(part, kind, name, so=isinstance(normal, AnyOf))]
+        if len(some) >= MANY_DEAR:
+            parts = [part for part in parts if part not in some]
+            guards.append(_guard(normal, some, kind, name))
+    return (any_of if isinstance(normal, AnyOf) else all_of)([*parts, *guards])
+
+
+def _tests(part: Normal, kind: type, name: str, *, so: bool) -> list[Normal]:
+    """The dear tests of one kind without which a part decides nothing."""
+    if not isinstance(part, AllOf if so else AnyOf):
+        return []
+    tests = (each for each in part.parts if isinstance(each, Test) and each.so == so)
+    return [test for test in tests if isinstance(test.fact, kind) and test.fact.field.name == name]
+
+
+def _guard(normal: Normal, some: list[Any], kind: type, name: str) -> Normal:
+    so = isinstance(normal, AnyOf)
+    join, join_each = (any_of, all_of) if so else (all_of, any_of)
+    cheap = join(join_each(each for each in part.parts if cost(each) <= CHEAP) for part in some)
+    dear = join(test for part in some for test in _tests(part, kind, name, so=so))
+    each_as_it_is: Any = type(normal)
+    return join_each([cheap, dear, each_as_it_is(tuple(some))])
