@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from config import settings
-from errors import Forbidden, input_problems, invalid_input
+from errors import Forbidden, InvalidInput, input_problems, invalid_input
 from models import Caller
 from schemas.flow import CumulativeQuery, FlowQuery, ForecastQuery, IntervalQuery, ListQuery
 from security import signing
@@ -61,10 +61,19 @@ def _picture(db: Session, caller: Caller, chart: str, values: Mapping[str, Any])
         ]
         raise invalid_input(input_problems(problems, names)) from None
     try:
-        question = ask(db, caller, query)
+        return draw(chart, answer(db, ask(db, caller, query), query))
     except InvalidFilter as error:
         raise error.at("#/query/filter") from None
-    return draw(chart, answer(db, question, query))
+    except InvalidInput as error:
+        # These figures are asked by parameters elsewhere.
+        raise invalid_input(
+            [{**each, "pointer": _in_body(each["pointer"])} for each in error.errors]
+        ) from None
+
+
+def _in_body(pointer: str) -> str:
+    """The pointer to a field of the query in the body, where an error points to a parameter."""
+    return f"#/query/{pointer.removeprefix('?')}" if pointer.startswith("?") else pointer
 
 
 def make_link(

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from database import database
 from main import app
-from tests.support.api import Api, Person
+from tests.support.api import Api, Person, assert_problem
 from tests.support.serving import served
 from tests.support.tracker import issues
 
@@ -41,6 +41,25 @@ def share(person: Person, chart: str = "throughput", **query: Any) -> str:
     assert answer.status_code == 201, answer.text
     url: str = answer.json()["url"]
     return url
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ({"from": "2026-02-01", "to": "2026-01-01"}, "#/query/from"),
+        ({"from": "0001-01-01"}, "#/query/from"),
+        ({"from": "2000-01-01", "to": "2026-01-01", "interval": "day"}, "#/query/interval"),
+        ({"filter": "title ="}, "#/query/filter"),
+        ({"colour": "red"}, "#/query/colour"),
+    ],
+)
+@sqlite_only
+def test_what_is_wrong_with_the_query_of_a_link_is_named_in_the_body(
+    api: Api, query: dict[str, Any], pointer: str
+) -> None:
+    answer = api.person().post("/analytics/pictures", json={"chart": "throughput", "query": query})
+    assert_problem(answer, 422, pointer=pointer)
+    assert answer.json()["detail"].startswith(pointer)
 
 
 @sqlite_only
