@@ -1,23 +1,52 @@
-"""Reading many whole numbers as one text, because making a Python row of each would cost the most."""
+"""Reading many whole numbers as one value a column, because making a Python row of each would cost the most.
 
-from collections.abc import Mapping
-from functools import reduce
+SQLite sends them as text with commas. Postgres sends eight bytes for each, which takes it a third of the time of writing
+digits.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Select, Text, cast, select
+from sqlalchemy import BigInteger, Select, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
 
 from services.flow.statistics import Integers
 
+# Stands for no time, in few digits: no task was completed in the last microsecond of 1969.
+NONE = -1
 
-class _Joined(FunctionElement[str]):
-    """SQL: the texts of all rows as one, separated by commas."""
+
+class _InBytes(BigInteger):
+    """The type of a number that Postgres has as eight bytes already."""
+
+
+class Moment(FunctionElement[int]):
+    """SQL: a time as whole microseconds since 1970, `NONE` if it is missing; for statements made by `in_bulk`."""
 
     inherit_cache = True
-    type = Text()
+    type = _InBytes()
+    name = "moment"
+
+
+@compiles(Moment, "sqlite")
+def _moment_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"coalesce({compiler.process(element.clauses, **options)}, {NONE})"
+
+
+@compiles(Moment, "postgresql")
+def _moment_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    # Postgres counts from 2000, so it is asked for a time thirty years later. To extract the seconds takes longer.
+    text = compiler.process(element.clauses, **options)
+    return f"coalesce(timestamptz_send({text} + INTERVAL '946684800 seconds'), int8send({NONE}))"
+
+
+class _Joined(FunctionElement[Any]):
+    """SQL: the numbers of a column in all rows as one value."""
+
+    inherit_cache = True
     name = "joined"
 
 
@@ -28,25 +57,32 @@ def _joined_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
 
 @compiles(_Joined, "postgresql")
 def _joined_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    return f"string_agg({compiler.process(element.clauses, **options)}, ',')"
+    (number,) = element.clauses
+    text = compiler.process(number, **options)
+    sent = text if isinstance(number.type, _InBytes) else f"int8send(CAST({text} AS BIGINT))"
+    return f"string_agg({sent}, ''::bytea)"
 
 
-def as_text(statement: Any) -> Select[Any]:
-    """The statement whose rows of whole numbers come as one text, in which commas separate numbers and rows.
+def in_bulk(statement: Any) -> Select[Any]:
+    """The statement with one row, which has the whole numbers of each column as one value, in the same order.
 
-    Making rows in Python costs more than all other work: one text is five times as fast.
+    Making rows in Python costs more than all other work. No number may be missing, because the databases would leave
+    it out.
     """
-    rows = statement.subquery()
-    numbers: list[ColumnElement[str]] = [cast(column, Text) for column in rows.c]
-    line = reduce(lambda left, right: left.concat(",").concat(right), numbers)
-    return select(_Joined(line))
+    return select(*map(_Joined, statement.subquery().c))
 
 
-def read_numbers(db: Session, statement: Select[Any], values: Mapping[str, Any], columns: int) -> Integers:
-    """Execute a statement made by `as_text`; the result is an array with a row for each column."""
-    return numbers(db.execute(statement, values).scalar_one(), columns)
+def read_numbers(db: Session, statement: Select[Any], values: Mapping[str, Any]) -> Integers:
+    """Execute a statement made by `in_bulk`; the result is an array with a row for each column."""
+    return numbers(db.execute(statement, values).one())
 
 
-def numbers(text: str | None, columns: int) -> Integers:
-    """Turn the text of a statement made by `as_text` into an array with a row for each column."""
-    return np.fromstring(text or "", np.int64, sep=",").reshape(-1, columns).T
+def numbers(row: Sequence[str | bytes | None]) -> Integers:
+    """Turn the row of a statement made by `in_bulk` into an array with a row for each column."""
+    return np.array([_column(found) for found in row])
+
+
+def _column(found: str | bytes | None) -> Integers:
+    if isinstance(found, bytes):
+        return np.frombuffer(found, ">i8").astype(np.int64)
+    return np.fromstring(found or "", np.int64, sep=",")

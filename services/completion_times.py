@@ -16,7 +16,7 @@ from sqlalchemy import BigInteger, bindparam, func, literal_column, select, unio
 from sqlalchemy.orm import Session
 
 from models import tasks
-from services.bulk_numbers import as_text, read_numbers
+from services.bulk_numbers import in_bulk, read_numbers
 from storage.bounded_cache import BoundedCache
 from storage.column_types import MicrosecondsBetween
 from storage.prepared import prepared
@@ -34,7 +34,7 @@ _owner = bindparam("user_id", type_=BigInteger())
 VERSION = select(func.coalesce(func.sum(owner_counts.c.version), 0)).where(owner_counts.c.user_id == _owner)
 _took = MicrosecondsBetween(tasks.c.created_at, tasks.c.completed_at)
 _is_completed = (tasks.c.user_id == _owner, tasks.c.completed_at.is_not(None))
-_ALL = as_text(select(_took.label("took")).where(*_is_completed))
+_ALL = in_bulk(select(_took.label("took")).where(*_is_completed))
 _sums = [func.sum(duration_counts.c[name]).label(name) for name in ("count", "seconds", "microseconds")]
 _BUCKETS = prepared(
     select(duration_counts.c.bucket, *_sums, VERSION.scalar_subquery().label("version"))
@@ -84,7 +84,7 @@ def get_stats(db: Session, user_id: int) -> dict[str, Any]:
 
 def from_all(db: Session, user_id: int) -> dict[str, Any]:
     """Compute the figures from every duration, read by one statement, so that they are right while tasks change."""
-    (durations,) = read_numbers(db, _ALL, {"user_id": user_id}, 1)
+    (durations,) = read_numbers(db, _ALL, {"user_id": user_id})
     took: list[int] = np.sort(durations).tolist()
     return _summarize(len(took), sum(took), took.__getitem__)
 

@@ -23,17 +23,15 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from models import task_history, tasks
-from services.bulk_numbers import as_text, read_numbers
+from services.bulk_numbers import Moment, in_bulk, read_numbers
 from services.flow import changed, project_history, selected
 from services.flow.question import Selection
 from services.flow.record import (
-    Microseconds,
     Record,
     assembled,
     code_of,
     tasks_that_came,
     that_concern,
-    time_of,
 )
 from services.flow.selected import changes_hands
 from services.flow.statistics import Integers
@@ -56,14 +54,14 @@ IDS_AT_ONCE = 500
 def _tasks(*, owned: bool, by_id: bool = False) -> Select[Any]:
     statement = select(
         tasks.c.id,
-        time_of(tasks.c.created_at).label("created"),
-        time_of(tasks.c.completed_at).label("completed"),
+        Moment(tasks.c.created_at).label("created"),
+        Moment(tasks.c.completed_at).label("completed"),
         code_of(tasks.c.status).label("status"),
     )
     if owned:
         owner_id = unindexed(tasks.c.user_id) if by_id else tasks.c.user_id
         statement = statement.where(owner_id == bindparam("owner_id"))
-    return as_text(statement.where(is_among(tasks.c.id, "ids")) if by_id else statement)
+    return in_bulk(statement.where(is_among(tasks.c.id, "ids")) if by_id else statement)
 
 
 # -- changes ---------------------------------------------------------------------------------------
@@ -76,7 +74,7 @@ _IS_CHANGE = or_(
 _IS_TASK = task_history.c.task_id.is_not(None)
 # A new or imported task begins at its own `created_at`; every other change happens at the time of its row. A
 # row without a previous owner is the first of its task.
-_AT = func.coalesce(Microseconds(task_history.c.task_created_at), Microseconds(task_history.c.created_at))
+_AT = Moment(func.coalesce(task_history.c.task_created_at, task_history.c.created_at))
 _OWNER_ID = bindparam("owner_id", type_=BigInteger)
 
 
@@ -87,17 +85,17 @@ def _changes(mine: Any, *conditions: Any, more: Sequence[Any] = ()) -> Select[An
         # One number holds the row's id, status and flags, because fewer numbers are read faster.
         (task_history.c.id * 16 + code_of(task_history.c.status) * 4 + flags).label("row"),
         _AT.label("at"),
-        time_of(task_history.c.task_completed_at).label("done"),
+        Moment(task_history.c.task_completed_at).label("done"),
         *more,
     ).where(_IS_TASK, _IS_CHANGE, *conditions)
 
 
-_EVERY_CHANGE = as_text(_changes(case((_owner.is_(None), 0), else_=1)))
+_EVERY_CHANGE = in_bulk(_changes(case((_owner.is_(None), 0), else_=1)))
 # Each of these uses an index: the changes while the account owns the task, and those by which it leaves.
-_OWN_CHANGES = as_text(_changes(literal(1, BigInteger), _owner == _OWNER_ID))
-_LEAVING = as_text(_changes(literal(0, BigInteger), _previous == _OWNER_ID, changes_hands(task_history.c)))
+_OWN_CHANGES = in_bulk(_changes(literal(1, BigInteger), _owner == _OWNER_ID))
+_LEAVING = in_bulk(_changes(literal(0, BigInteger), _previous == _OWNER_ID, changes_hands(task_history.c)))
 # The earlier changes of tasks that other accounts owned before.
-_OTHERS_CHANGES = as_text(
+_OTHERS_CHANGES = in_bulk(
     _changes(
         literal(0, BigInteger),
         _owner.is_distinct_from(_OWNER_ID),
@@ -106,7 +104,7 @@ _OTHERS_CHANGES = as_text(
     )
 )
 # All changes of a few tasks; the last column tells whether the account owned the task before or after.
-_CHANGES_OF_FEW = as_text(
+_CHANGES_OF_FEW = in_bulk(
     _changes(
         case((_owner == _OWNER_ID, 1), else_=0),
         is_among(task_history.c.task_id, "ids"),
@@ -121,7 +119,7 @@ _LAST_CHANGE = select(func.coalesce(func.max(task_history.c.id), 0))
 
 def _read_tasks(db: Session, selection: Selection) -> Integers:
     statement = _tasks(owned=selection.owner_id is not None)
-    return _by_id(read_numbers(db, statement, {"owner_id": selection.owner_id}, 4))
+    return _by_id(read_numbers(db, statement, {"owner_id": selection.owner_id}))
 
 
 def _by_id(found: Integers) -> Integers:
@@ -130,13 +128,13 @@ def _by_id(found: Integers) -> Integers:
 
 def _read_changes(db: Session, selection: Selection) -> Integers:
     if selection.owner_id is None:
-        return read_numbers(db, _EVERY_CHANGE, {}, 4)
+        return read_numbers(db, _EVERY_CHANGE, {})
     owner = {"owner_id": selection.owner_id}
-    parts = [read_numbers(db, statement, owner, 4) for statement in (_OWN_CHANGES, _LEAVING)]
+    parts = [read_numbers(db, statement, owner) for statement in (_OWN_CHANGES, _LEAVING)]
     came = tasks_that_came(np.concatenate(parts, axis=1)).tolist()
     for place in range(0, len(came), IDS_AT_ONCE):
         some = owner | {"ids": came[place : place + IDS_AT_ONCE]}
-        parts.append(read_numbers(db, _OTHERS_CHANGES, some, 4))
+        parts.append(read_numbers(db, _OTHERS_CHANGES, some))
     return np.concatenate(parts, axis=1)
 
 
@@ -157,8 +155,8 @@ def _read_few(db: Session, selection: Selection, task_ids: Sequence[int]) -> Rec
     if selection.project_id is not None:
         return project_history.read_few(db, selection.project_id, task_ids)
     asked = {"owner_id": selection.owner_id, "ids": task_ids}
-    found = _by_id(read_numbers(db, _tasks(owned=True, by_id=True), asked, 4))
-    return _assembled(found, that_concern(read_numbers(db, _CHANGES_OF_FEW, asked, 5)))
+    found = _by_id(read_numbers(db, _tasks(owned=True, by_id=True), asked))
+    return _assembled(found, that_concern(read_numbers(db, _CHANGES_OF_FEW, asked)))
 
 
 class _Kept(NamedTuple):

@@ -12,15 +12,13 @@ from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, case, func,
 from sqlalchemy.orm import Session
 
 from models import task_history, tasks
-from services.bulk_numbers import as_text, read_numbers
+from services.bulk_numbers import Moment, in_bulk, read_numbers
 from services.flow.record import (
-    Microseconds,
     Record,
     assembled,
     code_of,
     tasks_that_came,
     that_concern,
-    time_of,
 )
 from services.flow.selected import leaves_project
 from services.flow.statistics import Integers
@@ -41,7 +39,7 @@ _IS_CHANGE = or_(
     _H.state.is_distinct_from(_H.previous_state),
     _H.project_id.is_distinct_from(_H.previous_project_id),
 )
-_AT = func.coalesce(Microseconds(_H.task_created_at), Microseconds(_H.created_at))
+_AT = Moment(func.coalesce(_H.task_created_at, _H.created_at))
 # The versions of all members' tasks grow with every change in the project, because every task is a member's.
 _VERSIONS = (
     select(owner_counts.c.user_id, func.sum(owner_counts.c.version))
@@ -61,26 +59,26 @@ def _number_of(column: Any, keys: tuple[str, ...]) -> ColumnElement[int]:
 def _tasks(keys: tuple[str, ...], *, by_id: bool = False) -> Select[Any]:
     statement = select(
         tasks.c.id,
-        time_of(tasks.c.created_at).label("created"),
-        time_of(tasks.c.completed_at).label("completed"),
+        Moment(tasks.c.created_at).label("created"),
+        Moment(tasks.c.completed_at).label("completed"),
         code_of(tasks.c.status).label("status"),
         _number_of(tasks.c.state, keys).label("state"),
     )
     if by_id:
         statement = statement.where(is_among(tasks.c.id, "ids"))
-    return as_text(
+    return in_bulk(
         statement.where((unindexed(tasks.c.project_id) if by_id else tasks.c.project_id) == _PROJECT_ID)
     )
 
 
 def _changes(keys: tuple[str, ...], mine: Any, *conditions: Any, more: Sequence[Any] = ()) -> Select[Any]:
     flags = mine * 2 + case((_H.previous_owner_id.is_(None), 1), else_=0)
-    return as_text(
+    return in_bulk(
         select(
             _H.task_id,
             (_H.id * 16 + code_of(_H.status) * 4 + flags).label("row"),
             _AT.label("at"),
-            time_of(_H.task_completed_at).label("done"),
+            Moment(_H.task_completed_at).label("done"),
             _number_of(_H.state, keys).label("state"),
             *more,
         ).where(_H.task_id.is_not(None), _IS_CHANGE, *conditions)
@@ -125,13 +123,13 @@ def read(db: Session, project_id: int) -> Record:
     """The present record of the project's tasks and their history."""
     keys = tuple(state.key for state in workflow.ever(db, project_id))
     asked = {"project_id": project_id}
-    found = read_numbers(db, _tasks(keys), asked, 5)
+    found = read_numbers(db, _tasks(keys), asked)
     within, leaving, elsewhere = _statements(keys)
-    parts = [read_numbers(db, statement, asked, 5) for statement in (within, leaving)]
+    parts = [read_numbers(db, statement, asked) for statement in (within, leaving)]
     came = tasks_that_came(np.concatenate(parts, axis=1)).tolist()
     for place in range(0, len(came), IDS_AT_ONCE):
         some = asked | {"ids": came[place : place + IDS_AT_ONCE]}
-        parts.append(read_numbers(db, elsewhere, some, 5))
+        parts.append(read_numbers(db, elsewhere, some))
     return _assembled(db, project_id, found, np.concatenate(parts, axis=1))
 
 
@@ -139,8 +137,8 @@ def read_few(db: Session, project_id: int, task_ids: Sequence[int]) -> Record:
     """The part of the project's record about these tasks."""
     keys = tuple(state.key for state in workflow.ever(db, project_id))
     asked = {"project_id": project_id, "ids": task_ids}
-    found = read_numbers(db, _tasks(keys, by_id=True), asked, 5)
-    changes = read_numbers(db, _changes_of_few(keys), asked, 6)
+    found = read_numbers(db, _tasks(keys, by_id=True), asked)
+    changes = read_numbers(db, _changes_of_few(keys), asked)
     return _assembled(db, project_id, found, that_concern(changes))
 
 

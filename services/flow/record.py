@@ -4,19 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import BigInteger, ColumnElement, case, func
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy import ColumnElement, case
 
 from models import STATUSES
+from services.bulk_numbers import NONE
 from services.flow import replay
 from services.flow.replay import NEVER, Events, Spells
 from services.flow.statistics import Integers
-
-# Stands for no time in SQL, in fewer digits than NEVER: no task was completed in the last microsecond of
-# 1969.
-NONE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,28 +25,6 @@ class Record:
     spells: Spells
     # The keys of the project's states: spells have their places here. Empty without a project.
     states: tuple[str, ...] = ()
-
-
-class Microseconds(FunctionElement[int]):
-    """A time as whole microseconds since 1970, computed by the database."""
-
-    inherit_cache = True
-    type = BigInteger()
-
-
-@compiles(Microseconds)
-def _as_stored(element: Any, compiler: SQLCompiler, **options: Any) -> str:
-    return str(compiler.process(element.clauses, **options))
-
-
-@compiles(Microseconds, "postgresql")
-def _from_timestamp(element: Any, compiler: SQLCompiler, **options: Any) -> str:
-    return f"CAST(EXTRACT(EPOCH FROM {compiler.process(element.clauses, **options)}) * 1000000 AS BIGINT)"
-
-
-def time_of(column: Any) -> ColumnElement[int]:
-    """A time as a number; `NONE` stands for a missing time."""
-    return func.coalesce(Microseconds(column), NONE)
 
 
 def code_of(column: Any) -> ColumnElement[int]:

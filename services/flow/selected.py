@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from database import AnyRow
 from models import task_history, tasks
-from services.bulk_numbers import as_text, numbers
+from services.bulk_numbers import in_bulk, numbers
 from services.flow.question import Selection
 from services.flow.statistics import Integers
 from services.query import asking, statements
@@ -72,10 +72,10 @@ def ids(db: Session, selection: Selection) -> Integers:
             statement = statement.where(tasks.c.user_id == _OWNER_ID)
         if shape is not None:
             statement = statement.where(condition(shape, place.scope))
-        return as_text(statement)
+        return in_bulk(statement)
 
     found = statements.execute(db, ("flow", place.scope, chosen, shape), build, values | place._asdict())
-    these: Integers = numbers(found.scalar_one(), 1)[0]
+    these: Integers = numbers(found.one())[0]
     return these
 
 
