@@ -55,6 +55,11 @@ FREQUENT = (
     *(("title", each) for each in ("eat", "ten", "ate", "re ", "er ", "in ", "on ", "st", "es", "or")),
     *(("description", each) for each in ("e", "w", "re ")),
 )
+# Texts of frequent letters alone, without a part that begins with a rare one.
+FREQUENT_LETTERS = (
+    *(("title", each) for each in ["eoe", "tae", "aeo", "oea", "iao", "nto", "sae", "eie", "aoa", "oto"]),
+    *(("description", each) for each in ("et", "eo", "eh")),
+)
 _MINUTES = ", ".join(f"now+{number}m" for number in range(0, 120, 2))
 # The slowest filters of the greatest allowed length. Random filters are seldom like them.
 WORST = (
@@ -74,8 +79,18 @@ WORST = (
     " or ".join(f"description in (a{n}, b, c, d, e, f, g, h, i) and id > {n}" for n in range(25)),
     " or ".join(f"description ~ '{each}q' and due in ({_MINUTES})" for each in ("e", "w", "re ")),
     f"due in ({_MINUTES}) or completed in ({_MINUTES}) or title ~ 'eatq'",
-    " or ".join(f"tag = tag-{number} and tag != tag-{number}" for number in range(25)),
+    " or ".join(f"tag = tag-{n} and tag = tag-{n + 1} and tag = tag-{n + 2}" for n in range(16)),
+    " or ".join(f"tag in (tag-{n}, tag-{n + 1}) and tag in (nowhere, tag-{n + 9})" for n in range(25)),
     " or ".join(f"state ~ e{number}" for number in range(50)),
+    " or ".join(f"state in (a{n}, b) and project not in (c{n}, d)" for n in range(25)),
+    " or ".join(f"{field} ~ {each}" for field, each in FREQUENT_LETTERS),
+    # All kinds of dear tests at once.
+    " or ".join(
+        [
+            *(f"{field} ~ {each} and id > {n}" for n, (field, each) in enumerate(FREQUENT_LETTERS)),
+            *(f"tag = tag-{n} and tag = tag-{n + 1}" for n in range(12)),
+        ]
+    ),
 )
 
 
