@@ -48,7 +48,7 @@ from services.query.shapes import (
     FOLDED,
     Scope,
     Shape,
-    searches_in_descriptions,
+    texts_in_descriptions,
 )
 from storage.column_types import IsOneOf, ValueList
 
@@ -111,8 +111,8 @@ def _joined(shape: Shape, scope: Scope, *, of_few: bool, is_within: bool) -> Col
     if not parts:
         return true() if word == "and" else false()
     join = and_ if word == "and" else or_
-    searching = [part for part in parts if searches_in_descriptions(part)]
-    if is_within or searches_in_descriptions(shape) < 2:
+    searching = [part for part in parts if texts_in_descriptions(part)]
+    if is_within or texts_in_descriptions(shape) < 2:
         return join(*(condition(part, scope, of_few=of_few, is_within=is_within) for part in parts))
     others = [condition(part, scope, of_few=of_few) for part in parts if part not in searching]
     within = join(*(condition(part, scope, of_few=of_few, is_within=True) for part in searching))
@@ -249,9 +249,7 @@ def _searched(
 ) -> tuple[ColumnElement[Any], Form]:
     """The text that is searched, and the form of texts that are looked for in it."""
     if name == "description":
-        if is_within:
-            return InDescription(_DESCRIPTION), "bytes"
-        return _DESCRIPTION, "pattern" if several else "bytes"
+        return (InDescription(_DESCRIPTION) if is_within else _DESCRIPTION), "bytes"
     text = tasks.c.title_folded if name == "title" else column
     return (InBytes(text), "pattern") if several else (text, "text")
 

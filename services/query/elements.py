@@ -61,10 +61,9 @@ def _pattern_in_bytes(text: str) -> bytes:
 class ContainingAny(Condition):
     """SQL: whether a folded text contains one of several, which are parameters of the type `Sought`.
 
-    Postgres looks for several texts in the bytes, which takes half as long: in UTF-8 they contain each other if the
-    texts do. In short texts it looks for them by their patterns, and for a single one without its bytes. It would take
-    the comparison with patterns for one that few tasks match, and then sort instead of walking a list: hence
-    `coalesce`.
+    Postgres looks in the bytes of a description, which takes half as long: in UTF-8 they contain each other if the texts
+    do. In titles it looks for several texts by their patterns. It would take the comparison with patterns for one that
+    few tasks match, and then sort instead of walking a list: hence `coalesce`.
     """
 
     inherit_cache = False
