@@ -26,7 +26,7 @@ from storage.prepared import prepared
 from tables.notification_kinds import KINDS, assignment
 from tables.notifications import notifications
 
-BATCH = 500
+BATCH = 1000
 LEASE = timedelta(minutes=1)
 # The limit of mails to one recipient. Further mails in the same hour are joined into one digest.
 MOST_MAILS_AN_HOUR = 20
