@@ -164,17 +164,14 @@ def create_task(db: Session, user: Caller, values: Mapping[str, Any]) -> AnyRow:
         for name in _PLACED:
             columns.pop(name, None)
         columns |= {"user_id": user.id, **placement.of_new(db, user, values)}
-    row = writes.add_task(
-        db,
-        {
-            **columns,
-            **fields.derived(columns),
-            "created_at": now,
-            "updated_at": now,
-            "completed_at": now if columns["status"] == "completed" else None,
-            "version": 1,
-        },
-    )
+    columns |= fields.derived(columns)
+    columns |= {
+        "created_at": now,
+        "updated_at": now,
+        "completed_at": now if columns["status"] == "completed" else None,
+        "version": 1,
+    }
+    row = writes.add_task(db, columns)
     writes.add_both(
         db,
         history.task_entry(user, now, "created", before=None, after=row),

@@ -186,14 +186,15 @@ def _fields_and_brackets(body: bytes) -> int:
 
 def _has_too_large(content: Any) -> bool:
     """Whether an object or an array is too large. Few are, and finding none takes less without the places."""
-    waiting = [[content]]
+    waiting: list[Iterable[Any]] = [[content]]
     while waiting:
         for each in waiting.pop():
-            if isinstance(each, dict):
+            kind = type(each)
+            if kind is dict:
                 if len(each) > MOST_FIELDS:
                     return True
-                waiting.append(list(each.values()))
-            elif isinstance(each, list):
+                waiting.append(each.values())
+            elif kind is list:
                 if len(each) > MOST_ELEMENTS:
                     return True
                 waiting.append(each)

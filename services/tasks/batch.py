@@ -48,7 +48,7 @@ def run(db: Session, user: Caller, batch: Batch) -> Outcomes:
         targets = {project_id for each in operations if (project_id := target(each)) is not None}
         if targets or new_tasks < len(operations):
             bulk.take_turns(db)
-        rights.lock_tasks(db, user, unit, changed_ids(batch), projects_too=targets)
+            rights.lock_tasks(db, user, unit, changed_ids(batch), projects_too=targets)
         return work_through(db, user, unit, batch)
 
 
