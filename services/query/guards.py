@@ -33,11 +33,14 @@ def guarded(normal: Normal) -> Normal:
     if isinstance(normal, Test):
         return normal
     parts, guards = [guarded(part) for part in normal.parts], []
-    for kind, name in _DEAR:
+    nodes = sum(not isinstance(part, Test) for part in parts)
+    for kind, name in _DEAR if nodes >= MANY_DEAR else ():
         some = [part for part in parts if _tests(part, kind, name, so=isinstance(normal, AnyOf))]
         if len(some) >= MANY_DEAR:
             parts = [part for part in parts if part not in some]
             guards.append(_guard(normal, some, kind, name))
+    if not guards:
+        return type(normal)(tuple(parts))
     return (any_of if isinstance(normal, AnyOf) else all_of)([*parts, *guards])
 
 

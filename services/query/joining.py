@@ -55,20 +55,28 @@ def _joined(parts: Iterable[Normal], joined: Any, other: Any) -> Normal:
             return part
         for each in part.parts if isinstance(part, joined) else (part,):
             flat[each] = None
-    # Any of some tests is true exactly if not all of their opposites are, so only `and` is worked out.
-    so = joined is AllOf
-    by_field: dict[Field, list[Test]] = {}
+    by_field: dict[str, list[Test]] = {}
     for part in flat:
         if isinstance(part, Test):
-            by_field.setdefault(part.fact.field, []).append(Test(part.fact, part.so == so))
+            by_field.setdefault(part.fact.field.name, []).append(part)
     found: list[Normal] = []
-    for field, tests in by_field.items():
-        left = tests if len(tests) == 1 else _all_of_field(field, tests)
+    for tests in by_field.values():
+        left = tests if len(tests) == 1 else _of_field(tests, all_hold=joined is AllOf)
         if left is None:
             return other(())  # type: ignore[no-any-return]  # one of the two classes
-        found += [Test(test.fact, test.so == so) for test in left]
+        found += left
     found += [part for part in flat if not isinstance(part, Test)]
     return found[0] if len(found) == 1 else joined(tuple(found))
+
+
+def _of_field(tests: list[Test], *, all_hold: bool) -> list[Test] | None:
+    """Fewer tests of one field that say the same; None if they contradict each other, or one of them always holds."""
+    field = tests[0].fact.field
+    if all_hold:
+        return _all_of_field(field, tests)
+    # Any of some tests is true exactly if not all of their opposites are.
+    left = _all_of_field(field, [Test(test.fact, not test.so) for test in tests])
+    return None if left is None else [Test(test.fact, not test.so) for test in left]
 
 
 def _all_of_field(field: Field, tests: list[Test]) -> list[Test] | None:
