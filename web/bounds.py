@@ -30,6 +30,8 @@ BYTES_OF_A_HEADER = 32
 LONGEST_QUERY = 64 * 1024
 MOST_PARAMETERS = 100
 MOST_REPEATS = 20
+# A body of this size is handled by another thread, however few values it has.
+LARGE = 256 * 1024
 # The error names the fields of a refused body up to this size.
 LONGEST_NAMED = 10_000
 # The bound of a whole body, over all its objects and arrays. A thousand tasks have fewer values.
@@ -94,12 +96,12 @@ async def check_body(request: Request, *, is_form: bool) -> None:
 
 
 def is_large(body: bytes) -> bool:
-    """Whether a JSON body may take too long for the event loop."""
-    return body.count(b",") >= MOST_FIELDS
+    """Whether a body may take too long for the event loop."""
+    return len(body) >= LARGE or body.count(b",") >= MOST_FIELDS
 
 
 async def off_the_loop(body: bytes, work: Callable[[], T]) -> T:
-    """Do work that takes as long as the JSON body is large: for a large one in another thread."""
+    """Do work that takes as long as the body is large: for a large one in another thread."""
     return await _parsing.run(work) if is_large(body) else work()
 
 

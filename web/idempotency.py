@@ -19,6 +19,7 @@ from database import database
 from errors import InvalidInput, invalid_input
 from models import Caller
 from services.idempotency import KEY_LENGTH, Answer, KeyedRequest, answered_once, keyed_request
+from web import bounds
 
 T = TypeVar("T")
 # The middleware stores the sent keys in the scope under this name.
@@ -72,7 +73,10 @@ async def keyed(request: Request, *, is_too_large: bool = False) -> KeyedRequest
         raise bad_key()
     scope = request.scope
     body = b"\0" if is_too_large else await request.body()
-    return keyed_request(sent[0].decode(), scope["method"], scope["path"], scope["query_string"], body)
+    return await bounds.off_the_loop(
+        body,
+        lambda: keyed_request(sent[0].decode(), scope["method"], scope["path"], scope["query_string"], body),
+    )
 
 
 def respond_once(
