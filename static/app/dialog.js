@@ -1,4 +1,4 @@
-// A dialog over the page. Escape closes it, and the focus goes back to where it was.
+// A dialog over the page. Its first field has the focus. Escape closes it, and the focus goes back to where it was.
 import { absolve, blameAll, h } from "../shared/dom.js";
 import { icon } from "./icons.js";
 import { LoggedOut } from "../shared/session.js";
@@ -36,6 +36,8 @@ export function dialog(title, content, { wide = false, near = null } = {}) {
   document.body.classList.remove("side-open");
   document.body.append(element);
   element.showModal();
+  // Without this the button that closes the dialog has the focus, and a space in a typed name presses it.
+  element.querySelector("input, select, textarea")?.focus();
   if (near) standBeside(element, near);
   return element;
 }

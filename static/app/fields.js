@@ -207,7 +207,7 @@ export function blockForm(task) {
   });
   return h(
     "details",
-    { className: "block" },
+    { className: "block", ontoggle: (event) => event.target.open && input.focus() },
     h("summary", {}, "Mark as blocked"),
     h(
       "form",

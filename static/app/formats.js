@@ -75,6 +75,8 @@ const source = (name, columns, rows, more = {}) => ({
 
 // -- CSV ------------------------------------------------------------------------------------------
 
+const LABEL = /(?<!\S)@(\S+)/g;
+
 function todoist({ columns, rows }) {
   const at = Object.fromEntries(columns.map((name, place) => [name.toUpperCase(), place]));
   let section = "";
@@ -84,9 +86,14 @@ function todoist({ columns, rows }) {
     const type = (row[at.TYPE] || "").toLowerCase();
     if (type === "section") section = row[at.CONTENT];
     else if (type === "note") notes += 1;
-    else if (type === "task") kept.push([...row, section]);
+    else if (type === "task") {
+      // Labels stand in the text. An @ within a word, as in an address, is none.
+      const labels = [...row[at.CONTENT].matchAll(LABEL)].map((each) => each[1]);
+      const title = row[at.CONTENT].replace(LABEL, "").trim() || row[at.CONTENT];
+      kept.push([...row.map((value, place) => (place === at.CONTENT ? title : value)), section, labels.join(", ")]);
+    }
   }
-  const found = source("Todoist", [...columns, "Section"], kept);
+  const found = source("Todoist", [...columns, "Section", "Labels"], kept);
   found.meaning = found.columns.map(
     (name) =>
       ({
@@ -95,6 +102,7 @@ function todoist({ columns, rows }) {
         PRIORITY: "priority",
         DATE: "due_at",
         SECTION: "tags",
+        LABELS: "tags",
       })[name.toUpperCase()] || "",
   );
   // In the program 1 is the most urgent; in its file 4 means no priority.

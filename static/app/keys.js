@@ -2,7 +2,7 @@
 import { h } from "../shared/dom.js";
 import { DUE_SOON, change, go, now } from "./address.js";
 import { dialog } from "./dialog.js";
-import { active, clear, concerned, mark, markAll, marked } from "./marks.js";
+import { active, clear, concerned, isOpenMeant, mark, markAll, marked } from "./marks.js";
 import { palette } from "./palette.js";
 import { pick } from "./pickers.js";
 import { setFields } from "./actions.js";
@@ -31,7 +31,7 @@ function editTitle() {
     surface.edit();
     return;
   }
-  openActive();
+  if (!isOpenMeant()) openActive();
   let tries = 40;
   const wait = setInterval(() => {
     const title = document.querySelector("#panel .task-title");

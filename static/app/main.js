@@ -4,7 +4,7 @@ import { loginPage } from "../shared/login.js";
 import { LoggedOut, onSession, resume } from "../shared/session.js";
 import { theme } from "../shared/theme.js";
 import { act, whenLoggedOut } from "./actions.js";
-import { go, now, onGo } from "./address.js";
+import { change, go, now, onGo } from "./address.js";
 import * as api from "./api.js";
 import { taskBoard } from "./board.js";
 import { bulkBar } from "./bulk.js";
@@ -23,8 +23,10 @@ import {
   membersOf,
   model,
   project,
+  projectOf,
 } from "./model.js";
 import { notificationsPage } from "./notifying.js";
+import { open } from "./opened.js";
 import * as panel from "./panel.js";
 import { projectPage, whenArchived } from "./project.js";
 import { settingsPage } from "./settings.js";
@@ -241,12 +243,23 @@ async function happened(event) {
   if (type.startsWith("project.") || type.startsWith("member.")) {
     forgetMembers(data.project_id);
     const before = String(leftOut(now()));
+    const known = projectOf(data.project_id);
     await loadProjects();
     sidebar();
-    if (now().project === String(data.project_id)) await render(true);
+    if (known && !projectOf(known.id)) lost(known, event.actor_id === model.me.id);
+    else if (now().project === String(data.project_id)) await render(true);
     else if (surface && String(leftOut(now())) !== before) await store.load();
   }
   unreadSoon();
+}
+
+// The project was deleted, or somebody removed the person from it: its tasks must not stay on the page.
+function lost(gone, isOwnDoing) {
+  const isShown = now().project === String(gone.id);
+  if (!isShown && open.task?.project_id !== gone.id) return;
+  if (!isOwnDoing) say(`You no longer see ${gone.name}: it was deleted, or you were removed from it.`, 15);
+  if (isShown) go({});
+  else change({ task: null });
 }
 
 let unreadTimer = null;

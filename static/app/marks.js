@@ -1,4 +1,5 @@
 // The active task of the keyboard, and the marked tasks.
+import { open } from "./opened.js";
 import * as store from "./store.js";
 
 const listeners = new Set();
@@ -46,10 +47,14 @@ export function clear() {
   changed();
 }
 
-// The tasks that a key or button acts on: the marked ones, or else the active one.
+// The open task, unless the focus is on a row or card: the list may have another active task, or lack the open one.
+export const isOpenMeant = () => open.task !== null && !document.activeElement?.closest("#content .task, #content .row");
+
+// The tasks that a key or button acts on: the marked ones, or else the one that the person is on.
 export function concerned() {
   const found = marked();
   if (found.length) return found;
+  if (isOpenMeant()) return [store.get(open.task.id) || open.task];
   const one = activeId === null ? undefined : store.get(activeId);
   return one ? [one] : [];
 }

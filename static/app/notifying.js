@@ -7,7 +7,7 @@ import * as api from "./api.js";
 import { isOwnDoing, loadUnread, membersOf, model, nameOf, openProjects } from "./model.js";
 import { frame, section } from "./page.js";
 import { sidebar } from "./side.js";
-import { passed } from "./words.js";
+import { isOverdue, passed } from "./words.js";
 
 const KINDS = {
   created: "You made",
@@ -21,6 +21,9 @@ const KINDS = {
 };
 // A kind that has no name here yet is shown by its key in words.
 const kindName = (kind) => KINDS[kind] || (kind[0].toUpperCase() + kind.slice(1)).replaceAll("_", " ");
+// The server takes the beginning of a day that a task is due on as its time, and reminds of it as overdue.
+const nameOfOne = (each) =>
+  each.kind === "overdue" && !isOverdue({ due_at: each.due_at }) ? "Due today" : kindName(each.kind);
 const WAYS = [
   ["at_once", "At once"],
   ["daily", "Once a day"],
@@ -98,7 +101,7 @@ function one(each, load) {
     h(
       "span",
       {},
-      h("strong", {}, kindName(each.kind)),
+      h("strong", {}, nameOfOne(each)),
       ": ",
       h("a", { href: href(values), onclick: open }, each.task_title || each.project_name || "a task"),
     ),

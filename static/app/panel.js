@@ -8,6 +8,7 @@ import { commentList } from "./comments.js";
 import { blockForm, editable, fields, grow, refill } from "./fields.js";
 import { historyList } from "./history.js";
 import { icon, stateIcon } from "./icons.js";
+import { activate } from "./marks.js";
 import { may, mayDelete, membersOf, model, statesOf } from "./model.js";
 import { onOpen, open, reload, take } from "./opened.js";
 import * as store from "./store.js";
@@ -37,6 +38,7 @@ export const show = act(async (id) => {
     take({ value, etag });
     await membersOf(value.project_id);
     draw();
+    if (known) activate(value.id);
     if (editedId() === null) place.querySelector("h2").focus({ preventScroll: true });
   } catch (error) {
     if (!error.status) throw error;

@@ -39,7 +39,9 @@ export async function projectPage(place) {
     sections.push(
       section(
         "States",
-        "The columns of the board, in their order. Each stands for one of the three statuses.",
+        "The columns of the board, in their order. Each stands for one of the three statuses. " +
+          "A state with more tasks than its limit warns in red, or refuses the task. " +
+          "In a waiting state tasks wait for somebody else, so that its time counts as waiting.",
         () => stateEditor(project),
       ),
     );

@@ -15,6 +15,7 @@ const keyFrom = (name, taken) => {
   const plain =
     name
       .normalize("NFD")
+      .replace(/\p{M}/gu, "")
       .toLowerCase()
       .replace(/[^a-z0-9]+/g, "_")
       .replace(/^_+|_+$/g, "")

@@ -146,7 +146,7 @@ export async function toolbar() {
               title: "Members and settings",
             },
             icon("members"),
-            h("span", { className: "wide-only" }, "Members", h("span", { className: "unseen" }, " and settings")),
+            h("span", { className: "wide-only" }, "Members and settings"),
           )
         : null,
     ),

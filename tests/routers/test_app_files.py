@@ -31,8 +31,8 @@ class File(NamedTuple):
 
 TODOIST = """\ufeffTYPE,CONTENT,DESCRIPTION,PRIORITY,INDENT,AUTHOR,RESPONSIBLE,DATE,DATE_LANG,TIMEZONE
 section,Errands,,,,,,,,
-task,Buy paper,A4,1,1,Ada (1),,2026-12-01,en,Europe/Paris
-task,Post the letter,,4,2,Ada (1),,every day,en,Europe/Paris
+task,Buy paper @office @shop,A4,1,1,Ada (1),,2026-12-01,en,Europe/Paris
+task,Post to eva@example.com,,4,2,Ada (1),,every day,en,Europe/Paris
 note,The white one,,,,Ada (1),,,,
 """
 GITHUB = [
@@ -79,7 +79,7 @@ FILES = [
     File(
         "todoist.csv", TODOIST, "Todoist, 2 rows",
         ("the column AUTHOR", "1 comments", "which task is below which", '"every day" in DATE is no time'),
-        {"title": "Buy paper", "description": "A4", "priority": 4, "tags": ["Errands"], "status": "pending"}, 2,
+        {"title": "Buy paper", "description": "A4", "priority": 4, "tags": ["Errands", "office", "shop"], "status": "pending"}, 2,
     ),
     File(
         "issues.json", json.dumps(GITHUB), "GitHub, 1 row",

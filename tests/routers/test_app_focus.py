@@ -1,0 +1,98 @@
+"""The page of tasks: where typed keys go, and what stays on the page when a project is lost."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.routers.test_app import browser, desk, log_in, row, side
+from tests.routers.test_app_beyond import until
+from tests.routers.test_dashboard import sqlite_only
+from tests.support.api import Api
+from tests.support.chromium import BrowserPage
+
+__all__ = ["browser", "desk"]
+pytestmark = pytest.mark.thorough
+
+
+@sqlite_only
+def test_a_dialog_takes_a_name_with_a_space_at_once(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    page = log_in(desk)
+    side(page).get_by_role("button", name="New project").first.click()
+    page.get_by_role("dialog").wait_for()
+    page.keyboard.type("On the moon")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="On the moon").wait_for()
+    assert [each["name"] for each in ada.get("/projects").json()] == ["On the moon"]
+
+
+@sqlite_only
+def test_keys_act_on_the_open_task(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    finished = ada.task("Finished", status="completed")["id"]
+    opened, first = ada.task("Opened")["id"], ada.task("First in the list")["id"]
+    page = log_in(desk, f"/app?task={opened}")
+    panel = page.locator("#panel")
+    panel.get_by_role("heading", name="Opened").wait_for()
+    page.keyboard.press("4")
+    until(page, lambda: ada.get(f"/tasks/{opened}").json()["priority"] == 4)
+
+    # The reason of a block has the focus at once, and no letter of it is taken for a key.
+    panel.get_by_text("Mark as blocked").click()
+    expect(panel.get_by_label("Why it is blocked")).to_be_focused()
+    page.keyboard.type("The device is late")
+    page.keyboard.press("Enter")
+    panel.get_by_text("Blocked: The device is late").wait_for()
+
+    # A task that the list does not show is the one that is meant while it is open.
+    page.goto(f"{desk.base_url}/app?task={finished}")
+    panel.get_by_role("heading", name="Finished").wait_for()
+    page.keyboard.press("3")
+    until(page, lambda: ada.get(f"/tasks/{finished}").json()["priority"] == 3)
+    page.keyboard.press("e")
+    expect(panel.get_by_label("Title")).to_be_focused()
+    expect(panel.get_by_label("Title")).to_have_value("Finished")
+    page.keyboard.press("Escape")
+
+    # A row with the focus is meant again, although a task is open.
+    row(page, "First in the list").focus()
+    page.keyboard.press("2")
+    until(page, lambda: ada.get(f"/tasks/{first}").json()["priority"] == 2)
+    assert [ada.get(f"/tasks/{each}").json()["priority"] for each in (finished, opened)] == [3, 4]
+
+
+@sqlite_only
+def test_a_project_that_was_lost_leaves_the_page(api: Api, desk: BrowserPage) -> None:
+    ada, grace = api.person(), api.person("grace")
+    project = grace.post("/projects", json={"name": "Research"}).json()["id"]
+    member = ada.get("/auth/me").json()["id"]
+    grace.put(f"/projects/{project}/members/{member}", json={"role": "member"})
+    task = grace.task("Secret", project_id=project)["id"]
+    page = log_in(desk, f"/app?project={project}&task={task}")
+    page.locator("#panel").get_by_role("heading", name="Secret").wait_for()
+    grace.delete(f"/projects/{project}/members/{member}")
+    page.locator("#status", has_text="You no longer see Research").wait_for()
+    page.get_by_role("heading", name="My tasks").wait_for()
+    expect(page.locator("#panel")).to_be_hidden()
+    expect(row(page, "Secret")).to_have_count(0)
+
+
+@sqlite_only
+def test_a_day_is_overdue_when_it_is_over(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    ada.task("Due on this day", due_at=today.isoformat())
+    ada.task("Due on the day before", due_at=(today - timedelta(days=1)).isoformat())
+    page = log_in(desk, "/app?page=notifications")
+    until(
+        page,
+        lambda: len([each for each in ada.get("/notifications").json() if each["kind"] == "overdue"]) == 2,
+    )
+    page.reload()
+    told = page.locator(".told").first
+    expect(told.locator("li", has_text="Due on this day")).to_contain_text(
+        re.compile("^Due today: Due on this day")
+    )
+    expect(told.locator("li", has_text="Due on the day before")).to_contain_text(re.compile("^Overdue: "))
