@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from database import database
 from errors import input_problems
+from migrations.schema import check_schema
 from services.accounts import user as user_service
 
 
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Create the account, unless the username is taken."""
+    check_schema()
     password = getpass.getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
     try:
         made = user_service.create_first_admin(database, arguments.username, arguments.email, password)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from database import database
 from logging_config import one_line
+from migrations.schema import check_schema
 from schemas.common import Page
 from services import notification_service
 from services.accounts import account_mail
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do the action. The servers send the mails, within seconds."""
+    check_schema()
     if arguments.action == "retry":
         retried = database.write(lambda db: backlog.retry_failed(db, arguments.id))
         print(f"Sent again: {retried}")

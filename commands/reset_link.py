@@ -3,6 +3,7 @@
 import argparse
 
 from database import database
+from migrations.schema import check_schema
 from services.accounts import account as account_service
 
 
@@ -13,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the link, and nothing else, on standard output."""
+    check_schema()
     link = database.write(lambda db: account_service.link_for_operator(db, arguments.user))
     print(link)
     return 0

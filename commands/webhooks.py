@@ -8,6 +8,7 @@ import argparse
 
 from database import database
 from logging_config import one_line
+from migrations.schema import check_schema
 from services.webhooks import backlog as webhook_backlog
 
 SHOWN = 10
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do the action. The servers make the deliveries, within seconds."""
+    check_schema()
     if arguments.action == "retry":
         retried = database.write(lambda db: webhook_backlog.retry_failed(db, arguments.id))
         print(f"Delivered again: {retried}")

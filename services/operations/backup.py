@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from database import Database
 from errors import AppError
-from migrations.schema import known_revisions
+from migrations.schema import known_revisions, revision_of
 from services.operations.progress import Report, unreported
 from storage.sqlite_file import keep_private
 
@@ -38,6 +38,8 @@ def back_up(db: Database, path: Path, report: Report = unreported) -> None:
     """Write a consistent copy of the database to a new file; raises BackupRefused."""
     if path.exists():
         raise BackupRefused(f"{path} is there already: name a new file")
+    if db.read(revision_of) is None:
+        raise BackupRefused("The database is empty: there is nothing to back up")
     try:
         _write_backup(db, path, report)
     except OSError as error:

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from sqlalchemy import text, update
 import manage
 from benchmarks.servers import free_port
 from config import settings
-from database import database
+from database import Database, database
+from services.operations.backup import BackupRefused, back_up
 from tables.notifications import notifications
 from tests.support.api import PASSWORD, Api
 from tests.support.mail import mail_catcher
@@ -102,6 +104,23 @@ def test_postgres_without_its_programs_is_a_clear_refusal(
         assert manage.main(["backup", str(tmp_path / "backup")]) == 1
         assert "pg_dump is not installed here" in capsys.readouterr().err
         assert list(tmp_path.glob("*backup*")) == []
+
+
+def test_commands_on_a_new_folder_need_no_start_before(tmp_path: Path) -> None:
+    empty = Database(f"sqlite:///{tmp_path / 'empty.db'}")
+    with closing(empty), pytest.raises(BackupRefused, match="The database is empty"):
+        back_up(empty, tmp_path / "backup")
+    for arguments, said in (
+        (("create-admin", "root", "root@example.com"), "root is an admin"),
+        (("reset-link", "nobody"), "There is no user nobody"),
+    ):
+        done = subprocess.run(
+            [sys.executable, ROOT / "manage.py", *arguments],
+            input=f"{PASSWORD}\n", cwd=tmp_path, env={**os.environ, "DATABASE_URL": "sqlite:///./tasks.db"},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert said in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_create_admin_reads_the_password_and_makes_an_admin(
