@@ -87,7 +87,7 @@ _GIVEN: tuple[tuple[int, str, str, str], ...] = (
         409,
         "POST /tasks(/batch)?$",
         "wip_limit_reached",
-        "The state doing has a limit of 2 tasks, and holds 2",
+        "The state Doing (doing) has a limit of 2 tasks, and holds 2",
     ),
     (409, ".* /tasks", "project_archived", "The project is archived: its tasks can only be read"),
     (

@@ -122,8 +122,9 @@ def enter(db: Session, project_id: int, state: Any) -> None:
     db.execute(_LOCK, asked)
     count: int = db.execute(_COUNT, asked).scalar_one()
     if count >= state.wip_limit:
+        limit = "1 task" if state.wip_limit == 1 else f"{state.wip_limit} tasks"
         raise Conflict(
-            f"The state {state.key} has a limit of {state.wip_limit} tasks, and holds {count}",
+            f"The state {state.name} ({state.key}) has a limit of {limit}, and holds {count}",
             code="wip_limit_reached",
         )
 
