@@ -247,10 +247,18 @@ async function happened(event) {
     await loadProjects();
     sidebar();
     if (known && !projectOf(known.id)) lost(known, event.actor_id === model.me.id);
+    else if (isShownAlready(event, known)) return unreadSoon();
     else if (now().project === String(data.project_id)) await render(true);
     else if (surface && String(leftOut(now())) !== before) await store.load();
   }
   unreadSoon();
+}
+
+// The page of a project shows members that the person has changed there. Drawing it again would drop what they have
+// begun to write in its other parts.
+function isShownAlready({ type, data, actor_id: actor }, before) {
+  const isOwnDoing = now().page === "project" && actor === model.me.id;
+  return isOwnDoing && type.startsWith("member.") && before?.role === projectOf(data.project_id)?.role;
 }
 
 // The project was deleted, or somebody removed the person from it: its tasks must not stay on the page.
