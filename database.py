@@ -175,11 +175,13 @@ class Database:
 
         Raises the errors of `work`, DatabaseUnavailable or InsufficientStorage; then nothing is kept. The
         database may require that the work is called again, so the work must have no other effect.
+
+        Requests use `write_async`. What is written in the background has many rows, and requests should not wait for it.
         """
         if self._writer is None:
             result = self._transaction(work)
         else:
-            job = Job(work, None)
+            job = Job(work, None, is_long=True)
             self._writer.submit(job)
             result = job.future.result()
         self.after_commit()
@@ -191,12 +193,15 @@ class Database:
             return self.read(work, on_loop=True)
         return await self.threads.run(lambda: self.read(work))
 
-    async def write_async(self, work: Work[T]) -> T:
-        """Call `write` without blocking the event loop or a thread that others need."""
+    async def write_async(self, work: Work[T], *, is_long: bool = False) -> T:
+        """Call `write` without blocking the event loop or a thread that others need.
+
+        On SQLite a write that `is_long` has a commit of its own, and short ones take turns with it.
+        """
         if self._writer is None:
             result = await self.threads.run(lambda: self._transaction(work))
         else:
-            job = Job(work, asyncio.get_running_loop())
+            job = Job(work, asyncio.get_running_loop(), is_long=is_long)
             self._writer.submit(job)
             result = await job.future
         self.after_commit()

@@ -31,7 +31,7 @@ def transaction(work: Callable[[Any], Any]) -> Any:
         _idle.append(opened)
 
 
-async def in_a_thread(work: Callable[[Any], Any]) -> Any:
+async def in_a_thread(work: Callable[[Any], Any], **_: bool) -> Any:
     """`Database.write_async` without the one writer."""
     return await database.threads.run(lambda: transaction(work))
 

@@ -1,13 +1,15 @@
 """SQLite's one writer: a thread that commits the waiting writes of all requests in one transaction.
 
 One fsync then serves many writers, durably: each of them is answered after the commit. A write that fails takes
-no other with it, because the others are run again without it.
+no other with it, because the others are run again without it. A long write has a transaction of its own, so that the
+short ones do not wait for several.
 """
 
 import contextlib
 import queue
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable
 
 from storage.direct_session import OpenSession
@@ -28,6 +30,10 @@ class GroupCommitWriter:
     def __init__(self, open_session: Callable[[], OpenSession]) -> None:
         self._open_session = open_session
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        # The jobs that the thread has taken from the queue and not begun.
+        self._short: deque[Job] = deque()
+        self._long: deque[Job] = deque()
+        self._was_short = False
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         # The number of rows that the connection had changed at its last checkpoint.
@@ -75,25 +81,33 @@ class GroupCommitWriter:
             opened.close()
 
     def _next_batch(self, opened: OpenSession | None) -> list[Job]:
-        """The waiting jobs, at least one; an empty list when the thread should end."""
-        while True:
-            batch = []
-            if opened is not None and self._jobs.empty():
+        """The jobs of the next transaction; an empty list when the thread should end.
+
+        They are the short ones that wait, or one long one. These take turns, so that neither waits for two of the other.
+        """
+        if self._jobs.empty() and not (self._short or self._long):
+            self._was_short = False
+            if opened is not None:
                 self._checkpoint(opened)
+        if not self._take():
+            return []
+        self._was_short = bool(self._short) and not (self._long and self._was_short)
+        if self._was_short:
+            return [self._short.popleft() for _ in range(min(len(self._short), LARGEST_BATCH))]
+        return [self._long.popleft()]
+
+    def _take(self) -> bool:
+        """Take all waiting jobs from the queue, or wait for one; False when the thread should end."""
+        while not self._jobs.empty() or not (self._short or self._long):
             job = self._jobs.get()
-            while job is not None:
-                if not job.future.cancelled():
-                    batch.append(job)
-                if len(batch) == LARGEST_BATCH:
-                    return batch
-                try:
-                    job = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-            if job is None and batch:
-                self._jobs.put(None)  # End after this batch.
-            if job is None or batch:
-                return batch
+            if job is None:
+                if not (self._short or self._long):
+                    return False
+                self._jobs.put(None)  # End after these.
+                break
+            if not job.future.cancelled():
+                (self._long if job.is_long else self._short).append(job)
+        return True
 
     def _checkpoint(self, opened: OpenSession) -> None:
         """Copy the log into the database file, if it is worth it."""

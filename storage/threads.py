@@ -16,10 +16,12 @@ T = TypeVar("T")
 class Job:
     """One piece of work for another thread, with the future that its caller waits for."""
 
-    __slots__ = ("context", "error", "future", "loop", "result", "work")
+    __slots__ = ("context", "error", "future", "is_long", "loop", "result", "work")
 
-    def __init__(self, work: Callable[..., Any], loop: asyncio.AbstractEventLoop | None) -> None:
-        self.work = work
+    def __init__(
+        self, work: Callable[..., Any], loop: asyncio.AbstractEventLoop | None, *, is_long: bool = False
+    ) -> None:
+        self.work, self.is_long = work, is_long
         self.context: Context = copy_context()
         self.loop = loop
         self.future: Any = Future() if loop is None else loop.create_future()

@@ -168,7 +168,9 @@ def _wake(waiting: "asyncio.Future[None]") -> None:
 _turns = _Turns()
 
 
-async def write_in_turn(claims: Mapping[str, Any], request: KeyedRequest, work: Callable[[Session], T]) -> T:
+async def write_in_turn(
+    claims: Mapping[str, Any], request: KeyedRequest, work: Callable[[Session], T], *, is_long: bool
+) -> T:
     """Write like `Database.write_async`, after earlier requests with the same account and key have ended."""
     async with _turns.turn((claims.get("program") or claims["sub"], request.key_hash)):
-        return await database.write_async(work)
+        return await database.write_async(work, is_long=is_long)

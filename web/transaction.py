@@ -151,13 +151,15 @@ class _Transaction:
                 result = self.endpoint(**{self.db_name: db}, **values)
             return result if isinstance(result, Response) else self.write_json(result)
 
+        is_long = False
         if self.ahead is not None:
             name, ahead = self.ahead
-            values[name] = await self._work_ahead(request, ahead, values["body"])
+            is_long = ahead.pays(values["body"])
+            values[name] = await self._work_ahead(request, ahead, values["body"]) if is_long else None
         if key is not None:
-            content = await write_in_turn(request.scope[CLAIMS], key, work)
+            content = await write_in_turn(request.scope[CLAIMS], key, work, is_long=is_long)
         elif self.access.writes:
-            content = await database.write_async(work)
+            content = await database.write_async(work, is_long=is_long)
         else:
             on_loop = self.on_loop(values) if callable(self.on_loop) else self.on_loop
             content = await database.read_async(work, on_loop=on_loop)
@@ -167,7 +169,7 @@ class _Transaction:
 
     async def _work_ahead(self, request: Request, ahead: Ahead, body: Any) -> Any:
         """The result of the work before the transaction, or None."""
-        if not database.is_sqlite or not ahead.pays(body):
+        if not database.is_sqlite:
             return None
 
         def work(db: Session) -> Any:

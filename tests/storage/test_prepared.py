@@ -1,5 +1,6 @@
 """Prepared statements give the same rows and errors as SQLAlchemy, and writes may share a commit."""
 
+import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -191,7 +192,8 @@ def together(calls: list[Callable[[], Any]]) -> list[Any]:
 
 
 def writing(work: Callable[[Session], Any]) -> Callable[[], Any]:
-    return lambda: database.write(work)
+    """A call that writes as a request does."""
+    return lambda: asyncio.run(database.write_async(work))
 
 
 def test_one_that_fails_after_writing_takes_nothing_with_it(owner: Caller) -> None:
