@@ -89,12 +89,14 @@ class GroupCommitWriter:
             self._was_short = False
             if opened is not None:
                 self._checkpoint(opened)
-        if not self._take():
-            return []
-        self._was_short = bool(self._short) and not (self._long and self._was_short)
-        if self._was_short:
-            return [self._short.popleft() for _ in range(min(len(self._short), LARGEST_BATCH))]
-        return [self._long.popleft()]
+        while self._take():
+            self._was_short = bool(self._short) and not (self._long and self._was_short)
+            jobs, most = (self._short, LARGEST_BATCH) if self._was_short else (self._long, 1)
+            batch = [jobs.popleft() for _ in range(min(len(jobs), most))]
+            # Nobody waits any more for a job that was cancelled meanwhile.
+            if batch := [job for job in batch if not job.future.cancelled()]:
+                return batch
+        return []
 
     def _take(self) -> bool:
         """Take all waiting jobs from the queue, or wait for one; False when the thread should end."""
@@ -105,8 +107,7 @@ class GroupCommitWriter:
                     return False
                 self._jobs.put(None)  # End after these.
                 break
-            if not job.future.cancelled():
-                (self._long if job.is_long else self._short).append(job)
+            (self._long if job.is_long else self._short).append(job)
         return True
 
     def _checkpoint(self, opened: OpenSession) -> None:

@@ -2,57 +2,84 @@
 
 import asyncio
 import threading
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from database import database
+from services.tasks.batch_ahead import LARGE
+from tests.storage.test_prepared import together
+from tests.support.api import Api
 
 
-def test_short_writes_wait_for_one_long_write_at_most(client: TestClient) -> None:
+async def queued(call: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+    """The call as a task whose job waits for the writer."""
+    task = asyncio.create_task(call)
+    await asyncio.sleep(0)
+    return task
+
+
+def wait_for_jobs(number: int) -> None:
+    while database._writer._jobs.qsize() < number:  # type: ignore[union-attr]  # noqa: SLF001
+        threading.Event().wait(0.001)
+
+
+def test_short_writes_wait_for_one_long_write_at_most(api: Api) -> None:
     if not database.is_sqlite:
         pytest.skip("Postgres has many writers")
     done: list[str] = []
-    begun, go_on = threading.Event(), threading.Event()
-    later: list[asyncio.Task[None]] = []
+    begun, go_on, came = threading.Event(), threading.Event(), threading.Event()
+    late: list[asyncio.Task[Any]] = []
 
     def block(_: Session) -> None:
         begun.set()
         assert go_on.wait(60)
 
-    async def write(name: str, *, is_long: bool = False, then: str = "") -> None:
+    async def everything() -> None:
         loop = asyncio.get_running_loop()
 
-        def work(db: Session) -> None:
-            db.execute(text("UPDATE users SET username = username"))
-            done.append(name)
-            if then:
-                come = asyncio.run_coroutine_threadsafe(submit(then), loop)
-                come.result(60)
+        async def more() -> None:
+            late.append(await queued(database.write_async(lambda _: done.append("short 3"))))
+            dropped.cancel()
+            came.set()
 
-        await database.write_async(work, is_long=is_long)
+        def long(_: Session) -> None:
+            done.append("long 1")
+            asyncio.run_coroutine_threadsafe(more(), loop)
+            assert came.wait(60)
 
-    async def submit(name: str) -> None:
-        later.append(asyncio.create_task(write(name)))
-        # Its job is in the queue once the task waits for it.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-
-    async def everything() -> None:
-        first = asyncio.create_task(database.write_async(block, is_long=True))
+        first = await queued(database.write_async(block, is_long=True))
         await asyncio.to_thread(begun.wait, 60)
         waiting = [
-            asyncio.create_task(write("long 1", is_long=True, then="short 3")),
-            asyncio.create_task(write("short 1")),
-            asyncio.create_task(write("long 2", is_long=True)),
-            asyncio.create_task(write("short 2")),
+            await queued(database.write_async(long, is_long=True)),
+            await queued(database.write_async(lambda _: done.append("short 1"))),
         ]
-        await asyncio.sleep(0)
+        dropped = await queued(database.write_async(lambda _: done.append("dropped"), is_long=True))
+        # Writes in the background are long ones.
+        in_background = threading.Thread(target=database.write, args=[lambda _: done.append("long 2")])
+        in_background.start()
+        waiting.append(await queued(database.write_async(lambda _: done.append("short 2"))))
+        await asyncio.to_thread(wait_for_jobs, 5)
         go_on.set()
         await asyncio.gather(first, *waiting)
-        await asyncio.gather(*later)
+        await asyncio.gather(*late)
+        await asyncio.to_thread(in_background.join)
 
     asyncio.run(everything())
     assert done == ["short 1", "short 2", "long 1", "short 3", "long 2"]
+
+
+def test_a_large_batch_lets_short_writes_pass(api: Api) -> None:
+    ada = api.person()
+    operations = [{"op": "create", "task": {"title": "One of many"}}] * LARGE
+    answers = together(
+        [
+            lambda: ada.post("/tasks/batch", json={"operations": operations}),
+            lambda: ada.post("/tasks", json={"title": "Alone"}),
+        ]
+    )
+    assert [each.status_code for each in answers] == [200, 201]
+    if database.is_sqlite:
+        assert answers[1].json()["id"] < answers[0].json()["results"][0]["task"]["id"]

@@ -105,7 +105,7 @@ def connected(url: str) -> Iterator[None]:
         if database.is_sqlite:
             # A thread of the last test may still use the sessions of the last test's file, so new ones are made.
             database._keep_sessions()  # noqa: SLF001
-            database._writer = GroupCommitWriter(database._open)  # noqa: SLF001
+            database._writer = GroupCommitWriter(database._open_writer)  # noqa: SLF001
     else:
         database.switch(url)
     engine = database._autocommit  # noqa: SLF001
