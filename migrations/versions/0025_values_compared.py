@@ -15,54 +15,55 @@ depends_on: str | None = None
 
 STATUSES = ("pending", "in_progress", "completed")
 NOTIFICATION_KINDS = (
-    *(
-        "created",
-        "completed",
-        "assigned",
-        "due_soon",
-        "overdue",
-        "added_to_project",
-        "mentioned",
-        "commented",
-    ),
+    "created",
+    "completed",
+    "assigned",
+    "due_soon",
+    "overdue",
+    "added_to_project",
+    "mentioned",
+    "commented",
+)
+HISTORY_KINDS = (
+    "created",
+    "updated",
+    "status_changed",
+    "state_changed",
+    "assigned",
+    "moved",
+    "blocked",
+    "unblocked",
+    "deleted",
+    "imported",
+    "comment_created",
+    "comment_updated",
+    "comment_deleted",
+    "project_created",
+    "project_updated",
+    "project_deleted",
+    "member_added",
+    "member_updated",
+    "member_removed",
+)
+MAIL_KINDS = (
+    "reset",
+    "verify",
+    "change",
+    "password_changed",
+    "email_changed",
+    "token_created",
+    "webhook_disabled",
 )
 VALUES: dict[str, dict[str, tuple[str, ...]]] = {
     "tasks": {"status": STATUSES},
-    "task_history": {
-        "kind": (
-            *(
-                "created",
-                "updated",
-                "status_changed",
-                "state_changed",
-                "assigned",
-                "moved",
-                "blocked",
-                "unblocked",
-            ),
-            *(
-                "deleted",
-                "imported",
-                "comment_created",
-                "comment_updated",
-                "comment_deleted",
-                "project_created",
-            ),
-            *("project_updated", "project_deleted", "member_added", "member_updated", "member_removed"),
-        )
-    },
+    "task_history": {"kind": HISTORY_KINDS},
     "notifications": {
         "kind": NOTIFICATION_KINDS,
         "state": ("waiting", "mail", "digest", "delivered", "failed"),
     },
     "notification_preferences": {"kind": NOTIFICATION_KINDS, "delivery": ("at_once", "daily", "never")},
     "account_links": {"purpose": ("reset", "verify", "change")},
-    "account_mails": {
-        "kind": (
-            *("reset", "verify", "change", "password_changed", "email_changed", "token_created"),
-            "webhook_disabled",
-        )
-    },
+    "account_mails": {"kind": MAIL_KINDS},
     "project_members": {"role": ("viewer", "member", "manager")},
     "project_states": {"status": STATUSES},
     "webhook_deliveries": {"state": ("waiting", "delivered", "failed")},
