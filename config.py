@@ -20,7 +20,12 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from configuration import account_rules, sources
 from configuration.addresses import host_and_port, is_address, mailbox, origin
 from configuration.database_url import database_url
-from configuration.signing_keys import kept_key, key_problem, production_key_problem
+from configuration.signing_keys import (
+    kept_key,
+    kept_key_problem,
+    key_problem,
+    production_key_problem,
+)
 from configuration.sources import ConfigurationError
 
 __all__ = [
@@ -298,7 +303,7 @@ class Settings(BaseSettings):
         except OSError as error:
             reason = f"the key in {place} can't be made or read: {error.strerror}"
             raise ConfigurationError(f"DATA_DIR: {reason}") from None
-        if problem := key_problem(key):
+        if problem := kept_key_problem(key):
             raise ConfigurationError(
                 f"SECRET_KEY: the key kept in {place / 'secret_key'} {problem}; delete that file"
             )
@@ -340,6 +345,8 @@ def load_settings() -> Settings:
 def settings_warnings() -> list[str]:
     """Warnings about settings that are probably not meant, a line each."""
     found = sources.find([name.upper() for name in Settings.model_fields]).warnings
+    if settings.secret_key and (problem := production_key_problem(settings.secret_key.get_secret_value())):
+        found.append(f"SECRET_KEY {problem}: anybody who guesses it can sign tokens; {MAKE_A_KEY}")
     if settings.smtp_server and not (settings.smtp_from or settings.smtp_username):
         found.append(
             "SMTP_FROM is not set: mails come from task-platform@localhost, which most servers refuse"

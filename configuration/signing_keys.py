@@ -5,13 +5,15 @@ import binascii
 import contextlib
 import json
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-MINIMUM_KEY_BYTES = 16
 MINIMUM_PRODUCTION_KEY_BYTES = 32
+# A key that this program made has 64 characters, so a shorter one was cut off.
+MINIMUM_KEPT_BYTES = 16
 WELL_KNOWN_KEYS = frozenset(
     {
         "secret",
@@ -20,9 +22,24 @@ WELL_KNOWN_KEYS = frozenset(
         "your-secret-key",
         "supersecretkey",
         "mysecretkey",
-        # The key of FastAPI's own tutorial.
+        # The key of FastAPI's own tutorial, and those of the debugger at jwt.io.
         "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+        "a-string-secret-at-least-256-bits-long",
+        "qwertyuiopasdfghjklzxcvbnm123456",
     }
+)
+# Examples tell their reader to replace the key: "your-secret-key-change-this-in-production".
+ASKING_WORDS = frozenset({"your", "change", "changeme", "changethis", "changeit", "replace", "replaceme"})
+PLACEHOLDER_WORDS = ASKING_WORDS | frozenset(
+    re.findall(
+        "[a-z]+",
+        """
+        a and app at be before bit bits by default deploying deployment dev development do env for generate here
+        in insecure it jwt key keys least long me must my not of openssl or please prod production rand random
+        real secret secretkey secrets secure should something static string strong super supersecret
+        supersecretkey that the this to token use value very with
+        """,
+    )
 )
 QUOTES = ("'", '"', "`", "\N{LEFT DOUBLE QUOTATION MARK}", "\N{RIGHT DOUBLE QUOTATION MARK}")
 
@@ -35,13 +52,26 @@ def key_problem(key: str) -> str | None:
     return None
 
 
+def kept_key_problem(key: str) -> str | None:
+    """The reason why a key that this program made is not the one that it made; None for a good key."""
+    return "is cut off" if len(key) < MINIMUM_KEPT_BYTES else key_problem(key)
+
+
 def production_key_problem(key: str) -> str | None:
     """The reason why a key that is fit to sign is too easy to guess for production."""
-    if key.lower() in WELL_KNOWN_KEYS or len(set(key)) < 8:
+    if is_well_known(key) or len(set(key)) < 8:
         return "is a well-known or guessable value"
     if len(key.encode()) < MINIMUM_PRODUCTION_KEY_BYTES:
         return f"must have at least {MINIMUM_PRODUCTION_KEY_BYTES} bytes when ENVIRONMENT is production"
     return None
+
+
+def is_well_known(key: str) -> bool:
+    """Whether the key stands in examples that many people copy, or says itself that it must be replaced."""
+    words = set(re.findall("[a-z]+", key.lower()))
+    return key.lower() in WELL_KNOWN_KEYS or (
+        words <= PLACEHOLDER_WORDS and not words.isdisjoint(ASKING_WORDS)
+    )
 
 
 def _is_json(key: str) -> bool:
@@ -71,7 +101,7 @@ def _is_der_in_text(key: str) -> bool:
 
 
 _UNFIT: tuple[tuple[Callable[[str], bool], str], ...] = (
-    (lambda key: len(key.encode()) < MINIMUM_KEY_BYTES, f"must have at least {MINIMUM_KEY_BYTES} bytes"),
+    (lambda key: not key, "must not be empty"),
     (
         lambda key: key.startswith(QUOTES) or key.endswith(QUOTES),
         "must not begin or end with a quotation mark: Docker's env files keep the quotes around a value",

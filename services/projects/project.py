@@ -111,7 +111,8 @@ def _adopt(db: Session, caller: Caller, now: datetime, project: Mapping[str, Any
         tasks.c.project_id.is_(None),
     )
     for rows in many.in_chunks(db, *mine):
-        for status in {task.status for task in rows}:
+        # A set would give the events another order in each process.
+        for status in dict.fromkeys(task.status for task in rows):
             changes = {"project_id": project["id"], "state": workflow.first_with(states, status).key}
             some = [task for task in rows if task.status == status]
             many.change_many(db, caller, now, some, changes, "moved")

@@ -124,7 +124,19 @@ def test_a_wrong_value_stops_the_start_with_that_line(tmp_path: Path) -> None:
     assert "BCRYPT_ROUNDS" in ended.stderr
 
 
-@pytest.mark.parametrize("key", ["", "secret", "a" * 64, "short-but-random-8f7a", "changeme"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "secret",
+        "a" * 64,
+        "short-but-random-8f7a",
+        "changeme",
+        "your-secret-key-change-this-in-production",
+        "CHANGE_ME_to_a_long_random_string_2026",
+        "a-string-secret-at-least-256-bits-long",
+    ],
+)
 def test_production_refuses_a_missing_known_or_short_key_and_does_not_repeat_it(
     monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
@@ -133,6 +145,25 @@ def test_production_refuses_a_missing_known_or_short_key_and_does_not_repeat_it(
     with pytest.raises(ConfigurationError, match="SECRET_KEY") as refused:
         load_settings()
     assert not key or key not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["dev", "your-secret-key"])
+def test_development_starts_with_a_weak_key_and_warns(tmp_path: Path, key: str) -> None:
+    code = "import config; print(config.settings.signing_key(), config.settings_warnings())"
+    ended = start(tmp_path, code, SECRET_KEY=key)
+    assert ended.stdout.startswith(f"{key} ['SECRET_KEY ")
+    assert ended.stdout.count(key) == 1
+
+
+@pytest.mark.parametrize(
+    "key", ["a secret key for tests in production", "change-my-guitar-strings-in-the-autumn"]
+)
+def test_production_takes_a_long_key_that_is_no_placeholder(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    monkeypatch.setenv("SECRET_KEY", key)
+    assert load_settings().signing_key() == key
 
 
 def test_production_starts_with_a_good_key_from_the_environment_or_a_file(
@@ -198,9 +229,10 @@ def test_a_kept_key_that_is_empty_or_cut_off_is_not_signed_with(
 ) -> None:
     monkeypatch.delenv("SECRET_KEY")
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    (tmp_path / "secret_key").write_text("")
-    with pytest.raises(ConfigurationError, match="SECRET_KEY"):
-        load_settings().signing_key()
+    for content in ("", "0123456789abcde"):
+        (tmp_path / "secret_key").write_text(content)
+        with pytest.raises(ConfigurationError, match="SECRET_KEY"):
+            load_settings().signing_key()
 
 
 def test_every_secret_is_a_setting() -> None:

@@ -139,6 +139,21 @@ def test_tasks_of_the_name_are_adopted(api: Api) -> None:
     assert bob.get(f"/tasks/{bobs['id']}").json() == bobs
 
 
+def test_adopted_tasks_move_in_the_order_in_which_their_statuses_come(api: Api) -> None:
+    ada = api.person()
+    # The order of a set is that of one of these at most.
+    orders = (
+        ("pending", "in_progress", "completed"),
+        ("completed", "in_progress", "pending"),
+        ("in_progress", "completed", "pending"),
+    )
+    for number, statuses in enumerate(orders):
+        made = [ada.task(project=f"Project {number}", status=status)["id"] for status in statuses]
+        project_id = project(ada, f"Project {number}", adopt_tasks=True)["id"]
+        events = ada.get(f"/events?types=task.moved&project_id={project_id}").json()
+        assert [event["data"]["task_id"] for event in events] == made
+
+
 def test_an_archived_project_can_only_be_read(api: Api) -> None:
     ada, bob, eve = api.person(), api.person("bob"), api.person("eve")
     made = project(ada)
