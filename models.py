@@ -342,13 +342,11 @@ for _event in ("before_insert", "before_update"):
 
 # These indexes find the periods of creation of tasks that are due, or were completed, in a range of time.
 for _column in (Task.due_at, Task.completed_at):
-    for _place in (Task.user_id, Task.project_id):
-        _there = "project_id IS NOT NULL AND " if _place is Task.project_id else ""
-        Index(
-            f"ix_tasks_{_place.key}_period_{_column.key}",
-            *(_place, Period(Task.created_at), _column),
-            **where(f"{_there}{_column.key} IS NOT NULL"),
-        ).ddl_if(dialect="sqlite")
+    Index(
+        f"ix_tasks_user_id_period_{_column.key}",
+        *(Task.user_id, Period(Task.created_at), _column),
+        **where(f"{_column.key} IS NOT NULL"),
+    ).ddl_if(dialect="sqlite")
 # The duration of each task, for finding the median.
 Index(
     "ix_tasks_user_id_duration",

@@ -54,13 +54,13 @@ def _counted(counts: Any, statuses: tuple[str, ...] = ()) -> Select[Any]:
 
 @cache
 def total(scope: Scope, statuses: tuple[str, ...] = ()) -> Select[Any]:
-    """The number of tasks with one of the statuses, or of all tasks; of a project's tasks, the number up to `many`.
+    """The number of tasks with one of the statuses, or of all tasks; of a project, `many` or 0 if it has fewer tasks.
 
     Triggers count the tasks of each owner, but not of projects.
     """
     if scope == "project":
-        some = select(tasks.c.id).where(_here(scope)).limit(bindparam("many"))
-        return prepared(select(func.count().label("total")).select_from(some.subquery()))
+        some = select(tasks.c.id).where(_here(scope)).limit(1).offset(bindparam("many") - 1)
+        return prepared(select(case((some.exists(), bindparam("many")), else_=0).label("total")))
     if scope == "all":
         return prepared(_counted(system_counts, statuses))
     return prepared(_counted(owner_counts, statuses).where(_here(scope, owner_counts)))
@@ -89,14 +89,14 @@ def in_range(scope: Scope, name: str) -> Select[Any]:
 
 
 @cache
-def first_period(scope: Scope, name: str, *, descending: bool) -> Select[Any]:
-    """The newest (or oldest) period of creation with a task within the range.
+def first_period(name: str, *, descending: bool) -> Select[Any]:
+    """The newest (or oldest) period of creation with an owner's task within the range.
 
     The statement goes from one period to the next until a period has such a task; an index answers for each.
     If no period has any, the result is the last period.
     """
     period = Period(tasks.c.created_at)
-    here = (_here(scope), RANGES[name][0].is_not(None))
+    here = (_here("owner"), RANGES[name][0].is_not(None))
     furthest, last = (func.max, func.min) if descending else (func.min, func.max)
     periods = select(select(furthest(period)).where(*here).scalar_subquery().label("period")).cte(
         "periods", recursive=True

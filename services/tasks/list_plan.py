@@ -3,7 +3,8 @@
 There are two ways to read a list. Tasks that an index of the filter finds must be sorted. Walking the list in
 its order needs no sorting, but passes tasks that the filter refuses. The number of matching tasks decides
 which is faster. So a text, a tag or a range is first looked up, up to a limit. If there are more matches,
-walking soon fills a page. If the matches lie far down the list, an index of periods says where to begin.
+walking soon fills a page. If the matches lie far down the list, an index of periods says where to begin, and in a
+project the days on which its tasks were made.
 
 Postgres chooses by itself. But it can't know that a text which is frequent with everybody is rare with one
 owner. So the newest tasks tell how frequent a text is. A plan never changes which tasks a list has: the list's
@@ -20,7 +21,7 @@ from sqlalchemy.orm import Session
 from models import STATUSES
 from schemas.tasks import TaskFilters
 from services.query.shapes import Place
-from services.tasks import list_lookups, search_index, times_in_order
+from services.tasks import list_lookups, project_days, search_index, times_in_order
 from services.tasks.list_lookups import RANGES, TEXTS
 from storage.column_types import PERIOD, moment
 from storage.folding import fold, pattern
@@ -61,13 +62,14 @@ def plan(db: Session, place: Place, filters: TaskFilters, *, asks_more: bool = F
     texts = {name: fold(getattr(filters, name, None) or "") for name in TEXTS}
     ranges: dict[str, datetime] = {
         name: getattr(filters, name)
-        for name, (column, _) in RANGES.items()
-        if getattr(filters, name) is not None and column.key != filters.sort_by and place.scope != "all"
+        for name in RANGES
+        if getattr(filters, name) is not None and place.scope != "all"
     }
+    filters_others = any(RANGES[name][0].key != filters.sort_by for name in ranges)
     # A list by creation with one tag needs no plan: the tasks of a tag are stored in that order.
     tags = filters.tag if filters.sort_by != "created_at" or len(filters.tag) > 1 else []
     few = _few_chosen(db, place, filters, asks_more=asks_more)
-    if few is not None or not (any(texts.values()) or ranges or tags):
+    if few is not None or not (any(texts.values()) or filters_others or tags):
         return Plan(few)
     without_index: tuple[str, ...] = ()
     if any(texts.values()):
@@ -81,17 +83,38 @@ def plan(db: Session, place: Place, filters: TaskFilters, *, asks_more: bool = F
         if few is not None:
             return Plan(few, without_index)
         without_index += ("tag",)
-    if not (is_sqlite(db) and ranges and has_many(db, place)):
+    if not (is_sqlite(db) and filters_others and has_many(db, place)):
         # On Postgres the index of an order tells which tasks are in the ranges.
         return Plan(None, without_index)
+    return _along_order(db, place, filters, ranges, without_index)
+
+
+def _along_order(
+    db: Session,
+    place: Place,
+    filters: TaskFilters,
+    ranges: Mapping[str, datetime],
+    without_index: tuple[str, ...],
+) -> Plan:
+    """Plan the reading of a list with ranges on SQLite: which ranges have too many tasks to sort, and its bounds."""
     at_most = FEW_IN_RANGE + 1
+    of_others = {name: bound for name, bound in ranges.items() if RANGES[name][0].key != filters.sort_by}
     wide = {
         name: bound
-        for name, bound in ranges.items()
+        for name, bound in of_others.items()
         if count_in_range(db, place, name, {name: bound, "at_most": at_most}) == at_most
     }
-    bounds = _creation_bounds(db, place, wide, filters) or times_in_order.bounds(db, place, wide, filters)
-    return Plan(None, (*without_index, *wide), bounds)
+    without_index += tuple(wide)
+    if place.scope != "project":
+        bounds = _creation_bounds(db, place, wide, filters) or times_in_order.bounds(db, place, wide, filters)
+        return Plan(None, without_index, bounds)
+    if len(wide) < len(of_others):
+        # The tasks of a range with few are sorted.
+        return Plan(None, without_index)
+    known = project_days.bounds(db, place, ranges, filters)
+    if known is None:
+        return Plan([])
+    return Plan(None, (*without_index, *known.without_index), known.values)
 
 
 def _few(db: Session, place: Place, statement: Any, most: int, asked: Mapping[str, Any]) -> list[int] | None:
@@ -207,7 +230,7 @@ def priority_bounds(filters: TaskFilters) -> dict[str, Any]:
 def _creation_bounds(
     db: Session, place: Place, ranges: Mapping[str, datetime], filters: TaskFilters
 ) -> dict[str, datetime]:
-    """The bound on the creation of all tasks in these ranges, for a list in the order of creation.
+    """The bound on the creation of all tasks in these ranges, for an owner's list in the order of creation.
 
     The first task of the list lies in each of the periods or behind.
     """
@@ -217,7 +240,7 @@ def _creation_bounds(
     descending = filters.sort_order == "desc"
     found = [
         db.execute(
-            list_lookups.first_period(place.scope, name, descending=descending),
+            list_lookups.first_period(name, descending=descending),
             {**place._asdict(), name: bound},
         ).scalar_one()
         for name, bound in ranges.items()

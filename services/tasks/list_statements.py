@@ -20,7 +20,7 @@ from sqlalchemy import (
     type_coerce,
 )
 
-from models import LARGEST_ID, ORDERS, task_tags, tasks
+from models import HIGHEST_PRIORITY, LARGEST_ID, ORDERS, task_tags, tasks
 from services.query.conditions import condition
 from services.query.elements import Implied, Walked
 from services.query.shapes import Scope, Shape
@@ -36,9 +36,9 @@ NULLABLE = ("due_at", "completed_at")
 ALL_AT_ONCE = ("sorted", "counted", "edged")
 LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
 TIMES = ("created_at", "updated_at", "due_at", "completed_at")
-SORT_COLUMNS: dict[str, Any] = {
-    name: tasks.c[name] for name in ("created_at", "updated_at", "due_at", "completed_at", "priority", "id")
-} | {"title": tasks.c.title_folded}
+SORT_COLUMNS: dict[str, Any] = {name: tasks.c[name] for name in (*TIMES, "priority", "id")} | {
+    "title": tasks.c.title_folded
+}
 
 
 def any_of(name: str, column: ColumnElement[Any], count: int) -> ColumnElement[bool]:
@@ -65,6 +65,8 @@ CONDITIONS: dict[str, Callable[[], ColumnElement[bool]]] = {
     "project_id": lambda: tasks.c.project_id == bindparam("project_id"),
     "is_blocked": lambda: tasks.c.blocked_at.is_not(None),
     "is_free": lambda: tasks.c.blocked_at.is_(None),
+    # Every task has one of these. A plan adds the condition so that SQLite looks into the tasks of each priority.
+    "any_priority": lambda: tasks.c.priority.in_(map(literal_column, map(str, range(HIGHEST_PRIORITY + 1)))),
 }
 
 
@@ -84,12 +86,11 @@ FILTERS = (*CONDITIONS, *RANGES)
 BOUNDS: dict[str, tuple[Any, Callable[[Any, Any], ColumnElement[bool]]]] = {
     "made_after": (tasks.c.created_at, operator.ge),
     "made_before": (tasks.c.created_at, operator.lt),
-    "implied_made_before": (tasks.c.created_at, operator.lt),
-    "implied_changed_after": (tasks.c.updated_at, operator.ge),
-    "implied_done_after": (tasks.c.completed_at, operator.ge),
-    "implied_done_before": (tasks.c.completed_at, operator.lt),
-    "least_priority": (tasks.c.priority, operator.ge),
-    "most_priority": (tasks.c.priority, operator.le),
+    **{
+        f"{side}_{name}": (tasks.c[name], compare)
+        for name in (*TIMES, "priority", "id")
+        for side, compare in (("least", operator.ge), ("most", operator.le))
+    },
 }
 
 
@@ -388,5 +389,8 @@ def beyond(shape: ListShape, key: Sequence[ColumnElement[Any]]) -> ColumnElement
 
 def _up_to_edge(shape: ListShape, key: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
     place = [bindparam("edge_value", type_=key[0].type), bindparam("edge_id")][: len(key)]
+    if shape.sort_by == "priority" and {"least_id", "most_id"}.intersection(shape.names):
+        # Otherwise SQLite would go through all tasks of a priority, not from the bound of their ids.
+        key = [unindexed(key[0]), *key[1:]]
     here, there = tuple_(*key), tuple_(*place)
     return here >= there if shape.descending else here <= there

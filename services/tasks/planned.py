@@ -75,7 +75,8 @@ class Planned(NamedTuple):
     def from_bounds(self) -> "Planned":
         """The plan of the same list without filters, from the place where the list can begin."""
         whole = self.unfiltered()
-        shape = whole.shape._replace(names=tuple(self.bounds))
+        names = tuple(name for name in self.bounds if name not in self.shape.without_index)
+        shape = whole.shape._replace(names=names)
         return whole._replace(shape=shape, values={**whole.values, **self.bounds})
 
     def gathered(self, db: Session) -> "Planned":
@@ -88,7 +89,8 @@ class Planned(NamedTuple):
         shape = self.shape._replace(gathers=not order_has_ranges(self.shape))
         if counts[smallest] <= MANY_IN_RANGE:
             kept = tuple(name for name in shape.without_index if name != smallest)
-            shape = shape._replace(without_index=kept, sorts=True)
+            names = tuple(name for name in shape.names if name not in self.bounds)
+            shape = shape._replace(names=names, without_index=kept, sorts=True)
         return self._replace(shape=shape)
 
     def by_covering_index(self, db: Session) -> "Planned | None":
@@ -153,6 +155,9 @@ class Planned(NamedTuple):
         """The number of next tasks in the order of the list, among which SQLite looks for a page first."""
         if self.shape.asked is not None:
             return NEAR
+        if self.shape.scope == "project" and self.bounds and self.shape.sort_by != "title":
+            # The page begins near its bound.
+            return NEAR_IN_INDEX if order_has_ranges(self.shape) else NEAR
         if self.by_covering_index(db) is None:
             return 0 if order_has_ranges(self.shape) else NEAR_GATHERED
         return NEAR_IN_INDEX if order_has_ranges(self.shape) else NEAR_COVERED

@@ -21,11 +21,11 @@ from tables.projects import project_members
 
 # The order of a list and a range, and the bound that the range implies: see `list_statements.BOUNDS`.
 _IMPLIED = {
-    ("created_at", "updated_before"): "implied_made_before",
-    ("updated_at", "created_after"): "implied_changed_after",
-    ("updated_at", "completed_after"): "implied_changed_after",
-    ("completed_at", "created_after"): "implied_done_after",
-    ("completed_at", "updated_before"): "implied_done_before",
+    ("created_at", "updated_before"): "most_created_at",
+    ("updated_at", "created_after"): "least_updated_at",
+    ("updated_at", "completed_after"): "least_updated_at",
+    ("completed_at", "created_after"): "least_completed_at",
+    ("completed_at", "updated_before"): "most_completed_at",
 }
 
 
@@ -58,7 +58,7 @@ def bounds(
     for name, value in ranges.items():
         bound = _IMPLIED.get((filters.sort_by, name))
         if bound is not None and filters.cursor is None:
-            nearest = max if bound.endswith("after") else min
+            nearest = max if bound.startswith("least") else min
             found[bound] = nearest(value, found.get(bound, value))
     if found and db.execute(_ANY_OUT_OF_ORDER[place.scope], place._asdict()).first() is not None:
         return {}

@@ -9,10 +9,12 @@ from sqlalchemy import Select, text
 
 from database import database
 from models import ORDERS
-from services.query.shapes import Scope
-from services.tasks import list_lookups, list_on_postgres, list_statements
+from schemas.tasks import TaskFilters
+from services.query.shapes import Place, Scope
+from services.tasks import list_lookups, list_on_postgres, list_plan, list_statements
 from services.tasks.list_statements import ListShape
 from services.tasks.planned import Planned
+from storage.column_types import microseconds
 from tests.support.api import Api
 
 COUNT = 8000
@@ -28,6 +30,13 @@ SELECT CASE WHEN n % 4 = 0 THEN :owner_id ELSE :other_id END, 'Task ' || n, 'tas
     made, made + interval '1 day', made + interval '1 day', made + interval '2 days', 1,
     CASE WHEN n % 4 = 0 THEN :project_id END, CASE WHEN n % 4 = 0 THEN 'completed' END
 FROM generate_series(1, :count) AS n, LATERAL (SELECT :middle + (n - :count / 2) * interval '1 minute' AS made) AS _
+"""
+
+
+DAYS = """
+INSERT OR IGNORE INTO project_days (project_id, day, first_id, last_id, first_updated_at, last_updated_at,
+    first_due_at, last_due_at, first_completed_at, last_completed_at)
+VALUES (:project_id, 99999, 1, 9, :middle, :middle, :middle, :middle, :middle, :middle)
 """
 
 
@@ -117,6 +126,35 @@ def test_sqlite_reads_those_changed_since_from_one_index_alone(values: dict[str,
     for part in ("first sorted", "first edged", "first sampled", "count"):
         found = plan(list_statements.build(covered.shape._replace(part=part)), values)
         assert "USING COVERING INDEX ix_tasks_project_id_updated_at (project_id=? AND updated_at>?)" in found
+
+
+@pytest.mark.parametrize("shared_api", ["sqlite"], indirect=True, scope="module")
+@pytest.mark.parametrize("sort_by", [*ORDERS, "title"])
+def test_sqlite_begins_a_list_of_a_project_at_the_first_day_in_the_range(
+    values: dict[str, Any], monkeypatch: pytest.MonkeyPatch, sort_by: str
+) -> None:
+    monkeypatch.setattr(list_plan, "MANY_TASKS", 0)
+    monkeypatch.setattr(list_plan, "FEW_IN_RANGE", -1)
+    name = RANGES["updated_at" if sort_by != "updated_at" else "created_at"]
+    filters = TaskFilters.model_validate(
+        {"project_id": values["project_id"], "sort_by": sort_by, name: MIDDLE}
+    )
+    database.write(lambda db: db.execute(text(DAYS), {**values, "middle": microseconds(MIDDLE)}))
+    place = Place(project_id=values["project_id"])
+    planned = database.read(lambda db: list_plan.plan(db, place, filters))
+    asked = shape(
+        "project",
+        sort_by,
+        names=(name, *planned.bounds),
+        without_index=planned.without_index,
+        part="first near",
+    )
+    found = plan(list_statements.build(asked), values)
+    index = f"ix_tasks_project_id_{sort_by} (project_id=? AND "
+    bound = {"title": "title_folded>?", "priority": "priority=? AND id>? AND id<?", "id": "id>? AND id<?"}
+    assert f"{index}{bound.get(sort_by, f'{sort_by}>? AND {sort_by}<?')})" in found, found
+    # Only the rows of the page are sorted, if any.
+    assert found.count("TEMP B-TREE") <= list_statements.order_has_ranges(asked), found
 
 
 @pytest.mark.parametrize("shared_api", ["sqlite"], indirect=True, scope="module")

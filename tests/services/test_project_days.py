@@ -1,0 +1,168 @@
+"""The days on which a project's tasks were made tell where its lists begin, on SQLite."""
+
+import random
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import product
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from database import database
+from models import tasks
+from schemas.tasks import TaskFilters
+from services.query.shapes import Place
+from services.tasks import list_plan, planned, task_query
+from services.tasks.list_lookups import RANGES
+from services.tasks.project_days import DAY
+from tests.support.api import Api
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+# Day 0 has the times of two days, because SQLite rounds towards zero.
+FIRST = datetime(1969, 12, 20, tzinfo=UTC)
+TIMES = ("created_at", "updated_at", "due_at", "completed_at")
+ORDERS = (*TIMES, "title", "priority", "id")
+SIZES = {
+    list_plan: {"MANY_TASKS": 30, "FEW_IN_RANGE": 8},
+    planned: {"NEAR": 20, "NEAR_COVERED": 8, "NEAR_GATHERED": 10, "NEAR_IN_INDEX": 12, "MANY_IN_RANGE": 25},
+}
+
+
+@pytest.fixture
+def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a list of some dozens of tasks read like a long one."""
+    for module, sizes in SIZES.items():
+        for name, size in sizes.items():
+            monkeypatch.setattr(module, name, size)
+
+
+def random_task(chance: random.Random, *, in_order: bool) -> dict[str, Any]:
+    """A task made within three weeks; its other times are near, and after one another if they are in order."""
+    created = FIRST + timedelta(days=21) * chance.random()
+    changed, done = sorted(
+        created + timedelta(days=chance.uniform(0 if in_order else -9, 9)) for _ in range(2)
+    )[::-1]
+    is_done = chance.random() < 0.6
+    return {
+        "title": (title := chance.choice("abcdefgh")),
+        "title_folded": title,
+        "status": "completed" if is_done else "pending",
+        "state": "completed" if is_done else "pending",
+        "priority": chance.randrange(5),
+        "created_at": created,
+        "updated_at": changed,
+        "due_at": created + timedelta(days=chance.uniform(0, 9)) if chance.random() < 0.5 else None,
+        "completed_at": done if is_done else None,
+    }
+
+
+def fill(db: Any, owner_id: int, project_id: int | None, rows: list[dict[str, Any]]) -> None:
+    place = {"user_id": owner_id, "project_id": project_id}
+    private = {} if project_id is not None else {"state": None}
+    for row in rows:
+        db.execute(tasks.insert().values(**row, **place).values(**private))
+
+
+def by_day(sql: str) -> dict[tuple[int, int], Sequence[Any]]:
+    """The rows of a statement by their project and day, which come first."""
+    rows = database.read(lambda db: db.execute(text(sql)).all())
+    return {(row[0], row[1]): row[2:] for row in rows}
+
+
+def test_the_days_enclose_the_tasks_after_any_changes(api: Api) -> None:
+    ada, chance = api.person(), random.Random(3)  # noqa: S311  # the same changes every time
+    projects = [ada.post("/projects", json={"name": name}).json()["id"] for name in "ab"]
+
+    def change(db: Any) -> None:
+        for place in (*projects, None):
+            fill(db, ada.id, place, [random_task(chance, in_order=False) for _ in range(60)])
+        for task_id in db.execute(text("SELECT id FROM tasks")).scalars().all():
+            at, kind = tasks.c.id == task_id, chance.random()
+            new = random_task(chance, in_order=False)
+            if kind < 0.2:
+                db.execute(tasks.delete().where(at))
+            elif kind < 0.5:
+                place = chance.choice((*projects, None))
+                db.execute(tasks.update().where(at).values(project_id=place, state=place and "pending"))
+            elif kind < 0.8:
+                changed = {name: new[name] for name in (*TIMES, "status")}
+                db.execute(tasks.update().where(at).values(**changed))
+
+    database.write(change)
+    there = (
+        f"SELECT project_id, created_at / {DAY} AS day, min(id), max(id), min(updated_at), max(updated_at),"
+        " min(due_at), max(due_at), min(completed_at), max(completed_at)"
+        " FROM tasks WHERE project_id IS NOT NULL GROUP BY 1, 2"
+    )
+    found, kept = (by_day(sql) for sql in (there, "SELECT * FROM project_days"))
+    assert len(found) > 30
+    for day, values in found.items():
+        for first, last, least, most in zip(
+            kept[day][::2], kept[day][1::2], values[::2], values[1::2], strict=True
+        ):
+            assert least is None or first <= least <= most <= last
+    database.write(lambda db: db.execute(text("DELETE FROM tasks")))
+    for project in projects:
+        assert ada.delete(f"/projects/{project}?tasks=delete").status_code == 204
+    assert database.read(lambda db: db.execute(text("SELECT count(*) FROM project_days")).scalar()) == 0
+
+
+def pages(project_id: int, asked: dict[str, Any]) -> Iterator[int]:
+    """The ids on all pages of a project's list."""
+    filters = TaskFilters.model_validate({"project_id": project_id, **asked})
+    while True:
+        page = database.read(partial(task_query.page, place=Place(project_id=project_id), filters=filters))
+        yield from (row.id for row in page.rows)
+        if page.next_cursor is None:
+            return
+        filters = filters.model_copy(update={"cursor": page.next_cursor, "skip": 0})
+
+
+def expected(rows: Sequence[Any], asked: dict[str, Any]) -> list[int]:
+    """The same ids by a plain reading."""
+    for name in set(RANGES) & set(asked):
+        column, compare = RANGES[name]
+        kept = [(row, getattr(row, column.key)) for row in rows]
+        rows = [row for row, value in kept if value is not None and compare(value, asked[name])]
+    if "priority" in asked:
+        rows = [row for row in rows if row.priority in asked["priority"]]
+    values = [(getattr(row, asked["sort_by"]), row.id) for row in rows]
+    is_down = asked["sort_order"] == "desc"
+    there = sorted((each for each in values if each[0] is not None), reverse=is_down)
+    missing = sorted((each for each in values if each[0] is None), key=lambda each: each[1], reverse=is_down)
+    return [each[1] for each in there + missing][asked.get("skip", 0) :]
+
+
+@pytest.mark.usefixtures("_few_are_many")
+@pytest.mark.parametrize("in_order", [True, False])
+def test_a_list_with_ranges_has_what_a_plain_reading_finds(api: Api, *, in_order: bool) -> None:
+    ada, chance = api.person(), random.Random(5)  # noqa: S311  # the same tasks every time
+    project, other = (ada.post("/projects", json={"name": name}).json()["id"] for name in "ab")
+
+    def make(db: Any) -> None:
+        for _ in range(30):
+            for place, count in ((project, 5), (other, 1)):
+                fill(db, ada.id, place, [random_task(chance, in_order=in_order) for _ in range(count)])
+
+    database.write(make)
+    here = tasks.select().where(tasks.c.project_id == project)
+    rows = database.read(lambda db: db.execute(here).all())
+    assert len(rows) == 150
+    for sort_by, sort_order, name in product(ORDERS, ("asc", "desc"), RANGES):
+        asked: dict[str, Any] = {
+            "sort_by": sort_by,
+            "sort_order": sort_order,
+            "limit": chance.choice((5, 40)),
+        }
+        for each in {name, *chance.sample(list(RANGES), chance.choice((0, 0, 1, 2)))}:
+            asked[each] = FIRST + timedelta(
+                days=chance.choice((-1, 4, 9, 12, 17, 40)), hours=chance.randrange(24)
+            )
+        if chance.random() < 0.2:
+            asked["skip"] = chance.choice((1, 30))
+        if chance.random() < 0.2:
+            asked["priority"] = chance.sample(range(5), 2)
+        assert list(pages(project, asked)) == expected(rows, asked), asked
