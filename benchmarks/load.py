@@ -62,6 +62,8 @@ class Group:
 
     sources: Sequence[Source]
     ports: Sequence[int]
+    pause: float = 0.0
+    """The seconds that each client waits after an answer before it asks again."""
 
 
 @dataclass(slots=True)
@@ -98,11 +100,12 @@ class Result:
 class _Client(asyncio.Protocol):
     """One connection that asks, waits for the whole answer, checks it and asks again."""
 
-    def __init__(self, run: "_Run", result: Result, source: Source, port: int) -> None:
+    def __init__(self, run: "_Run", result: Result, source: Source, port: int, pause: float) -> None:
         self._run = run
         self._result = result
         self._source = source
         self._port = port
+        self._pause = pause
         self._transport: asyncio.Transport | None = None
         self._asked = 0.0  # 0: no call is in flight
         self._expected = 0
@@ -150,6 +153,8 @@ class _Client(asyncio.Protocol):
         self._received.clear()
         if closing:
             self._again()
+        elif self._pause:
+            asyncio.get_running_loop().call_later(self._pause, self.ask)
         else:
             self.ask()
 
@@ -163,7 +168,7 @@ class _Client(asyncio.Protocol):
         """Go on with a new connection in the place of one that the server closed."""
         if self._transport is not None:
             self._transport.close()
-        successor = _Client(self._run, self._result, self._source, self._port)
+        successor = _Client(self._run, self._result, self._source, self._port, self._pause)
         self._run.replace(self, successor)
 
     def refused(self) -> None:
@@ -222,7 +227,7 @@ class _Run:
             results.append(result := Result())
             for number, source in enumerate(group.sources):
                 port = group.ports[number % len(group.ports)]
-                self._clients.add(_Client(self, result, source, port))
+                self._clients.add(_Client(self, result, source, port, group.pause))
         waiting = list(self._clients)
         await asyncio.gather(*(client.connect() for client in waiting))
         start = time.perf_counter()

@@ -140,7 +140,10 @@ def tidy(value: str) -> str:
 
 def _tidy_name(value: Any) -> Any:
     """The tidy form of a text; raises ValueError as `_storable` does."""
-    return tidy(_storable(value)) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    # Most names are in ASCII, which is in its normal form. A batch has thousands of them.
+    return value.strip() if value.isascii() and "\0" not in value else tidy(_storable(value))
 
 
 def _each_once(tags: list[str]) -> list[str]:

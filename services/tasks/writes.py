@@ -102,7 +102,11 @@ def add_row(db: Session, table: Table, values: dict[str, Any]) -> None:
 
 def add_both(db: Session, entry: dict[str, Any], notification: dict[str, Any]) -> None:
     """Insert a row of history and a notification; on Postgres by one statement."""
-    if database.is_sqlite or unit_of(db) is not None:
+    unit = unit_of(db)
+    if unit is not None:
+        unit.add(task_history, entry)
+        unit.add(notifications, notification)
+    elif database.is_sqlite:
         add_row(db, task_history, entry)
         add_row(db, notifications, notification)
     else:
