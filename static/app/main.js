@@ -28,7 +28,7 @@ import {
 import { notificationsPage } from "./notifying.js";
 import { open } from "./opened.js";
 import * as panel from "./panel.js";
-import { projectPage, whenArchived } from "./project.js";
+import { projectPage, showMembers, whenArchived } from "./project.js";
 import { settingsPage } from "./settings.js";
 import { clearSide, newProject, sidebar, tellLive, whenLeaving } from "./side.js";
 import * as store from "./store.js";
@@ -247,18 +247,18 @@ async function happened(event) {
     await loadProjects();
     sidebar();
     if (known && !projectOf(known.id)) lost(known, event.actor_id === model.me.id);
-    else if (isShownAlready(event, known)) return unreadSoon();
+    else if (isAboutOthers(event, known)) await showMembers(data.project_id);
     else if (now().project === String(data.project_id)) await render(true);
     else if (surface && String(leftOut(now())) !== before) await store.load();
   }
   unreadSoon();
 }
 
-// The page of a project shows members that the person has changed there. Drawing it again would drop what they have
-// begun to write in its other parts.
-function isShownAlready({ type, data, actor_id: actor }, before) {
-  const isOwnDoing = now().page === "project" && actor === model.me.id;
-  return isOwnDoing && type.startsWith("member.") && before?.role === projectOf(data.project_id)?.role;
+// Whether an event changes nothing on a project's page but its table of members. Drawing the whole page again would
+// drop what the person has begun to write there.
+function isAboutOthers({ type, data }, before) {
+  const isSameRole = before?.role === projectOf(data.project_id)?.role;
+  return now().page === "project" && type.startsWith("member.") && isSameRole;
 }
 
 // The project was deleted, or somebody removed the person from it: its tasks must not stay on the page.

@@ -32,7 +32,7 @@ export async function projectPage(place) {
   const people = section(
     "Members",
     "Viewers read. Members make and change tasks. Managers look after members, states and the project itself.",
-    (load) => memberRows(project, isManager, load),
+    () => memberRows(project, isManager),
   );
   const sections = [people];
   if (isManager) {
@@ -59,33 +59,22 @@ export async function projectPage(place) {
 }
 projectPage.title = "Project";
 
-async function memberRows(project, isManager, load) {
-  forgetMembers(project.id);
-  const members = await membersOf(project.id);
-  const again = async () => {
+// The table of members on the page.
+let shown = null;
+
+// Loads the table of a project's members again, and leaves the rest of the page as it is.
+export async function showMembers(id) {
+  if (shown?.id === id) await shown.load();
+}
+
+async function memberRows(project, isManager) {
+  const place = h("div", {});
+  const load = async () => {
     forgetMembers(project.id);
-    await load();
+    place.replaceChildren(memberTable(project, isManager, await membersOf(project.id), load));
   };
-  const role = (member) => {
-    if (!isManager) return member.role;
-    return h(
-      "select",
-      {
-        "aria-label": `Role of ${member.username}`,
-        onchange: act((event) => setRole(project, member, members, event.target.value, again)),
-      },
-      ROLES.map(([value, label]) => h("option", { value, selected: value === member.role }, label)),
-    );
-  };
-  const leave = (member) => {
-    const isMe = member.user_id === model.me.id;
-    if (!isManager && !isMe) return "";
-    return h(
-      "button",
-      { type: "button", onclick: act(() => remove(project, member, members, again)) },
-      isMe ? "Leave" : "Remove",
-    );
-  };
+  shown = { id: project.id, load };
+  await load();
   const add = form(
     [
       field("Add somebody by username", { name: "username", required: true, autocapitalize: "none" }),
@@ -97,23 +86,50 @@ async function memberRows(project, isManager, load) {
       ),
     ],
     "Add",
-    async ({ username, role: chosen }) => {
+    async ({ username, role }) => {
       const found = await api.account.lookup(username);
-      await api.projects.setMember(project.id, found.id, chosen);
+      await api.projects.setMember(project.id, found.id, role);
       say(`${found.username} is in.`);
-      await again();
+      add.reset();
+      await load();
     },
     "line",
   );
-  return [
-    table(
-      "Members",
-      ["Name", "Role", "Since", ""],
-      members.map((member) => [h("span", { className: "me" }, avatar(member.username), member.username), role(member), day(member.added_at), leave(member)]),
-      "Nobody",
-    ),
-    isManager ? add : null,
-  ];
+  return [place, isManager ? add : null];
+}
+
+function memberTable(project, isManager, members, load) {
+  const role = (member) => {
+    if (!isManager) return member.role;
+    return h(
+      "select",
+      {
+        "aria-label": `Role of ${member.username}`,
+        onchange: act((event) => setRole(project, member, members, event.target.value, load)),
+      },
+      ROLES.map(([value, label]) => h("option", { value, selected: value === member.role }, label)),
+    );
+  };
+  const leave = (member) => {
+    const isMe = member.user_id === model.me.id;
+    if (!isManager && !isMe) return "";
+    return h(
+      "button",
+      { type: "button", onclick: act(() => remove(project, member, members, load)) },
+      isMe ? "Leave" : "Remove",
+    );
+  };
+  return table(
+    "Members",
+    ["Name", "Role", "Since", ""],
+    members.map((member) => [
+      h("span", { className: "me" }, avatar(member.username), member.username),
+      role(member),
+      day(member.added_at),
+      leave(member),
+    ]),
+    "Nobody",
+  );
 }
 
 // Sends a change of a member. If the member owns tasks, asks who gets them, and sends the change again.

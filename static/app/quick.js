@@ -6,7 +6,7 @@ import { now } from "./address.js";
 import * as api from "./api.js";
 import { icon } from "./icons.js";
 import { activate } from "./marks.js";
-import { PRIORITIES, may, openProjects, project, projectOf } from "./model.js";
+import { PRIORITIES, may, model, openProjects, project, projectOf } from "./model.js";
 import * as store from "./store.js";
 import { due, taskFrom } from "./words.js";
 
@@ -31,6 +31,9 @@ function offers(head, begun) {
   return /(^|\s)due:?\s$/i.test(head) ? DAYS : [];
 }
 
+// The line that is being written, and whose it is: the page may be drawn again, or the session may end, before it is sent.
+let draft = { line: "", by: null };
+
 export function quickAdd() {
   const input = h("input", {
     className: "quick",
@@ -39,6 +42,7 @@ export function quickAdd() {
     "aria-label": "Add a task",
     "aria-describedby": "quick-read",
     maxLength: 700,
+    value: draft.by === model.me.id ? draft.line : "",
     oninput: show,
   });
   const read = h("p", { className: "quick-read", id: "quick-read", "aria-live": "polite" });
@@ -59,6 +63,7 @@ export function quickAdd() {
   }
 
   function show() {
+    draft = { line: input.value, by: model.me?.id ?? draft.by };
     if (!input.value.trim()) return read.replaceChildren();
     const { task, problems } = understood();
     const parts = [
@@ -101,5 +106,6 @@ export function quickAdd() {
 
   // A viewer can't add tasks, and nobody can to an archived project.
   const isClosed = now().project && !may("member", Number(now().project));
+  if (!isClosed) show();
   return isClosed ? null : element;
 }

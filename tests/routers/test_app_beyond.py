@@ -309,6 +309,43 @@ def test_members_come_change_their_roles_and_go(api: Api, browser: BrowserPage) 
 
 
 @sqlite_only
+def test_members_that_others_add_disturb_nobody(api: Api, browser: BrowserPage) -> None:
+    ada, grace = api.person(), api.person("grace")
+    api.person("mary")
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    found = {
+        name: ada.get("/users/lookup", params={"username": name}).json()["id"] for name in ("grace", "mary")
+    }
+    ada.put(f"/projects/{project}/members/{found['grace']}", json={"role": "manager"})
+    page = log_in(browser, f"/app?project={project}&page=project")
+    page.get_by_label("Add somebody by username").fill("alan")
+    page.get_by_label("Name").last.fill("Research and more")
+    grace.put(f"/projects/{project}/members/{found['mary']}", json={"role": "viewer"})
+    expect(page.get_by_label("Role of mary")).to_have_value("viewer")
+    expect(page.get_by_label("Add somebody by username")).to_have_value("alan")
+    expect(page.get_by_label("Name").last).to_have_value("Research and more")
+
+
+@sqlite_only
+def test_a_line_outlives_the_session(api: Api, browser: BrowserPage) -> None:
+    ada = api.person()
+    page = log_in(browser)
+    line = page.get_by_label("Add a task")
+    line.fill("Call the printer")
+    for session in ada.get("/auth/sessions").json():
+        ada.delete(f"/auth/sessions/{session['id']}")
+    page.keyboard.press("Enter")
+    page.get_by_text("Your session has ended").wait_for()
+    page.get_by_label("Username or email").fill("ada")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in", exact=True).click()
+    expect(line).to_have_value("Call the printer")
+    line.press("Enter")
+    row(page, "Call the printer").wait_for()
+    expect(line).to_have_value("")
+
+
+@sqlite_only
 def test_a_webhook_shows_its_last_deliveries(api: Api, browser: BrowserPage, hook: Receiver) -> None:
     ada = api.person()
     page = log_in(browser, "/app?page=settings")
