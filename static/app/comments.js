@@ -20,12 +20,22 @@ async function mentionable(task, begun) {
 const MARKED =
   /(https?:\/\/\S*[^\s.,;:!?'")\]}>])|((?<![A-Za-z0-9._@-])@[A-Za-z0-9._-]{2,49}[A-Za-z0-9_-])/;
 
+// The names, in lower case, of those who see a task: other names mention nobody.
+async function namesOf(task) {
+  const people = task.project_id ? await membersOf(task.project_id) : [model.me];
+  return new Set(people.map((each) => each.username.toLowerCase()));
+}
+
 // The text of a comment, in which addresses are links and mentioned names stand out.
-function marked(text) {
+function marked(text, names) {
   const parts = text.split(MARKED);
   return parts.map((part, at) => {
     if (!part || at % 3 === 0) return part || "";
-    if (at % 3 === 2) return h("strong", { className: "mention" }, part);
+    if (at % 3 === 2) {
+      const name = part.slice(1).toLowerCase();
+      const isMeant = names.has(name) || names.has(name.replace(/[._-]+$/, ""));
+      return isMeant ? h("strong", { className: "mention" }, part) : part;
+    }
     return h("a", { href: part, target: "_blank", rel: "noopener noreferrer" }, part);
   });
 }
@@ -35,8 +45,8 @@ export function commentList(task) {
   const title = h("h3", {}, "Comments");
   const load = act(async () => {
     try {
-      const found = await api.comments.list(task.id);
-      list.replaceChildren(...found.map((comment) => one(task, comment, load)));
+      const [found, names] = await Promise.all([api.comments.list(task.id), namesOf(task)]);
+      list.replaceChildren(...found.map((comment) => one(task, comment, names, load)));
       title.textContent = found.length ? `Comments (${found.length})` : "Comments";
     } catch (error) {
       if (!error.status) throw error;
@@ -84,10 +94,10 @@ export function commentList(task) {
   return element;
 }
 
-function one(task, comment, load) {
+function one(task, comment, names, load) {
   const isMine = comment.author_id === model.me.id;
   const mayDelete = isMine || may("manager", task.project_id);
-  const body = h("p", { className: "said" }, marked(comment.text));
+  const body = h("p", { className: "said" }, marked(comment.text, names));
   const edit = () => {
     const area = h("textarea", {
       value: comment.text,

@@ -258,10 +258,11 @@ def test_comments_are_written_changed_and_deleted(api: Api, browser: BrowserPage
     expect(comments).to_contain_text("edited")
     # A comment by somebody else appears without reloading.
     page.locator("#live", has_text="Live").wait_for(state="attached")
-    text = "So do I (https://example.com/a?b=c@d, javascript:alert(1))"
+    text = "So do I (https://example.com/a?b=c@d, javascript:alert(1)), and @nobody else, @Ada."
     grace.post(f"/tasks/{task}/comments", json={"text": text})
     expect(comments).to_have_count(2)
     expect(comments.last.locator(".said")).to_have_text(text)
+    expect(comments.last.locator(".mention")).to_have_text(["@Ada"])
     assert comments.last.locator(".said a").evaluate_all("all => all.map((each) => each.href)") == [
         "https://example.com/a?b=c@d"
     ]
