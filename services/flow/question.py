@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
+from config import settings
 from errors import Forbidden, NotFound, invalid_input
 from models import Caller, users
 from schemas.common import zone_named
@@ -73,7 +74,7 @@ class Question:
         query += [(name, value) for name, values in self.selection.filters().items() for value in values]
         query += [*self.asked, *(("status", status) for status in statuses)]
         query += [(name, rfc3339(moment(at))) for name, at in times.items()]
-        return f"{self.path}?{urlencode(query)}" if query else self.path
+        return f"{settings.root}{self.path}" + (f"?{urlencode(query)}" if query else "")
 
 
 def ask(db: Session, caller: Caller, query: FlowQuery) -> Question:

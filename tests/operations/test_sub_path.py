@@ -42,6 +42,8 @@ def check(client: httpx.Client, root: str) -> None:
     assert following.startswith(f"{str(client.base_url).rstrip('/')}{root}/tasks?")
     assert [task["title"] for task in client.get(following).json()] == ["One"]
     client.patch(made.headers["location"], json={"status": "completed"})
+    listed = client.get(f"{root}/analytics/throughput").json()["links"]["completed"]
+    assert [task["title"] for task in client.get(listed).json()] == ["One"]
     shared = client.post(f"{root}/analytics/pictures", json={"chart": "throughput", "expires_in_days": 1})
     assert shared.status_code in (200, 201), shared.text
     picture = client.get(shared.json()["url"], headers={"Authorization": ""})

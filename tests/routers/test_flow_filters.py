@@ -6,8 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pytest
 import time_machine
 
+from config import settings
 from database import database
 from models import Caller
 from services import task_service
@@ -178,6 +180,14 @@ def test_a_figure_leads_to_its_tasks(api: Api) -> None:
     assert asked["current"]["throughput"] == 2
     behind = ada.get(asked["current"]["links"]["completed"]).json()
     assert [task["title"] for task in behind] == ["task 2", "task 1"]
+
+
+def test_a_figure_leads_to_its_tasks_below_the_path_of_a_proxy(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "root_path", "/tasks-api")
+    links = api.person().get("/analytics/throughput").json()["links"]
+    assert [link.partition("?")[0] for link in links.values()] == ["/tasks-api/tasks"] * 2
 
 
 def test_tasks_that_have_left_are_chosen_by_what_they_were(api: Api) -> None:
