@@ -8,14 +8,11 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import auth
-from config import settings
 from errors import AppError, BadRequest, TooManyRequests
 from request_context import address_group, origin_var
 from web.problems import error_response
 
 WINDOW_SECONDS = 60
-# An orchestrator restarts a process whose probe fails, whatever else came from the probe's address.
-NOT_LIMITED = frozenset({"/health", "/ready"})
 
 
 class HostCheck:
@@ -40,7 +37,7 @@ class HostCheck:
 class RateLimit:
     """Limits the requests of each caller per minute, in this process. Every answer tells how many are left.
 
-    Probes are not counted. The headers follow draft-ietf-httpapi-ratelimit-headers.
+    The headers follow draft-ietf-httpapi-ratelimit-headers.
     """
 
     def __init__(self, app: ASGIApp, per_minute: int) -> None:
@@ -51,7 +48,7 @@ class RateLimit:
         self._counts: dict[str, int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].removeprefix(settings.root) in NOT_LIMITED:
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         now = time.monotonic()
