@@ -16,7 +16,7 @@ from web.event_stream import EventStream
 from web.routing import Router
 from web.strict_input import CLAIMS, PARSED
 from web.transaction import ReadSession
-from web.waiting import settle_events, wait_for_events
+from web.waiting import allow_waiting, settle_events, wait_for_events
 
 READS = "tasks:read"
 # The place of a problem with the header that browsers send when they connect to a stream again.
@@ -52,6 +52,7 @@ async def _wait(request: Request) -> None:
     async def is_there() -> bool:
         return await database.read_async(look)
 
+    allow_waiting(request.scope, filters.wait)
     await wait_for_events(is_there, filters.wait)
 
 

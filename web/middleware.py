@@ -20,6 +20,7 @@ from web.forwarded import FORWARDED, heed
 from web.idempotency import SENT_KEYS
 from web.problems import error_response
 from web.root_path import RootPath
+from web.waiting import TIME_LIMIT
 
 # Errors that stop the start, each with one line.
 STARTUP_ERRORS = (ConfigurationError, SchemaError, AppError)
@@ -85,7 +86,7 @@ class RequestMiddleware:
         header = (b"x-request-id", request_id.encode())
         status = 0
         failure: Exception | None = None
-        limit = asyncio.timeout(settings.request_timeout_seconds or None)
+        scope[TIME_LIMIT] = limit = asyncio.timeout(settings.request_timeout_seconds or None)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status

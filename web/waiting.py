@@ -4,10 +4,14 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
+from starlette.types import Scope
+
 from database import database
 from services.events.follower import follower
 from services.events.watermark import watermark
 
+# The key of the request's time limit in its scope.
+TIME_LIMIT = "task_platform.time_limit"
 # Functions that end the waiting reads of this process at once.
 _waiting: set[Callable[[], None]] = set()
 # Each commit wakes all waiting reads. The more there are, the less often each of them looks, but at least twice a
@@ -29,6 +33,13 @@ async def settle_events() -> None:
             return
         await asyncio.sleep(seconds)
         await database.read_async(watermark.look)
+
+
+def allow_waiting(scope: Scope, seconds: float) -> None:
+    """Let the request take longer by the time for which its client asked it to wait."""
+    limit: asyncio.Timeout = scope[TIME_LIMIT]
+    if (ends_at := limit.when()) is not None:
+        limit.reschedule(ends_at + seconds)
 
 
 async def wait_for_events(is_there: Callable[[], Awaitable[bool]], seconds: float) -> None:

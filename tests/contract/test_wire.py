@@ -126,6 +126,15 @@ def test_a_request_that_takes_too_long_is_ended(make_client: Any, monkeypatch: p
     assert int(answer.headers["retry-after"]) > 0
 
 
+def test_a_read_waits_as_long_as_it_was_asked_to_whatever_the_time_limit(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = api.person()
+    monkeypatch.setattr(settings, "request_timeout_seconds", 1)
+    answer = ada.get("/events?wait=1.1")
+    assert (answer.status_code, answer.json()) == (200, [])
+
+
 TRUSTED = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1/128")]
 
 
