@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Query, Request, Response
 
 from auth import CurrentUser
-from errors import invalid_input
 from schemas import flow_answers as shapes
 from schemas.flow import (
     ChartName,
@@ -154,9 +153,6 @@ def read_forecast(
     The forecast is a Monte Carlo simulation from past throughput. The same question about the same history
     has the same answer.
     """
-    if (query.remaining is None) == (query.until is None):
-        pointer = "?remaining" if query.remaining is None else "?until"
-        raise invalid_input([{"pointer": pointer, "detail": "Give one of `remaining` and `until`"}])
     answer = flow.answers.will_be_done(
         db,
         ask(db, user, query),

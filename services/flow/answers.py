@@ -294,6 +294,9 @@ def will_be_done(
 
     Raises TooLittleHistory, InvalidInput.
     """
+    if (remaining is None) == (until is None):
+        pointer = "?remaining" if remaining is None else "?until"
+        raise invalid_input([{"pointer": pointer, "detail": "Give one of `remaining` and `until`"}])
     record = history.read(db, question.selection)
     known = forecast.past(question, np.sort(record.created), np.sort(record.completed), from_given=from_given)
     zone = question.period.zone

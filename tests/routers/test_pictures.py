@@ -140,6 +140,10 @@ def test_a_link_is_made_only_to_what_the_caller_may_see(api: Api) -> None:
             assert answer.json()["errors"][0]["pointer"] == f"#/query/{next(iter(query))}"
     body = {"chart": "forecast", "query": {"remaining": 5}}
     assert ada.post("/analytics/pictures", json=body).status_code == 409
+    both: dict[str, object] = {"remaining": 5, "until": "2030-01-01"}
+    for asked, pointer in (({}, "#/query/remaining"), (both, "#/query/until")):
+        answer = ada.post("/analytics/pictures", json={"chart": "forecast", "query": asked})
+        assert_problem(answer, 422, "invalid_input", pointer)
 
 
 @sqlite_only
