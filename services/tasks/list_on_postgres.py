@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, bindparam, select, tuple_
+from sqlalchemy import ColumnElement, Select, Text, bindparam, literal_column, select, tuple_
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.sql import visitors
 
@@ -85,7 +85,9 @@ def _along(
     shape: ListShape, kind: str, next_tasks: Select[Any], key: list[ColumnElement[Any]]
 ) -> Select[Any]:
     """The rows of a part, found along the index of the order, which alone tells which tasks are in the ranges."""
-    statement = next_tasks.with_only_columns(*TASK_COLUMNS).where(*_wanted(shape))
+    of_order = [] if "without" in shape.part else _of_order(shape)
+    others = [_of_place(shape, name) for name in names_in(shape) if name not in of_order]
+    statement = next_tasks.with_only_columns(*TASK_COLUMNS).where(*others)
     if kind == "after":
         statement = statement.where(beyond(shape, key))
     if kind == "skip":
@@ -113,35 +115,53 @@ def _has_any_tag(count: int) -> ColumnElement[bool]:
 
 
 def _next(shape: ListShape, kind: str) -> Select[Any]:
-    """The next tasks of the owner or the project, with all columns, whatever the filters say of them.
+    """The next tasks of the owner or the project, with all columns, within the ranges of the order alone.
 
-    The index of the order begins with the owner, and so does the bound on each side: Postgres then starts at the
-    right place, and no index of everybody's tasks has this order. Postgres looks at the owner alone to guess how
-    many tasks are within a bound. So a bound includes its value, and there is only one on each side.
+    The index of the order begins with the owner, and so does each bound: Postgres then starts at the right place,
+    and no index of everybody's tasks has this order. Postgres looks at the owner alone to guess how many tasks are
+    within a bound. So a bound includes its value.
     """
     owner, named = column_of(shape.scope), parameter_of(shape.scope)
     key = _key(shape)
-    least, most = owner >= named, owner <= named
-    if shape.sort_by in NULLABLE:
-        last = bindparam("last_value", LAST_MOMENT, type_=key[0].type)
-        most = tuple_(owner, *key) <= tuple_(named, last, bindparam("last_id", LARGEST_ID))
-    for name, (column, compare) in (RANGES | BOUNDS).items():
-        if name in shape.names and column is key[0]:
-            here, there = tuple_(owner, column), tuple_(named, bindparam(name, type_=column.type))
-            if compare is operator.ge:
-                least = here >= there
-            else:
-                most = here <= there
+    least: list[ColumnElement[bool]] = []
+    most: list[ColumnElement[bool]] = []
     if kind == "after":
         place = [bindparam("after_value", type_=key[0].type), bindparam("after_id")][-len(key) :]
         here, there = tuple_(owner, *key), tuple_(named, *place)
-        if shape.descending:
-            most = here <= there
-        else:
-            least = here >= there
+        (most if shape.descending else least).append(here <= there if shape.descending else here >= there)
+    # Postgres begins at the first of several bounds on a side. Those of the plan are the nearest.
+    for name in _of_order(shape):
+        side = least if (RANGES | BOUNDS)[name][1] is operator.ge else most
+        side.append(_of_place(shape, name))
+    if shape.sort_by in NULLABLE and not most:
+        last = bindparam("last_value", LAST_MOMENT, type_=key[0].type)
+        most = [tuple_(owner, *key) <= tuple_(named, last, bindparam("last_id", LARGEST_ID))]
     # Both bounds are of this owner or project. The indexes of projects have only tasks in projects.
-    statement = visible_tasks("all").with_only_columns(*tasks.c).where(owner.is_not(None), least, most)
+    within = [owner.is_not(None), *(least or [owner >= named]), *(most or [owner <= named])]
+    statement = visible_tasks("all").with_only_columns(*tasks.c).where(*within)
     return statement.order_by(*in_order(shape, [owner, *key]))
+
+
+def _of_place(shape: ListShape, name: str) -> ColumnElement[bool]:
+    """The condition of a range or a bound, together with the owner or the project."""
+    column, compare = (RANGES | BOUNDS)[name]
+    value: Any = bindparam(name, type_=column.type)
+    if compare is operator.lt:
+        value, compare = value - literal_column("interval '1 microsecond'"), operator.le
+    found: ColumnElement[bool] = compare(
+        tuple_(column_of(shape.scope), column), tuple_(parameter_of(shape.scope), value)
+    )
+    return found
+
+
+def _of_order(shape: ListShape) -> list[str]:
+    """The bounds of a plan, and then the ranges, of the column by which the list is ordered."""
+    return [
+        name
+        for some in (BOUNDS, RANGES)
+        for name in shape.names
+        if name in some and some[name][0] is _key(shape)[0]
+    ]
 
 
 def _next_missing(shape: ListShape, kind: str) -> Select[Any]:

@@ -6,15 +6,15 @@ which is faster. So a text, a tag or a range is first looked up, up to a limit. 
 walking soon fills a page. If the matches lie far down the list, an index of periods says where to begin, and in a
 project the days on which its tasks were made.
 
-Postgres chooses by itself. But it can't know that a text which is frequent with everybody is rare with one
-owner. So the newest tasks tell how frequent a text is. A plan never changes which tasks a list has: the list's
-own conditions are always checked.
+Postgres chooses by itself, unless the list has ranges: see `Plan.way`. But it can't know that a text which is frequent
+with everybody is rare with one owner. So the newest tasks tell how frequent a text is. A plan never changes which tasks
+a list has: the list's own conditions are always checked.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -50,6 +50,8 @@ class Plan(NamedTuple):
     without_index: tuple[str, ...] = ()
     # The place in its order where the list can begin: one of `list_statements.BOUNDS`.
     bounds: Mapping[str, Any] = MappingProxyType({})
+    # How Postgres must read a list with ranges: all tasks in one of them are sorted, or it is read along its order.
+    way: Literal["sorted", "along"] | None = None
 
 
 def is_sqlite(db: Session) -> bool:
@@ -65,11 +67,11 @@ def plan(db: Session, place: Place, filters: TaskFilters, *, asks_more: bool = F
         for name in RANGES
         if getattr(filters, name) is not None and place.scope != "all"
     }
-    filters_others = any(RANGES[name][0].key != filters.sort_by for name in ranges)
     # A list by creation with one tag needs no plan: the tasks of a tag are stored in that order.
     tags = filters.tag if filters.sort_by != "created_at" or len(filters.tag) > 1 else []
     few = _few_chosen(db, place, filters, asks_more=asks_more)
-    if few is not None or not (any(texts.values()) or filters_others or tags):
+    is_told = _is_told(db, place, filters, ranges, asks_more=asks_more)
+    if few is not None or not (any(texts.values()) or is_told or tags):
         return Plan(few)
     without_index: tuple[str, ...] = ()
     if any(texts.values()):
@@ -83,10 +85,29 @@ def plan(db: Session, place: Place, filters: TaskFilters, *, asks_more: bool = F
         if few is not None:
             return Plan(few, without_index)
         without_index += ("tag",)
-    if not (is_sqlite(db) and filters_others and has_many(db, place)):
-        # On Postgres the index of an order tells which tasks are in the ranges.
-        return Plan(None, without_index)
-    return _along_order(db, place, filters, ranges, without_index)
+    # Postgres counts the tasks in a project's ranges as fast as all of its tasks.
+    if is_told and ((place.scope == "project" and not is_sqlite(db)) or has_many(db, place)):
+        return _along_order(db, place, filters, ranges, without_index)
+    return Plan(None, without_index)
+
+
+def _is_told(
+    db: Session, place: Place, filters: TaskFilters, ranges: Mapping[str, datetime], *, asks_more: bool
+) -> bool:
+    """Whether the database is told how to read a list with ranges, if there are many tasks.
+
+    Left to choose, Postgres would go through half of a large project, or through everybody's tasks in an order by
+    `due_at` or `id`. It does choose if the list has other filters than ranges.
+    """
+    has_others = any(RANGES[name][0].key != filters.sort_by for name in ranges)
+    if is_sqlite(db):
+        return has_others
+    asked = {name for name in filters.model_fields_set if getattr(filters, name) not in (None, [])}
+    if asks_more or not ranges or filters.status or asked - _NO_FILTERS - set(RANGES) - {"project_id"}:
+        return False
+    return filters.sort_by in ("due_at", "id") or (
+        has_others and place.scope == "project" and filters.sort_by != "title"
+    )
 
 
 def _along_order(
@@ -96,19 +117,29 @@ def _along_order(
     ranges: Mapping[str, datetime],
     without_index: tuple[str, ...],
 ) -> Plan:
-    """Plan the reading of a list with ranges on SQLite: which ranges have too many tasks to sort, and its bounds."""
+    """Plan the reading of a list with ranges: which ones have too many tasks to sort, and its bounds."""
     at_most = FEW_IN_RANGE + 1
-    of_others = {name: bound for name, bound in ranges.items() if RANGES[name][0].key != filters.sort_by}
+    # Postgres doesn't stop at the end of a range, but goes on to the last task of the owner or the project.
+    counted = {
+        name: bound
+        for name, bound in ranges.items()
+        if RANGES[name][0].key != filters.sort_by or not is_sqlite(db)
+    }
     wide = {
         name: bound
-        for name, bound in of_others.items()
+        for name, bound in counted.items()
         if count_in_range(db, place, name, {name: bound, "at_most": at_most}) == at_most
     }
+    if not is_sqlite(db):
+        if len(wide) < len(counted):
+            return Plan(way="sorted")
+        known = project_days.bounds(db, place, ranges, filters)
+        return Plan([]) if known is None else Plan(bounds=known.values, way="along")
     without_index += tuple(wide)
     if place.scope != "project":
         bounds = _creation_bounds(db, place, wide, filters) or times_in_order.bounds(db, place, wide, filters)
         return Plan(None, without_index, bounds)
-    if len(wide) < len(of_others):
+    if len(wide) < len(counted):
         # The tasks of a range with few are sorted.
         return Plan(None, without_index)
     known = project_days.bounds(db, place, ranges, filters)

@@ -1,7 +1,7 @@
 """The plan of a list, and the ways to read its pages by it."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -44,6 +44,8 @@ class Planned(NamedTuple):
     values: dict[str, Any]
     # The parameters that say where the list begins and ends in its order.
     bounds: Mapping[str, Any]
+    # How Postgres should read a list with ranges: see `list_plan.Plan`.
+    way: Literal["sorted", "along"] | None = None
 
     @property
     def place(self) -> Place:
@@ -127,6 +129,8 @@ class Planned(NamedTuple):
         if shape.by_id or shape.scope == "all" or shape.asked == NEVER:
             return False
         if not is_sqlite(db):
+            if self.way is not None:
+                return True
             return (shape.asked is not None or looks_elsewhere(shape)) and list_plan.has_many(db, self.place)
         if shape.asked is None:
             return bool(self.wide) and not {"made_after", "made_before"}.intersection(self.bounds)
@@ -137,19 +141,6 @@ class Planned(NamedTuple):
         """Whether SQLite would sort all tasks to skip some: no index has those without a value at the end."""
         can = filters.skip > 0 and filters.sort_by in NULLABLE and not self.shape.by_id
         return can and self.shape.scope != "all" and is_sqlite(db)
-
-    def reads_along_order(self, db: Session) -> bool:
-        """Whether Postgres should read a list with ranges along the index of its order, which has their times.
-
-        Left to choose, Postgres would go through everybody's tasks in an order by `due_at` or `id`. If a range has
-        few tasks, these are sorted instead.
-        """
-        shape = self.shape
-        asked = set(shape.names) - set(self.bounds)
-        if shape.asked is not None or shape.choices or not asked <= set(RANGES):
-            return False
-        few = list_plan.FEW_IN_RANGE
-        return all(self._count_in_range(db, name, few + 1) > few for name in asked)
 
     def near(self, db: Session) -> int:
         """The number of next tasks in the order of the list, among which SQLite looks for a page first."""

@@ -1,8 +1,10 @@
-"""Bounds of a project's lists with ranges of times on SQLite, from the days on which its tasks were made.
+"""Bounds of a project's lists with ranges of times, from the days on which its tasks were made.
 
 For each day, triggers on `tasks` keep the first and the last id and times of the tasks that were made on it. A task that
 is changed or deleted leaves them as they are, so they enclose all tasks of the day, and perhaps more. A task in the
 ranges was made on a day that meets these. Therefore no task of the list comes before the first value of such days.
+
+On Postgres a day may have several rows, each of which encloses some of its tasks, so that no writer waits for another.
 """
 
 from collections.abc import Mapping
@@ -23,7 +25,7 @@ from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
 
 DAY = timedelta(days=1) // timedelta(microseconds=1)
-# Only SQLite has this table, so it is no model.
+# The databases keep this table differently, so it is no model.
 project_days = table(
     "project_days",
     column("project_id", BigInteger()),
@@ -48,10 +50,15 @@ def bounds(db: Session, place: Place, ranges: Mapping[str, datetime], filters: T
 
     A page behind a row needs no bounds, and neither does the list of a tag, which is read along the tag.
     """
-    if filters.cursor is not None or (filters.sort_by == "created_at" and filters.tag):
+    if (
+        place.scope != "project"
+        or filters.cursor is not None
+        or (filters.sort_by == "created_at" and filters.tag)
+    ):
         return Bounds()
+    on_sqlite = db.get_bind().dialect.name == "sqlite"
     descending, sort_by = filters.sort_order == "desc", filters.sort_by
-    days = {f"{name}_day": _day_of(value) for name, value in ranges.items()}
+    days = {f"{name}_day": day_of(value) for name, value in ranges.items()}
     statement = _furthest(sort_by, tuple(ranges), descending=descending)
     found = db.execute(statement, {**place._asdict(), **ranges, **days}).one()
     if found.least_id is None:
@@ -61,11 +68,11 @@ def bounds(db: Session, place: Place, ranges: Mapping[str, datetime], filters: T
         return Bounds(ids)
     if sort_by == "priority":
         # SQLite finds the bounds in each of the priorities if these are listed.
-        return Bounds(ids if filters.priority else {**ids, "any_priority": True})
+        return Bounds(ids if filters.priority or not on_sqlite else {**ids, "any_priority": True})
     # The index of each order has the ids: the tasks beyond these are passed without being read.
     if sort_by == "title":
         return Bounds(ids, tuple(ids))
-    implied = times_in_order.bounds(db, place, ranges, filters)
+    implied = times_in_order.bounds(db, place, ranges, filters) if on_sqlite else {}
     name = f"{'most' if descending else 'least'}_{sort_by}"
     of_order = ranges.get(sort_by.replace("_at", "_before" if descending else "_after"))
     of_days = _edge_of(found.value, descending=descending) if sort_by == "created_at" else found.value
@@ -100,8 +107,8 @@ def _meets(name: str) -> ColumnElement[bool]:
     return project_days.c[f"last_{key}"] >= bound if is_after else project_days.c[f"first_{key}"] < bound
 
 
-def _day_of(value: datetime) -> int:
-    """The number of a day as SQLite divides: it rounds towards zero, so that day 0 has the times of two days."""
+def day_of(value: datetime) -> int:
+    """The number of a day as the triggers round: towards zero, so that day 0 has the times of two days."""
     number = microseconds(value)
     return number // DAY if number >= 0 else -(-number // DAY)
 

@@ -109,7 +109,7 @@ def _looked_for(
 ) -> tuple[list[AnyRow], int | None]:
     """A page, and the number of all tasks if it is asked for, from going through all tasks at most once."""
     sorts_all, covered = planned.sorts_all(db, filters), planned.by_covering_index(db)
-    rows = None if sorts_all else _near(db, filters, planned, after)
+    rows = None if sorts_all or planned.way == "sorted" else _near(db, filters, planned, after)
     if rows is None and not sorts_all and planned.shape.asked is None and planned.wide and covered is None:
         rows = _rows(filters, after, _reader(db, planned.gathered(db)))
     if rows is not None:
@@ -156,7 +156,7 @@ def _near_on_postgres(
     """The page if its tasks are among the next thousands in the order."""
     more = after or {}
     part = "first" if after is None else "after"
-    if not (filters.skip and filters.sort_by in NULLABLE) and planned.reads_along_order(db):
+    if not (filters.skip and filters.sort_by in NULLABLE) and planned.way == "along":
         return _rows(filters, after, lambda part, **more: planned.execute_near(db, f"{part} along", **more))
     if filters.skip:
         # Tasks without a value count too, and no index has these last.
@@ -221,7 +221,7 @@ def _planned_with_filters(db: Session, place: Place, filters: TaskFilters, asked
     if asked is not None:
         values |= asked.values
 
-    task_ids, without_index, bounds = list_plan.plan(db, place, filters, asks_more=asked is not None)
+    task_ids, without_index, bounds, way = list_plan.plan(db, place, filters, asks_more=asked is not None)
     if task_ids is not None:
         values["task_ids"] = task_ids
     bounds = {**bounds, **list_plan.priority_bounds(filters)}
@@ -236,7 +236,7 @@ def _planned_with_filters(db: Session, place: Place, filters: TaskFilters, asked
         asked=None if asked is None else asked.shape,
         part="first",
     )
-    return Planned(shape, values | dict(bounds), bounds)
+    return Planned(shape, values | dict(bounds), bounds, way)
 
 
 def _rows(

@@ -95,8 +95,8 @@ def test_a_range_of_one_time_is_read_along_the_order_of_another(
     name = RANGES[column]
     place = "user_id" if scope == "owner" else "project_id"
     asked = shape(scope, sort_by, names=(name,), without_index=(name,) if database.is_sqlite else ())
-    if not database.is_sqlite and sort_by in ("due_at", "id"):
-        # Postgres chooses the way for other orders, and might go through everybody's tasks.
+    if not database.is_sqlite:
+        # Left to choose, Postgres might go through everybody's tasks.
         statement = list_on_postgres.build(asked._replace(part="first along"))
     else:
         statement = list_statements.build(asked)
@@ -155,6 +155,32 @@ def test_sqlite_begins_a_list_of_a_project_at_the_first_day_in_the_range(
     assert f"{index}{bound.get(sort_by, f'{sort_by}>? AND {sort_by}<?')})" in found, found
     # Only the rows of the page are sorted, if any.
     assert found.count("TEMP B-TREE") <= list_statements.order_has_ranges(asked), found
+
+
+@pytest.mark.parametrize("shared_api", ["postgres"], indirect=True, scope="module")
+@pytest.mark.parametrize("sort_by", list(ORDERS))
+def test_postgres_begins_a_list_of_a_project_at_the_first_day_in_the_range(
+    values: dict[str, Any], monkeypatch: pytest.MonkeyPatch, sort_by: str
+) -> None:
+    name = RANGES["updated_at" if sort_by != "updated_at" else "created_at"]
+    filters = TaskFilters.model_validate(
+        {"project_id": values["project_id"], "sort_by": sort_by, name: MIDDLE}
+    )
+    place = Place(project_id=values["project_id"])
+    sorts = database.read(lambda db: list_plan.plan(db, place, filters))
+    assert sorts.way == "along"
+    monkeypatch.setattr(list_plan, "FEW_IN_RANGE", COUNT)
+    assert database.read(lambda db: list_plan.plan(db, place, filters)).way == "sorted"
+    bounds = {"least_id", "most_id", *({f"most_{sort_by}"} if sort_by.endswith("_at") else ())}
+    assert set(sorts.bounds) == bounds
+    asked = shape("project", sort_by, names=(name, *bounds), part="first along")
+    found = plan(list_on_postgres.build(asked), values | dict(sorts.bounds))
+    assert "Sort" not in found, found
+    assert f"ix_tasks_project_id_{sort_by}" in found, found
+    (index_condition,) = (line for line in found.splitlines() if "Index Cond" in line)
+    for column in (name.replace("_after", "_at"), "id", sort_by):
+        assert f"ROW(project_id, {column}) " in index_condition or column == "priority", found
+    assert "Filter" not in found, found
 
 
 @pytest.mark.parametrize("shared_api", ["sqlite"], indirect=True, scope="module")

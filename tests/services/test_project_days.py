@@ -1,33 +1,33 @@
-"""The days on which a project's tasks were made tell where its lists begin, on SQLite."""
+"""The days on which a project's tasks were made tell where its lists begin."""
 
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import product
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from database import database
 from models import tasks
 from schemas.tasks import TaskFilters
 from services.query.shapes import Place
-from services.tasks import list_plan, planned, task_query
+from services.tasks import list_on_postgres, list_plan, planned, task_query
 from services.tasks.list_lookups import RANGES
-from services.tasks.project_days import DAY
+from services.tasks.project_days import day_of, project_days
 from tests.support.api import Api
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
-# Day 0 has the times of two days, because SQLite rounds towards zero.
+# Day 0 has the times of two days, because the databases round towards zero.
 FIRST = datetime(1969, 12, 20, tzinfo=UTC)
 TIMES = ("created_at", "updated_at", "due_at", "completed_at")
 ORDERS = (*TIMES, "title", "priority", "id")
 SIZES = {
     list_plan: {"MANY_TASKS": 30, "FEW_IN_RANGE": 8},
     planned: {"NEAR": 20, "NEAR_COVERED": 8, "NEAR_GATHERED": 10, "NEAR_IN_INDEX": 12, "MANY_IN_RANGE": 25},
+    list_on_postgres: {"NEAR": 10, "FARTHER": 40},
 }
 
 
@@ -66,10 +66,13 @@ def fill(db: Any, owner_id: int, project_id: int | None, rows: list[dict[str, An
         db.execute(tasks.insert().values(**row, **place).values(**private))
 
 
-def by_day(sql: str) -> dict[tuple[int, int], Sequence[Any]]:
-    """The rows of a statement by their project and day, which come first."""
-    rows = database.read(lambda db: db.execute(text(sql)).all())
-    return {(row[0], row[1]): row[2:] for row in rows}
+def encloses(row: Any, task: Any) -> bool:
+    """Whether a row of a day encloses a task."""
+    for name in ("id", "updated_at", "due_at", "completed_at"):
+        value, first, last = getattr(task, name), getattr(row, f"first_{name}"), getattr(row, f"last_{name}")
+        if value is not None and (first is None or not first <= value <= last):
+            return False
+    return True
 
 
 def test_the_days_enclose_the_tasks_after_any_changes(api: Api) -> None:
@@ -92,18 +95,15 @@ def test_the_days_enclose_the_tasks_after_any_changes(api: Api) -> None:
                 db.execute(tasks.update().where(at).values(**changed))
 
     database.write(change)
-    there = (
-        f"SELECT project_id, created_at / {DAY} AS day, min(id), max(id), min(updated_at), max(updated_at),"
-        " min(due_at), max(due_at), min(completed_at), max(completed_at)"
-        " FROM tasks WHERE project_id IS NOT NULL GROUP BY 1, 2"
-    )
-    found, kept = (by_day(sql) for sql in (there, "SELECT * FROM project_days"))
-    assert len(found) > 30
-    for day, values in found.items():
-        for first, last, least, most in zip(
-            kept[day][::2], kept[day][1::2], values[::2], values[1::2], strict=True
-        ):
-            assert least is None or first <= least <= most <= last
+    here = tasks.c.project_id.is_not(None)
+    found = database.read(lambda db: db.execute(tasks.select().where(here)).all())
+    kept = database.read(lambda db: db.execute(project_days.select()).all())
+    assert len({(task.project_id, task.created_at.date()) for task in found}) > 30
+    for task in found:
+        days = [
+            row for row in kept if (row.project_id, row.day) == (task.project_id, day_of(task.created_at))
+        ]
+        assert any(encloses(row, task) for row in days), (task, days)
     database.write(lambda db: db.execute(text("DELETE FROM tasks")))
     for project in projects:
         assert ada.delete(f"/projects/{project}?tasks=delete").status_code == 204
@@ -166,3 +166,44 @@ def test_a_list_with_ranges_has_what_a_plain_reading_finds(api: Api, *, in_order
         if chance.random() < 0.2:
             asked["priority"] = chance.sample(range(5), 2)
         assert list(pages(project, asked)) == expected(rows, asked), asked
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_on_postgres_writers_widen_a_day_without_waiting_for_each_other(api: Api) -> None:
+    ada, chance = api.person(), random.Random(7)  # noqa: S311  # the same task every time
+    project = ada.post("/projects", json={"name": "a"}).json()["id"]
+    row = {
+        **random_task(chance, in_order=True),
+        "created_at": FIRST,
+        "user_id": ada.id,
+        "project_id": project,
+    }
+    days = project_days.select().where(project_days.c.project_id == project)
+
+    def add(connection: Connection, due: int) -> None:
+        connection.execute(tasks.insert().values(**row | {"due_at": FIRST + timedelta(days=due)}))
+
+    def last_due() -> list[datetime]:
+        return sorted(day.last_due_at for day in database.read(lambda db: db.execute(days).all()))
+
+    with ExitStack() as opened:
+        first = opened.enter_context(database.engine.connect())
+        add(first, 1)
+        first.commit()
+        assert len(last_due()) == 1
+        add(first, 10)
+        # Transactions wait for each other at the counts of tasks if their numbers agree in this.
+        slot = "SELECT mod(pg_backend_pid(), 16)"
+        second = first
+        while second.exec_driver_sql(slot).scalar() == first.exec_driver_sql(slot).scalar():
+            second = opened.enter_context(database.engine.connect())
+        second.exec_driver_sql("SET lock_timeout = '20s'")
+        add(second, 20)
+        first.rollback()
+        second.commit()
+        add(first, 30)
+        first.commit()
+    last = last_due()
+    assert len(last) == 2
+    for due in (1, 20, 30):
+        assert any(day >= FIRST + timedelta(days=due) for day in last)

@@ -24,6 +24,7 @@ from migrations.schema import migrate
 from security.tokens import forget_verified_tokens
 from services import background_tasks, completion_times
 from services.flow import history as flow_history
+from services.tasks.project_days import project_days
 from storage.group_commit import GroupCommitWriter
 from tests.support.api import Api
 from tests.support.openapi_check import CheckedClient
@@ -160,7 +161,7 @@ def shared_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 def emptying_connection(url: str) -> psycopg.Connection[Any]:
     """A connection for deletions that stays open, because a new one would plan all of them again."""
     connection = psycopg.connect(url, autocommit=True)
-    tables = [table.name for table in Base.metadata.sorted_tables]
+    tables = [table.name for table in (*Base.metadata.sorted_tables, project_days)]
     sequences = connection.execute(SEQUENCES).fetchall()
     (is_superuser,) = connection.execute("SELECT usesuper FROM pg_user WHERE usename = user").fetchone() or (
         0,
