@@ -134,6 +134,27 @@ def _walked_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
     return str(compiler.process(element.clauses, **options))
 
 
+class Walking(Condition):
+    """SQL: a condition with many alternatives, for which Postgres uses no index, so that it walks the list in its order.
+
+    Postgres may guess that each of the alternatives finds few tasks. It would then look all of them up one after the
+    other, even if each finds nearly all tasks.
+    """
+
+    inherit_cache = True
+    name = "walking"
+
+
+@compiles(Walking, "sqlite")
+def _walking_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"({compiler.process(element.clauses, **options)})"
+
+
+@compiles(Walking, "postgresql")
+def _walking_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    return f"(({compiler.process(element.clauses, **options)}) IS TRUE)"
+
+
 class FoldedDescription(FunctionElement[str]):
     """SQL: the text that searches in descriptions use; see `Task.description_folded`."""
 

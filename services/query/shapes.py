@@ -166,6 +166,13 @@ def _shapes_of_searches(searches: Sequence[Any], take: Callable[[Any], str]) -> 
     return shapes
 
 
+def most_alternatives(shape: Shape) -> int:
+    """The number of parts of the longest `or` in a filter."""
+    if shape[0] not in ("and", "or"):
+        return 1
+    return max([len(shape[1]) if shape[0] == "or" else 1, *map(most_alternatives, shape[1])])
+
+
 def texts_in_descriptions(shape: Shape) -> int:
     """The number of texts that a filter looks for in the description: Postgres prepares it for several only once."""
     if shape[0] in ("and", "or"):

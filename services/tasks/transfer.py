@@ -21,6 +21,7 @@ from services.paging import PageOf, decode_cursor, encode_cursor
 from services.projects import workflow
 from services.query import asking, shapes, statements
 from services.query import conditions as query_conditions
+from services.query.elements import Walking
 from services.rights import Place, column_of, parameter_of, visible_tasks
 from services.tasks import fields, history, placement, task_query
 from services.tasks.bulk import insert_many, take_ids
@@ -33,6 +34,8 @@ from storage.prepared import prepared
 EXPORT_CHUNK = 1000
 # The rows of a page of a list.
 LIST_PAGE = 500
+# Postgres may look up so many alternatives of a filter by an index each.
+FEW_PARTS = 8
 
 _EXPORTED = TypeAdapter(list[dict[str, Any]])
 
@@ -248,7 +251,8 @@ def _build(part: str, scope: shapes.Scope, shape: shapes.Shape | None, *, on_pos
     # A bound that leaves out the owner itself would make Postgres guess that few tasks are left.
     statement = statement.where(tuple_(*key) >= tuple_(*owner, bindparam("from_id")))
     if shape is not None:
-        statement = statement.where(query_conditions.condition(shape, scope))
+        asked = query_conditions.condition(shape, scope)
+        statement = statement.where(Walking(asked) if shapes.most_alternatives(shape) > FEW_PARTS else asked)
     if part == "end":
         return statement.with_only_columns(tasks.c.id).offset(bindparam("before")).limit(2)
     until = tuple_(*key) <= tuple_(*owner, bindparam("until_id"))

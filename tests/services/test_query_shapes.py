@@ -12,7 +12,7 @@ from services.query.evaluate import matches
 from services.query.facts import Normal
 from services.query.normal import Circumstances, normalize
 from services.query.rare_parts import rare_part
-from services.query.shapes import shaped
+from services.query.shapes import most_alternatives, shaped
 from tests.support.filters import RandomFilters, Vocabulary, random_task
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
@@ -76,6 +76,15 @@ def test_one_search_for_all_texts_keeps_from_many() -> None:
     )
     ids, texts = ("in", "id", True, [1, 2, 3]), ("contains", "title", True, (), ("zebra", "quarter", "yak"))
     assert found == ("and", (ids, ("or", (texts,)), ("or", each)))
+
+
+def test_the_alternatives_of_the_longest_part_are_counted() -> None:
+    alternatives = {
+        "id = 1": 1,
+        "id = 1 and title ~ a": 1,
+        "id > 5 and (priority = 1 or id < 2 or title = b)": 3,
+    }
+    assert {text: most_alternatives(shaped(normal(text)).shape) for text in alternatives} == alternatives
 
 
 def test_no_search_comes_before_parts_that_decide_without_it() -> None:
