@@ -91,6 +91,27 @@ WORST = (
             *(f"tag = tag-{n} and tag = tag-{n + 1}" for n in range(12)),
         ]
     ),
+    # Dear tests with conditions on many other fields beside.
+    " or ".join(
+        [
+            *(
+                f"{field} ~ {each} and priority < 9 and state != s{n}"
+                for n, (field, each) in enumerate(FREQUENT_LETTERS)
+            ),
+            *(f"tag = tag-{n} and state = s{n}" for n in range(5)),
+        ]
+    ),
+    " or ".join(
+        [
+            *(
+                f"{field} ~ {each} and tag != tag-{n} and state != s{n}"
+                for n, (field, each) in enumerate(FREQUENT_LETTERS[10:])
+            ),
+            *(f"description in (a{n}, b) and project != p{n}" for n in range(8)),
+            *(f"state in (a{n}, b) and tag != tag-{n}" for n in range(8)),
+            *(f"due in (now+{n}m, now+{n}h, now+{n}d) and priority != {n}" for n in range(3)),
+        ]
+    ),
 )
 
 

@@ -17,6 +17,8 @@ from services.flow.statistics import Integers
 
 # Stands for no time, in few digits: no task was completed in the last microsecond of 1969.
 NONE = -1
+# Stands for a missing number, or for no time where each moment may be the time of a task.
+MISSING = -(2**63)
 
 
 class _InBytes(BigInteger):
@@ -29,33 +31,41 @@ class Moment(FunctionElement[int]):
     inherit_cache = True
     type = _InBytes()
     name = "moment"
+    none = NONE
+
+
+class MomentOrMissing(Moment):
+    """SQL: the same, but `MISSING` if the time is missing."""
+
+    inherit_cache = True
+    none = MISSING
 
 
 @compiles(Moment, "sqlite")
 def _moment_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    return f"coalesce({compiler.process(element.clauses, **options)}, {NONE})"
+    return f"coalesce({compiler.process(element.clauses, **options)}, {element.none})"
 
 
 @compiles(Moment, "postgresql")
 def _moment_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
     # Postgres counts from 2000, so it is asked for a time thirty years later. To extract the seconds takes longer.
     text = compiler.process(element.clauses, **options)
-    return f"coalesce(timestamptz_send({text} + INTERVAL '946684800 seconds'), int8send({NONE}))"
+    return f"coalesce(timestamptz_send({text} + INTERVAL '946684800 seconds'), int8send({element.none}))"
 
 
-class _Joined(FunctionElement[Any]):
+class Joined(FunctionElement[Any]):
     """SQL: the numbers of a column in all rows as one value."""
 
     inherit_cache = True
     name = "joined"
 
 
-@compiles(_Joined, "sqlite")
+@compiles(Joined, "sqlite")
 def _joined_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
     return f"group_concat({compiler.process(element.clauses, **options)}, ',')"
 
 
-@compiles(_Joined, "postgresql")
+@compiles(Joined, "postgresql")
 def _joined_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
     (number,) = element.clauses
     text = compiler.process(number, **options)
@@ -69,7 +79,7 @@ def in_bulk(statement: Any) -> Select[Any]:
     Making rows in Python costs more than all other work. No number may be missing, because the databases would leave
     it out.
     """
-    return select(*map(_Joined, statement.subquery().c))
+    return select(*map(Joined, statement.subquery().c))
 
 
 def read_numbers(db: Session, statement: Select[Any], values: Mapping[str, Any]) -> Integers:
