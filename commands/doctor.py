@@ -86,6 +86,8 @@ def _cache() -> str:
     if settings.redis_url:
         redis_client(settings.redis_url).ping()
         return "Redis answers"
+    # The first entry makes the folder.
+    settings.cache_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=settings.cache_dir):
         pass
     return f"{settings.cache_dir.absolute()} can be written"

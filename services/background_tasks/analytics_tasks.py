@@ -149,8 +149,13 @@ def _write_whole(path: Path, content: bytes) -> None:
     """Replace the file in one step, so that readers see the old file or the new one."""
     # The temporary name is this thread's, so that a file left by a crash is overwritten some day.
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640)
+        try:
+            descriptor = os.open(temporary, flags, 0o640)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(temporary, flags, 0o640)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
         os.replace(temporary, path)

@@ -33,7 +33,8 @@ def test_doctor_gives_each_part_its_verdict(
     assert [line.split()[:2] for line in said] == [
         ["ok", f"{part}:"] for part in ("settings", "database", "schema", "mail", "cache")
     ]
-    monkeypatch.setattr(settings, "cache_dir", tmp_path / "not there")
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(settings, "cache_dir", tmp_path / "file" / "cache")
     monkeypatch.setattr(settings, "smtp_server", "127.0.0.1")
     monkeypatch.setattr(settings, "smtp_port", free_port())
     assert manage.main(["doctor"]) == 1

@@ -66,8 +66,9 @@ def test_cache_that_can_not_be_written_is_left_alone_and_then_caught_up(
     api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ada = api.person()
-    missing = tmp_path / "missing"
-    monkeypatch.setattr(settings, "cache_dir", missing)
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    monkeypatch.setattr(settings, "cache_dir", in_the_way / "cache")
     with caplog.at_level("WARNING", "task_platform"):
         for _ in range(3):
             ada.task()
@@ -76,12 +77,19 @@ def test_cache_that_can_not_be_written_is_left_alone_and_then_caught_up(
     refresher = Refresher()
     refresher.add({ada.id})
     assert (refresher.refresh(at_once=True) or 0) > 0
-    missing.mkdir()
+    in_the_way.unlink()
     monkeypatch.setattr("services.background_tasks.analytics_tasks.PAUSE", 0.0)
     refresher = Refresher()
     refresher.add({ada.id})
     assert refresher.refresh(at_once=True) is None
     assert entry(ada)["stats"]["total_tasks"] == 3
+
+
+def test_the_folder_of_the_cache_is_made(api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(settings, "cache_dir", tmp_path / "not" / "there")
+    ada = api.person()
+    ada.task()
+    assert entry(ada)["stats"]["total_tasks"] == 1
 
 
 def test_account_that_changes_all_the_time_is_refreshed_now_and_then(api: Api) -> None:
