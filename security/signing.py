@@ -58,7 +58,7 @@ def verify(token: str, kind: str) -> dict[str, Any]:
         except JWTError:
             continue
         # python-jose takes a token for the whole second in which it expires.
-        if claims.get("kind") != kind or int(claims["exp"]) <= time.time():
+        if claims.get("kind") != kind or float(claims["exp"]) <= time.time():
             break
         return claims
     raise InvalidTokenError

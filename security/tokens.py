@@ -19,8 +19,12 @@ REMEMBERED_TOKENS = 4096
 def create_access_token(data: dict[str, Any], expires_delta: timedelta | None = None) -> str:
     """Sign an access token; `data["sub"]` is the account's id as text, `data["sid"]` the id of its session, if any."""
     now = datetime.now(UTC)
-    lifetime = expires_delta or timedelta(minutes=settings.access_token_expire_minutes)
-    claims = {"jti": uuid.uuid4().hex, **data, "kind": ACCESS_TOKEN, "iat": now, "exp": now + lifetime}
+    lifetime = (
+        timedelta(minutes=settings.access_token_expire_minutes) if expires_delta is None else expires_delta
+    )
+    # A whole second would end the token up to a second before the time that its receiver was told.
+    ends_at = (now + lifetime).timestamp()
+    claims = {"jti": uuid.uuid4().hex, **data, "kind": ACCESS_TOKEN, "iat": now, "exp": ends_at}
     if "sub" in claims:
         claims["sub"] = str(claims["sub"])
     return signing.sign(claims)
