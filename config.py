@@ -48,6 +48,8 @@ SECRET_SETTINGS = (
     "METRICS_TOKEN",
 )
 LOCAL_URL = "http://localhost:8000"
+# The calendar has no day that lies longer ago than about 740,000 days.
+MOST_DAYS = 365_000
 MAKE_A_KEY = "make one with `openssl rand -hex 32`"
 LONGEST_SHOWN = 100
 
@@ -110,11 +112,11 @@ class Settings(BaseSettings):
     reminder_hours: int = Field(24, ge=0, le=24 * 30)
     delivery_poll_seconds: float = Field(5, gt=0, le=60)
     idempotency_hours: int = Field(24, ge=1, le=24 * 365)
-    retention_history_days: int | None = Field(None, ge=1)
-    retention_notifications_days: int | None = Field(None, ge=1)
+    retention_history_days: int | None = Field(None, ge=1, le=MOST_DAYS)
+    retention_notifications_days: int | None = Field(None, ge=1, le=MOST_DAYS)
     # Triggers keep the last month of the audit trail, whatever the setting says.
-    retention_audit_days: int | None = Field(None, ge=31)
-    retention_events_days: int = Field(30, ge=1)
+    retention_audit_days: int | None = Field(None, ge=31, le=MOST_DAYS)
+    retention_events_days: int = Field(30, ge=1, le=MOST_DAYS)
     webhook_delivery: bool = True
     webhook_timeout_seconds: float = Field(15, gt=0, le=120)
     webhook_allowed_networks: Annotated[list[str], NoDecode] = []

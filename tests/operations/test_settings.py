@@ -100,6 +100,10 @@ def start(folder: Path, code: str = PRINT_THE_KEY, **environment: str) -> subpro
         ("PUBLIC_URL", "https://:443"),
         ("ROOT_PATH", "tasks-api"),
         ("SMTP_FROM", "Task Platform"),
+        ("RETENTION_EVENTS_DAYS", "999999"),
+        ("RETENTION_HISTORY_DAYS", "999999"),
+        ("RETENTION_NOTIFICATIONS_DAYS", "999999"),
+        ("RETENTION_AUDIT_DAYS", "999999"),
         ("SMTP_HELO_NAME", "two words"),
     ],
 )
