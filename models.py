@@ -136,6 +136,8 @@ def _orders(place: str, **options: Any) -> Iterator[Index]:
 
 # The condition that a task's times are not in the order of making, completing and changing.
 OUT_OF_ORDER = "updated_at < created_at OR completed_at < created_at OR updated_at < completed_at"
+# The condition that a title has other letters than those of ASCII, on Postgres.
+HAS_OTHER_LETTERS = r"title_folded ~ '[^\u0001-\u007f]'"
 # A blocked task has a reason, and is not completed.
 BLOCKED = (
     "(blocked_at IS NULL) = (blocked_reason IS NULL) AND (blocked_at IS NULL OR status <> 'completed')"
@@ -180,6 +182,12 @@ class Task(Base):
         ),
         *_orders("project_id", **IN_PROJECT),
         Index("ix_tasks_project_id_title", "project_id", "title_folded", "id", **IN_PROJECT),
+        # Serves searches for a pair of letters (`services/tasks/list_lookups.py`).
+        Index(
+            "ix_tasks_project_id_letters",
+            *("project_id", "title_folded", "id"),
+            **where(f"project_id IS NOT NULL AND {HAS_OTHER_LETTERS}"),
+        ).ddl_if(dialect="postgresql"),
         Index("ix_tasks_project_id_state", "project_id", "state", "created_at", "id", **IN_PROJECT),
         Index(
             "ix_tasks_project_id_status",

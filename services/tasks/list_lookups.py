@@ -9,9 +9,22 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, String, bindparam, case, exists, func, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    String,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    true,
+)
 
-from models import STATUSES, task_tags, tasks
+from models import HAS_OTHER_LETTERS, STATUSES, task_tags, tasks
 from services.query.shapes import Scope
 from services.rights import column_of, parameter_of
 from storage.column_types import Period
@@ -133,12 +146,37 @@ def matching(scope: Scope) -> Select[Any]:
     return prepared(select(these.c.id).limit(bindparam("at_most")), plan_anew=True)
 
 
+@cache
+def with_pair(*, of_ascii: bool) -> Select[Any]:
+    """Up to `at_most` tasks of a project whose titles contain `needle`, on Postgres; some may come twice.
+
+    The needle is a pair of letters or digits `of_ascii`, or has another letter. The index of trigrams finds a pair
+    with each character of ASCII behind it, or at the end of the title. Other titles have an index of their own.
+    """
+    title = tasks.c.title_folded
+    ids = select(tasks.c.id).where(_here("project"))
+    found: Any = ids.where(text(HAS_OTHER_LETTERS), func.strpos(title, _needle) > 0)
+    if of_ascii:
+        followed = title.regexp_match(_needle.concat(literal_column(r"'[\u0001-\u007f]'")))
+        last = title.like(literal_column("'%'").concat(_needle))
+        found = ids.where(or_(followed, last)).union_all(found)
+    these = found.cte("matching").prefix_with("MATERIALIZED", dialect="postgresql")
+    return prepared(select(these.c.id).limit(bindparam("at_most")), plan_anew=True)
+
+
 @kept_by_shape
 def tagged(scope: Scope, count: int) -> Select[Any]:
-    """Up to `at_most` tasks with any of `count` tags."""
+    """Up to `at_most` tasks with any of `count` tags.
+
+    A task has at most `count` of the rows, so a multiple of them tells enough. Postgres would read all to find which
+    are distinct.
+    """
     wanted = task_tags.c.tag.in_([bindparam(f"tag_{place}") for place in range(count)])
-    found = select(task_tags.c.task_id).where(_here(scope, task_tags), wanted).limit(bindparam("at_most"))
-    return prepared(found if count == 1 else found.distinct(), plan_anew=True)
+    found = select(task_tags.c.task_id).where(_here(scope, task_tags), wanted)
+    if count > 1:
+        some = found.limit(bindparam("at_most") * count).subquery()
+        found = select(some.c.task_id).distinct()
+    return prepared(found.limit(bindparam("at_most")), plan_anew=True)
 
 
 @kept_by_shape

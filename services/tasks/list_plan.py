@@ -229,7 +229,9 @@ def _by_text_on_postgres(db: Session, place: Place, texts: Mapping[str, str]) ->
     short = tuple(name for name in without_index if len(texts[name]) < search_index.TRIGRAM)
     if place.scope == "all":
         return Plan(without_index=short)
-    if len(needle) < search_index.TRIGRAM:
+    # The index for these has only tasks in projects, so that private ones cost nothing.
+    is_pair = place.scope == "project" and _is_pair(needle)
+    if len(needle) < search_index.TRIGRAM and not is_pair:
         if not has_many(db, place):
             return Plan(without_index=short)
         return Plan(_scanned(db, place, needle), without_index)
@@ -238,8 +240,18 @@ def _by_text_on_postgres(db: Session, place: Place, texts: Mapping[str, str]) ->
     if newest is None or newest >= FREQUENT:
         # There are few tasks in any case, or the text is so frequent that the planner walks the list.
         return Plan(without_index=short)
-    few = _few(db, place, list_lookups.matching(place.scope), FEW_FOUND, {"pattern": pattern(needle)})
+    if is_pair:
+        with_pair = list_lookups.with_pair(of_ascii=needle.isascii())
+        few = _few(db, place, with_pair, FEW_FOUND, {"needle": needle})
+    else:
+        few = _few(db, place, list_lookups.matching(place.scope), FEW_FOUND, {"pattern": pattern(needle)})
     return Plan(without_index=short) if few is None else Plan(few, without_index)
+
+
+def _is_pair(needle: str) -> bool:
+    """Whether Postgres finds a short text by other indexes of a project: see `list_lookups.with_pair`."""
+    is_short = len(needle) < search_index.TRIGRAM
+    return is_short and (not needle.isascii() or (len(needle) == search_index.SHORTEST and needle.isalnum()))
 
 
 def _scanned(db: Session, place: Place, needle: str) -> list[int] | None:

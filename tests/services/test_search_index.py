@@ -17,7 +17,7 @@ from schemas.tasks import TaskFilters, TaskSearch
 from services import task_service
 from services.query.shapes import Place
 from services.tasks import import_files, list_plan, search_index, task_query, transfer
-from storage.folding import fold
+from storage.folding import fold, normal_form
 from tests.support.api import Api
 
 WORDS = [
@@ -167,6 +167,40 @@ def test_a_text_that_only_older_tasks_have_often_is_found(owner: Caller) -> None
     index_all()
     for needle in ("old habit", "ha", "habit 150"):
         assert found(owner, TaskSearch(query=needle, limit=100)) == expected(owner, needle), needle
+
+
+def test_a_pair_of_letters_is_found_in_a_project_whatever_stands_beside_it(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in SMALLER.items():
+        monkeypatch.setattr(search_index if hasattr(search_index, name) else list_plan, name, value)
+    ada, choice = api.person(), random.Random(11)  # noqa: S311  # the same titles every time
+    project = ada.post("/projects", json={"name": "a"}).json()["id"]
+    letters = "abqxz1 -_%.\tÜé東\N{COMBINING DIAERESIS}"
+    random_titles = ["".join(choice.choices(letters, k=choice.randrange(2, 9))) for _ in range(400)]
+    # The newest tasks tell how frequent a text is.
+    titles = [normal_form(f"/{title}") for title in random_titles] + ["Other"] * 200
+
+    def add(db: Session) -> None:
+        row = {"user_id": ada.id, "project_id": project, "status": "pending", "state": "pending"}
+        for number, title in enumerate(titles):
+            made = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=number)
+            values = {"title": title, "title_folded": fold(title), "created_at": made, "updated_at": made}
+            db.execute(tasks.insert().values(**row, **values))
+
+    database.write(add)
+    rows = database.read(lambda db: db.execute(tasks.select()).all())
+    place, looked_up = Place(project_id=project), 0
+    for needle in {*("".join(pair) for pair in product("abqxz1üé-", repeat=2)), "x東", "東", "ü", "q"}:
+        filters = TaskFilters(
+            project_id=project, title_contains=needle, limit=100, sort_by="id", sort_order="asc"
+        )
+        page = database.read(partial(task_query.page, place=place, filters=filters))
+        hits = sorted(row.id for row in rows if fold(needle) in row.title_folded)
+        assert [row.id for row in page.rows] == hits[:100], needle
+        planned = database.read(partial(list_plan.plan, place=place, filters=filters))
+        looked_up += planned.task_ids is not None
+    assert looked_up > 50
 
 
 def test_two_letters_are_looked_up_wherever_they_stand(
