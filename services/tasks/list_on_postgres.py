@@ -4,7 +4,7 @@ Postgres plans a read by a guess of how many tasks match. For most conditions of
 better than chance. If it is too high, Postgres goes through all tasks in the order of the list, which are far
 apart in the table, or even through everybody's tasks. So a long list is read in a way that depends on no guess:
 the next tasks in the order are looked at first. If too few of them match, all matching tasks are looked for, in
-any way.
+any way. A list with ranges alone is read along its order, whose index has all times, if each range has many tasks.
 """
 
 import operator
@@ -75,7 +75,9 @@ def build(shape: ListShape) -> Select[Any]:
         wanted.append(beyond(shape, key))
     statement = select(*(of_these(column) for column in TASK_COLUMNS))
     statement = statement.where(*(of_these(each) for each in wanted))
-    statement = statement.order_by(*in_order(shape, [of_these(each) for each in key]))
+    # Postgres stops at the end of the page, because this is the order of the next tasks.
+    order = [SORT_COLUMNS[shape.sort_by] if without else column_of(shape.scope), *key]
+    statement = statement.order_by(*in_order(shape, [of_these(each) for each in order]))
     if kind == "skip":
         statement = statement.offset(bindparam("skip"))
     return statement.limit(bindparam("limit"))
@@ -136,8 +138,12 @@ def _next(shape: ListShape, kind: str) -> Select[Any]:
     if shape.sort_by in NULLABLE and not most:
         last = bindparam("last_value", LAST_MOMENT, type_=key[0].type)
         most = [tuple_(owner, *key) <= tuple_(named, last, bindparam("last_id", LARGEST_ID))]
-    # Both bounds are of this owner or project. The indexes of projects have only tasks in projects.
-    within = [owner.is_not(None), *(least or [owner >= named]), *(most or [owner <= named])]
+    # Both sides are of this owner or project.
+    within = [*(least or [owner >= named]), *(most or [owner <= named])]
+    if least and most:
+        # The indexes of projects have only tasks in projects. Postgres sees this in a comparison with one value alone;
+        # otherwise it would take this for one more condition, which few tasks meet.
+        within.append(owner.is_not(None))
     statement = visible_tasks("all").with_only_columns(*tasks.c).where(*within)
     return statement.order_by(*in_order(shape, [owner, *key]))
 

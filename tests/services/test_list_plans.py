@@ -72,10 +72,12 @@ def shape(scope: Scope, sort_by: str, **more: Any) -> ListShape:
     return ListShape(scope=scope, sort_by=sort_by, descending=True, **{**plain, **more})
 
 
-def plan(statement: Select[Any], values: dict[str, Any]) -> str:
+def plan(statement: Select[Any], values: dict[str, Any], *settings: str) -> str:
     """The database's plan for the statement."""
     compiled = statement.compile(dialect=database.engine.dialect)
     with database.engine.connect() as connection:
+        for setting in settings:
+            connection.exec_driver_sql(f"SET LOCAL {setting}")
         if database.is_sqlite:
             # The plan of SQLite depends on no value.
             nothing = tuple(None for _ in compiled.positiontup or ())
@@ -181,6 +183,45 @@ def test_postgres_begins_a_list_of_a_project_at_the_first_day_in_the_range(
     for column in (name.replace("_after", "_at"), "id", sort_by):
         assert f"ROW(project_id, {column}) " in index_condition or column == "priority", found
     assert "Filter" not in found, found
+
+
+@pytest.mark.parametrize("shared_api", ["postgres"], indirect=True, scope="module")
+@pytest.mark.parametrize("scope", ["owner", "project"])
+@pytest.mark.parametrize(
+    ("part", "sort_by"),
+    [
+        *product(("first near", "after near"), (*ORDERS, "title")),
+        *product(("first near without",), list_statements.NULLABLE),
+    ],
+)
+def test_postgres_reads_no_more_of_the_next_tasks_than_the_page_needs(
+    values: dict[str, Any], scope: Scope, sort_by: str, part: str
+) -> None:
+    asked = shape(scope, sort_by, names=("title_contains",), part=part)
+    after = {"title": "task 5", "priority": 2, "id": COUNT}.get(sort_by, MIDDLE)
+    more = {"title_contains": "%9%", "near": 100, "after_value": after, "after_id": COUNT}
+    found = plan(list_on_postgres.build(asked), values | more)
+    assert "Sort" not in found, found
+    assert f"ix_tasks_{'user' if scope == 'owner' else scope}_id_{sort_by}" in found, found
+
+
+@pytest.mark.parametrize("shared_api", ["postgres"], indirect=True, scope="module")
+def test_postgres_finds_a_pair_of_letters_by_the_index_of_trigrams(values: dict[str, Any]) -> None:
+    # With so few tasks in the project Postgres would read all titles.
+    settings = ("enable_indexscan = off", "enable_indexonlyscan = off", "cpu_operator_cost = 1")
+    more = {"needle": "qx", "at_most": 600}
+    found = plan(list_lookups.with_pair(of_ascii=True), values | more, *settings)
+    pairs = [line for line in found.splitlines() if "Index Cond" in line and "title_folded ~" in line]
+    assert len(pairs) == 2, found
+    assert found.count("ix_task_search_project") == 2, found
+    assert found.count("ix_tasks_project_id_letters") == 1, found
+
+
+@pytest.mark.parametrize("shared_api", ["postgres"], indirect=True, scope="module")
+def test_postgres_does_not_read_all_rows_of_several_tags(values: dict[str, Any]) -> None:
+    found = plan(list_lookups.tagged("project", 2), values | {"tag_1": "rare", "at_most": 100})
+    # One limit is that of the tasks, the other that of the rows.
+    assert found.count("Limit") == 2, found
 
 
 @pytest.mark.parametrize("shared_api", ["sqlite"], indirect=True, scope="module")
