@@ -176,8 +176,11 @@ def test_on_postgres_the_counts_by_owner_are_locked_first() -> None:
     if database.is_sqlite:
         pytest.skip("SQLite has one writer at a time")
     named = text(
-        "SELECT tgtype, array_agg(proname ORDER BY tgname) FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid"
-        " WHERE tgrelid = 'tasks'::regclass AND NOT tgisinternal GROUP BY tgtype ORDER BY tgtype"
+        "SELECT tgtype, array_agg(proname ORDER BY tgname) FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid,"
+        # The triggers of rows keep the days of projects, and wait for nobody.
+        " LATERAL (SELECT tgtype & 1 = 1 AS is_of_rows) AS _"
+        " WHERE tgrelid = 'tasks'::regclass AND NOT tgisinternal AND NOT is_of_rows"
+        " GROUP BY tgtype ORDER BY tgtype"
     )
     orders = [row[1] for row in database.read(lambda db: db.execute(named).all())]
     kinds = ("inserted", "deleted", "updated")
