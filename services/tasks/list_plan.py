@@ -103,7 +103,9 @@ def _is_told(
     if is_sqlite(db):
         return has_others
     asked = {name for name in filters.model_fields_set if getattr(filters, name) not in (None, [])}
-    if asks_more or not ranges or filters.status or asked - _NO_FILTERS - set(RANGES) - {"project_id"}:
+    if place.scope == "project":
+        asked.discard("project_id")
+    if asks_more or not ranges or filters.status or asked - _NO_FILTERS - set(RANGES):
         return False
     return filters.sort_by in ("due_at", "id") or (
         has_others and place.scope == "project" and filters.sort_by != "title"
