@@ -17,8 +17,6 @@ from services.flow.statistics import Integers
 
 # Stands for no time, in few digits: no task was completed in the last microsecond of 1969.
 NONE = -1
-# Stands for a missing number, or for no time where each moment may be the time of a task.
-MISSING = -(2**63)
 
 
 class _InBytes(BigInteger):
@@ -31,41 +29,33 @@ class Moment(FunctionElement[int]):
     inherit_cache = True
     type = _InBytes()
     name = "moment"
-    none = NONE
-
-
-class MomentOrMissing(Moment):
-    """SQL: the same, but `MISSING` if the time is missing."""
-
-    inherit_cache = True
-    none = MISSING
 
 
 @compiles(Moment, "sqlite")
 def _moment_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    return f"coalesce({compiler.process(element.clauses, **options)}, {element.none})"
+    return f"coalesce({compiler.process(element.clauses, **options)}, {NONE})"
 
 
 @compiles(Moment, "postgresql")
 def _moment_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
     # Postgres counts from 2000, so it is asked for a time thirty years later. To extract the seconds takes longer.
     text = compiler.process(element.clauses, **options)
-    return f"coalesce(timestamptz_send({text} + INTERVAL '946684800 seconds'), int8send({element.none}))"
+    return f"coalesce(timestamptz_send({text} + INTERVAL '946684800 seconds'), int8send({NONE}))"
 
 
-class Joined(FunctionElement[Any]):
+class _Joined(FunctionElement[Any]):
     """SQL: the numbers of a column in all rows as one value."""
 
     inherit_cache = True
     name = "joined"
 
 
-@compiles(Joined, "sqlite")
+@compiles(_Joined, "sqlite")
 def _joined_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
     return f"group_concat({compiler.process(element.clauses, **options)}, ',')"
 
 
-@compiles(Joined, "postgresql")
+@compiles(_Joined, "postgresql")
 def _joined_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
     (number,) = element.clauses
     text = compiler.process(number, **options)
@@ -79,7 +69,7 @@ def in_bulk(statement: Any) -> Select[Any]:
     Making rows in Python costs more than all other work. No number may be missing, because the databases would leave
     it out.
     """
-    return select(*map(Joined, statement.subquery().c))
+    return select(*map(_Joined, statement.subquery().c))
 
 
 def read_numbers(db: Session, statement: Select[Any], values: Mapping[str, Any]) -> Integers:

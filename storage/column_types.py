@@ -1,6 +1,5 @@
 """Column types and SQL functions that both databases share."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -82,10 +81,6 @@ class UtcDateTime(TypeDecorator[datetime]):
         return as_datetime
 
 
-def _array_of_numbers(values: Iterable[int]) -> str:
-    return f"{{{','.join(map(str, values))}}}"
-
-
 class ValueList(TypeDecorator[list[Any]]):
     """A list of values as one parameter: an array on Postgres, JSON on SQLite."""
 
@@ -101,10 +96,8 @@ class ValueList(TypeDecorator[list[Any]]):
         return dialect.type_descriptor(Text() if dialect.name == "sqlite" else ARRAY(self.item))
 
     def bind_processor(self, dialect: Dialect) -> Any:
-        """Convert a list for the driver, which would take long for a list of many numbers."""
-        if dialect.name == "sqlite":
-            return lambda values: to_json(values).decode()
-        return _array_of_numbers if isinstance(self.item, Integer) else None
+        """Convert a list for the driver."""
+        return (lambda values: to_json(values).decode()) if dialect.name == "sqlite" else None
 
 
 class Condition(FunctionElement[bool]):

@@ -210,9 +210,7 @@ def read(db: Session, selection: Selection) -> Record:
         return record
     these = chosen.get(selection, version)
     if these is None:
-        with one_snapshot(db):
-            ids = selected.ids(db, selection)
-        bits = np.packbits(np.isin(record.ids, ids))
+        bits = np.packbits(np.isin(record.ids, selected.ids(db, selection)))
         these = _Chosen(bits, selected.left(db, selection))
         chosen.put(selection, these, version)
     return _part(record, these)

@@ -61,7 +61,7 @@ def ids(db: Session, selection: Selection) -> Integers:
     if selection.asked is not None:
         # A fact about the present tasks may be wrong about tasks that have left.
         asked = asking.with_known_values(db, selection.asked, place)
-        shape, more, _ = asking.with_decided(db, asking.as_shape(db, asked, place), place)
+        shape, more = asking.as_shape(db, asked, place)
         values |= more
 
     def build() -> Select[Any]:

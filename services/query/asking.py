@@ -5,7 +5,6 @@ rest becomes a condition of its own.
 """
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -18,7 +17,6 @@ from schemas.common import zone_named
 from schemas.tasks import TaskFilters
 from services.query import syntax
 from services.query import view as view_service
-from services.query.decided import decided, is_dear
 from services.query.evaluate import matches
 from services.query.facts import (
     EVERYTHING,
@@ -41,7 +39,6 @@ from services.query.view import Saved
 from services.query.vocabulary import are_frequent, existing_tags, known_texts
 from storage.bounded_cache import BoundedCache
 from storage.column_types import IsOneOf, ValueList
-from storage.direct_session import one_snapshot
 from storage.folding import fold
 from storage.prepared import prepared
 
@@ -53,6 +50,9 @@ _ACCOUNTS = prepared(
 
 # The most tags that are looked for in each task without knowing that some task has them.
 MANY_TAGS = 20
+# SQLite makes a set of tasks for each of a few tests of tags. For more tests it reads the tags of each task, of which so
+# many are told apart by the bits of a number.
+FEW_TAG_TESTS, MOST_NOTED = 10, 62
 
 
 class Asked(NamedTuple):
@@ -174,7 +174,6 @@ def split(
 def as_shape(db: Session, normal: Normal, place: Place) -> Shaped:
     """The filter as a condition. SQLite doesn't know how frequent tags are, so they are counted first."""
     is_sqlite = db.get_bind().dialect.name == "sqlite"
-    dear = normal if place.scope != "all" and is_dear(db, normal) else None
     if not is_sqlite:
         normal = _with_known_tags(db, normal, place)
     found_first = [part for part in _parts(normal) if isinstance(part, Test) and part.so]
@@ -182,26 +181,15 @@ def as_shape(db: Session, normal: Normal, place: Place) -> Shaped:
     if not is_sqlite:
         # All other tests of tags are made while going through tasks. A task has few tags itself, but Postgres would
         # first find all tasks with the tags of each test.
-        return shaped(normal, dict.fromkeys(others, "seen"))._replace(dear=dear)
+        return shaped(normal, dict.fromkeys(others, "seen"))
     marks = {
         part: "frequent" for part in found_first if tags_of(part) and are_frequent(db, tags_of(part), place)
     }
-    return shaped(normal, marks)._replace(dear=dear)
-
-
-def snapshot(db: Session, asked: Shaped | None) -> AbstractContextManager[None]:
-    """Have the reads of a list see one state of the database if `with_decided` is among them."""
-    return nullcontext() if asked is None or asked.dear is None else one_snapshot(db)
-
-
-def with_decided(db: Session, asked: Shaped, place: Place) -> Shaped:
-    """The condition of a filter for looking at very many tasks: a dear filter is decided for all of them first.
-
-    The condition holds in the present snapshot only.
-    """
-    if asked.dear is None:
-        return asked
-    return as_shape(db, decided(db, asked.dear, place), place)._replace(dear=None)
+    if len(others) > FEW_TAG_TESTS:
+        tags = {tag for test in others for tag in tags_of(test)}
+        if len(tags) <= MOST_NOTED and are_frequent(db, sorted(tags), place):
+            marks |= dict.fromkeys(others, "noted")
+    return shaped(normal, marks)
 
 
 def _parts(normal: Normal) -> tuple[Normal, ...]:

@@ -10,9 +10,11 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
+    case,
     exists,
     false,
     func,
+    literal_column,
     not_,
     or_,
     select,
@@ -31,11 +33,13 @@ from services.query.elements import (
     Implied,
     InBytes,
     InDescription,
+    IsNoted,
     NormalForm,
     OfLength,
     Sought,
     Walked,
     WithDescription,
+    WithTags,
 )
 from services.query.fields import FIELDS
 from services.query.shapes import (
@@ -85,6 +89,8 @@ def condition(
     if shape[0] in ("and", "or"):
         return _joined(shape, scope, of_few=of_few, is_within=is_within)
     kind, name, so, *names = shape
+    if kind == "noting":
+        return WithTags(condition(names[1], scope), _notes(names[0]))
     if name == "tag":
         return _tags(kind, names, scope, so=so, of_few=of_few)
     column = COLUMNS[name]
@@ -117,6 +123,9 @@ def _tags(kind: str, names: list[str], scope: Scope, *, so: bool, of_few: bool) 
     if kind == "present":
         empty = tasks.c.tags == bindparam("no_tags", [], type_=tasks.c.tags.type)
         return not_(empty) if so else empty
+    if kind == "noted":
+        is_noted = IsNoted(bindparam(names[0], type_=BigInteger()))
+        return is_noted if so else not_(is_noted)
     first, _, last = kind.rpartition(" ")
     if of_few or first == "seen":
         found = _has_tag(last, names[0])
@@ -133,6 +142,16 @@ def _tags(kind: str, names: list[str], scope: Scope, *, so: bool, of_few: bool) 
 
 # A name of its own, because a list of a tag is read along the table.
 _own_tags = task_tags.alias("own_tags")
+
+
+def _notes(names: Sequence[str]) -> ColumnElement[int]:
+    """The bit of one of a task's own tags: the place of the tag in the list says which."""
+    # A column of the table would add the table to the statement.
+    tag: ColumnElement[str] = literal_column("own_tags.tag", String())
+    bits: list[tuple[ColumnElement[bool], ColumnElement[int]]] = [
+        (tag == bindparam(name), literal_column(str(1 << place))) for place, name in enumerate(names)
+    ]
+    return case(*bits, else_=literal_column("0"))
 
 
 def _has_tag(kind: str, name: str) -> ColumnElement[bool]:

@@ -288,3 +288,32 @@ def _implied_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
 @compiles(Implied, "postgresql")
 def _implied_on_postgres(element: Any, compiler: Any, **options: Any) -> str:  # noqa: ARG001  # as all have them
     return "true"
+
+
+class IsNoted(Condition):
+    """SQL: whether a task has one of the tags whose bits are given, on SQLite within `WithTags`."""
+
+    inherit_cache = True
+    name = "is_noted"
+
+
+@compiles(IsNoted, "sqlite")
+def _is_noted_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"((noted.tags & {compiler.process(element.clauses, **options)}) <> 0)"
+
+
+class WithTags(Condition):
+    """SQL: a condition that asks a task for many tags, whose bits are read from the task's own tags once, on SQLite."""
+
+    inherit_cache = False
+    name = "with_tags"
+
+
+@compiles(WithTags, "sqlite")
+def _with_tags_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    within, bit = (compiler.process(each, **options) for each in element.clauses)
+    tags = (
+        f"SELECT coalesce(sum({bit}), 0) AS tags FROM task_tags AS own_tags WHERE own_tags.task_id = tasks.id"
+    )
+    # SQLite works out all parts of a condition that is a value, even if the first ones tell it.
+    return f"EXISTS (SELECT 1 FROM ({tags}) AS noted WHERE {within})"

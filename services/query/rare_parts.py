@@ -12,11 +12,6 @@ _RARE = "vkjxqz"
 _RANKS = {letter: rank for rank, letter in enumerate(_LESS_FREQUENT + _RARE)}
 
 
-def begins_with_frequent(text: str) -> bool:
-    """Whether the databases go from one frequent letter to the next, and have no part that is found sooner."""
-    return text[:1] in _FREQUENT and rare_part(text) is None
-
-
 def rare_part(text: str) -> str | None:
     """The end of a folded text from its rarest letter on; None if that would not be found sooner than the text."""
     if not text or text[0] not in _FREQUENT:

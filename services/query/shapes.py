@@ -8,8 +8,9 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from services.query.facts import AllOf, Contains, Normal, OneOf, Present, Test, Within
+from services.query.facts import EVERYTHING, AllOf, Contains, Normal, OneOf, Present, Test, Within
 from services.query.guards import cost, guarded
+from services.query.joining import replaced
 from services.query.rare_parts import rare_part
 from storage.folding import fold, pattern
 
@@ -47,15 +48,14 @@ class Shaped(NamedTuple):
 
     shape: Shape
     values: dict[str, Any]
-    # The filter itself, if the database would take long to look at very many tasks: see `asking.with_decided`.
-    dear: Normal | None = None
 
 
 def shaped(normal: Normal, marks: Mapping[Test, str] = MappingProxyType({})) -> Shaped:
     """Split a filter into its shape and its values.
 
     A test of tags may be marked: `frequent` if very many tasks have them, and `seen` if each task that is looked at
-    is to be asked for its tags.
+    is to be asked for its tags. That is for Postgres; on SQLite such a test is `noted`, and each task is asked once
+    for all of these.
     """
     normal = guarded(normal)
     values: dict[str, Any] = {}
@@ -65,7 +65,19 @@ def shaped(normal: Normal, marks: Mapping[Test, str] = MappingProxyType({})) -> 
         values[name] = value
         return name
 
-    return Shaped(_shape(normal, take, marks), values)
+    noted = {test for test, mark in marks.items() if mark == "noted"}
+    if not noted:
+        return Shaped(_shape(normal, take, marks), values)
+
+    def without_effort(test: Test) -> Normal:
+        return EVERYTHING if test in noted or isinstance(test.fact, Contains) else test
+
+    # Tasks that can't match are not asked for their tags.
+    first = _shape(replaced(normal, without_effort), take, marks)
+    tags = sorted({tag for test in noted for tag in tags_of(test)})
+    bits = {tag: 1 << place for place, tag in enumerate(tags)}
+    noting = ("noting", "tag", True, tuple(map(take, tags)), _shape(normal, take, marks, bits))
+    return Shaped(("and", (first, noting)), values)
 
 
 def tags_of(part: Normal) -> tuple[str, ...]:
@@ -78,10 +90,13 @@ def _shape(
     normal: Normal,
     take: Callable[[Any], str],
     marks: Mapping[Test, str],
+    bits: Mapping[str, int] = MappingProxyType({}),
     *,
     is_outer: bool = True,
 ) -> Shape:
     if isinstance(normal, Test):
+        if marks.get(normal) == "noted":
+            return ("noted", "tag", normal.so, take(sum(bits[tag] for tag in tags_of(normal))))
         kind, *more = _shape_of_test(normal, take)
         return (f"{marks[normal]} {kind}" if normal in marks else kind, *more)
     word = "and" if isinstance(normal, AllOf) else "or"
@@ -95,7 +110,7 @@ def _shape(
             shapes.append(_shape_of_ranges(same, take))
         else:
             within = is_outer and word == "and"
-            shapes += [_shape(part, take, marks, is_outer=within) for part in same]
+            shapes += [_shape(part, take, marks, bits, is_outer=within) for part in same]
     return (word, tuple(shapes))
 
 

@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from models import ORDERS
 from schemas.tasks import TaskFilters
-from services.query import asking, statements
+from services.query import statements
 from services.query.conditions import tests_only
-from services.query.shapes import NEVER, Place, Shaped
+from services.query.shapes import NEVER, Place
 from services.tasks import list_on_postgres, list_plan
 from services.tasks.list_lookups import RANGES, TEXTS
 from services.tasks.list_plan import is_sqlite
@@ -25,8 +25,6 @@ from services.tasks.list_statements import (
 
 # SQLite first looks for a page among this number of tasks that come next in the order of the list.
 NEAR = 2000
-# The number for a dear filter, which is decided for all tasks if these do not fill the page.
-NEAR_DEAR = 500
 # The number if an index of a range has all columns that the list needs: it takes little time to sort all of these.
 NEAR_COVERED = 500
 # The number if the tasks in the ranges must be gathered from several indexes, which takes much time.
@@ -48,13 +46,6 @@ class Planned(NamedTuple):
     bounds: Mapping[str, Any]
     # How Postgres should read a list with ranges: see `list_plan.Plan`.
     way: Literal["sorted", "along"] | None = None
-    # The condition of the shape, which says whether the filter is dear.
-    asked: Shaped | None = None
-
-    @property
-    def is_dear(self) -> bool:
-        """Whether the filter should be decided for all tasks before very many are looked at."""
-        return self.asked is not None and self.asked.dear is not None
 
     @property
     def place(self) -> Place:
@@ -82,14 +73,6 @@ class Planned(NamedTuple):
         of_place = ("owner_id", "project_id", "limit")
         values = {name: value for name, value in self.values.items() if name in of_place}
         return Planned(shape, values, {})
-
-    def decided(self, db: Session) -> "Planned":
-        """The plan for looking at very many tasks, in the present snapshot: a dear filter is decided first."""
-        if self.asked is None or not self.is_dear:
-            return self
-        asked = asking.with_decided(db, self.asked, self.place)
-        shape = self.shape._replace(asked=asked.shape)
-        return self._replace(shape=shape, values={**self.values, **asked.values}, asked=asked)
 
     def from_bounds(self) -> "Planned":
         """The plan of the same list without filters, from the place where the list can begin."""
@@ -162,7 +145,7 @@ class Planned(NamedTuple):
     def near(self, db: Session) -> int:
         """The number of next tasks in the order of the list, among which SQLite looks for a page first."""
         if self.shape.asked is not None:
-            return NEAR_DEAR if self.is_dear else NEAR
+            return NEAR
         if self.shape.scope == "project" and self.bounds and self.shape.sort_by != "title":
             # The page begins near its bound.
             return NEAR_IN_INDEX if order_has_ranges(self.shape) else NEAR

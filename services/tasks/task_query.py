@@ -56,9 +56,10 @@ def page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None =
     `asked` is the part of a filter that `asking.split` could not express by plain filters.
     """
     # These lists take two reads, which must see the same state: for tasks without a value, or for the total.
-    takes_two = filters.total or filters.sort_by in NULLABLE
-    with one_snapshot(db) if takes_two else asking.snapshot(db, asked):
-        return _page(db, place, filters, asked)
+    if filters.total or filters.sort_by in NULLABLE:
+        with one_snapshot(db):
+            return _page(db, place, filters, asked)
+    return _page(db, place, filters, asked)
 
 
 def _page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None) -> PageOf[AnyRow]:
@@ -108,11 +109,7 @@ def _looked_for(
 ) -> tuple[list[AnyRow], int | None]:
     """A page, and the number of all tasks if it is asked for, from going through all tasks at most once."""
     sorts_all, covered = planned.sorts_all(db, filters), planned.by_covering_index(db)
-    if filters.total:
-        planned = planned.decided(db)
     rows = None if sorts_all or planned.way == "sorted" else _near(db, filters, planned, after)
-    if rows is None:
-        planned = planned.decided(db)
     if rows is None and not sorts_all and planned.shape.asked is None and planned.wide and covered is None:
         rows = _rows(filters, after, _reader(db, planned.gathered(db)))
     if rows is not None:
@@ -174,8 +171,7 @@ def _near_on_postgres(
 def ids(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None, at_most: int) -> list[int]:
     """The sorted ids of all tasks in a list with these filters; the list's order and page are ignored."""
     planned = _planned(db, place, filters, asked).without_bounds()
-    with asking.snapshot(db, asked):
-        return list(planned.decided(db).execute(db, "ids", limit=at_most).scalars())
+    return list(planned.execute(db, "ids", limit=at_most).scalars())
 
 
 @cache
@@ -240,7 +236,7 @@ def _planned_with_filters(db: Session, place: Place, filters: TaskFilters, asked
         asked=None if asked is None else asked.shape,
         part="first",
     )
-    return Planned(shape, values | dict(bounds), bounds, way, asked)
+    return Planned(shape, values | dict(bounds), bounds, way)
 
 
 def _rows(

@@ -114,12 +114,6 @@ class Exported(NamedTuple):
     asked: shapes.Shaped | None = None
     until_id: int = LARGEST_ID
 
-    def decided(self, db: Session) -> "Exported":
-        """The same for reads in the present snapshot: a dear filter is decided for all tasks."""
-        if self.asked is None:
-            return self
-        return self._replace(asked=asking.with_decided(db, self.asked, self.place))
-
 
 class Part(NamedTuple):
     """Some rows of an export, and a function that reads the next part; None after the last rows."""
@@ -145,17 +139,15 @@ def export_page(db: Session, user: Caller, query: ExportQuery) -> Export:
     after_id = -1 if query.cursor is None else decode_cursor(query.cursor, int)[0]
     exported = _exported(db, user, query, asked)
     limit = LARGEST_ID if query.limit is None else query.limit
-    with asking.snapshot(db, exported.asked):
-        here = exported.decided(db)
-        rows = _chunk(db, here, after_id, limit + 1 if limit <= EXPORT_CHUNK else EXPORT_CHUNK)
-        until_id = None
-        if len(rows) > limit:
-            rows = rows[:limit]
-            until_id = rows[-1].id
-        # A filter that finds few tasks looks at all of the others: this is done once only.
-        elif len(rows) == EXPORT_CHUNK < limit and query.limit is not None:
-            ending = _execute(db, here, "end", after_id=after_id, before=limit - 1).scalars().all()
-            until_id = ending[0] if len(ending) > 1 else None
+    rows = _chunk(db, exported, after_id, limit + 1 if limit <= EXPORT_CHUNK else EXPORT_CHUNK)
+    until_id = None
+    if len(rows) > limit:
+        rows = rows[:limit]
+        until_id = rows[-1].id
+    # A filter that finds few tasks looks at all of the others: this is done once only.
+    elif len(rows) == EXPORT_CHUNK < limit and query.limit is not None:
+        ending = _execute(db, exported, "end", after_id=after_id, before=limit - 1).scalars().all()
+        until_id = ending[0] if len(ending) > 1 else None
     cursor = None
     if until_id is not None:
         cursor, exported = encode_cursor(until_id), exported._replace(until_id=until_id)

@@ -5,7 +5,6 @@ import random
 import re
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
@@ -14,9 +13,8 @@ from database import database
 from models import Caller
 from schemas.tasks import TaskFilters
 from services import task_service
-from services.query import asking, decided, guards, statements, syntax, vocabulary
+from services.query import asking, guards, statements, vocabulary
 from services.query.fields import table
-from services.query.normal import Circumstances, normalize
 from services.tasks import list_on_postgres, list_plan, planned
 from tests.support.api import Api, Person, assert_problem
 from tests.support.filters import (
@@ -39,7 +37,6 @@ STATES = [
     {"key": "completed", "name": "Done", "status": "completed"},
 ]
 SORTS = ("created_at", "updated_at", "due_at", "completed_at", "title", "priority", "id")
-FASTER = decided.FASTER
 FILTERS = int(os.environ.get("RANDOM_FILTERS", "120"))
 SEED = int(os.environ.get("RANDOM_SEED", "20261127"))
 
@@ -100,12 +97,7 @@ def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(list_on_postgres, name, value)
     monkeypatch.setattr(vocabulary, "FEW_TAGGED", 20)
     monkeypatch.setattr(asking, "MANY_TAGS", 2)
-    for name, value in (
-        ("TASKS_AT_ONCE", 13),
-        ("DESCRIPTIONS_AT_ONCE", 7),
-        ("BYTES_AT_ONCE", 300),
-    ):
-        monkeypatch.setattr(decided, name, value)
+    monkeypatch.setattr(asking, "FEW_TAG_TESTS", 1)
     monkeypatch.setattr(guards, "MANY_DEAR", 1)
 
 
@@ -160,16 +152,14 @@ def as_listed(tasks: list[Any], way: dict[str, Any]) -> list[int]:
 
 
 @pytest.mark.usefixtures("_few_are_many")
-def test_random_filters_find_what_a_plain_reading_finds(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_filters_find_what_a_plain_reading_finds(api: Api) -> None:
     chance = random.Random(SEED)  # noqa: S311  # a test that can be run again
     with time_machine.travel(NOW, tick=False):
         lists = random_lists(api, chance)
         accounts = {person.username: person.id for person, _, _ in lists}
         filters = RandomFilters(chance)
         sizes = set()
-        for number in range(FILTERS):
-            # Without a bound every second filter is decided for all tasks at once.
-            monkeypatch.setattr(decided, "FASTER", number % 2 * FASTER)
+        for _ in range(FILTERS):
             text, tz = filters.filter(chance.choice((1, 3, 8))), chance.choice(ZONES)
             person, place, tasks = lists[chance.choice((0, 0, 1, 2))]
             oracle, way = Oracle(NOW, tz, person.id, accounts), random_way(chance)
@@ -391,52 +381,10 @@ FINDINGS: list[tuple[str, list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize("most", [0, 1, 1000])
-def test_what_filters_find(ada: Person, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    # Tags of one task are many, and each filter is decided for all tasks at once if these are not too many.
+def test_what_filters_find(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Tags of one task are many.
     monkeypatch.setattr(vocabulary, "FEW_TAGGED", 0)
-    monkeypatch.setattr(decided, "FASTER", 0 if most else FASTER)
-    monkeypatch.setattr(decided, "MOST_TASKS", most)
-    assert {text: found(ada, text, total=True) for text, _ in FINDINGS} == dict(FINDINGS)
-
-
-@pytest.mark.parametrize("faster", [0, FASTER])
-def test_texts_are_compared_by_their_normal_form(
-    api: Api, monkeypatch: pytest.MonkeyPatch, faster: float
-) -> None:
-    monkeypatch.setattr(decided, "FASTER", faster)
-    person = api.person()
-    descriptions = ("Two PAGES", "", None, "A\u030angstro\u0308m", "\u0338 struck", "Two PAGES and more")
-    for number, description in enumerate(descriptions):
-        person.task(f"{number} O\u0308l", description=description)
-    expected = {
-        "description ~ pages": "05",
-        "description ~ 'es\u0300'": "",
-        "description = 'Two PAGES'": "0",
-        "description in ('', '\u00c5ngstr\u00f6m')": "13",
-        "description = ''": "1",
-        "description != ''": "02345",
-        "description = '\u0338 struck'": "4",
-        "description is null": "2",
-        "title = '3 \u00d6l'": "3",
-        "title ~ '3 \u00f6'": "3",
-    }
-    # A list of few tasks is decided at once only for its total.
-    for text, numbers in expected.items():
-        answered = found(person, f"{text} and priority != 77", total=True)
-        assert "".join(title[0] for title in answered) == numbers, text
-
-
-@pytest.mark.usefixtures("api")
-def test_filters_of_many_tests_are_decided_for_all_tasks_at_once() -> None:
-    now = Circumstances(NOW, ZoneInfo("UTC"), 1, {})
-    texts, tags = " or ".join(f"description ~ {each}" for each in ("et", "eo", "eh")), "tag = a and tag != b"
-    many_tags = " or ".join(f"tag = a{number} and tag != b and id > {number}" for number in range(16))
-    with database.session_factory() as db:
-        on_sqlite = db.get_bind().dialect.name == "sqlite"
-        expected = {texts: on_sqlite, tags: False, many_tags: True, "description ~ et": False}
-        dear = {text: decided.is_dear(db, normalize(syntax.parse(text), now)) for text in expected}
-    assert dear == expected
+    assert {text: found(ada, text) for text, _ in FINDINGS} == dict(FINDINGS)
 
 
 def test_days_are_those_of_the_zone_that_is_asked_for(ada: Person) -> None:
@@ -519,11 +467,7 @@ def test_a_description_that_is_changed_is_found_by_what_it_says_now(ada: Person)
     assert found(ada, "description ~ ärger") == ["imported"]
 
 
-@pytest.mark.parametrize("faster", [0, FASTER])
-def test_sessions_of_other_programs_ask_too(
-    ada: Person, monkeypatch: pytest.MonkeyPatch, faster: float
-) -> None:
-    monkeypatch.setattr(decided, "FASTER", faster)
+def test_sessions_of_other_programs_ask_too(ada: Person) -> None:
     caller = Caller(ada.id, ada.username, "", is_active=True, role="member", created_at=NOW)
     filters = TaskFilters(filter="tag = urgent or title = plain", limit=1)
     with database.session_factory() as session:
@@ -533,11 +477,7 @@ def test_sessions_of_other_programs_ask_too(
         assert [row.title for row in page.rows] == ["done"]
 
 
-@pytest.mark.parametrize("faster", [0, FASTER])
-def test_exports_have_what_a_filter_finds(
-    ada: Person, monkeypatch: pytest.MonkeyPatch, faster: float
-) -> None:
-    monkeypatch.setattr(decided, "FASTER", faster)
+def test_exports_have_what_a_filter_finds(ada: Person) -> None:
     asked = {"filter": "tag = urgent or title = plain", "limit": 2}
     first = ada.get("/tasks/export", params=asked)
     following = ada.get(first.headers["link"].partition(">")[0].removeprefix("<"))
@@ -546,8 +486,6 @@ def test_exports_have_what_a_filter_finds(
         "/tasks/export", params={"filter": "due = 2026-11-27", "tz": "Europe/Berlin", "format": "csv"}
     )
     assert [line.split(",")[1] for line in csv.text.splitlines()] == ["title", "done"]
-    many = " or ".join(f"id > {number} and title = plain" for number in range(-12, 0))
-    assert titles(ada.get("/tasks/export", params={"filter": many})) == ["plain"]
     assert_problem(ada.get("/tasks/export", params={"filter": "tag ="}), 422, "invalid_filter", "?filter")
     assert_problem(ada.get("/tasks/export", params={"view": 77}), 404, "view_not_found")
     view = ada.post("/views", json={"name": "urgent", "filter": "tag = urgent"}).json()["id"]

@@ -13,7 +13,6 @@ from config import settings
 from database import database
 from models import Caller
 from services import task_service
-from services.query import decided
 from tests.support.api import Api, Person, assert_problem
 from tests.support.filters import ZONES, Oracle, RandomFilters, random_task
 from tests.support.flow import (
@@ -151,19 +150,14 @@ class Expected:
         )
 
 
-def test_figures_with_a_filter_are_what_numpy_makes_of_the_tasks_it_finds(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_figures_with_a_filter_are_what_numpy_makes_of_the_tasks_it_finds(api: Api) -> None:
     chance = random.Random(SEED)  # noqa: S311  # a test that can be run again
     with time_machine.travel(NOW, tick=False) as now:
         ada, tasks, lives = lives_of(api, chance, now)
         ids = np.array([task["id"] for task in tasks])
         filters = RandomFilters(chance)
         narrowed = 0
-        for number in range(FILTERS):
-            if number == FILTERS // 2:
-                # The other filters are decided for all tasks at once.
-                monkeypatch.setattr(decided, "FASTER", 0)
+        for _ in range(FILTERS):
             text, tz, days = filters.filter(4), chance.choice(ZONES), chance.choice(PERIODS)
             oracle = Oracle(NOW, tz, ada.id, {"ada": ada.id})
             chosen = np.array([oracle.finds(text, task) for task in tasks])

@@ -24,7 +24,7 @@ def normal(text: str) -> Normal:
 
 def spelled(text: str) -> Any:
     """The shape of a filter, with the values of its parameters in the place of their names."""
-    shape, values, _ = shaped(normal(text))
+    shape, values = shaped(normal(text))
 
     def with_values(part: Any) -> Any:
         if isinstance(part, tuple):
