@@ -39,6 +39,8 @@ OFFERED: dict[str, Callable[..., Any]] = {
     "comments": beyond.test_comments_are_written_changed_and_deleted,
     "states of a project": page.test_a_project_has_members_and_states_with_limits,
     "members": beyond.test_members_come_change_their_roles_and_go,
+    "members that others change meanwhile": beyond.test_members_that_others_add_disturb_nobody,
+    "a line that outlives the session": beyond.test_a_line_outlives_the_session,
     "leaving a project": page.test_who_leaves_a_project_hands_over_their_tasks,
     "the archive": beyond.test_an_archived_project_is_read_and_taken_out_again,
     "the tasks of the archive": beyond.test_the_tasks_of_archived_projects_are_found_if_they_are_asked_for,
