@@ -107,6 +107,18 @@ def test_no_check_makes_a_table_of_values_for_each_row(api: Api) -> None:
     assert not [name for name, sql in tables.items() if re.search(r"\bIN \([^)]*,[^)]*,", sql)]
 
 
+@pytest.mark.parametrize("name", ["tasks_inserted", "tasks_updated"])
+def test_postgres_counts_after_all_other_work_of_a_change(api: Api, name: str) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite has one writer at a time")
+    made = text("SELECT prosrc FROM pg_proc WHERE proname = :name")
+    body: str = database.read(lambda db: db.execute(made, {"name": name}).scalar_one())
+    # The counts are locked from there to the commit.
+    written = re.findall(r"(?:INSERT INTO|DELETE FROM) (\w+)", body)
+    assert written[-3:] == ["owner_counts", "project_counts", "system_counts"]
+    assert {*written[:-3]} == {"task_tags"}
+
+
 def test_up_down_and_up_again_with_rows(empty_database: Database) -> None:
     db = empty_database
     script = ScriptDirectory(str(ROOT / "migrations"))
