@@ -17,7 +17,7 @@ from services.events.rebuilding import rebuilt
 from services.events.watermark import watermark
 from storage.prepared import prepared
 
-# Events of a type or of a task are sought among this many events of each part at once.
+# The events of a task that the caller sees are sought among this many of the task's events at once.
 MOST_EXAMINED = 2000
 
 _ID = task_history.c.id
@@ -96,11 +96,11 @@ def page(db: Session, user: Caller, question: Question, after: int, limit: int) 
     if until <= after:
         return EventPage([], after)
     parts, kinds = _parts(db, user, question), question.kinds
-    at_once = limit if kinds is None and question.task_id is None else MOST_EXAMINED
+    at_once = limit if question.task_id is None else MOST_EXAMINED
     ids: list[int] = []
     position = after
     while not ids and position < until:
-        examined = _examine(db, parts, question.task_id, position, until, at_once)
+        examined = _examine(db, parts, question, position, until, at_once)
         ids = [row_id for row_id, kind in examined.found if kinds is None or kind in kinds]
         position = examined.until
     if len(ids) >= limit:
@@ -127,13 +127,13 @@ def _parts(db: Session, user: Caller, question: Question) -> list[sight.Part] | 
 
 
 def _examine(
-    db: Session, parts: list[sight.Part] | None, task_id: int | None, after: int, until: int, limit: int
+    db: Session, parts: list[sight.Part] | None, question: Question, after: int, until: int, limit: int
 ) -> sight.Examined:
-    if task_id is not None:
-        return sight.examine_task(db, parts, task_id, after, until, limit)
+    if question.task_id is not None:
+        return sight.examine_task(db, parts, question.task_id, after, until, limit)
     if parts is None:
-        return sight.examine_everything(db, after, until, limit)
-    return sight.examine(db, parts, after, until, limit)
+        return sight.examine_everything(db, after, until, limit, question.kinds)
+    return sight.examine(db, parts, after, until, limit, question.kinds)
 
 
 def _of_own_project(db: Session, user: Caller, project_id: int) -> list[sight.Part]:

@@ -5,13 +5,14 @@ the task is in before or after it. A member sees all events from the one that be
 that ended it. Both are in the history, so nothing else needs to be known about past memberships.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Select,
+    String,
     bindparam,
     literal_column,
     select,
@@ -23,10 +24,17 @@ from sqlalchemy.orm import Session
 
 from database import database
 from models import BECAME_MEMBER, LARGEST_ID, LEFT_OWNER, LEFT_PROJECT, task_history
+from storage.column_types import IsOneOf, ValueList
 from storage.prepared import prepared
 
 _ID = task_history.c.id
 _COLUMNS = (_ID, task_history.c.kind)
+# The conditions of a question for all kinds of rows, and of one for some. The indexes of the parts have the kind, so that
+# a kind which is rare is found without reading rows.
+_KINDS: dict[bool, list[IsOneOf]] = {
+    False: [],
+    True: [IsOneOf(task_history.c.kind, bindparam("kinds", type_=ValueList(String())))],
+}
 
 
 class Part(NamedTuple):
@@ -39,23 +47,27 @@ class Part(NamedTuple):
 
 
 class Examined(NamedTuple):
-    """The numbers and kinds of the examined events, in order, and the number up to which none is missing."""
+    """The numbers and kinds of the found events, in order, and the number up to which none is missing."""
 
     found: list[tuple[int, str]]
     until: int
 
 
-def _read(column: ColumnElement[Any], *conditions: Any) -> tuple[Select[Any], Select[Any]]:
-    """The statements for SQLite and for Postgres."""
+def _read(column: ColumnElement[Any], *conditions: Any) -> dict[bool, tuple[Select[Any], Select[Any]]]:
+    """The statements for SQLite and for Postgres, by whether some kinds are asked for."""
     value: BindParameter[int] = bindparam("value")
     after: BindParameter[int] = bindparam("after")
-    usual = select(*_COLUMNS).where(bindparam("until") >= _ID, *conditions).limit(bindparam("limit"))
     # With plain equality Postgres would walk the primary key, through everybody's events.
     by_row = tuple_(column, _ID) > tuple_(value, after)
-    return (
-        prepared(usual.where(column == value, after < _ID).order_by(_ID)),
-        prepared(usual.where(by_row, column <= value).order_by(column, _ID)),
-    )
+    found = {}
+    for has_kinds, of_kinds in _KINDS.items():
+        usual = select(*_COLUMNS).where(bindparam("until") >= _ID, *conditions, *of_kinds)
+        usual = usual.limit(bindparam("limit"))
+        found[has_kinds] = (
+            prepared(usual.where(column == value, after < _ID).order_by(_ID)),
+            prepared(usual.where(by_row, column <= value).order_by(column, _ID)),
+        )
+    return found
 
 
 _READS = {
@@ -65,12 +77,15 @@ _READS = {
     "previous_project_id": _read(task_history.c.previous_project_id, text(LEFT_PROJECT)),
 }
 
-_EVERYBODYS = prepared(
-    select(*_COLUMNS)
-    .where(bindparam("after") < _ID, bindparam("until") >= _ID)
-    .order_by(_ID)
-    .limit(bindparam("limit"))
-)
+_EVERYBODYS = {
+    has_kinds: prepared(
+        select(*_COLUMNS)
+        .where(bindparam("after") < _ID, bindparam("until") >= _ID, *of_kinds)
+        .order_by(_ID)
+        .limit(bindparam("limit"))
+    )
+    for has_kinds, of_kinds in _KINDS.items()
+}
 _OF_TASK = prepared(
     select(
         *_COLUMNS,
@@ -136,30 +151,40 @@ def of_project(project_id: int) -> list[Part]:
     return _of_project(project_id, 1, LARGEST_ID)
 
 
-def examine(db: Session, parts: Iterable[Part], after: int, until: int, limit: int) -> Examined:
-    """Examine the next events of these parts, at most `limit` of each part."""
+def examine(
+    db: Session,
+    parts: Iterable[Part],
+    after: int,
+    until: int,
+    limit: int,
+    kinds: Collection[str] | None = None,
+) -> Examined:
+    """Find the next events of these parts, of these kinds or of all, at most `limit` of each part."""
     found: dict[int, str] = {}
     complete_until = until
     for part in parts:
         begin, end = max(after, part.after), min(until, part.until)
         if begin >= end:
             continue
-        rows = _rows(db, part, begin, end, limit)
-        found.update(rows)
+        values = {"value": part.value, "after": begin, "until": end, "limit": limit, **_named(kinds)}
+        on_sqlite, on_postgres = _READS[part.column][kinds is not None]
+        rows = db.execute(on_sqlite if database.is_sqlite else on_postgres, values).all()
+        found.update((row[0], row[1]) for row in rows)
         if len(rows) == limit:
             complete_until = min(complete_until, rows[-1][0])
     return Examined(sorted(each for each in found.items() if each[0] <= complete_until), complete_until)
 
 
-def _rows(db: Session, part: Part, after: int, until: int, limit: int) -> list[tuple[int, str]]:
-    on_sqlite, on_postgres = _READS[part.column]
-    values = {"value": part.value, "after": after, "until": until, "limit": limit}
-    return [(row[0], row[1]) for row in db.execute(on_sqlite if database.is_sqlite else on_postgres, values)]
+def _named(kinds: Collection[str] | None) -> dict[str, list[str]]:
+    return {} if kinds is None else {"kinds": sorted(kinds)}
 
 
-def examine_everything(db: Session, after: int, until: int, limit: int) -> Examined:
-    """Examine the next events of everybody."""
-    rows = db.execute(_EVERYBODYS, {"after": after, "until": until, "limit": limit}).all()
+def examine_everything(
+    db: Session, after: int, until: int, limit: int, kinds: Collection[str] | None = None
+) -> Examined:
+    """Find the next events of everybody, of these kinds or of all."""
+    values = {"after": after, "until": until, "limit": limit, **_named(kinds)}
+    rows = db.execute(_EVERYBODYS[kinds is not None], values).all()
     return Examined([(row[0], row[1]) for row in rows], rows[-1][0] if len(rows) == limit else until)
 
 
