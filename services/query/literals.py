@@ -74,7 +74,9 @@ def _account(text: str) -> int | str:
     if _WHOLE.match(text):
         return _number(text)
     # Usernames are found in any letter case; all of their letters are ASCII.
-    return text.lower() if text.isascii() else text
+    name = text.lower() if text.isascii() else text
+    # A number is an id, in quotes too. So a username that looks like a number is found by `@123`.
+    return name if name == "@me" else name.removeprefix("@")
 
 
 def _flag(text: str) -> bool:

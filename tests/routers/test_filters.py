@@ -430,6 +430,18 @@ def test_admins_ask_for_everybodys_tasks_by_owner_and_tag(api: Api, ada: Person)
     assert found(bob, "owner = ada") == []
 
 
+def test_a_username_that_looks_like_an_id_is_found_behind_an_at_sign(api: Api, ada: Person) -> None:
+    root = api.person("root", admin=True)
+    name = f"{ada.id:03}"
+    api.person(name).task("of the number")
+    assert found(root, f"owner = @{name}", "/tasks/all") == ["of the number"]
+    assert found(root, f"owner in ('@{name}', nobody-here)", "/tasks/all") == ["of the number"]
+    everything_of_ada = found(root, "owner = @ada", "/tasks/all")
+    assert found(root, f"owner = {name}", "/tasks/all") == everything_of_ada == found(ada, "id > 0")
+    for unknown in ("@nobody-here", "@@ada", "@"):
+        assert found(root, f"owner = {unknown}", "/tasks/all") == []
+
+
 def test_every_example_of_the_table_is_taken(ada: Person) -> None:
     everything = found(ada, "id > 0")
     for _, _, example in table():

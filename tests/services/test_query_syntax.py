@@ -130,6 +130,7 @@ def test_the_limits_themselves_are_within_them(text: str) -> None:
         ("due = today+7d", "due = 'today + 7D'"),
         ("due<now-2h", "due < NOW - 2H"),
         ('owner = "@ME"', "owner = @me"),
+        ("owner = @Ada", "owner = ada"),
         ("blocked=TRUE", "blocked = true"),
         (r'title = "a\"\\b"', r"""title = 'a"\\b'"""),
         ("title = A\u030a", "title = Å"),
