@@ -174,6 +174,16 @@ def ids(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None, a
     return list(planned.execute(db, "ids", limit=at_most).scalars())
 
 
+def among(
+    db: Session, place: Place, filters: TaskFilters, asked: Shaped | None, task_ids: list[int]
+) -> list[AnyRow]:
+    """Those of these tasks that are still in a list, in the order in which they are given."""
+    filters = filters.model_copy(update={"sort_by": "id", "limit": len(task_ids), "cursor": None})
+    planned = _planned(db, place, filters, asked).without_bounds().among(task_ids)
+    order = {task_id: number for number, task_id in enumerate(task_ids)}
+    return sorted(planned.execute(db, "first").all(), key=lambda row: order[row.id])
+
+
 @cache
 def _unfiltered_shape(sort_by: str, *, is_descending: bool) -> ListShape:
     return ListShape(

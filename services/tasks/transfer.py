@@ -190,22 +190,31 @@ def _in_order_of_view(db: Session, user: Caller, query: ExportQuery) -> Export:
         here = filters.model_copy(update={"cursor": cursor, "limit": min(left, LIST_PAGE)})
         return task_query.page(db, place, here, asked)
 
-    def part(db: Session, cursor: str | None, left: int) -> Part:
-        found = page(db, cursor, left)
-        return Part(found.rows, following(found.next_cursor, left - len(found.rows)))
+    def on(db: Session, cursor: str) -> Part:
+        found = page(db, cursor, LIST_PAGE)
+        return Part(found.rows, following(found.next_cursor))
 
-    def following(cursor: str | None, left: int) -> Callable[[Session], Part] | None:
-        return None if cursor is None or left <= 0 else partial(part, cursor=cursor, left=left)
+    def following(cursor: str | None) -> Callable[[Session], Part] | None:
+        return None if cursor is None else partial(on, cursor=cursor)
 
-    left = LARGEST_ID if query.limit is None else query.limit
-    first = last = page(db, query.cursor, left)
-    rest = following(first.next_cursor, left - len(first.rows))
+    def known(db: Session, ids: list[int]) -> Part:
+        rows = task_query.among(db, place, filters, asked, ids[:LIST_PAGE])
+        return Part(rows, those(ids[LIST_PAGE:]))
+
+    def those(ids: list[int]) -> Callable[[Session], Part] | None:
+        return partial(known, ids=ids) if ids else None
+
     if query.limit is None:
-        return Export(PageOf(first.rows, None), rest)
-    # The header comes before the rows, so the end of this part is found first.
-    while last.next_cursor is not None and (left := left - len(last.rows)) > 0:
+        first = page(db, query.cursor, LIST_PAGE)
+        return Export(PageOf(first.rows, None), following(first.next_cursor))
+    # The header comes before the rows, so the end of this part is found first. The ids that are kept say which tasks
+    # are in this part: if tasks change before they are sent, the next part repeats and skips none.
+    first = last = page(db, query.cursor, query.limit)
+    ids: list[int] = []
+    while last.next_cursor is not None and (left := query.limit - len(first.rows) - len(ids)) > 0:
         last = page(db, last.next_cursor, left)
-    return Export(PageOf(first.rows, last.next_cursor), rest)
+        ids += [row.id for row in last.rows]
+    return Export(PageOf(first.rows, last.next_cursor), those(ids))
 
 
 def export_next(

@@ -12,6 +12,9 @@ import pytest
 from sqlalchemy import text
 
 from database import database
+from models import Caller
+from schemas.tasks import ExportQuery
+from security.callers import CALLER_BY_ID
 from services.tasks import fields, import_files, transfer
 from tests.support.api import Api, Person, assert_problem
 
@@ -145,6 +148,38 @@ def test_an_export_of_a_view_is_in_its_order(api: Api, monkeypatch: pytest.Monke
             assert [len(part) for part in parts] == sizes
             assert "".join(task["title"][0] for part in parts for task in part) == titles
         assert_problem(bob.get(f"{path}&cursor=nonsense"), 422, "invalid_input", "?cursor")
+
+
+@pytest.mark.parametrize("sort_by", ["priority", "due_at"])
+@pytest.mark.parametrize("left", ["", "c"])
+def test_parts_of_a_view_fit_together_if_its_tasks_change_while_they_are_sent(
+    api: Api, monkeypatch: pytest.MonkeyPatch, sort_by: str, left: str
+) -> None:
+    monkeypatch.setattr(transfer, "LIST_PAGE", 2)
+    ada = api.person()
+
+    def task(title: str, place: int) -> int:
+        due_at = f"2026-01-{10 + place}T00:00:00Z" if place < 4 else None
+        task_id: int = ada.task(title, priority=place // 2, due_at=due_at, tags=["x"])["id"]
+        return task_id
+
+    tasks = {title: task(title, place) for place, title in enumerate("abcdefgh")}
+    view = {"name": "v", "filter": "tag = x", "sort_by": sort_by, "sort_order": "asc"}
+    query = ExportQuery(view=ada.post("/views", json=view).json()["id"], limit=6)
+    caller = Caller(*database.read(lambda db: db.execute(CALLER_BY_ID, {"user_id": ada.id}).one()))
+    begun = database.read(lambda db: transfer.export_page(db, caller, query))
+    sent, following = [row.title for row in begun.first.rows], begun.following
+    if left:
+        ada.patch(f"/tasks/{tasks[left]}", json={"tags": []})
+    else:
+        task("new", 2)
+    while following is not None:
+        part = database.read(following)
+        sent += [row.title for row in part.rows]
+        following = part.following
+    behind = {"view": query.view, "limit": 6, "cursor": begun.first.next_cursor}
+    rest = [row["title"] for row in ada.get("/tasks/export", params=behind).json()]
+    assert [*sent, *rest] == [title for title in "abcdefgh" if title != left]
 
 
 def test_an_export_of_a_project_has_the_tasks_of_all_its_members(api: Api) -> None:
