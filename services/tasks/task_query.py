@@ -18,7 +18,7 @@ from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from services.query import asking
 from services.query.shapes import Place, Shaped
 from services.tasks import list_on_postgres, list_plan, list_states
-from services.tasks.list_lookups import TEXTS
+from services.tasks.list_lookups import RANGES, TEXTS
 from services.tasks.list_statements import (
     CHOICES,
     FILTERS,
@@ -55,11 +55,22 @@ def page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None =
 
     `asked` is the part of a filter that `asking.split` could not express by plain filters.
     """
-    # These lists take two reads, which must see the same state: for tasks without a value, or for the total.
-    if filters.total or filters.sort_by in NULLABLE:
+    if _is_of_one_moment(place, filters):
         with one_snapshot(db):
             return _page(db, place, filters, asked)
     return _page(db, place, filters, asked)
+
+
+def _is_of_one_moment(place: Place, filters: TaskFilters) -> bool:
+    """Whether all reads of a list must see the same state. A snapshot takes two round trips on Postgres.
+
+    Tasks without a value and the total are read apart. Other lists look for ids or bounds first. These enclose every task
+    that stays in the list, however it changes before the page is read, but for the bound of the last change.
+    """
+    if filters.total or filters.sort_by in NULLABLE:
+        return True
+    is_bounded = place.scope == "project" and filters.sort_by == "updated_at"
+    return is_bounded and not filters.model_fields_set.isdisjoint(RANGES)
 
 
 def _page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None) -> PageOf[AnyRow]:
@@ -119,15 +130,17 @@ def _looked_for(
     else:
         part = "beyond" if after["after_value"] is None else "after"
     more = {**(after or {}), "skip": filters.skip}
-    if covered is not None:
-        found = covered.sorted_ids(db, part, more)
-        total = covered.execute(db, "count").scalar_one() if filters.total else None
-    else:
-        way = "counted" if filters.total else "sorted"
-        found = list(planned.without_bounds().execute(db, f"{part} {way}", **more).all())
-        total = found[0].total if filters.total else None
-    these = planned.unfiltered().among([row.id for row in found if row.id is not None])
-    rows = _rows(filters.model_copy(update={"skip": 0}), after, _reader(db, these))
+    # If a task that was found is gone before it is read, the page must not look like the last one.
+    with one_snapshot(db):
+        if covered is not None:
+            found = covered.sorted_ids(db, part, more)
+            total = covered.execute(db, "count").scalar_one() if filters.total else None
+        else:
+            way = "counted" if filters.total else "sorted"
+            found = list(planned.without_bounds().execute(db, f"{part} {way}", **more).all())
+            total = found[0].total if filters.total else None
+        these = planned.unfiltered().among([row.id for row in found if row.id is not None])
+        rows = _rows(filters.model_copy(update={"skip": 0}), after, _reader(db, these))
     return rows, total
 
 

@@ -1,7 +1,9 @@
 """The days on which a project's tasks were made tell where its lists begin."""
 
+import contextlib
+import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -9,7 +11,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 
 from database import database
 from models import tasks
@@ -211,3 +213,72 @@ def test_on_postgres_writers_widen_a_day_without_waiting_for_each_other(api: Api
     assert len(last) == 2
     for due in (1, 20, 30):
         assert any(day >= FIRST + timedelta(days=due) for day in last)
+
+
+@contextlib.contextmanager
+def between_reads(number: int, change: Callable[[], None]) -> Iterator[list[str]]:
+    """Make a change on another connection before the statement of a request with this number; its statements."""
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+        if len(statements) == number:
+            change()
+
+    engine = database._autocommit  # noqa: SLF001  # the engine behind every request
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+RARE = {
+    "ranges": {
+        "due_after": (FIRST + timedelta(days=3)).isoformat(),
+        "created_before": (FIRST + timedelta(days=17)).isoformat(),
+    },
+    "text": {"title_contains": "a"},
+    "far": {"filter": "title != a and not title in (b, c, d)"},
+}
+
+
+@pytest.mark.usefixtures("_few_are_many")
+@pytest.mark.parametrize("which", RARE)
+@pytest.mark.parametrize("in_project", [True, False])
+def test_pages_have_every_task_that_stays_in_a_list_while_others_change(
+    api: Api, which: str, *, in_project: bool
+) -> None:
+    ada, chance = api.person(), random.Random(9)  # noqa: S311  # the same tasks every time
+    project = ada.post("/projects", json={"name": "a"}).json()["id"]
+    days = itertools.count(1)
+
+    def make(db: Any) -> None:
+        fill(db, ada.id, project, [random_task(chance, in_order=True) for _ in range(200)])
+
+    def change(edited: int, deleted: int) -> None:
+        now = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=next(days))
+        with database.engine.begin() as connection:
+            connection.execute(tasks.update().where(tasks.c.id == edited).values(updated_at=now))
+            connection.execute(tasks.delete().where(tasks.c.id == deleted))
+
+    def listed(path: str | None, params: dict[str, Any] | None = None) -> Iterator[int]:
+        while path:
+            page = ada.get(path, params=params)
+            yield from (row["id"] for row in page.json())
+            path, params = page.links.get("next", {}).get("url"), None
+
+    database.write(make)
+    for sort_by, sort_order in product(("updated_at", "title"), ("desc", "asc")):
+        params = {"sort_by": sort_by, "sort_order": sort_order, "limit": 3, **RARE[which]}
+        params |= {"project_id": project} if in_project else {}
+        for number in range(2, 20):
+            there = list(listed("/tasks", params))
+            with between_reads(number, partial(change, there[0], there[1])) as statements:
+                first = ada.get("/tasks", params=params)
+            if len(statements) < number:
+                assert number > 2
+                break
+            found = {row["id"] for row in first.json()}
+            found |= set(listed(first.links.get("next", {}).get("url")))
+            assert set(there) - {there[1]} <= found, (params, number, statements)
