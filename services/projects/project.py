@@ -50,7 +50,11 @@ def get_project(db: Session, caller: Caller, project_id: int) -> dict[str, Any]:
     row = db.execute(_ONE, {"project_id": project_id, "caller_id": caller.id}).first()
     if row is None or not rights.sees(caller, row.role):
         raise rights.project_not_found()
-    return _with_states(row, workflow.states_of(db, row.id))
+    states = workflow.states_of(db, row.id)
+    if not states:
+        # The project was deleted meanwhile.
+        raise rights.project_not_found()
+    return _with_states(row, states)
 
 
 def _with_states(row: AnyRow, states: Sequence[Any]) -> dict[str, Any]:
@@ -67,7 +71,9 @@ def list_projects(db: Session, caller: Caller, filters: ProjectFilters) -> PageO
     row_id = projects.c.id if filters.scope == "all" else project_members.c.project_id
     page = keyset_by_id(db, statement, row_id, filters, {"caller_id": caller.id})
     states = workflow.states_of_many(db, [row.id for row in page.rows])
-    return PageOf([_with_states(row, states[row.id]) for row in page.rows], page.next_cursor)
+    # A project that was deleted meanwhile has no states.
+    there = [_with_states(row, states[row.id]) for row in page.rows if row.id in states]
+    return PageOf(there, page.next_cursor)
 
 
 # -- making ----------------------------------------------------------------------------------------

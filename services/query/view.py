@@ -115,7 +115,9 @@ def list_views(db: Session, caller: Caller, filters: ViewFilters) -> PageOf[dict
         statement, values = _OF_PROJECT, {"project_id": filters.project_id}
     page = keyset_by_id(db, statement, views.c.id, filters, values)
     states = _states_of(db, page.rows)
-    return PageOf([_answer(row, states) for row in page.rows], page.next_cursor)
+    # A project that was deleted meanwhile has no states, and took its views along.
+    there = [row for row in page.rows if row.project_id is None or row.project_id in states]
+    return PageOf([_answer(row, states) for row in there], page.next_cursor)
 
 
 def _states_of(db: Session, rows: Iterable[Any]) -> States:
@@ -135,10 +137,13 @@ def _answer(row: Any, states: States) -> dict[str, Any]:
 
 
 def _read(view: Any, states: States) -> Node:
-    """The tree of a view's filter, whose states must be those of its project; raises InvalidFilter."""
+    """The tree of a view's filter, whose states must be those of its project; raises InvalidFilter, NotFound."""
     node = syntax.parse(view.filter)
     if view.project_id is not None:
-        known = states[view.project_id]
+        known = states.get(view.project_id)
+        if known is None:
+            # The project was deleted meanwhile, with its views.
+            raise view_not_found()
         for value, place in _states_in(node):
             if value not in known:
                 problem = f"{met(value)}; the project's states are {choice(known)}"

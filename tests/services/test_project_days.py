@@ -1,9 +1,8 @@
 """The days on which a project's tasks were made tell where its lists begin."""
 
-import contextlib
 import itertools
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -11,7 +10,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, text
 
 from database import database
 from models import tasks
@@ -21,6 +20,7 @@ from services.tasks import list_on_postgres, list_plan, planned, task_query
 from services.tasks.list_lookups import RANGES
 from services.tasks.project_days import day_of, project_days
 from tests.support.api import Api
+from tests.support.between import before_statement
 
 # Day 0 has the times of two days, because the databases round towards zero.
 FIRST = datetime(1969, 12, 20, tzinfo=UTC)
@@ -215,24 +215,6 @@ def test_on_postgres_writers_widen_a_day_without_waiting_for_each_other(api: Api
         assert any(day >= FIRST + timedelta(days=due) for day in last)
 
 
-@contextlib.contextmanager
-def between_reads(number: int, change: Callable[[], None]) -> Iterator[list[str]]:
-    """Make a change on another connection before the statement of a request with this number; its statements."""
-    statements: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        statements.append(statement)
-        if len(statements) == number:
-            change()
-
-    engine = database._autocommit  # noqa: SLF001  # the engine behind every request
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield statements
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
-
-
 RARE = {
     "ranges": {
         "due_after": (FIRST + timedelta(days=3)).isoformat(),
@@ -274,7 +256,7 @@ def test_pages_have_every_task_that_stays_in_a_list_while_others_change(
         params |= {"project_id": project} if in_project else {}
         for number in range(2, 20):
             there = list(listed("/tasks", params))
-            with between_reads(number, partial(change, there[0], there[1])) as statements:
+            with before_statement(number, partial(change, there[0], there[1])) as statements:
                 first = ada.get("/tasks", params=params)
             if len(statements) < number:
                 assert number > 2

@@ -1,0 +1,33 @@
+"""Changes that come between the statements of a request."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sqlalchemy import event
+
+from database import database
+
+
+@contextlib.contextmanager
+def before_statement(number: int, change: Callable[[], Any]) -> Iterator[list[str]]:
+    """Make a change by another connection before the statement of a request with this number; its statements."""
+    statements: list[str] = []
+    is_changing = False
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        nonlocal is_changing
+        if is_changing:
+            return
+        statements.append(statement)
+        if len(statements) == number:
+            is_changing = True
+            change()
+            is_changing = False
+
+    engine = database._autocommit  # noqa: SLF001  # the engine behind every request
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
