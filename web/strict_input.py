@@ -62,6 +62,8 @@ class StrictRoute(APIRoute):
         self.dependant = whole
         media_types = self.media_types()
         check_body = self._body_check()
+        has_tag = any(field.alias == "if-match" for field in whole.header_params)
+        refuses_tags = not has_tag and bool({"PUT", "PATCH", "DELETE"} & (self.methods or set()))
 
         async def strict(request: Request) -> Response:
             if closed:
@@ -71,6 +73,8 @@ class StrictRoute(APIRoute):
             try:
                 if request.method != "GET":
                     request = _with_body_limit(request, self.body_limit)
+                if refuses_tags:
+                    _check_no_tag(request)
                 if query_string := request.scope["query_string"]:
                     bounds.check_query(query_string)
                     _check_query(request, allowed)
@@ -300,6 +304,13 @@ def _check_query(request: Request, allowed: Mapping[str, bool]) -> None:
         seen.add(name)
     if problems:
         raise invalid_input(problems)
+
+
+def _check_no_tag(request: Request) -> None:
+    """Refuse `If-Match` where nothing has an `ETag`: the client counts on a protection that is not there."""
+    if request.headers.get("if-match", "*").strip() != "*":
+        detail = "Nothing has an `ETag` here: leave the header out"
+        raise invalid_input([{"pointer": "header.If-Match", "detail": detail}])
 
 
 def media_type(request: Request) -> str:

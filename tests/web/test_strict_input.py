@@ -1,9 +1,11 @@
 """Reading bodies: the program reads valid ones, and FastAPI describes the mistakes of others."""
 
+import re
 from typing import Any
 
 import pytest
 
+from main import app
 from tests.support.api import Api, assert_problem
 
 
@@ -52,3 +54,20 @@ def test_json_is_read_whatever_its_type_is_called(api: Api, media_type: str) -> 
     ada = api.person()
     answer: Any = ada.post("/tasks", content=b'{"title": "read"}', headers={"Content-Type": media_type})
     assert (answer.status_code, answer.json()["title"]) == (201, "read")
+
+
+def test_if_match_is_refused_where_nothing_has_an_etag(shared_api: Api) -> None:
+    ada, refusing = shared_api.person("tagless"), []
+    for path, operations in app.openapi()["paths"].items():
+        for method in {"put", "patch", "delete"} & operations.keys():
+            if {"$ref": "#/components/parameters/IfMatch"} in operations[method].get("parameters", ()):
+                continue
+            refusing.append(f"{method} {path}")
+            address = re.sub("{.*?}", "1", path)
+            answer = ada.call(method.upper(), address, headers={"If-Match": '"1-1"'})
+            problem = assert_problem(answer, 422, "invalid_input")
+            assert problem["errors"][0]["pointer"] == "header.If-Match", (method, path, problem)
+    assert {"patch /tasks", "delete /views/{view_id}"} <= set(refusing)
+    assert "patch /tasks/{task_id}" not in refusing
+    view = ada.post("/views", json={"name": "v", "filter": "id > 0"}).json()["id"]
+    assert ada.delete(f"/views/{view}", headers={"If-Match": "*"}).status_code == 204
