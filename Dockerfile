@@ -65,5 +65,7 @@ HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --start-interval=1s -
 ENTRYPOINT ["/app/deploy/entrypoint.sh"]
 # TRUSTED_PROXIES decides about X-Forwarded-For, so uvicorn's own rule is off. Requests have five of the ten
 # seconds after which a container is killed. WEB_CONCURRENCY, if set, is the number of processes. The entry
-# point chooses the addresses to listen on.
-CMD ["uvicorn", "main:app", "--no-proxy-headers", "--no-server-header", "--timeout-graceful-shutdown", "5"]
+# point chooses the addresses to listen on. A process that a busy machine lets wait is not killed within the five
+# seconds that uvicorn usually gives it, with all that it is answering.
+CMD ["uvicorn", "main:app", "--no-proxy-headers", "--no-server-header", "--timeout-graceful-shutdown", "5", \
+    "--timeout-worker-healthcheck", "30"]
