@@ -266,6 +266,8 @@ BECAME_MEMBER = "kind IN ('member_added', 'project_created')"
 LEFT_OWNER = "previous_owner_id IS NOT NULL AND (owner_id IS NULL OR owner_id <> previous_owner_id)"
 # The rows of history by which a task leaves its project.
 LEFT_PROJECT = "previous_project_id IS NOT NULL AND (project_id IS NULL OR project_id <> previous_project_id)"
+# The rows of history whose kind may be rare. Each task begins with a row of the other kind, so that one is found soon.
+MAYBE_RARE = "kind <> 'created'"
 
 
 class TaskHistory(Base):
@@ -301,6 +303,14 @@ class TaskHistory(Base):
             "id",
             "kind",
             **where(LEFT_PROJECT),
+        ),
+        # The next event of a kind, however far it is.
+        Index("ix_task_history_kind", "kind", "id", **where(MAYBE_RARE)),
+        Index("ix_task_history_owner_kind", "owner_id", "kind", "id", **where(MAYBE_RARE)),
+        Index(
+            "ix_task_history_project_kind",
+            *("project_id", "kind", "id"),
+            **where(f"project_id IS NOT NULL AND {MAYBE_RARE}"),
         ),
         # The beginning and the end of each membership.
         Index("ix_task_history_member_added", "owner_id", "id", "project_id", **where(BECAME_MEMBER)),

@@ -193,7 +193,9 @@ def million_events(kind: str) -> str:
             "account": (member, ""),
             "account, a rare type": (member, "&types=task.deleted"),
             "project": (token, "&project_id=1"),
+            "project, a rare type": (token, "&project_id=1&types=task.deleted"),
             "admin": (token, "&scope=all"),
+            "admin, a rare type": (token, "&scope=all&types=task.deleted"),
         }
         for name, (who, question) in questions.items():
             took = []

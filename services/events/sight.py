@@ -5,12 +5,13 @@ the task is in before or after it. A member sees all events from the one that be
 that ended it. Both are in the history, so nothing else needs to be known about past memberships.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    CompoundSelect,
     Select,
     String,
     bindparam,
@@ -22,10 +23,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from database import database
-from models import BECAME_MEMBER, LARGEST_ID, LEFT_OWNER, LEFT_PROJECT, task_history
+from database import AnyRow, database
+from models import BECAME_MEMBER, LARGEST_ID, LEFT_OWNER, LEFT_PROJECT, MAYBE_RARE, task_history
 from storage.column_types import IsOneOf, ValueList
 from storage.prepared import prepared
+from storage.shape_cache import kept_by_shape
 
 _ID = task_history.c.id
 _COLUMNS = (_ID, task_history.c.kind)
@@ -68,6 +70,33 @@ def _read(column: ColumnElement[Any], *conditions: Any) -> dict[bool, tuple[Sele
             prepared(usual.where(by_row, column <= value).order_by(column, _ID)),
         )
     return found
+
+
+# The columns of parts that have an index by kind.
+_BY_KIND: dict[str, tuple[Any, ...]] = {
+    "owner_id": (),
+    "project_id": (task_history.c.project_id.is_not(None),),
+}
+
+
+@kept_by_shape
+def _of_kinds(name: str | None, count: int) -> Select[Any] | CompoundSelect[Any]:
+    """The next rows of each of so many kinds, in a part of the feed or (for None) in all of it."""
+    kind = task_history.c.kind
+    conditions = [text(MAYBE_RARE), bindparam("until") >= _ID, *_BY_KIND.get(name or "", ())]
+    if name is not None:
+        conditions.append(task_history.c[name] == bindparam("value"))
+    after: BindParameter[int] = bindparam("after")
+    each = []
+    for number in range(count):
+        wanted: BindParameter[str] = bindparam(f"kind_{number}")
+        # See `_read` about Postgres.
+        here = [kind == wanted, after < _ID]
+        if not database.is_sqlite:
+            here = [tuple_(kind, _ID) > tuple_(wanted, after), kind <= wanted]
+        of_kind = select(*_COLUMNS).where(*here, *conditions).order_by(kind, _ID)
+        each.append(select(of_kind.limit(bindparam("limit")).subquery()))
+    return prepared(union_all(*each) if count > 1 else each[0])
 
 
 _READS = {
@@ -166,13 +195,31 @@ def examine(
         begin, end = max(after, part.after), min(until, part.until)
         if begin >= end:
             continue
-        values = {"value": part.value, "after": begin, "until": end, "limit": limit, **_named(kinds)}
-        on_sqlite, on_postgres = _READS[part.column][kinds is not None]
-        rows = db.execute(on_sqlite if database.is_sqlite else on_postgres, values).all()
+        values = {"value": part.value, "after": begin, "until": end, "limit": limit}
+        if kinds is not None and _may_be_rare(kinds) and part.column in _BY_KIND:
+            rows = _read_kinds(db, part.column, values, kinds)
+        else:
+            on_sqlite, on_postgres = _READS[part.column][kinds is not None]
+            statement = on_sqlite if database.is_sqlite else on_postgres
+            rows = db.execute(statement, {**values, **_named(kinds)}).all()
         found.update((row[0], row[1]) for row in rows)
         if len(rows) == limit:
             complete_until = min(complete_until, rows[-1][0])
     return Examined(sorted(each for each in found.items() if each[0] <= complete_until), complete_until)
+
+
+def _may_be_rare(kinds: Collection[str]) -> bool:
+    """Whether the indexes by kind have all rows of these kinds."""
+    return "created" not in kinds
+
+
+def _read_kinds(
+    db: Session, column: str | None, values: dict[str, int], kinds: Collection[str]
+) -> Sequence[AnyRow]:
+    """The next rows of these kinds, in order."""
+    named = {f"kind_{number}": kind for number, kind in enumerate(sorted(kinds))}
+    rows = db.execute(_of_kinds(column, len(named)), {**values, **named})
+    return sorted(rows)[: values["limit"]]
 
 
 def _named(kinds: Collection[str] | None) -> dict[str, list[str]]:
@@ -183,8 +230,11 @@ def examine_everything(
     db: Session, after: int, until: int, limit: int, kinds: Collection[str] | None = None
 ) -> Examined:
     """Find the next events of everybody, of these kinds or of all."""
-    values = {"after": after, "until": until, "limit": limit, **_named(kinds)}
-    rows = db.execute(_EVERYBODYS[kinds is not None], values).all()
+    values = {"after": after, "until": until, "limit": limit}
+    if kinds is not None and _may_be_rare(kinds):
+        rows = _read_kinds(db, None, values, kinds)
+    else:
+        rows = db.execute(_EVERYBODYS[kinds is not None], {**values, **_named(kinds)}).all()
     return Examined([(row[0], row[1]) for row in rows], rows[-1][0] if len(rows) == limit else until)
 
 

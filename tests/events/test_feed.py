@@ -1,6 +1,7 @@
 """The feed: everybody reads each event that they may see, once, in order."""
 
 import asyncio
+import itertools
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,12 @@ def follow(person: Person, address: str = "/events") -> tuple[list[Any], str]:
     assert link.endswith('>; rel="next"')
     parts = urlsplit(link[1:].partition(">")[0])
     return answer.json(), f"{parts.path}?{parts.query}"
+
+
+def pages(person: Person, address: str) -> list[Any]:
+    """The events of all pages, which have at least one each."""
+    found, following = follow(person, address)
+    return found + pages(person, following) if found else []
 
 
 def types(events: list[Any]) -> list[str]:
@@ -277,6 +284,12 @@ def test_members_see_a_project_from_the_event_that_made_them_one_to_the_one_that
     assert own == ["task.created", "task.moved", "task.moved", "task.updated"]
     assert_problem(api.person("eve").get(of_project), 404, "project_not_found")
     assert follow(root)[0] == []
+    for person, address in ((ada, "/events?"), (bob, f"{of_project}&"), (root, "/events?scope=all&")):
+        every = follow(person, f"{address}limit=500")[0]
+        names = sorted({each["type"] for each in every})
+        for asked in [*itertools.pairwise(names), *zip(names, names[4:], names[2:], strict=False)]:
+            wanted = [each for each in every if each["type"] in asked]
+            assert pages(person, f"{address}limit=2&types={','.join(asked)}") == wanted
 
 
 def test_events_older_than_the_copies_of_tasks_have_the_task_too(api: Api) -> None:
