@@ -16,12 +16,13 @@ from benchmarks import fill
 from benchmarks.setup import databases, options, place, with_database
 from database import Database
 from migrations.schema import migrate
-from models import Caller, task_history, tasks
+from models import Caller, tasks
 from schemas.flow import ForecastQuery, IntervalQuery
 from services.accounts import user as user_service
 from services.flow import answers, history
 from services.flow.question import ask
 from services.tasks import import_files, transfer
+from tables.history import task_history
 
 ISSUES = Path(__file__).parents[1] / "tests" / "data" / "issue_tracker.json.gz"
 ROUNDS = 5

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 import account_models
 import models
 from database import Base, database
-from tables import counts, notifications, projects, views, webhooks
+from tables import counts, history, notifications, projects, views, webhooks
 
 # Tables that a trigger or an extension keeps, without a model.
 UNMODELLED_PREFIXES = ("task_search",)
@@ -36,6 +36,7 @@ for known in (
     models.Task,
     account_models.UserSession,
     counts.OwnerCount,
+    history.TaskHistory,
     notifications.Notification,
     projects.SharedProject,
     views.View,

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models import LARGEST_ID, TITLE_LENGTH, TaskHistoryKind, TaskStatus
+from models import LARGEST_ID, TITLE_LENGTH, TaskStatus
 from schemas.common import (
     ANY_OF,
     Answer,
@@ -33,6 +33,7 @@ from schemas.common import (
     ViewId,
     Whole,
 )
+from tables.history import TaskHistoryKind
 
 MOST_IMPORTED = 10_000
 SortBy = Literal["created_at", "updated_at", "due_at", "completed_at", "title", "priority", "id"]

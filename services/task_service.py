@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from database import AnyRow
 from errors import Conflict, Forbidden, InvalidInput
-from models import TASK_KINDS, Caller, task_history, users
+from models import Caller, users
 from schemas.common import Page
 from schemas.tasks import TaskFilters
 from services import preconditions, rights
@@ -25,6 +25,7 @@ from services.query import asking
 from services.query.shapes import Place
 from services.tasks import fields, history, many, placement, task_query, writes
 from storage.prepared import prepared
+from tables.history import TASK_KINDS, task_history
 from tables.notifications import notifications
 
 # A page of history ends after this many characters, and is read in chunks of this many changes.

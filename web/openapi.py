@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 import auth
 from config import settings
-from models import Role, TaskHistoryKind, TaskStatus
+from models import Role, TaskStatus
 from schemas.accounts import ProgramTokenRead, UserRead
 from schemas.events import EventPattern, EventType
 from schemas.flow import ChartName, Interval
@@ -24,6 +24,7 @@ from schemas.views import CalendarRead
 from schemas.webhooks import DeliveryState, WebhookRead
 from security.callers import Scope
 from services.tasks import fields
+from tables.history import TaskHistoryKind
 from tables.notification_kinds import NotificationKind
 from web import openapi_errors, openapi_examples, openapi_headers, openapi_shape
 from web.problems import PROBLEM_MEDIA_TYPE

@@ -15,9 +15,10 @@ from account_models import (
     program_tokens,
     sessions,
 )
-from models import Caller, task_history, tasks, users
+from models import Caller, tasks, users
 from request_context import address_group
 from services.json_pieces import json_pieces
+from tables.history import task_history
 from tables.notifications import notification_preferences, notifications
 from tables.projects import project_members, projects, task_comments
 from tables.views import calendars, views

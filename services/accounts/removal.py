@@ -10,13 +10,14 @@ from sqlalchemy.orm import Session
 
 from database import AnyRow
 from errors import Conflict, NotFound
-from models import MEMBER_KINDS, Caller, task_history, tasks, users
+from models import Caller, tasks, users
 from services import idempotency
 from services.accounts import audit as audit_service
 from services.projects import leaving, member
 from services.tasks import history
 from services.tasks.bulk import insert_many
 from services.tasks.fields import TASK_COLUMNS, TEXTS
+from tables.history import MEMBER_KINDS, task_history
 
 CHUNK = 500
 

@@ -12,12 +12,12 @@ from account_models import account_mails, audit_events, idempotency_keys
 from config import settings
 from database import AnyRow, database
 from logging_config import logger
-from models import task_history
 from services.accounts.old_sessions import delete_old_sessions
 from services.delivery.reminder_tasks import LONGEST_OVERDUE
 from services.events.late_writers import fold_late_descriptions
 from services.events.retention import forget_old_snapshots
 from services.webhooks.renewal import delete_orphans, renew_secrets
+from tables.history import task_history
 from tables.notifications import notifications
 from tables.webhooks import webhook_deliveries
 

@@ -8,7 +8,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from config import settings
 from database import database
-from models import task_history, tasks
+from models import tasks
+from tables.history import task_history
 from tables.notifications import notifications
 
 BATCH = 500

@@ -6,9 +6,9 @@ from typing import Any, get_args
 
 from sqlalchemy import Row
 
-from models import task_history
 from schemas.events import EventType
 from services.events import event_id
+from tables.history import task_history
 
 COLUMNS = tuple(
     task_history.c[name]

@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 
 from config import settings
 from errors import Gone, invalid_input
-from models import LARGEST_ID, task_history
+from models import LARGEST_ID
 from storage.prepared import prepared
+from tables.history import task_history
 
 PREFIX = "evt_"
 _SHAPE = re.compile(r"evt_([0-9a-f]{16})")

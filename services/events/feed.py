@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 
 from database import AnyRow, database
 from errors import Forbidden, NotFound
-from models import Caller, task_history
+from models import Caller
 from services.events import event, event_id, sight
 from services.events.rebuilding import rebuilt
 from services.events.watermark import watermark
 from storage.prepared import prepared
+from tables.history import task_history
 
 # The events of a task that the caller sees are sought among this many of the task's events at once.
 MOST_EXAMINED = 2000

@@ -10,10 +10,11 @@ from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from database import database
-from models import task_history, tasks
+from models import tasks
 from services.events.follow import follow
 from services.events.watermark import watermark
 from storage.folding import folded_where_different
+from tables.history import task_history
 
 _WRITTEN = (
     select(tasks.c.id, tasks.c.description, tasks.c.description_folded)

@@ -13,11 +13,11 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from models import task_history
 from services.events.event import SUBJECTS
 from services.tasks.fields import NAMES
 from storage.column_types import is_among
 from storage.prepared import prepared
+from tables.history import task_history
 
 # The most earlier rows that a page reads; tasks whose rows don't fit stay without a copy.
 MOST_ROWS = 20_000

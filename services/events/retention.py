@@ -2,9 +2,9 @@
 
 from sqlalchemy import bindparam, null, update
 
-from models import task_history
 from services.events.event_id import before_oldest
 from services.events.follow import follow
+from tables.history import task_history
 
 _FORGET = (
     update(task_history)

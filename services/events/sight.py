@@ -24,10 +24,11 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from database import AnyRow, database
-from models import BECAME_MEMBER, LARGEST_ID, LEFT_OWNER, LEFT_PROJECT, MAYBE_RARE, task_history
+from models import LARGEST_ID
 from storage.column_types import IsOneOf, ValueList
 from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
+from tables.history import BECAME_MEMBER, LEFT_OWNER, LEFT_PROJECT, MAYBE_RARE, task_history
 
 _ID = task_history.c.id
 _COLUMNS = (_ID, task_history.c.kind)

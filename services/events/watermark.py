@@ -18,8 +18,8 @@ from sqlalchemy import BigInteger, Integer, String, bindparam, func, literal_col
 from sqlalchemy.orm import Session
 
 from database import database
-from models import task_history
 from storage.prepared import prepared
+from tables.history import task_history
 from tables.webhooks import feed_positions
 
 # The name of the position that the delivery of webhooks writes: all events up to there are decided.

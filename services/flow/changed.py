@@ -12,13 +12,13 @@ from sqlalchemy import BigInteger, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from models import TASK_KINDS, task_history
 from services.flow.record import Record
 from services.flow.replay import Spells
 from services.flow.selected import changes_hands
 from services.flow.statistics import Integers
 from storage.column_types import is_among
 from storage.prepared import prepared
+from tables.history import TASK_KINDS, task_history
 
 # The most changes after which the changed tasks alone are read.
 FEW_CHANGES = 200

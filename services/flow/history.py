@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from models import task_history, tasks
+from models import tasks
 from services.bulk_numbers import Moment, in_bulk, read_numbers
 from services.flow import changed, project_history, selected
 from services.flow.question import Selection
@@ -40,6 +40,7 @@ from storage.bounded_cache import BoundedCache
 from storage.column_types import is_among
 from storage.direct_session import one_snapshot
 from tables.counts import owner_counts
+from tables.history import task_history
 
 # The most spells in memory for all accounts together: each takes about 40 bytes.
 MOST_KEPT = 1_000_000

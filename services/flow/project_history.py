@@ -11,7 +11,7 @@ import numpy as np
 from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, case, func, literal, or_, select
 from sqlalchemy.orm import Session
 
-from models import task_history, tasks
+from models import tasks
 from services.bulk_numbers import Moment, in_bulk, read_numbers
 from services.flow.record import (
     Record,
@@ -26,6 +26,7 @@ from services.projects import workflow
 from services.rights import unindexed
 from storage.column_types import is_among
 from tables.counts import owner_counts
+from tables.history import task_history
 from tables.projects import project_members
 
 IDS_AT_ONCE = 500

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Select, and_, bindparam, case, or_, select
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from models import task_history, tasks
+from models import tasks
 from services.bulk_numbers import in_bulk, numbers
 from services.flow.question import Selection
 from services.flow.statistics import Integers
@@ -17,6 +17,7 @@ from services.query import asking, statements
 from services.query.conditions import condition
 from services.query.evaluate import matches
 from services.tasks.list_statements import choices, one_of_many
+from tables.history import task_history
 
 _OWNER_ID = bindparam("owner_id", type_=BigInteger)
 _PROJECT_ID = bindparam("project_id", type_=BigInteger)

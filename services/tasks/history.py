@@ -10,10 +10,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from models import Caller, task_history
+from models import Caller
 from request_context import request_id_var
 from services.tasks import writes
 from services.tasks.fields import IN_HISTORY, NAMES
+from tables.history import task_history
 
 
 def _request_id() -> str | None:

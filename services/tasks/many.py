@@ -15,10 +15,11 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from models import Caller, task_history, tasks
+from models import Caller, tasks
 from services.tasks import bulk, history
 from services.tasks.fields import BLOCKED, IN_HISTORY, TASK_COLUMNS
 from storage.column_types import UtcDateTime
+from tables.history import task_history
 from tables.notifications import notifications
 
 CHUNK = 500

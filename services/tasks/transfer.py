@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, tuple_
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from models import LARGEST_ID, Caller, task_history, tasks
+from models import LARGEST_ID, Caller, tasks
 from schemas.tasks import ExportQuery, TaskFilters, TaskImport
 from services import rights
 from services.json_pieces import WRITTEN_TOGETHER, json_pieces
@@ -30,6 +30,7 @@ from services.tasks.import_files import CSV_COLUMNS
 from services.tasks.unit_of_work import task_row
 from storage.column_types import rfc3339
 from storage.prepared import prepared
+from tables.history import task_history
 
 EXPORT_CHUNK = 1000
 # The rows of a page of a list.

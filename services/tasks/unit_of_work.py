@@ -23,12 +23,13 @@ from typing import Any, NamedTuple, Self
 from sqlalchemy import ColumnElement, Executable, Table, and_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
-from models import Caller, task_history, tasks
+from models import Caller, tasks
 from services.tasks import bulk
 from services.tasks.fields import NAMES, TASK_COLUMNS
 from storage.column_types import is_among
 from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
+from tables.history import task_history
 from tables.notifications import notifications
 
 # The key under which a session keeps its unit of work.

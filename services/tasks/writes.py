@@ -13,10 +13,11 @@ from sqlalchemy import Executable, Table, Update, bindparam, delete, insert, upd
 from sqlalchemy.orm import Session
 
 from database import AnyRow, database
-from models import task_history, tasks
+from models import tasks
 from services.tasks.unit_of_work import changed_row, task_row, unit_of
 from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
+from tables.history import task_history
 from tables.notifications import notifications
 
 _INSERT = prepared(insert(tasks).returning(tasks.c.id))

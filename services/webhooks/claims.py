@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from config import settings
 from database import AnyRow
-from models import task_history, users
+from models import users
 from services.accounts import account_mail
 from services.events import event, event_id
 from services.events.rebuilding import rebuilt
@@ -23,6 +23,7 @@ from services.webhooks.sending import Letter, Result, next_attempt
 from services.webhooks.webhook import PING
 from storage.column_types import UtcDateTime, is_among
 from storage.prepared import prepared
+from tables.history import task_history
 from tables.webhooks import webhook_deliveries, webhooks
 
 # The number of deliveries to a healthy receiver that a sender takes at once.

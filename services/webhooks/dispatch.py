@@ -13,11 +13,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from database import AnyRow, database
-from models import task_history
 from services.events import event, sight
 from services.events.watermark import WEBHOOKS, watermark
 from storage.column_types import UtcDateTime, is_among
 from storage.prepared import prepared
+from tables.history import task_history
 from tables.webhooks import feed_positions, webhook_deliveries, webhooks
 
 BATCH = 500

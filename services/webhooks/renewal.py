@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 from config import settings
 from database import database
-from models import task_history
 from services.webhooks import secret as secrets
+from tables.history import task_history
 from tables.projects import projects
 from tables.webhooks import webhook_deliveries, webhooks
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from database import AnyRow
 from errors import Conflict, NotFound, invalid_input
-from models import Caller, task_history
+from models import Caller
 from schemas.common import Page
 from schemas.webhooks import DeliveryRead, WebhookRead
 from services import preconditions, rights, used_rights
@@ -18,6 +18,7 @@ from services.events import event_id
 from services.paging import PageOf, keyset_by_id
 from services.webhooks import secret as secrets
 from storage.column_types import UtcDateTime
+from tables.history import task_history
 from tables.projects import project_members
 from tables.webhooks import webhook_deliveries, webhooks
 

@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from database import database
-from models import task_history
 from services.background_tasks.retention_tasks import delete_old
 from services.events import feed
+from tables.history import task_history
 from tests.support.api import Api, Person, assert_problem
 from tests.support.waiting import SECONDS
 from web import waiting

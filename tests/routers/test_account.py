@@ -14,11 +14,11 @@ from account_models import account_links
 from config import settings
 from database import Base, database
 from main import app
-from models import task_history
 from security.tokens import token_hash
 from services.accounts import attempt as attempt_service
 from services.accounts import export as account_export
 from services.accounts import password_rules
+from tables.history import task_history
 from tests.support.api import PASSWORD, Api
 from tests.support.mail import MailCatcher, mail_catcher
 from tests.support.openapi_check import CheckedClient

@@ -11,7 +11,8 @@ from sqlalchemy.exc import DBAPIError
 
 from account_models import audit_events
 from database import database
-from models import task_history, users
+from models import users
+from tables.history import task_history
 from tests.support.api import Api, Person
 
 

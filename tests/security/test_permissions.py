@@ -18,7 +18,7 @@ from account_models import sessions
 from config import settings
 from database import AnyRow, database
 from main import app
-from models import Caller, task_history, users
+from models import Caller, users
 from schemas.accounts import ProgramTokenCreate
 from schemas.tasks import TaskCreate
 from schemas.views import CalendarCreate, ViewCreate
@@ -38,6 +38,7 @@ from services.projects import project as project_service
 from services.query import view as view_service
 from services.tasks import comment as comment_service
 from services.webhooks import webhook
+from tables.history import task_history
 from tables.notifications import notifications
 from tests.support.api import PASSWORD
 from tests.support.snapshot import Snapshot

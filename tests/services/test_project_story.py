@@ -13,7 +13,8 @@ from sqlalchemy import bindparam, select, update
 
 from database import database
 from main import app
-from models import task_history, tasks
+from models import tasks
+from tables.history import task_history
 from tests.routers.test_projects import STATES
 from tests.support.api import Api, Person
 from tests.support.openapi_check import CheckedClient

@@ -11,9 +11,10 @@ from sqlalchemy import insert, select, update
 from account_models import account_mails
 from config import settings
 from database import database
-from models import task_history, tasks
+from models import tasks
 from services.background_tasks.retention_tasks import delete_old
 from services.delivery.reminder_tasks import remind
+from tables.history import task_history
 from tables.notifications import notifications
 from tests.support.api import Api, Person
 

@@ -15,12 +15,13 @@ from sqlalchemy.exc import IntegrityError, InvalidRequestError
 from sqlalchemy.orm import Session
 
 from database import database
-from models import Caller, task_history, tasks, users
+from models import Caller, tasks, users
 from schemas.common import Message
 from services import task_service
 from services.accounts import user as user_service
 from services.tasks.fields import TASK_COLUMNS
 from storage.prepared import ROWS_AT_ONCE, prepared, prepared_form
+from tables.history import task_history
 from web.routing import Router
 from web.transaction import WriteSession
 
