@@ -52,9 +52,12 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_unconfigure() -> None:
-    """End the work in the background."""
+    """End the work in the background, and close the connections of all tests."""
     background_tasks.stop()
     database.close()
+    for parts in _kept_parts.values():
+        vars(database).update(parts)
+        database.close()
 
 
 @pytest.fixture(scope="session")
