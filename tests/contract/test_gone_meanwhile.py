@@ -12,7 +12,8 @@ from security.callers import CALLER_BY_ID
 from services import background_tasks, completion_times
 from services.accounts import removal
 from services.flow import history as flow_history
-from services.projects import project
+from services.projects import member, project
+from tests.routers.test_projects import STATES
 from tests.security.test_project_permissions import World, rows
 from tests.support.api import Api
 from tests.support.between import before_statement
@@ -34,8 +35,22 @@ def delete_account(world: World, db: Session) -> None:
     removal.delete_account(db, caller, caller, None)
 
 
+def leave_project(world: World, db: Session) -> None:
+    caller = Caller(*db.execute(CALLER_BY_ID, {"user_id": world.people["theirs"].id}).one())
+    member.remove_member(db, caller, world.ids["project_id"], caller.id, world.people["manager"].id)
+
+
+def change_states(world: World, db: Session) -> None:
+    caller = Caller(*db.execute(CALLER_BY_ID, {"user_id": world.people["manager"].id}).one())
+    usual = {"wip_limit": None, "wip_policy": "warn", "waiting": False}
+    states = [{**usual, **state, "key": f"new_{state['key']}"} for state in STATES]
+    replaced = {state["key"]: f"new_{state['key']}" for state in STATES}
+    values = {"states": states, "replaced_states": replaced}
+    project.update_project(db, caller, world.ids["project_id"], values, None)
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("change", [delete_project, delete_account])
+@pytest.mark.parametrize("change", [delete_project, delete_account, leave_project, change_states])
 def test_a_read_is_answered_if_things_are_gone_in_the_middle(
     api: Api, database_url: str, change: Callable[[World, Session], None]
 ) -> None:
