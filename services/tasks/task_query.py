@@ -4,7 +4,7 @@ A list is read by keyset along an index. In an order by `due_at` or `completed_a
 last. A second read finds these, because no index has them in that place.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache, partial
 from typing import Any
@@ -188,11 +188,11 @@ def ids(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None, a
 
 
 def among(
-    db: Session, place: Place, filters: TaskFilters, asked: Shaped | None, task_ids: list[int]
+    db: Session, place: Place, filters: TaskFilters, asked: Shaped | None, task_ids: Sequence[int]
 ) -> list[AnyRow]:
     """Those of these tasks that are still in a list, in the order in which they are given."""
     filters = filters.model_copy(update={"sort_by": "id", "limit": len(task_ids), "cursor": None})
-    planned = _planned(db, place, filters, asked).without_bounds().among(task_ids)
+    planned = _planned(db, place, filters, asked).without_bounds().among(list(task_ids))
     order = {task_id: number for number, task_id in enumerate(task_ids)}
     return sorted(planned.execute(db, "first").all(), key=lambda row: order[row.id])
 

@@ -109,11 +109,10 @@ def _state(row: TaskImport, states: Sequence[Any]) -> Any:
 
 
 class Exported(NamedTuple):
-    """The tasks of an export: whose tasks, by which filter, and up to which id."""
+    """The tasks of an export: whose tasks, and by which filter."""
 
     place: shapes.Place
     asked: shapes.Shaped | None = None
-    until_id: int = LARGEST_ID
 
 
 class Part(NamedTuple):
@@ -139,20 +138,21 @@ def export_page(db: Session, user: Caller, query: ExportQuery) -> Export:
         return _in_order_of_view(db, user, query)
     after_id = -1 if query.cursor is None else decode_cursor(query.cursor, int)[0]
     exported = _exported(db, user, query, asked)
-    limit = LARGEST_ID if query.limit is None else query.limit
-    rows = _chunk(db, exported, after_id, limit + 1 if limit <= EXPORT_CHUNK else EXPORT_CHUNK)
-    until_id = None
-    if len(rows) > limit:
-        rows = rows[:limit]
-        until_id = rows[-1].id
-    # A filter that finds few tasks looks at all of the others: this is done once only.
-    elif len(rows) == EXPORT_CHUNK < limit and query.limit is not None:
-        ending = _execute(db, exported, "end", after_id=after_id, before=limit - 1).scalars().all()
-        until_id = ending[0] if len(ending) > 1 else None
-    cursor = None
-    if until_id is not None:
-        cursor, exported = encode_cursor(until_id), exported._replace(until_id=until_id)
-    return Export(PageOf(rows, cursor), _behind(exported, rows))
+    if query.limit is None:
+        rows = _chunk(db, exported, after_id)
+        return Export(PageOf(rows, None), _behind(exported, rows))
+    number = min(query.limit, EXPORT_CHUNK)
+    rows = _chunk(db, exported, after_id, number + 1)
+    if len(rows) <= number:
+        return Export(PageOf(rows, None), None)
+    rows = rows[:number]
+    if number == query.limit:
+        return Export(PageOf(rows, encode_cursor(rows[-1].id)), None)
+    left = query.limit - number
+    ids = _execute(db, exported, "ids", after_id=rows[-1].id, at_most=left + 1).scalars().all()
+    cursor = encode_cursor(ids[left - 1]) if len(ids) > left else None
+    filters = TaskFilters(project_id=exported.place.project_id)
+    return Export(PageOf(rows, cursor), _those(exported, filters, ids[:left]))
 
 
 def _exported(db: Session, user: Caller, query: ExportQuery, asked: asking.Asked) -> Exported:
@@ -180,6 +180,22 @@ def _behind(exported: Exported, rows: list[AnyRow]) -> Callable[[Session], Part]
     return read
 
 
+def _those(exported: Exported, filters: TaskFilters, ids: Sequence[int]) -> Callable[[Session], Part] | None:
+    """Return a function that reads these tasks, in this order.
+
+    The header comes before the rows, so the end of a part is found first. The kept ids say which tasks are in it. So
+    if tasks change before they are sent, the part has no more than its limit, and the next one repeats and skips none.
+    """
+    if not ids:
+        return None
+
+    def read(db: Session) -> Part:
+        rows = task_query.among(db, exported.place, filters, exported.asked, ids[:EXPORT_CHUNK])
+        return Part(rows, _those(exported, filters, ids[EXPORT_CHUNK:]))
+
+    return read
+
+
 def _in_order_of_view(db: Session, user: Caller, query: ExportQuery) -> Export:
     """Begin an export in the order of its view, from the pages of a list."""
     sent = query.model_dump(exclude_unset=True, exclude={"limit"})
@@ -198,24 +214,15 @@ def _in_order_of_view(db: Session, user: Caller, query: ExportQuery) -> Export:
     def following(cursor: str | None) -> Callable[[Session], Part] | None:
         return None if cursor is None else partial(on, cursor=cursor)
 
-    def known(db: Session, ids: list[int]) -> Part:
-        rows = task_query.among(db, place, filters, asked, ids[:LIST_PAGE])
-        return Part(rows, those(ids[LIST_PAGE:]))
-
-    def those(ids: list[int]) -> Callable[[Session], Part] | None:
-        return partial(known, ids=ids) if ids else None
-
     if query.limit is None:
         first = page(db, query.cursor, LIST_PAGE)
         return Export(PageOf(first.rows, None), following(first.next_cursor))
-    # The header comes before the rows, so the end of this part is found first. The ids that are kept say which tasks
-    # are in this part: if tasks change before they are sent, the next part repeats and skips none.
     first = last = page(db, query.cursor, query.limit)
     ids: list[int] = []
     while last.next_cursor is not None and (left := query.limit - len(first.rows) - len(ids)) > 0:
         last = page(db, last.next_cursor, left)
         ids += [row.id for row in last.rows]
-    return Export(PageOf(first.rows, last.next_cursor), those(ids))
+    return Export(PageOf(first.rows, last.next_cursor), _those(Exported(place, asked), filters, ids))
 
 
 def export_next(
@@ -230,7 +237,7 @@ def _execute(db: Session, exported: Exported, part: str, after_id: int, **more: 
     place, asked = exported.place, exported.asked
     values = {
         **place._asdict(),
-        "until_id": exported.until_id,
+        "until_id": LARGEST_ID,
         "from_id": min(after_id + 1, LARGEST_ID),
         **more,
     }
@@ -251,7 +258,7 @@ def _statement(part: str, scope: shapes.Scope, *, on_postgres: bool) -> Select[A
 
 
 def _build(part: str, scope: shapes.Scope, shape: shapes.Shape | None, *, on_postgres: bool) -> Select[Any]:
-    """The statement of the next `chunk`, or of the `end`: the last id of a page, and the id after it."""
+    """The statement of the next `chunk`, or of its `ids`."""
     key: list[ColumnElement[int]] = [tasks.c.id]
     owner: list[ColumnElement[int]] = []
     if on_postgres:
@@ -263,8 +270,8 @@ def _build(part: str, scope: shapes.Scope, shape: shapes.Shape | None, *, on_pos
     if shape is not None:
         asked = query_conditions.condition(shape, scope)
         statement = statement.where(Walking(asked) if shapes.most_alternatives(shape) > FEW_PARTS else asked)
-    if part == "end":
-        return statement.with_only_columns(tasks.c.id).offset(bindparam("before")).limit(2)
+    if part == "ids":
+        statement = statement.with_only_columns(tasks.c.id)
     until = tuple_(*key) <= tuple_(*owner, bindparam("until_id"))
     return statement.where(until).limit(bindparam("at_most"))
 
