@@ -36,7 +36,7 @@ from services.query.normal import Circumstances, accounts_named, is_timeless, no
 from services.query.refusal import InvalidFilter
 from services.query.shapes import Place, Shaped, shaped, tags_of
 from services.query.view import Saved
-from services.query.vocabulary import are_frequent, existing_tags, known_texts
+from services.query.vocabulary import are_frequent, existing, known_texts
 from storage.bounded_cache import BoundedCache
 from storage.column_types import IsOneOf, ValueList
 from storage.folding import fold
@@ -48,8 +48,8 @@ _ACCOUNTS = prepared(
 )
 
 
-# The most tags that are looked for in each task without knowing that some task has them.
-MANY_TAGS = 20
+# The most tags, states or projects that are looked for in each task without knowing that some task has them.
+MANY_NAMED = 6
 # SQLite makes a set of tasks for each of a few tests of tags. For more tests it reads the tags of each task, of which so
 # many are told apart by the bits of a number.
 FEW_TAG_TESTS, MOST_NOTED = 10, 62
@@ -174,8 +174,7 @@ def split(
 def as_shape(db: Session, normal: Normal, place: Place) -> Shaped:
     """The filter as a condition. SQLite doesn't know how frequent tags are, so they are counted first."""
     is_sqlite = db.get_bind().dialect.name == "sqlite"
-    if not is_sqlite:
-        normal = _with_known_tags(db, normal, place)
+    normal = _with_existing(db, normal, place)
     found_first = [part for part in _parts(normal) if isinstance(part, Test) and part.so]
     others = [test for test in tests_in(normal) if tags_of(test) and test not in found_first]
     if not is_sqlite:
@@ -197,23 +196,26 @@ def _parts(normal: Normal) -> tuple[Normal, ...]:
     return normal.parts if isinstance(normal, AllOf) else (normal,)
 
 
-def _with_known_tags(db: Session, normal: Normal, place: Place) -> Normal:
-    """The same filter without tags that no task has, if it names so many that looking for them takes long."""
-    named = {tag for test in tests_in(normal) for tag in tags_of(test)}
-    if len(named) <= MANY_TAGS:
-        return normal
-    known = set(existing_tags(db, sorted(named), place))
+def _with_existing(db: Session, normal: Normal, place: Place) -> Normal:
+    """The same filter without tags, states and projects that no task has, if it names so many that they take long."""
+    named: dict[str, set[str]] = {}
+    for test in tests_in(normal):
+        if isinstance(test.fact, OneOf) and test.fact.field.name in ("tag", "state", "project"):
+            named.setdefault(test.fact.field.name, set()).update(test.fact.values)
+    known = {
+        name: existing(db, name, values, place) for name, values in named.items() if len(values) > MANY_NAMED
+    }
 
     def replace(test: Test) -> Normal:
-        tags = tags_of(test)
-        if known.issuperset(tags):
+        fact = test.fact
+        if not isinstance(fact, OneOf) or fact.field.name not in known:
             return test
-        left = tuple(tag for tag in tags if tag in known)
+        left = tuple(value for value in fact.values if value in known[fact.field.name])
         if not left:
             return NOTHING if test.so else EVERYTHING
-        return Test(OneOf(test.fact.field, left), test.so)
+        return Test(OneOf(fact.field, left), test.so)
 
-    return replaced(normal, replace)
+    return replaced(normal, replace) if known else normal
 
 
 def as_plain(filters: TaskFilters) -> TaskFilters | None:

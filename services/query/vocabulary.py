@@ -4,7 +4,8 @@ The two databases fold letters differently, so Python compares them. An owner ha
 states and projects, compared with the number of tasks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, String, bindparam, exists, func, select
@@ -62,25 +63,34 @@ _SOME_TAGGED: dict[Scope, Select[Any]] = {
 }
 
 
-def _existing(*conditions: ColumnElement[bool]) -> Select[Any]:
-    named = func.unnest(bindparam("tags", type_=ValueList(String()))).table_valued("tag").render_derived()
-    some = exists().where(task_tags.c.tag == named.c.tag, *conditions)
-    return prepared(select(named.c.tag).where(some))
-
-
-_EXISTING: dict[Scope, Select[Any]] = {
-    "owner": _existing(task_tags.c.user_id == _OWN),
-    "project": _existing(task_tags.c.project_id == _ITS),
-    "all": _existing(),
+# The fields whose values are looked up by an index of each scope.
+_INDEXED: Mapping[tuple[str, Scope], tuple[ColumnElement[str], tuple[ColumnElement[bool], ...]]] = {
+    ("tag", "owner"): (task_tags.c.tag, (task_tags.c.user_id == _OWN,)),
+    ("tag", "project"): (task_tags.c.tag, (task_tags.c.project_id == _ITS,)),
+    ("tag", "all"): (task_tags.c.tag, ()),
+    ("project", "owner"): (tasks.c.project, (tasks.c.user_id == _OWN,)),
+    ("state", "owner"): (tasks.c.state, (tasks.c.user_id == _OWN, tasks.c.state.is_not(None))),
+    ("state", "project"): (tasks.c.state, (tasks.c.project_id == _ITS,)),
 }
 
 
-def existing_tags(db: Session, tags: Sequence[str], place: Place) -> Sequence[str]:
-    """The tags that any of these tasks has, on Postgres."""
-    found: Sequence[str] = (
-        db.execute(_EXISTING[place.scope], {"tags": list(tags), **place._asdict()}).scalars().all()
-    )
-    return found
+@cache
+def _existing(name: str, scope: Scope, *, on_sqlite: bool) -> Select[Any]:
+    column, conditions = _INDEXED[name, scope]
+    named = (func.json_each if on_sqlite else func.unnest)(bindparam("named", type_=ValueList(String())))
+    each: Any = named.table_valued("value")
+    each = each if on_sqlite else each.render_derived()
+    return prepared(select(each.c.value).where(exists().where(column == each.c.value, *conditions)))
+
+
+def existing(db: Session, name: str, values: Collection[str], place: Place) -> set[str]:
+    """The tags, states or names of projects that any of these tasks may have."""
+    if (name, place.scope) not in _INDEXED:
+        return set(values)
+    statement = _existing(name, place.scope, on_sqlite=db.get_bind().dialect.name == "sqlite")
+    found = db.execute(statement, {"named": sorted(values), **place._asdict()}).scalars()
+    # The state of a private task is its status.
+    return {*found, *(STATUSES if name == "state" else ())}
 
 
 def are_frequent(db: Session, tags: Sequence[str], place: Place) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from sqlalchemy.orm import Session
 
 from database import database
 from models import Caller
@@ -15,6 +16,7 @@ from schemas.tasks import TaskFilters
 from services import task_service
 from services.query import asking, guards, statements, vocabulary
 from services.query.fields import table
+from services.query.shapes import Place, Shape
 from services.tasks import list_on_postgres, list_plan, planned
 from tests.support.api import Api, Person, assert_problem
 from tests.support.filters import (
@@ -96,7 +98,7 @@ def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("NEAR", 10), ("FARTHER", 60)):
         monkeypatch.setattr(list_on_postgres, name, value)
     monkeypatch.setattr(vocabulary, "FEW_TAGGED", 20)
-    monkeypatch.setattr(asking, "MANY_TAGS", 2)
+    monkeypatch.setattr(asking, "MANY_NAMED", 2)
     monkeypatch.setattr(asking, "FEW_TAG_TESTS", 1)
     monkeypatch.setattr(guards, "MANY_DEAR", 1)
 
@@ -385,6 +387,42 @@ def test_what_filters_find(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None
     # Tags of one task are many.
     monkeypatch.setattr(vocabulary, "FEW_TAGGED", 0)
     assert {text: found(ada, text) for text, _ in FINDINGS} == dict(FINDINGS)
+
+
+def condition_of(person: Person, text: str, place: Place) -> Shape:
+    """The condition that the database is asked for by a filter."""
+    caller = Caller(person.id, person.username, "", is_active=True, role="member", created_at=NOW)
+
+    def shape(db: Session) -> Shape:
+        normal = asking.read(db, caller, text, None, "UTC").normal
+        assert normal is not None
+        return asking.as_shape(db, normal, place).shape
+
+    return database.read(shape)
+
+
+def test_many_names_that_no_task_has_are_not_looked_for(ada: Person) -> None:
+    states = [{"key": key, "name": key, "status": key} for key in ("pending", "completed")]
+    review = {"key": "review", "name": "Review", "status": "in_progress"}
+    project = ada.post("/projects", json={"name": "Öffentlich", "states": [*states, review]}).json()["id"]
+    ada.task("shared", project_id=project, state="review", tags=["ours"])
+    names = [f"x{number}" for number in range(asking.MANY_NAMED + 1)]
+    places: list[tuple[dict[str, Any], Place]] = [
+        ({}, Place(owner_id=ada.id)),
+        ({"project_id": project}, Place(project_id=project)),
+    ]
+    for params, place in places:
+        for listed in (",".join(names), ",".join([*names, "review", "ours", "Öffentlich"])):
+            is_known = "review" in listed
+            for field in ("state", "tag", "project"):
+                text = f"priority > 8 or {field} in ({listed}) and id > 0"
+                assert found(ada, text, **params) == (["shared"] if is_known else [])
+                if not is_known and (field, place.scope) != ("project", "project"):
+                    assert condition_of(ada, text, place) == condition_of(ada, "priority > 8", place)
+        # To ask which of a few names there are is not worth it.
+        text = f"priority > 8 or tag in ({','.join(names[1:])}) and id > 0"
+        assert condition_of(ada, text, place) != condition_of(ada, "priority > 8", place)
+    assert found(ada, f"state not in ({','.join(names)}, pending, completed)") == ["Größe", "shared"]
 
 
 def test_days_are_those_of_the_zone_that_is_asked_for(ada: Person) -> None:
