@@ -13,7 +13,7 @@ from sqlalchemy import text
 from config import settings
 from database import database
 from errors import AppError
-from migrations.schema import newest_revision, revision_of
+from migrations.schema import problem_of, revision_of
 from services import email_service
 from services.background_tasks.analytics_tasks import redis_client
 
@@ -61,8 +61,8 @@ def _database() -> str:
 
 def _schema() -> str:
     found = database.read(revision_of)
-    if found != newest_revision():
-        raise Ailing(f"{found or 'empty'}, and {newest_revision()} is needed: run `python create_tables.py`")
+    if problem := problem_of(found):
+        raise Ailing(f"the database {problem}")
     return f"{found}, the newest"
 
 

@@ -36,6 +36,25 @@ def newest_revision() -> str:
     return max(known_revisions())
 
 
+def problem_of(revision: str | None) -> str | None:
+    """Tell in one line why this program can't use a database at this revision; None if it can."""
+    if revision == newest_revision():
+        return None
+    if is_newer(revision):
+        return f"is at revision {revision}, which is newer than this program: update the program"
+    found = (
+        "is empty"
+        if revision is None
+        else f"is at revision {revision}, and this program needs {newest_revision()}"
+    )
+    return f"{found}: run `python create_tables.py`"
+
+
+def is_newer(revision: str | None) -> bool:
+    """Whether a newer version of this program made this revision."""
+    return revision is not None and revision not in known_revisions()
+
+
 def revision_of(session: Session) -> str | None:
     """The revision of the database; None for an empty database."""
     if not inspect(session.connection()).has_table("alembic_version"):
@@ -61,10 +80,8 @@ def migrate(db: Database = database, revision: str = "head", report: Report | No
     with explained(db), db.exclusive_connection() as connection:
         configuration.attributes["connection"] = connection
         at = revision_of(Session(connection))
-        if at is not None and at not in known_revisions():
-            raise SchemaError(
-                f"The database is at revision {at}, which is newer than this program: update the program."
-            )
+        if is_newer(at):
+            raise SchemaError(f"The database {problem_of(at)}")
         if at is None and inspect(connection).has_table("tasks"):
             raise SchemaError(
                 "The database has tables that no migration of this program made: use an empty database."
@@ -132,12 +149,11 @@ def _reporting(script: Any, revision: str, at: str | None, report: Report) -> Ca
 def check_schema(db: Database = database) -> None:
     """Raise SchemaError unless the database is at the newest revision; an empty SQLite file is migrated."""
     with explained(db):
-        at, newest = db.read(revision_of), newest_revision()
+        at = db.read(revision_of)
         if at is None and db.is_sqlite:
             migrate(db)
-        elif at != newest:
-            found = "is empty" if at is None else f"is at revision {at}, and this program needs {newest}"
-            raise SchemaError(f"The database {found}: run `python create_tables.py`")
+        elif problem := problem_of(at):
+            raise SchemaError(f"The database {problem}")
 
 
 def check_writable(db: Database = database) -> None:

@@ -1,6 +1,8 @@
 """The endpoints for operators: health, readiness and metrics."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -46,15 +48,29 @@ def test_ready_names_its_parts(client: TestClient) -> None:
     )
 
 
-def test_not_ready_says_that_the_schema_is_outdated(client: TestClient) -> None:
+@contextmanager
+def at_revision(revision: str) -> Iterator[None]:
+    """Mark the database with another revision, and mark it back: later tests use it too."""
     sql = text("UPDATE alembic_version SET version_num = :revision")
-    database.write(lambda db: db.execute(sql, {"revision": "0001"}))
-    answer = client.get("/ready")
-    # Later tests use the same Postgres database, so the revision is put back.
-    database.write(lambda db: db.execute(sql, {"revision": newest_revision()}))
+    database.write(lambda db: db.execute(sql, {"revision": revision}))
+    try:
+        yield
+    finally:
+        database.write(lambda db: db.execute(sql, {"revision": newest_revision()}))
+
+
+def test_not_ready_says_that_the_schema_is_outdated(client: TestClient) -> None:
+    with at_revision("0001"):
+        answer = client.get("/ready")
     assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
-    assert "schema: at revision 0001" in answer.json()["detail"]
+    assert "schema: is at revision 0001" in answer.json()["detail"]
     assert answer.headers["retry-after"] == "5"
+
+
+def test_a_server_stays_ready_while_a_newer_one_has_migrated_the_database(client: TestClient) -> None:
+    with at_revision("9999"):
+        answer = client.get("/ready")
+    assert (answer.status_code, answer.json()["parts"]["schema"]) == (200, "ok")
 
 
 def test_not_ready_says_that_redis_is_gone(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
