@@ -18,7 +18,14 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from configuration import account_rules, sources
-from configuration.addresses import host_and_port, is_address, mailbox, origin
+from configuration.addresses import (
+    host_and_port,
+    is_address,
+    is_host,
+    is_redis_url,
+    mailbox,
+    origin,
+)
 from configuration.database_url import database_url
 from configuration.signing_keys import (
     kept_key,
@@ -159,6 +166,17 @@ class Settings(BaseSettings):
     def _redis_scheme(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://")
+        if value is not None and not is_redis_url(value):
+            raise ValueError("must be an address such as redis://localhost:6379/0")
+        return value
+
+    @field_validator("smtp_server")
+    @classmethod
+    def _mail_host(cls, value: str | None) -> str | None:
+        if value is not None and not is_host(value):
+            raise ValueError(
+                "must be a host's name such as smtp.example.com, without a scheme or a port (see SMTP_PORT)"
+            )
         return value
 
     @field_validator(

@@ -4,6 +4,7 @@ It is safe to run this again, and to run several at once: the second waits for t
 do.
 """
 
+import argparse
 import sys
 
 from pydantic import ValidationError
@@ -69,4 +70,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # Nobody who asks for help, or mistypes, wants a migration.
+    argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0]).parse_args()
     sys.exit(main())

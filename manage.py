@@ -10,6 +10,7 @@ import pkgutil
 import sys
 
 import commands
+from config import ConfigurationError
 from errors import AppError
 from migrations.schema import SchemaError
 
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     except AppError as error:
         print(error.detail, file=sys.stderr)
         return 1
-    except (SchemaError, OSError) as error:
+    except (ConfigurationError, SchemaError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return code

@@ -5,21 +5,33 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import aiosmtplib
 import redis
 from sqlalchemy import text
 
-from config import settings
+from config import ConfigurationError, settings
 from database import database
 from errors import AppError
-from migrations.schema import problem_of, revision_of
+from migrations.schema import SchemaError, explained, problem_of, revision_of
 from services import email_service
 from services.background_tasks.analytics_tasks import redis_client
 
 
 class Ailing(Exception):
     """A failed check, with its problem in one line."""
+
+
+FAULTS = (
+    Ailing,
+    AppError,
+    SchemaError,
+    ConfigurationError,
+    aiosmtplib.SMTPException,
+    redis.RedisError,
+    OSError,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +44,7 @@ def run(_arguments: argparse.Namespace) -> int:
     for name, check in CHECKS.items():
         try:
             verdict = f"ok      {name}: {check()}"
-        except (Ailing, AppError, aiosmtplib.SMTPException, redis.RedisError, OSError) as error:
+        except FAULTS as error:
             ailing = True
             verdict = f"FAILED  {name}: {' '.join(str(error).split()) or type(error).__name__}"
         print(verdict)
@@ -42,14 +54,27 @@ def run(_arguments: argparse.Namespace) -> int:
 def _settings() -> str:
     """Check the key and the log; the settings themselves were read at the start of this program."""
     settings.signing_key()
-    with tempfile.NamedTemporaryFile(dir=settings.log_file.absolute().parent):
-        pass
+    try:
+        _try_the_log(settings.log_file.absolute())
+    except OSError as error:
+        raise Ailing(f"LOG_FILE: the log can't be written: {error}") from None
     return f"ENVIRONMENT={settings.environment}, the key is there, the log can be written"
+
+
+def _try_the_log(path: Path) -> None:
+    """Raise OSError unless the log can be written. No file is made that would belong to the account of now."""
+    if path.exists():
+        with path.open("a"):
+            return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent):
+        pass
 
 
 def _database() -> str:
     version = "SELECT sqlite_version()" if database.is_sqlite else "SHOW server_version"
-    found = database.read(lambda db: db.execute(text(version)).scalar_one())
+    with explained(database):
+        found = database.read(lambda db: db.execute(text(version)).scalar_one())
     if not database.is_sqlite:
         return f"Postgres {found}"
     file = database.url.database
@@ -60,7 +85,8 @@ def _database() -> str:
 
 
 def _schema() -> str:
-    found = database.read(revision_of)
+    with explained(database):
+        found = database.read(revision_of)
     if problem := problem_of(found):
         raise Ailing(f"the database {problem}")
     return f"{found}, the newest"

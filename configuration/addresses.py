@@ -1,5 +1,6 @@
-"""Parsing the addresses in settings: of mail, of pages, and of origins."""
+"""Parsing the addresses in settings: of mail, of servers, of pages, and of origins."""
 
+import ipaddress
 import re
 from urllib.parse import urlsplit
 
@@ -31,6 +32,30 @@ def host_and_port(value: str) -> tuple[str, int | None] | None:
         return (parts.hostname, parts.port) if parts.hostname else None
     except ValueError:
         return None
+
+
+def is_host(value: str) -> bool:
+    """Whether a value may be a host's name or address: it has no scheme, port or path."""
+    return re.fullmatch(r"[\w.-]+", value) is not None or _is_ipv6(value)
+
+
+def _is_ipv6(value: str) -> bool:
+    try:
+        ipaddress.IPv6Address(value)
+    except ValueError:
+        return False
+    return True
+
+
+def is_redis_url(value: str) -> bool:
+    """Whether the client of Redis can read an address. The client is imported only if it will be used."""
+    from redis.connection import parse_url  # noqa: PLC0415
+
+    try:
+        parse_url(value)  # type: ignore[no-untyped-call]
+    except ValueError:
+        return False
+    return True
 
 
 def origin(value: str) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -50,9 +51,29 @@ def test_doctor_gives_each_part_its_verdict(
 def test_doctor_finds_a_database_that_is_not_there(
     database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    database.switch(f"postgresql://postgres@127.0.0.1:{free_port()}/none")
+    port = free_port()
+    database.switch(f"postgresql://postgres@127.0.0.1:{port}/none")
     assert manage.main(["doctor"]) == 1
-    assert "FAILED  database: The database can't be reached" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    for part in ("database", "schema"):
+        assert re.search(
+            rf"^FAILED  {part}: The database can't be reached: .*port {port} failed", said, re.MULTILINE
+        )
+
+
+def test_doctor_finds_a_log_and_a_key_that_can_not_be_there(
+    database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(settings, "log_file", tmp_path)
+    assert manage.main(["doctor"]) == 1
+    assert "FAILED  settings: LOG_FILE: the log can't be written" in capsys.readouterr().out
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(settings, "secret_key", None)
+    monkeypatch.setattr(settings, "data_dir", tmp_path / "file")
+    assert manage.main(["doctor"]) == 1
+    said = capsys.readouterr().out
+    assert "FAILED  settings: DATA_DIR: the key in" in said
+    assert "ok      cache" in said
 
 
 def test_backup_brings_back_what_was_there(

@@ -1,5 +1,7 @@
 """The checks when the program starts, each told in one line; and the first admin."""
 
+import runpy
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -197,3 +199,15 @@ def test_a_password_of_the_first_admin_that_breaks_a_rule_is_one_line_without_it
     rule = "The password may not be the username or the email address"
     assert said.err == f"Tables not created: FIRST_ADMIN_PASSWORD: {rule}\n"
     assert "Root-of-all" not in said.out
+
+
+@pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("--dry-run", 2)])
+def test_asking_for_help_migrates_nothing(
+    argument: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["create_tables.py", argument])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(create_tables.__file__, run_name="__main__")
+    said = capsys.readouterr()
+    assert (ended.value.code, "usage: create_tables.py" in said.out + said.err) == (code, True)
+    assert "Tables created" not in said.out
