@@ -14,6 +14,7 @@ would take longer.
 
 import asyncio
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -40,6 +41,8 @@ Work = Callable[[Session], T]
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
 ATTEMPTS = 4
+# A commit of a few changes needs some pages. With less room the next one may be refused.
+LEAST_FREE_BYTES = 256 * 1024
 LOCK_TIMEOUT = "lock_timeout = '10s'"
 _CHANGE_NOTHING = text("UPDATE alembic_version SET version_num = version_num WHERE false")
 _IS_READ_ONLY = text("SELECT current_setting('transaction_read_only')")
@@ -265,6 +268,16 @@ class Database:
             session.execute(_CHANGE_NOTHING)
         elif session.execute(_IS_READ_ONLY).scalar_one() == "on":
             raise DatabaseReadOnly
+
+    def is_nearly_full(self) -> bool:
+        """Whether the disk of the SQLite file has no room for changes. What Postgres has is not known here."""
+        if not self.is_sqlite:
+            return False
+        try:
+            free = shutil.disk_usage(Path(self.url.database or "").absolute().parent).free
+        except OSError:
+            return False
+        return free < LEAST_FREE_BYTES
 
     # -- migrations and shutdown ---------------------------------------------------------------
 

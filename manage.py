@@ -11,8 +11,9 @@ import sys
 
 import commands
 from config import ConfigurationError
+from database import database
 from errors import AppError
-from migrations.schema import SchemaError
+from migrations.schema import SchemaError, explained
 
 
 def build_parser(wanted: str = "") -> argparse.ArgumentParser:
@@ -37,7 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     parsed = build_parser(*arguments[:1]).parse_args(arguments)
     try:
-        code: int = parsed.run(parsed)
+        with explained(database):
+            code: int = parsed.run(parsed)
     except AppError as error:
         print(error.detail, file=sys.stderr)
         return 1

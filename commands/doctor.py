@@ -81,6 +81,8 @@ def _database() -> str:
     assert file is not None
     if not os.access(file, os.W_OK):
         raise Ailing(f"{file} can't be written")
+    if database.is_nearly_full():
+        raise Ailing(f"the disk of {file} is full")
     return f"SQLite {found}, {file}"
 
 

@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from database import Database, database
 from errors import DatabaseReadOnly, DatabaseUnavailable
-from storage.faults import MISSING_RIGHT, NO_SCHEMA, reason_of, sqlstate, translated_error
+from logging_config import logger
+from storage.faults import MISSING_RIGHT, NO_SCHEMA, is_damaged, reason_of, sqlstate, translated_error
 
 # A function that gets the number of finished steps, the number of all steps, and the next step's name.
 Report = Callable[..., None]
@@ -151,6 +152,10 @@ def check_schema(db: Database = database) -> None:
     with explained(db):
         at = db.read(revision_of)
         if at is None and db.is_sqlite:
+            # An operator who expected the data of a volume should see that there was none.
+            logger.info(
+                "The database is empty, and gets its tables: %s", Path(db.url.database or "").absolute()
+            )
             migrate(db)
         elif problem := problem_of(at):
             raise SchemaError(f"The database {problem}")
@@ -188,6 +193,8 @@ def explained(db: Database) -> Iterator[None]:
             raise SchemaError(f"The database{place} can't be written to: {about}") from None
         if isinstance(fault, DatabaseUnavailable):
             raise SchemaError(f"The database can't be reached{place}: {reason}") from None
+        if is_damaged(error):
+            raise SchemaError(f"The database{place} is damaged: {reason}. Restore a backup") from None
         raise
 
 

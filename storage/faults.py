@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+from typing import ClassVar
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -47,6 +48,12 @@ def translated_error(error: BaseException) -> BaseException:
     return translated
 
 
+def is_damaged(error: BaseException) -> bool:
+    """Whether SQLite's file is damaged, or is no database."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(original, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+
+
 def _of_sqlite(name: str) -> AppError | None:
     if name == "SQLITE_FULL":
         return InsufficientStorage()
@@ -74,19 +81,25 @@ def reason_of(error: BaseException | None) -> str:
     return str(original).strip().partition("\n")[0]
 
 
-class ReadOnlyNotice:
-    """Logs that nothing can be written, once a minute for as long as this lasts."""
+class FaultNotices:
+    """Logs what the database refuses to requests: each kind of fault once a minute for as long as it lasts."""
 
     seconds = 60.0
+    words: ClassVar[dict[type[BaseException], str]] = {
+        DatabaseReadOnly: "The database is read-only, and every change is refused",
+        InsufficientStorage: "The storage of the database is full, and changes are refused",
+        DatabaseUnavailable: "The database can't be reached, or is too busy",
+    }
 
     def __init__(self) -> None:
-        self.next_at = 0.0
+        self.next_at: dict[type[BaseException], float] = {}
 
-    def say(self, reason: str) -> None:
-        """Log it, unless it was logged lately."""
-        if (now := time.monotonic()) >= self.next_at:
-            self.next_at = now + self.seconds
-            logger.error("The database is read-only, and every change is refused: %s", reason)
+    def say(self, error: BaseException) -> None:
+        """Log the error if it is such a fault, unless one of its kind was logged lately."""
+        kind, now = type(error), time.monotonic()
+        if kind in self.words and now >= self.next_at.get(kind, 0.0):
+            self.next_at[kind] = now + self.seconds
+            logger.error("%s: %s", self.words[kind], reason_of(error))
 
 
-read_only_notice = ReadOnlyNotice()
+fault_notices = FaultNotices()

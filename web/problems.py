@@ -17,7 +17,6 @@ from starlette.exceptions import HTTPException
 from errors import (
     AppError,
     ContentTooLarge,
-    DatabaseReadOnly,
     Forbidden,
     NotAcceptable,
     NotAuthenticated,
@@ -28,7 +27,7 @@ from errors import (
 )
 from logging_config import logger, redacted
 from request_context import request_id_var
-from storage.faults import read_only_notice, reason_of
+from storage.faults import fault_notices
 
 # The titles of RFC 9110, because older versions of Python have older names.
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
@@ -101,9 +100,8 @@ def error_response(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, HTTPException) and error.status_code == 400:
         # FastAPI and Starlette raise this for a body that is not UTF-8 or nested too deep.
         error = invalid_input([{"pointer": "#", "detail": "can't be read as the media type it was sent as"}])
-    if isinstance(error, DatabaseReadOnly):
-        read_only_notice.say(reason_of(error))
     if isinstance(error, AppError):
+        fault_notices.say(error)
         return problem_response(
             error.status, error.code, error.detail, headers=error.headers, errors=error.errors
         )

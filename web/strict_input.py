@@ -104,7 +104,8 @@ class StrictRoute(APIRoute):
         if find_kept_answer is not None and SENT_KEYS in request.scope:
             kept = await find_kept_answer(request, error)
         if kept is None:
-            raise error from None
+            # The cause is kept, because the log tells it of a fault of the database.
+            raise error from error.__cause__
         return kept
 
     def _handler(self) -> Handler:

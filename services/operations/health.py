@@ -19,7 +19,7 @@ from services.notification_service import Backlog
 from services.operations import metrics
 from services.webhooks import backlog as webhook_backlog
 from services.webhooks.backlog import WebhookBacklog
-from storage.faults import read_only_notice, reason_of
+from storage.faults import fault_notices
 from storage.threads import Threads
 
 # Longer than a refused connection takes in the pool's threads, and shorter than a probe waits.
@@ -64,10 +64,12 @@ async def _writing() -> str:
             try:
                 await database.write_async(database.look_whether_writable)
             except DatabaseReadOnly as error:
-                read_only_notice.say(reason_of(error))
+                fault_notices.say(error)
                 return "read-only"
             except DatabaseUnavailable:
                 pass
+    if database.is_nearly_full():
+        return "the disk is full"
     return "ok"
 
 

@@ -1,9 +1,11 @@
 """The checks when the program starts, each told in one line; and the first admin."""
 
 import runpy
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -14,10 +16,12 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, event, make_url
 
 import create_tables
+import manage
+from benchmarks.servers import free_port
 from config import settings
 from database import Database, database
 from migrations.schema import SchemaError, check_schema, check_writable, migrate
-from storage.faults import read_only_notice
+from storage.faults import fault_notices
 from tests.support.api import PASSWORD, Api
 from tests.support.confined import confined_command
 from tests.support.postgres import PostgresServer, create_database, drop_database
@@ -27,6 +31,7 @@ from tests.support.waiting import SECONDS
 pytestmark = pytest.mark.thorough
 
 STARTUP_FAILED = 3
+FULL = SimpleNamespace(free=0)
 
 
 @pytest.mark.parametrize("what", ["file", "folder", "key", "no key"])
@@ -66,7 +71,7 @@ def test_read_only_that_comes_later_is_said_by_ready_the_answer_and_the_log(
 ) -> None:
     ada = api.person()
     assert ada.get("/ready").json()["parts"]["database"] == "ok"
-    read_only_notice.next_at = 0.0
+    fault_notices.next_at.clear()
     make_read_only(on=True)
     try:
         answer = ada.post("/tasks", json={"title": "Lost"})
@@ -82,6 +87,78 @@ def test_read_only_that_comes_later_is_said_by_ready_the_answer_and_the_log(
     assert [record.levelname for record in caplog.records if "is read-only" in record.message] == ["ERROR"]
     assert ada.get("/ready").status_code == 200
     assert ada.task("Kept")["title"] == "Kept"
+
+
+def test_a_full_disk_is_said_by_the_answer_and_once_by_the_log(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    if not database.is_sqlite:
+        pytest.skip("filling the disk of Postgres takes a disk of its own")
+    ada = api.person()
+    fault_notices.next_at.clear()
+    event.listen(Engine, "connect", allow_no_growth)
+    database.close()
+    try:
+        for _ in range(2):
+            answer = ada.post("/tasks", json={"title": "Lost", "description": "x" * 5_000})
+            assert (answer.status_code, answer.json()["code"]) == (507, "insufficient_storage")
+        assert ada.get("/tasks").status_code == 200
+    finally:
+        event.remove(Engine, "connect", allow_no_growth)
+        database.close()
+    assert [record.levelname for record in caplog.records if "storage" in record.message] == ["ERROR"]
+
+
+def test_a_database_that_is_gone_is_said_once_by_the_log(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    fault_notices.next_at.clear()
+    port, there = free_port(), database.url
+    database.switch(f"postgresql://postgres@127.0.0.1:{port}/none")
+    try:
+        for _ in range(2):
+            assert api.client.get("/tasks", headers={"Authorization": "Bearer tp_x"}).status_code == 503
+    finally:
+        database.switch(there.render_as_string(hide_password=False))
+    said = [record.message for record in caplog.records if "can't be reached" in record.message]
+    assert [f"port {port} failed" in line for line in said] == [True]
+
+
+def test_ready_and_the_doctor_say_that_the_disk_is_full(
+    api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: FULL)
+    ready = api.client.get("/ready")
+    manage.main(["doctor"])
+    said = capsys.readouterr().out
+    if database.is_sqlite:
+        assert (ready.status_code, ready.json()["detail"]) == (503, "Not ready. database: the disk is full")
+        assert "FAILED  database: the disk of" in said
+    else:
+        assert ready.status_code == 200
+        assert "ok      database" in said
+
+
+def test_a_damaged_database_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    there = database.url.render_as_string(hide_password=False)
+    file = tmp_path / "tasks.db"
+    file.write_bytes(b"SQLite format 3\0" + b"x" * 5_000)
+    database.switch(f"sqlite:///{file}")
+    try:
+        with pytest.raises(SchemaError, match=r"is damaged: .*Restore a backup") as refused:
+            check_schema()
+        assert str(file) in str(refused.value)
+        assert [manage.main([command]) for command in ("doctor", "outbox")] == [1, 1]
+        assert manage.main(["backup", str(tmp_path / "backup")]) == 1
+    finally:
+        database.switch(there)
+    said = capsys.readouterr()
+    assert f"FAILED  database: The database ({file}) is damaged" in said.out
+    assert [line.partition(":")[0] for line in said.err.splitlines()] == [
+        f"The database ({file}) is damaged"
+    ] * 2
+
+
+def allow_no_growth(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA max_page_count=1")
 
 
 def refuse_changes(connection: Any, _record: Any) -> None:
