@@ -1,5 +1,6 @@
 """Lists with a filter: they find the tasks that a plain reading of the filter finds, in order, page by page."""
 
+import functools
 import os
 import random
 import re
@@ -19,6 +20,7 @@ from services.query.fields import table
 from services.query.shapes import Place, Shape
 from services.tasks import list_on_postgres, list_plan, planned
 from tests.support.api import Api, Person, assert_problem
+from tests.support.between import before_statement
 from tests.support.filters import (
     PROJECTS,
     TAGS,
@@ -540,3 +542,21 @@ def test_exports_have_what_a_filter_finds(ada: Person) -> None:
     assert_problem(ada.get("/tasks/export", params={"view": 77}), 404, "view_not_found")
     view = ada.post("/views", json={"name": "urgent", "filter": "tag = urgent"}).json()["id"]
     assert titles(ada.get("/tasks/export", params={"view": view, "filter": "priority = 3"})) == ["tagged"]
+
+
+def test_a_task_that_gets_a_new_tag_meanwhile_is_not_lost(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "MANY_NAMED", 1)
+    ada = api.person()
+    task, _ = ada.task(tags=["blue 0"]), ada.task(tags=["red"])
+    for asked in ("tag in ({tags}) and id > 0 or priority > 8", "tag ~ blue"):
+        for number in range(1, 20):
+            tags = [f"blue {number - 1}", f"blue {number}"]
+            ada.patch(f"/tasks/{task['id']}", json={"tags": tags[:1]})
+            retag = functools.partial(ada.patch, f"/tasks/{task['id']}", json={"tags": tags[1:]})
+            listed = ", ".join(f"'{tag}'" for tag in tags)
+            with before_statement(number, retag) as made:
+                found = ada.get("/tasks", params={"filter": asked.format(tags=listed), "sort_by": "priority"})
+            assert [each["id"] for each in found.json()] == [task["id"]], (asked, number, made)
+            if len(made) < number:
+                assert number > 2
+                break
