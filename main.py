@@ -103,7 +103,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     check_schema()
     check_writable()
     _collect_garbage_less()
-    with shutdown.in_time():
+    with shutdown.in_time(), shutdown.with_parent():
         # A server runs this code in the main thread; a test client runs it in another thread.
         is_test = threading.current_thread() is not threading.main_thread()
         background_tasks.start(is_waited_for=is_test)

@@ -1,5 +1,10 @@
-"""Shutdown: after a signal to stop, a server ends within ten seconds, whatever its clients do."""
+"""Shutdown: after a signal to stop, a server ends within ten seconds, whatever its clients do.
 
+A process of several also ends if its parent is killed, as if it had got the signal.
+"""
+
+import asyncio
+import multiprocessing
 import os
 import signal
 import threading
@@ -52,6 +57,30 @@ def in_time() -> Iterator[None]:
         for each, handler in before.items():
             if signal.getsignal(each) is stop:
                 signal.signal(each, handler)
+
+
+@contextmanager
+def with_parent() -> Iterator[None]:
+    """Stop this process if the process that started it, with others like it, is killed.
+
+    Otherwise these processes would go on, hold the port, and keep the next server from starting.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop, sentinel = asyncio.get_running_loop(), parent.sentinel
+
+    def stop() -> None:
+        loop.remove_reader(sentinel)
+        logger.warning("The parent process is gone, so this process stops too")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    loop.add_reader(sentinel, stop)
+    try:
+        yield
+    finally:
+        loop.remove_reader(sentinel)
 
 
 def _end(number: int) -> None:

@@ -63,3 +63,14 @@ def test_stops_on_sigterm_with_its_own_exit_code_after_finishing_what_is_begun(t
         # The access log leaves out probes.
         assert "POST /tasks" in server.output()
         assert not any(path in server.output() for path in ("/health", "/ready", "/metrics"))
+
+
+def test_processes_of_several_end_with_their_parent_however_it_ends(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path).start("--workers", "2")
+    wait_until(lambda: server.log().count("startup complete") == 2)
+    server.end(signal.SIGKILL)
+    wait_until(lambda: server.log().count("Finished server process") == 2)
+    assert server.log().count("The parent process is gone") == 2
+    # The port is free again.
+    with server:
+        assert httpx.get(f"{server.url}/health").status_code == 200
