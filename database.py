@@ -32,7 +32,7 @@ from storage.direct_session import IdleSessions, OpenSession
 from storage.faults import GONE_MEANWHILE, READ_ONLY, REPEATABLE, sqlstate, translated_error
 from storage.folding import normal_form
 from storage.group_commit import LOG_PAGES, GroupCommitWriter
-from storage.sqlite_file import keep_private, write_ahead
+from storage.sqlite_file import OpenedFile, keep_private, write_ahead
 from storage.threads import Job, Threads
 
 T = TypeVar("T")
@@ -72,6 +72,7 @@ class Database:
     def _connect(self, url: str, options: Settings) -> None:
         self.url = database_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.file = OpenedFile(Path(self.url.database or ""))
         self.threads = Threads(options.database_pool_size, "database")
         self.engine, self._autocommit = self._create_engines(options)
         self.session_factory = sessionmaker(self.engine, expire_on_commit=False)
@@ -119,6 +120,7 @@ class Database:
             if self.is_sqlite:
                 event.listen(each, "do_connect", partial(keep_private, Path(self.url.database or "")))
                 event.listen(each, "connect", partial(_prepare_sqlite, options))
+                event.listen(each, "connect", self.file.remember)
             elif options.database_prepare:
                 event.listen(each, "connect", _prepare_postgres)
         if self.is_sqlite:

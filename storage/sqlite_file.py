@@ -33,6 +33,32 @@ def keep_private(path: Path, *_: Any) -> None:
             return  # SQLite will give the reason if the file can't be made.
 
 
+class OpenedFile:
+    """Remembers which file was opened at a path, to notice that it was deleted or replaced by another.
+
+    SQLite goes on writing to the deleted file, and its changes are lost at the end of the process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._identity: tuple[int, int] | None = None
+
+    def remember(self, *_: Any) -> None:
+        """Remember the file at the path, at the first connection."""
+        if self._identity is None:
+            self._identity = self._at_the_path()
+
+    def is_gone(self) -> bool:
+        return self._identity is not None and self._identity != self._at_the_path()
+
+    def _at_the_path(self) -> tuple[int, int] | None:
+        try:
+            there = os.stat(self._path)
+        except OSError:
+            return None
+        return there.st_dev, there.st_ino
+
+
 def write_ahead(connection: sqlite3.Connection, patience: float) -> None:
     """Switch the file to a write-ahead log; raises sqlite3.OperationalError if it is locked for `patience` seconds.
 

@@ -38,6 +38,8 @@ async def check_ready() -> dict[str, str]:
 
 
 async def _database_parts() -> dict[str, str]:
+    if database.is_sqlite and database.file.is_gone():
+        return {"database": "the file was deleted or replaced: restart the servers"}
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             revision = await database.read_async(revision_of)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -14,7 +15,7 @@ from benchmarks.servers import free_port
 from config import settings
 from database import database
 from main import app
-from migrations.schema import newest_revision
+from migrations.schema import migrate, newest_revision
 from tables.notifications import notifications
 from tests.support.api import Api
 from tests.support.openapi_check import CheckedClient
@@ -71,6 +72,24 @@ def test_a_server_stays_ready_while_a_newer_one_has_migrated_the_database(client
     with at_revision("9999"):
         answer = client.get("/ready")
     assert (answer.status_code, answer.json()["parts"]["schema"]) == (200, "ok")
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_ready_says_that_the_file_was_deleted_or_replaced(
+    client: TestClient, tmp_path: Path, how: str
+) -> None:
+    there = database.url.render_as_string(hide_password=False)
+    file = tmp_path / "tasks.db"
+    database.switch(f"sqlite:///{file}")
+    try:
+        migrate(database)
+        assert client.get("/ready").status_code == 200
+        (tmp_path / "other.db").touch()
+        file.unlink() if how == "deleted" else (tmp_path / "other.db").rename(file)
+        answer = client.get("/ready")
+        assert (answer.status_code, "database: the file was deleted" in answer.text) == (503, True)
+    finally:
+        database.switch(there)
 
 
 def test_not_ready_says_that_redis_is_gone(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
