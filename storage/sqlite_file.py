@@ -26,9 +26,10 @@ def keep_private(path: Path, *_: Any) -> None:
             for name in (real, f"{real}-wal", f"{real}-shm"):
                 # Another user's file must be protected by that user.
                 with contextlib.suppress(OSError):
-                    mode = stat.S_IMODE(os.stat(name).st_mode)
-                    if mode & 0o077:
-                        os.chmod(name, mode & 0o700)
+                    mode = os.stat(name).st_mode
+                    # A folder that is named by mistake, such as /tmp, must stay open to others.
+                    if mode & 0o077 and stat.S_ISREG(mode):
+                        os.chmod(name, stat.S_IMODE(mode) & 0o700)
         except OSError:
             return  # SQLite will give the reason if the file can't be made.
 

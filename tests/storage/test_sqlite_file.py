@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from database import Database
+from errors import DatabaseUnavailable
 from migrations.schema import migrate
 from services.operations import backup
 from storage.group_commit import CHECKPOINT_CHANGES
@@ -127,3 +128,12 @@ def test_a_file_that_stays_locked_is_given_up(tmp_path: Path) -> None:
     finally:
         holder.close()
         late.close()
+
+
+def test_a_folder_that_is_named_as_the_database_stays_open_to_others(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    db = Database(f"sqlite:///{tmp_path}")
+    with pytest.raises(DatabaseUnavailable):
+        db.read(lambda session: session.execute(text("SELECT 1")))
+    db.close()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
