@@ -1,6 +1,7 @@
 """Backups: copying a database while it is in use, and restoring a copy."""
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -10,22 +11,34 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
-from database import Database
+# These modules put their tables into Base.metadata.
+import account_models  # noqa: F401
+import models  # noqa: F401
+from database import Base, Database
 from errors import AppError
 from migrations.schema import known_revisions, revision_of
 from services.operations.progress import Report, unreported
 from storage.sqlite_file import keep_private
+from tables import counts, history, notifications, projects, views, webhooks  # noqa: F401
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 POSTGRES_MAGIC = b"PGDMP"
 BUSY_SECONDS = 60
+# The last two have no model.
+OUR_TABLES = frozenset(Base.metadata.tables) | {"alembic_version", "project_days"}
 # Progress is reported after this many pages of SQLite, usually 16 MB.
 PAGES_AT_ONCE = 4096
 # Prefixes of the lines that pg_dump and pg_restore print for each step.
 _STEPS = ("dumping contents of", "creating ", "processing data for", "executing ")
 _TABLES = text("SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')")
+_TABLE_ENTRY = re.compile(r" TABLE \S+ (\S+) \S+$")
+_FOREIGN_KEYS = text(
+    "SELECT c.conrelid::regclass::text, c.conname, pg_get_constraintdef(c.oid)"
+    " FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid"
+    " WHERE c.contype = 'f' AND t.relname = ANY(:tables) AND pg_table_is_visible(t.oid)"
+)
 
 
 class BackupRefused(AppError):
@@ -82,15 +95,7 @@ def restore(db: Database, path: Path, *, replace: bool = False, report: Report =
         _check_sqlite(path)
         _copy_sqlite(path, _file_of(db), report)
     else:
-        options = (
-            "--clean",
-            "--if-exists",
-            "--no-owner",
-            "--single-transaction",
-            "--exit-on-error",
-            "--verbose",
-        )
-        _run("pg_restore", db, *options, str(path), report=report, total=_entries(path))
+        _restore_postgres(db, path, report)
 
 
 def _magic(path: Path) -> bytes:
@@ -159,11 +164,46 @@ def _program(name: str) -> str:
     return found
 
 
-def _entries(path: Path) -> int:
-    """The number of entries in a backup."""
+def _restore_postgres(db: Database, path: Path, report: Report) -> None:
+    """Restore over what is there, which may have tables and foreign keys that an older backup does not know.
+
+    `pg_restore` drops only what is in the backup, and a foreign key of a newer table would keep it from that.
+    """
+    options = ("--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error", "--verbose")
+    entries = _entries(path)
+    unknown = _our_tables(db) - {found[1] for entry in entries if (found := _TABLE_ENTRY.search(entry))}
+    keys = _drop_foreign_keys(db) if unknown else []
+    try:
+        _run("pg_restore", db, *options, str(path), report=report, total=len(entries))
+    except BackupRefused:
+        with db.engine.begin() as connection:
+            for table, name, definition in keys:
+                connection.exec_driver_sql(f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {definition}')
+        raise
+    with db.engine.begin() as connection:
+        for table in sorted(unknown):
+            connection.exec_driver_sql(f'DROP TABLE "{table}" CASCADE')
+
+
+def _our_tables(db: Database) -> set[str]:
+    """The tables of this program that are in the database."""
+    return set(inspect(db.engine).get_table_names()) & OUR_TABLES
+
+
+def _drop_foreign_keys(db: Database) -> list[tuple[str, str, str]]:
+    """Drop the foreign keys of all tables of this program; returns their tables, names and definitions."""
+    with db.engine.begin() as connection:
+        keys = [tuple(row) for row in connection.execute(_FOREIGN_KEYS, {"tables": sorted(OUR_TABLES)})]
+        for table, name, _ in keys:
+            connection.exec_driver_sql(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
+    return keys
+
+
+def _entries(path: Path) -> list[str]:
+    """The entries of a backup, as Postgres lists them."""
     command = [_program("pg_restore"), "--list", str(path)]
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603  # Postgres' own
-    return sum(1 for line in listed.splitlines() if line and not line.startswith(";"))
+    return [line for line in listed.splitlines() if line and not line.startswith(";")]
 
 
 def _run(name: str, db: Database, *options: str, report: Report, total: int) -> None:

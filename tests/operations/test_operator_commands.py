@@ -11,13 +11,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import inspect, text, update
 
 import manage
 from benchmarks.servers import free_port
 from config import settings
 from database import Database, database
-from services.operations.backup import BackupRefused, back_up
+from migrations.schema import migrate
+from services.operations.backup import OUR_TABLES, BackupRefused, back_up
 from tables.notifications import notifications
 from tests.support.api import PASSWORD, Api
 from tests.support.mail import mail_catcher
@@ -97,6 +98,54 @@ def test_backup_brings_back_what_was_there(
     assert [each["title"] for each in ada.get("/tasks").json()] == ["Kept"]
     assert ada.task("New")["id"] > kept["id"]
     assert ada.get("/analytics/user-completion-stats").json()["total_tasks"] == 2
+
+
+@pytest.fixture
+def old_backup(api: Api, tmp_path: Path) -> Path:
+    """A backup that was made before there were projects; the database itself is the newest."""
+    if not database.is_sqlite and shutil.which("pg_dump") is None:
+        pytest.skip("pg_dump is not installed")
+    ada = api.person()
+    ada.task("Kept")
+    migrate(database, "0012")
+    try:
+        back_up(database, tmp_path / "old")
+    finally:
+        migrate(database)
+    project = ada.post("/projects", json={"name": "Later"}).json()
+    ada.task("Lost", project_id=project["id"])
+    return tmp_path / "old"
+
+
+def foreign_keys() -> set[tuple[str, str]]:
+    found = inspect(database.engine)
+    return {
+        (table, str(key["name"]))
+        for table in found.get_table_names()
+        for key in found.get_foreign_keys(table)
+    }
+
+
+def test_an_older_backup_replaces_a_newer_database(
+    old_backup: Path, api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = foreign_keys()
+    cut = tmp_path / "cut"
+    cut.write_bytes(old_backup.read_bytes()[: -old_backup.stat().st_size // 4])
+    assert manage.main(["restore", "--replace", str(cut)]) == 1
+    # Nothing was changed.
+    assert foreign_keys() == keys
+    titles = text("SELECT title FROM tasks ORDER BY id")
+    assert database.read(lambda db: db.execute(titles).scalars().all()) == ["Kept", "Lost"]
+    assert manage.main(["restore", "--replace", str(old_backup)]) == 0
+    assert foreign_keys() == keys
+    assert database.read(lambda db: db.execute(titles).scalars().all()) == ["Kept"]
+    assert database.read(lambda db: db.execute(text("SELECT count(*) FROM projects")).scalar_one()) == 0
+
+
+def test_restore_knows_all_tables_of_this_program(api: Api) -> None:
+    there = set(inspect(database.engine).get_table_names())
+    assert {name for name in there if not name.startswith("task_search")} - OUR_TABLES == set()
 
 
 def test_restore_refuses_what_is_no_backup_of_this_program(
