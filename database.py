@@ -329,6 +329,7 @@ class Database:
         for each in kept:
             each.close()
         self.engine.dispose()
+        self.file.forget()
 
 
 def _do_nothing() -> None:

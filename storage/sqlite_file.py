@@ -49,6 +49,10 @@ class OpenedFile:
         if self._identity is None:
             self._identity = self._at_the_path()
 
+    def forget(self) -> None:
+        """Forget the file, because every connection is closed: the next one may open another."""
+        self._identity = None
+
     def is_gone(self) -> bool:
         return self._identity is not None and self._identity != self._at_the_path()
 

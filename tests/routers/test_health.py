@@ -88,6 +88,10 @@ def test_ready_says_that_the_file_was_deleted_or_replaced(
         file.unlink() if how == "deleted" else (tmp_path / "other.db").rename(file)
         answer = client.get("/ready")
         assert (answer.status_code, "database: the file was deleted" in answer.text) == (503, True)
+        # The next connections open the file that is there now.
+        database.close()
+        migrate(database)
+        assert client.get("/ready").status_code == 200
     finally:
         database.switch(there)
 
