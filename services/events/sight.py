@@ -28,7 +28,7 @@ from models import LARGEST_ID
 from storage.column_types import IsOneOf, ValueList
 from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
-from tables.history import BECAME_MEMBER, LEFT_OWNER, LEFT_PROJECT, MAYBE_RARE, task_history
+from tables.history import BECAME_MEMBER, FREQUENT_KINDS, LEFT_OWNER, LEFT_PROJECT, MAYBE_RARE, task_history
 
 _ID = task_history.c.id
 _COLUMNS = (_ID, task_history.c.kind)
@@ -211,7 +211,7 @@ def examine(
 
 def _may_be_rare(kinds: Collection[str]) -> bool:
     """Whether the indexes by kind have all rows of these kinds."""
-    return "created" not in kinds
+    return not any(kind in FREQUENT_KINDS for kind in kinds)
 
 
 def _read_kinds(
