@@ -81,7 +81,7 @@ _BY_KIND: dict[str, tuple[Any, ...]] = {
 
 
 @kept_by_shape
-def _of_kinds(name: str | None, count: int) -> Select[Any] | CompoundSelect[Any]:
+def _of_kinds(name: str | None, count: int, *, on_sqlite: bool) -> Select[Any] | CompoundSelect[Any]:
     """The next rows of each of so many kinds, in a part of the feed or (for None) in all of it."""
     kind = task_history.c.kind
     conditions = [text(MAYBE_RARE), bindparam("until") >= _ID, *_BY_KIND.get(name or "", ())]
@@ -93,7 +93,7 @@ def _of_kinds(name: str | None, count: int) -> Select[Any] | CompoundSelect[Any]
         wanted: BindParameter[str] = bindparam(f"kind_{number}")
         # See `_read` about Postgres.
         here = [kind == wanted, after < _ID]
-        if not database.is_sqlite:
+        if not on_sqlite:
             here = [tuple_(kind, _ID) > tuple_(wanted, after), kind <= wanted]
         of_kind = select(*_COLUMNS).where(*here, *conditions).order_by(kind, _ID)
         each.append(select(of_kind.limit(bindparam("limit")).subquery()))
@@ -219,7 +219,8 @@ def _read_kinds(
 ) -> Sequence[AnyRow]:
     """The next rows of these kinds, in order."""
     named = {f"kind_{number}": kind for number, kind in enumerate(sorted(kinds))}
-    rows = db.execute(_of_kinds(column, len(named)), {**values, **named})
+    statement = _of_kinds(column, len(named), on_sqlite=database.is_sqlite)
+    rows = db.execute(statement, {**values, **named})
     return sorted(rows)[: values["limit"]]
 
 
