@@ -1,5 +1,6 @@
 """Backups: copying a database while it is in use, and restoring a copy."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -7,9 +8,9 @@ import sqlite3
 import subprocess
 import tempfile
 from collections import deque
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import IO
 
 from sqlalchemy import inspect, text
 
@@ -35,7 +36,7 @@ _STEPS = ("dumping contents of", "creating ", "processing data for", "executing 
 _TABLES = text("SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')")
 _TABLE_ENTRY = re.compile(r" TABLE \S+ (\S+) \S+$")
 _FOREIGN_KEYS = text(
-    "SELECT c.conrelid::regclass::text, c.conname, pg_get_constraintdef(c.oid)"
+    "SELECT c.conrelid::regclass::text, c.conname"
     " FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid"
     " WHERE c.contype = 'f' AND t.relname = ANY(:tables) AND pg_table_is_visible(t.oid)"
 )
@@ -74,7 +75,14 @@ def _write_backup(db: Database, path: Path, report: Report) -> None:
         else:
             with db.engine.connect() as connection:
                 tables = connection.execute(_TABLES).scalar_one()
-            options = ("--format=custom", "--no-owner", "--verbose", "--file", str(temporary))
+            options = (
+                *_connection(db),
+                "--format=custom",
+                "--no-owner",
+                "--verbose",
+                "--file",
+                str(temporary),
+            )
             _run("pg_dump", db, *options, report=report, total=tables)
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
@@ -130,8 +138,10 @@ def _copy_sqlite(source: Path, target: Path, report: Report) -> None:
 
     try:
         with (
-            closing(sqlite3.connect(source, timeout=BUSY_SECONDS, isolation_level=None)) as reading,
-            closing(sqlite3.connect(target, timeout=BUSY_SECONDS)) as writing,
+            contextlib.closing(
+                sqlite3.connect(source, timeout=BUSY_SECONDS, isolation_level=None)
+            ) as reading,
+            contextlib.closing(sqlite3.connect(target, timeout=BUSY_SECONDS)) as writing,
         ):
             # All pages are from one moment. Otherwise the copy would start again at each change by others.
             reading.execute("BEGIN")
@@ -143,7 +153,7 @@ def _copy_sqlite(source: Path, target: Path, report: Report) -> None:
 
 def _check_sqlite(path: Path) -> None:
     try:
-        with closing(sqlite3.connect(path)) as connection:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
             verdict = connection.execute("PRAGMA integrity_check").fetchone()[0]
             revision = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.Error as error:
@@ -165,24 +175,45 @@ def _program(name: str) -> str:
 
 
 def _restore_postgres(db: Database, path: Path, report: Report) -> None:
-    """Restore over what is there, which may have tables and foreign keys that an older backup does not know.
+    """Restore in one transaction over what is there, which may have tables that an older backup does not know.
 
-    `pg_restore` drops only what is in the backup, and a foreign key of a newer table would keep it from that.
+    `pg_restore` drops only what is in the backup, and foreign keys of newer tables would keep it from that. So it writes
+    a script, and these are dropped before. Only a whole script ends with COMMIT: whatever is killed, nothing changes.
     """
-    options = ("--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error", "--verbose")
     entries = _entries(path)
     unknown = _our_tables(db) - {found[1] for entry in entries if (found := _TABLE_ENTRY.search(entry))}
-    keys = _drop_foreign_keys(db) if unknown else []
-    try:
-        _run("pg_restore", db, *options, str(path), report=report, total=len(entries))
-    except BackupRefused:
-        with db.engine.begin() as connection:
-            for table, name, definition in keys:
-                connection.exec_driver_sql(f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {definition}')
-        raise
-    with db.engine.begin() as connection:
-        for table in sorted(unknown):
-            connection.exec_driver_sql(f'DROP TABLE "{table}" CASCADE')
+    first = [f'DROP TABLE "{table}" CASCADE' for table in sorted(unknown)]
+    if unknown:
+        first = _dropping_foreign_keys(db) + first
+    script = ("--clean", "--if-exists", "--no-owner", "--verbose", "--file=-", str(path))
+    command = [_program("psql"), *_connection(db), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]
+    with (
+        tempfile.TemporaryFile("w+") as said,
+        subprocess.Popen(  # noqa: S603  # a program of Postgres', with arguments of our own
+            command,
+            env=_environment(db),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            text=True,
+        ) as psql,
+    ):
+        assert psql.stdin is not None
+        problem: BackupRefused | None = None
+        with contextlib.suppress(BrokenPipeError), psql.stdin:
+            psql.stdin.write("".join(f"{statement};\n" for statement in ("BEGIN", *first)))
+            psql.stdin.flush()
+            try:
+                _run("pg_restore", db, *script, report=report, total=len(entries), output=psql.stdin)
+                psql.stdin.write("COMMIT;\n")
+            except BackupRefused as error:
+                problem = error
+        if psql.wait():
+            # Its end is the cause if `pg_restore` could not go on.
+            said.seek(0)
+            raise _failed("psql", said.read().splitlines())
+        if problem is not None:
+            raise problem
 
 
 def _our_tables(db: Database) -> set[str]:
@@ -190,13 +221,11 @@ def _our_tables(db: Database) -> set[str]:
     return set(inspect(db.engine).get_table_names()) & OUR_TABLES
 
 
-def _drop_foreign_keys(db: Database) -> list[tuple[str, str, str]]:
-    """Drop the foreign keys of all tables of this program; returns their tables, names and definitions."""
-    with db.engine.begin() as connection:
-        keys = [tuple(row) for row in connection.execute(_FOREIGN_KEYS, {"tables": sorted(OUR_TABLES)})]
-        for table, name, _ in keys:
-            connection.exec_driver_sql(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
-    return keys
+def _dropping_foreign_keys(db: Database) -> list[str]:
+    """The statements that drop the foreign keys of all tables of this program."""
+    with db.engine.connect() as connection:
+        keys = connection.execute(_FOREIGN_KEYS, {"tables": sorted(OUR_TABLES)}).all()
+    return [f'ALTER TABLE {table} DROP CONSTRAINT "{name}"' for table, name in keys]
 
 
 def _entries(path: Path) -> list[str]:
@@ -206,14 +235,29 @@ def _entries(path: Path) -> list[str]:
     return [line for line in listed.splitlines() if line and not line.startswith(";")]
 
 
-def _run(name: str, db: Database, *options: str, report: Report, total: int) -> None:
-    """Run a client program of Postgres; the password goes through the environment, unseen by others."""
+def _connection(db: Database) -> tuple[str, ...]:
+    """The options by which a client program of Postgres connects."""
     url = db.url.set(drivername="postgresql", password=None).render_as_string()
+    return "--no-password", f"--dbname={url}"
+
+
+def _environment(db: Database) -> dict[str, str]:
+    """The environment of a client program: the password goes through it, unseen by others."""
     secret: Mapping[str, str] = {"PGPASSWORD": str(db.url.password)} if db.url.password else {}
-    command = [_program(name), "--no-password", f"--dbname={url}", *options]
+    return {**os.environ, **secret}
+
+
+def _run(
+    name: str, db: Database, *options: str, report: Report, total: int, output: IO[str] | None = None
+) -> None:
+    """Run a client program of Postgres, with its output into a file or into nothing."""
     done, last_lines = 0, deque[str](maxlen=5)
     with subprocess.Popen(  # noqa: S603  # a program of Postgres', with arguments of our own
-        command, env={**os.environ, **secret}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [_program(name), *options],
+        env=_environment(db),
+        stdout=subprocess.DEVNULL if output is None else output,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stderr is not None
         report(0, total)
@@ -225,5 +269,11 @@ def _run(name: str, db: Database, *options: str, report: Report, total: int) -> 
             else:
                 last_lines.append(message)
     if process.returncode:
-        errors = [line for line in last_lines if "error:" in line] or list(last_lines)
-        raise BackupRefused(f"{name} failed: {' '.join(' '.join(errors).split())[:500]}")
+        raise _failed(name, last_lines)
+
+
+def _failed(name: str, lines: Iterable[str]) -> BackupRefused:
+    """The error for what a client program printed last."""
+    last = list(lines)[-5:]
+    errors = [line for line in last if "error:" in line.lower()] or last
+    return BackupRefused(f"{name} failed: {' '.join(' '.join(errors).split())[:500]}")
