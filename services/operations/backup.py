@@ -1,6 +1,5 @@
 """Backups: copying a database while it is in use, and restoring a copy."""
 
-import contextlib
 import os
 import re
 import shutil
@@ -8,9 +7,9 @@ import sqlite3
 import subprocess
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
-from typing import IO
 
 from sqlalchemy import inspect, text
 
@@ -36,7 +35,7 @@ _STEPS = ("dumping contents of", "creating ", "processing data for", "executing 
 _TABLES = text("SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')")
 _TABLE_ENTRY = re.compile(r" TABLE \S+ (\S+) \S+$")
 _FOREIGN_KEYS = text(
-    "SELECT c.conrelid::regclass::text, c.conname"
+    "SELECT c.conrelid::regclass::text, c.conname, pg_get_constraintdef(c.oid)"
     " FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid"
     " WHERE c.contype = 'f' AND t.relname = ANY(:tables) AND pg_table_is_visible(t.oid)"
 )
@@ -75,14 +74,7 @@ def _write_backup(db: Database, path: Path, report: Report) -> None:
         else:
             with db.engine.connect() as connection:
                 tables = connection.execute(_TABLES).scalar_one()
-            options = (
-                *_connection(db),
-                "--format=custom",
-                "--no-owner",
-                "--verbose",
-                "--file",
-                str(temporary),
-            )
+            options = ("--format=custom", "--no-owner", "--verbose", "--file", str(temporary))
             _run("pg_dump", db, *options, report=report, total=tables)
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
@@ -138,10 +130,8 @@ def _copy_sqlite(source: Path, target: Path, report: Report) -> None:
 
     try:
         with (
-            contextlib.closing(
-                sqlite3.connect(source, timeout=BUSY_SECONDS, isolation_level=None)
-            ) as reading,
-            contextlib.closing(sqlite3.connect(target, timeout=BUSY_SECONDS)) as writing,
+            closing(sqlite3.connect(source, timeout=BUSY_SECONDS, isolation_level=None)) as reading,
+            closing(sqlite3.connect(target, timeout=BUSY_SECONDS)) as writing,
         ):
             # All pages are from one moment. Otherwise the copy would start again at each change by others.
             reading.execute("BEGIN")
@@ -153,7 +143,7 @@ def _copy_sqlite(source: Path, target: Path, report: Report) -> None:
 
 def _check_sqlite(path: Path) -> None:
     try:
-        with contextlib.closing(sqlite3.connect(path)) as connection:
+        with closing(sqlite3.connect(path)) as connection:
             verdict = connection.execute("PRAGMA integrity_check").fetchone()[0]
             revision = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.Error as error:
@@ -175,45 +165,24 @@ def _program(name: str) -> str:
 
 
 def _restore_postgres(db: Database, path: Path, report: Report) -> None:
-    """Restore in one transaction over what is there, which may have tables that an older backup does not know.
+    """Restore over what is there, which may have tables and foreign keys that an older backup does not know.
 
-    `pg_restore` drops only what is in the backup, and foreign keys of newer tables would keep it from that. So it writes
-    a script, and these are dropped before. Only a whole script ends with COMMIT: whatever is killed, nothing changes.
+    `pg_restore` drops only what is in the backup, and a foreign key of a newer table would keep it from that.
     """
+    options = ("--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error", "--verbose")
     entries = _entries(path)
     unknown = _our_tables(db) - {found[1] for entry in entries if (found := _TABLE_ENTRY.search(entry))}
-    first = [f'DROP TABLE "{table}" CASCADE' for table in sorted(unknown)]
-    if unknown:
-        first = _dropping_foreign_keys(db) + first
-    script = ("--clean", "--if-exists", "--no-owner", "--verbose", "--file=-", str(path))
-    command = [_program("psql"), *_connection(db), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]
-    with (
-        tempfile.TemporaryFile("w+") as said,
-        subprocess.Popen(  # noqa: S603  # a program of Postgres', with arguments of our own
-            command,
-            env=_environment(db),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-            text=True,
-        ) as psql,
-    ):
-        assert psql.stdin is not None
-        problem: BackupRefused | None = None
-        with contextlib.suppress(BrokenPipeError), psql.stdin:
-            psql.stdin.write("".join(f"{statement};\n" for statement in ("BEGIN", *first)))
-            psql.stdin.flush()
-            try:
-                _run("pg_restore", db, *script, report=report, total=len(entries), output=psql.stdin)
-                psql.stdin.write("COMMIT;\n")
-            except BackupRefused as error:
-                problem = error
-        if psql.wait():
-            # Its end is the cause if `pg_restore` could not go on.
-            said.seek(0)
-            raise _failed("psql", said.read().splitlines())
-        if problem is not None:
-            raise problem
+    keys = _drop_foreign_keys(db) if unknown else []
+    try:
+        _run("pg_restore", db, *options, str(path), report=report, total=len(entries))
+    except BackupRefused:
+        with db.engine.begin() as connection:
+            for table, name, definition in keys:
+                connection.exec_driver_sql(f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {definition}')
+        raise
+    with db.engine.begin() as connection:
+        for table in sorted(unknown):
+            connection.exec_driver_sql(f'DROP TABLE "{table}" CASCADE')
 
 
 def _our_tables(db: Database) -> set[str]:
@@ -221,11 +190,13 @@ def _our_tables(db: Database) -> set[str]:
     return set(inspect(db.engine).get_table_names()) & OUR_TABLES
 
 
-def _dropping_foreign_keys(db: Database) -> list[str]:
-    """The statements that drop the foreign keys of all tables of this program."""
-    with db.engine.connect() as connection:
-        keys = connection.execute(_FOREIGN_KEYS, {"tables": sorted(OUR_TABLES)}).all()
-    return [f'ALTER TABLE {table} DROP CONSTRAINT "{name}"' for table, name in keys]
+def _drop_foreign_keys(db: Database) -> list[tuple[str, str, str]]:
+    """Drop the foreign keys of all tables of this program; returns their tables, names and definitions."""
+    with db.engine.begin() as connection:
+        keys = [tuple(row) for row in connection.execute(_FOREIGN_KEYS, {"tables": sorted(OUR_TABLES)})]
+        for table, name, _ in keys:
+            connection.exec_driver_sql(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
+    return keys
 
 
 def _entries(path: Path) -> list[str]:
@@ -235,29 +206,14 @@ def _entries(path: Path) -> list[str]:
     return [line for line in listed.splitlines() if line and not line.startswith(";")]
 
 
-def _connection(db: Database) -> tuple[str, ...]:
-    """The options by which a client program of Postgres connects."""
+def _run(name: str, db: Database, *options: str, report: Report, total: int) -> None:
+    """Run a client program of Postgres; the password goes through the environment, unseen by others."""
     url = db.url.set(drivername="postgresql", password=None).render_as_string()
-    return "--no-password", f"--dbname={url}"
-
-
-def _environment(db: Database) -> dict[str, str]:
-    """The environment of a client program: the password goes through it, unseen by others."""
     secret: Mapping[str, str] = {"PGPASSWORD": str(db.url.password)} if db.url.password else {}
-    return {**os.environ, **secret}
-
-
-def _run(
-    name: str, db: Database, *options: str, report: Report, total: int, output: IO[str] | None = None
-) -> None:
-    """Run a client program of Postgres, with its output into a file or into nothing."""
+    command = [_program(name), "--no-password", f"--dbname={url}", *options]
     done, last_lines = 0, deque[str](maxlen=5)
     with subprocess.Popen(  # noqa: S603  # a program of Postgres', with arguments of our own
-        [_program(name), *options],
-        env=_environment(db),
-        stdout=subprocess.DEVNULL if output is None else output,
-        stderr=subprocess.PIPE,
-        text=True,
+        command, env={**os.environ, **secret}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
         report(0, total)
@@ -269,11 +225,5 @@ def _run(
             else:
                 last_lines.append(message)
     if process.returncode:
-        raise _failed(name, last_lines)
-
-
-def _failed(name: str, lines: Iterable[str]) -> BackupRefused:
-    """The error for what a client program printed last."""
-    last = list(lines)[-5:]
-    errors = [line for line in last if "error:" in line.lower()] or last
-    return BackupRefused(f"{name} failed: {' '.join(' '.join(errors).split())[:500]}")
+        errors = [line for line in last_lines if "error:" in line] or list(last_lines)
+        raise BackupRefused(f"{name} failed: {' '.join(' '.join(errors).split())[:500]}")

@@ -23,7 +23,6 @@ from tables.notifications import notifications
 from tests.support.api import PASSWORD, Api
 from tests.support.mail import mail_catcher
 from tests.support.server import ROOT
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.thorough
 
@@ -142,29 +141,6 @@ def test_an_older_backup_replaces_a_newer_database(
     assert foreign_keys() == keys
     assert database.read(lambda db: db.execute(titles).scalars().all()) == ["Kept"]
     assert database.read(lambda db: db.execute(text("SELECT count(*) FROM projects")).scalar_one()) == 0
-
-
-def test_a_restore_that_is_killed_changes_nothing(
-    old_backup: Path, database_url: str, api: Api, tmp_path: Path
-) -> None:
-    if database.is_sqlite:
-        pytest.skip("SQLite's own backup does this")
-    keys = foreign_keys()
-    titles = text("SELECT title FROM tasks ORDER BY id")
-    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'")
-    command = [sys.executable, str(ROOT / "manage.py"), "restore", "--replace", str(old_backup)]
-    environment = {**os.environ, "DATABASE_URL": database_url, "DATA_DIR": str(tmp_path)}
-    with database.engine.connect() as reading:
-        reading.execute(titles)
-        with subprocess.Popen(command, env=environment) as restoring:
-            # The reader keeps the restore from going on.
-            wait_until(lambda: database.read(lambda db: db.execute(waiting).scalar_one() > 0))
-            restoring.kill()
-        reading.rollback()
-        others = text("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql'")
-        wait_until(lambda: database.read(lambda db: db.execute(others).scalar_one() == 0))
-    assert foreign_keys() == keys
-    assert database.read(lambda db: db.execute(titles).scalars().all()) == ["Kept", "Lost"]
 
 
 def test_restore_knows_all_tables_of_this_program(api: Api) -> None:
