@@ -84,7 +84,7 @@ def _write_backup(db: Database, path: Path, report: Report) -> None:
 
 
 def restore(db: Database, path: Path, *, replace: bool = False, report: Report = unreported) -> None:
-    """Replace the content of the database by a backup, all or nothing; raises BackupRefused."""
+    """Replace the content of the database by a backup; raises BackupRefused, and then nothing is changed."""
     magic = _magic(path)
     expected, kind = (SQLITE_MAGIC, "SQLite") if db.is_sqlite else (POSTGRES_MAGIC, "Postgres")
     if not magic.startswith(expected):
