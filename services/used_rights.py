@@ -52,6 +52,20 @@ def noting(db: Session) -> Iterator[list[Used]]:
         noted.extend(used)
 
 
+@contextmanager
+def shared(db: Session, other: Session) -> Iterator[None]:
+    """Note the rights too that another session uses for the same request."""
+    used = db.info.get(_NOTED)
+    if used is None or other is db:
+        yield
+        return
+    other.info[_NOTED] = used
+    try:
+        yield
+    finally:
+        del other.info[_NOTED]
+
+
 def note(db: Session, thing: Thing, project_id: int | None, action: Action) -> None:
     """Note a right that is used, if the session notes them."""
     used = db.info.get(_NOTED)

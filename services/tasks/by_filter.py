@@ -6,13 +6,15 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
+from database import database
 from errors import Conflict
 from models import Caller
 from schemas.bulk import MOST_CHANGED, BulkQuery
 from schemas.tasks import TaskFilters
-from services import rights, task_service
+from services import rights, task_service, used_rights
 from services.tasks import bulk
 from services.tasks.unit_of_work import UnitOfWork
+from storage.direct_session import one_snapshot
 
 
 class Changed(NamedTuple):
@@ -46,22 +48,37 @@ def delete(db: Session, user: Caller, query: BulkQuery) -> Changed:
 
 @contextmanager
 def _found(db: Session, user: Caller, query: BulkQuery) -> Iterator[dict[int, int]]:
-    """The tasks that the filter finds, each with its version, locked within a unit of work."""
-    filters, is_sqlite = query.filters(), db.get_bind().dialect.name == "sqlite"
+    """The tasks that the filter finds at one moment, each with its version, locked within a unit of work."""
+    filters = query.filters()
     with UnitOfWork(db, user) as unit:
         bulk.take_turns(db)
         locked: dict[int, int] = {}
         while True:
-            ids = task_service.matching_ids(db, user, filters, MOST_CHANGED + 1)
-            _check_number(db, user, filters, len(ids), query.expected)
+            ids = _ids_at_one_moment(db, user, filters, query.expected)
             # Others may have changed tasks before the lock, so that the filter now finds other tasks.
             if locked.keys() >= set(ids):
                 break
             locked |= rights.lock_tasks(db, user, unit, ids, are_visible=True)
-            if is_sqlite:
+            if database.is_sqlite:
                 # Its only writer is at work here, so nobody has changed tasks.
                 break
         yield {task_id: locked[task_id] for task_id in ids}
+
+
+def _ids_at_one_moment(db: Session, user: Caller, filters: TaskFilters, expected: int) -> list[int]:
+    """The ids of the tasks that the filter finds; raises Conflict unless their number is the expected one.
+
+    Which tags and names there are is read before the tasks. A transaction that writes on Postgres sees a newer state with
+    each statement: a task that gets a new tag in between would be missing. So another session reads, in one snapshot.
+    """
+
+    def read(reader: Session) -> list[int]:
+        with used_rights.shared(db, reader), one_snapshot(reader):
+            ids = task_service.matching_ids(reader, user, filters, MOST_CHANGED + 1)
+            _check_number(reader, user, filters, len(ids), expected)
+        return ids
+
+    return read(db) if database.is_sqlite else database.read(read)
 
 
 def _check_number(db: Session, user: Caller, filters: TaskFilters, found: int, expected: int) -> None:

@@ -7,9 +7,13 @@ import pytest
 from sqlalchemy import text
 
 from database import database
+from models import Caller
 from schemas import bulk
+from security.callers import CALLER_BY_ID
+from services import task_service
 from services.tasks import by_filter
 from tests.support.api import Api, Person, assert_problem
+from tests.support.between import before_statement, changed_beside
 
 
 def rows(sql: str) -> list[Any]:
@@ -154,3 +158,33 @@ def test_of_many_at_once_each_changes_what_it_found(ada: Person) -> None:
         answers = list(pool.map(complete, range(8)))
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 7
     assert rows("SELECT count(*) FROM task_history WHERE kind = 'status_changed'") == [(5,)]
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_what_is_found_is_found_at_one_moment(ada: Person) -> None:
+    """Another task gets a new tag and project, and the found one loses its own, before each statement of the call."""
+    number = 0
+    while True:
+        number += 1
+        one, other = ada.task("One", tags=["new0"], project="new0"), ada.task("Other", project=f"old{number}")
+
+        def swap(db: Any, one: int = one["id"], other: int = other["id"]) -> None:
+            caller = Caller(*db.execute(CALLER_BY_ID, {"user_id": ada.id}).one())
+            task_service.update_task(db, caller, other, {"tags": ["new1"], "project": "new1"})
+            task_service.update_task(db, caller, one, {"tags": [], "project": "old"})
+
+        happened: list[bool] = []
+        with before_statement(number, lambda: happened.append(changed_beside(swap))) as made:  # noqa: B023
+            answer = change(ada, "project ~ new and tag ~ new", 1, {"priority": 4})
+        assert answer.json() == {"matched": 1, "changed": 1}, (number, made)
+        changed = {
+            each[0]
+            for each in rows("SELECT title FROM tasks WHERE title IN ('One', 'Other') AND priority = 4")
+        }
+        # A swap before the call's last look is seen by it, and a later one waits for the call.
+        delete(ada, "title in (One, Other)", 2)
+        if any("json_to_recordset" in each for each in made[: number - 1]):
+            # The change was made after what the call has written.
+            assert number > 8
+            break
+        assert changed == ({"Other"} if happened == [True] else {"One"}), (number, made)

@@ -4,9 +4,14 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import event, text
+from sqlalchemy.orm import Session
 
 from database import database
+from errors import DatabaseUnavailable
+
+# A change that waits for a lock of the request waits for good, so it is given up soon.
+_GIVE_UP = text("SET LOCAL lock_timeout = '50ms'")
 
 
 @contextlib.contextmanager
@@ -31,3 +36,17 @@ def before_statement(number: int, change: Callable[[], Any]) -> Iterator[list[st
         yield statements
     finally:
         event.remove(engine, "before_cursor_execute", note)
+
+
+def changed_beside(change: Callable[[Session], Any]) -> bool:
+    """Make a change in a transaction of its own, on Postgres; False if it waits for a lock of the request."""
+
+    def work(db: Session) -> None:
+        db.execute(_GIVE_UP)
+        change(db)
+
+    try:
+        database.write(work)
+    except DatabaseUnavailable:
+        return False
+    return True
