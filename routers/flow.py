@@ -199,7 +199,7 @@ def make_picture_link(db: SnapshotSession, user: CurrentUser, body: PictureLinkC
 def read_picture(
     db: SnapshotSession,
     chart: Annotated[ChartName, Path()],
-    signature: Annotated[str, Query(max_length=8000)],
+    signature: Annotated[str, Query(max_length=8000, description="Comes with the address")],
 ) -> Response:
     """Get the chart of a link, as SVG."""
     # The links are made for pages of other origins.

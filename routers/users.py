@@ -24,7 +24,9 @@ UserId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 
 @router.get("/lookup", response_model=UserReference, errors=[404], on_loop=True)
 def lookup_user(
-    db: ReadSession, user: CurrentUser, username: Annotated[Text, Query(max_length=254)]
+    db: ReadSession,
+    user: CurrentUser,
+    username: Annotated[Text, Query(max_length=254, description="The whole name")],
 ) -> AnyRow:
     """Get the id of the account with exactly this username, in any letter case."""
     return user_service.look_up(db, username)

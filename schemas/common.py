@@ -261,10 +261,11 @@ PriorityChoices = Annotated[
 # The service parses the filter, because its error names the position of a mistake.
 QueryFilter = Annotated[
     str,
-    Field(description="A filter in the filter language, which the guide explains"),
+    # The schema takes the place of a `Field`, so that a description of the field would be lost.
     WithJsonSchema(
         {
             "type": "string",
+            "description": "A filter in the filter language, which the guide explains",
             "minLength": 1,
             "maxLength": 2000,
             "examples": ["status != completed and (priority >= 3 or due < today+7d)"],
@@ -318,7 +319,7 @@ class Page(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: Annotated[int, Field(ge=1, le=500, description="The largest number of items")] = 100
-    skip: Annotated[int, Field(ge=0, le=LARGEST_ID)] = 0
+    skip: Annotated[int, Field(ge=0, le=LARGEST_ID, description="The number of items to leave out first")] = 0
     cursor: Annotated[
         str | None,
         Field(

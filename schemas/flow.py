@@ -87,7 +87,7 @@ class FlowQuery(BaseModel):
 class IntervalQuery(FlowQuery):
     """A question that is answered interval by interval."""
 
-    interval: Interval = "week"
+    interval: Annotated[Interval, Field(description="The length of each interval")] = "week"
 
 
 class CumulativeQuery(IntervalQuery):

@@ -138,6 +138,16 @@ def test_parameters_are_without_null_and_without_noise() -> None:
         assert max(abs(schema.get("maximum", 0)), abs(schema.get("minimum", 0))) < 2**53
 
 
+def test_each_parameter_of_a_query_is_explained() -> None:
+    unexplained = [
+        (operation, parameter["name"])
+        for operation, parameter in parameters()
+        if parameter["in"] == "query"
+        and not (parameter.get("description") or resolved(DOCUMENT, parameter["schema"]).get("description"))
+    ]
+    assert unexplained == []
+
+
 def test_lists_of_allowed_values_are_written_once_and_have_names() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     assert {"TaskStatus", "Role", "Scope", "SortBy", "Interval"} <= {*schemas}
