@@ -41,14 +41,23 @@ def position(db: Session, text: str, pointer: str = "?after") -> int:
     row = None if row_id is None else db.execute(_ROW, {"row_id": row_id}).first()
     if row is not None and row.created_at >= _oldest_time():
         return int(row.id)
-    oldest = None if row_id is None else db.execute(_OLDEST).scalar()
-    if row is not None or (row_id is not None and oldest is not None and row_id < oldest):
+    if row is not None or (row_id is not None and _may_be_deleted(db, row_id)):
         raise Gone(
             f"Events are kept for {settings.retention_events_days} days, and this one is older: begin again"
             " without `after`",
             code="events_expired",
         )
     raise invalid_input([{"pointer": pointer, "detail": "Not the `id` of an event"}])
+
+
+def _may_be_deleted(db: Session, row_id: int) -> bool:
+    """Whether the row `row_id`, which is not there, can be one that the retention of history has deleted.
+
+    Some kinds of rows are never deleted, so that a deleted row may lie between others. If all rows behind it were
+    deleted too, nothing tells it from a number that was never given out: the settings decide.
+    """
+    newest = db.execute(_NEWEST).scalar()
+    return settings.retention_history_days is not None or (newest is not None and row_id < newest)
 
 
 def _oldest_time() -> datetime:

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from sqlalchemy import delete, select, update
 
+from config import settings
 from database import database
 from services.background_tasks.retention_tasks import delete_old
 from services.events import feed
@@ -162,6 +163,30 @@ def test_what_can_not_be_gone_on_from_is_told(api: Api) -> None:
         lambda db: list(db.execute(select(task_history.c.snapshot).order_by(task_history.c.id)))
     )
     assert [row.snapshot is None for row in kept] == [True, True, False]
+
+
+def test_an_event_that_the_retention_of_history_deleted_is_gone(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = api.person()
+    # This row is kept for ever, so that deleted rows lie between others.
+    ada.post("/projects", json={"name": "Research"})
+    ada.task("A task")
+    ada.patch("/tasks/1", json={"priority": 1})
+    (_, second, third), _ = follow(ada)
+    old = datetime.now(UTC) - timedelta(days=41)
+    database.write(lambda db: db.execute(update(task_history).values(created_at=old)))
+    monkeypatch.setattr(settings, "retention_history_days", 40)
+    delete_old()
+    for deleted in (second, third):
+        assert_problem(ada.get(f"/events?after={deleted['id']}"), 410, "events_expired")
+    assert_problem(ada.get("/events?after=nonsense"), 422, pointer="?after")
+    ada.patch("/tasks/1", json={"priority": 2})
+    # An operator who keeps the history again has the gap still.
+    monkeypatch.setattr(settings, "retention_history_days", None)
+    assert_problem(ada.get(f"/events?after={second['id']}"), 410, "events_expired")
+    (newest,), _ = follow(ada)
+    assert follow(ada, f"/events?after={newest['id']}")[0] == []
 
 
 def test_waiting_is_answered_as_soon_as_there_is_an_event(api: Api) -> None:
