@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from schemas.common import Answer, QueryFilter
-from schemas.tasks import TaskConditions, TaskFilters
+from schemas.tasks import OfProject, TaskConditions, TaskFilters
 
 MOST_CHANGED = 10_000
 
@@ -15,6 +15,10 @@ class BulkQuery(TaskConditions):
 
     model_config = ConfigDict(extra="forbid")
 
+    project_id: Annotated[
+        OfProject,
+        Field(description="The caller's own tasks in this shared project; a batch changes those of others"),
+    ] = None
     filter: QueryFilter
     expected: Annotated[
         int,
