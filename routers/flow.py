@@ -199,7 +199,7 @@ def make_picture_link(db: SnapshotSession, user: CurrentUser, body: PictureLinkC
 def read_picture(
     db: SnapshotSession,
     chart: Annotated[ChartName, Path()],
-    signature: Annotated[str, Query(max_length=8000, description="Comes with the address")],
+    signature: Annotated[str, Query(max_length=8000, description="From the link")],
 ) -> Response:
     """Get the chart of a link, as SVG."""
     # The links are made for pages of other origins.

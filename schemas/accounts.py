@@ -110,8 +110,8 @@ class UserFilters(Page):
     search: Annotated[
         Text | None, Field(min_length=1, max_length=254, description="A part of the username or email")
     ] = None
-    role: Annotated[Role | None, Field(description="Only accounts with this role")] = None
-    is_active: Annotated[bool | None, Field(description="Only active, or only inactive, accounts")] = None
+    role: Annotated[Role | None, Field(description="Only this role")] = None
+    is_active: Annotated[bool | None, Field(description="Active or not")] = None
 
 
 class Token(Answer):

@@ -24,7 +24,7 @@ class AuditEventRead(Answer):
 class AuditFilters(Page):
     """Filters of the audit trail, which combine with AND."""
 
-    kind: Annotated[Text | None, Field(max_length=40, description="Only this kind of action")] = None
+    kind: Annotated[Text | None, Field(max_length=40, description="Only this kind")] = None
     actor_id: Annotated[Id | None, Field(description="Only actions by this account")] = None
     user_id: Annotated[Id | None, Field(description="Only actions on this account")] = None
     tz: TimeZone = "UTC"

@@ -17,7 +17,7 @@ class BulkQuery(TaskConditions):
 
     project_id: Annotated[
         OfProject,
-        Field(description="The caller's own tasks in this shared project; a batch changes those of others"),
+        Field(description="Own tasks in this project"),
     ] = None
     filter: QueryFilter
     expected: Annotated[

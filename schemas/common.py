@@ -319,7 +319,7 @@ class Page(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: Annotated[int, Field(ge=1, le=500, description="The largest number of items")] = 100
-    skip: Annotated[int, Field(ge=0, le=LARGEST_ID, description="The number of items to leave out first")] = 0
+    skip: Annotated[int, Field(ge=0, le=LARGEST_ID, description="Items to skip")] = 0
     cursor: Annotated[
         str | None,
         Field(
