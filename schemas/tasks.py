@@ -217,7 +217,7 @@ class TaskFilters(TaskConditions, Page):
     total: Annotated[
         bool, Field(description="Whether `X-Total-Count` tells how many tasks the filters find")
     ] = False
-    sort_by: Annotated[SortBy, Field(description="Items without a value come last")] = "created_at"
+    sort_by: Annotated[SortBy, Field(description="Nulls come last")] = "created_at"
     sort_order: Annotated[SortOrder, Field(description="Descending or ascending")] = "desc"
 
 
