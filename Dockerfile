@@ -5,7 +5,7 @@
 
 FROM python:3.13-slim-trixie AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
-# pg_dump and pg_restore make backups of Postgres; the rest of their package is left out.
+# pg_dump makes backups of Postgres, pg_restore and psql restore them; the rest of their package is left out.
 RUN apt-get update && apt-get install -y --no-install-recommends binutils postgresql-client-17 && python -m venv --without-pip /opt/venv
 COPY requirements.txt constraints.txt /build/
 # Tests of packages and debugging symbols of libraries are not needed at run time.
@@ -41,9 +41,10 @@ FROM python:3.13-slim-trixie
 # The user is in root's group, which may write /data, so that any user id that a platform chooses works too.
 RUN useradd --uid 10001 --gid 0 --no-create-home --home-dir /data --shell /usr/sbin/nologin app \
     && install --directory --owner 10001 --group 0 --mode 0770 /data
-COPY --from=build /usr/lib/postgresql/17/bin/pg_dump /usr/lib/postgresql/17/bin/pg_restore /usr/local/bin/
-RUN apt-get update && apt-get install -y --no-install-recommends libpq5 && rm -rf /var/lib/apt/lists/* \
-    && pg_dump --version && pg_restore --version
+COPY --from=build /usr/lib/postgresql/17/bin/pg_dump /usr/lib/postgresql/17/bin/pg_restore \
+    /usr/lib/postgresql/17/bin/psql /usr/local/bin/
+RUN apt-get update && apt-get install -y --no-install-recommends libedit2 libpq5 && rm -rf /var/lib/apt/lists/* \
+    && pg_dump --version && pg_restore --version && psql --version
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 WORKDIR /app

@@ -1,6 +1,7 @@
 """Replace the content of the database by a backup, all or nothing.
 
-Servers may run meanwhile. A backup of an older version is migrated to the newest schema.
+Servers may run meanwhile. A backup of an older version is migrated to the newest schema. On Postgres this uses
+`pg_restore` and `psql`, which must be installed and be at least as new as the server.
 """
 
 import argparse

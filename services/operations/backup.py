@@ -7,15 +7,16 @@ import sqlite3
 import subprocess
 import tempfile
 from collections import deque
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 
-from sqlalchemy import inspect, text
+from sqlalchemy import text
 
 # These modules put their tables into Base.metadata.
 import account_models  # noqa: F401
 import models  # noqa: F401
+from config import settings
 from database import Base, Database
 from errors import AppError
 from migrations.schema import known_revisions, revision_of
@@ -28,17 +29,31 @@ POSTGRES_MAGIC = b"PGDMP"
 BUSY_SECONDS = 60
 # The last two have no model.
 OUR_TABLES = frozenset(Base.metadata.tables) | {"alembic_version", "project_days"}
+# The functions of triggers on Postgres.
+OUR_FUNCTIONS = frozenset(
+    {
+        "audit_events_stay",
+        "tasks_days",
+        *(f"tasks_{change}" for change in ("inserted", "deleted", "updated")),
+        *(f"tasks_with_durations_{change}" for change in ("inserted", "deleted", "updated")),
+    }
+)
 # Progress is reported after this many pages of SQLite, usually 16 MB.
 PAGES_AT_ONCE = 4096
-# Prefixes of the lines that pg_dump and pg_restore print for each step.
-_STEPS = ("dumping contents of", "creating ", "processing data for", "executing ")
+# The beginning of the line that pg_dump prints for each table.
+_STEP = "dumping contents of"
 _TABLES = text("SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')")
-_TABLE_ENTRY = re.compile(r" TABLE \S+ (\S+) \S+$")
-_FOREIGN_KEYS = text(
-    "SELECT c.conrelid::regclass::text, c.conname, pg_get_constraintdef(c.oid)"
-    " FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid"
-    " WHERE c.contype = 'f' AND t.relname = ANY(:tables) AND pg_table_is_visible(t.oid)"
-)
+_ENTRY = re.compile(rb"-- (?:Data for )?Name: (.+?); Type: (.+?);")
+_REVISION = re.compile(r"^COPY \S+alembic_version .*\n(\S+)\n", re.MULTILINE)
+# Together these tables can be dropped in any order. A view by others over them stops the restore.
+_DROP = f"""
+\\o /dev/null
+BEGIN;
+SET client_min_messages = warning;
+SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout';
+DROP TABLE IF EXISTS {", ".join(sorted(OUR_TABLES))};
+DROP FUNCTION IF EXISTS {", ".join(sorted(OUR_FUNCTIONS))};
+""".encode()
 
 
 class BackupRefused(AppError):
@@ -74,8 +89,8 @@ def _write_backup(db: Database, path: Path, report: Report) -> None:
         else:
             with db.engine.connect() as connection:
                 tables = connection.execute(_TABLES).scalar_one()
-            options = ("--format=custom", "--no-owner", "--verbose", "--file", str(temporary))
-            _run("pg_dump", db, *options, report=report, total=tables)
+            options = ("--format=custom", "--no-owner", "--verbose", f"--file={temporary}")
+            _run(_command("pg_dump", *options, *_connection(db)), db, report=report, total=tables)
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.rename(path)
@@ -150,80 +165,129 @@ def _check_sqlite(path: Path) -> None:
         raise BackupRefused(f"{path} is not complete, or not a backup of this program: {error}") from None
     if verdict != "ok":
         raise BackupRefused(f"{path} is damaged: {verdict}")
-    if revision is None or revision[0] not in known_revisions():
+    _check_revision(path, revision[0] if revision else None)
+
+
+def _check_revision(path: Path, revision: str | None) -> None:
+    if revision not in known_revisions():
         raise BackupRefused(f"{path} was made by a newer version of this program: update the program")
 
 
 # -- Postgres ------------------------------------------------------------------------------------------
 
 
-def _program(name: str) -> str:
+def _restore_postgres(db: Database, path: Path, report: Report) -> None:
+    """Restore in one transaction over what is there, which may be newer than the backup.
+
+    `pg_restore` drops only what is in the backup, and cannot drop what newer tables refer to. So it writes a script, which
+    follows statements that drop all of this program. `psql` gets the COMMIT when it has executed all: whatever is killed
+    before, nothing changes.
+    """
+    psql = _command("psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", *_connection(db))
+    pg_restore = _command("pg_restore", "--clean", "--if-exists", "--no-owner", "--file=-", str(path))
+    total = _check_postgres(path)
+    # In a container there may be no other folder that can be written.
+    home = settings.data_dir
+    with (
+        tempfile.TemporaryFile("w+", dir=home) as of_psql,
+        tempfile.TemporaryFile("w+", dir=home) as of_pg_restore,
+    ):
+        with (
+            subprocess.Popen(  # noqa: S603  # a program of Postgres', with arguments of our own
+                psql, env=_environment(db), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=of_psql
+            ) as executing,
+            subprocess.Popen(pg_restore, stdout=subprocess.PIPE, stderr=of_pg_restore) as writing,  # noqa: S603
+        ):
+            assert executing.stdin is not None
+            assert executing.stdout is not None
+            assert writing.stdout is not None
+            with suppress(BrokenPipeError), executing.stdin as script:
+                script.write(_DROP)
+                script.writelines(_reported(writing.stdout, report, total))
+                if writing.wait() == 0:
+                    script.write(b"\\echo executed\n")
+                    script.flush()
+                    if executing.stdout.readline():
+                        script.write(b"RESET ALL;\nCOMMIT;\n")
+        # If psql failed, pg_restore failed because of it.
+        for command, process, lines in ((psql, executing, of_psql), (pg_restore, writing, of_pg_restore)):
+            if process.returncode:
+                lines.seek(0)
+                raise _failed(Path(command[0]).name, lines)
+
+
+def _reported(script: Iterable[bytes], report: Report, total: int) -> Iterator[bytes]:
+    """The lines of a script, which tells each entry of the backup in a comment."""
+    done = 0
+    report(done, total)
+    for line in script:
+        if entry := _ENTRY.match(line):
+            done = min(done + 1, total)
+            report(done, total, f"{entry[2].decode()} {entry[1].decode()}")
+        # Servers before version 17 do not know this setting, which version 17 writes for all.
+        elif done == 0 and line.startswith(b"SET transaction_timeout"):
+            continue
+        yield line
+
+
+def _check_postgres(path: Path) -> int:
+    """Check that this version can read the backup; returns the number of entries in it."""
+    listed = _output(_command("pg_restore", "--list", str(path)))
+    written = _output(_command("pg_restore", "--data-only", "--table=alembic_version", "--file=-", str(path)))
+    revision = _REVISION.search(written)
+    if revision is None:
+        raise BackupRefused(f"{path} is not complete, or not a backup of this program")
+    _check_revision(path, revision[1])
+    return sum(1 for line in listed.splitlines() if line and not line.startswith(";"))
+
+
+def _output(command: list[str]) -> str:
+    """The output of a client program of Postgres that does not connect."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # as above
+    if done.returncode:
+        raise _failed(Path(command[0]).name, done.stderr.splitlines())
+    return done.stdout
+
+
+def _command(name: str, *options: str) -> list[str]:
     found = shutil.which(name)
     if found is None:
         raise BackupRefused(f"{name} is not installed here: install Postgres' client programs")
-    return found
+    return [found, *options]
 
 
-def _restore_postgres(db: Database, path: Path, report: Report) -> None:
-    """Restore over what is there, which may have tables and foreign keys that an older backup does not know.
-
-    `pg_restore` drops only what is in the backup, and a foreign key of a newer table would keep it from that.
-    """
-    options = ("--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error", "--verbose")
-    entries = _entries(path)
-    unknown = _our_tables(db) - {found[1] for entry in entries if (found := _TABLE_ENTRY.search(entry))}
-    keys = _drop_foreign_keys(db) if unknown else []
-    try:
-        _run("pg_restore", db, *options, str(path), report=report, total=len(entries))
-    except BackupRefused:
-        with db.engine.begin() as connection:
-            for table, name, definition in keys:
-                connection.exec_driver_sql(f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {definition}')
-        raise
-    with db.engine.begin() as connection:
-        for table in sorted(unknown):
-            connection.exec_driver_sql(f'DROP TABLE "{table}" CASCADE')
-
-
-def _our_tables(db: Database) -> set[str]:
-    """The tables of this program that are in the database."""
-    return set(inspect(db.engine).get_table_names()) & OUR_TABLES
-
-
-def _drop_foreign_keys(db: Database) -> list[tuple[str, str, str]]:
-    """Drop the foreign keys of all tables of this program; returns their tables, names and definitions."""
-    with db.engine.begin() as connection:
-        keys = [tuple(row) for row in connection.execute(_FOREIGN_KEYS, {"tables": sorted(OUR_TABLES)})]
-        for table, name, _ in keys:
-            connection.exec_driver_sql(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
-    return keys
-
-
-def _entries(path: Path) -> list[str]:
-    """The entries of a backup, as Postgres lists them."""
-    command = [_program("pg_restore"), "--list", str(path)]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603  # Postgres' own
-    return [line for line in listed.splitlines() if line and not line.startswith(";")]
-
-
-def _run(name: str, db: Database, *options: str, report: Report, total: int) -> None:
-    """Run a client program of Postgres; the password goes through the environment, unseen by others."""
+def _connection(db: Database) -> tuple[str, str]:
     url = db.url.set(drivername="postgresql", password=None).render_as_string()
-    secret: Mapping[str, str] = {"PGPASSWORD": str(db.url.password)} if db.url.password else {}
-    command = [_program(name), "--no-password", f"--dbname={url}", *options]
-    done, last_lines = 0, deque[str](maxlen=5)
+    return "--no-password", f"--dbname={url}"
+
+
+def _environment(db: Database) -> Mapping[str, str]:
+    """The environment of a client program: the password goes through it, unseen by others."""
+    secret = {"PGPASSWORD": str(db.url.password)} if db.url.password else {}
+    return {**os.environ, **secret}
+
+
+def _run(command: list[str], db: Database, *, report: Report, total: int) -> None:
+    """Run a client program of Postgres and report its steps."""
+    name, done, last_lines = Path(command[0]).name, 0, deque[str](maxlen=5)
     with subprocess.Popen(  # noqa: S603  # a program of Postgres', with arguments of our own
-        command, env={**os.environ, **secret}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command, env=_environment(db), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
         report(0, total)
         for line in process.stderr:
             message = line.strip().removeprefix(f"{name}: ")
-            if message.startswith(_STEPS):
+            if message.startswith(_STEP):
                 done = min(done + 1, total)
                 report(done, total, message)
             else:
                 last_lines.append(message)
     if process.returncode:
-        errors = [line for line in last_lines if "error:" in line] or list(last_lines)
-        raise BackupRefused(f"{name} failed: {' '.join(' '.join(errors).split())[:500]}")
+        raise _failed(name, last_lines)
+
+
+def _failed(name: str, lines: Iterable[str]) -> BackupRefused:
+    """The error for what a client program printed last."""
+    last = deque(lines, maxlen=5)
+    errors = [line for line in last if "error:" in line.lower() or line.startswith("DETAIL:")] or last
+    return BackupRefused(f"{name} failed: {' '.join(' '.join(errors).split())[:500]}")

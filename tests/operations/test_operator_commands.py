@@ -10,6 +10,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import inspect, text, update
 
@@ -18,11 +19,21 @@ from benchmarks.servers import free_port
 from config import settings
 from database import Database, database
 from migrations.schema import migrate
-from services.operations.backup import OUR_TABLES, BackupRefused, back_up
+from services.operations import backup
+from services.operations.backup import (
+    OUR_FUNCTIONS,
+    OUR_TABLES,
+    POSTGRES_MAGIC,
+    BackupRefused,
+    back_up,
+    restore,
+)
 from tables.notifications import notifications
 from tests.support.api import PASSWORD, Api
 from tests.support.mail import mail_catcher
+from tests.support.pgbouncer import pgbouncer
 from tests.support.server import ROOT
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.thorough
 
@@ -102,12 +113,12 @@ def test_backup_brings_back_what_was_there(
 
 @pytest.fixture
 def old_backup(api: Api, tmp_path: Path) -> Path:
-    """A backup that was made before there were projects; the database itself is the newest."""
+    """A backup that was made before there were projects and most triggers; the database itself is the newest."""
     if not database.is_sqlite and shutil.which("pg_dump") is None:
         pytest.skip("pg_dump is not installed")
     ada = api.person()
     ada.task("Kept")
-    migrate(database, "0012")
+    migrate(database, "0011")
     try:
         back_up(database, tmp_path / "old")
     finally:
@@ -143,9 +154,104 @@ def test_an_older_backup_replaces_a_newer_database(
     assert database.read(lambda db: db.execute(text("SELECT count(*) FROM projects")).scalar_one()) == 0
 
 
-def test_restore_knows_all_tables_of_this_program(api: Api) -> None:
+def test_a_restore_that_is_killed_changes_nothing(
+    old_backup: Path, database_url: str, api: Api, tmp_path: Path
+) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite's own backup does this")
+    keys = foreign_keys()
+    titles = text("SELECT title FROM tasks ORDER BY id")
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'")
+    command = [sys.executable, str(ROOT / "manage.py"), "restore", "--replace", str(old_backup)]
+    environment = {**os.environ, "DATABASE_URL": database_url, "DATA_DIR": str(tmp_path)}
+    with database.engine.connect() as reading:
+        reading.execute(titles)
+        with subprocess.Popen(command, env=environment) as restoring:
+            # The reader keeps the restore from going on.
+            wait_until(lambda: database.read(lambda db: db.execute(waiting).scalar_one() > 0))
+            restoring.kill()
+        reading.rollback()
+        others = text("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql'")
+        wait_until(lambda: database.read(lambda db: db.execute(others).scalar_one() == 0))
+    assert foreign_keys() == keys
+    assert database.read(lambda db: db.execute(titles).scalars().all()) == ["Kept", "Lost"]
+
+
+def test_a_backup_goes_into_an_empty_database(old_backup: Path, api: Api, tmp_path: Path) -> None:
+    migrate(database, "base")
+    restore(database, old_backup)
+    migrate(database)
+    assert database.read(lambda db: db.execute(text("SELECT title FROM tasks")).scalars().all()) == ["Kept"]
+
+
+def test_a_newer_pg_restore_restores_to_an_older_server(
+    old_backup: Path, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite has no programs of its own")
+    # Version 17 begins its script so, whatever the server is.
+    newer = tmp_path / "pg_restore"
+    newer.write_text(
+        f"#!/bin/sh\n{shutil.which('pg_restore')} \"$@\" | sed 's/^SET lock_timeout = 0;$/&\\nSET transaction_timeout = 0;/'\n"
+    )
+    newer.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    restore(database, old_backup, replace=True)
+    migrate(database)
+    assert database.read(lambda db: db.execute(text("SELECT title FROM tasks")).scalars().all()) == ["Kept"]
+
+
+def test_a_restore_through_a_pooler_leaves_no_settings_there(
+    old_backup: Path, database_url: str, api: Api
+) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite has no pooler")
+    with pgbouncer(database_url) as url:
+        with closing(Database(url)) as pooled:
+            restore(pooled, old_backup, replace=True)
+        with psycopg.connect(url) as next_one:
+            assert next_one.execute("SELECT title FROM tasks").fetchall() == [("Kept",)]
+    migrate(database)
+
+
+def test_what_others_made_stops_a_restore(
+    old_backup: Path, api: Api, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite's own backup replaces the whole file")
+    tables = set(inspect(database.engine).get_table_names())
+    with database.engine.begin() as connection:
+        connection.execute(text("CREATE VIEW others AS SELECT title FROM tasks"))
+    try:
+        assert manage.main(["restore", "--replace", str(old_backup)]) == 1
+        assert "psql failed" in (said := capsys.readouterr().err)
+        assert "view others depends on table tasks" in said
+        assert set(inspect(database.engine).get_table_names()) == tables
+        assert database.read(lambda db: db.execute(text("SELECT * FROM others")).all()) == [
+            ("Kept",),
+            ("Lost",),
+        ]
+    finally:
+        with database.engine.begin() as connection:
+            connection.execute(text("DROP VIEW others"))
+
+
+def test_a_backup_of_a_newer_version_changes_nothing(
+    old_backup: Path, api: Api, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "known_revisions", lambda: frozenset({"0001"}))
+    assert manage.main(["restore", "--replace", str(old_backup)]) == 1
+    assert "was made by a newer version" in capsys.readouterr().err
+    assert len(api.person("other").get("/tasks").json()) == 0
+    assert database.read(lambda db: db.execute(text("SELECT count(*) FROM tasks")).scalar_one()) == 2
+
+
+def test_restore_knows_all_tables_and_functions_of_this_program(api: Api) -> None:
     there = set(inspect(database.engine).get_table_names())
     assert {name for name in there if not name.startswith("task_search")} - OUR_TABLES == set()
+    if not database.is_sqlite:
+        functions = text("SELECT DISTINCT tgfoid::regproc::text FROM pg_trigger WHERE NOT tgisinternal")
+        assert database.read(lambda db: set(db.execute(functions).scalars())) == OUR_FUNCTIONS
 
 
 def test_restore_refuses_what_is_no_backup_of_this_program(
@@ -175,6 +281,9 @@ def test_postgres_without_its_programs_is_a_clear_refusal(
         assert manage.main(["backup", str(tmp_path / "backup")]) == 1
         assert "pg_dump is not installed here" in capsys.readouterr().err
         assert list(tmp_path.glob("*backup*")) == []
+        (tmp_path / "made").write_bytes(POSTGRES_MAGIC)
+        assert manage.main(["restore", "--replace", str(tmp_path / "made")]) == 1
+        assert "psql is not installed here" in capsys.readouterr().err
 
 
 def test_commands_on_a_new_folder_need_no_start_before(tmp_path: Path) -> None:
