@@ -257,7 +257,8 @@ def _command(name: str, *options: str) -> list[str]:
 
 
 def _connection(db: Database) -> tuple[str, str]:
-    url = db.url.set(drivername="postgresql", password=None).render_as_string()
+    # `set` would keep the password, because to it None is no value.
+    url = db.url.set(drivername="postgresql")._replace(password=None).render_as_string()
     return "--no-password", f"--dbname={url}"
 
 

@@ -214,6 +214,34 @@ def test_a_restore_through_a_pooler_leaves_no_settings_there(
     migrate(database)
 
 
+def test_a_password_is_asked_for_and_given(database_url: str, api: Api, tmp_path: Path) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite has no passwords")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        found = connection.execute("SHOW hba_file").fetchone()
+        assert found is not None
+        rules = Path(found[0])
+        if not rules.exists():
+            pytest.skip("the server is on another machine")
+        before = rules.read_text()
+        connection.execute("CREATE ROLE asked SUPERUSER LOGIN PASSWORD 's/e@c%r:e t'")
+        try:
+            rules.write_text(f"host all asked all scram-sha-256\n{before}")
+            connection.execute("SELECT pg_reload_conf()")
+            url = database.url.set(username="asked", password="s/e@c%r:e t")
+            api.person().task("Kept")
+            with closing(Database(url.render_as_string(hide_password=False))) as asked:
+                back_up(asked, tmp_path / "backup")
+                restore(asked, tmp_path / "backup", replace=True)
+        finally:
+            rules.write_text(before)
+            connection.execute("SELECT pg_reload_conf()")
+            connection.execute("REASSIGN OWNED BY asked TO CURRENT_USER")
+            connection.execute("DROP OWNED BY asked")
+            connection.execute("DROP ROLE asked")
+    assert database.read(lambda db: db.execute(text("SELECT title FROM tasks")).scalars().all()) == ["Kept"]
+
+
 def test_what_others_made_stops_a_restore(
     old_backup: Path, api: Api, capsys: pytest.CaptureFixture[str]
 ) -> None:
