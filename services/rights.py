@@ -235,7 +235,7 @@ _ROLE = (
 )
 _BY_ID = select(*TASK_COLUMNS).where(tasks.c.id == bindparam("task_id"))
 _TASK = prepared(_BY_ID.add_columns(_ROLE))
-_PROJECT_OF = prepared(select(tasks.c.id, tasks.c.project_id).where(tasks.c.id == bindparam("task_id")))
+_PROJECT_OF = prepared(select(tasks.c.user_id, tasks.c.project_id).where(tasks.c.id == bindparam("task_id")))
 _PRIVATE = prepared(_BY_ID.where(tasks.c.project_id.is_(None)))
 _IN_PROJECT_LOCKED = prepared(_BY_ID.where(tasks.c.project_id == bindparam("project_id")).with_for_update())
 # How often a task may move to another project while this request waits for its lock.
@@ -283,13 +283,18 @@ def lock_task(
         if found is None:
             break
         if found.project_id is None:
-            if not everybodys:
+            if not everybodys and found.user_id != caller.id:
                 break
+            # It has left a project since the first statement.
             continue
         try:
             place = lock_project(db, caller, found.project_id, "task")
         except NotFound:
-            break
+            now = db.execute(_PROJECT_OF, {"task_id": task_id}).first()
+            if now is None or now.project_id == found.project_id:
+                break
+            # It has left the project, which may be deleted.
+            continue
         row = db.execute(_IN_PROJECT_LOCKED, {"task_id": task_id, "project_id": place.id}).first()
         if row is not None:
             _check_locked(db, action, place, row, caller)
