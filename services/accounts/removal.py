@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, null, or_, select, update
+from sqlalchemy import and_, bindparam, delete, func, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from database import AnyRow
@@ -26,6 +26,18 @@ _ADMINS = (
     .where(users.c.role == "admin", users.c.is_active)
     .order_by(users.c.id)
     .with_for_update()
+)
+# No task, comment or membership of the account can be made while it is locked, because these refer to it.
+_LOCK = select(users.c.id).where(users.c.id == bindparam("user_id")).with_for_update()
+_LOCK_TASKS = select(
+    func.count(
+        select(tasks.c.id)
+        .where(tasks.c.user_id == bindparam("user_id"))
+        .order_by(tasks.c.id)
+        .with_for_update()
+        .subquery()
+        .c.id
+    )
 )
 _HEIR = select(users.c.id).where(users.c.id == bindparam("user_id"), users.c.is_active)
 _MOVE = (
@@ -97,11 +109,15 @@ def delete_account(db: Session, actor: Caller, account: AnyRow | Caller, heir_id
     """
     keep_an_admin(db, account.id)
     user_id, now = account.id, datetime.now(UTC)
+    if db.execute(_LOCK, {"user_id": user_id}).first() is None:
+        raise NotFound("User not found", code="user_not_found")
     if heir_id is not None and (
         heir_id == user_id or db.execute(_HEIR, {"user_id": heir_id}).first() is None
     ):
         raise NotFound("User not found", code="user_not_found")
     changed = leaving.leave(db, actor, user_id, heir_id, now)
+    # Changes of the tasks that are being made have written their history before the texts are forgotten.
+    db.execute(_LOCK_TASKS, {"user_id": user_id})
     _forget_texts(db, user_id, with_tasks=heir_id is None)
     _write_history(db, actor, user_id, heir_id, now)
     if heir_id is not None:

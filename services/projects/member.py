@@ -263,12 +263,12 @@ def give(db: Session, actor: Caller, now: datetime, project_id: int, user_id: in
 
 # -- accounts that are switched off or deleted -----------------------------------------------------
 
-_PROJECTS = (
-    select(_M.project_id, projects.c.name)
-    .join_from(project_members, projects, projects.c.id == _M.project_id)
-    .where(_M.user_id == bindparam("user_id"))
-    .order_by(_M.project_id)
-    .with_for_update(of=projects)
+_PROJECTS = select(_M.project_id).where(_M.user_id == bindparam("user_id")).order_by(_M.project_id)
+_LOCK_PROJECTS = (
+    select(projects.c.id)
+    .where(projects.c.id.in_(_PROJECTS.order_by(None)))
+    .order_by(projects.c.id)
+    .with_for_update()
 )
 _OTHERS = (
     _HERE.where(_M.user_id != bindparam("member_id"), users.c.is_active)
@@ -278,8 +278,10 @@ _OTHERS = (
 
 
 def projects_of(db: Session, user_id: int) -> Sequence[int]:
-    """The projects of an account, locked in the order of their ids."""
-    return [row.project_id for row in db.execute(_PROJECTS, {"user_id": user_id})]
+    """The projects of an account that is locked, locked in the order of their ids."""
+    db.execute(_LOCK_PROJECTS, {"user_id": user_id})
+    # Others may have removed the account from some of them before the lock. None can add it.
+    return list(db.execute(_PROJECTS, {"user_id": user_id}).scalars())
 
 
 def step_down(
