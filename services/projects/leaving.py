@@ -34,6 +34,7 @@ def leave(db: Session, actor: Caller, user_id: int, heir_id: int | None, now: da
             member.drop(db, actor, now, project_id, user_id)
         elif heir_id is not None:
             member.inherit(db, actor, now, project_id, heir_id)
+            member.drop(db, actor, now, project_id, user_id)
         else:
             project_service.remove(db, actor, project_service.for_removal(db, actor, project_id), "release")
     return changed
