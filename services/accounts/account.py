@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import BadRequest, NotFound
+from errors import BadRequest, NotAuthenticated, NotFound
 from models import Caller, users
 from services.accounts import account_mail, given_out
 from services.accounts import attempt as attempt_service
@@ -132,8 +132,10 @@ def rename(db: Session, user: Caller, username: str) -> AnyRow:
     statement = _UPDATE.values(username=username).returning(*USER_COLUMNS)
     try:
         with db.begin_nested():
-            row = db.execute(statement, {"of_user": user.id}).one()
+            row = db.execute(statement, {"of_user": user.id}).first()
     except IntegrityError:
         raise BadRequest("Username already registered", code="username_taken") from None
+    if row is None:
+        raise NotAuthenticated("User not found", code="user_not_found")
     audit_service.record(db, "username_changed", actor_id=user.id, user_id=user.id)
     return row

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from account_models import attempts, known_addresses
+from database import AnyRow
 from errors import TooManyRequests
 from request_context import address_group, origin_var
 from storage.folding import fold
@@ -98,15 +99,24 @@ def address_keys(what: str) -> list[str]:
     return [f"{what}:address:{address_group(origin_var.get().address)}"]
 
 
+def _locked(db: Session, keys: Sequence[str], now: datetime) -> Sequence[AnyRow]:
+    """The rows of these keys, which are made if they are missing, locked until the commit."""
+    fresh = [{"key": key, "failures": 0, "last_at": now, "blocked_until": now} for key in keys]
+    while True:
+        db.execute(_INSERT_MISSING[db.get_bind().dialect.name], fresh)
+        rows = db.execute(_LOCKED, {"keys": keys}).all()
+        # A login that succeeds deletes a row, perhaps after the look whether it is there.
+        if len(rows) == len(keys):
+            return rows
+
+
 def count(db: Session, keys: Sequence[str]) -> int:
     """Count an attempt under each key; if a key is blocked, count nothing and return the seconds to wait."""
     now = datetime.now(UTC)
     if secrets.randbelow(100) == 0:
         db.execute(_FORGET, {"before": now - FORGOTTEN_AFTER})
     keys = sorted(keys)
-    fresh = [{"key": key, "failures": 0, "last_at": now, "blocked_until": now} for key in keys]
-    db.execute(_INSERT_MISSING[db.get_bind().dialect.name], fresh)
-    rows = db.execute(_LOCKED, {"keys": keys}).all()
+    rows = _locked(db, keys, now)
     # Read the clock again after waiting for the rows, so that no time that others wrote meanwhile is in the
     # future.
     now = datetime.now(UTC)
@@ -140,11 +150,7 @@ def take(db: Session, key: str, *, limit: int, wanted: int = 1) -> tuple[int, da
     The hour begins with the first take.
     """
     now = datetime.now(UTC)
-    db.execute(
-        _INSERT_MISSING[db.get_bind().dialect.name],
-        [{"key": key, "failures": 0, "last_at": now, "blocked_until": now}],
-    )
-    row = db.execute(_LOCKED, {"keys": [key]}).one()
+    [row] = _locked(db, [key], now)
     now = datetime.now(UTC)
     taken, until = (row.failures, row.blocked_until) if row.blocked_until > now else (0, now + HOUR)
     had = min(wanted, max(0, limit - taken))
