@@ -24,6 +24,7 @@ from schemas.views import CalendarRead
 from security.callers import CALLER_BY_ID
 from security.tokens import token_hash
 from services import task_service
+from services.accounts import session as session_service
 from services.calendars import entries
 from services.paging import PageOf, keyset_by_id
 from services.query import view as view_service
@@ -80,6 +81,8 @@ def create_calendar(db: Session, caller: Caller, values: Mapping[str, Any], own_
         raise invalid_input([{"pointer": "#/expires_at", "detail": "Should lie in the future"}])
     if values["view_id"] is not None:
         view_service.get_view(db, caller, values["view_id"])
+    # Without the lock two requests at once could both take the last free place.
+    session_service.hold(db, caller)
     if db.execute(_COUNT, {"user_id": caller.id}).scalar_one() >= MOST_CALENDARS:
         raise Conflict(
             f"An account has {MOST_CALENDARS} calendars at most: delete one first", code="too_many_calendars"
