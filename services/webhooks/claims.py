@@ -103,6 +103,8 @@ _WRITE_RESULT = (
         next_attempt_at=bindparam("due_next", type_=UtcDateTime()),
     )
 )
+# A delivery that was asked for again during the attempt is still to be made: its attempts are counted anew.
+_WRITE_FAILURE = _WRITE_RESULT.where(webhook_deliveries.c.attempts == bindparam("had"))
 _FIRST_DUE = select(func.min(webhook_deliveries.c.next_attempt_at)).where(
     webhook_deliveries.c.webhook_id == bindparam("webhook_id")
 )
@@ -191,7 +193,11 @@ def settle(db: Session, claimed: AnyRow, results: Sequence[tuple[Letter, Result]
         return
     now = datetime.now(UTC)
     for letter, result in results:
-        db.execute(_WRITE_RESULT, _outcome(letter, result, now))
+        outcome = _outcome(letter, result, now)
+        if result.is_delivered:
+            db.execute(_WRITE_RESULT, outcome)
+        else:
+            db.execute(_WRITE_FAILURE, {**outcome, "had": letter.attempts})
     health = _health(webhook, [result for _, result in results], now)
     due_at = db.execute(_FIRST_DUE, {"webhook_id": webhook_id}).scalar()
     if due_at is not None and health["failures"]:

@@ -1,4 +1,4 @@
-"""What is true of the whole database after any writes: the rows of different tables say the same."""
+"""Checks of the whole database after any writes: the rows of different tables must say the same."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -212,7 +212,7 @@ def subjects(rows: Rows) -> Iterator[str]:
 
 
 class _Told:
-    """What the events tell."""
+    """Things as the events tell of them."""
 
     def __init__(self) -> None:
         self.roles: dict[tuple[int, int], str] = {}

@@ -363,6 +363,28 @@ def test_a_projects_webhook_is_its_managers(api: Api, hook: Receiver) -> None:
     assert {"member.removed", "task.deleted", "project.deleted"} <= types
 
 
+def test_what_is_asked_for_again_during_an_attempt_that_fails_is_sent_again_at_once(
+    api: Api, hook: Receiver
+) -> None:
+    ada, attempts = api.person(), list[int]()
+    webhook = made(ada, hook, "task.created")
+
+    def answer(_: Any) -> Any:
+        attempts.append(1)
+        if len(attempts) == 2:
+            [waiting] = deliveries(ada, webhook)
+            retried = ada.post(f"/webhooks/{webhook['id']}/deliveries/{waiting['id']}/retry")
+            assert retried.status_code == 202
+        return (200 if len(attempts) == 3 else 500, {}, b"")
+
+    hook.answer = answer
+    ada.task()
+    wait_until(lambda: [each["attempts"] for each in deliveries(ada, webhook)] == [1])
+    make_due()
+    [delivered] = settled(ada, webhook, 1)
+    assert (delivered["attempts"], len(attempts)) == (1, 3)
+
+
 def test_operators_see_and_retry_what_was_given_up(
     api: Api, hook: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
