@@ -19,7 +19,13 @@ _ROW = prepared(select(*_COLUMNS).where(task_history.c.id == bindparam("row_id")
 _NEXT = prepared(
     select(*_COLUMNS).where(task_history.c.id >= bindparam("row_id")).order_by(task_history.c.id).limit(1)
 )
-_OLDEST = prepared(select(func.min(task_history.c.id)))
+# A row from the future was written while the clock was wrong, and does not tell where the feed begins.
+_OLDEST = prepared(
+    select(*_COLUMNS)
+    .where(task_history.c.created_at <= bindparam("now"))
+    .order_by(task_history.c.id)
+    .limit(1)
+)
 _NEWEST = prepared(select(func.max(task_history.c.id)))
 
 
@@ -39,7 +45,7 @@ def position(db: Session, text: str, pointer: str = "?after") -> int:
     """The row of the event `text`; raises InvalidInput for an unknown event, Gone for an expired one."""
     row_id = decode(text)
     row = None if row_id is None else db.execute(_ROW, {"row_id": row_id}).first()
-    if row is not None and row.created_at >= _oldest_time():
+    if row is not None and row.created_at >= oldest_time():
         return int(row.id)
     if row is not None or (row_id is not None and _may_be_deleted(db, row_id)):
         raise Gone(
@@ -60,7 +66,8 @@ def _may_be_deleted(db: Session, row_id: int) -> bool:
     return settings.retention_history_days is not None or (newest is not None and row_id < newest)
 
 
-def _oldest_time() -> datetime:
+def oldest_time() -> datetime:
+    """The time of the oldest event that the feed shows."""
     return datetime.now(UTC) - timedelta(days=settings.retention_events_days)
 
 
@@ -69,10 +76,12 @@ def before_oldest(db: Session) -> int:
 
     Times grow with the numbers, so a binary search finds it without an index.
     """
-    kept_since = _oldest_time()
-    low, high = db.execute(_OLDEST).scalar(), db.execute(_NEWEST).scalar()
-    if low is None or high is None or db.execute(_ROW, {"row_id": low}).one().created_at >= kept_since:
+    kept_since = oldest_time()
+    oldest = db.execute(_OLDEST, {"now": datetime.now(UTC)}).first()
+    if oldest is None or oldest.created_at >= kept_since:
         return 0
+    low = oldest.id
+    high = db.execute(_NEWEST).scalar() or low
     # The row `low` is always too old, and the rows from `high` on never are.
     high += 1
     while high - low > 1:

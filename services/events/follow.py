@@ -31,6 +31,11 @@ def follow(
         pass
 
 
+def position_of(db: Session, reader: str) -> int:
+    """The row up to which a reader has done its work."""
+    return db.execute(_POSITION, {"reader": reader}).scalar() or 0
+
+
 def _step(db: Session, reader: str, final: int, work: Callable[[Session, dict[str, int]], Any]) -> bool:
     after = db.execute(_POSITION, {"reader": reader}).scalar()
     if after is None:
