@@ -25,7 +25,8 @@ _ADMINS = (
     select(users.c.id)
     .where(users.c.role == "admin", users.c.is_active)
     .order_by(users.c.id)
-    .with_for_update()
+    # Rows that refer to an admin can be written meanwhile.
+    .with_for_update(key_share=True)
 )
 # No task, comment or membership of the account can be made while it is locked, because these refer to it.
 _LOCK = select(users.c.id).where(users.c.id == bindparam("user_id")).with_for_update()
@@ -109,15 +110,12 @@ def delete_account(db: Session, actor: Caller, account: AnyRow | Caller, heir_id
     """
     keep_an_admin(db, account.id)
     user_id, now = account.id, datetime.now(UTC)
-    if db.execute(_LOCK, {"user_id": user_id}).first() is None:
-        raise NotFound("User not found", code="user_not_found")
+    _lock(db, user_id)
     if heir_id is not None and (
         heir_id == user_id or db.execute(_HEIR, {"user_id": heir_id}).first() is None
     ):
         raise NotFound("User not found", code="user_not_found")
     changed = leaving.leave(db, actor, user_id, heir_id, now)
-    # Changes of the tasks that are being made have written their history before the texts are forgotten.
-    db.execute(_LOCK_TASKS, {"user_id": user_id})
     _forget_texts(db, user_id, with_tasks=heir_id is None)
     _write_history(db, actor, user_id, heir_id, now)
     if heir_id is not None:
@@ -136,6 +134,22 @@ def delete_account(db: Session, actor: Caller, account: AnyRow | Caller, heir_id
         transfer_to=heir_id,
     )
     return changed - {user_id}
+
+
+def _lock(db: Session, user_id: int) -> None:
+    """Lock an account with its projects and tasks, so that no one writes about them; raises NotFound.
+
+    Others lock a project, then a task, and then write a row that refers to the account. If the account were locked
+    first, they and this would wait for each other.
+    """
+    asked = {"user_id": user_id}
+    member.projects_of(db, user_id)
+    db.execute(_LOCK_TASKS, asked)
+    if db.execute(_LOCK, asked).first() is None:
+        raise NotFound("User not found", code="user_not_found")
+    # The account may have got more meanwhile.
+    member.projects_of(db, user_id)
+    db.execute(_LOCK_TASKS, asked)
 
 
 def _write_history(db: Session, actor: Caller, user_id: int, heir_id: int | None, now: datetime) -> None:

@@ -77,7 +77,10 @@ _END_SURPLUS = delete(sessions).where(
         .offset(MOST_SESSIONS - 1)
     )
 )
-_HELD = select(users.c.password_hash).where(users.c.id == bindparam("user_id")).with_for_update()
+# Rows that refer to the account can be written meanwhile.
+_HELD = (
+    select(users.c.password_hash).where(users.c.id == bindparam("user_id")).with_for_update(key_share=True)
+)
 _IS_THERE = select(sessions.c.id).where(
     sessions.c.id == bindparam("session_id"), sessions.c.user_id == bindparam("user_id")
 )

@@ -14,12 +14,13 @@ from services.accounts import removal as removal_service
 from services.accounts import session as session_service
 from services.accounts import user as user_service
 from services.paging import PageOf, keyset_by_id
-from services.projects import leaving
+from services.projects import leaving, member
 from storage.folding import pattern
 
 _COLUMNS = tuple(users.c[name] for name in UserDetails.model_fields)
 _ONE = select(*_COLUMNS).where(users.c.id == bindparam("user_id"))
-_LOCKED = _ONE.with_for_update()
+# Rows that refer to the account can be written meanwhile.
+_LOCKED = _ONE.with_for_update(key_share=True)
 _UPDATE = update(users).where(users.c.id == bindparam("of_user")).returning(*_COLUMNS)
 _CONDITIONS: dict[str, Any] = {
     "search": or_(
@@ -61,6 +62,9 @@ def update_user(
     changed: set[int] = set()
     if values.get("role") == "member" or values.get("is_active") is False:
         removal_service.keep_an_admin(db, user_id)
+    if values.get("is_active") is False:
+        # Whoever writes in a project locks it first, and then perhaps the account.
+        member.projects_of(db, user_id)
     before = _found(db.execute(_LOCKED, {"user_id": user_id}).first())
     changes = user_service.changes(before, values, ("role", "is_active"))
     if not changes:

@@ -278,10 +278,10 @@ _OTHERS = (
 
 
 def projects_of(db: Session, user_id: int) -> Sequence[int]:
-    """The projects of an account that is locked, locked in the order of their ids."""
-    db.execute(_LOCK_PROJECTS, {"user_id": user_id})
-    # Others may have removed the account from some of them before the lock. None can add it.
-    return list(db.execute(_PROJECTS, {"user_id": user_id}).scalars())
+    """The projects of an account, locked in the order of their ids."""
+    locked = set(db.execute(_LOCK_PROJECTS, {"user_id": user_id}).scalars())
+    # Others may have removed the account from some of them before the lock.
+    return [each for each in db.execute(_PROJECTS, {"user_id": user_id}).scalars() if each in locked]
 
 
 def step_down(
