@@ -249,7 +249,7 @@ def _entries(
         )
         yield entry("unblocked", blocked, after, only=fields.BLOCKED)
     if any(getattr(before, name) != getattr(after, name) for name in plain):
-        yield entry("updated", before, after, only=plain)
+        yield entry("updated", before, after, only=plain) | many.settled(after)
 
 
 def _differences(before: AnyRow, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,9 +63,7 @@ def change_many(
         without_block = tuple(name for name in IN_HISTORY if name not in BLOCKED)
         entries.append(history.task_entry(actor, now, kind, old, new, only=without_block))
         if old.blocked_at is not None and new.blocked_at is None:
-            entries.append(
-                history.task_entry(actor, now, "unblocked", old, new, only=BLOCKED) | _settled(new)
-            )
+            entries.append(history.task_entry(actor, now, "unblocked", old, new, only=BLOCKED) | settled(new))
     bulk.insert_many(db, task_history, entries)
     return after
 
@@ -87,8 +85,8 @@ def _changed(task: AnyRow, changes: Mapping[str, Any], now: datetime) -> Any:
     return after
 
 
-def _settled(task: Any) -> dict[str, Any]:
-    """The previous values of a second row about a change, which the first row has recorded already."""
+def settled(task: Any) -> dict[str, Any]:
+    """The previous values of a later row about a change, which an earlier row has recorded already."""
     return {
         "previous_status": task.status,
         "previous_state": task.state if task.project_id is not None else None,

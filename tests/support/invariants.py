@@ -154,9 +154,7 @@ def _begins(change: Any) -> tuple[Any, ...]:
 
 def _links(changes: list[Any]) -> Iterator[str]:
     for before, after in pairwise(changes):
-        # Several rows of one change may all have what was before it.
-        is_same = before.created_at == after.created_at and _begins(before) == _begins(after)
-        if _ends(before) != _begins(after) and not is_same:
+        if _ends(before) != _begins(after):
             yield f"{before.kind} ends with {_ends(before)}, {after.kind} begins with {_begins(after)}"
     known: dict[str, Any] = {}
     for change in changes:
