@@ -114,6 +114,8 @@ export const rename = act(async (task, title, send) => {
     toast(`"${short(task.title)}" renamed`, { undo });
   } catch (error) {
     store.put(task);
+    // The field is gone, so the message has what was typed.
+    if (!(error instanceof LoggedOut)) error.message = `"${title}" was not saved: ${error.message}`;
     throw error;
   }
 });

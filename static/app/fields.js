@@ -1,5 +1,6 @@
 // The fields of the open task. A field is sent when it loses the focus.
 import { h, say } from "../shared/dom.js";
+import { LoggedOut } from "../shared/session.js";
 import { act, assign, moved } from "./actions.js";
 import { change } from "./address.js";
 import * as api from "./api.js";
@@ -22,12 +23,23 @@ const SHOWN = {
   project_id: (task) => String(task.project_id ?? ""),
 };
 
+// The texts that could not be sent, by the task's id and the field's name: they are there again with the task.
+// Each has the value and the ETag that the person saw, so that a change by others in between is noticed.
+export const unsent = new Map();
+
 // A field that is sent when it loses the focus with another value.
 export function editable(name, read, properties, kind = "input") {
+  const { task } = open;
+  const key = `${task.id} ${name}`;
+  const clean = () => {
+    delete control.dataset.dirty;
+    control.removeAttribute("aria-invalid");
+    unsent.delete(key);
+  };
   const control = h(kind, {
     name,
-    disabled: !may("member", open.task.project_id),
-    value: SHOWN[name](open.task),
+    disabled: !may("member", task.project_id),
+    value: unsent.get(key)?.typed ?? SHOWN[name](task),
     oninput: () => (control.dataset.dirty = "1"),
     onkeydown(event) {
       if (event.key === "Enter" && (kind === "input" || name === "title" || event.ctrlKey || event.metaKey)) {
@@ -37,24 +49,45 @@ export function editable(name, read, properties, kind = "input") {
       if (event.key === "Escape" && control.dataset.dirty) {
         event.stopPropagation();
         control.value = SHOWN[name](open.task);
-        delete control.dataset.dirty;
+        clean();
       }
     },
     onblur: act(async () => {
       if (!control.dataset.dirty) return;
-      const value = read(control.value);
-      const isSame = value === undefined || JSON.stringify(value) === JSON.stringify(open.task[name]);
+      const [typed, value, before, etag] = [control.value, read(control.value), open.task[name], open.etag];
       try {
-        if (!isSame) await save({ [name]: value });
-      } finally {
-        // The person may have typed more meanwhile.
-        if (document.activeElement !== control) delete control.dataset.dirty;
-        refill();
+        if (value !== undefined && JSON.stringify(value) !== JSON.stringify(before)) await save({ [name]: value });
+      } catch (error) {
+        // What was typed stays, to be corrected or sent again. Escape gives it up.
+        control.setAttribute("aria-invalid", "true");
+        if (error instanceof LoggedOut) throw error;
+        unsent.set(key, { typed, before, etag });
+        throw Object.assign(error, { message: `Not saved: ${error.message}` });
       }
+      // The person may have typed more meanwhile.
+      if (document.activeElement !== control) clean();
+      refill();
     }),
     ...properties,
   });
+  if (unsent.has(key)) wake(control, unsent.get(key));
   return control;
+}
+
+// A text that could not be sent is to be sent again. If others have changed the field since, the task is taken as the
+// person saw it, so that sending leads to the choice between both versions.
+function wake(control, { before, etag }) {
+  control.dataset.dirty = "1";
+  control.setAttribute("aria-invalid", "true");
+  if (JSON.stringify(open.task[control.name]) === JSON.stringify(before)) return;
+  open.task = { ...open.task, [control.name]: before };
+  open.etag = etag;
+}
+
+// Sends again what was typed while the server could not be reached.
+export function sendUnsent() {
+  for (const control of place.querySelectorAll("[data-dirty]"))
+    if (control !== document.activeElement) control.dispatchEvent(new FocusEvent("blur"));
 }
 
 function labelled(label, control, more = null) {

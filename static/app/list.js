@@ -4,7 +4,7 @@ import { number } from "../shared/format.js";
 import { change, now } from "./address.js";
 import { stateIcon } from "./icons.js";
 import { activate, active, isMarked, markTo } from "./marks.js";
-import { PRIORITIES, nameOf, statesOf } from "./model.js";
+import { PRIORITIES, nameOf, stateOf, statesOf } from "./model.js";
 import { nearView } from "./near.js";
 import { taskRow } from "./row.js";
 import * as store from "./store.js";
@@ -17,7 +17,8 @@ const narrow = matchMedia("(max-width: 640px)");
 const rowHeight = () => (narrow.matches ? 58 : 40);
 
 const GROUPS = {
-  state: (task) => task.state || task.status,
+  // States of several projects that have the same name are one group.
+  state: (task) => `${task.status} ${stateOf(task).name}`,
   priority: (task) => task.priority,
   project: (task) => task.project,
   owner: (task) => nameOf(task.user_id),
@@ -45,11 +46,9 @@ const WEIGHT = { in_progress: 0, pending: 1, completed: 2 };
 function inOrder(keys, tasks) {
   const place = new Map();
   for (const task of tasks) {
-    if (place.has(task.state)) continue;
-    place.set(
-      task.state || task.status,
-      WEIGHT[task.status] * 100 + statesOf(task.project_id).findIndex((state) => state.key === task.state),
-    );
+    const key = GROUPS.state(task);
+    if (place.has(key)) continue;
+    place.set(key, WEIGHT[task.status] * 100 + statesOf(task.project_id).indexOf(stateOf(task)));
   }
   return keys.sort((a, b) => place.get(a) - place.get(b));
 }
@@ -57,8 +56,7 @@ function inOrder(keys, tasks) {
 function titled(name, key, tasks) {
   if (name === "priority") return { title: PRIORITIES[key] };
   if (name !== "state") return { title: key };
-  const state = statesOf(tasks[0].project_id).find((each) => each.key === key);
-  return { title: state?.name || key, status: tasks[0].status };
+  return { title: stateOf(tasks[0]).name, status: tasks[0].status };
 }
 
 // The list in `place`, a scrolling element.
@@ -85,7 +83,7 @@ export function taskList(place) {
   let openBefore;
   const { state } = store;
   const near = nearView(place, body, {
-    keyOf: (line) => (line.task ? line.task.id : `head ${line.head.title}`),
+    keyOf: (line) => (line.task ? line.task.id : `head ${line.head.status} ${line.head.title}`),
     versionOf: (line) => line.task || `${line.head.tasks.length}`,
     heightOf: (line) => (line.task ? rowHeight() : HEAD),
     make: (line) => (line.task ? taskRow(line.task, () => order) : head(line.head)),

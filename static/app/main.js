@@ -8,6 +8,7 @@ import { change, go, now, onGo } from "./address.js";
 import * as api from "./api.js";
 import { taskBoard } from "./board.js";
 import { bulkBar } from "./bulk.js";
+import { sendUnsent } from "./fields.js";
 import { importPage } from "./importing.js";
 import { useSurface } from "./keys.js";
 import { taskList } from "./list.js";
@@ -60,7 +61,7 @@ function leave(message = "") {
   setSurface(null);
   store.clear();
   forgetAll();
-  panel.close();
+  panel.forget();
   clearSide();
   shownKey = null;
   document.body.classList.remove("in", "side-open");
@@ -138,15 +139,25 @@ const render = act(async (again = false) => {
     unmark();
     sidebar();
     setSurface(null);
-    document.title = `${page ? page.title : titleOf(address)} - Task Platform`;
     if (page) {
       store.clear();
       await page(content);
     } else await showTasks(isOther);
   }
   surface?.draw();
+  tellTitle();
   await panel.show(address.task);
+  tellTitle();
 });
+
+// Each address has a title of its own, by which it is found again among bookmarks and tabs.
+function tellTitle() {
+  const address = now();
+  const page = PAGES[address.page];
+  const shown = page && page !== projectPage ? page.title : titleOf(address);
+  const parts = [address.task && open.task?.title, page === projectPage && "Settings", shown, "Task Platform"];
+  document.title = parts.filter(Boolean).join(" - ");
+}
 
 async function showTasks(isOther) {
   const isTyping = content.contains(document.activeElement) ? document.activeElement.name : null;
@@ -304,5 +315,15 @@ onSession((what) => {
 whenLoggedOut((message) => leave(message));
 whenLeaving(() => leave());
 whenArchived(() => render(true));
-addEventListener("online", () => say("Back online."));
+addEventListener("offline", () => tellLive("waiting"));
+addEventListener(
+  "online",
+  act(async () => {
+    say("Back online.");
+    if (!model.me) return;
+    await streaming();
+    await missed();
+    sendUnsent();
+  }),
+);
 start();

@@ -5,7 +5,7 @@ import { act, remove, toggle } from "./actions.js";
 import { change, now } from "./address.js";
 import * as api from "./api.js";
 import { commentList } from "./comments.js";
-import { blockForm, editable, fields, grow, refill } from "./fields.js";
+import { blockForm, editable, fields, grow, refill, unsent } from "./fields.js";
 import { historyList } from "./history.js";
 import { icon, stateIcon } from "./icons.js";
 import { activate } from "./marks.js";
@@ -19,7 +19,8 @@ const place = document.getElementById("panel");
 export const openId = () => open.task?.id ?? null;
 
 export function close() {
-  open.task = shape = null;
+  keepTexts();
+  open.task = shape = shownId = null;
   place.hidden = true;
   place.replaceChildren();
   document.body.classList.remove("panel-open");
@@ -55,11 +56,8 @@ export const show = act(async (id) => {
   return null;
 });
 
-// The field of the panel that somebody is typing in, or null.
-function busy() {
-  const field = place.contains(document.activeElement) ? document.activeElement : null;
-  return field?.dataset.dirty ? field : null;
-}
+// The fields of the panel with text that is not sent yet.
+const typed = () => [...place.querySelectorAll("[data-dirty]")];
 
 // Shows changes by others, unless somebody is typing in a field of the task.
 export const refresh = act(async (event) => {
@@ -69,10 +67,10 @@ export const refresh = act(async (event) => {
   if (event.type.startsWith("task.") && at === open.task.updated_at) return null;
   const { value, etag } = await api.tasks.get(open.task.id);
   if (open.task?.id !== value.id) return null;
-  const field = busy();
-  if (field) {
-    // The old ETag stays, so that sending the field leads to the choice between both versions.
-    open.task = { ...value, [field.name]: open.task[field.name] };
+  const names = typed().map(({ name }) => name);
+  if (names.length) {
+    // The old ETag stays, so that sending the fields leads to the choice between both versions.
+    open.task = { ...value, ...Object.fromEntries(names.map((name) => [name, open.task[name]])) };
     say("Somebody else has just changed this task.");
     return null;
   }
@@ -99,6 +97,13 @@ function gone() {
 
 // -- showing ----------------------------------------------------------------------------------------
 
+// Forgets what was begun, when the account leaves.
+export function forget() {
+  close();
+  kept.clear();
+  unsent.clear();
+}
+
 const closeButton = () =>
   h(
     "button",
@@ -124,6 +129,15 @@ const shapeOf = (task) =>
     model.projects.length,
   ]);
 let shape = null;
+let shownId = null;
+
+// What was begun for a task and not sent, such as a comment, by the task's id. It is there again with the task.
+const kept = new Map();
+
+function keepTexts() {
+  const texts = [...place.querySelectorAll("[data-keep]")].map(({ name, value }) => [name, value]);
+  if (shownId !== null) kept.set(shownId, texts.filter(([, value]) => value));
+}
 
 function draw() {
   const { task } = open;
@@ -131,7 +145,8 @@ function draw() {
   shape = shapeOf(task);
   const isWriter = may("member", task.project_id);
   const scroll = place.scrollTop;
-  const texts = [...place.querySelectorAll("[data-keep]")].map((each) => [each.name, each.value]);
+  keepTexts();
+  shownId = task.id;
   const title = editable(
     "title",
     (text) => text.replace(/\s*\n\s*/g, " ").trim() || undefined,
@@ -214,8 +229,8 @@ function draw() {
   place.replaceChildren(...parts.filter(Boolean));
   grow(title);
   title.addEventListener("input", () => grow(title));
-  for (const [name, value] of texts)
-    if (value) for (const each of place.querySelectorAll(`[data-keep][name="${name}"]`)) each.value = value;
+  for (const [name, value] of kept.get(task.id) || [])
+    for (const each of place.querySelectorAll(`[data-keep][name="${name}"]`)) each.value = value;
   place.scrollTop = scroll;
   return null;
 }

@@ -108,7 +108,8 @@ export function taskRow(task, order) {
     { className: `row${task.status === "completed" ? " done" : ""}`, role: "row", "data-id": task.id },
     h("div", { role: "gridcell", className: "box" }, box),
     h("div", { role: "gridcell", className: "signs" }, priorityMark(task), stateButton(task)),
-    h("div", { role: "gridcell", className: "name" }, titleLink(task)),
+    // A long title is cut at its own end, which is on the left for some scripts.
+    h("div", { role: "gridcell", className: "name", dir: "auto" }, titleLink(task)),
     h("div", { role: "gridcell", className: "facts" }, facts(task)),
   );
 }

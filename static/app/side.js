@@ -80,6 +80,9 @@ function item(picture, label, values, { badge = null, more = null } = {}) {
   );
 }
 
+// The figures of the project that is shown, or the person's own.
+const dashboard = () => link(now().project ? `/dashboard?project_id=${now().project}` : "/dashboard");
+
 const projectItem = (each) => item("project", each.name, { project: String(each.id) });
 
 function archive() {
@@ -179,7 +182,7 @@ export function sidebar() {
           {},
           h("button", { type: "button", className: "item", onclick: exportDialog }, icon("export"), "Export"),
         ),
-        h("li", {}, h("a", { href: link("/dashboard") }, icon("chart"), h("span", {}, "Dashboard"))),
+        h("li", {}, h("a", { href: dashboard() }, icon("chart"), h("span", {}, "Dashboard"))),
         item("settings", "Settings", { page: "settings" }),
         h(
           "li",

@@ -1,0 +1,180 @@
+"""The page of tasks: what is typed stays until it is sent, and what is shown can be read."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.routers.test_app import desk, log_in, row
+from tests.routers.test_app_beyond import until
+from tests.routers.test_dashboard import sqlite_only
+from tests.support.api import Api, Person
+from tests.support.chromium import BrowserPage
+
+__all__ = ["desk"]
+pytestmark = pytest.mark.thorough
+
+STATES = [
+    {"key": "todo", "name": "To do", "status": "pending"},
+    {"key": "doing", "name": "Doing", "status": "in_progress", "wip_limit": 1, "wip_policy": "block"},
+    {"key": "review", "name": "Review", "status": "in_progress"},
+    {"key": "done", "name": "Done", "status": "completed"},
+]
+
+
+def project_with_tasks(ada: Person, *titles: str) -> tuple[int, list[int]]:
+    """A project with the states above, and its tasks."""
+    project = ada.post("/projects", json={"name": "Research", "states": STATES}).json()["id"]
+    return project, [ada.task(title, project_id=project)["id"] for title in titles]
+
+
+@sqlite_only
+def test_a_comment_that_was_begun_stays_with_its_task(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    ada.task("First")
+    ada.task("Second")
+    page = log_in(desk)
+    panel = page.locator("#panel")
+    comment = panel.get_by_label("Comment", exact=True)
+
+    def opened(title: str) -> None:
+        row(page, title).get_by_role("link").click()
+        panel.get_by_role("heading", name=title).wait_for()
+
+    opened("First")
+    comment.fill("About the first")
+    opened("Second")
+    expect(comment).to_have_value("")
+    opened("First")
+    expect(comment).to_have_value("About the first")
+    panel.get_by_role("button", name="Close").click()
+    opened("First")
+    panel.get_by_role("button", name="Comment", exact=True).click()
+    panel.locator(".comments", has_text="About the first").wait_for()
+    opened("Second")
+    opened("First")
+    expect(comment).to_have_value("")
+
+
+@sqlite_only
+def test_what_could_not_be_sent_stays_and_is_sent_later(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    task = ada.task("Measure")["id"]
+    page = log_in(desk, f"/app?task={task}")
+    page.locator("#live", has_text="Live").wait_for(state="attached")
+    panel = page.locator("#panel")
+    text = panel.get_by_label("Description")
+    page.context.set_offline(True)
+    page.locator("#live", has_text="Reconnecting").wait_for(state="attached")
+    text.fill("Twice, and in the morning")
+    text.blur()
+    page.locator("#status", has_text="Not saved").wait_for()
+    expect(text).to_have_value("Twice, and in the morning")
+    # The page that was asked for meanwhile comes by itself too.
+    page.get_by_role("link", name="Due in a week").click()
+    page.get_by_text("The server can't be reached. Retry").wait_for()
+    page.context.set_offline(False)
+    page.get_by_text("Nothing fits these filters").wait_for()
+    page.go_back()
+    expect(text).to_have_value("Twice, and in the morning")
+    text.focus()
+    text.blur()
+    until(page, lambda: ada.get(f"/tasks/{task}").json()["description"] == "Twice, and in the morning")
+    row(page, "Measure").wait_for()
+    page.locator("#live", has_text="Live").wait_for(state="attached")
+
+    # Without leaving the task there is nothing to do.
+    page.context.set_offline(True)
+    text.fill("In the evening")
+    text.blur()
+    page.locator("#status", has_text="Not saved").wait_for()
+    page.context.set_offline(False)
+    until(page, lambda: ada.get(f"/tasks/{task}").json()["description"] == "In the evening")
+
+    # A change that is refused stays too, and can be given up.
+    tags = panel.get_by_label("Tags")
+    tags.fill("x" * 51)
+    tags.blur()
+    page.locator("#status", has_text="Not saved").wait_for()
+    expect(tags).to_have_value("x" * 51)
+    tags.focus()
+    page.keyboard.press("Escape")
+    expect(tags).to_have_value("")
+
+
+def box(place: Locator) -> dict[str, Any]:
+    found = place.bounding_box()
+    assert found is not None
+    return {**found}
+
+
+@sqlite_only
+def test_no_message_covers_another(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    project, (full, *_) = project_with_tasks(ada, "In the way", "Moved", "Refused")
+    ada.patch(f"/tasks/{full}", json={"state": "doing"})
+    page = log_in(desk, f"/app?project={project}&layout=board")
+    # With an open task there is little room beside it.
+    page.locator(".task", has_text="In the way").get_by_role("link").click()
+    page.locator("#panel").get_by_role("heading", name="In the way").wait_for()
+    page.locator(".task", has_text="Moved").focus()
+    page.keyboard.press("s")
+    page.get_by_role("dialog").get_by_text("Review").click()
+    page.locator(".toast", has_text="moved to Review").wait_for()
+    page.locator(".task", has_text="Refused").drag_to(page.locator("[data-key=doing]"))
+    page.locator("#status", has_text="limit").wait_for()
+    message, undo = box(page.locator("#status")), box(page.locator(".toast"))
+    assert message["y"] + message["height"] <= undo["y"]
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("[data-key=todo] .task")).to_have_count(2)
+
+
+@sqlite_only
+def test_long_titles_of_any_script_are_read_from_their_beginning(api: Api, desk: BrowserPage) -> None:
+    ada, grace = api.person(), api.person("grace")
+    project, _ = project_with_tasks(ada, "start " * 50, "بداية " * 50)
+    ada.put(f"/projects/{project}/members/{grace.id}", json={"role": "member"})
+    page = log_in(desk, f"/app?project={project}")
+    for title in ("start", "بداية"):
+        assert (
+            row(page, title)
+            .locator(".title")
+            .evaluate("""(link) => {
+            const range = document.createRange();
+            range.setStart(link.firstChild, 0);
+            range.setEnd(link.firstChild, 1);
+            const [letter, cell] = [range.getBoundingClientRect(), link.parentElement.getBoundingClientRect()];
+            return letter.left >= cell.left - 1 && letter.right <= cell.right + 1;
+        }""")
+        )
+    # A word without end stays within its place.
+    ada.patch("/tasks/1", json={"title": "w" * 500})
+    grace.post("/tasks/1/comments", json={"text": "Do you see it, @ada?"})
+    page.goto(f"{desk.base_url}/app?page=notifications")
+    told = page.locator(".told").first
+    told.get_by_role("link", name="w" * 100).wait_for()
+    assert told.evaluate("(list) => list.scrollWidth <= list.clientWidth")
+
+
+@sqlite_only
+def test_states_of_one_name_are_one_group(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    project_with_tasks(ada, "In a project")
+    ada.task("Only mine")
+    page = log_in(desk)
+    expect(page.locator(".head")).to_have_text(["To do2"])
+
+
+@sqlite_only
+def test_each_address_has_a_title_of_its_own(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    project, (task,) = project_with_tasks(ada, "Measure")
+    page = log_in(desk, f"/app?project={project}&task={task}")
+    expect(page).to_have_title("Measure - Research - Task Platform")
+    page.get_by_role("button", name="Close").click()
+    expect(page).to_have_title("Research - Task Platform")
+    page.get_by_role("link", name="Members and settings").click()
+    expect(page).to_have_title("Settings - Research - Task Platform")
+    # The figures that the menu leads to are those of the project.
+    page.locator("#side").get_by_role("link", name="Dashboard").click()
+    expect(page.get_by_label("Shared project")).to_have_value(str(project))
