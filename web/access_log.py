@@ -20,6 +20,8 @@ from request_context import origin_var, request_id_var
 # More lines collect in this time, which makes writing cheaper.
 PAUSE_SECONDS = 0.1
 PROBES = frozenset({"/health", "/ready", "/metrics"})
+# A page of the program loads dozens of files from here, which tell nothing beside the page itself.
+_PARTS_OF_PAGES = ("/assets/", "/docs/assets/", "/guide/assets/")
 
 _logger = logger.getChild("access")
 
@@ -137,7 +139,8 @@ class AccessLog:
 
 def _note(scope: Scope, status: int, seconds: float) -> None:
     path: str = scope["path"]
-    if path.removeprefix(settings.root) in PROBES:
+    below_root = path.removeprefix(settings.root)
+    if below_root in PROBES or (status < 400 and below_root.startswith(_PARTS_OF_PAGES)):
         return
     access_log.add(
         Entry(

@@ -210,6 +210,10 @@ def test_every_line_of_a_server_is_json_with_what_was_asked_and_answered(tmp_pat
     for path in ("/health", "/ready", "/nowhere?a=b%20c&signature=secret"):
         httpx.get(f"{server.url}{path}", headers={"X-Request-ID": "mine", "X-Forwarded-For": "203.0.113.9"})
     httpx.head(f"{server.url}/docs/")
+    # A file of a page has a line only if it is missing.
+    assert httpx.get(f"{server.url}/guide/asking").status_code == 200
+    assert httpx.get(f"{server.url}/guide/assets/guide.css").status_code == 200
+    httpx.get(f"{server.url}/assets/nothing/like.js")
     # The server itself logs bytes that are no request.
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(b"nonsense\r\n\r\n")
@@ -219,7 +223,8 @@ def test_every_line_of_a_server_is_json_with_what_was_asked_and_answered(tmp_pat
     assert console == [json.loads(line) for line in server.log().splitlines()]
     assert {"uvicorn.error", "task_platform.access"} <= {line["logger"] for line in console}
     assert "Invalid HTTP request received." in [line["message"] for line in console]
-    first, second = [line for line in console if line["logger"] == "task_platform.access"]
+    first, second, *pages = [line for line in console if line["logger"] == "task_platform.access"]
+    assert [line["path"] for line in pages] == ["/guide/asking", "/assets/nothing/like.js"]
     assert first["message"].startswith('203.0.113.9 "GET /nowhere?a=b%20c&signature=..." 404 ')
     assert datetime.fromisoformat(first["time"]).tzinfo is not None
     assert first["duration_ms"] >= 0
