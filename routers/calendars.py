@@ -35,7 +35,7 @@ def create_calendar(
     """Create a calendar of open tasks by due time, for calendar programs.
 
     The calendar ends when it or its view is deleted, when it expires, and when the password of the account is
-    reset.
+    reset or changed.
     """
     return calendar_service.create_calendar(db, user, body.model_dump(), _own_url(request))
 

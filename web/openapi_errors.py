@@ -61,7 +61,7 @@ _GIVEN: tuple[tuple[int, str, str, str], ...] = (
         "last_admin",
         "This is the last active admin: make another account an admin first",
     ),
-    (409, "POST /calendars", "too_many_calendars", "An account has 20 calendars at most: delete one first"),
+    (409, "POST /calendars", "too_many_calendars", "An account has 100 calendars at most: delete one first"),
     (409, "POST /webhooks$", "too_many_webhooks", "An account can have 20 webhooks: delete one first"),
     (409, ".* /webhooks/", "webhook_disabled", "The webhook is off: switch it on first"),
     (

@@ -11,9 +11,12 @@ from fastapi.testclient import TestClient
 from main import app
 from schemas.events import Event
 from schemas.problems import Problem
+from services.accounts import program_token
+from services.calendars import calendar
+from services.webhooks import webhook
 from tests.support.api import Api
 from tests.support.openapi_check import resolved
-from web import openapi_examples
+from web import event_stream, openapi_examples
 from web.openapi_shape import every_schema
 
 DOCUMENT: dict[str, Any] = app.openapi()
@@ -262,6 +265,22 @@ def test_the_example_of_an_error_is_one_of_its_status() -> None:
                     assert example.title == declared["description"]
                     seen.add(status)
     assert {"401", "404", "422", "500", "503", "507"} <= seen
+
+
+def test_the_examples_of_full_accounts_have_the_numbers_of_the_program() -> None:
+    limits = {
+        "too_many_tokens": program_token.MOST_TOKENS,
+        "too_many_calendars": calendar.MOST_CALENDARS,
+        "too_many_webhooks": webhook.MOST_WEBHOOKS,
+        "too_many_streams": event_stream.MOST_OF_AN_ACCOUNT,
+    }
+    text = json.dumps(DOCUMENT)
+    for code, limit in limits.items():
+        example = re.search(
+            rf'"code": "{code}", "detail": "([^"]*)"|"detail": "([^"]*)", "code": "{code}"', text
+        )
+        assert example is not None, code
+        assert re.findall(r"\d+", example[0]) == [str(limit)], code
 
 
 def test_answers_stand_in_their_operations() -> None:
