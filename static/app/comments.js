@@ -49,7 +49,7 @@ export function commentList(task) {
       list.replaceChildren(...found.map((comment) => one(task, comment, names, load)));
       title.textContent = found.length ? `Comments (${found.length})` : "Comments";
     } catch (error) {
-      if (!error.status) throw error;
+      if (error.status === undefined) throw error;
       list.replaceChildren(h("li", { className: "muted" }, error.message));
     }
   });

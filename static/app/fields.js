@@ -54,14 +54,14 @@ export function editable(name, read, properties, kind = "input") {
     },
     onblur: act(async () => {
       if (!control.dataset.dirty) return;
-      const [typed, value, before, etag] = [control.value, read(control.value), open.task[name], open.etag];
+      const [value, before, seen] = [read(control.value), open.task[name], stateOfField(control)];
       try {
         if (value !== undefined && JSON.stringify(value) !== JSON.stringify(before)) await save({ [name]: value });
       } catch (error) {
-        // What was typed stays, to be corrected or sent again. Escape gives it up.
+        // The text stays, to be corrected or sent again. Escape gives it up.
         control.setAttribute("aria-invalid", "true");
+        unsent.set(key, seen);
         if (error instanceof LoggedOut) throw error;
-        unsent.set(key, { typed, before, etag });
         throw Object.assign(error, { message: `Not saved: ${error.message}` });
       }
       // The person may have typed more meanwhile.
@@ -72,6 +72,14 @@ export function editable(name, read, properties, kind = "input") {
   });
   if (unsent.has(key)) wake(control, unsent.get(key));
   return control;
+}
+
+// The text in a field, with the value and the version that the person saw.
+const stateOfField = ({ name, value }) => ({ typed: value, before: open.task[name], etag: open.etag });
+
+// Keeps the text in a field of the open task for the time when the task is opened again.
+export function leaveUnsent(control) {
+  unsent.set(`${open.task.id} ${control.name}`, stateOfField(control));
 }
 
 // A text that could not be sent is to be sent again. If others have changed the field since, the task is taken as the

@@ -69,7 +69,7 @@ export function historyList(task) {
     try {
       list.replaceChildren(...(await api.tasks.history(task.id)).map(entry));
     } catch (error) {
-      if (!error.status) throw error;
+      if (error.status === undefined) throw error;
       list.replaceChildren(h("li", { className: "muted" }, error.message));
     }
   });

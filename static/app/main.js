@@ -61,7 +61,7 @@ function leave(message = "") {
   setSurface(null);
   store.clear();
   forgetAll();
-  panel.forget();
+  panel.close();
   clearSide();
   shownKey = null;
   document.body.classList.remove("in", "side-open");
@@ -75,6 +75,7 @@ async function start() {
     // The tasks are loaded at once, because they depend only on the caller.
     const me = api.account.me();
     await Promise.all([me.then((found) => (model.me = found)), loadProjects()]);
+    panel.keepFor(model.me.id);
     document.body.classList.add("in");
     shownKey = null;
     await streaming();
@@ -323,6 +324,7 @@ addEventListener(
     if (!model.me) return;
     await streaming();
     await missed();
+    await render();
     sendUnsent();
   }),
 );

@@ -41,12 +41,13 @@ export function section(title, about, fill) {
     try {
       body.replaceChildren(...[await fill(element.load)].flat().filter(Boolean));
     } catch (error) {
-      if (!error.status) throw error;
+      if (error.status === undefined) throw error;
       body.replaceChildren(
         h(
           "p",
           { className: "notice" },
           error.status === 404 ? `This server does not offer this: ${error.message}` : error.message,
+          error.status === 404 ? null : h("button", { type: "button", onclick: () => element.load() }, "Retry"),
         ),
       );
     }

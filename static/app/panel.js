@@ -5,7 +5,7 @@ import { act, remove, toggle } from "./actions.js";
 import { change, now } from "./address.js";
 import * as api from "./api.js";
 import { commentList } from "./comments.js";
-import { blockForm, editable, fields, grow, refill, unsent } from "./fields.js";
+import { blockForm, editable, fields, grow, leaveUnsent, refill, unsent } from "./fields.js";
 import { historyList } from "./history.js";
 import { icon, stateIcon } from "./icons.js";
 import { activate } from "./marks.js";
@@ -20,6 +20,8 @@ export const openId = () => open.task?.id ?? null;
 
 export function close() {
   keepTexts();
+  // The session may end while somebody is typing. A text that is being sent just now is forgotten when it has arrived.
+  if (open.task?.id === shownId) for (const control of typed()) leaveUnsent(control);
   open.task = shape = shownId = null;
   place.hidden = true;
   place.replaceChildren();
@@ -42,7 +44,7 @@ export const show = act(async (id) => {
     if (known) activate(value.id);
     if (editedId() === null) place.querySelector("h2").focus({ preventScroll: true });
   } catch (error) {
-    if (!error.status) throw error;
+    if (error.status === undefined) throw error;
     open.task = null;
     place.replaceChildren(
       h("div", { className: "panel-top" }, closeButton()),
@@ -97,11 +99,12 @@ function gone() {
 
 // -- showing ----------------------------------------------------------------------------------------
 
-// Forgets what was begun, when the account leaves.
-export function forget() {
-  close();
-  kept.clear();
-  unsent.clear();
+// Texts that were begun stay for the same account, which may log in again after its session has ended.
+let keptFor = null;
+
+export function keepFor(accountId) {
+  if (accountId !== keptFor) for (const each of [kept, unsent]) each.clear();
+  keptFor = accountId;
 }
 
 const closeButton = () =>
@@ -131,7 +134,7 @@ const shapeOf = (task) =>
 let shape = null;
 let shownId = null;
 
-// What was begun for a task and not sent, such as a comment, by the task's id. It is there again with the task.
+// The texts that were begun for a task and not sent, such as a comment, by the task's id. They come back with the task.
 const kept = new Map();
 
 function keepTexts() {

@@ -31,6 +31,8 @@ export class LoggedOut extends Error {
 export class Unreachable extends Error {
   constructor() {
     super("The server can't be reached.");
+    // No answer came.
+    this.status = 0;
   }
 }
 

@@ -8,7 +8,7 @@ from playwright.sync_api import Locator, expect
 from tests.routers.test_app import desk, log_in, row
 from tests.routers.test_app_beyond import until
 from tests.routers.test_dashboard import sqlite_only
-from tests.support.api import Api, Person
+from tests.support.api import PASSWORD, Api, Person
 from tests.support.chromium import BrowserPage
 
 __all__ = ["desk"]
@@ -64,21 +64,19 @@ def test_what_could_not_be_sent_stays_and_is_sent_later(api: Api, desk: BrowserP
     page.locator("#live", has_text="Live").wait_for(state="attached")
     panel = page.locator("#panel")
     text = panel.get_by_label("Description")
+    text.wait_for()
     page.context.set_offline(True)
     page.locator("#live", has_text="Reconnecting").wait_for(state="attached")
     text.fill("Twice, and in the morning")
     text.blur()
     page.locator("#status", has_text="Not saved").wait_for()
     expect(text).to_have_value("Twice, and in the morning")
-    # The page that was asked for meanwhile comes by itself too.
+    # The list and the task that are asked for meanwhile come by themselves too.
     page.get_by_role("link", name="Due in a week").click()
     page.get_by_text("The server can't be reached. Retry").wait_for()
-    page.context.set_offline(False)
-    page.get_by_text("Nothing fits these filters").wait_for()
     page.go_back()
-    expect(text).to_have_value("Twice, and in the morning")
-    text.focus()
-    text.blur()
+    panel.get_by_text("The server can't be reached.").wait_for()
+    page.context.set_offline(False)
     until(page, lambda: ada.get(f"/tasks/{task}").json()["description"] == "Twice, and in the morning")
     row(page, "Measure").wait_for()
     page.locator("#live", has_text="Live").wait_for(state="attached")
@@ -100,6 +98,38 @@ def test_what_could_not_be_sent_stays_and_is_sent_later(api: Api, desk: BrowserP
     tags.focus()
     page.keyboard.press("Escape")
     expect(tags).to_have_value("")
+
+
+@sqlite_only
+def test_what_is_typed_in_a_task_outlives_the_session(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    task = ada.task("Measure")["id"]
+    page = log_in(desk, f"/app?task={task}")
+    panel = page.locator("#panel")
+    panel.get_by_label("Comment", exact=True).fill("A comment that was begun")
+    panel.get_by_label("Description").fill("Twice, and in the morning")
+    for session in ada.get("/auth/sessions").json():
+        ada.delete(f"/auth/sessions/{session['id']}")
+    panel.get_by_label("Description").blur()
+    page.get_by_text("Your session has ended").wait_for()
+    page.get_by_label("Username or email").fill("ada")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in", exact=True).click()
+    expect(panel.get_by_label("Comment", exact=True)).to_have_value("A comment that was begun")
+    expect(panel.get_by_label("Description")).to_have_value("Twice, and in the morning")
+    panel.get_by_label("Description").focus()
+    panel.get_by_label("Description").blur()
+    expect(panel.get_by_label("Description")).not_to_have_attribute("data-dirty", "1")
+    page.reload()
+    expect(panel.get_by_label("Description")).to_have_value("Twice, and in the morning")
+
+    # Another account finds nothing of it.
+    api.person("grace")
+    page.locator("#log-out").click()
+    page.get_by_label("Username or email").fill("grace")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in", exact=True).click()
+    page.get_by_text("This task is not there, or not yours to see.").wait_for()
 
 
 def box(place: Locator) -> dict[str, Any]:
