@@ -87,11 +87,13 @@ def test_a_statement_made_from_another_takes_its_attributes_along() -> None:
 
 def test_a_session_can_be_bound_to_a_connection_that_stays_open() -> None:
     """`storage/direct_session.py` keeps one connection for each session."""
-    with create_engine("sqlite://").connect() as connection:
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
         session = Session(connection)
         session.execute(select(1))
         session.rollback()
         assert not connection.closed
+    engine.dispose()
 
 
 def test_a_session_tells_of_new_and_deleted_objects_without_making_a_set() -> None:
