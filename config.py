@@ -19,14 +19,15 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from configuration import account_rules, sources
 from configuration.addresses import (
-    host_and_port,
     is_address,
     is_host,
+    is_page,
     is_redis_url,
     mailbox,
     origin,
 )
 from configuration.database_url import database_url
+from configuration.header_text import HeaderSecret
 from configuration.signing_keys import (
     kept_key,
     kept_key_problem,
@@ -134,7 +135,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 
-    metrics_token: SecretStr | None = None
+    metrics_token: HeaderSecret | None = None
     metrics_allowed: Annotated[list[str], NoDecode] = ["127.0.0.0/8", "::1/128"]
     delivery_behind_seconds: float = Field(300, gt=0)
 
@@ -222,8 +223,8 @@ class Settings(BaseSettings):
     @field_validator("public_url")
     @classmethod
     def _public(cls, value: str) -> str:
-        if not re.fullmatch(r"https?://[^\s?#]+", value) or host_and_port(value) is None:
-            raise ValueError("must be an address such as https://tasks.example.com")
+        if not is_page(value):
+            raise ValueError("must be an address in ASCII such as https://tasks.example.com")
         return value.rstrip("/")
 
     @field_validator("root_path")

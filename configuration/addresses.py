@@ -34,6 +34,12 @@ def host_and_port(value: str) -> tuple[str, int | None] | None:
         return None
 
 
+def is_page(value: str) -> bool:
+    """Whether a value is the address of a page, without a query, as headers and mails can carry it."""
+    in_ascii = re.fullmatch(r"https?://[\w.~:/@!$&'()*+,;=%\[\]-]+", value, re.ASCII)
+    return in_ascii is not None and host_and_port(value) is not None
+
+
 def is_host(value: str) -> bool:
     """Whether a value may be a host's name or address: it has no scheme, port or path."""
     return re.fullmatch(r"[\w.-]+", value) is not None or _is_ipv6(value)
@@ -60,7 +66,7 @@ def is_redis_url(value: str) -> bool:
 
 def origin(value: str) -> str:
     """An origin as browsers write it: in lower case, and without the default port of the scheme."""
-    parts = re.fullmatch(r"(https?)://([^/\s*?#@]+)/?", value, re.IGNORECASE)
+    parts = re.fullmatch(r"(https?)://([^/\s*?#@\x00-\x1f\x7f]+)/?", value, re.IGNORECASE)
     place = host_and_port(value) if parts else None
     if parts is None or place is None:
         raise ValueError("must be origins such as https://app.example.com, separated by commas")

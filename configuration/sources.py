@@ -32,6 +32,10 @@ OTHER_NAMES = {
     "FORWARDED_ALLOW_IPS": "TRUSTED_PROXIES",
 }
 LIKENESS = 0.84
+# A path may have any bytes.
+PATHS = ("DATA_DIR", "CACHE_DIR", "LOG_FILE")
+# These are sent to the mail server, in a line of their own.
+ONE_LINE = ("SMTP_FROM", "SMTP_USERNAME", "SMTP_PASSWORD")
 
 
 class ConfigurationError(Exception):
@@ -59,6 +63,7 @@ def find(names: Collection[str], environment: Mapping[str, str] | None = None) -
         for name in names:
             if name not in found.values:
                 _take(name, given, place, found)
+                _check_characters(name, found.values.get(name, ""))
         found.warnings += _near_misses(given, names, place)
     ignored = [
         name for name in OF_THE_SERVER if places[f" in {DOTENV}"].get(name) and not places[""].get(name)
@@ -83,6 +88,15 @@ def _take(name: str, given: Mapping[str, str], place: str, found: Found) -> None
         raise ConfigurationError(f"{name}_FILE{place}: {name} is set as well; set only one of the two")
     found.values[name] = _content(f"{name}_FILE{place}", Path(path))
     found.from_files.add(name)
+
+
+def _check_characters(name: str, value: str) -> None:
+    """Refuse a value that would fail later, when it is sent."""
+    # Python reads bytes of the environment that are not UTF-8 as halves of surrogate pairs.
+    if name not in PATHS and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ConfigurationError(f"{name}: is not UTF-8 text")
+    if name in ONE_LINE and any(character < " " or character == "\x7f" for character in value):
+        raise ConfigurationError(f"{name}: must be one line without control characters")
 
 
 def _content(setting: str, path: Path) -> str:
