@@ -1,5 +1,6 @@
 """Webhooks for their owners: making, changing and reading them, and asking for deliveries."""
 
+import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -44,6 +45,7 @@ _ROLE = (
     .label("role")
 )
 _ONE = select(*_COLUMNS, _ROLE).where(webhooks.c.id == bindparam("webhook_id"))
+_PROJECT = select(webhooks.c.project_id).where(webhooks.c.id == bindparam("webhook_id"))
 _OWN = select(*_COLUMNS).where(
     or_(and_(webhooks.c.project_id.is_(None), webhooks.c.user_id == bindparam("user_id")), _MANAGES)
 )
@@ -113,7 +115,14 @@ def get(db: Session, user: Caller, webhook_id: int, *, locked: bool = False) -> 
 
     Raises NotFound, and Forbidden for a member who is no manager.
     """
-    statement = _ONE.with_for_update(of=webhooks) if locked else _ONE
+    statement = _ONE
+    if locked:
+        statement = _ONE.with_for_update(of=webhooks)
+        project_id = db.execute(_PROJECT, {"webhook_id": webhook_id}).scalar()
+        if project_id is not None:
+            # The lock keeps the project there, and the caller in its role, until the commit.
+            with contextlib.suppress(NotFound):
+                rights.lock_project(db, user, project_id, "webhook")
     row = db.execute(statement, {"webhook_id": webhook_id, "user_id": user.id}).first()
     if row is None or not (row.user_id == user.id if row.project_id is None else rights.sees(user, row.role)):
         raise NotFound("Webhook not found", code="webhook_not_found")

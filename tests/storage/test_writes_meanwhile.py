@@ -180,6 +180,24 @@ def test_an_account_that_is_deleted_meanwhile_gets_no_new_name(api: Api) -> None
         assert_problem(answer, 401, "user_not_found")
 
 
+def test_a_webhook_of_a_project_that_is_deleted_meanwhile_is_not_found(api: Api) -> None:
+    ada = api.person()
+    ids: dict[str, Any] = {}
+
+    def prepare() -> None:
+        ids["project"] = make_project(ada)["id"]
+        body = {"url": "https://nowhere.invalid/", "types": ["task.*"], "project_id": ids["project"]}
+        ids["hook"] = ada.post("/webhooks", json=body | {"enabled": False}).json()["id"]
+        ids["event"] = ada.get("/events").json()[0]["id"]
+
+    for answer in moments(
+        lambda: ada.post(f"/webhooks/{ids['hook']}/replay", json={"after": ids["event"]}),
+        lambda db: project.delete_project(db, caller(db, ada), ids["project"], "release"),
+        prepare,
+    ):
+        assert_problem(answer, 404, "webhook_not_found")
+
+
 def test_a_login_counts_though_another_one_ends_the_count(api: Api) -> None:
     ada = api.person()
     form = {"username": ada.username, "password": PASSWORD}
