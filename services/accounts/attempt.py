@@ -120,7 +120,9 @@ def count(db: Session, keys: Sequence[str]) -> int:
     # Read the clock again after waiting for the rows, so that no time that others wrote meanwhile is in the
     # future.
     now = datetime.now(UTC)
-    wait: float = max((row.blocked_until - now).total_seconds() for row in rows)
+    # A longer pause was written while the clock was ahead.
+    pauses = ((row.blocked_until - now).total_seconds() for row in rows)
+    wait = max((pause for pause in pauses if pause <= LONGEST_DELAY), default=0)
     if wait > 0:
         return math.ceil(wait)
     for row in rows:
@@ -152,7 +154,8 @@ def take(db: Session, key: str, *, limit: int, wanted: int = 1) -> tuple[int, da
     now = datetime.now(UTC)
     [row] = _locked(db, [key], now)
     now = datetime.now(UTC)
-    taken, until = (row.failures, row.blocked_until) if row.blocked_until > now else (0, now + HOUR)
+    is_going_on = now < row.blocked_until <= now + HOUR
+    taken, until = (row.failures, row.blocked_until) if is_going_on else (0, now + HOUR)
     had = min(wanted, max(0, limit - taken))
     db.execute(_COUNT, {"of_key": key, "count": taken + had, "at": now, "until": until})
     return had, until

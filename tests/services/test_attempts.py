@@ -95,6 +95,20 @@ def test_failures_are_forgotten_after_a_day_without_any(clock: Any) -> None:
     assert rows() == {"login:both:x": 20}
 
 
+def test_a_clock_that_was_ahead_blocks_nobody_until_then(clock: Any) -> None:
+    key = "login:account:a"
+    clock.shift(timedelta(days=365))
+    for _ in range(30):
+        assert count(key) == 0
+    assert count(key) > 0
+    assert database.write(lambda db: attempt.take(db, "mail:hour:a", limit=1))[0] == 1
+    clock.shift(timedelta(days=-365))
+    assert count(key) == 0
+    assert database.write(lambda db: attempt.take(db, "mail:hour:a", limit=1))[0] == 1
+    # The failures still count.
+    assert count(key) > 0
+
+
 def test_rows_of_the_forgotten_are_deleted_and_no_others(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("secrets.randbelow", lambda _: 1)
     count("login:both:old")
