@@ -31,12 +31,28 @@ async function tagged(method, path, body, etag, headers = {}) {
   return { value: await response.json(), etag: response.headers.get("ETag") };
 }
 
+const newKey = () => crypto.randomUUID?.() || `${Date.now()}-${Math.random()}`;
+
+// Makes of `send(key, ...)` a function that may be called again with the same values if it fails: it then has the same
+// key, so that what the values stand for is made only once, even if only the answer was lost.
+export function once(send) {
+  let failed = null;
+  return async (...given) => {
+    const values = JSON.stringify(given);
+    const key = failed?.values === values ? failed.key : newKey();
+    failed = null;
+    try {
+      return await send(key, ...given);
+    } catch (error) {
+      failed = { values, key };
+      throw error;
+    }
+  };
+}
+
 export const tasks = {
   get: (id) => tagged("GET", `/tasks/${id}`),
-  create: (task) =>
-    write("POST", "/tasks", task, {
-      "Idempotency-Key": crypto.randomUUID?.() || `${Date.now()}-${Math.random()}`,
-    }),
+  create: once((key, task) => write("POST", "/tasks", task, { "Idempotency-Key": key })),
   change: (id, fields, etag) => tagged("PATCH", `/tasks/${id}`, fields, etag),
   remove: (id, options) => request(`/tasks/${id}`, { method: "DELETE", ...options }),
   assign: (id, userId, options) =>
@@ -55,12 +71,15 @@ export const tasks = {
     ).json();
   },
   history: (id) => whole(`/tasks/${id}/history`),
-  send: (rows, projectId) => write("POST", `/tasks/import?${query({ project_id: projectId })}`, rows),
+  // Parts of an import are sent one after the other.
+  send: once((key, rows, projectId) =>
+    write("POST", `/tasks/import?${query({ project_id: projectId })}`, rows, { "Idempotency-Key": key }),
+  ),
 };
 
 export const comments = {
   list: (id) => whole(`/tasks/${id}/comments`),
-  create: (id, text) => write("POST", `/tasks/${id}/comments`, { text }),
+  create: once((key, id, text) => write("POST", `/tasks/${id}/comments`, { text }, { "Idempotency-Key": key })),
   change: (id, commentId, text) => write("PATCH", `/tasks/${id}/comments/${commentId}`, { text }),
   remove: (id, commentId) => write("DELETE", `/tasks/${id}/comments/${commentId}`),
 };

@@ -90,13 +90,14 @@ function mapping(out, name, source) {
       (column, at) => !meaning[at] && source.rows.some((row) => row[at]?.toString().trim()),
     );
     const missing = [...left.map((column) => `the column ${column || "without a name"}`), ...source.left];
+    const parts = partsOf(tasks);
     const button = h(
       "button",
       {
         type: "button",
         className: "main",
         disabled: !tasks.length,
-        onclick: act(() => send(out, tasks, home.value, button)),
+        onclick: act(() => send(out, tasks, parts, home.value, button)),
       },
       `Import ${count(tasks.length, "task")}`,
     );
@@ -168,31 +169,33 @@ function partsOf(tasks) {
   return [...parts, part];
 }
 
-async function send(out, tasks, projectId, button) {
+// Sends the parts that are still to be sent. If one fails, the button sends the rest: what was imported stays.
+async function send(out, tasks, parts, projectId, button) {
   button.disabled = true;
-  let done = 0;
+  const left = () => parts.reduce((sum, part) => sum + part.length, 0);
+  const done = () => tasks.length - left();
   try {
-    for (const part of partsOf(tasks)) {
-      button.textContent = `${number(done)} of ${number(tasks.length)}`;
-      done += (await api.tasks.send(part, projectId)).imported;
+    while (parts.length) {
+      button.textContent = `${number(done())} of ${number(tasks.length)}`;
+      await api.tasks.send(parts[0], projectId);
+      parts.shift();
     }
-    say(`${count(done, "task")} imported.`);
+    say(`${count(done(), "task")} imported.`);
     go(projectId ? { project: projectId, status: "all" } : { status: "all" });
   } catch (error) {
-    if (!error.status) throw error;
+    if (error.status === undefined) throw error;
     button.disabled = false;
-    button.textContent = `Import ${count(tasks.length, "task")}`;
+    button.textContent = `Import ${done() ? "the other " : ""}${count(left(), "task")}`;
     const problems = (error.errors || []).slice(0, 10).map(({ pointer, detail }) => {
       const [, row, field] = /^#\/(\d+)\/?(.*)$/.exec(pointer) || [];
       return h(
         "li",
         {},
-        row === undefined ? detail : `Row ${Number(row) + done + 1}${field ? `, ${field}` : ""}: ${detail}`,
+        row === undefined ? detail : `Row ${Number(row) + done() + 1}${field ? `, ${field}` : ""}: ${detail}`,
       );
     });
-    const before = done
-      ? `The first ${number(done)} are imported, the rest is not.`
-      : "Nothing was imported.";
+    // Without an answer nobody knows about the last part. Sending it again imports it only once.
+    const before = done() ? `The first ${number(done())} are imported.` : error.status ? "Nothing was imported." : "";
     out.querySelector(".refused")?.remove();
     out.append(
       h(

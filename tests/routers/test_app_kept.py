@@ -1,15 +1,18 @@
 """The page of tasks: what is typed stays until it is sent, and what is shown can be read."""
 
+import re
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from tests.routers.test_app import desk, log_in, row
 from tests.routers.test_app_beyond import until
 from tests.routers.test_dashboard import sqlite_only
 from tests.support.api import PASSWORD, Api, Person
-from tests.support.chromium import BrowserPage
+from tests.support.chromium import SERVED_NAME, BrowserPage
 
 __all__ = ["desk"]
 pytestmark = pytest.mark.thorough
@@ -130,6 +133,57 @@ def test_what_is_typed_in_a_task_outlives_the_session(api: Api, desk: BrowserPag
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in", exact=True).click()
     page.get_by_text("This task is not there, or not yours to see.").wait_for()
+
+
+@sqlite_only
+def test_an_answer_that_was_lost_makes_nothing_twice(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    page = log_in(desk)
+    lost: list[str] = []
+
+    def lose_the_first(route: Route) -> None:
+        request = route.request
+        if request.method == "POST" and urlsplit(request.url).path not in lost:
+            lost.append(urlsplit(request.url).path)
+            names = ("authorization", "content-type", "idempotency-key")
+            headers = {name: value for name, value in request.headers.items() if name in names}
+            address = request.url.replace(SERVED_NAME, "127.0.0.1")
+            assert httpx.post(address, headers=headers, content=request.post_data_buffer).status_code == 201
+            route.abort()
+        else:
+            route.continue_()
+
+    for pattern in (r"/tasks$", r"/tasks/import", r"/comments$"):
+        page.route(re.compile(pattern), lose_the_first)
+    line = page.get_by_label("Add a task")
+    line.fill("Call the printer")
+    line.press("Enter")
+    page.locator("#status", has_text="can't be reached").wait_for()
+    line.press("Enter")
+    page.locator("#status", has_text="Added").wait_for()
+    row(page, "Call the printer").get_by_role("link").click()
+    comment = page.get_by_label("Comment", exact=True)
+    comment.fill("Twice, please")
+    send = page.get_by_role("button", name="Comment", exact=True)
+    send.click()
+    page.locator("#status", has_text="can't be reached").wait_for()
+    send.click()
+    expect(comment).to_have_value("")
+
+    # Parts of an import that have arrived are not sent again.
+    page.goto(f"{desk.base_url}/app?page=import")
+    rows = "".join(f"Task {number}\n" for number in range(5001))
+    page.locator("input[type=file]").set_input_files(
+        {"name": "tasks.csv", "mimeType": "text/csv", "buffer": f"title\n{rows}".encode()}
+    )
+    page.get_by_role("button", name="Import 5,001 tasks").click()
+    page.locator(".refused", has_text="can't be reached").wait_for()
+    page.unroute_all()
+    page.get_by_role("button", name="Import 5,001 tasks").click()
+    page.locator("#status", has_text="5,001 tasks imported").wait_for()
+    assert lost == ["/tasks", "/tasks/1/comments", "/tasks/import"]
+    assert [len(ada.get(f"/tasks/1/{each}").json()) for each in ("comments", "history")] == [1, 1]
+    assert ada.get("/tasks?total=true&limit=1").headers["X-Total-Count"] == "5002"
 
 
 def box(place: Locator) -> dict[str, Any]:
