@@ -102,8 +102,8 @@ export async function load() {
   // A list that is loaded again is replaced as a whole, so that nobody loses their place in it.
   const first = path(now(), { limit: FIRST });
   const isAgain = first === shownPath;
-  if (!isAgain) shownPath = null;
   Object.assign(state, { isLoading: true, isCut: false, error: null, loaded: 0 });
+  if (!isAgain) leaveFormer();
   changedMeanwhile.clear();
   const found = new Map();
   try {
@@ -129,6 +129,13 @@ export async function load() {
     if (error instanceof LoggedOut) throw error;
     changed();
   }
+}
+
+// The tasks of the former view that do not belong to this one go at once, because the answer may be slow.
+function leaveFormer() {
+  shownPath = null;
+  for (const [id, task] of tasks) if (id !== held && matches(task, now()) === false) tasks.delete(id);
+  changed();
 }
 
 // Replaces the tasks by those of a new list, corrected by what changed since it was asked for.

@@ -241,6 +241,28 @@ def test_long_titles_of_any_script_are_read_from_their_beginning(api: Api, desk:
 
 
 @sqlite_only
+def test_the_tasks_of_one_view_do_not_stand_under_the_name_of_another(api: Api, desk: BrowserPage) -> None:
+    ada, grace = api.person(), api.person("grace")
+    project, (theirs, _) = project_with_tasks(ada, "Of Grace", "Of Ada")
+    ada.put(f"/projects/{project}/members/{grace.id}", json={"role": "member"})
+    ada.put(f"/tasks/{theirs}/assign", params={"assigned_user_id": grace.id})
+    page = log_in(desk, f"/app?project={project}")
+    row(page, "Of Grace").wait_for()
+    waiting: list[Route] = []
+
+    def hold(route: Route) -> None:
+        waiting.append(route)
+
+    page.route(re.compile(r"/tasks\?"), hold)
+    page.locator("#side").get_by_role("link", name="My tasks").click()
+    page.get_by_role("heading", name="My tasks").wait_for()
+    expect(page.locator(".row")).to_have_text([re.compile("Of Ada")])
+    for route in waiting:
+        route.continue_()
+    expect(page.locator("#count")).to_have_text("1")
+
+
+@sqlite_only
 def test_states_of_one_name_are_one_group(api: Api, desk: BrowserPage) -> None:
     ada = api.person()
     project_with_tasks(ada, "In a project")
