@@ -28,5 +28,5 @@ class AuditFilters(Page):
     actor_id: Annotated[Id | None, Field(description="Only actions by this account")] = None
     user_id: Annotated[Id | None, Field(description="Only actions on this account")] = None
     tz: TimeZone = "UTC"
-    created_after: Annotated[Moment | None, Field(description="At this time or later")] = None
+    created_after: Annotated[Moment | None, Field(description="From this time on")] = None
     created_before: Annotated[Moment | None, Field(description="Before this time")] = None

@@ -245,7 +245,7 @@ Tags = Annotated[list[Tag], AfterValidator(_each_once), Field(json_schema_extra=
 # Several values of one parameter, which match if any of them does.
 T = TypeVar("T")
 Choices = Annotated[list[T], BeforeValidator(_several), AfterValidator(_distinct)]
-ANY_OF = "One or several values, of which any matches"
+ANY_OF = "One value or more; any fits"
 ProjectChoices = Annotated[
     Choices[Annotated[str, Field(max_length=PROJECT_LENGTH), TIDY]],
     Field(description=ANY_OF, examples=[["Research"]]),
@@ -324,7 +324,7 @@ class Page(BaseModel):
         str | None,
         Field(
             max_length=2000,
-            description="The place of the next page, from the `Link` header; not together with `skip`",
+            description="The place of the next page, from the `Link` header; not with `skip`",
         ),
     ] = None
 

@@ -40,14 +40,27 @@ SortBy = Literal["created_at", "updated_at", "due_at", "completed_at", "title", 
 SortOrder = Literal["desc", "asc"]
 
 
+def _depends(schema: dict[str, Any]) -> None:
+    """Leave out a default that depends on another field: generated clients would send it beside that field."""
+    schema.pop("default", None)
+
+
+InitialStatus = Annotated[
+    TaskStatus, Field(description="`pending`, or by `state`", json_schema_extra=_depends)
+]
+InitialProject = Annotated[
+    Project, Field(description="`General`, or by `project_id`", json_schema_extra=_depends)
+]
+
+
 class TaskCreate(Body):
     """A new task."""
 
     title: Title
     description: Description | None = None
-    status: TaskStatus = "pending"
+    status: InitialStatus = "pending"
     priority: Priority = 0
-    project: Project = "General"
+    project: InitialProject = "General"
     tags: Annotated[Tags, Field(default_factory=list)]
     due_at: Time | None = None
     state: Annotated[
@@ -127,9 +140,9 @@ class TaskImport(Body):
 
     title: Title
     description: Description | None = None
-    status: TaskStatus = "pending"
+    status: InitialStatus = "pending"
     priority: Priority = 0
-    project: Project = "General"
+    project: InitialProject = "General"
     tags: Annotated[Tags, Field(default_factory=list)]
     due_at: Time | None = None
     created_at: Time | None = None
@@ -199,13 +212,13 @@ class TaskConditions(BaseModel):
     project: ProjectChoices = Field(default_factory=list)
     tag: TagChoices = Field(default_factory=list)
     priority: PriorityChoices = Field(default_factory=list)
-    updated_after: Annotated[Moment | None, Field(description="At this time or later")] = None
+    updated_after: Annotated[Moment | None, Field(description="From this time on")] = None
     updated_before: Annotated[Moment | None, Field(description="Before this time")] = None
-    created_after: Annotated[Moment | None, Field(description="At this time or later")] = None
+    created_after: Annotated[Moment | None, Field(description="From this time on")] = None
     created_before: Annotated[Moment | None, Field(description="Before this time")] = None
     due_before: Annotated[Moment | None, Field(description="Before this time")] = None
-    due_after: Annotated[Moment | None, Field(description="At this time or later")] = None
-    completed_after: Annotated[Moment | None, Field(description="At this time or later")] = None
+    due_after: Annotated[Moment | None, Field(description="From this time on")] = None
+    completed_after: Annotated[Moment | None, Field(description="From this time on")] = None
     completed_before: Annotated[Moment | None, Field(description="Before this time")] = None
     filter: QueryFilter | None = None
 

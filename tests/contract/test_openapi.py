@@ -151,6 +151,21 @@ def test_each_parameter_of_a_query_is_explained() -> None:
     assert unexplained == []
 
 
+def test_a_default_that_depends_on_another_field_is_not_sent_by_generated_clients(api: Api) -> None:
+    """They send each default of the document, here beside the project and the state that it contradicts."""
+    ada = api.person()
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    for schema in ("TaskCreate", "TaskImport"):
+        properties = DOCUMENT["components"]["schemas"][schema]["properties"]
+        defaults = {name: each["default"] for name, each in properties.items() if "default" in each}
+        task = {**defaults, "title": "Measure", "state": "in_progress"}
+        if schema == "TaskCreate":
+            answer = ada.post("/tasks", json={**task, "project_id": project})
+        else:
+            answer = ada.post(f"/tasks/import?project_id={project}", json=[task])
+        assert answer.status_code == 201, answer.text
+
+
 def test_lists_of_allowed_values_are_written_once_and_have_names() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     assert {"TaskStatus", "Role", "Scope", "SortBy", "Interval"} <= {*schemas}
