@@ -32,6 +32,7 @@ from storage.direct_session import IdleSessions, OpenSession
 from storage.faults import GONE_MEANWHILE, READ_ONLY, REPEATABLE, sqlstate, translated_error
 from storage.folding import normal_form
 from storage.group_commit import LOG_PAGES, GroupCommitWriter
+from storage.migration_turn import wait_for_turn
 from storage.sqlite_file import OpenedFile, keep_private, write_ahead
 from storage.threads import Job, Threads
 
@@ -296,10 +297,7 @@ class Database:
                 connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
-                connection.exec_driver_sql("BEGIN")
-                connection.exec_driver_sql("SET LOCAL lock_timeout = '120s'")
-                connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
-                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7263817)")
+                wait_for_turn(connection)
             try:
                 yield connection
                 if self.is_sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").first():

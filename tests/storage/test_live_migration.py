@@ -1,8 +1,12 @@
 """Migrating a Postgres database in use: short locks on one table at a time, and resuming after a failure."""
 
+import os
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,6 +18,7 @@ from migrations import live
 from migrations.schema import check_schema, migrate
 from tests.storage.test_schema import layout
 from tests.support.postgres import PostgresServer, create_database, drop_database
+from tests.support.server import ROOT
 
 # The last revision before shared projects.
 BEFORE = "0012"
@@ -100,6 +105,18 @@ def test_a_table_in_use_is_locked_alone_and_not_while_its_rows_are_read(older_da
     ]
     assert len(reading) > 2 * 20
     assert [names for names in reading if names] == []
+
+
+@pytest.mark.thorough
+def test_several_migrations_at_once_do_no_harm(older_database: Database, tmp_path: Path) -> None:
+    url = older_database.url.render_as_string(hide_password=False)
+    environment = {**os.environ, "DATABASE_URL": url, "DATA_DIR": str(tmp_path), "LOG_FILE": os.devnull}
+    command = [sys.executable, str(ROOT / "create_tables.py")]
+    migrating = [subprocess.Popen(command, env=environment, cwd=tmp_path) for _ in range(3)]
+    assert [process.wait() for process in migrating] == [0, 0, 0]
+    # The migration has closed the connections of others.
+    older_database.engine.dispose()
+    assert_migrated(older_database)
 
 
 @pytest.mark.parametrize(

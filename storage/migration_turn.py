@@ -1,0 +1,30 @@
+"""The turn of a migration on Postgres: one migration runs, and the others wait for its end."""
+
+import time
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+PAUSE_SECONDS = 0.1
+
+
+def wait_for_turn(connection: Connection) -> None:
+    """Begin a transaction that excludes other migrations.
+
+    A transaction that waited for the lock would keep the migration from going on, because an index that is made beside
+    others waits for all transactions that see the former rows. So each look at the lock is a transaction of its own.
+    """
+    while True:
+        try:
+            connection.exec_driver_sql("BEGIN")
+            connection.exec_driver_sql("SET LOCAL lock_timeout = '120s'")
+            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+            if connection.exec_driver_sql("SELECT pg_try_advisory_xact_lock(7263817)").scalar_one():
+                return
+            connection.exec_driver_sql("ROLLBACK")
+        except DBAPIError:
+            # The migration closes the connections of others.
+            if not connection.invalidated:
+                raise
+            connection.rollback()
+        time.sleep(PAUSE_SECONDS)
