@@ -13,11 +13,12 @@ from config import settings
 from database import AnyRow, database
 from logging_config import logger
 from services.accounts.old_sessions import delete_old_sessions
+from services.delivery import long_pauses
 from services.delivery.reminder_tasks import LONGEST_OVERDUE
 from services.events.late_writers import fold_late_descriptions
 from services.events.retention import forget_old_snapshots
 from services.old_rows import last_old_row
-from services.webhooks.renewal import delete_orphans, renew_secrets
+from services.webhooks import renewal
 from tables.history import task_history
 from tables.notifications import notifications
 from tables.webhooks import webhook_deliveries
@@ -66,8 +67,10 @@ def delete_old() -> dict[str, int]:
     """Apply every rule that is set; returns the number of deleted rows by table.
 
     Expired sessions and copies of tasks in old events are deleted too, secrets that need an old key are encrypted
-    again, and what the version before wrote is completed.
+    again, what the version before wrote is completed, and pauses end that were written while the clock was ahead.
     """
+    long_pauses.end_long_pauses()
+    renewal.end_long_pauses()
     deleted = {}
     for rule in RULES:
         age: int | None = getattr(settings, rule.setting)
@@ -79,8 +82,8 @@ def delete_old() -> dict[str, int]:
     delete_old_sessions()
     forget_old_snapshots()
     fold_late_descriptions()
-    renew_secrets()
-    delete_orphans()
+    renewal.renew_secrets()
+    renewal.delete_orphans()
     return deleted
 
 

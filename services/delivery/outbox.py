@@ -24,6 +24,8 @@ from services.email_service import COMMANDS, Mail
 from storage.column_types import UtcDateTime
 
 LONGEST_DELAY = 3600.0
+# A delay is multiplied by up to this, by chance.
+MOST_SPREAD = 1.5
 
 
 def claim_statement(table: Table, *conditions: ColumnElement[bool], batch: int) -> Update:
@@ -128,7 +130,7 @@ def _next(row: AnyRow) -> datetime | None:
     if row.attempts >= settings.mail_attempts:
         return None
     delay = min(LONGEST_DELAY, settings.mail_retry_seconds * 2 ** min(row.attempts - 1, 20))
-    return datetime.now(UTC) + timedelta(seconds=delay * random.uniform(0.5, 1.5))  # noqa: S311  # spreads a crowd
+    return datetime.now(UTC) + timedelta(seconds=delay * random.uniform(0.5, MOST_SPREAD))  # noqa: S311  # spreads a crowd
 
 
 def ends_soon(row: AnyRow) -> bool:

@@ -232,7 +232,8 @@ def _health(webhook: AnyRow, results: Sequence[Result], now: datetime) -> dict[s
     """The health of the receiver after these results, and whether to switch the webhook off."""
     failing_since, failures, is_slow = webhook.failing_since, webhook.failures, webhook.is_slow
     for result in results:
-        failing_since = None if result.is_delivered else failing_since or now
+        # A time in the future was written while the clock was ahead.
+        failing_since = None if result.is_delivered else min(failing_since or now, now)
         failures = failures + 1 if result.is_unreachable else 0
         is_slow = result.seconds > SLOW_SECONDS
     health: dict[str, Any] = {"failing_since": failing_since, "failures": failures, "is_slow": is_slow}

@@ -1,13 +1,20 @@
-"""Hourly work for webhooks: encrypting secrets by the new key, deleting webhooks of deleted projects."""
+"""Hourly work for webhooks.
+
+It encrypts secrets by the new key, deletes webhooks of deleted projects, and ends pauses that were written while the clock
+was ahead.
+"""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, select, update
+from sqlalchemy import bindparam, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from config import settings
 from database import database
 from services.webhooks import secret as secrets
+from services.webhooks.sending import LONGEST_DELAY
+from storage.column_types import UtcDateTime
 from tables.history import task_history
 from tables.projects import projects
 from tables.webhooks import webhook_deliveries, webhooks
@@ -34,6 +41,53 @@ _ORPHANS = delete(webhooks).where(
         task_history.c.created_at > bindparam("a_while_ago"),
     ),
 )
+
+# No claim lasts as long.
+_LONGEST_CLAIM = timedelta(hours=1)
+_NOW: Any = bindparam("now", type_=UtcDateTime())
+_LATEST: Any = bindparam("latest", type_=UtcDateTime())
+# Deliveries are looked up webhook by webhook, as the index has them.
+_FAR = select(webhooks.c.id).where(
+    or_(
+        webhooks.c.due_at > _LATEST,
+        webhooks.c.claimed_until > bindparam("claimed_latest", type_=UtcDateTime()),
+        exists().where(
+            webhook_deliveries.c.webhook_id == webhooks.c.id, webhook_deliveries.c.next_attempt_at > _LATEST
+        ),
+    )
+)
+_LOCK = select(webhooks.c.id).where(webhooks.c.id == bindparam("of_webhook")).with_for_update()
+_END_PAUSES = (
+    update(webhook_deliveries)
+    .where(
+        webhook_deliveries.c.webhook_id == bindparam("of_webhook"),
+        webhook_deliveries.c.next_attempt_at > _LATEST,
+    )
+    .values(next_attempt_at=_NOW)
+)
+# A sender sets the time that is right when it has looked at the deliveries.
+_MAKE_DUE = (
+    update(webhooks).where(webhooks.c.id == bindparam("of_webhook")).values(due_at=_NOW, claimed_until=None)
+)
+
+
+def end_long_pauses() -> None:
+    """Make the deliveries due whose next attempt is further ahead than any pause is long.
+
+    Such times were written while the clock was ahead: without this they hold until the clock comes there.
+    """
+    now = datetime.now(UTC)
+    values = {"now": now, "latest": now + LONGEST_DELAY, "claimed_latest": now + _LONGEST_CLAIM}
+    for webhook_id in database.read(lambda db: list(db.execute(_FAR, values).scalars())):
+        of_webhook = values | {"of_webhook": webhook_id}
+        database.write(lambda db, of_webhook=of_webhook: _end_pauses(db, of_webhook))  # type: ignore[misc]
+
+
+def _end_pauses(db: Session, values: dict[str, Any]) -> None:
+    # Senders lock the webhook first too.
+    db.execute(_LOCK, values)
+    db.execute(_END_PAUSES, values)
+    db.execute(_MAKE_DUE, values)
 
 
 def delete_orphans() -> None:

@@ -23,6 +23,9 @@ SCHEDULE = tuple(
     for seconds in (5, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
 )
 LONGEST_RETRY_AFTER = timedelta(days=1)
+# A delay is multiplied by up to this, by chance.
+MOST_SPREAD = 1.2
+LONGEST_DELAY = SCHEDULE[-1] * MOST_SPREAD
 USER_AGENT = "TaskPlatform-Webhooks/1.0"
 
 
@@ -188,5 +191,5 @@ def next_attempt(attempts: int, result: Result, now: datetime) -> datetime | Non
     """The time of the next attempt after this number of failed attempts; None if there is none."""
     if attempts > len(SCHEDULE):
         return None
-    delay = SCHEDULE[attempts - 1] * random.uniform(1, 1.2)  # noqa: S311  # spreads a crowd
+    delay = SCHEDULE[attempts - 1] * random.uniform(1, MOST_SPREAD)  # noqa: S311  # spreads a crowd
     return now + max(delay, result.retry_after or timedelta(0))
