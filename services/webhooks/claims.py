@@ -81,7 +81,12 @@ _NEXT_DUE = (
     .group_by(_TROUBLED)
 )
 _DUE = (
-    select(*(webhook_deliveries.c[name] for name in ("id", "event_id", "type", "attempts", "created_at")))
+    select(
+        *(
+            webhook_deliveries.c[name]
+            for name in ("id", "event_id", "type", "attempts", "next_attempt_at", "created_at")
+        )
+    )
     .where(
         webhook_deliveries.c.webhook_id == bindparam("webhook_id"),
         webhook_deliveries.c.next_attempt_at <= _NOW,
@@ -103,8 +108,10 @@ _WRITE_RESULT = (
         next_attempt_at=bindparam("due_next", type_=UtcDateTime()),
     )
 )
-# A delivery that was asked for again during the attempt is still to be made: its attempts are counted anew.
-_WRITE_FAILURE = _WRITE_RESULT.where(webhook_deliveries.c.attempts == bindparam("had"))
+# A delivery that was asked for again during the attempt has another time, and is still to be made.
+_WRITE_FAILURE = _WRITE_RESULT.where(
+    webhook_deliveries.c.next_attempt_at == bindparam("was_due", type_=UtcDateTime())
+)
 _FIRST_DUE = select(func.min(webhook_deliveries.c.next_attempt_at)).where(
     webhook_deliveries.c.webhook_id == bindparam("webhook_id")
 )
@@ -167,6 +174,7 @@ def _letter(webhook: AnyRow, delivery: AnyRow, told: dict[str, Any] | None, now:
     return Letter(
         delivery.id,
         delivery.attempts,
+        delivery.next_attempt_at,
         webhook.url,
         _signing_secrets(webhook, now),
         message_id(webhook.id, delivery),
@@ -197,7 +205,7 @@ def settle(db: Session, claimed: AnyRow, results: Sequence[tuple[Letter, Result]
         if result.is_delivered:
             db.execute(_WRITE_RESULT, outcome)
         else:
-            db.execute(_WRITE_FAILURE, {**outcome, "had": letter.attempts})
+            db.execute(_WRITE_FAILURE, {**outcome, "was_due": letter.due_at})
     health = _health(webhook, [result for _, result in results], now)
     due_at = db.execute(_FIRST_DUE, {"webhook_id": webhook_id}).scalar()
     if due_at is not None and health["failures"]:

@@ -38,6 +38,7 @@ class Letter:
 
     delivery_id: int
     attempts: int
+    due_at: datetime
     url: str
     # The newest secret comes first; for a while the previous secret signs too.
     secrets: Sequence[str]

@@ -85,7 +85,7 @@ def test_a_receiver_has_failed_since_now_at_the_latest(api: Api) -> None:
     of = hook(api.person())
     write(update(webhooks).values(failing_since=datetime.now(UTC) + YEAR))
     webhook = database.read(lambda db: db.execute(select(webhooks).where(webhooks.c.id == of)).one())
-    letter = Letter(1, 1, "http://example.com/", [], "msg_1", b"")
+    letter = Letter(1, 1, datetime.now(UTC), "http://example.com/", [], "msg_1", b"")
     database.write(
         lambda db: claims.settle(db, webhook, [(letter, Result(500, "The receiver answered 500", 0.1))])
     )

@@ -363,26 +363,28 @@ def test_a_projects_webhook_is_its_managers(api: Api, hook: Receiver) -> None:
     assert {"member.removed", "task.deleted", "project.deleted"} <= types
 
 
+@pytest.mark.parametrize("number", [1, 2])
 def test_what_is_asked_for_again_during_an_attempt_that_fails_is_sent_again_at_once(
-    api: Api, hook: Receiver
+    api: Api, hook: Receiver, number: int
 ) -> None:
     ada, attempts = api.person(), list[int]()
     webhook = made(ada, hook, "task.created")
 
     def answer(_: Any) -> Any:
         attempts.append(1)
-        if len(attempts) == 2:
+        if len(attempts) == number:
             [waiting] = deliveries(ada, webhook)
             retried = ada.post(f"/webhooks/{webhook['id']}/deliveries/{waiting['id']}/retry")
             assert retried.status_code == 202
-        return (200 if len(attempts) == 3 else 500, {}, b"")
+        return (200 if len(attempts) > number else 503, {"Retry-After": "3600"}, b"")
 
     hook.answer = answer
     ada.task()
-    wait_until(lambda: [each["attempts"] for each in deliveries(ada, webhook)] == [1])
-    make_due()
+    if number == 2:
+        wait_until(lambda: [each["attempts"] for each in deliveries(ada, webhook)] == [1])
+        make_due()
     [delivered] = settled(ada, webhook, 1)
-    assert (delivered["attempts"], len(attempts)) == (1, 3)
+    assert (delivered["attempts"], len(attempts)) == (1, number + 1)
 
 
 def test_operators_see_and_retry_what_was_given_up(

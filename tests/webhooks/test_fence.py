@@ -28,7 +28,7 @@ def hook() -> Iterator[Receiver]:
 
 
 def sent(url: str) -> Result:
-    return sending.send(Letter(1, 0, url, [make()], "msg_1", b"{}"))
+    return sending.send(Letter(1, 0, dt.datetime.now(dt.UTC), url, [make()], "msg_1", b"{}"))
 
 
 def names(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> list[str]:
