@@ -28,6 +28,8 @@ FREE = {"both": 20, "account": 30, "address": 50}
 FORGOTTEN_AFTER = timedelta(days=1)
 KNOWN_FOR = timedelta(days=90)
 HOUR = timedelta(hours=1)
+# The clocks of servers that share a database may differ by this much.
+CLOCKS_DIFFER = timedelta(minutes=1)
 
 _LOCKED = (
     select(attempts)
@@ -120,9 +122,10 @@ def count(db: Session, keys: Sequence[str]) -> int:
     # Read the clock again after waiting for the rows, so that no time that others wrote meanwhile is in the
     # future.
     now = datetime.now(UTC)
-    # A longer pause was written while the clock was ahead.
-    pauses = ((row.blocked_until - now).total_seconds() for row in rows)
-    wait = max((pause for pause in pauses if pause <= LONGEST_DELAY), default=0)
+    # A pause that ends later was written while the clock was ahead.
+    latest = now + timedelta(seconds=LONGEST_DELAY) + CLOCKS_DIFFER
+    ends = (row.blocked_until for row in rows if row.blocked_until <= latest)
+    wait = max(((end - now).total_seconds() for end in ends), default=0)
     if wait > 0:
         return math.ceil(wait)
     for row in rows:
@@ -154,7 +157,7 @@ def take(db: Session, key: str, *, limit: int, wanted: int = 1) -> tuple[int, da
     now = datetime.now(UTC)
     [row] = _locked(db, [key], now)
     now = datetime.now(UTC)
-    is_going_on = now < row.blocked_until <= now + HOUR
+    is_going_on = now < row.blocked_until <= now + HOUR + CLOCKS_DIFFER
     taken, until = (row.failures, row.blocked_until) if is_going_on else (0, now + HOUR)
     had = min(wanted, max(0, limit - taken))
     db.execute(_COUNT, {"of_key": key, "count": taken + had, "at": now, "until": until})

@@ -109,6 +109,20 @@ def test_a_clock_that_was_ahead_blocks_nobody_until_then(clock: Any) -> None:
     assert count(key) > 0
 
 
+def test_a_clock_that_is_behind_a_little_ends_nothing(clock: Any) -> None:
+    """The clocks of servers that share a database differ."""
+    key = "login:account:a"
+    for _ in range(30):
+        assert count(key) == 0
+    clock.shift(timedelta(seconds=count(key)))
+    pauses(clock, key, 10)
+    assert count(key) == 0
+    assert database.write(lambda db: attempt.take(db, "mail:hour:a", limit=1))[0] == 1
+    clock.shift(timedelta(seconds=-5))
+    assert count(key) == 905
+    assert database.write(lambda db: attempt.take(db, "mail:hour:a", limit=1))[0] == 0
+
+
 def test_rows_of_the_forgotten_are_deleted_and_no_others(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("secrets.randbelow", lambda _: 1)
     count("login:both:old")
