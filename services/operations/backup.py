@@ -208,7 +208,8 @@ def _restore_postgres(db: Database, path: Path, report: Report) -> None:
                     script.write(b"\\echo executed\n")
                     script.flush()
                     if executing.stdout.readline():
-                        script.write(b"RESET ALL;\nCOMMIT;\n")
+                        # A backup of another schema would leave tables that the program does not find.
+                        script.write(b"RESET ALL;\nSELECT FROM alembic_version;\nCOMMIT;\n")
         # If psql failed, pg_restore failed because of it.
         for command, process, lines in ((psql, executing, of_psql), (pg_restore, writing, of_pg_restore)):
             if process.returncode:

@@ -18,7 +18,7 @@ import manage
 from benchmarks.servers import free_port
 from config import settings
 from database import Database, database
-from migrations.schema import migrate
+from migrations.schema import migrate, revision_of
 from services.operations import backup
 from services.operations.backup import (
     OUR_FUNCTIONS,
@@ -262,6 +262,25 @@ def test_what_others_made_stops_a_restore(
     finally:
         with database.engine.begin() as connection:
             connection.execute(text("DROP VIEW others"))
+
+
+def test_a_backup_of_another_schema_changes_nothing(old_backup: Path, api: Api) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite has no schemas")
+    migrate(database, "base")
+    with database.engine.begin() as connection:
+        connection.execute(text("DROP EXTENSION IF EXISTS pg_trgm; CREATE SCHEMA app"))
+    url = database.url.update_query_dict({"options": "-csearch_path=app"})
+    try:
+        with closing(Database(url.render_as_string(hide_password=False))) as elsewhere:
+            migrate(elsewhere)
+            with pytest.raises(BackupRefused, match='relation "alembic_version" does not exist'):
+                restore(elsewhere, old_backup, replace=True)
+            assert elsewhere.read(revision_of) is not None
+    finally:
+        with database.engine.begin() as connection:
+            connection.execute(text("DROP SCHEMA app CASCADE"))
+        migrate(database)
 
 
 def test_a_backup_of_a_newer_version_changes_nothing(
