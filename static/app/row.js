@@ -11,6 +11,12 @@ import { due, isOverdue } from "./words.js";
 
 export const taskHref = (task) => href({ ...now(), task: String(task.id) });
 
+// Whether the end of a link's text has no room in the row or on the card.
+const isCut = (link) =>
+  [link, link.parentElement].some(
+    (each) => each.scrollWidth > each.clientWidth + 1 || each.scrollHeight > each.clientHeight + 1,
+  );
+
 export function titleLink(task) {
   return h(
     "a",
@@ -18,6 +24,8 @@ export function titleLink(task) {
       className: "title",
       href: taskHref(task),
       tabIndex: -1,
+      // A title that is cut is shown whole to a mouse that rests on it. The panel shows it whole to everybody.
+      onmouseenter: ({ currentTarget: link }) => (link.title = isCut(link) ? task.title : ""),
       onclick: (event) => follow({ ...now(), task: String(task.id) })(event),
     },
     task.title,

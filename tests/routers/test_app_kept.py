@@ -241,6 +241,26 @@ def test_long_titles_of_any_script_are_read_from_their_beginning(api: Api, desk:
 
 
 @sqlite_only
+def test_a_very_long_title_takes_a_few_lines_of_its_card(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    long = " ".join(["Measure it again"] * 29)
+    project_with_tasks(ada, long, "Short")
+    page = log_in(desk, "/app?layout=board")
+    card = page.locator(".task", has_text="Measure")
+    assert box(card)["height"] < 140
+    # The mouse shows all of it, and only where something is cut.
+    card.get_by_role("link").hover()
+    expect(card.get_by_role("link")).to_have_attribute("title", long)
+    short = page.locator(".task", has_text="Short").get_by_role("link")
+    short.hover()
+    expect(short).to_have_attribute("title", "")
+    # Paper has room for all of it.
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert box(card)["height"] > 140
+
+
+@sqlite_only
 def test_the_tasks_of_one_view_do_not_stand_under_the_name_of_another(api: Api, desk: BrowserPage) -> None:
     ada, grace = api.person(), api.person("grace")
     project, (theirs, _) = project_with_tasks(ada, "Of Grace", "Of Ada")
