@@ -181,7 +181,7 @@ export function chartCard(chart, asked, ...extra) {
       if (path === null) return empty("No task is open: say how many are to be done.");
       const answer = await (chart.pages ? whole(path) : call(path));
       if (mine !== turn) return null;
-      if (chart.isEmpty?.(answer)) return empty("Nothing to show in this period.");
+      if (chart.isEmpty?.(answer)) return empty(chart.nothing);
       problem.textContent = "";
       fill(answer, path);
     } catch (error) {
@@ -197,7 +197,7 @@ export function chartCard(chart, asked, ...extra) {
 
   function empty(message) {
     forget();
-    body.replaceChildren(h("p", { className: "muted" }, message));
+    body.replaceChildren(h("p", { className: "muted nothing" }, message));
     return null;
   }
 

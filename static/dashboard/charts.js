@@ -161,6 +161,7 @@ export const CHARTS = [
     about: "What was created and completed in each interval.",
     byInterval: true,
     isEmpty: (answer) => answer.n === 0 && answer.n_created === 0,
+    nothing: "No task was created or completed in this period.",
     words: (answer) =>
       `${count(answer.n_created, "task")} created and ${number(answer.n)} completed in ${count(answer.intervals.length, "interval")}.`,
     draw(place, answer) {
@@ -204,6 +205,7 @@ export const CHARTS = [
     byInterval: true,
     choice: { name: "completed", value: "period", label: "Leave out what was completed before" },
     isEmpty: (answer) => answer.n === 0,
+    nothing: "There were no tasks in this period.",
     words(answer) {
       if (!answer.intervals.length) return "";
       const last = flows(answer).map(({ label, counts: each }) => `${number(each.at(-1))} ${label.toLowerCase()}`);
@@ -241,6 +243,7 @@ export const CHARTS = [
       "Each completed task: when, and how long it took from its start. The lines say how many took no longer.",
     pages: true,
     isEmpty: (answer) => answer.n === 0,
+    nothing: "No task was completed in this period.",
     words: (answer) =>
       `Half of ${count(answer.n, "task")} took no longer than ${span(answer.cycle_time.p50_hours)}, 85% no longer than ` +
       `${span(answer.cycle_time.p85_hours)}. ${number(answer.cycle_time.never_started)} never in progress: counted from their creation.` +
@@ -289,10 +292,9 @@ export const CHARTS = [
       "Open tasks, oldest first, beside how long completed ones took: what stands above the lines is stuck.",
     pages: true,
     isEmpty: (answer) => answer.n === 0,
+    nothing: "No task is open.",
     words: (answer) =>
-      answer.n
-        ? `${count(answer.n, "task is", "tasks are")} open; the oldest is ${span(answer.tasks[0].age_hours)} old.${drawn(answer, "oldest")}`
-        : "No task is open.",
+      `${count(answer.n, "task is", "tasks are")} open; the oldest is ${span(answer.tasks[0].age_hours)} old.${drawn(answer, "oldest")}`,
     draw(place, answer) {
       const tasks = answer.tasks;
       const of = (status) =>

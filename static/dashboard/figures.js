@@ -1,6 +1,7 @@
 // The figures of the period, beside those of the period before if the account is old enough.
 import { h } from "../shared/dom.js";
 import { day, moment, number, span } from "../shared/format.js";
+import { address } from "../shared/session.js";
 import { shownZone, view } from "./state.js";
 
 // The last moment of a period, whose end is not included.
@@ -23,6 +24,7 @@ export function heading(flow, shared) {
     team ? `, all members of ${team.name}` : "",
     chosen.length ? `, ${chosen.join(", ")}` : "",
     h("span", { className: "muted" }, ` as of ${moment(flow.as_of, shownZone())}, ${shownZone()}`),
+    team ? [" ", h("a", { href: address(`/app?project=${team.id}&layout=board`) }, "Open the board")] : null,
   );
 }
 

@@ -345,3 +345,14 @@ def test_aging_has_pages(api: Api) -> None:
     assert ada.get("/analytics/cycle-times?cursor=nonsense").status_code == 422
     table = ada.get("/analytics/aging?limit=2", headers={"Accept": "text/csv"})
     assert "next" in table.links
+
+
+@sqlite_only
+def test_a_chart_without_figures_is_one_sentence(api: Api, browser: BrowserPage) -> None:
+    api.person().task("Measure")
+    page = browser.page
+    log_in(browser)
+    page.locator("#cycle-times", has_text="No task was completed in this period.").wait_for()
+    page.locator("main[data-ready]").wait_for()
+    height = "(card) => card.offsetHeight"
+    assert page.locator("#cycle-times").evaluate(height) < 200 < page.locator("#aging").evaluate(height)

@@ -113,4 +113,8 @@ def test_a_shared_project_shows_all_members_tasks_by_its_states(api: Api, browse
     # The figures of the account's own tasks come back.
     choice.select_option("None: my tasks")
     throughput.filter(has_text="0").wait_for()
+    # From the figures of a project a link leads to its board.
+    choice.select_option("Research")
+    page.get_by_role("link", name="Open the board").click()
+    page.get_by_role("region", name="In review, 3").wait_for()
     assert browser.foreign_requests == []
