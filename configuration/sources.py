@@ -6,12 +6,14 @@ value would be ignored silently.
 """
 
 import difflib
+import io
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 DOTENV = ".env"
 # The image's entry point and uvicorn read these names, only from the environment.
@@ -117,14 +119,20 @@ def _read_dotenv(path: Path) -> Mapping[str, str | None]:
         # Virtual environments may be folders of the name `.env`.
         if path.is_dir():
             return {}
-        with path.open(encoding="utf-8-sig") as lines:
-            return dotenv_values(stream=lines)
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return {}
     except UnicodeDecodeError:
         raise ConfigurationError(f"{path}: can't be read: it is not UTF-8 text") from None
     except OSError as error:
         raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from None
+    for each in parse_stream(io.StringIO(text)):
+        # The setting of such a line would be ignored. Its text may be a secret.
+        if each.error:
+            written = each.original.string
+            line = each.original.line + written[: -len(written.lstrip())].count("\n")
+            raise ConfigurationError(f"{path}: line {line} can't be read: it must be NAME=value")
+    return dotenv_values(stream=io.StringIO(text))
 
 
 def _near_misses(given: Collection[str], names: Collection[str], place: str) -> list[str]:

@@ -286,6 +286,20 @@ def test_a_setting_and_its_file_in_one_place_are_refused(
     assert load_settings().database_url == "sqlite:///b.db"
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["REGISTRATION_OPEN: false", 'SMTP_PASSWORD="a-secret', "=x", "TWO WORDS=x", "A='it''s'", 'A="x" y'],
+)
+def test_a_line_of_the_env_file_that_can_not_be_read_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes(f"# A comment\r\n\r\nexport SMTP_PORT=25\r\n\r\n{line}\r\n".encode())
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings()
+    assert str(refused.value) == ".env: line 5 can't be read: it must be NAME=value"
+
+
 @pytest.mark.parametrize("name", ["LOG_LEVEL", "SMTP_PORT", "TRUSTED_PROXIES", "ROOT_PATH"])
 def test_a_value_from_a_file_is_never_shown_whatever_setting_it_was_given_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
