@@ -9,23 +9,17 @@ from sqlalchemy.orm import Session
 from config import settings
 from errors import Gone, invalid_input
 from models import LARGEST_ID
+from services.events.follow import position_of
+from services.old_rows import last_old_row
 from storage.prepared import prepared
 from tables.history import task_history
 
 PREFIX = "evt_"
+# The reader that deletes what the feed no longer shows.
+RETENTION = "snapshots"
 _SHAPE = re.compile(r"evt_([0-9a-f]{16})")
 _COLUMNS = (task_history.c.id, task_history.c.created_at)
 _ROW = prepared(select(*_COLUMNS).where(task_history.c.id == bindparam("row_id")))
-_NEXT = prepared(
-    select(*_COLUMNS).where(task_history.c.id >= bindparam("row_id")).order_by(task_history.c.id).limit(1)
-)
-# A row from the future was written while the clock was wrong, and does not tell where the feed begins.
-_OLDEST = prepared(
-    select(*_COLUMNS)
-    .where(task_history.c.created_at <= bindparam("now"))
-    .order_by(task_history.c.id)
-    .limit(1)
-)
 _NEWEST = prepared(select(func.max(task_history.c.id)))
 
 
@@ -74,21 +68,11 @@ def oldest_time() -> datetime:
 def before_oldest(db: Session) -> int:
     """The number after which the feed begins.
 
-    Times grow with the numbers, so a binary search finds it without an index.
+    Rows up to the place of the retention are too old. It goes on once an hour, so few old rows are behind its place.
     """
-    kept_since = oldest_time()
-    oldest = db.execute(_OLDEST, {"now": datetime.now(UTC)}).first()
-    if oldest is None or oldest.created_at >= kept_since:
-        return 0
-    low = oldest.id
-    high = db.execute(_NEWEST).scalar() or low
-    # The row `low` is always too old, and the rows from `high` on never are.
-    high += 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        row = db.execute(_NEXT, {"row_id": middle}).first()
-        if row is None or row.created_at >= kept_since:
-            high = middle
-        else:
-            low = row.id
-    return int(low)
+    place = position_of(db, RETENTION)
+    row = db.execute(_ROW, {"row_id": place}).first()
+    if row is not None and row.created_at >= oldest_time():
+        # Events are kept for longer now than when the retention came here.
+        place = 0
+    return last_old_row(db, task_history, oldest_time(), after=place) or place

@@ -135,7 +135,7 @@ def test_whoever_gives_a_task_away_sees_that_as_the_last_of_it(api: Api) -> None
     assert_problem(ada.get("/events?scope=all"), 403, "admin_required")
 
 
-def test_what_can_not_be_gone_on_from_is_told(api: Api) -> None:
+def test_what_can_not_be_gone_on_from_is_told(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     ada = api.person()
     ada.task("A task")
     for priority in (1, 2):
@@ -163,6 +163,10 @@ def test_what_can_not_be_gone_on_from_is_told(api: Api) -> None:
         lambda db: list(db.execute(select(task_history.c.snapshot).order_by(task_history.c.id)))
     )
     assert [row.snapshot is None for row in kept] == [True, True, False]
+    assert follow(ada)[0] == [third]
+    # The feed of an operator who keeps events for longer goes back as far at once.
+    monkeypatch.setattr(settings, "retention_events_days", 40)
+    assert [each["id"] for each in follow(ada)[0]] == [first["id"], second["id"], third["id"]]
 
 
 def test_an_event_that_the_retention_of_history_deleted_is_gone(
