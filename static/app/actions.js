@@ -105,7 +105,9 @@ export const setFields = act(async (tasks, fields, said) => {
 });
 
 // Sends a new title by `send`, which asks if somebody else was first, and answers the task as it is then.
-export const rename = act(async (task, title, send) => {
+// `keep` is called if the title could not be saved, but may be later.
+export const rename = act(async (task, title, send, keep) => {
+  const before = current(task).title;
   store.put({ ...current(task), title });
   try {
     const now = await send({ title });
@@ -113,8 +115,9 @@ export const rename = act(async (task, title, send) => {
     const undo = act(() => update([current(task)], () => ({ title: task.title })));
     toast(`"${short(task.title)}" renamed`, { undo });
   } catch (error) {
-    store.put(task);
-    // The field is gone, so the message has what was typed.
+    if (error.status !== 404) keep();
+    if (store.get(task.id)) store.put({ ...current(task), title: before });
+    // The row may be out of sight, so the message has what was typed.
     if (!(error instanceof LoggedOut)) error.message = `"${title}" was not saved: ${error.message}`;
     throw error;
   }

@@ -8,7 +8,7 @@ import { PRIORITIES, nameOf, stateOf, statesOf } from "./model.js";
 import { nearView } from "./near.js";
 import { taskRow } from "./row.js";
 import * as store from "./store.js";
-import { editTitle, editedId, endEditing, watchEdited } from "./titles.js";
+import { editTitle, editedId, endEditing, showUnsaved, watchEdited } from "./titles.js";
 import { due } from "./words.js";
 
 const HEAD = 36;
@@ -86,7 +86,7 @@ export function taskList(place) {
     keyOf: (line) => (line.task ? line.task.id : `head ${line.head.status} ${line.head.title}`),
     versionOf: (line) => line.task || `${line.head.tasks.length}`,
     heightOf: (line) => (line.task ? rowHeight() : HEAD),
-    make: (line) => (line.task ? taskRow(line.task, () => order) : head(line.head)),
+    make: (line) => (line.task ? rowOf(line.task) : head(line.head)),
     dress,
     // The focused row stays in the document, or the keyboard would lose its place.
     stays: () => [active()],
@@ -121,6 +121,12 @@ export function taskList(place) {
     element.classList.toggle("open", String(line.task.id) === now().task);
     element.setAttribute("aria-selected", String(isMarked(line.task.id)));
     element.querySelector(".box input").checked = isMarked(line.task.id);
+  }
+
+  function rowOf(task) {
+    const made = taskRow(task, () => order);
+    showUnsaved(made.querySelector(".name"), task, () => edit(task.id));
+    return made;
   }
 
   function head({ title, status, tasks }) {

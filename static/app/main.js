@@ -33,6 +33,7 @@ import { projectPage, showMembers, whenArchived } from "./project.js";
 import { settingsPage } from "./settings.js";
 import { clearSide, newProject, sidebar, tellLive, whenLeaving } from "./side.js";
 import * as store from "./store.js";
+import { sendTitles } from "./titles.js";
 import { settleAll } from "./toasts.js";
 import { showCount, titleOf, toolbar } from "./toolbar.js";
 
@@ -326,6 +327,7 @@ addEventListener(
     await missed();
     await render();
     sendUnsent();
+    sendTitles();
   }),
 );
 start();

@@ -43,7 +43,9 @@ export function begin(task) {
   const before = { ...task };
   const newest = inTurn(() => api.tasks.get(task.id));
   newest.catch(() => undefined);
-  return (fields) => inTurn(async () => send(before, fields, await newest));
+  // A version that could not be had at the beginning is asked for again.
+  const known = () => newest.catch(() => api.tasks.get(task.id));
+  return (fields) => inTurn(async () => send(before, fields, await known()));
 }
 
 // Sends fields of a task, of which `theirs` is the newest version that is known. If somebody else changed the same

@@ -12,7 +12,7 @@ import { activate } from "./marks.js";
 import { may, mayDelete, membersOf, model, statesOf } from "./model.js";
 import { onOpen, open, reload, take } from "./opened.js";
 import * as store from "./store.js";
-import { editedId } from "./titles.js";
+import { editedId, unsaved } from "./titles.js";
 
 const place = document.getElementById("panel");
 
@@ -103,7 +103,7 @@ function gone() {
 let keptFor = null;
 
 export function keepFor(accountId) {
-  if (accountId !== keptFor) for (const each of [kept, unsent]) each.clear();
+  if (accountId !== keptFor) for (const each of [kept, unsent, unsaved]) each.clear();
   keptFor = accountId;
 }
 

@@ -7,6 +7,10 @@ import * as store from "./store.js";
 
 let editing = null;
 
+// The titles that could not be saved, by the task's id. Each has the task as the person saw it, so that a change by
+// others in between is noticed.
+export const unsaved = new Map();
+
 // The id of the task whose title is being edited, or null.
 export const editedId = () => editing?.id ?? null;
 
@@ -17,11 +21,12 @@ export function editTitle(cell, task, onEnd) {
     say("This task can only be read here.");
     return;
   }
-  const send = begin(task);
+  const { seen = task, typed = task.title } = unsaved.get(task.id) || {};
+  const send = begin(seen);
   const input = h("input", {
     className: "edit",
     name: "title",
-    value: task.title,
+    value: typed,
     maxLength: 500,
     autocomplete: "off",
     "aria-label": `Title of task ${task.id}`,
@@ -33,7 +38,7 @@ export function editTitle(cell, task, onEnd) {
       endEditing({ isSaved: event.key === "Enter", isByKey: true });
     },
   });
-  editing = { id: task.id, task, input, send, onEnd, isTold: false };
+  editing = { id: task.id, task: seen, input, send, onEnd, isTold: false };
   store.hold(task.id);
   cell.replaceChildren(input);
   input.focus({ preventScroll: true });
@@ -47,8 +52,34 @@ export function endEditing({ isSaved = true, isByKey = false } = {}) {
   editing = null;
   store.release();
   const title = input.value.trim();
-  if (isSaved && title && title !== task.title) rename(task, title, send);
+  unsaved.delete(task.id);
+  if (isSaved && title && title !== task.title) sendTitle(task, title, send);
   onEnd(isByKey);
+}
+
+const sendTitle = (seen, typed, send) => rename(seen, typed, send, () => unsaved.set(seen.id, { seen, typed }));
+
+// Shows a title that could not be saved in a field of its row. `onEdit` is called when the person goes on with it.
+export function showUnsaved(cell, task, onEdit) {
+  const kept = unsaved.get(task.id);
+  if (!kept) return;
+  const input = h("input", {
+    className: "edit",
+    value: kept.typed,
+    "aria-invalid": "true",
+    "aria-label": `Title of task ${task.id}, not saved`,
+    onfocus: onEdit,
+  });
+  cell.replaceChildren(input);
+}
+
+// Sends again the titles that were typed while the server could not be reached.
+export function sendTitles() {
+  for (const [id, { seen, typed }] of [...unsaved]) {
+    if (id === editedId()) continue;
+    unsaved.delete(id);
+    sendTitle(seen, typed, begin(seen));
+  }
 }
 
 // Tells what others have just done to the task. What is typed stays, and is compared when it is sent.

@@ -17,7 +17,8 @@ def edit(page: Page, title: str) -> Locator:
     """Begin to edit the title of a task by the key for it, and return the field."""
     row(page, title).focus()
     page.keyboard.press("e")
-    field = page.locator(".row .edit")
+    # Fields of titles that could not be saved may be open too.
+    field = page.locator(".row .edit:not([aria-invalid])")
     expect(field).to_be_focused()
     return field
 
@@ -180,6 +181,63 @@ def test_others_are_heeded_while_a_row_is_edited(api: Api, browser: BrowserPage)
     ada.delete(f"/tasks/{other}")
     page.locator("#status", has_text='"Zuletzt" was deleted.').wait_for()
     expect(page.locator(".edit")).to_have_count(0)
+
+
+@sqlite_only
+def test_a_title_that_could_not_be_saved_stays_in_its_row(api: Api, browser: BrowserPage) -> None:
+    ada = api.person()
+    for title in ("Measure", "Compare", "Report"):
+        ada.task(title)
+    page = log_in(browser)
+
+    def titles() -> list[str]:
+        return [each["title"] for each in ada.get("/tasks?sort_by=created_at&sort_order=asc").json()]
+
+    def not_saved(title: str) -> Locator:
+        return page.locator(".row").get_by_label(f"Title of task {titles().index(title) + 1}, not saved")
+
+    page.locator("#live", has_text="Live").wait_for(state="attached")
+    # The page has loaded all that it needs at the beginning.
+    for path in ("/views", "/notifications"):
+        page.wait_for_function(
+            "(path) => performance.getEntriesByType('resource').some((each) => each.name.includes(path))",
+            arg=path,
+        )
+    page.context.set_offline(True)
+    for title in ("Measure", "Compare", "Report"):
+        edit(page, title).fill(f"{title} twice")
+        page.keyboard.press("Enter")
+        expect(not_saved(title)).to_have_value(f"{title} twice")
+    assert_accessible(page)
+    # Escape gives it up.
+    not_saved("Report").focus()
+    expect(page.get_by_label("Title of task 3", exact=True)).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(row(page, "Report").get_by_role("link")).to_have_text("Report")
+    page.context.set_offline(False)
+    until(page, lambda: titles() == ["Measure twice", "Compare twice", "Report"])
+    expect(page.locator(".row .edit")).to_have_count(0)
+
+    # A change that is refused is there again in other views, to be corrected.
+    ada.patch("/tasks/2", json={"status": "completed"})
+    page.route("**/tasks/1", lambda route: route.fulfill(status=503, json={"detail": "Too busy"}))
+    edit(page, "Measure twice").fill("Measure thrice")
+    page.keyboard.press("Enter")
+    page.locator("#status", has_text="was not saved").wait_for()
+    page.evaluate("history.pushState(null, '', '?status=all'); dispatchEvent(new PopStateEvent('popstate'))")
+    row(page, "Compare twice").wait_for()
+    page.unroute_all()
+    again = not_saved("Measure twice")
+    expect(again).to_have_value("Measure thrice")
+    # Somebody else was first meanwhile: both values are shown.
+    ada.patch("/tasks/1", json={"title": "Measured by others"})
+    again.focus()
+    page.keyboard.press("Enter")
+    both = page.get_by_role("dialog", name="Somebody else was first")
+    expect(both).to_contain_text("Measured by others")
+    both.get_by_role("button", name="Keep mine").click()
+    until(page, lambda: titles()[0] == "Measure thrice")
+    expect(page.locator(".row .edit")).to_have_count(0)
 
 
 @sqlite_only

@@ -24,6 +24,7 @@ OFFERED: dict[str, Callable[..., Any]] = {
     "a title in its row, by keys": editing.test_a_title_is_edited_in_its_row,
     "a title, a priority, a due date and a project in the row, by mouse": editing.test_a_row_is_edited_by_mouse,
     "a title in the row, and somebody else was first": editing.test_others_are_heeded_while_a_row_is_edited,
+    "a title in the row that could not be saved": editing.test_a_title_that_could_not_be_saved_stays_in_its_row,
     "a day from the calendar": editing.test_a_day_is_picked_from_the_calendar_and_its_time_stays,
     "history": page.test_a_task_is_changed_in_place_and_others_are_heeded,
     "assigning": page.test_a_task_is_changed_in_place_and_others_are_heeded,
