@@ -11,8 +11,8 @@ import { sidebar } from "./side.js";
 import { calendarSection, webhookSection } from "./outside.js";
 
 export async function settingsPage(place) {
-  const sections = [
-    section("Account", "", accountForms),
+  // A new password ends much of what the other sections show.
+  const others = [
     section(
       "Sessions",
       "Where this account is logged in. Ending a session takes effect at once.",
@@ -26,12 +26,14 @@ export async function settingsPage(place) {
     webhookSection(),
     calendarSection(),
   ];
+  const reload = () => Promise.all(others.map((each) => each.load()));
+  const sections = [section("Account", "", () => accountForms(reload)), ...others];
   frame(place, "Settings", sections);
   await Promise.all(sections.map((each) => each.load()));
 }
 settingsPage.title = "Settings";
 
-function accountForms() {
+function accountForms(whenEnded) {
   const name = form(
     [
       field("Username", {
@@ -87,6 +89,7 @@ function accountForms() {
     async (values, element) => {
       say((await api.account.password(values)).message, 15);
       element.reset();
+      await whenEnded();
     },
     "line",
   );

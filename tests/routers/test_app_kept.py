@@ -304,3 +304,18 @@ def test_each_address_has_a_title_of_its_own(api: Api, desk: BrowserPage) -> Non
     # The figures that the menu leads to are those of the project.
     page.locator("#side").get_by_role("link", name="Dashboard").click()
     expect(page.get_by_label("Shared project")).to_have_value(str(project))
+
+
+@sqlite_only
+def test_a_new_password_shows_what_it_has_ended(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    ada.post("/auth/tokens", json={"name": "nightly import", "scopes": ["tasks:read"]})
+    page = log_in(desk, "/app?page=settings")
+    expect(page.get_by_role("region", name="Sessions").locator("tbody tr")).to_have_count(2)
+    tokens = page.get_by_role("region", name="Program tokens")
+    tokens.get_by_text("nightly import").wait_for()
+    page.get_by_label("Password now").fill(PASSWORD)
+    page.get_by_label("New password").fill(f"{PASSWORD}-of-today")
+    page.get_by_role("button", name="Change the password").click()
+    expect(tokens).to_have_count(0)
+    expect(page.get_by_role("region", name="Sessions").locator("tbody tr")).to_have_count(1)
