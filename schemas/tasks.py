@@ -40,16 +40,16 @@ SortBy = Literal["created_at", "updated_at", "due_at", "completed_at", "title", 
 SortOrder = Literal["desc", "asc"]
 
 
-def _depends(schema: dict[str, Any]) -> None:
+def _without_default(schema: dict[str, Any]) -> None:
     """Leave out a default that depends on another field: generated clients would send it beside that field."""
     schema.pop("default", None)
 
 
 InitialStatus = Annotated[
-    TaskStatus, Field(description="`pending`, or by `state`", json_schema_extra=_depends)
+    TaskStatus, Field(description="`pending`, or by `state`", json_schema_extra=_without_default)
 ]
 InitialProject = Annotated[
-    Project, Field(description="`General`, or by `project_id`", json_schema_extra=_depends)
+    Project, Field(description="`General`, or by `project_id`", json_schema_extra=_without_default)
 ]
 
 

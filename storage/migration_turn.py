@@ -5,7 +5,11 @@ import time
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from logging_config import logger
+
 PAUSE_SECONDS = 0.1
+# A database that can't be reached so many times in a row is not there.
+MOST_FAILURES = 20
 
 
 def wait_for_turn(connection: Connection) -> None:
@@ -14,6 +18,7 @@ def wait_for_turn(connection: Connection) -> None:
     A transaction that waited for the lock would keep the migration from going on, because an index that is made beside
     others waits for all transactions that see the former rows. So each look at the lock is a transaction of its own.
     """
+    is_told, failures = False, 0
     while True:
         try:
             connection.exec_driver_sql("BEGIN")
@@ -22,9 +27,14 @@ def wait_for_turn(connection: Connection) -> None:
             if connection.exec_driver_sql("SELECT pg_try_advisory_xact_lock(7263817)").scalar_one():
                 return
             connection.exec_driver_sql("ROLLBACK")
+            failures = 0
+            if not is_told:
+                is_told = True
+                logger.info("Waiting for the end of another migration")
         except DBAPIError:
+            failures += 1
             # The migration closes the connections of others.
-            if not connection.invalidated:
+            if not connection.invalidated or failures == MOST_FAILURES:
                 raise
             connection.rollback()
         time.sleep(PAUSE_SECONDS)

@@ -1,11 +1,13 @@
 """Migrating a Postgres database in use: short locks on one table at a time, and resuming after a failure."""
 
+import logging
 import os
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from migrations.schema import check_schema, migrate
 from tests.storage.test_schema import layout
 from tests.support.postgres import PostgresServer, create_database, drop_database
 from tests.support.server import ROOT
+from tests.support.waiting import SECONDS, wait_until
 
 # The last revision before shared projects.
 BEFORE = "0012"
@@ -105,6 +108,19 @@ def test_a_table_in_use_is_locked_alone_and_not_while_its_rows_are_read(older_da
     ]
     assert len(reading) > 2 * 20
     assert [names for names in reading if names] == []
+
+
+def test_a_migration_waits_for_another_one_and_says_so(
+    older_database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "task_platform"), ThreadPoolExecutor(1) as thread:
+        with older_database.exclusive_connection():
+            waiting = thread.submit(migrate, older_database)
+            wait_until(lambda: "Waiting for the end of another migration" in caplog.messages)
+            assert not waiting.done()
+        waiting.result(SECONDS)
+    assert caplog.messages.count("Waiting for the end of another migration") == 1
+    assert_migrated(older_database)
 
 
 @pytest.mark.thorough
