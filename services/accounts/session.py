@@ -150,7 +150,9 @@ def hold(db: Session, user: Caller) -> str:
     """
     hashed: str | None = db.execute(_HELD, {"user_id": user.id}).scalar()
     values = {"session_id": user.session_id, "user_id": user.id}
-    if hashed is None or (user.session_id is not None and db.execute(_IS_THERE, values).first() is None):
+    if hashed is None:
+        raise NotAuthenticated("User not found", code="user_not_found")
+    if user.session_id is not None and db.execute(_IS_THERE, values).first() is None:
         raise NotAuthenticated(code="session_ended")
     return hashed
 
