@@ -33,6 +33,15 @@ NDJSON_BODY = {
 }
 
 
+async def _body(request: Request) -> bytes:
+    """The body, whose parts a thread puts together: there may be 32 MiB, which Starlette copies on the event loop."""
+    parts = [part async for part in request.stream()]
+    body = await database.threads.run(lambda: b"".join(parts))
+    # `request.body()` gives it to whoever asks later.
+    request._body = body  # noqa: SLF001  # Starlette keeps it here
+    return body
+
+
 async def _import_rows(request: Request, claims: auth.Claims) -> list[TaskImport]:
     """The tasks in the body. A thread parses them, because there may be ten thousand.
 
@@ -41,7 +50,7 @@ async def _import_rows(request: Request, claims: auth.Claims) -> list[TaskImport
     await database.read_async(
         lambda db: auth.authorize(db, claims, admin=False, scope="tasks:write"), on_loop=True
     )
-    body = await request.body()
+    body = await _body(request)
     parse = READERS.get(media_type_of(request), import_files.parse_json)
     return await database.threads.run(lambda: parse(body))
 

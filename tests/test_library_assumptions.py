@@ -109,6 +109,13 @@ def test_a_session_tells_of_new_and_deleted_objects_without_making_a_set() -> No
 # -- FastAPI and Starlette ---------------------------------------------------------------------------
 
 
+def test_a_request_keeps_its_body() -> None:
+    """`routers/transfer.py` puts it there."""
+    request = Request({"type": "http"})
+    request._body = b"x"  # noqa: SLF001
+    assert asyncio.run(request.body()) == b"x"
+
+
 def test_a_route_reads_its_handler_once_from_its_own_method() -> None:
     """`web/strict_input.py` wraps the handler and hides the models of query parameters while it is made."""
     calls = []
