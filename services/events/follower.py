@@ -38,7 +38,7 @@ class Follower:
                 self._thread.start()
 
     def leave(self, listener: Callable[[], object]) -> None:
-        """Stop calling the listener; the thread ends after the last listener has left."""
+        """Never call the listener again; the thread ends after the last listener has left."""
         with self._lock:
             self._listeners.discard(listener)
             if not self._listeners:
@@ -70,8 +70,14 @@ class Follower:
             if decided > announced or decided < announced:
                 announced = decided
                 for listener in listeners:
-                    listener()
+                    self._tell(listener)
                 threading.Event().wait(PAUSE_SECONDS)
+
+    def _tell(self, listener: Callable[[], object]) -> None:
+        # Under the lock, because one that has left may have stopped, and must not be started again by this call.
+        with self._lock:
+            if listener in self._listeners:
+                listener()
 
 
 follower = Follower()

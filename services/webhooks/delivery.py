@@ -244,9 +244,11 @@ class Deliveries:
     def stop(self) -> None:
         """Finish the letters that are being sent; the next process takes up the rest."""
         self._courier.stop(STOP_SECONDS)
+        self._process.stop(STOP_SECONDS + 1)
         self._worker.stop()
         follower.leave(self._worker.wake)
-        self._process.stop(STOP_SECONDS + 1)
+        # Until it left, the follower may have started the thread again.
+        self._worker.stop()
         self._resides = self._listens = self._has_process = False
         self._looked_at = -LOOK_SECONDS
         self._courier.ending.clear()

@@ -23,13 +23,14 @@ from main import app
 from migrations.schema import migrate
 from security.tokens import forget_verified_tokens
 from services import background_tasks, completion_times
+from services.events.follower import follower
 from services.flow import history as flow_history
 from services.tasks.project_days import project_days
 from storage.group_commit import GroupCommitWriter
 from tests.support.api import Api
 from tests.support.openapi_check import CheckedClient
 from tests.support.postgres import PostgresServer, PostgresUnavailable, postgres_server
-from tests.support.waiting import SECONDS
+from tests.support.waiting import SECONDS, wait_until
 from web import waiting
 
 # `tests/conftest.py` has made it.
@@ -103,6 +104,8 @@ _kept_parts: dict[str, dict[str, Any]] = {}
 @contextlib.contextmanager
 def connected(url: str) -> Iterator[None]:
     """Have the program use this database, with the engines that an earlier test made."""
+    if database.is_sqlite or not any(parts["engine"] is database.engine for parts in _kept_parts.values()):
+        database.close()  # A thread of the last test may have used its database once more, and opened a session.
     if url in _kept_parts:
         # Caches tell databases apart by the identity of the URL, so the equal URL is copied.
         vars(database).update(_kept_parts.pop(url), url=make_url(url).set())
@@ -115,11 +118,17 @@ def connected(url: str) -> Iterator[None]:
     engine = database._autocommit  # noqa: SLF001
     yield
     background_tasks.stop()
+    wait_until(_is_unwatched)
     # The engines are not kept if the test has switched to another database or listens to statements.
     if database._autocommit is engine and not engine._has_events:  # noqa: SLF001
         _kept_parts[url] = {name: part for name, part in vars(database).items() if name != "after_commit"}
     if database.is_sqlite or url not in _kept_parts:
         database.close()
+
+
+def _is_unwatched() -> bool:
+    """Whether no thread looks for events any more: it could take the next test's database for this one's."""
+    return follower._thread is None or bool(follower._listeners)  # noqa: SLF001
 
 
 @contextlib.contextmanager
