@@ -202,7 +202,7 @@ class Database:
     async def write_async(self, work: Work[T], *, is_long: bool = False) -> T:
         """Call `write` without blocking the event loop or a thread that others need.
 
-        On SQLite a write that `is_long` has a commit of its own, and short ones take turns with it.
+        On SQLite a transaction has at most one write that `is_long`, so that short ones do not wait for several.
         """
         if self._writer is None:
             result = await self.threads.run(lambda: self._transaction(work))

@@ -1,8 +1,8 @@
 """SQLite's one writer: a thread that commits the waiting writes of all requests in one transaction.
 
 One fsync then serves many writers, durably: each of them is answered after the commit. A write that fails takes
-no other with it, because the others are run again without it. A long write has a transaction of its own, so that the
-short ones do not wait for several.
+no other with it, because the others are run again without it. A transaction has at most one long write, so that the
+short ones do not wait for several; those that came while it ran share its commit.
 """
 
 import contextlib
@@ -64,9 +64,7 @@ class GroupCommitWriter:
         while batch := self._next_batch(opened):
             try:
                 opened = opened or self._open_session()
-                if not (_commit_together(opened, batch) or _commit_together(opened, batch, savepoints=True)):
-                    for job in batch:
-                        _commit_alone(opened, job)
+                self._commit(opened, batch)
             except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it
                 for job in batch:
                     job.error = job.error or error
@@ -89,7 +87,7 @@ class GroupCommitWriter:
             self._was_short = False
             if opened is not None:
                 self._checkpoint(opened)
-        while self._take():
+        while self._take(waits=True):
             self._was_short = bool(self._short) and not (self._long and self._was_short)
             jobs, most = (self._short, LARGEST_BATCH) if self._was_short else (self._long, 1)
             batch = [jobs.popleft() for _ in range(min(len(jobs), most))]
@@ -98,17 +96,47 @@ class GroupCommitWriter:
                 return batch
         return []
 
-    def _take(self) -> bool:
-        """Take all waiting jobs from the queue, or wait for one; False when the thread should end."""
-        while not self._jobs.empty() or not (self._short or self._long):
+    def _take(self, *, waits: bool) -> bool:
+        """Take all jobs from the queue; if there is none at all, wait for one. False when the thread should end."""
+        while not self._jobs.empty() or (waits and not (self._short or self._long)):
             job = self._jobs.get()
             if job is None:
-                if not (self._short or self._long):
+                if waits and not (self._short or self._long):
                     return False
                 self._jobs.put(None)  # End after these.
                 break
             (self._long if job.is_long else self._short).append(job)
         return True
+
+    def _commit(self, opened: OpenSession, batch: list[Job]) -> None:
+        if batch[0].is_long:
+            self._commit_long(opened, batch)
+        elif not (_commit_together(opened, batch) or _commit_together(opened, batch, savepoints=True)):
+            for job in batch:
+                _commit_alone(opened, job)
+
+    def _commit_long(self, opened: OpenSession, batch: list[Job]) -> None:
+        """Run the long job of a batch in a transaction, and add the short ones to it that came meanwhile."""
+        execute, driver, job = opened.cursor.execute, opened.driver, batch[0]
+        try:
+            execute("BEGIN IMMEDIATE")
+            _run(opened, job)
+            self._take(waits=False)
+            while job.error is None and self._short and len(batch) <= LARGEST_BATCH and driver.in_transaction:
+                batch.append(self._short.popleft())
+                _run_in_savepoint(opened, batch[-1])
+            if job.error is None:
+                execute("COMMIT")
+                return
+        except sqlite3.Error as error:
+            job.error = error
+        if driver.in_transaction:
+            execute("ROLLBACK")
+        if len(batch) > 1:
+            self._short.extendleft(reversed(batch[1:]))
+            del batch[1:]
+            # One of them may have ended the transaction.
+            _commit_alone(opened, job)
 
     def _checkpoint(self, opened: OpenSession) -> None:
         """Copy the log into the database file, if it is worth it."""
@@ -130,18 +158,12 @@ def _commit_together(opened: OpenSession, batch: list[Job], *, savepoints: bool 
     execute("BEGIN IMMEDIATE")
     try:
         for job in batch:
-            if savepoints:
-                execute("SAVEPOINT job")
             changes = driver.total_changes
-            _run(opened, job)
+            (_run_in_savepoint if savepoints else _run)(opened, job)
             # A full disk ends the whole transaction, and the work itself could.
             if not driver.in_transaction:
                 return False
-            if savepoints:
-                if job.error is not None:
-                    execute("ROLLBACK TO job")
-                execute("RELEASE job")
-            elif job.error is not None and driver.total_changes != changes:
+            if not savepoints and job.error is not None and driver.total_changes != changes:
                 execute("ROLLBACK")
                 return False
         execute("COMMIT")
@@ -164,6 +186,17 @@ def _commit_alone(opened: OpenSession, job: Job) -> None:
         job.error = error
     if opened.driver.in_transaction:
         execute("ROLLBACK")
+
+
+def _run_in_savepoint(opened: OpenSession, job: Job) -> None:
+    """Run a job in a transaction, and undo it alone if it fails."""
+    execute = opened.cursor.execute
+    execute("SAVEPOINT job")
+    _run(opened, job)
+    if opened.driver.in_transaction:
+        if job.error is not None:
+            execute("ROLLBACK TO job")
+        execute("RELEASE job")
 
 
 def _run(opened: OpenSession, job: Job) -> None:

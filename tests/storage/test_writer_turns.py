@@ -1,17 +1,24 @@
-"""SQLite's writer: the short writes that wait are committed together, and take turns with the long ones."""
+"""SQLite's writer: the short writes that wait are committed together, and take turns with the long ones.
+
+Short writes that come while a long one runs share its commit.
+"""
 
 import asyncio
 import threading
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, TypeAlias
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from database import database
 from services.tasks.batch_ahead import LARGE
 from tests.storage.test_prepared import together
 from tests.support.api import Api
+
+Write: TypeAlias = Callable[[Session], None]
 
 
 async def queued(call: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
@@ -69,6 +76,85 @@ def test_short_writes_wait_for_one_long_write_at_most(api: Api) -> None:
 
     asyncio.run(everything())
     assert done == ["short 1", "short 2", "long 1", "short 3", "long 2"]
+
+
+def keep(db: Session, name: str) -> None:
+    db.execute(text("INSERT INTO kept VALUES (:name)"), {"name": name})
+
+
+def names(db: Session) -> list[str]:
+    return list(db.scalars(text("SELECT name FROM kept")))
+
+
+def fail(db: Session) -> None:
+    keep(db, "undone")
+    raise KeyError("this write alone")
+
+
+def end_transaction(db: Session) -> None:
+    keep(db, "undone")
+    db.execute(text("ROLLBACK"))
+    raise KeyError("as a full disk does")
+
+
+LONG, SHORT = partial(keep, name="long"), partial(keep, name="short")
+
+
+def late_writes(long: Write, *short: Write) -> list[BaseException | None]:
+    """The errors of a long write, and of short ones that come while it runs."""
+    came = threading.Event()
+
+    async def everything() -> list[BaseException | None]:
+        begun = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def hold(db: Session) -> None:
+            loop.call_soon_threadsafe(begun.set)
+            assert came.wait(60)
+            long(db)
+
+        first = await queued(database.write_async(hold, is_long=True))
+        await begun.wait()
+        others = [await queued(database.write_async(each)) for each in short]
+        came.set()
+        return list(await asyncio.gather(first, *others, return_exceptions=True))
+
+    return asyncio.run(everything())
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("writes", "kept"),
+    [
+        ((LONG, SHORT), ["long", "short"]),
+        ((LONG, fail, SHORT), ["long", "short"]),
+        ((LONG, SHORT, end_transaction), ["long", "short"]),
+        ((fail, SHORT), ["short"]),
+    ],
+)
+def test_short_writes_share_the_transaction_of_a_long_one_and_not_its_errors(
+    database_url: str, writes: tuple[Write, ...], kept: list[str]
+) -> None:
+    database.write(lambda db: db.execute(text("CREATE TABLE kept (name TEXT)")))
+    ends = late_writes(*writes)
+    assert [type(each) for each in ends] == [
+        type(None) if each in {LONG, SHORT} else KeyError for each in writes
+    ]
+    assert sorted(database.read(names)) == kept
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_short_writes_share_the_commit_of_the_long_one_that_they_wait_for(database_url: str) -> None:
+    database.write(lambda db: db.execute(text("CREATE TABLE kept (name TEXT)")))
+    seen: list[tuple[list[str], list[str]]] = []
+
+    def look(db: Session) -> None:
+        keep(db, "short")
+        seen.append((names(db), database.read(names)))
+
+    assert late_writes(LONG, look, SHORT) == [None, None, None]
+    assert seen == [(["long", "short"], [])]
+    assert database.read(names) == ["long", "short", "short"]
 
 
 def test_a_large_batch_lets_short_writes_pass(api: Api) -> None:
