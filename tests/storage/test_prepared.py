@@ -164,8 +164,11 @@ def test_listeners_of_the_engine_hear_of_them(owner: Caller) -> None:
 # -- many writes, one commit -------------------------------------------------------------------------
 
 
-def together(calls: list[Callable[[], Any]]) -> list[Any]:
-    """Make calls that write at once, on SQLite in one transaction, and return the result or error of each."""
+def together(calls: list[Callable[[], Any]], *, behind_long: bool = False) -> list[Any]:
+    """Make calls that write at once, on SQLite in one transaction, and return the result or error of each.
+
+    They wait for the end of another write, which is a long one if they are to come `behind_long`.
+    """
     held, go = threading.Event(), threading.Event()
 
     def hold(_db: Session) -> None:
@@ -179,7 +182,7 @@ def together(calls: list[Callable[[], Any]]) -> list[Any]:
             return error
 
     with ThreadPoolExecutor(len(calls) + 1) as pool:
-        first = pool.submit(database.write, hold)
+        first = pool.submit(lambda: asyncio.run(database.write_async(hold, is_long=behind_long)))
         assert held.wait(10)
         results = []
         for number, call in enumerate(calls, 1):
