@@ -10,7 +10,9 @@ import queue
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
 
 from storage.direct_session import OpenSession
 from storage.faults import translated_error
@@ -90,9 +92,7 @@ class GroupCommitWriter:
         while self._take(waits=True):
             self._was_short = bool(self._short) and not (self._long and self._was_short)
             jobs, most = (self._short, LARGEST_BATCH) if self._was_short else (self._long, 1)
-            batch = [jobs.popleft() for _ in range(min(len(jobs), most))]
-            # Nobody waits any more for a job that was cancelled meanwhile.
-            if batch := [job for job in batch if not job.future.cancelled()]:
+            if batch := list(islice(_wanted(jobs), most)):
                 return batch
         return []
 
@@ -117,26 +117,21 @@ class GroupCommitWriter:
 
     def _commit_long(self, opened: OpenSession, batch: list[Job]) -> None:
         """Run the long job of a batch in a transaction, and add the short ones to it that came meanwhile."""
-        execute, driver, job = opened.cursor.execute, opened.driver, batch[0]
-        try:
-            execute("BEGIN IMMEDIATE")
-            _run(opened, job)
-            self._take(waits=False)
-            while job.error is None and self._short and len(batch) <= LARGEST_BATCH and driver.in_transaction:
-                batch.append(self._short.popleft())
-                _run_in_savepoint(opened, batch[-1])
-            if job.error is None:
-                execute("COMMIT")
-                return
-        except sqlite3.Error as error:
-            job.error = error
-        if driver.in_transaction:
-            execute("ROLLBACK")
-        if len(batch) > 1:
+        [job] = batch
+        _commit_alone(opened, job, partial(self._add_short, opened, batch))
+        if job.error is not None and len(batch) > 1:
+            # One of the short ones may have ended the transaction.
             self._short.extendleft(reversed(batch[1:]))
             del batch[1:]
-            # One of them may have ended the transaction.
             _commit_alone(opened, job)
+
+    def _add_short(self, opened: OpenSession, batch: list[Job]) -> None:
+        self._take(waits=False)
+        for job in islice(_wanted(self._short), LARGEST_BATCH):
+            batch.append(job)
+            _run_in_savepoint(opened, job)
+            if not opened.driver.in_transaction:
+                break
 
     def _checkpoint(self, opened: OpenSession) -> None:
         """Copy the log into the database file, if it is worth it."""
@@ -145,6 +140,14 @@ class GroupCommitWriter:
             # An error comes again with the next commit, which tells somebody.
             with contextlib.suppress(sqlite3.Error):
                 opened.driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def _wanted(jobs: deque[Job]) -> Iterator[Job]:
+    """Take jobs out of the queue, without those that were cancelled meanwhile: nobody waits for these any more."""
+    while jobs:
+        job = jobs.popleft()
+        if not job.future.cancelled():
+            yield job
 
 
 def _commit_together(opened: OpenSession, batch: list[Job], *, savepoints: bool = False) -> bool:
@@ -174,13 +177,14 @@ def _commit_together(opened: OpenSession, batch: list[Job], *, savepoints: bool 
     return True
 
 
-def _commit_alone(opened: OpenSession, job: Job) -> None:
+def _commit_alone(opened: OpenSession, job: Job, before_commit: Callable[[], None] = lambda: None) -> None:
     """Run one job in a transaction of its own."""
     execute = opened.cursor.execute
     try:
         execute("BEGIN IMMEDIATE")
         _run(opened, job)
         if job.error is None:
+            before_commit()
             execute("COMMIT")
     except sqlite3.Error as error:
         job.error = error

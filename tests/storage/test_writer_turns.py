@@ -157,6 +157,31 @@ def test_short_writes_share_the_commit_of_the_long_one_that_they_wait_for(databa
     assert database.read(names) == ["long", "short", "short"]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_write_that_is_given_up_during_a_long_one_is_not_done(database_url: str) -> None:
+    done: list[str] = []
+
+    async def everything() -> None:
+        begun, given_up = asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def hold(_: Session) -> None:
+            loop.call_soon_threadsafe(begun.set)
+            assert given_up.wait(60)
+
+        long = await queued(database.write_async(hold, is_long=True))
+        await begun.wait()
+        dropped = await queued(database.write_async(lambda _: done.append("dropped")))
+        kept = await queued(database.write_async(lambda _: done.append("kept")))
+        dropped.cancel()
+        await asyncio.sleep(0)
+        given_up.set()
+        await asyncio.gather(long, kept)
+
+    asyncio.run(everything())
+    assert done == ["kept"]
+
+
 def test_a_large_batch_lets_short_writes_pass(api: Api) -> None:
     ada = api.person()
     operations = [{"op": "create", "task": {"title": "One of many"}}] * LARGE
