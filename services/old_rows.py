@@ -5,9 +5,29 @@ it: it is as old as its neighbours.
 """
 
 from datetime import UTC, datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Table, bindparam, select
+from sqlalchemy import Select, Table, bindparam, select
 from sqlalchemy.orm import Session
+
+from models import LARGEST_ID
+from storage.prepared import prepared
+
+
+@cache
+def _first_young(table: Table) -> Select[Any]:
+    is_young = table.c.created_at.between(bindparam("before"), bindparam("now"))
+    return prepared(
+        select(table.c.id).where(table.c.id > bindparam("after"), is_young).order_by(table.c.id).limit(1)
+    )
+
+
+@cache
+def _last_old(table: Table) -> Select[Any]:
+    row_id, is_old = table.c.id, table.c.created_at < bindparam("before")
+    between = (row_id > bindparam("after"), row_id < bindparam("until"))
+    return prepared(select(row_id).where(*between, is_old).order_by(row_id.desc()).limit(1))
 
 
 def last_old_row(db: Session, table: Table, before: datetime, *, after: int = -1) -> int | None:
@@ -15,14 +35,8 @@ def last_old_row(db: Session, table: Table, before: datetime, *, after: int = -1
 
     Later rows are younger. So this reads the rows that it finds, those with a time in the future, and one more.
     """
-    row_id, created_at = table.c.id, table.c.created_at
-    behind = select(row_id).where(row_id > bindparam("after")).limit(1)
-    is_young = created_at.between(bindparam("before"), bindparam("now"))
-    values = {"after": after, "before": before, "now": datetime.now(UTC)}
-    young = db.execute(behind.where(is_young).order_by(row_id), values).scalar()
-    old = behind.where(created_at < bindparam("before")).order_by(row_id.desc())
-    if young is not None:
-        old = old.where(row_id < bindparam("young"))
-        values["young"] = young
-    found: int | None = db.execute(old, values).scalar()
+    values = {"after": after, "before": before}
+    young = db.execute(_first_young(table), {**values, "now": datetime.now(UTC)}).scalar()
+    until = LARGEST_ID if young is None else young
+    found: int | None = db.execute(_last_old(table), {**values, "until": until}).scalar()
     return found
