@@ -169,6 +169,19 @@ def test_what_can_not_be_gone_on_from_is_told(api: Api, monkeypatch: pytest.Monk
     assert [each["id"] for each in follow(ada)[0]] == [first["id"], second["id"], third["id"]]
 
 
+def test_an_event_with_a_time_long_ago_is_gone_on_from_like_its_neighbours(api: Api) -> None:
+    ada = api.person()
+    ada.task("A task")
+    for priority in (1, 2):
+        ada.patch("/tasks/1", json={"priority": priority})
+    events, _ = follow(ada)
+    # The clock was behind for a moment.
+    behind = update(task_history).where(task_history.c.id == int(events[1]["id"][4:], 16))
+    long_ago = datetime.now(UTC) - timedelta(days=60)
+    database.write(lambda db: db.execute(behind.values(created_at=long_ago)))
+    assert [each["id"] for each in pages(ada, "/events?limit=1")] == [each["id"] for each in events]
+
+
 def test_an_event_that_the_retention_of_history_deleted_is_gone(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
