@@ -40,6 +40,7 @@ _LOCK_TASKS = select(
         .c.id
     )
 )
+_COUNT = select(func.count()).where(tasks.c.user_id == bindparam("user_id"))
 _HEIR = select(users.c.id).where(users.c.id == bindparam("user_id"), users.c.is_active)
 _MOVE = (
     update(tasks)
@@ -139,17 +140,20 @@ def delete_account(db: Session, actor: Caller, account: AnyRow | Caller, heir_id
 def _lock(db: Session, user_id: int) -> None:
     """Lock an account with its projects and tasks, so that no one writes about them; raises NotFound.
 
-    Others lock a project, then a task, and then write a row that refers to the account. If the account were locked
-    first, they and this would wait for each other.
+    Others lock a project, then a task, and then write a row that refers to the account. They and this would wait for each
+    other if the account were locked before one of its projects or tasks.
     """
     asked = {"user_id": user_id}
-    member.projects_of(db, user_id)
-    db.execute(_LOCK_TASKS, asked)
-    if db.execute(_LOCK, asked).first() is None:
-        raise NotFound("User not found", code="user_not_found")
-    # The account may have got more meanwhile.
-    member.projects_of(db, user_id)
-    db.execute(_LOCK_TASKS, asked)
+    while True:
+        projects, number = member.projects_of(db, user_id), db.execute(_LOCK_TASKS, asked).scalar()
+        with db.begin_nested() as savepoint:
+            if db.execute(_LOCK, asked).first() is None:
+                raise NotFound("User not found", code="user_not_found")
+            # No one can take away what is locked, so the same number means the same tasks.
+            if (projects, number) == (member.project_ids(db, user_id), db.execute(_COUNT, asked).scalar()):
+                return
+            # The account has got more meanwhile. This unlocks it.
+            savepoint.rollback()
 
 
 def _write_history(db: Session, actor: Caller, user_id: int, heir_id: int | None, now: datetime) -> None:

@@ -281,7 +281,12 @@ def projects_of(db: Session, user_id: int) -> Sequence[int]:
     """The projects of an account, locked in the order of their ids."""
     locked = set(db.execute(_LOCK_PROJECTS, {"user_id": user_id}).scalars())
     # Others may have removed the account from some of them before the lock.
-    return [each for each in db.execute(_PROJECTS, {"user_id": user_id}).scalars() if each in locked]
+    return [each for each in project_ids(db, user_id) if each in locked]
+
+
+def project_ids(db: Session, user_id: int) -> Sequence[int]:
+    """The projects of an account in the order of their ids, as they are at this moment."""
+    return db.execute(_PROJECTS, {"user_id": user_id}).scalars().all()
 
 
 def step_down(

@@ -4,12 +4,14 @@
 writes during a transaction that writes.
 """
 
+import re
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from database import database
@@ -150,6 +152,47 @@ def test_an_account_leaves_a_project_from_which_it_is_being_removed(api: Api, *,
             answer = pool.submit(call)
             wait_until(lambda: count(WAITS) == 1)
         assert answer.result(SECONDS).status_code == 200
+    assert database.read(broken) == []
+
+
+def test_an_account_that_gets_a_project_while_it_is_deleted_waits_for_nobody_who_waits_for_it(
+    api: Api,
+) -> None:
+    world = Leaving(api)
+    world.prepare()
+    elsewhere, bob = make_project(world.ada)["id"], world.bob.id
+    is_held, is_locked = threading.Event(), threading.Event()
+    deleting: list[int] = []
+
+    def write_there() -> None:
+        """Write in a project a row that refers to the account, as others do."""
+        with database.engine.begin() as connection:
+            connection.execute(text(f"SELECT FROM projects WHERE id = {elsewhere} FOR UPDATE"))
+            is_held.set()
+            assert is_locked.wait(SECONDS)
+            connection.execute(text(f"SELECT FROM users WHERE id = {bob} FOR KEY SHARE"))
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if not deleting and re.search(r"FROM users\s+WHERE users.id = \S+ FOR UPDATE$", statement):
+            deleting.append(threading.get_ident())
+            add(world.ada, elsewhere, world.bob)
+            writing.append(pool.submit(write_there))
+            assert is_held.wait(SECONDS)
+        elif [threading.get_ident()] == deleting and not is_locked.is_set():
+            is_locked.set()
+            wait_until(lambda: count(WAITS) == 1)
+
+    writing: list[Any] = []
+    engine = database._autocommit  # noqa: SLF001  # the engine behind every request
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            answer = world.root.delete(f"/users/{bob}?delete_tasks=true")
+            # Postgres ends one of two that wait for each other.
+            writing[0].result(SECONDS)
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    assert answer.status_code == 200
     assert database.read(broken) == []
 
 
