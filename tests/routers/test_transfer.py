@@ -568,6 +568,19 @@ def tracker() -> list[dict[str, Any]]:
     return tasks
 
 
+def test_the_body_of_an_import_takes_one_turn_of_a_thread(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada, turns, run = api.person(), list[Any](), database.threads.run
+
+    def counted(work: Any) -> Any:
+        turns.append(work)
+        return run(work)
+
+    monkeypatch.setattr(database.threads, "run", counted)
+    assert ada.post("/tasks/import", json=[{"title": "A task"}]).status_code == 201
+    # On Postgres two more ask for the right to import, and write.
+    assert len(turns) == (1 if database.is_sqlite else 3)
+
+
 def test_a_real_tracker_goes_in_and_is_found_again(api: Api, tracker: list[dict[str, Any]]) -> None:
     ada = api.person()
     answer = ada.post("/tasks/import", json=tracker)
