@@ -7,7 +7,7 @@ was ahead.
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, or_, select, update
+from sqlalchemy import bindparam, case, delete, exists, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from config import settings
@@ -46,11 +46,12 @@ _ORPHANS = delete(webhooks).where(
 _LONGEST_CLAIM = timedelta(hours=1)
 _NOW: Any = bindparam("now", type_=UtcDateTime())
 _LATEST: Any = bindparam("latest", type_=UtcDateTime())
+_IS_CLAIMED_FAR = webhooks.c.claimed_until > bindparam("claimed_latest", type_=UtcDateTime())
 # Deliveries are looked up webhook by webhook, as the index has them.
 _FAR = select(webhooks.c.id).where(
     or_(
         webhooks.c.due_at > _LATEST,
-        webhooks.c.claimed_until > bindparam("claimed_latest", type_=UtcDateTime()),
+        _IS_CLAIMED_FAR,
         exists().where(
             webhook_deliveries.c.webhook_id == webhooks.c.id, webhook_deliveries.c.next_attempt_at > _LATEST
         ),
@@ -67,7 +68,9 @@ _END_PAUSES = (
 )
 # A sender sets the time that is right when it has looked at the deliveries.
 _MAKE_DUE = (
-    update(webhooks).where(webhooks.c.id == bindparam("of_webhook")).values(due_at=_NOW, claimed_until=None)
+    update(webhooks)
+    .where(webhooks.c.id == bindparam("of_webhook"))
+    .values(due_at=_NOW, claimed_until=case((_IS_CLAIMED_FAR, null()), else_=webhooks.c.claimed_until))
 )
 
 

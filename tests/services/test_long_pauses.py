@@ -69,7 +69,7 @@ def test_deliveries_that_wait_for_years_are_due(api: Api) -> None:
     for of, at, until in (
         (usual, longest, MINUTE),
         (far, YEAR, None),
-        (behind, MINUTE, None),
+        (behind, MINUTE, MINUTE),
         (claimed, MINUTE, YEAR),
     ):
         change = {"due_at": now + at, "claimed_until": until and now + until}
@@ -78,7 +78,8 @@ def test_deliveries_that_wait_for_years_are_due(api: Api) -> None:
     none = 0 * MINUTE
     assert pauses(webhook_deliveries.c.next_attempt_at) == [longest, none, MINUTE, none, MINUTE]
     assert pauses(webhooks.c.due_at) == [longest, none, none, none]
-    assert pauses(webhooks.c.claimed_until) == [MINUTE, None, None, None]
+    # A sender may be at work for the third.
+    assert pauses(webhooks.c.claimed_until) == [MINUTE, None, MINUTE, None]
 
 
 def test_a_receiver_has_failed_since_now_at_the_latest(api: Api) -> None:
