@@ -202,7 +202,9 @@ def update_view(db: Session, caller: Caller, view_id: int, values: Mapping[str, 
         changes |= _moved(db, caller, before, changes["project_id"])
     if not changes:
         return get_view(db, caller, view_id)
-    _check(db, changes.get("filter", before.filter), changes.get("project_id", before.project_id))
+    if "filter" in changes or "project_id" in changes:
+        # Another change is no reason to refuse a filter that has stopped working, as by the end of a state.
+        _check(db, changes.get("filter", before.filter), changes.get("project_id", before.project_id))
     db.execute(_UPDATE.values(**changes, updated_at=datetime.now(UTC)), {"of_view": view_id})
     return get_view(db, caller, view_id)
 

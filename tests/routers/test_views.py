@@ -183,3 +183,14 @@ def test_a_view_that_names_a_state_which_is_gone_says_so_and_finds_nothing(api: 
     body = {"name": "x", "filter": "state in (todo, review)", "project_id": project}
     refused = assert_problem(ada.post("/views", json=body), 422, "invalid_filter", "#/filter")
     assert refused["errors"][0]["position"] == 16
+    # Its name and order can be changed, and its filter mended.
+    copy = ada.get(f"/views/{view}").json()
+    renamed = ada.patch(f"/views/{view}", json=copy | {"name": "No longer", "sort_by": "due_at"})
+    assert renamed.status_code == 200, renamed.text
+    assert renamed.json() == copy | {
+        "name": "No longer", "sort_by": "due_at", "updated_at": renamed.json()["updated_at"]
+    }  # fmt: skip
+    other = ada.post("/projects", json={"name": "Other"}).json()["id"]
+    moved = ada.patch(f"/views/{view}", json={"project_id": other})
+    assert_problem(moved, 422, "invalid_filter", "#/filter")
+    assert ada.patch(f"/views/{view}", json={"filter": "state = todo"}).json()["problem"] is None
