@@ -46,7 +46,7 @@ def read_view(db: ReadSession, user: CurrentUser, view_id: ViewPath) -> dict[str
     return view_service.get_view(db, user, view_id)
 
 
-@router.patch("/{view_id}", response_model=ViewRead, errors=[404])
+@router.patch("/{view_id}", response_model=ViewRead, errors=[404, 409])
 def update_view(db: WriteSession, user: CurrentUser, view_id: ViewPath, body: ViewUpdate) -> dict[str, Any]:
     """Change a view: only the fields that are sent.
 

@@ -119,7 +119,7 @@ def read_webhook(
     return found
 
 
-@router.patch("/{webhook_id}", response_model=WebhookRead, errors=[404, 412])
+@router.patch("/{webhook_id}", response_model=WebhookRead, errors=[404, 409, 412])
 def update_webhook(
     db: WriteSession,
     user: CurrentUser,

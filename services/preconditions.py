@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from errors import PreconditionFailed, invalid_input
+from errors import Conflict, PreconditionFailed, invalid_input
 
 # A list of tags is short; a longer header matches nothing.
 MOST_TAGS = 100
@@ -51,8 +51,22 @@ def is_known(if_none_match: str | None, tag: str) -> bool:
 
 
 def require_unchanged(before: Mapping[str, Any], values: Mapping[str, Any], read_only: Iterable[str]) -> None:
-    """Raise InvalidInput for read-only fields that are sent with other values than they have."""
+    """Raise InvalidInput for read-only fields that are sent with other values than they have.
+
+    Raises Conflict for a copy that is older than the resource.
+    """
+    sent = values.get("updated_at")
+    if sent is not None and sent < before["updated_at"]:
+        raise stale_copy()
     detail = "Read-only: leave it out, or send the value it has"
     refused = [name for name in read_only if name in values and values[name] != before[name]]
     if refused:
         raise invalid_input([{"pointer": f"#/{name}", "detail": detail} for name in refused])
+
+
+def stale_copy() -> Conflict:
+    """The error for a copy that was read before the last change, as its `updated_at` tells."""
+    return Conflict(
+        "This was changed since the copy of it was read: get it again, or leave the read-only fields out",
+        code="stale_copy",
+    )

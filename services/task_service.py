@@ -260,10 +260,7 @@ def _differences(before: AnyRow, values: Mapping[str, Any]) -> dict[str, Any]:
     """
     sent = values.get("updated_at")
     if sent is not None and sent < before.updated_at:
-        raise Conflict(
-            "The task was changed since this copy of it was read: get it again, or leave the read-only fields out",
-            code="stale_copy",
-        )
+        raise preconditions.stale_copy()
     changes = {}
     for name, value in values.items():
         same = value == getattr(before, name)

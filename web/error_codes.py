@@ -270,8 +270,8 @@ EXPLAINED: dict[str, tuple[str, str]] = {
         "Send an access token from `POST /auth/login`.",
     ),
     "stale_copy": (
-        "The request sent the whole task in a version from before somebody else's change.",
-        "Read the task again, and send only the fields that you change.",
+        "The request sent back the whole task, project, view or webhook as it was before another change.",
+        "Read it again, and send only the fields that you change.",
     ),
     "state_in_use": (
         "A state that the change removes, or gives another status, has tasks.",

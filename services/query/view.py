@@ -187,10 +187,11 @@ def update_view(db: Session, caller: Caller, view_id: int, values: Mapping[str, 
     """Change the given fields of a view.
 
     None clears the order and the project, and leaves the other fields unchanged. Raises InvalidFilter,
-    NotFound, Forbidden.
+    NotFound, Forbidden, Conflict for an older copy.
     """
     before = _find_to_change(db, caller, view_id)
-    preconditions.require_unchanged(_answer(before, _states_of(db, [before])), values, _READ_ONLY)
+    answer = _answer(before, _states_of(db, [before]))
+    preconditions.require_unchanged(answer, values, _READ_ONLY)
     changes = {
         name: value
         for name, value in values.items()

@@ -9,7 +9,7 @@ from sqlalchemy import and_, bindparam, delete, exists, func, insert, or_, selec
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import Conflict, NotFound, invalid_input
+from errors import Conflict, NotFound
 from models import Caller
 from schemas.common import Page
 from schemas.webhooks import DeliveryRead, WebhookRead
@@ -135,17 +135,15 @@ def get(db: Session, user: Caller, webhook_id: int, *, locked: bool = False) -> 
 def change(
     db: Session, user: Caller, webhook_id: int, values: Mapping[str, Any], if_match: str | None
 ) -> AnyRow:
-    """Change the given fields of a webhook; raises NotFound, PreconditionFailed, InvalidInput.
+    """Change the given fields of a webhook; raises NotFound, PreconditionFailed, Conflict, InvalidInput.
 
     None clears `description` and leaves the other fields unchanged. Switching a webhook on removes the reason
     why it was off.
     """
     before = get(db, user, webhook_id, locked=True)
     preconditions.require(if_match, etag(before))
+    preconditions.require_unchanged(before._asdict(), values, READ_ONLY_FIELDS)
     differing = {name: value for name, value in values.items() if value != getattr(before, name)}
-    if refused := [name for name in differing if name in READ_ONLY_FIELDS]:
-        detail = "Read-only: leave it out, or send the value it has"
-        raise invalid_input([{"pointer": f"#/{name}", "detail": detail} for name in refused])
     changes = {name: value for name, value in differing.items() if value is not None or name == "description"}
     if not changes:
         return before

@@ -185,3 +185,31 @@ def test_the_login_form_ignores_fields_that_it_does_not_know(api: Api) -> None:
     assert api.client.post("/auth/login", data=form).status_code == 200
     parts = {name: (None, value) for name, value in form.items()}
     assert api.client.post("/auth/login", files=parts).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "change"),
+    [
+        ("/tasks", {"title": "Write the report"}, {"priority": 2}),
+        ("/projects", {"name": "Research"}, {"description": "Together"}),
+        ("/views", {"name": "all", "filter": "id > 0"}, {"sort_by": "title"}),
+        (
+            "/webhooks",
+            {"url": "http://93.184.215.14/", "types": ["*"], "enabled": False},
+            {"types": ["task.*"]},
+        ),
+    ],
+)
+def test_an_older_copy_is_told_so_whatever_it_is_a_copy_of(
+    api: Api, path: str, body: dict[str, Any], change: dict[str, Any]
+) -> None:
+    ada = api.person()
+    one = ada.post(path, json=body).headers["location"]
+    old = ada.get(one).json()
+    new = ada.patch(one, json=change).json()
+    problem = assert_problem(ada.patch(one, json=old), 409, "stale_copy")
+    assert "get it again, or leave the read-only fields out" in problem["detail"]
+    assert ada.get(one).json() == new
+    future = {"updated_at": "9999-01-01T00:00:00Z"}
+    assert_problem(ada.patch(one, json=future), 422, "invalid_input", "#/updated_at")
+    assert ada.patch(one, json=new).json() == new

@@ -34,6 +34,8 @@ from web.problems import PROBLEM_MEDIA_TYPE
 BEGAN = datetime(2026, 11, 26, 9, 30, tzinfo=UTC)
 # Their answers go on without an end, or depend on the machine.
 WITHOUT = {"stream_events", "read_metrics", "read_ready", "page_login", "page_token", "page_logout"}
+# A copy that was read before everything that happens here.
+STALE = {"updated_at": "2026-11-26T09:00:00Z"}
 TITLES = ("Read the sources", "Outline the report", "Draw the figures", "Write a draft", "Check the numbers")
 PAST = [
     {
@@ -81,7 +83,7 @@ def tasks(record: Recorder, ada: Person, bob: Person, root: Person) -> None:
     record.call(ada, "PUT", "/tasks/1/blocked", json={"reason": "Waits for the figures"})
     record.call(ada, "DELETE", "/tasks/1/blocked")
     ada.put("/tasks/1", json={"status": "in_progress"})
-    stale = {"title": "Write a report", "updated_at": "2026-11-26T09:00:00Z"}
+    stale = {"title": "Write a report"} | STALE
     for method in ("PUT", "PATCH"):
         record.call(ada, method, "/tasks/1", json=stale)
         record.call(ada, method, "/tasks/1", json={"title": "x"}, headers={"If-Match": '"1-1"'})
@@ -170,6 +172,7 @@ def told(record: Recorder, ada: Person, bob: Person, root: Person, hook: Receive
     record.call(ada, "GET", "/webhooks/1")
     record.call(ada, "PATCH", "/webhooks/1", json={"description": "Tells the chat"})
     record.call(ada, "PATCH", "/webhooks/1", json={"enabled": True}, headers={"If-Match": '"1-1"'})
+    record.call(ada, "PATCH", "/webhooks/1", json=STALE)
     record.call(ada, "POST", "/webhooks/1/rotate")
     record.call(ada, "POST", "/webhooks/1/ping")
     hook.wait_for(1)
@@ -215,6 +218,7 @@ def together(record: Recorder, ada: Person, bob: Person) -> None:
     record.call(ada, "GET", "/views")
     record.call(ada, "GET", "/views/1")
     record.call(ada, "PATCH", "/views/1", json={"sort_order": "asc"})
+    record.call(ada, "PATCH", "/views/1", json=STALE)
     record.call(bob, "GET", "/views/1")
     made = record.call(ada, "POST", "/calendars", json={"view_id": 1, "tz": "Europe/Berlin"})
     record.call(ada, "GET", "/calendars")
