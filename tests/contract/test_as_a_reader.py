@@ -15,7 +15,6 @@ ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],
     "PYTHONPATH": str(ROOT),
-    "PYTHONDONTWRITEBYTECODE": "1",
     "BCRYPT_ROUNDS": "4",
 }
 
@@ -109,7 +108,7 @@ def test_the_readmes_first_five_minutes_run_as_pasted(tmp_path: Path) -> None:
     assert (stats["total_tasks"], stats["completion_rate"]) == (1, 100.0)
 
 
-@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("form", ["text", pytest.param("json", marks=pytest.mark.thorough)])
 def test_several_processes_write_one_log_whole_lines_each(tmp_path: Path, form: str) -> None:
     code = (
         "import sys; from logging_config import logger, setup_logging; setup_logging();"

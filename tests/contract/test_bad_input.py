@@ -32,6 +32,7 @@ JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
@@ -146,6 +147,7 @@ def test_what_was_sent_is_not_repeated_for_it_may_be_a_secret(ada: Person) -> No
     assert "hunter2" not in answer.text
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("length", [501, 100_000])
 def test_texts_that_are_too_long_are_422(ada: Person, length: int) -> None:
     assert_problem(ada.post("/tasks", json={"title": "x" * length}), 422, None, "#/title")
@@ -172,6 +174,7 @@ def test_a_body_over_a_mebibyte_is_413_told_or_found_out(ada: Person) -> None:
     assert_problem(ada.post("/auth/login", content=login, headers=form), 413, "content_too_large")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("method", "path", "sent", "taken"),
     [
@@ -193,6 +196,7 @@ def test_another_media_type_is_415_and_told_the_one_to_use(
     assert taken in assert_problem(answer, 415, "unsupported_media_type")["detail"]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("path", "sent", "body"),
     [
@@ -221,6 +225,7 @@ def test_media_types_have_no_letter_case(ada: Person, path: str, sent: str, body
     assert answer.status_code in (200, 201), answer.text
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("encoding", ["gzip", "GZip", "br", "gzip, br", "x\u00e9" * 500])
 def test_an_encoded_body_is_415_that_names_the_encoding(ada: Person, encoding: str) -> None:
     headers = {b"Content-Encoding": encoding.encode("latin-1")}
@@ -319,6 +324,7 @@ def test_odd_characters_in_the_login_form_are_wrong_credentials(ada: Person, for
     assert_problem(answer, answer.status_code)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("form", [b"", b"username=ada", b"password=x", b"&&&", b"=", b"a=1&" * 2000])
 def test_a_login_form_without_its_fields_is_422(ada: Person, form: bytes) -> None:
     assert_problem(ada.client.post("/auth/login", content=form, headers=FORM), 422)
@@ -389,6 +395,7 @@ def test_a_multipart_login_form_is_read_like_a_plain_one(ada: Person) -> None:
 # -- paths and queries -----------------------------------------------------------------------------
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "task_id", [str(HUGE), "9" * 5000, "-1", "x", "%00", "%ED%A0%80", "%FF", "1.5", "1e3", "٣x"]
 )
@@ -412,6 +419,7 @@ def test_the_largest_id_is_just_not_there(ada: Person) -> None:
     assert_problem(ada.put("/tasks/1", json={"user_id": HUGE}), 422, None, "#/user_id")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("query", "pointer"),
     [
@@ -495,6 +503,7 @@ def addresses_with_numbers() -> Iterator[tuple[str, str, str, str]]:
                 yield method.upper(), re.sub(r"\{\w+\}", "1", filled), query, pointer
 
 
+@pytest.mark.one_database
 def test_every_number_of_an_address_is_written_in_digits(ada: Person) -> None:
     addresses = list(addresses_with_numbers())
     assert len(addresses) > 100
@@ -508,6 +517,7 @@ def test_the_sign_that_stands_for_what_is_not_utf_8_may_be_sought(ada: Person) -
     assert ada.get("/tasks", params={"title_contains": "\ufffd"}).json() == [task]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "path",
     [

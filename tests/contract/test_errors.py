@@ -12,6 +12,7 @@ from tests.support.api import PASSWORD, Api, assert_problem
 from tests.support.openapi_check import CheckedClient
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -100,6 +101,7 @@ def test_head_answers_like_get_without_a_body(api: Api) -> None:
 # -- request ids -----------------------------------------------------------------------------------
 
 
+@pytest.mark.one_database
 def test_every_answer_has_a_request_id_the_callers_if_it_is_sane(api: Api) -> None:
     client = api.client
     assert client.get("/", headers={"X-Request-ID": "abc-123"}).headers["x-request-id"] == "abc-123"
@@ -111,6 +113,7 @@ def test_every_answer_has_a_request_id_the_callers_if_it_is_sane(api: Api) -> No
         assert_problem(answer, 404)
 
 
+@pytest.mark.one_database
 def test_a_500_says_nothing_of_the_inside_and_has_the_id_of_its_log_line(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -131,6 +134,7 @@ def test_a_500_says_nothing_of_the_inside_and_has_the_id_of_its_log_line(
 # -- who is calling --------------------------------------------------------------------------------
 
 
+@pytest.mark.one_database
 def test_a_token_that_is_missing_or_wrong_is_401(api: Api) -> None:
     for header in (
         None,
@@ -155,6 +159,7 @@ def test_a_token_that_is_missing_or_wrong_is_401(api: Api) -> None:
 JSON = {"Content-Type": "application/json"}
 
 
+@pytest.mark.one_database
 def test_import_takes_32_mebibytes_and_no_more(api: Api) -> None:
     ada = api.person()
     rows = [{"title": "x", "description": "ü" * 10_000}] * 100
@@ -171,6 +176,7 @@ def test_import_takes_32_mebibytes_and_no_more(api: Api) -> None:
     assert len(ada.get("/tasks?limit=500").json()) == 100
 
 
+@pytest.mark.one_database
 def test_json_is_taken_under_its_other_names(api: Api) -> None:
     ada = api.person()
     task = ada.task()

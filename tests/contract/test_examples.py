@@ -324,6 +324,7 @@ def new_answers(api: Api, monkeypatch: pytest.MonkeyPatch) -> Any:
     return json.loads(json.dumps(record.found))
 
 
+@pytest.mark.one_database
 def test_every_example_is_what_the_program_answers(new_answers: dict[str, Any]) -> None:
     if os.environ.get("RECORD_EXAMPLES"):
         FILE.write_text(json.dumps(new_answers, indent=1, ensure_ascii=False, sort_keys=True) + "\n")

@@ -19,6 +19,8 @@ from tests.support.openapi_check import resolved
 from web import event_stream, openapi_examples
 from web.openapi_shape import every_schema
 
+pytestmark = pytest.mark.one_database
+
 DOCUMENT: dict[str, Any] = app.openapi()
 OPERATIONS = {
     (method.upper(), path): operation

@@ -15,6 +15,8 @@ from tests.support.api import Api
 from web import limits
 from web.routing import Router
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture
 def make_client(monkeypatch: pytest.MonkeyPatch, database_url: str) -> Any:

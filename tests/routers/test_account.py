@@ -205,6 +205,7 @@ def test_registration_can_be_closed(client: TestClient, monkeypatch: pytest.Monk
     assert (answer.status_code, answer.json()["code"]) == (403, "registration_closed")
 
 
+@pytest.mark.one_database
 def test_an_address_can_not_carry_another_header_into_a_mail(
     client: TestClient, api: Api, mail: MailCatcher
 ) -> None:
@@ -228,6 +229,7 @@ def test_an_address_can_not_carry_another_header_into_a_mail(
         assert message.keys().count("To") == 1
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("password", "refused", "refused_if_common_are"),
     [
@@ -275,6 +277,7 @@ def test_common_passwords_are_recognised_however_they_are_dressed_up(password: s
     assert password_rules.is_common(password) is common
 
 
+@pytest.mark.one_database
 def test_common_passwords_are_refused_where_that_is_set(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

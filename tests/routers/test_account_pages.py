@@ -13,6 +13,8 @@ from tests.support.api import Api
 from tests.support.chromium import BrowserPage, ChromiumUnavailable, browser_page
 from tests.support.serving import served
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture
 def browser(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[BrowserPage]:

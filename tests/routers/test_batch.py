@@ -183,6 +183,7 @@ def test_one_that_fails_undoes_all_or_itself(
     assert [kind for (kind,) in kinds] == ["created", "created", "updated", "created", "deleted"]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("atomic", [True, False])
 @pytest.mark.parametrize(
     ("bad", "pointer"),
@@ -206,6 +207,7 @@ def test_what_is_no_operation_is_refused_whole(api: Api, bad: Any, pointer: str,
     assert ada.get("/tasks").json() == []
 
 
+@pytest.mark.one_database
 def test_all_tasks_that_are_not_valid_are_told_at_once(api: Api) -> None:
     ada = api.person()
     problem = assert_problem(batch(ada, create(), create(""), update(1, priority=9), create("x" * 999)), 422)

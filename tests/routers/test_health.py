@@ -74,6 +74,7 @@ def test_a_server_stays_ready_while_a_newer_one_has_migrated_the_database(client
     assert (answer.status_code, answer.json()["parts"]["schema"]) == (200, "ok")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("how", ["deleted", "replaced"])
 def test_ready_says_that_the_file_was_deleted_or_replaced(
     client: TestClient, tmp_path: Path, how: str

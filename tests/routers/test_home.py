@@ -5,6 +5,8 @@ from fastapi.testclient import TestClient
 
 from tests.support.api import Api
 
+pytestmark = pytest.mark.one_database
+
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
 

@@ -18,6 +18,8 @@ from tests.support.api import Api, Person, assert_problem
 from tests.support.serving import served
 from tests.support.tracker import issues
 
+pytestmark = pytest.mark.one_database
+
 SVG = "image/svg+xml"
 QUESTIONS = {
     "throughput": {"from": "2017-08-01", "to": "2018-07-31", "interval": "month"},

@@ -127,6 +127,7 @@ def test_the_limits_of_tags_and_projects_hold_for_what_is_kept(api: Api) -> None
         assert_problem(ada.patch(f"/tasks/{task['id']}", json={name: value}), 422, None, pointer)
 
 
+@pytest.mark.one_database
 def test_a_whole_number_may_be_written_with_a_decimal_point(api: Api) -> None:
     ada = api.person()
     body = '{"title": "x", "priority": %s}'
@@ -231,6 +232,7 @@ def test_completing_reopening_and_completing_again(api: Api) -> None:
     assert again["completed_at"] > completed["completed_at"]
 
 
+@pytest.mark.one_database
 def test_get_edit_put_works_with_the_read_only_fields_sent_back(api: Api) -> None:
     ada = api.person()
     task = ada.task(status="completed", due_at="2030-01-01T00:00:00.5Z")
@@ -254,6 +256,7 @@ def cut(value: str | None, digits: int) -> str | None:
     return value and (f"{whole}.{fraction.ljust(6, '0')[:digits]}Z" if digits else f"{whole}Z")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("digits", [0, 1, 3, 5, 6, 9])
 def test_get_edit_put_works_for_clients_that_keep_times_less_precisely(api: Api, digits: int) -> None:
     ada = api.person()
@@ -367,6 +370,7 @@ def test_a_task_carries_an_entity_tag_that_changes_with_it(api: Api) -> None:
     assert len(set(tags)) == len(tags)
 
 
+@pytest.mark.one_database
 def test_if_none_match_gives_304(api: Api) -> None:
     ada = api.person()
     path = f"/tasks/{ada.task()['id']}"
@@ -400,6 +404,7 @@ def test_if_match_gives_412_when_somebody_else_was_first(api: Api) -> None:
     assert_problem(ada.delete(path, headers={"If-Match": "*"}), 404)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "sent",
     ["W/{}", '"{}-gzip"', 'W/"{}-gzip"', '"{}-br"', '"{}-zstd"', '"{};gzip"', '"a,b" ,, W/"{}-br",""', "*"],
@@ -570,6 +575,7 @@ def history_pages(person: Person, task_id: int, query: str) -> list[list[Any]]:
     return pages
 
 
+@pytest.mark.one_database
 def test_a_history_comes_in_pages_oldest_first(api: Api) -> None:
     ada = api.person()
     task = ada.task("0")

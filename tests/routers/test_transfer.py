@@ -93,6 +93,7 @@ def test_export_import_export_again_is_the_same_but_for_ids_and_owner(api: Api, 
         assert without_owner(rows) == without_owner(others)
 
 
+@pytest.mark.one_database
 def test_no_cell_begins_a_formula(api: Api) -> None:
     ada = api.person()
     ada.post("/tasks/import", json=past())
@@ -205,6 +206,7 @@ def test_an_export_of_a_project_has_the_tasks_of_all_its_members(api: Api) -> No
     assert_problem(bob.get(f"/tasks/export?project_id={other}"), 404, "project_not_found")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("query", "accept", "kind"),
     [
@@ -236,7 +238,7 @@ def test_csv_is_asked_for_in_the_same_two_ways_everywhere(
         assert_problem(ada.get(path), 422, "invalid_input", "?format")
 
 
-@pytest.mark.parametrize("kind", ["json", "csv"])
+@pytest.mark.parametrize("kind", ["json", pytest.param("csv", marks=pytest.mark.one_database)])
 def test_an_export_comes_in_parts_that_import_takes(api: Api, kind: str) -> None:
     ada, bob = api.person(), api.person("bob")
     bob.task("not hers")
@@ -289,6 +291,7 @@ def test_the_roadmaps_file_and_little_more(api: Api) -> None:
     assert database.read(lambda db: db.execute(told).scalar()) == 0
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("place", "row", "pointer"),
     [
@@ -372,6 +375,7 @@ def refused_bodies() -> list[tuple[bytes, dict[str, str], str]]:
     ]
 
 
+@pytest.mark.one_database
 def test_what_is_no_list_of_tasks_is_refused_with_the_reason(
     api: Api, refused_bodies: list[tuple[bytes, dict[str, str], str]]
 ) -> None:
@@ -382,6 +386,7 @@ def test_what_is_no_list_of_tasks_is_refused_with_the_reason(
     assert ada.get("/tasks").json() == []
 
 
+@pytest.mark.one_database
 def test_csv_is_read_as_people_write_it(api: Api) -> None:
     ada = api.person()
     body = (
@@ -402,6 +407,7 @@ def test_csv_is_read_as_people_write_it(api: Api) -> None:
     assert third["due_at"] == "2030-01-01T00:00:00Z"
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("body", "titles"),
     [
@@ -427,6 +433,7 @@ def test_the_csv_of_spreadsheets_and_other_programs_is_read(api: Api, body: str,
     assert answer.json()["ids"] == [task["id"] for task in ada.get("/tasks/export").json()]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("body", "pointer", "said"),
     [
@@ -457,6 +464,7 @@ def test_what_is_wrong_with_a_csv_is_named_with_the_row_of_the_file(
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("body", "headers"),
     [
@@ -476,6 +484,7 @@ def test_a_json_object_on_each_line_is_taken(api: Api, body: str, headers: dict[
     assert all("(line 3 of the file)" in each["detail"] for each in problem["errors"])
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -511,6 +520,7 @@ FORMULAS = [
 ]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("separator", [";", "\t", "|", ","])
 def test_no_cell_begins_a_formula_whatever_separates_the_cells(api: Api, separator: str) -> None:
     ada, bob = api.person(), api.person("bob")

@@ -277,6 +277,7 @@ def test_one_address_can_not_go_through_many_accounts(api: Api, monkeypatch: pyt
     assert guess(attacker, "198.51.100.2", "user1").status_code == 401
 
 
+@pytest.mark.one_database
 def test_a_forwarded_address_counts_only_from_a_trusted_proxy(api: Api) -> None:
     api.person()
     stranger = CheckedClient(app, api.client.portal, ("203.0.113.9", 40000))
@@ -299,6 +300,7 @@ def test_the_names_of_the_registered_are_not_for_the_asking(
 # -- finding out who has an account ------------------------------------------------------------------
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -379,6 +381,7 @@ def hash_for(pool: ThreadPoolExecutor, address: str, *, known: bool = False) -> 
     return pool.submit(contextvars.copy_context().run, run)
 
 
+@pytest.mark.one_database
 def test_one_address_holds_half_of_the_hashing_places_and_owners_have_their_own(
     client: TestClient, api: Api
 ) -> None:

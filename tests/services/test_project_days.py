@@ -141,7 +141,7 @@ def expected(rows: Sequence[Any], asked: dict[str, Any]) -> list[int]:
 
 
 @pytest.mark.usefixtures("_few_are_many")
-@pytest.mark.parametrize("in_order", [True, False])
+@pytest.mark.parametrize("in_order", [True, pytest.param(False, marks=pytest.mark.thorough)])
 def test_a_list_with_ranges_has_what_a_plain_reading_finds(api: Api, *, in_order: bool) -> None:
     ada, chance = api.person(), random.Random(5)  # noqa: S311  # the same tasks every time
     project, other = (ada.post("/projects", json={"name": name}).json()["id"] for name in "ab")
@@ -228,7 +228,7 @@ RARE = {
 
 @pytest.mark.usefixtures("_few_are_many")
 @pytest.mark.parametrize("which", RARE)
-@pytest.mark.parametrize("in_project", [True, False])
+@pytest.mark.parametrize("in_project", [True, pytest.param(False, marks=pytest.mark.thorough)])
 def test_pages_have_every_task_that_stays_in_a_list_while_others_change(
     api: Api, which: str, *, in_project: bool
 ) -> None:

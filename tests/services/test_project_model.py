@@ -1,11 +1,13 @@
 """Random calls by six accounts over their projects: a model in plain Python predicts each answer.
 
-`PROJECT_CALLS=10000` makes more calls, `PROJECT_SEED` other ones.
+With `-m thorough`, `PROJECT_CALLS=10000` makes more calls. `PROJECT_SEED` makes other ones.
 """
 
 import os
 import random
 from typing import Any
+
+import pytest
 
 from tests.support.api import Api, Person
 from tests.support.project_model import CREATED, POOL, STATUSES, Expected, Model, Project
@@ -235,11 +237,12 @@ class Walk:
         self.random.choice(often * 3 + seldom * 2 + rarely)()
 
 
-def test_each_call_is_answered_as_the_model_says(api: Api) -> None:
+@pytest.mark.parametrize("calls", [200, pytest.param(CALLS, marks=pytest.mark.thorough)])
+def test_each_call_is_answered_as_the_model_says(api: Api, calls: int) -> None:
     walk = Walk(api, SEED)
     for _ in range(3):
         walk.create_project()
-    for number in range(CALLS):
+    for number in range(calls):
         walk.step()
         if number % 50 == 0:
             walk.look()

@@ -214,10 +214,11 @@ def test_a_task_is_judged_as_by_the_plain_reading_of_the_filter() -> None:
     assert 400 < judged(RandomFilters(chance), chance, 400) < 3600
 
 
+@pytest.mark.parametrize("count", [60, pytest.param(200, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("field", FIELDS)
-def test_tests_of_one_field_are_joined_into_what_they_say_together(field: str) -> None:
+def test_tests_of_one_field_are_joined_into_what_they_say_together(field: str, count: int) -> None:
     chance = random.Random(field)  # noqa: S311  # a test that can be run again
-    judged(RandomFilters(chance, Vocabulary(fields=[field])), chance, 200)
+    judged(RandomFilters(chance, Vocabulary(fields=[field])), chance, count)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,16 @@ _default_timeout: httpx.Timeout = inspect.signature(httpx.get).parameters["timeo
 _default_timeout.connect = _default_timeout.read = _default_timeout.write = _default_timeout.pool = SECONDS
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the second run of a test that is `one_database` to the thorough tests."""
+    for item in items:
+        if item.get_closest_marker("one_database") and isinstance(item, pytest.Function):
+            params = item.callspec.params if hasattr(item, "callspec") else {}
+            if "postgres" in (params.get("database_url"), params.get("shared_api")):
+                item.add_marker(pytest.mark.thorough)
+
+
 def pytest_collection_finish() -> None:
     """Freeze the objects that stay for the whole run. Garbage collections of them took a tenth of the time."""
     gc.collect()

@@ -45,6 +45,7 @@ def fields(number: int) -> dict[str, int]:
 # -- queries -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("path", ["/health", "/tasks", "/nowhere-of-mine"])
 def test_more_than_a_hundred_parameters_are_one_problem(ada: Person, path: str) -> None:
     for query in ("&".join(f"a{each}=1" for each in range(101)), "a&" * 30_000, "&" * 50 + "b=1&" * 101):
@@ -55,6 +56,7 @@ def test_more_than_a_hundred_parameters_are_one_problem(ada: Person, path: str) 
             assert "100" in the_one_problem(answer, "?")
 
 
+@pytest.mark.one_database
 def test_a_parameter_more_than_twenty_times_is_one_problem(ada: Person) -> None:
     assert "21" in the_one_problem(ada.get("/tasks?" + "&".join(["status=pending"] * 21)), "?status")
     encoded = "&".join(["status=pending"] * 15 + ["%73tatus=completed"] * 6)
@@ -64,12 +66,14 @@ def test_a_parameter_more_than_twenty_times_is_one_problem(ada: Person) -> None:
     assert ada.get("/tasks?" + "&&&&" * 200 + "status=pending").status_code == 200
 
 
+@pytest.mark.one_database
 def test_a_hundred_unknown_parameters_are_told_each(ada: Person) -> None:
     problem = assert_problem(ada.get("/health?" + "&".join(f"a{each}=1" for each in range(100))), 422)
     assert len(problem["errors"]) == 100
     assert "99 more" in problem["detail"]
 
 
+@pytest.mark.one_database
 def test_a_long_query_and_a_long_name_make_a_small_answer(ada: Person) -> None:
     for query in ("a" * 60_000, "a" * 60_000 + "=1234"):
         the_one_problem(ada.get(f"/health?{query}"), "?" + "a" * 999 + "...")
@@ -80,6 +84,7 @@ def test_a_long_query_and_a_long_name_make_a_small_answer(ada: Person) -> None:
 # -- headers -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "headers",
     [
@@ -99,6 +104,7 @@ def test_headers_are_bounded_as_a_whole(ada: Person, headers: list[tuple[str, st
     assert ada.get("/tasks", headers={"X-Long": "a" * 60_000}).status_code == 200
 
 
+@pytest.mark.one_database
 def test_the_work_for_cookies_grows_no_faster_than_they_do(ada: Person) -> None:
     client: TestClient = ada.client
 
@@ -112,6 +118,7 @@ def test_the_work_for_cookies_grows_no_faster_than_they_do(ada: Person) -> None:
 # -- bodies ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("number", [101, 5_000, 60_000])
 def test_too_many_fields_are_one_problem(ada: Person, number: int) -> None:
     body = json.dumps(fields(number))
@@ -119,6 +126,7 @@ def test_too_many_fields_are_one_problem(ada: Person, number: int) -> None:
         assert "at most" in the_one_problem(ada.call(method, path, content=body, headers=JSON), "#")
 
 
+@pytest.mark.one_database
 def test_a_hundred_fields_are_told_each_and_more_problems_are_counted(ada: Person) -> None:
     problem = assert_problem(ada.post("/tasks", json=fields(100)), 422)
     assert len(problem["errors"]) == 100
@@ -127,6 +135,7 @@ def test_a_hundred_fields_are_told_each_and_more_problems_are_counted(ada: Perso
     assert len(tags["errors"]) <= 100
 
 
+@pytest.mark.one_database
 def test_a_batch_tells_a_hundred_problems_and_the_number_of_all(ada: Person) -> None:
     def tried(task: Any, *, atomic: bool) -> Any:
         operations = [{"op": "update", "id": 1, "task": task}] * 200
@@ -141,6 +150,7 @@ def test_a_batch_tells_a_hundred_problems_and_the_number_of_all(ada: Person) -> 
     assert all("29 more" in one["detail"] for one in each)
 
 
+@pytest.mark.one_database
 def test_an_operations_unknown_fields_are_told_each_and_many_by_their_number(ada: Person) -> None:
     one = assert_problem(ada.post("/tasks/batch", json={"operations": [{"op": "delete"} | fields(90)]}), 422)
     assert len(one["errors"]) == 90
@@ -149,6 +159,7 @@ def test_an_operations_unknown_fields_are_told_each_and_many_by_their_number(ada
     assert "32,000" in the_one_problem(answer, "#/operations")
 
 
+@pytest.mark.one_database
 def test_an_import_tells_a_hundred_problems_and_the_number_of_all(ada: Person) -> None:
     rows: list[Any] = [{"title": "", "priority": 9}] * 80 + [5] * 20 + [{"title": "x", "blocked_reason": "y"}]
     problem = assert_problem(ada.post("/tasks/import", json=rows), 422)
@@ -157,6 +168,7 @@ def test_an_import_tells_a_hundred_problems_and_the_number_of_all(ada: Person) -
     assert "80 more" in assert_problem(ada.post("/tasks/import", json=rows[40:81]), 422)["detail"]
 
 
+@pytest.mark.one_database
 def test_a_row_of_an_import_is_bounded_like_any_object(ada: Person) -> None:
     for row, pointer in (
         (fields(50_000), "#/1"),
@@ -169,6 +181,7 @@ def test_a_row_of_an_import_is_bounded_like_any_object(ada: Person) -> None:
     the_one_problem(ada.post("/tasks/import", content=cells, headers=headers), "#/0/tags")
 
 
+@pytest.mark.one_database
 def test_the_rows_of_a_csv_file_are_bounded_with_the_empty_ones(ada: Person) -> None:
     def read(rows: int) -> Any:
         file = b"title\n" + b"\n" * (rows - 2) + b"x\n"
@@ -178,6 +191,7 @@ def test_the_rows_of_a_csv_file_are_bounded_with_the_empty_ones(ada: Person) -> 
     the_one_problem(read(1_048_577), "#")
 
 
+@pytest.mark.one_database
 def test_too_much_further_in_is_named_where_it_is(ada: Person) -> None:
     query = {"chart": "throughput", "query": fields(101)}
     the_one_problem(ada.post("/analytics/pictures", json=query), "#/query")
@@ -202,6 +216,7 @@ LARGE_BODIES: list[Callable[[int], bytes]] = [
 ]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("body", LARGE_BODIES, ids=[repr(make(50)[:12]) for make in LARGE_BODIES])
 def test_a_megabyte_of_anything_is_refused_shortly_by_work_that_grows_no_faster(
     ada: Person, body: Callable[[int], bytes]
@@ -214,11 +229,13 @@ def test_a_megabyte_of_anything_is_refused_shortly_by_work_that_grows_no_faster(
     assert growth(refuse, MEGABYTE) < MOST
 
 
+@pytest.mark.one_database
 def test_commas_in_a_text_are_not_fields(ada: Person) -> None:
     text = 'a,"b":[{\\' * 6_000
     assert ada.post("/tasks", json={"title": "x", "description": text}).json()["description"] == text
 
 
+@pytest.mark.one_database
 def test_a_form_is_bounded_too(ada: Person) -> None:
     client: TestClient = ada.client
     answer = client.post("/auth/login", content=b"a&" * 200, headers=FORM)
@@ -227,6 +244,7 @@ def test_a_form_is_bounded_too(ada: Person) -> None:
     assert_problem(huge, 413, "content_too_large")
 
 
+@pytest.mark.one_database
 def test_an_answer_is_what_it_was_for_a_body_that_is_no_json(ada: Person) -> None:
     broken = b'{"title": "x", "tags": [' + b'"a",' * 150
     problem = assert_problem(ada.post("/tasks", content=broken, headers=JSON), 422, None, "#")
@@ -236,6 +254,7 @@ def test_an_answer_is_what_it_was_for_a_body_that_is_no_json(ada: Person) -> Non
 # -- statements kept by the shapes of requests ---------------------------------------------------------
 
 
+@pytest.mark.one_database
 def test_choices_are_a_set(ada: Person) -> None:
     ada.get("/tasks?status=pending&status=completed")
     before = len(shapes)
@@ -247,6 +266,7 @@ def test_choices_are_a_set(ada: Person) -> None:
     assert len(shapes) == before
 
 
+@pytest.mark.one_database
 @pytest.mark.thorough
 def test_what_is_kept_by_shape_is_bounded_in_bytes(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shapes, "_limit", 300_000)
@@ -341,6 +361,7 @@ def test_an_answer_of_many_megabytes_does_not_hold_the_event_loop(api: Api) -> N
         assert longest_hold(ada, path) < 0.2, path
 
 
+@pytest.mark.one_database
 def test_a_large_body_that_is_refused_does_not_hold_the_event_loop(ada: Person) -> None:
     task = {"title": "x", "tags": [f"e\u0301{each}" for each in range(20)]}
     operations = [{"op": "create", "task": task}] * 500 + [{"op": "none"}]
@@ -348,12 +369,14 @@ def test_a_large_body_that_is_refused_does_not_hold_the_event_loop(ada: Person) 
     assert longest_hold(ada, "/tasks/batch", body, status=422) < 0.2
 
 
+@pytest.mark.one_database
 def test_the_hash_of_a_large_body_does_not_hold_the_event_loop(ada: Person) -> None:
     body = b'[{"title": ""}]' + b" " * (31 * 1024 * 1024)
     holds, total = holds_of(ada, "/tasks/import", body, status=422, key=b"large")
     assert sum(holds) / total < 0.28
 
 
+@pytest.mark.one_database
 def test_the_work_for_a_long_header_with_tags_grows_no_faster_than_the_header(ada: Person) -> None:
     path = f"/tasks/{ada.task()['id']}"
 

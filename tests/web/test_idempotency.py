@@ -257,6 +257,7 @@ def test_a_used_key_is_refused_whatever_is_wrong_with_the_new_request(api: Api) 
     assert count("tasks") == 1
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("key", ["", "x" * 256, "tab\there", "caf\u00e9".encode("latin-1")])
 def test_what_is_no_key_is_refused(shared_person: Person, key: Any) -> None:
     answer = shared_person.post("/tasks", json={"title": "x"}, headers={"Idempotency-Key": key})
@@ -269,6 +270,7 @@ def shared_person(api: Api) -> Person:
     return api.person()
 
 
+@pytest.mark.one_database
 def test_every_printable_key_is_taken_once(api: Api) -> None:
     ada = api.person()
     longest = "".join(chr(0x21 + number % 94) for number in range(255))

@@ -7,6 +7,8 @@ from main import app
 from tests.support.api import Api
 from tests.support.openapi_check import CheckedClient
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.mark.parametrize(
     ("trusted", "scheme"),

@@ -8,6 +8,8 @@ import pytest
 from main import app
 from tests.support.api import Api, assert_problem
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.mark.parametrize(
     ("path", "body", "pointers"),

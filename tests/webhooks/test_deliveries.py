@@ -101,6 +101,7 @@ def test_an_owner_before_gets_the_event_that_takes_the_task_away_as_the_last(
     assert len(set(ids)) == 4
 
 
+@pytest.mark.one_database
 def test_what_fails_is_tried_again_with_the_same_id_and_given_up_after_ten_attempts(
     api: Api, hook: Receiver
 ) -> None:
@@ -139,6 +140,7 @@ def waiting(person: Person, webhook: Any, attempts: int) -> Any:
     return wait_until(look)
 
 
+@pytest.mark.one_database
 def test_a_receiver_says_when_it_wants_to_be_asked_again(api: Api, hook: Receiver) -> None:
     hook.answer = lambda _: (429, {"Retry-After": "600"}, b"")
     ada = api.person()
@@ -150,6 +152,7 @@ def test_a_receiver_says_when_it_wants_to_be_asked_again(api: Api, hook: Receive
     assert 540 <= delay.total_seconds() <= 601
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
@@ -296,6 +299,7 @@ def test_after_a_rotation_both_secrets_sign_for_a_day(api: Api, hook: Receiver) 
         received.verified(webhook["secret"])
 
 
+@pytest.mark.one_database
 def test_slow_receivers_delay_no_other(api: Api, hook: Receiver) -> None:
     is_over = threading.Event()
 
@@ -418,6 +422,7 @@ def test_operators_see_and_retry_what_was_given_up(
     assert deliveries(ada, webhook) == []
 
 
+@pytest.mark.one_database
 def test_a_receiver_that_takes_its_time_is_sent_several_at_once(api: Api, hook: Receiver) -> None:
     lock, under_way, first = threading.Lock(), 0, threading.Event()
     are_several = threading.Event()
