@@ -26,7 +26,7 @@ export function webhookSection() {
   );
 }
 
-async function webhookRows(load) {
+async function webhookRows(load, secrets) {
   const found = await api.webhooks.list();
   const managed = model.projects.filter((each) => may("manager", each.id));
   const create = form(
@@ -60,8 +60,8 @@ async function webhookRows(load) {
         ...(values.project_id ? { project_id: Number(values.project_id) } : {}),
         ...(values.description ? { description: values.description } : {}),
       });
+      secrets.set(made.id, secret("The signing secret", made.secret));
       await load();
-      document.getElementById("webhook-made")?.replaceChildren(secret("The signing secret", made.secret));
     },
   );
   return [
@@ -69,16 +69,16 @@ async function webhookRows(load) {
       ? h(
           "ul",
           { className: "hooks" },
-          found.map((each) => webhook(each, load)),
+          found.map((each) => webhook(each, load, secrets)),
         )
       : h("p", { className: "muted" }, "None yet."),
-    h("div", { id: "webhook-made" }),
     h("details", {}, h("summary", {}, "New webhook"), create),
   ];
 }
 
-function webhook(each, load) {
+function webhook(each, load, secrets) {
   const place = h("div", {});
+  const shown = h("div", {}, secrets.get(each.id));
   const show = act(async () => {
     const found = await api.webhooks.deliveries(each.id);
     const again = (one) =>
@@ -108,7 +108,8 @@ function webhook(each, load) {
   const rotate = act(async () => {
     if (!(await confirmed("A new secret?", "The old one signs too for 24 hours.", "Make a new secret")))
       return;
-    place.replaceChildren(secret("The new signing secret", (await api.webhooks.rotate(each.id)).secret));
+    secrets.set(each.id, secret("The new signing secret", (await api.webhooks.rotate(each.id)).secret));
+    shown.replaceChildren(secrets.get(each.id));
   });
   const erase = act(async () => {
     if (!(await confirmed("Delete the webhook?", each.url, "Delete"))) return;
@@ -152,6 +153,7 @@ function webhook(each, load) {
       button("New secret", rotate),
       button("Delete", erase),
     ),
+    shown,
     place,
   );
 }
@@ -164,7 +166,7 @@ export function calendarSection() {
   );
 }
 
-async function calendarRows(load) {
+async function calendarRows(load, addresses) {
   const found = await api.calendars.list();
   const erase = (each) => act(async () => (await api.calendars.remove(each.id), await load()));
   const create = form(
@@ -177,10 +179,8 @@ async function calendarRows(load) {
     "Make an address",
     async ({ view }) => {
       const made = await api.calendars.create({ tz: ZONE, ...(view ? { view_id: Number(view) } : {}) });
+      addresses.set(made.id, secret("The address of the calendar", new URL(made.url, location.href).href));
       await load();
-      document
-        .getElementById("calendar-made")
-        ?.replaceChildren(secret("The address of the calendar", new URL(made.url, location.href).href));
     },
     "line",
   );
@@ -196,7 +196,7 @@ async function calendarRows(load) {
       ]),
       "None yet.",
     ),
-    h("div", { id: "calendar-made" }),
+    ...found.map((each) => addresses.get(each.id)),
     create,
   ];
 }

@@ -27,9 +27,11 @@ export function frame(place, title, ...children) {
   );
 }
 
-// A section that loads its content, or shows why it can't; `section.load()` loads it again.
+// A section that loads its content, or shows why it can't; `section.load()` loads it again. `fill` also gets a map for
+// what is to outlive that, such as a secret that nobody may have copied yet, by the id of what it belongs to.
 export function section(title, about, fill) {
   const body = h("div", { className: "stack" }, h("p", { className: "muted" }, "Loading"));
+  const kept = new Map();
   const element = h(
     "section",
     { className: "card" },
@@ -39,7 +41,7 @@ export function section(title, about, fill) {
   );
   element.load = async () => {
     try {
-      body.replaceChildren(...[await fill(element.load)].flat().filter(Boolean));
+      body.replaceChildren(...[await fill(element.load, kept)].flat().filter(Boolean));
     } catch (error) {
       if (error.status === undefined) throw error;
       body.replaceChildren(

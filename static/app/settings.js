@@ -141,7 +141,7 @@ function browserOf(client) {
     : client || "Unknown";
 }
 
-async function tokenRows(load) {
+async function tokenRows(load, secrets) {
   const found = await api.account.tokens();
   const scopes = [
     "tasks:read",
@@ -162,7 +162,6 @@ async function tokenRows(load) {
       await api.account.removeToken(each.id);
       await load();
     });
-  const made = h("div", {});
   const create = form(
     [
       field("Name", { name: "name", required: true, maxLength: 100, placeholder: "nightly import" }),
@@ -189,13 +188,10 @@ async function tokenRows(load) {
         scopes: chosen,
         ...(values.expires ? { expires_at: new Date(`${values.expires}T23:59:59`).toISOString() } : {}),
       });
+      secrets.set(token.id, secret(`The token "${token.name}"`, token.token));
       await load();
-      document
-        .getElementById("token-made")
-        ?.replaceChildren(secret(`The token "${token.name}"`, token.token));
     },
   );
-  made.id = "token-made";
   return [
     table(
       "Program tokens",
@@ -210,7 +206,7 @@ async function tokenRows(load) {
       ]),
       "None yet.",
     ),
-    made,
+    ...found.map((each) => secrets.get(each.id)),
     h("details", {}, h("summary", {}, "New token"), create),
     h(
       "p",

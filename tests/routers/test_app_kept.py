@@ -319,3 +319,37 @@ def test_a_new_password_shows_what_it_has_ended(api: Api, desk: BrowserPage) -> 
     page.get_by_role("button", name="Change the password").click()
     expect(tokens).to_have_count(0)
     expect(page.get_by_role("region", name="Sessions").locator("tbody tr")).to_have_count(1)
+
+
+@sqlite_only
+def test_a_secret_stays_until_what_it_opens_is_gone(api: Api, desk: BrowserPage) -> None:
+    api.person()
+    page = log_in(desk, "/app?page=settings")
+    hooks = page.locator("section", has_text="Standard Webhooks")
+    hooks.get_by_text("New webhook").click()
+    hooks.get_by_label("Address").fill("http://93.184.216.34:9/hook")
+    hooks.get_by_role("button", name="Add a webhook").click()
+    secret = page.get_by_label("The signing secret")
+    signing = secret.input_value()
+    hooks.get_by_role("button", name="Last deliveries").click()
+    hooks.get_by_text("Nothing was sent yet.").wait_for()
+    expect(secret).to_have_value(signing)
+    for name in ("old", "new"):
+        page.get_by_text("New token").click()
+        page.get_by_label("Name", exact=True).fill(name)
+        page.get_by_role("button", name="Make a token").click()
+        page.get_by_label(f'The token "{name}"').wait_for()
+    page.get_by_role("row", name="old").get_by_role("button", name="Revoke").click()
+    page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    expect(page.get_by_label('The token "old"')).to_have_count(0)
+    assert page.get_by_label('The token "new"').input_value()
+    # A new password ends tokens, and switches webhooks off, which may be switched on again.
+    page.get_by_label("Password now").fill(PASSWORD)
+    page.get_by_label("New password").fill(f"{PASSWORD}-of-today")
+    page.get_by_role("button", name="Change the password").click()
+    hooks.get_by_text("switched off").wait_for()
+    expect(secret).to_have_value(signing)
+    expect(page.get_by_label('The token "new"')).to_have_count(0)
+    page.reload()
+    hooks.get_by_text("switched off").wait_for()
+    expect(secret).to_have_count(0)
