@@ -100,6 +100,7 @@ export const projects = {
 export const views = {
   list: () => whole("/views"),
   create: (view) => write("POST", "/views", view),
+  change: (id, fields) => write("PATCH", `/views/${id}`, fields),
   remove: (id) => write("DELETE", `/views/${id}`),
 };
 

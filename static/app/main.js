@@ -31,7 +31,7 @@ import { open } from "./opened.js";
 import * as panel from "./panel.js";
 import { projectPage, showMembers, whenArchived } from "./project.js";
 import { settingsPage } from "./settings.js";
-import { clearSide, newProject, sidebar, tellLive, whenLeaving } from "./side.js";
+import { clearSide, newProject, sidebar, tellLive, whenChanged, whenLeaving } from "./side.js";
 import * as store from "./store.js";
 import { sendTitles } from "./titles.js";
 import { settleAll } from "./toasts.js";
@@ -316,6 +316,7 @@ onSession((what) => {
 });
 whenLoggedOut((message) => leave(message));
 whenLeaving(() => leave());
+whenChanged(() => render(true));
 whenArchived(() => render(true));
 addEventListener("offline", () => tellLive("waiting"));
 addEventListener(

@@ -47,6 +47,23 @@ export function newProject() {
   );
 }
 
+function renameView(view) {
+  const element = dialog(
+    "Rename the view",
+    form(
+      [field("Name", { name: "name", value: view.name, required: true, maxLength: 100 })],
+      "Rename",
+      async ({ name }) => {
+        await api.views.change(view.id, { name });
+        await loadViews();
+        element.close();
+        if (now().view === String(view.id)) onChange();
+        else sidebar();
+      },
+    ),
+  );
+}
+
 const removeView = act(async (view) => {
   if (!(await confirmed(`Delete the view "${view.name}"?`, "The tasks that it finds stay.", "Delete")))
     return;
@@ -73,12 +90,16 @@ function item(picture, label, values, { badge = null, more = null } = {}) {
         "aria-current": isHere ? "page" : undefined,
       },
       icon(picture),
-      h("span", {}, label),
+      // A long name is cut.
+      h("span", { title: label }, label),
       badge ? h("span", { className: "badge" }, badge) : null,
     ),
     more,
   );
 }
+
+const small = (picture, label, onclick) =>
+  h("button", { type: "button", className: "bare", "aria-label": label, title: label, onclick }, icon(picture));
 
 // The figures of the project that is shown, or the person's own.
 const dashboard = () => link(now().project ? `/dashboard?project_id=${now().project}` : "/dashboard");
@@ -126,17 +147,7 @@ export function sidebar() {
         "div",
         { className: "group" },
         h("h2", {}, "Projects"),
-        h(
-          "button",
-          {
-            type: "button",
-            className: "bare",
-            "aria-label": "New project",
-            title: "New project",
-            onclick: newProject,
-          },
-          icon("plus"),
-        ),
+        small("plus", "New project", newProject),
       ),
       h(
         "ul",
@@ -157,16 +168,10 @@ export function sidebar() {
             each.name,
             { view: String(each.id), project: each.project_id ? String(each.project_id) : undefined },
             {
-              more: h(
-                "button",
-                {
-                  type: "button",
-                  className: "bare",
-                  "aria-label": `Delete the view ${each.name}`,
-                  onclick: () => removeView(each),
-                },
-                icon("close"),
-              ),
+              more: [
+                small("edit", `Rename the view ${each.name}`, () => renameView(each)),
+                small("close", `Delete the view ${each.name}`, () => removeView(each)),
+              ],
             },
           ),
         ),
@@ -209,6 +214,10 @@ export function sidebar() {
 }
 
 export const clearSide = () => place.replaceChildren();
+
+let onChange = () => undefined;
+// Calls a listener when what the page shows beside the menu may be out of date.
+export const whenChanged = (listener) => (onChange = listener);
 
 let onLeave = () => undefined;
 export const whenLeaving = (listener) => (onLeave = listener);

@@ -569,9 +569,16 @@ def test_webhooks_calendars_and_views_are_made_and_taken_back(api: Api, browser:
     url = page.get_by_label("The address of the calendar").input_value()
     assert url.endswith(".ics")
     expect(page.get_by_role("region", name="Calendars")).to_contain_text("Urgent ones")
-    side(page).get_by_role("button", name="Delete the view Urgent ones").click()
+    side(page).get_by_role("link", name="Urgent ones").click()
+    for name, given in (("Urgent ones", "High ones"), ("High ones", "The highest")):
+        side(page).get_by_role("button", name=f"Rename the view {name}").click()
+        page.get_by_role("dialog").get_by_label("Name").fill(given)
+        page.get_by_role("dialog").get_by_role("button", name="Rename").click()
+        page.get_by_role("heading", name=given).wait_for()
+    assert [each["name"] for each in ada.get("/views").json()] == ["The highest"]
+    side(page).get_by_role("button", name="Delete the view The highest").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    expect(page.locator("#side")).not_to_contain_text("Urgent ones")
+    expect(page.locator("#side")).not_to_contain_text("The highest")
     assert ada.get("/views").json() == []
 
 
