@@ -18,6 +18,7 @@ import { leftOut } from "./matching.js";
 import {
   forgetAll,
   forgetMembers,
+  loadMenu,
   loadProjects,
   loadUnread,
   loadViews,
@@ -325,8 +326,11 @@ addEventListener(
     say("Back online.");
     if (!model.me) return;
     await streaming();
+    // Parts that could not be loaded may be missing anywhere on the page.
+    const isPartial = model.trouble.size > 0;
+    if (isPartial) await loadMenu();
     await missed();
-    await render();
+    await render(isPartial);
     sendUnsent();
     sendTitles();
   }),

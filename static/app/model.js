@@ -20,34 +20,38 @@ export function forgetAll() {
   names.clear();
 }
 
-// Loads data for a part of the page. If the server refuses, the reason is kept in `model.trouble`.
-async function part(name, ask, otherwise) {
+// Loads data for a part of the page. If that fails, the reason is kept in `model.trouble`, and what was known stays.
+async function part(name, ask, known) {
   try {
+    const found = await ask();
     model.trouble.delete(name);
-    return await ask();
+    return found;
   } catch (error) {
-    if (!error.status) throw error;
+    if (error.status === undefined) throw error;
     model.trouble.set(name, error.message);
-    return otherwise;
+    return known;
   }
 }
 
 // All projects, the archived ones at the end.
 export async function loadProjects() {
   const both = () => Promise.all([api.projects.list(), api.projects.list(true)]);
-  model.projects = (await part("projects", both, [])).flat();
+  model.projects = (await part("projects", both, model.projects)).flat();
 }
 
 export const openProjects = () => model.projects.filter((each) => !each.archived_at);
 
 export async function loadViews() {
-  model.views = await part("views", api.views.list, []);
+  model.views = await part("views", api.views.list, model.views);
 }
 
 export async function loadUnread() {
-  const found = await part("notifications", () => api.notifications.list(true), []);
-  model.unread = found.filter((each) => !isOwnDoing(each)).length;
+  const count = async () => (await api.notifications.list(true)).filter((each) => !isOwnDoing(each)).length;
+  model.unread = await part("notifications", count, model.unread);
 }
+
+// All that the menu shows.
+export const loadMenu = () => Promise.all([loadProjects(), loadViews(), loadUnread()]);
 
 // Whether a notification only repeats what the reader did.
 export const isOwnDoing = ({ kind, actor_id: actor }) =>
@@ -81,6 +85,8 @@ export async function membersOf(projectId) {
       part("members", () => api.projects.members(projectId), []),
     );
   const found = await members.get(projectId);
+  // They are asked for again the next time.
+  if (model.trouble.has("members")) members.delete(projectId);
   for (const each of found) names.set(each.user_id, each.username);
   return found;
 }

@@ -9,7 +9,7 @@ import { confirmed, dialog, form } from "./dialog.js";
 import { exportDialog } from "./exporting.js";
 import { avatar, icon } from "./icons.js";
 import { commands, help } from "./keys.js";
-import { loadProjects, loadViews, model, openProjects } from "./model.js";
+import { loadMenu, loadProjects, loadViews, model, openProjects } from "./model.js";
 
 const place = document.getElementById("side");
 const theme = h("button", { type: "button" });
@@ -118,8 +118,13 @@ function archive() {
   );
 }
 
-const trouble = (name) =>
-  model.trouble.has(name) ? h("li", { className: "muted trouble" }, model.trouble.get(name)) : null;
+const loadAgain = act(async () => (await loadMenu(), onChange()));
+
+function trouble(name) {
+  if (!model.trouble.has(name)) return null;
+  const retry = h("button", { type: "button", className: "link", onclick: loadAgain }, "Retry");
+  return h("li", { className: "muted trouble" }, h("span", {}, model.trouble.get(name), " ", retry));
+}
 
 export function tellLive(state) {
   live = state;

@@ -353,3 +353,44 @@ def test_a_secret_stays_until_what_it_opens_is_gone(api: Api, desk: BrowserPage)
     page.reload()
     hooks.get_by_text("switched off").wait_for()
     expect(secret).to_have_count(0)
+
+
+@sqlite_only
+def test_tasks_that_are_shown_stay_though_the_network_is_lost_a_moment_later(
+    api: Api, desk: BrowserPage
+) -> None:
+    ada = api.person()
+    ada.task("Measure")
+    ada.post("/views", json={"name": "Mine", "filter": "owner = @me"})
+    page = log_in(desk)
+    row(page, "Measure").wait_for()
+    page.route(re.compile("/(views|notifications)"), lambda route: route.abort())
+    page.reload()
+    trouble = page.locator("#side .trouble")
+    expect(trouble).to_contain_text("The server can't be reached.")
+    row(page, "Measure").wait_for()
+    page.unroute_all()
+    trouble.get_by_role("button", name="Retry").click()
+    page.locator("#side").get_by_role("link", name="Mine").wait_for()
+    expect(trouble).to_have_count(0)
+
+
+@sqlite_only
+def test_a_project_that_was_opened_offline_has_its_members_later(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    grace = api.person("grace")
+    project, _ = project_with_tasks(ada, "Measure")
+    ada.put(f"/projects/{project}/members/{grace.id}", json={"role": "member"})
+    page = log_in(desk)
+    page.locator("#live", has_text="Live").wait_for(state="attached")
+    menu = page.locator("#side")
+    page.context.set_offline(True)
+    menu.get_by_role("link", name="Research").click()
+    page.get_by_text("The server can't be reached.").first.wait_for()
+    page.context.set_offline(False)
+    row(page, "Measure").wait_for()
+    page.get_by_role("heading", name="Research").wait_for()
+    # The known projects stay.
+    menu.get_by_role("link", name="Research").wait_for()
+    page.get_by_role("button", name="Filter", exact=True).click()
+    page.locator("#filters [name=owner]").select_option("grace")
