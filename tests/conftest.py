@@ -1,5 +1,6 @@
 """The settings of the tests. Their fixtures are in `tests/support/fixtures.py`."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -31,6 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Load the fixtures, and with them the program, unless this process only hands out tests to others."""
     is_worker = hasattr(config, "workerinput")
     if is_worker or config.getoption("collectonly") or config.getoption("dist", "no") == "no":
+        # Nothing of what is imported becomes garbage; `fixtures.py` switches this on again.
+        gc.disable()
         config.pluginmanager.import_plugin("tests.support.fixtures")
 
 

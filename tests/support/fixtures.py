@@ -60,6 +60,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:
@@ -132,6 +133,9 @@ def connected(url: str) -> Iterator[None]:
     # The engines are not kept if the test has switched to another database or listens to statements.
     if database._autocommit is engine and not engine._has_events:  # noqa: SLF001
         _kept_parts[url] = {name: part for name, part in vars(database).items() if name != "after_commit"}
+        if not database.is_sqlite:
+            # The next switch closes the sessions that `database` has then, and these are kept open.
+            database._keep_sessions()  # noqa: SLF001
     if database.is_sqlite or url not in _kept_parts:
         database.close()
 
