@@ -236,7 +236,7 @@ def _entries(
     """The rows of history of a change, each beginning where the row before ended."""
     entry, plain = partial(history.task_entry, user, now), fields.PLAIN
     if moved is not None:
-        there = SimpleNamespace(**before._asdict() | moved)
+        there = SimpleNamespace(**before._asdict() | moved | {"updated_at": after.updated_at})
         yield entry("moved", before, there, only=("project_id", "project", "state"))
         before, plain = there, tuple(name for name in plain if name != "project")
     if before.status != after.status:

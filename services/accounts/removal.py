@@ -14,9 +14,10 @@ from models import Caller, tasks, users
 from services import idempotency
 from services.accounts import audit as audit_service
 from services.projects import leaving, member
-from services.tasks import history
+from services.tasks import history, many
 from services.tasks.bulk import insert_many
 from services.tasks.fields import TASK_COLUMNS, TEXTS
+from storage.column_types import UtcDateTime
 from tables.history import MEMBER_KINDS, task_history
 
 CHUNK = 500
@@ -45,7 +46,11 @@ _HEIR = select(users.c.id).where(users.c.id == bindparam("user_id"), users.c.is_
 _MOVE = (
     update(tasks)
     .where(tasks.c.user_id == bindparam("of_user"))
-    .values(user_id=bindparam("heir"), updated_at=bindparam("now"), version=tasks.c.version + 1)
+    .values(
+        user_id=bindparam("heir"),
+        updated_at=many.later(tasks.c.updated_at, bindparam("now", type_=UtcDateTime())),
+        version=tasks.c.version + 1,
+    )
 )
 _DELETE_TASKS = delete(tasks).where(tasks.c.user_id == bindparam("of_user"))
 _DELETE_USER = delete(users).where(users.c.id == bindparam("of_user"))
@@ -166,7 +171,8 @@ def _write_history(db: Session, actor: Caller, user_id: int, heir_id: int | None
 
 def _entry(actor: Caller, now: datetime, task: AnyRow, heir_id: int | None) -> dict[str, Any]:
     if heir_id is not None:
-        after = SimpleNamespace(**task._asdict() | {"user_id": heir_id})
+        changes = {"user_id": heir_id, "updated_at": max(now, task.updated_at)}
+        after = SimpleNamespace(**task._asdict() | changes)
         return history.task_entry(actor, now, "assigned", task, after, only=("user_id",))
     # No snapshot is kept, because the texts are to be forgotten with the account.
     return history.task_entry(actor, now, "deleted", task, None, only=("user_id",)) | {"snapshot": None}

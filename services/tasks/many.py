@@ -50,11 +50,11 @@ def change_many(
     columns, given = dict(changes), literal(now, UtcDateTime())
     if "status" in changes:
         completes = changes["status"] == "completed"
-        columns["completed_at"] = _later(tasks.c.created_at, given) if completes else None
+        columns["completed_at"] = later(tasks.c.created_at, given) if completes else None
         if completes:
             columns |= dict.fromkeys(BLOCKED)
     # The state of a private task is its status, so its column stays NULL.
-    columns |= {"updated_at": _later(tasks.c.updated_at, given), "version": tasks.c.version + 1}
+    columns |= {"updated_at": later(tasks.c.updated_at, given), "version": tasks.c.version + 1}
     ids = [task.id for task in before]
     db.execute(update(tasks).where(tasks.c.id.in_(ids)).values(columns))
     after = [_changed(task, changes, now) for task in before]
@@ -68,8 +68,8 @@ def change_many(
     return after
 
 
-def _later(column: ColumnElement[datetime], now: Any) -> Any:
-    # The times of an imported task may lie in the future.
+def later(column: ColumnElement[datetime], now: Any) -> Any:
+    """The column, or `now` if that is later: the times of an imported task may lie in the future."""
     return case((column > now, column), else_=now)
 
 

@@ -123,6 +123,25 @@ def test_no_page_is_empty_while_an_event_that_is_asked_for_follows(
     assert_problem(ada.get(f"/events?project_id=7&after={newest}"), 404, "project_not_found")
 
 
+def test_the_task_of_an_event_is_the_task_after_it_wherever_it_went(api: Api) -> None:
+    ada, bob, root = api.person(), api.person("bob"), api.person("root", admin=True)
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    ada.put(f"/projects/{project}/members/{bob.id}", json={"role": "manager"})
+    own, shared, taken = ada.task(), ada.task(project_id=project), ada.task(project_id=project)
+    moved = ada.patch(f"/tasks/{own['id']}", json={"project_id": project}).json()
+    assert follow(ada)[0][-1]["data"]["task"] == moved
+    bob.patch(f"/tasks/{taken['id']}", json={"project_id": None})
+    ada.patch(f"/tasks/{own['id']}", json={"project_id": None, "priority": 4})
+    future = {"title": "from elsewhere", "updated_at": "2999-01-01T00:00:00Z"}
+    (imported,) = ada.post("/tasks/import", json=[future]).json()["ids"]
+    assert root.delete(f"/users/{ada.id}", params={"transfer_to": bob.id}).status_code == 200
+    told = {each["data"]["task_id"]: each["data"]["task"] for each in follow(bob)[0]}
+    for task_id in (own["id"], shared["id"], taken["id"], imported):
+        assert told[task_id] == bob.get(f"/tasks/{task_id}").json()
+    # The time of the last change does not go back, so whoever asks for what changed since then misses nothing.
+    assert told[imported]["updated_at"] == "2999-01-01T00:00:00Z"
+
+
 def test_whoever_gives_a_task_away_sees_that_as_the_last_of_it(api: Api) -> None:
     ada, bob, root = api.person(), api.person("bob"), api.person("root", admin=True)
     task = ada.task()

@@ -131,15 +131,20 @@ def histories(rows: Rows) -> Iterator[str]:
     """Each change of a task begins where the one before ended, and the last one has what the task has."""
     there = {row.id: row for row in rows(tasks)}
     found: dict[int, list[Any]] = {task_id: [] for task_id in there}
+    renamed: set[int] = set()
     for row in rows(task_history):
         if row.kind in TASK_KINDS:
             found.setdefault(row.task_id, []).append(row)
+        elif row.kind == "project_updated" and "name" in row.changes:
+            renamed.add(row.project_id)
     for task_id, changes in found.items():
         kinds = [change.kind for change in changes]
         if kinds[:1] not in (["created"], ["imported"]) or (kinds[-1] == "deleted") != (task_id not in there):
             yield f"task {task_id} is {'' if task_id in there else 'not '}there, its history {kinds}"
             continue
-        ends = [*_links(changes), *(_last_values(there[task_id], changes) if task_id in there else ())]
+        ends = list(_links(changes))
+        if (task := there.get(task_id)) is not None:
+            ends += _last_values(task, changes, BY_RENAMING if task.project_id in renamed else ())
         yield from (f"task {task_id}: {each}" for each in ends)
 
 
@@ -172,7 +177,7 @@ def _is_forgotten(values: dict[str, Any]) -> bool:
     return values["from"] is None and values["to"] is None
 
 
-def _last_values(task: Any, changes: list[Any]) -> Iterator[str]:
+def _last_values(task: Any, changes: list[Any], unknown: tuple[str, ...]) -> Iterator[str]:
     if _ends(changes[-1]) != (task.user_id, task.status, task.project_id, task.state):
         yield f"it ends with {_ends(changes[-1])}, the task is {task}"
     fields = {name: getattr(task, name) for name in NAMES}
@@ -184,7 +189,7 @@ def _last_values(task: Any, changes: list[Any]) -> Iterator[str]:
             last[name] = now.get(name) if _is_forgotten(values) else values["to"]
     for source in ({**last, "state": now["state"]}, changes[-1].snapshot or {}):
         for name, value in source.items():
-            if name in now and name not in BY_RENAMING and value != now[name]:
+            if name in now and name not in unknown and value != now[name]:
                 yield f"{name} ends with {value}, the task has {now[name]}"
 
 
