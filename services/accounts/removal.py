@@ -129,7 +129,7 @@ def delete_account(db: Session, actor: Caller, account: AnyRow | Caller, heir_id
     else:
         moved = db.execute(_DELETE_TASKS, {"of_user": user_id})
     idempotency.forget_account(db, user_id)
-    member.pass_on_webhooks(db, user_id)
+    member.pass_on_webhooks(db, now, user_id)
     db.execute(_DELETE_USER, {"of_user": user_id})
     audit_service.record(
         db,

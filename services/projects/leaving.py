@@ -37,4 +37,5 @@ def leave(db: Session, actor: Caller, user_id: int, heir_id: int | None, now: da
             member.drop(db, actor, now, project_id, user_id)
         else:
             project_service.remove(db, actor, project_service.for_removal(db, actor, project_id), "release")
+    project_service.forget_maker(db, user_id, now)
     return changed

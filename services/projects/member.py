@@ -76,7 +76,11 @@ _PASS_ON = (
         webhooks.c.project_id.is_not(None),
         _LONGEST_MANAGER.exists(),
     )
-    .values(user_id=_LONGEST_MANAGER.scalar_subquery())
+    .values(
+        user_id=_LONGEST_MANAGER.scalar_subquery(),
+        version=webhooks.c.version + 1,
+        updated_at=bindparam("now"),
+    )
 )
 _PASS_ON_HERE = _PASS_ON.where(webhooks.c.project_id == bindparam("of_project"))
 _OWNS = prepared(
@@ -156,7 +160,7 @@ def put_member(
             changed = _hand_over(db, caller, now, project_id, user_id, transfer_to)
         db.execute(_SET_ROLE.values(role=role), {"of_project": project_id, "of_user": user_id})
         if before.role == "manager":
-            pass_on_webhooks(db, user_id, project_id)
+            pass_on_webhooks(db, now, user_id, project_id)
     member = _find(db, project_id, user_id)
     assert member is not None
     kind = "member_added" if before is None else "member_updated"
@@ -197,7 +201,7 @@ def drop(db: Session, actor: Caller, now: datetime, project_id: int, user_id: in
     member = _find(db, project_id, user_id)
     assert member is not None
     db.execute(_DELETE, {"of_project": project_id, "of_user": member.user_id})
-    pass_on_webhooks(db, user_id, project_id)
+    pass_on_webhooks(db, now, user_id, project_id)
     of_project = select(tasks.c.id).where(tasks.c.project_id == project_id)
     db.execute(
         delete(notifications).where(
@@ -213,15 +217,15 @@ def drop(db: Session, actor: Caller, now: datetime, project_id: int, user_id: in
     )
 
 
-def pass_on_webhooks(db: Session, user_id: int, project_id: int | None = None) -> None:
+def pass_on_webhooks(db: Session, now: datetime, user_id: int, project_id: int | None = None) -> None:
     """Give the webhooks that an account made for a project, or for any, to the manager who has been there longest.
 
     The program mails the owner of a webhook, who would otherwise hear of a project without managing it.
     """
     if project_id is None:
-        db.execute(_PASS_ON, {"of_user": user_id})
+        db.execute(_PASS_ON, {"of_user": user_id, "now": now})
     else:
-        db.execute(_PASS_ON_HERE, {"of_user": user_id, "of_project": project_id})
+        db.execute(_PASS_ON_HERE, {"of_user": user_id, "of_project": project_id, "now": now})
 
 
 def _keep_a_manager(db: Session, project_id: int, user_id: int) -> None:
@@ -304,7 +308,7 @@ def step_down(
     member = _find(db, project_id, user_id)
     if member is not None and member.role == "manager":
         _keep_a_manager(db, project_id, user_id)
-        pass_on_webhooks(db, user_id, project_id)
+        pass_on_webhooks(db, now, user_id, project_id)
     if db.execute(_OWNS, asked).first() is None:
         return set()
     workers: list[int] = [row.user_id for row in others if row.role != "viewer"]

@@ -34,6 +34,11 @@ _ONE = prepared(_ALL.where(projects.c.id == bindparam("project_id")))
 _INSERT = prepared(insert(projects).returning(projects.c.id))
 _ADD_MEMBER = insert(project_members)
 _UPDATE = update(projects).where(projects.c.id == bindparam("of_project"))
+_FORGET_MAKER = (
+    update(projects)
+    .where(projects.c.created_by == bindparam("of_user"))
+    .values(created_by=None, version=projects.c.version + 1, updated_at=bindparam("now"))
+)
 _DELETE = delete(projects).where(projects.c.id == bindparam("of_project"))
 
 
@@ -191,6 +196,14 @@ def _rename_tasks(db: Session, project_id: int, name: str, now: datetime) -> Non
     values = {"project": name, "version": tasks.c.version + 1}
     db.execute(renamed.where(later).values(values))
     db.execute(renamed.where(~later).values({**values, "updated_at": now}))
+
+
+def forget_maker(db: Session, user_id: int, now: datetime) -> None:
+    """Leave out of its projects who made them, when that account is deleted.
+
+    The database would do this by itself, but without a new version, so that clients keep the former answer.
+    """
+    db.execute(_FORGET_MAKER, {"of_user": user_id, "now": now})
 
 
 # -- deleting --------------------------------------------------------------------------------------

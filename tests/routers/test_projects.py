@@ -359,3 +359,30 @@ def test_members_and_comments_are_sent_back_as_they_were_read(api: Api) -> None:
     assert_problem(bob.patch(path, json=comment), 422, "invalid_input", "#/edited_at")
     assert_problem(bob.patch(path, json=changed | {"author": "ada"}), 422, "invalid_input", "#/author")
     assert_problem(ada.patch(path, json=changed | {"author": "ada"}), 403, "not_author")
+
+
+def test_what_a_deleted_account_changes_has_another_tag(api: Api) -> None:
+    ada, bob, root = api.person(), api.person("bob"), api.person("root", admin=True)
+    path = f"/projects/{project(ada)['id']}"
+    hook = {"url": "http://93.184.215.14/", "types": ["*"], "project_id": 1, "enabled": False}
+    hooks = [ada.post("/webhooks", json=hook).headers["location"] for _ in range(2)]
+    ada.put(f"{path}/members/{bob.id}", json={"role": "manager"})
+    paths = [path, *hooks]
+
+    def newer(old: list[Any]) -> list[Any]:
+        # A client asks whether what it has is still right.
+        again = [
+            bob.get(each, headers={"If-None-Match": was.headers["etag"]})
+            for each, was in zip(paths, old, strict=True)
+        ]
+        return [answer.json() for answer in again if answer.status_code != 304]
+
+    old = [bob.get(each) for each in paths]
+    assert newer(old) == []
+    ada.put(f"{path}/members/{ada.id}", json={"role": "member"})
+    assert [each["user_id"] for each in newer(old)] == [bob.id, bob.id]
+    assert_problem(bob.patch(hooks[0], json=old[1].json()), 409, "stale_copy")
+    old = [bob.get(each) for each in paths]
+    assert root.delete(f"/users/{ada.id}?delete_tasks=true").status_code == 200
+    assert [each["created_by"] for each in newer(old)] == [None]
+    assert_problem(bob.patch(path, json=old[0].json()), 409, "stale_copy")
