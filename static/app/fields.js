@@ -53,7 +53,8 @@ export function editable(name, read, properties, kind = "input") {
       }
     },
     onblur: act(async () => {
-      if (!control.dataset.dirty) return;
+      // A field that leaves the page loses the focus too, perhaps when another task is open.
+      if (!control.dataset.dirty || open.task?.id !== task.id) return;
       const [value, before, seen] = [read(control.value), open.task[name], stateOfField(control)];
       try {
         if (value !== undefined && JSON.stringify(value) !== JSON.stringify(before)) await save({ [name]: value });

@@ -26,11 +26,11 @@ function inTurn(work) {
 
 // Changes fields of the open task.
 export function save(fields) {
-  const before = { ...open.task };
+  const [before, etag] = [{ ...open.task }, open.etag];
   return inTurn(async () => {
     const isOpen = () => open.task?.id === before.id;
     try {
-      return await send(before, fields, { value: before, etag: isOpen() ? open.etag : undefined });
+      return await send(before, fields, { value: before, etag: isOpen() ? open.etag : etag });
     } catch (error) {
       if (isOpen()) tell();
       throw error;

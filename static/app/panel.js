@@ -21,7 +21,7 @@ export const openId = () => open.task?.id ?? null;
 export function close() {
   keepTexts();
   // The session may end while somebody is typing. A text that is being sent just now is forgotten when it has arrived.
-  if (open.task?.id === shownId) for (const control of typed()) leaveUnsent(control);
+  if (open.task?.id === shownId) typed().forEach(leaveUnsent);
   open.task = shape = shownId = null;
   place.hidden = true;
   place.replaceChildren();
@@ -29,8 +29,11 @@ export function close() {
 }
 
 export const show = act(async (id) => {
-  if (!id) return close();
   if (open.task?.id === Number(id)) return null;
+  if (!id) {
+    leaveField();
+    return close();
+  }
   place.hidden = false;
   document.body.classList.add("panel-open");
   const known = store.get(id);
@@ -38,6 +41,7 @@ export const show = act(async (id) => {
   try {
     const { value, etag } = await api.tasks.get(id);
     if (now().task !== String(id)) return null;
+    leaveField();
     take({ value, etag });
     await membersOf(value.project_id);
     draw();
@@ -45,7 +49,9 @@ export const show = act(async (id) => {
     if (editedId() === null) place.querySelector("h2").focus({ preventScroll: true });
   } catch (error) {
     if (error.status === undefined) throw error;
-    open.task = null;
+    leaveField();
+    keepTexts();
+    open.task = shownId = null;
     place.replaceChildren(
       h("div", { className: "panel-top" }, closeButton()),
       h(
@@ -57,6 +63,11 @@ export const show = act(async (id) => {
   }
   return null;
 });
+
+// Ends the typing in the open task, which sends the text, before another task is the open one.
+function leaveField() {
+  if (place.contains(document.activeElement)) document.activeElement.blur();
+}
 
 // The fields of the panel with text that is not sent yet.
 const typed = () => [...place.querySelectorAll("[data-dirty]")];
@@ -93,6 +104,7 @@ function drawAround() {
 }
 
 function gone() {
+  for (const control of typed()) delete control.dataset.dirty;
   say(`"${open.task.title}" was deleted.`);
   change({ task: null });
 }
