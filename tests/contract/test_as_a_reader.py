@@ -121,11 +121,11 @@ def test_several_processes_write_one_log_whole_lines_each(tmp_path: Path, form: 
             env={**ENVIRONMENT, "LOG_FORMAT": form, "LOG_FILE": "all.log"},
             stdout=subprocess.DEVNULL,
         )
-        for name in ("a", "b", "c")
+        for name in ("a", "b")
     ]
-    assert [writer.wait(timeout=60) for writer in writers] == [0, 0, 0]
+    assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
     lines = (tmp_path / "all.log").read_bytes().decode().split("\n")[:-1]
-    assert len(lines) == 300
+    assert len(lines) == 200
     for line in lines:
         message = json.loads(line)["message"] if form == "json" else line.split(" - ", 3)[3]
-        assert re.fullmatch(r"[abc] \d+ x{9000}\S*", message.replace("\n\r\u2028", "")), message[-50:]
+        assert re.fullmatch(r"[ab] \d+ x{9000}\S*", message.replace("\n\r\u2028", "")), message[-50:]

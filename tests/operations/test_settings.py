@@ -167,7 +167,7 @@ def test_production_refuses_a_missing_known_or_short_key_and_does_not_repeat_it(
     assert not key or key not in str(refused.value)
 
 
-@pytest.mark.parametrize("key", ["dev", "your-secret-key"])
+@pytest.mark.parametrize("key", ["dev", pytest.param("your-secret-key", marks=pytest.mark.thorough)])
 def test_development_starts_with_a_weak_key_and_warns(tmp_path: Path, key: str) -> None:
     code = "import config; print(config.settings.signing_key(), config.settings_warnings())"
     ended = start(tmp_path, code, SECRET_KEY=key)
@@ -311,7 +311,7 @@ def test_a_value_from_a_file_is_never_shown_whatever_setting_it_was_given_for(
     assert "meant-for" not in str(refused.value)
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", None])
+@pytest.mark.parametrize("content", [b"\xff\xfe", pytest.param(None, marks=pytest.mark.thorough)])
 def test_an_env_file_that_can_not_be_read_is_one_line(tmp_path: Path, content: bytes | None) -> None:
     if content is None:
         (tmp_path / ".env").symlink_to(".env")

@@ -38,6 +38,7 @@ def events(api: Api, path: str) -> list[Any]:
     return list(icalendar.Calendar.from_ical(answer.content).walk("VEVENT"))
 
 
+@pytest.mark.one_database
 def test_the_address_is_one_at_which_the_program_is_reached(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,6 +56,7 @@ def test_the_address_is_one_at_which_the_program_is_reached(
     assert address() == "https://tasks.example.com/tasks-api"
 
 
+@pytest.mark.one_database
 def test_open_tasks_are_shown_at_the_time_they_are_due(api: Api) -> None:
     ada = api.person("ada")
     long = "Ä" * 200
@@ -83,6 +85,7 @@ def test_open_tasks_are_shown_at_the_time_they_are_due(api: Api) -> None:
     assert str(noon["uid"]).endswith("@localhost")
 
 
+@pytest.mark.one_database
 def test_changes_are_seen_and_what_is_done_is_gone(api: Api) -> None:
     ada = api.person("ada")
     task = ada.task("report", due_at="2026-11-26T11:00:00Z")

@@ -148,6 +148,7 @@ def _bodies(model: type[Body]) -> list[type[Body]]:
     return [model, *(each for child in model.__subclasses__() for each in _bodies(child))]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("body", _bodies(Body), ids=lambda body: body.__name__)
 def test_every_whole_number_in_a_body_may_be_written_so(body: type[Body]) -> None:
     numbers = [name for name, field in body.model_fields.items() if "int" in repr(field.annotation)]
@@ -284,6 +285,7 @@ def test_get_edit_put_works_for_clients_that_keep_times_less_precisely(api: Api,
     assert same.status_code == 200, same.text
 
 
+@pytest.mark.one_database
 def test_a_copy_that_is_older_than_the_task_is_told_so(api: Api) -> None:
     ada, bob = api.person(), api.person("bob")
     old = ada.task()
@@ -356,6 +358,7 @@ def test_assigning(api: Api) -> None:
 # -- preconditions ---------------------------------------------------------------------------------
 
 
+@pytest.mark.one_database
 def test_a_task_carries_an_entity_tag_that_changes_with_it(api: Api) -> None:
     ada, bob = api.person(), api.person("bob")
     created = ada.post("/tasks", json={"title": "x"})
@@ -384,6 +387,7 @@ def test_if_none_match_gives_304(api: Api) -> None:
     assert ada.get(path, headers={"If-None-Match": tag}).status_code == 200
 
 
+@pytest.mark.one_database
 def test_if_match_gives_412_when_somebody_else_was_first(api: Api) -> None:
     ada, bob = api.person(), api.person("bob")
     path = f"/tasks/{ada.task()['id']}"
@@ -544,6 +548,7 @@ def test_a_task_from_the_future_is_completed_and_told_now(api: Api) -> None:
     assert database.read(lambda db: db.execute(statement).scalar()) == 0
 
 
+@pytest.mark.one_database
 def test_no_way_of_completing_a_task_completes_it_before_it_was_made(api: Api) -> None:
     # The task came from a machine whose clock was fast. A negative duration would spoil every figure.
     ada = api.person()
@@ -599,6 +604,7 @@ def test_a_history_comes_in_pages_oldest_first(api: Api) -> None:
     assert ada.get(f"/tasks/{task['id']}/history", headers={"X-Forwarded-For": "x"}).status_code == 200
 
 
+@pytest.mark.one_database
 def test_a_page_of_a_history_with_long_texts_ends_early(api: Api) -> None:
     ada = api.person()
     task = ada.task("Long", description="0" * 60_000)

@@ -68,6 +68,7 @@ def past() -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("kind", ["json", "csv"])
 def test_export_import_export_again_is_the_same_but_for_ids_and_owner(api: Api, kind: str) -> None:
     ada, bob = api.person(), api.person("bob")
@@ -267,6 +268,7 @@ def test_an_export_comes_in_parts_that_import_takes(api: Api, kind: str) -> None
         assert_problem(ada.get(f"/tasks/export?{query}"), 422, "invalid_input", f"?{query.partition('=')[0]}")
 
 
+@pytest.mark.one_database
 def test_the_roadmaps_file_and_little_more(api: Api) -> None:
     ada = api.person()
     rows: list[dict[str, Any]] = [
@@ -591,6 +593,7 @@ def test_the_body_of_an_import_takes_one_turn_of_a_thread(api: Api, monkeypatch:
     assert len(turns) == (1 if database.is_sqlite else 3)
 
 
+@pytest.mark.one_database
 def test_a_real_tracker_goes_in_and_is_found_again(api: Api, tracker: list[dict[str, Any]]) -> None:
     ada = api.person()
     answer = ada.post("/tasks/import", json=tracker)

@@ -91,6 +91,7 @@ def forged_tokens(user_id: int) -> dict[str, str]:
     }
 
 
+@pytest.mark.one_database
 def test_forged_tokens_are_refused(client: TestClient, api: Api) -> None:
     ada = api.person()
     assert client.get("/auth/me", headers=bearer(signed(claims(ada.id)))).status_code == 200
@@ -100,6 +101,7 @@ def test_forged_tokens_are_refused(client: TestClient, api: Api) -> None:
         assert answer.headers["www-authenticate"] == "Bearer", name
 
 
+@pytest.mark.one_database
 def test_anothers_session_does_not_carry_my_token(client: TestClient, api: Api) -> None:
     ada, bob = api.person(), api.person("bob")
     session = ada.get("/auth/sessions").json()[0]["id"]
@@ -132,6 +134,7 @@ def test_keys_that_are_unfit_to_sign_with_are_refused() -> None:
     assert key_problem("short") is None
 
 
+@pytest.mark.one_database
 def test_the_key_before_still_verifies_and_signs_no_more(
     client: TestClient, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +152,7 @@ def test_the_key_before_still_verifies_and_signs_no_more(
     assert ada.get("/auth/me").status_code == 401
 
 
+@pytest.mark.one_database
 def test_nobody_makes_themselves_an_admin(client: TestClient, api: Api) -> None:
     account = {"username": "eve", "email": "eve@example.com", "password": PASSWORD}
     for extra in (
@@ -268,6 +272,7 @@ def test_guessing_goes_on_where_it_was_after_a_restart_and_in_another_worker(
     assert guess(attacker, "198.51.100.1").status_code == 429
 
 
+@pytest.mark.one_database
 def test_one_address_can_not_go_through_many_accounts(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     attacker = through_proxy(api.client, monkeypatch)
     statuses = [guess(attacker, "198.51.100.1", f"user{number}").status_code for number in range(70)]
@@ -285,6 +290,7 @@ def test_a_forwarded_address_counts_only_from_a_trusted_proxy(api: Api) -> None:
     assert statuses[-1] == 429
 
 
+@pytest.mark.one_database
 def test_the_names_of_the_registered_are_not_for_the_asking(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -439,6 +445,7 @@ def test_an_address_makes_so_many_accounts_an_hour(
     assert [register(number).status_code for number in range(30, 34)] == [200, 200, 200, 429]
 
 
+@pytest.mark.one_database
 def test_no_count_tells_which_email_belongs_to_which_name(client: TestClient, api: Api) -> None:
     api.person()
     stranger = CheckedClient(app, client.portal, ("203.0.113.9", 4000))

@@ -65,6 +65,7 @@ def token_in(catcher: MailCatcher) -> str:
     return str(part.get_content()).partition("#token=")[2].split()[0]
 
 
+@pytest.mark.one_database
 def test_a_link_is_mailed_when_the_mail_server_is_back_and_is_good_then(
     client: TestClient, api: Api, catcher: MailCatcher
 ) -> None:
@@ -140,6 +141,7 @@ def test_what_was_given_up_is_kept_with_its_error_and_can_be_sent_again(
     assert waiting() == []
 
 
+@pytest.mark.one_database
 def test_each_try_of_a_mail_has_the_same_message_id_and_no_other_mail_has_it(
     client: TestClient, api: Api, catcher: MailCatcher
 ) -> None:
@@ -207,6 +209,7 @@ def test_a_link_that_waits_dies_with_what_it_is_for(
     assert database.read(lambda db: db.execute(select(account_links)).all()) == []
 
 
+@pytest.mark.one_database
 def test_without_a_mail_server_the_log_says_so_and_nothing_waits(
     client: TestClient, api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:

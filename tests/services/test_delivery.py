@@ -72,6 +72,7 @@ def test_owner_is_told_in_the_log_once_and_the_row_is_done(
     assert [(row.state, row.next_attempt_at) for row in rows()] == [("delivered", None)]
 
 
+@pytest.mark.one_database
 def test_without_a_mail_server_the_mail_is_a_line_in_the_log(
     api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -82,6 +83,7 @@ def test_without_a_mail_server_the_mail_is_a_line_in_the_log(
     assert any("bob@example.com" in line and "New Task Assigned: Write" in line for line in caplog.messages)
 
 
+@pytest.mark.one_database
 def test_new_owner_gets_a_mail_in_text_and_html(api: Api, catcher: MailCatcher) -> None:
     ada, bob = api.person(), api.person("bob")
     task = ada.task("Write <b>everything</b>")
@@ -97,6 +99,7 @@ def test_new_owner_gets_a_mail_in_text_and_html(api: Api, catcher: MailCatcher) 
     assert re.fullmatch(r"<notification\.\d+\.\d+@example\.com>", mail["message-id"])
 
 
+@pytest.mark.one_database
 def test_title_can_not_add_a_header(api: Api, catcher: MailCatcher) -> None:
     api.person().task("Write\r\nBcc: eve@example.com\r\n\r\nhello\x0b\u2028!", status="completed")
     (mail,) = catcher.wait_for(1)
@@ -104,6 +107,7 @@ def test_title_can_not_add_a_header(api: Api, catcher: MailCatcher) -> None:
     assert mail["subject"] == "Task Completed: Write Bcc: eve@example.com hello !"
 
 
+@pytest.mark.one_database
 def test_many_mails_go_over_a_few_connections(api: Api, catcher: MailCatcher) -> None:
     catcher.stop()
     ada = api.person()
@@ -151,6 +155,7 @@ def test_mail_is_given_up_after_so_many_attempts_and_an_admin_sends_it_again(
     assert admin.get("/notifications/failed").json() == []
 
 
+@pytest.mark.one_database
 def test_requests_and_notifications_do_not_wait_for_a_mail_server_that_hangs(
     api: Api, catcher: MailCatcher, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -208,6 +213,7 @@ def test_two_processes_never_claim_the_same_row(api: Api, database_url: str) -> 
     assert len(taken) == len(set(taken)) == count
 
 
+@pytest.mark.one_database
 def test_digest_is_one_mail_about_the_day(api: Api, catcher: MailCatcher) -> None:
     ada, bob = api.person(), api.person("bob")
     for person in (ada, bob):
@@ -299,6 +305,7 @@ def test_in_production_only_confirmed_addresses_get_mails_about_tasks(
     assert len(eve.get("/notifications").json()) >= 3
 
 
+@pytest.mark.one_database
 def test_registering_sends_the_link_where_only_confirmed_addresses_get_mails(
     client: TestClient, catcher: MailCatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -331,8 +331,9 @@ def test_several_started_at_once_make_the_tables_and_one_admin(
     for output in outputs:
         assert output.splitlines()[-1] == "Tables created successfully!"
         assert "correct horse battery" not in output
-    again = command(tmp_path, url, **{**admin, "FIRST_ADMIN_PASSWORD": "another horse battery"})
-    assert again.communicate(timeout=120)[0].splitlines()[-1] == "Tables created successfully!"
+    if empty_database.is_sqlite:
+        again = command(tmp_path, url, **{**admin, "FIRST_ADMIN_PASSWORD": "another horse battery"})
+        assert again.communicate(timeout=120)[0].splitlines()[-1] == "Tables created successfully!"
     sql = text("SELECT username, role, password_hash FROM users")
     rows = empty_database.read(lambda session: session.execute(sql).all())
     assert [(row.username, row.role) for row in rows] == [("root", "admin")]

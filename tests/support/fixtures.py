@@ -47,7 +47,7 @@ _default_timeout.connect = _default_timeout.read = _default_timeout.write = _def
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave the second run of a test that is `one_database` to the thorough tests."""
+    """Leave the run on Postgres of tests that have the mark `one_database` to the thorough run."""
     for item in items:
         if item.get_closest_marker("one_database") and isinstance(item, pytest.Function):
             params = item.callspec.params if hasattr(item, "callspec") else {}

@@ -216,6 +216,7 @@ def test_a_key_belongs_to_its_account_method_and_path(api: Api) -> None:
     assert answer.headers["idempotency-replayed"] == "true"
 
 
+@pytest.mark.one_database
 def test_another_body_or_query_under_a_used_key_is_refused(api: Api) -> None:
     ada, bob, eve = api.person(), api.person("bob"), api.person("eve")
     ada.post("/tasks", json={"title": "x"}, headers=keyed())
@@ -231,6 +232,7 @@ def test_another_body_or_query_under_a_used_key_is_refused(api: Api) -> None:
     assert count("tasks") == 0
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_used_key_is_refused_whatever_is_wrong_with_the_new_request(api: Api) -> None:
     ada, bob = api.person(), api.person("bob")

@@ -223,6 +223,7 @@ def test_a_large_or_endless_answer_costs_nothing(
     is_over.set()
 
 
+@pytest.mark.one_database
 def test_410_switches_it_off_with_a_mail_and_what_happens_then_can_be_replayed(
     api: Api, hook: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -276,6 +277,7 @@ def test_five_days_without_success_switch_it_off(api: Api, hook: Receiver) -> No
     assert (now["enabled"], now["disabled_reason"]) == (False, "failing")
 
 
+@pytest.mark.one_database
 def test_after_a_rotation_both_secrets_sign_for_a_day(api: Api, hook: Receiver) -> None:
     ada = api.person()
     webhook = made(ada, hook)
