@@ -270,7 +270,7 @@ EXPLAINED: dict[str, tuple[str, str]] = {
         "Send an access token from `POST /auth/login`.",
     ),
     "stale_copy": (
-        "The request sent back the whole task, project, view or webhook as it was before another change.",
+        "The request sent back the whole task, project, comment, view or webhook as it was before another change.",
         "Read it again, and send only the fields that you change.",
     ),
     "state_in_use": (

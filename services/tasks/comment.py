@@ -131,6 +131,8 @@ def update_comment(
     before = _find(db, task_id, comment_id)
     if before.author_id != caller.id:
         raise Forbidden("Only its author changes a comment", code="not_author")
+    if _is_older(values, before):
+        raise preconditions.stale_copy()
     preconditions.require_unchanged(before._asdict(), values, READ_ONLY)
     text = values["text"]
     if before.text == text:
@@ -144,6 +146,13 @@ def update_comment(
     kinds = dict.fromkeys(_mentioned(db, task, text) - notified, "mentioned")
     _notify(db, caller, now, task, after, kinds)
     return after
+
+
+def _is_older(copy: Mapping[str, Any], comment: AnyRow) -> bool:
+    """Whether a copy that is sent back was read before the comment was last edited."""
+    if "edited_at" not in copy or comment.edited_at is None:
+        return False
+    return copy["edited_at"] is None or bool(copy["edited_at"] < comment.edited_at)
 
 
 def delete_comment(db: Session, caller: Caller, task_id: int, comment_id: int) -> None:

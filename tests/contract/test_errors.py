@@ -219,3 +219,18 @@ def test_an_older_copy_is_told_so_whatever_it_is_a_copy_of(
     future = {"updated_at": "9999-01-01T00:00:00Z"}
     assert_problem(ada.patch(one, json=future), 422, "invalid_input", "#/updated_at")
     assert ada.patch(one, json=new).json() == new
+
+
+def test_an_older_copy_of_a_comment_is_told_by_the_time_of_its_last_edit(api: Api) -> None:
+    ada = api.person()
+    path = f"/tasks/{ada.task()['id']}/comments"
+    one = ada.post(path, json={"text": "first"}).headers["location"]
+    never_edited = ada.get(one).json()
+    edited = ada.patch(one, json=never_edited | {"text": "second"}).json()
+    for edit in ("third", "fourth"):
+        assert_problem(ada.patch(one, json=never_edited | {"text": edit}), 409, "stale_copy")
+    newer = ada.patch(one, json=edited | {"text": "third"}).json()
+    assert_problem(ada.patch(one, json=edited | {"text": "fourth"}), 409, "stale_copy")
+    future = newer | {"edited_at": "9999-01-01T00:00:00Z"}
+    assert_problem(ada.patch(one, json=future), 422, "invalid_input", "#/edited_at")
+    assert ada.patch(one, json=newer).json() == newer
