@@ -43,8 +43,8 @@ def of_new(db: Session, caller: Caller, values: Mapping[str, Any]) -> dict[str, 
         return {"status": workflow.wanted(workflow.DEFAULT, key, status).status}
     place = entered(db, caller, project_id)
     if owner_id is None:
-        if place.role is None:
-            raise _wrong("user_id", "An admin who is no member of the project must name the owner")
+        if place.role in (None, "viewer"):
+            raise _wrong("user_id", "An admin who may not own tasks of the project must name the owner")
         owner_id = caller.id
     if not member.can_own(db, place.id, owner_id):
         raise rights.user_not_found()
