@@ -1,8 +1,6 @@
 """A test client that checks every answer that a test gets against the OpenAPI document."""
 
-import json
 import re
-from functools import lru_cache
 from typing import Any
 
 import httpx2
@@ -60,7 +58,8 @@ class CheckedClient(TestClient):
         answer = super().request(method, url, **options)
         document: dict[str, Any] = self.app.openapi()  # type: ignore[attr-defined]
         path = answer.request.url.path.removesuffix("/") or "/"
-        operation = _operation(document, path, answer.request.method.lower().replace("head", "get"))
+        checks = _checks_of(document)
+        operation = checks.operation(path, answer.request.method.lower().replace("head", "get"))
         if operation is None:
             assert answer.status_code in ROUTING_STATUSES or not path.startswith(
                 ("/auth", "/tasks", "/analytics")
@@ -82,9 +81,7 @@ class CheckedClient(TestClient):
                 f"{method} {path} answered {media_type}, declared are {list(content)}"
             )
             if media_type.endswith("json"):
-                _validator(id(document), json.dumps(content[media_type]["schema"]), self.app).validate(
-                    answer.json()
-                )
+                checks.validator(content[media_type]["schema"]).validate(answer.json())
         return answer
 
 
@@ -97,23 +94,42 @@ def resolved(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
     return part
 
 
-def _operation(document: dict[str, Any], path: str, method: str) -> dict[str, Any] | None:
-    found: dict[str, Any] | None = None
-    if path in document["paths"]:
-        operations: dict[str, Any] = document["paths"][path]
-        return operations.get(method)
-    for template, operations in document["paths"].items():
-        if (
-            "{" in template
-            and re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), path)
-            and method in operations
-        ):
-            found = operations[method]
-            break
-    return found
+class _Checks:
+    """Finds an operation in a document, and checks answers against its schemas."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+        self._templates = [
+            (re.compile(re.sub(r"{\w+}", "[^/]+", template)), operations)
+            for template, operations in document["paths"].items()
+            if "{" in template
+        ]
+        # The document stays, and so no other schema gets the id of one of its schemas.
+        self._validators: dict[int, Any] = {}
+
+    def operation(self, path: str, method: str) -> dict[str, Any] | None:
+        operations: dict[str, Any] | None = self.document["paths"].get(path)
+        if operations is not None:
+            return operations.get(method)
+        for template, found in self._templates:
+            if method in found and template.fullmatch(path):
+                operation: dict[str, Any] = found[method]
+                return operation
+        return None
+
+    def validator(self, schema: dict[str, Any]) -> Any:
+        if id(schema) not in self._validators:
+            self._validators[id(schema)] = jsonschema_rs.Draft202012Validator(
+                {**schema, "components": self.document["components"]}, validate_formats=True
+            )
+        return self._validators[id(schema)]
 
 
-@lru_cache(maxsize=512)
-def _validator(_document: int, schema: str, app: Any) -> Any:
-    components = {"components": app.openapi()["components"]}
-    return jsonschema_rs.Draft202012Validator({**json.loads(schema), **components}, validate_formats=True)
+_kept: dict[int, _Checks] = {}
+
+
+def _checks_of(document: dict[str, Any]) -> _Checks:
+    """The checks of a document, which are made once: most tests ask the same one."""
+    if id(document) not in _kept:
+        _kept[id(document)] = _Checks(document)
+    return _kept[id(document)]
