@@ -316,6 +316,10 @@ def command(folder: Path, url: str, **environment: str) -> "subprocess.Popen[str
     )
 
 
+# On Postgres the usual run looks at what this consists of: migrations that wait, and first admins made at once.
+@pytest.mark.parametrize(
+    "empty_database", ["sqlite", pytest.param("postgres", marks=pytest.mark.thorough)], indirect=True
+)
 def test_several_started_at_once_make_the_tables_and_one_admin(
     empty_database: Database, tmp_path: Path
 ) -> None:

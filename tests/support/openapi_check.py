@@ -1,12 +1,18 @@
 """A test client that checks every answer that a test gets against the OpenAPI document."""
 
 import re
+import sys
+from importlib.util import find_spec
 from typing import Any
 
 import httpx2
 import jsonschema_rs
 from anyio.from_thread import BlockingPortal
 from fastapi.testclient import TestClient
+
+# The client tries to import this at each request. If it is not installed, Python would look for it in every folder.
+if find_spec("sniffio") is None:
+    sys.modules["sniffio"] = None  # type: ignore[assignment]  # as the documentation of sys.modules says
 
 # Clients use these headers, so every answer that has one must declare it.
 CHECKED_HEADERS = {
