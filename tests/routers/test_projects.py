@@ -356,7 +356,7 @@ def test_members_and_comments_are_sent_back_as_they_were_read(api: Api) -> None:
     assert changed == comment | {"text": "Second", "edited_at": changed["edited_at"]}
     assert bob.patch(path, json=changed).json() == changed
     # The copy is from before the change.
-    assert_problem(bob.patch(path, json=comment), 422, "invalid_input", "#/edited_at")
+    assert_problem(bob.patch(path, json=comment), 409, "stale_copy")
     assert_problem(bob.patch(path, json=changed | {"author": "ada"}), 422, "invalid_input", "#/author")
     assert_problem(ada.patch(path, json=changed | {"author": "ada"}), 403, "not_author")
 
