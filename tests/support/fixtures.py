@@ -118,6 +118,9 @@ def connected(url: str) -> Iterator[None]:
     if database.is_sqlite or not any(parts["engine"] is database.engine for parts in _kept_parts.values()):
         database.close()  # A thread of the last test may have used its database once more, and opened a session.
     if url in _kept_parts:
+        # A thread that was late may have opened sessions since the last test.
+        for late in (database._readers, database._loop_readers, database._writers):  # noqa: SLF001
+            late.close()
         # Caches tell databases apart by the identity of the URL, so the equal URL is copied.
         vars(database).update(_kept_parts.pop(url), url=make_url(url).set())
         if database.is_sqlite:
