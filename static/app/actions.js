@@ -1,11 +1,12 @@
 // Changes of tasks: shown at once, sent, and taken back if the server refuses.
 import { say } from "../shared/dom.js";
 import { count } from "../shared/format.js";
-import { LoggedOut } from "../shared/session.js";
+import { LoggedOut, logOut } from "../shared/session.js";
 import * as api from "./api.js";
 import { firstState, mayDelete, nameOf } from "./model.js";
 import * as store from "./store.js";
-import { toast } from "./toasts.js";
+import { settleAll, toast } from "./toasts.js";
+import { inTurn } from "./turns.js";
 
 const AT_ONCE = 1000;
 let onLoggedOut = () => undefined;
@@ -23,6 +24,12 @@ export function act(work) {
       return null;
     }
   };
+}
+
+// Ends the session, once the actions are sent that wait for the time for undoing.
+export async function leaveAccount() {
+  await settleAll();
+  await logOut();
 }
 
 const named = (tasks) => (tasks.length === 1 ? `"${short(tasks[0].title)}"` : count(tasks.length, "task"));
@@ -52,7 +59,8 @@ async function send(operations, options = {}) {
 // The last change is announced last, so that undoing is about it; undoing waits until the change has arrived.
 async function update(tasks, fieldsOf, said = "", back = null) {
   for (const task of tasks) store.put({ ...task, ...shownAs(task, fieldsOf(task)) });
-  const sent = send(tasks.map((task) => ({ op: "update", id: task.id, task: fieldsOf(task) })));
+  const operations = tasks.map((task) => ({ op: "update", id: task.id, task: fieldsOf(task) }));
+  const sent = inTurn(tasks.map(({ id }) => id), () => send(operations));
   const undo = act(async () => {
     await sent;
     await update(tasks.map(current), back);
@@ -87,6 +95,9 @@ const stateFields = (task, key) => (task.project_id ? { state: key } : { status:
 
 const current = (task) => store.get(task.id) || task;
 
+// An action on tasks as they are now: a menu may have been open while others changed them.
+const changing = (work) => act((tasks, ...given) => work(tasks.map(current), ...given));
+
 // The former values of each task, by id.
 const beforeOf = (tasks, read) => {
   const found = new Map(tasks.map((task) => [task.id, read(task)]));
@@ -97,7 +108,7 @@ const oldState = (tasks) => {
   return (task) => stateFields(task, before(task));
 };
 
-export const setFields = act(async (tasks, fields, said) => {
+export const setFields = changing(async (tasks, fields, said) => {
   const before = beforeOf(tasks, (task) =>
     Object.fromEntries(Object.keys(fields).map((name) => [name, task[name]])),
   );
@@ -123,13 +134,13 @@ export const rename = act(async (task, title, send, keep) => {
   }
 });
 
-export const setState = act(async (tasks, key) => {
+export const setState = changing(async (tasks, key) => {
   const name = store.statesFor(tasks[0]).find((state) => state.key === key)?.name || key;
   await update(tasks, (task) => stateFields(task, key), `${named(tasks)} moved to ${name}`, oldState(tasks));
 });
 
 // Completes open tasks, or reopens completed ones.
-export const toggle = act(async (tasks) => {
+export const toggle = changing(async (tasks) => {
   const open = tasks.filter((task) => task.status !== "completed");
   if (open.length)
     await update(open, () => ({ status: "completed" }), `Completed ${named(open)}`, oldState(open));
@@ -180,13 +191,14 @@ export const assign = act(async (given, userId) => {
   toast(said, { undo: act(() => give((task) => task.user_id)) });
 });
 
-export const addTag = act(async (tasks, tag) => {
-  const before = beforeOf(tasks, (task) => ({ tags: task.tags }));
+export const addTag = changing(async (tasks, tag) => {
+  const had = new Set(tasks.filter((task) => task.tags.includes(tag)).map(({ id }) => id));
   await update(
     tasks,
-    (task) => ({ tags: task.tags.includes(tag) ? task.tags : [...task.tags, tag] }),
+    ({ id, tags }) => ({ tags: had.has(id) ? tags : [...tags, tag] }),
     `${named(tasks)} tagged ${tag}`,
-    before,
+    // Other tags may come before this one is taken back.
+    ({ id, tags }) => ({ tags: had.has(id) ? tags : tags.filter((each) => each !== tag) }),
   );
 });
 
@@ -195,7 +207,7 @@ const placeOf = (task) => ({
   ...(task.project_id ? { state: task.state } : { project: task.project }),
 });
 
-export const move = act(async (tasks, projectId, name) => {
+export const move = changing(async (tasks, projectId, name) => {
   await update(
     tasks,
     () => ({ project_id: projectId }),

@@ -5,6 +5,7 @@ import { act } from "./actions.js";
 import * as api from "./api.js";
 import { confirmed } from "./dialog.js";
 import { avatar } from "./icons.js";
+import { sendText } from "./kept.js";
 import { may, membersOf, model } from "./model.js";
 import { passed } from "./words.js";
 
@@ -40,13 +41,21 @@ function marked(text, names) {
   });
 }
 
+// The forms of the comments that are being changed, by the comment's id: the list may be loaded again meanwhile.
+const changing = new Map();
+
 export function commentList(task) {
   const list = h("ol", { className: "comments" });
   const title = h("h3", {}, "Comments");
+  let turn = 0;
   const load = act(async () => {
+    const mine = ++turn;
     try {
       const [found, names] = await Promise.all([api.comments.list(task.id), namesOf(task)]);
+      if (mine !== turn) return;
+      const focused = list.contains(document.activeElement) ? document.activeElement : null;
       list.replaceChildren(...found.map((comment) => one(task, comment, names, load)));
+      focused?.focus({ preventScroll: true });
       title.textContent = found.length ? `Comments (${found.length})` : "Comments";
     } catch (error) {
       if (error.status === undefined) throw error;
@@ -70,8 +79,7 @@ export function commentList(task) {
       className: "stack",
       onsubmit: act(async (event) => {
         event.preventDefault();
-        await api.comments.create(task.id, text.value);
-        text.value = "";
+        await sendText(task.id, text, (value) => api.comments.create(task.id, value));
         await load();
       }),
     },
@@ -106,6 +114,10 @@ function one(task, comment, names, load) {
       "aria-label": "Comment",
       required: true,
     });
+    const end = async () => {
+      changing.delete(comment.id);
+      await form.closest(".talk")?.load();
+    };
     const form = h(
       "form",
       {
@@ -114,7 +126,7 @@ function one(task, comment, names, load) {
           async (event) => (
             event.preventDefault(),
             await api.comments.change(task.id, comment.id, area.value),
-            await load()
+            await end()
           ),
         ),
       },
@@ -122,10 +134,11 @@ function one(task, comment, names, load) {
       h(
         "p",
         { className: "buttons" },
-        h("button", { type: "button", onclick: load }, "Cancel"),
+        h("button", { type: "button", onclick: end }, "Cancel"),
         h("button", { type: "submit" }, "Save"),
       ),
     );
+    changing.set(comment.id, form);
     body.replaceWith(form);
     area.focus();
   };
@@ -148,6 +161,6 @@ function one(task, comment, names, load) {
       isMine ? h("button", { type: "button", className: "link", onclick: edit }, "Edit") : null,
       mayDelete ? h("button", { type: "button", className: "link", onclick: remove }, "Delete") : null,
     ),
-    body,
+    (isMine && changing.get(comment.id)) || body,
   );
 }

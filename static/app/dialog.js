@@ -1,16 +1,20 @@
 // A dialog over the page. Its first field has the focus. Escape closes it, and the focus goes back to where it was.
 import { absolve, blameAll, h } from "../shared/dom.js";
-import { icon } from "./icons.js";
 import { LoggedOut } from "../shared/session.js";
+import { act } from "./actions.js";
+import { icon } from "./icons.js";
 
 export function dialog(title, content, { wide = false, near = null } = {}) {
   const before = document.activeElement;
+  // Where the mouse was pressed: a text may be selected by a pull that ends beside the dialog.
+  let pressed = null;
   const element = h(
     "dialog",
     {
       className: wide ? "wide" : "",
       "aria-label": title,
-      onclick: (event) => event.target === element && element.close(),
+      onpointerdown: (event) => (pressed = event.target),
+      onclick: (event) => event.target === element && pressed === element && element.close(),
     },
     h(
       "div",
@@ -60,7 +64,7 @@ export function form(children, button, send, className = "stack") {
     "form",
     {
       className,
-      async onsubmit(event) {
+      onsubmit: act(async (event) => {
         event.preventDefault();
         submit.disabled = true;
         absolve(element);
@@ -73,7 +77,7 @@ export function form(children, button, send, className = "stack") {
         } finally {
           submit.disabled = false;
         }
-      },
+      }),
     },
     children,
     problem,

@@ -6,6 +6,7 @@ import { change } from "./address.js";
 import * as api from "./api.js";
 import { addCalendar } from "./calendar.js";
 import { PRIORITIES, knowName, may, membersOf, model, nameOf, projectOf, stateOf, statesOf } from "./model.js";
+import { sendText } from "./kept.js";
 import { open, reload, save } from "./opened.js";
 import { due, dueText, isOverdue, moment } from "./words.js";
 
@@ -21,27 +22,39 @@ const SHOWN = {
   state: (task) => stateOf(task).key,
   priority: (task) => String(task.priority),
   project_id: (task) => String(task.project_id ?? ""),
+  user_id: (task) => String(task.user_id),
 };
 
 // The texts that could not be sent, by the task's id and the field's name: they are there again with the task.
-// Each has the value and the ETag that the person saw, so that a change by others in between is noticed.
+// Each has the value that the person saw, so that a change by others in between is noticed.
 export const unsent = new Map();
+
+// The value that the person saw when they began to type, by the control.
+const seen = new WeakMap();
+
+function startTyping(control, before) {
+  control.dataset.dirty = "1";
+  seen.set(control, before);
+}
 
 // A field that is sent when it loses the focus with another value.
 export function editable(name, read, properties, kind = "input") {
   const { task } = open;
   const key = `${task.id} ${name}`;
+  // The panel may have been drawn again while a text was sent.
+  const current = () => (open.task?.id === task.id && place.querySelector(`[name="${name}"]`)) || control;
   const clean = () => {
-    delete control.dataset.dirty;
-    control.removeAttribute("aria-invalid");
+    delete current().dataset.dirty;
+    current().removeAttribute("aria-invalid");
     unsent.delete(key);
   };
   const control = h(kind, {
     name,
     disabled: !may("member", task.project_id),
     value: unsent.get(key)?.typed ?? SHOWN[name](task),
-    oninput: () => (control.dataset.dirty = "1"),
+    oninput: () => control.dataset.dirty || startTyping(control, open.task[name]),
     onkeydown(event) {
+      if (event.isComposing) return;
       if (event.key === "Enter" && (kind === "input" || name === "title" || event.ctrlKey || event.metaKey)) {
         event.preventDefault();
         control.blur();
@@ -55,42 +68,56 @@ export function editable(name, read, properties, kind = "input") {
     onblur: act(async () => {
       // A field that leaves the page loses the focus too, perhaps when another task is open.
       if (!control.dataset.dirty || open.task?.id !== task.id) return;
-      const [value, before, seen] = [read(control.value), open.task[name], stateOfField(control)];
+      const sent = stateOfField(control);
+      const { before, typed } = sent;
+      const value = read(typed);
       try {
-        if (value !== undefined && JSON.stringify(value) !== JSON.stringify(before)) await save({ [name]: value });
+        if (value !== undefined && JSON.stringify(value) !== JSON.stringify(before))
+          await save({ [name]: value }, { [name]: before });
       } catch (error) {
         // The text stays, to be corrected or sent again. Escape gives it up.
-        control.setAttribute("aria-invalid", "true");
-        unsent.set(key, seen);
+        current().setAttribute("aria-invalid", "true");
+        unsent.set(key, sent);
         if (error instanceof LoggedOut) throw error;
         throw Object.assign(error, { message: `Not saved: ${error.message}` });
       }
       // The person may have typed more meanwhile.
-      if (document.activeElement !== control) clean();
+      if (document.activeElement !== current() && current().value === typed) clean();
+      else if (open.task?.id === task.id) seen.set(current(), open.task[name]);
       refill();
     }),
     ...properties,
   });
-  if (unsent.has(key)) wake(control, unsent.get(key));
+  // A text that could not be sent is to be sent again.
+  if (unsent.has(key)) {
+    startTyping(control, unsent.get(key).before);
+    control.setAttribute("aria-invalid", "true");
+  }
   return control;
 }
 
-// The text in a field, with the value and the version that the person saw.
-const stateOfField = ({ name, value }) => ({ typed: value, before: open.task[name], etag: open.etag });
+// The text in a field, with the value that the person saw.
+const stateOfField = (control) => ({ typed: control.value, before: seen.get(control) });
 
 // Keeps the text in a field of the open task for the time when the task is opened again.
 export function leaveUnsent(control) {
   unsent.set(`${open.task.id} ${control.name}`, stateOfField(control));
 }
 
-// A text that could not be sent is to be sent again. If others have changed the field since, the task is taken as the
-// person saw it, so that sending leads to the choice between both versions.
-function wake(control, { before, etag }) {
-  control.dataset.dirty = "1";
-  control.setAttribute("aria-invalid", "true");
-  if (JSON.stringify(open.task[control.name]) === JSON.stringify(before)) return;
-  open.task = { ...open.task, [control.name]: before };
-  open.etag = etag;
+// Takes the texts that are being typed out of the fields, which are about to be drawn again. Answers the function that
+// puts them into the new fields.
+export function carryTyped(controls) {
+  const texts = controls.map((control) => [control.name, stateOfField(control)]);
+  // A field that leaves the page loses the focus, and is not to be sent by that.
+  for (const control of controls) delete control.dataset.dirty;
+  return () => {
+    for (const [name, { typed, before }] of texts) {
+      const control = place.querySelector(`[name="${name}"]`);
+      if (!control) continue;
+      control.value = typed;
+      startTyping(control, before);
+    }
+  };
 }
 
 // Sends again what was typed while the server could not be reached.
@@ -154,7 +181,7 @@ function dueField(task) {
   const said = h("span", { className: isOverdue(task) ? "meant problem" : "meant" }, meant(task));
   const pair = labelled("Due", control, said);
   addCalendar(control, () => {
-    control.dataset.dirty = "1";
+    if (!control.dataset.dirty) startTyping(control, open.task.due_at);
     control.dispatchEvent(new FocusEvent("blur"));
   });
   return pair;
@@ -188,8 +215,8 @@ export function fields(task) {
       ? labelled(
           "Project",
           choice("project_id", homes, task.project_id ? String(task.project_id) : "", async (value) => {
-            await save({ project_id: value ? Number(value) : null });
-            if (String(open.task.project_id ?? "") === value)
+            const saved = await save({ project_id: value ? Number(value) : null });
+            if (String(saved.project_id ?? "") === value)
               moved(task, value ? projectOf(value).name : "no shared project");
           }),
         )
@@ -210,7 +237,12 @@ function owner(task) {
       "user_id",
       [[String(task.user_id), nameOf(task.user_id)]],
       String(task.user_id),
-      async (value) => (await assign([task], Number(value)), await reload()),
+      async (value) => {
+        await assign([task], Number(value));
+        // The server may have refused.
+        refill();
+        await reload();
+      },
     );
     membersOf(task.project_id).then((members) => {
       const others = members.filter((each) => each.role !== "viewer" && each.user_id !== task.user_id);
@@ -222,7 +254,7 @@ function owner(task) {
     const found = await api.account.lookup(name);
     knowName(found.id, found.username);
     await assign([task], found.id);
-    change({ task: null });
+    if (open.task?.id === task.id) change({ task: null });
   };
   const input = h("input", {
     name: "owner",
@@ -258,8 +290,7 @@ export function blockForm(task) {
         onsubmit: act(
           async (event) => (
             event.preventDefault(),
-            await api.tasks.block(task.id, input.value),
-            (input.value = ""),
+            await sendText(task.id, input, (reason) => api.tasks.block(task.id, reason)),
             await reload()
           ),
         ),

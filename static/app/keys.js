@@ -3,6 +3,7 @@ import { h } from "../shared/dom.js";
 import { DUE_SOON, change, go, now } from "./address.js";
 import { dialog } from "./dialog.js";
 import { active, clear, concerned, isOpenMeant, mark, markAll, marked } from "./marks.js";
+import { open } from "./opened.js";
 import { palette } from "./palette.js";
 import { pick } from "./pickers.js";
 import { setFields } from "./actions.js";
@@ -31,10 +32,12 @@ function editTitle() {
     surface.edit();
     return;
   }
-  if (!isOpenMeant()) openActive();
+  const id = isOpenMeant() ? open.task.id : active();
+  change({ task: String(id) });
   let tries = 40;
   const wait = setInterval(() => {
-    const title = document.querySelector("#panel .task-title");
+    // Until it is there, the panel may show another task.
+    const title = open.task?.id === id ? document.querySelector("#panel .task-title") : null;
     if (!title && --tries) return;
     clearInterval(wait);
     title?.focus();

@@ -49,6 +49,8 @@ const content = document.getElementById("content");
 const bulk = bulkBar();
 let surface = null;
 let shownKey = null;
+// Counts how often the place was drawn: what is awaited for an earlier drawing is dropped.
+let drawing = 0;
 let unfollow = () => undefined;
 // The list is asked for when the stream of events has begun, so that no change falls between them. A stream that
 // takes longer than this is not waited for: the list is loaded again once the stream has begun.
@@ -60,6 +62,9 @@ document.documentElement.dataset.theme = theme();
 function leave(message = "") {
   unfollow();
   settleAll();
+  drawing++;
+  // Under the login they would be another account's, if that logs in next.
+  for (const each of document.querySelectorAll("dialog")) each.close();
   setSurface(null);
   store.clear();
   forgetAll();
@@ -139,6 +144,7 @@ const render = act(async (again = false) => {
     const page = PAGES[address.page];
     const isOther = shownKey === null || !shownKey.includes(`"project":"${address.project}"`);
     shownKey = key;
+    drawing++;
     unmark();
     sidebar();
     setSurface(null);
@@ -149,7 +155,8 @@ const render = act(async (again = false) => {
   }
   surface?.draw();
   tellTitle();
-  await panel.show(address.task);
+  // Another task may have been opened while the list was loading.
+  await panel.show(now().task);
   tellTitle();
 });
 
@@ -163,19 +170,26 @@ function tellTitle() {
 }
 
 async function showTasks(isOther) {
-  const isTyping = content.contains(document.activeElement) ? document.activeElement.name : null;
+  const mine = drawing;
   const loading = store.load();
   const [bar] = await Promise.all([toolbar(), isOther && project() ? membersOf(project().id) : null]);
+  if (mine !== drawing) return;
+  const field = content.contains(document.activeElement) ? document.activeElement : null;
+  const [name, from, to] = [field?.name, field?.selectionStart, field?.selectionEnd];
   const place = h("div", { className: now().layout === "board" ? "board" : "list" });
   const empty = h("div", { className: "empty", id: "empty" });
   content.replaceChildren(bar, place, empty, bulk.element);
   setSurface((now().layout === "board" ? taskBoard : taskList)(place));
   // Draws the tasks that arrived before the place was on the page.
   draw();
+  const again = name ? content.querySelector(`[name="${name}"]`) : null;
+  again?.focus();
+  if (again?.setSelectionRange && typeof from === "number") again.setSelectionRange(from, to);
   await loading;
+  if (mine !== drawing) return;
   draw();
-  if (isTyping) content.querySelector(`[name="${isTyping}"]`)?.focus();
-  else if (!now().task && !document.activeElement?.closest("#side")) surface?.focus();
+  // Somebody who has begun to type while the list was loading goes on typing.
+  if (!now().task && document.activeElement === document.body) surface?.focus();
 }
 
 function showEmpty() {
@@ -315,7 +329,8 @@ onSession((what) => {
   leave(what === "in" ? "" : "You were logged out in another tab.");
   if (what === "in") start();
 });
-whenLoggedOut((message) => leave(message));
+// An answer that comes later must not draw the login again, in which somebody may be typing.
+whenLoggedOut((message) => model.me && leave(message));
 whenLeaving(() => leave());
 whenChanged(() => render(true));
 whenArchived(() => render(true));

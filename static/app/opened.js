@@ -1,7 +1,8 @@
-// The open task with its ETag, as the server last gave it. Changes are sent one after the other.
+// The open task with its ETag, as the server last gave it.
 import * as api from "./api.js";
 import { choose, disputed } from "./conflict.js";
 import * as store from "./store.js";
+import { inTurn } from "./turns.js";
 
 export const open = { task: null, etag: null };
 const listeners = new Set();
@@ -9,6 +10,8 @@ const listeners = new Set();
 export const onOpen = (listener) => listeners.add(listener);
 
 export function take({ value, etag }) {
+  // Answers arrive in any order.
+  if (open.task?.id === value.id && store.isOlder(value, open.task)) return;
   Object.assign(open, { task: value, etag });
 }
 
@@ -16,24 +19,24 @@ function tell() {
   for (const listener of listeners) listener();
 }
 
-let queue = Promise.resolve();
+const newest = () => ({ value: open.task, etag: open.etag });
 
-// Changes wait for one another, so that none of them looks like somebody else's change.
-function inTurn(work) {
-  queue = queue.catch(() => undefined).then(work);
-  return queue;
-}
+// The changes that are on their way: the task as the person saw it, and its newest version.
+const underWay = new Set();
 
-// Changes fields of the open task.
-export function save(fields) {
-  const [before, etag] = [{ ...open.task }, open.etag];
-  return inTurn(async () => {
-    const isOpen = () => open.task?.id === before.id;
+// Changes fields of the open task. `seen` has the values that the person saw, if the task has others by now.
+export function save(fields, seen = {}) {
+  const one = { before: { ...open.task, ...seen }, newest: newest() };
+  const isOpen = () => open.task?.id === one.before.id;
+  underWay.add(one);
+  return inTurn([one.before.id], async () => {
     try {
-      return await send(before, fields, { value: before, etag: isOpen() ? open.etag : etag });
+      return await send(one.before, fields, isOpen() ? newest() : one.newest);
     } catch (error) {
       if (isOpen()) tell();
       throw error;
+    } finally {
+      underWay.delete(one);
     }
   });
 }
@@ -41,11 +44,11 @@ export function save(fields) {
 // Begins to change a task that need not be open, and answers the function that sends the changed fields.
 export function begin(task) {
   const before = { ...task };
-  const newest = inTurn(() => api.tasks.get(task.id));
-  newest.catch(() => undefined);
+  const first = inTurn([task.id], () => api.tasks.get(task.id));
+  first.catch(() => undefined);
   // A version that could not be had at the beginning is asked for again.
-  const known = () => newest.catch(() => api.tasks.get(task.id));
-  return (fields) => inTurn(async () => send(before, fields, await known()));
+  const known = () => first.catch(() => api.tasks.get(task.id));
+  return (fields) => inTurn([task.id], async () => send(before, fields, await known()));
 }
 
 // Sends fields of a task, of which `theirs` is the newest version that is known. If somebody else changed the same
@@ -53,11 +56,13 @@ export function begin(task) {
 async function send(before, fields, theirs) {
   for (;;) {
     const names = disputed(fields, before, theirs.value);
-    // They changed other fields, so both changes stay.
-    if (names.length && (await choose(names, fields, theirs.value)) !== "mine") return took(theirs);
+    // If they changed other fields, both changes stay.
+    const answer = names.length ? await choose(names, fields, theirs.value) : "mine";
+    if (answer === null) throw Object.assign(new Error("you have not chosen which version stays."), { status: 412 });
+    if (answer === "theirs") return took(theirs);
     Object.assign(before, Object.fromEntries(names.map((name) => [name, theirs.value[name]])));
     try {
-      return took(await api.tasks.change(before.id, fields, theirs.etag));
+      return took(await api.tasks.change(before.id, fields, theirs.etag), Object.keys(fields));
     } catch (error) {
       if (error.status !== 412) throw error;
     }
@@ -65,8 +70,14 @@ async function send(before, fields, theirs) {
   }
 }
 
-function took(given) {
+// Takes an answer, in which the person has changed the fields of these names.
+function took(given, names = []) {
   store.put(given.value);
+  for (const one of underWay) {
+    if (one.before.id !== given.value.id) continue;
+    one.newest = given;
+    for (const name of names) one.before[name] = given.value[name];
+  }
   if (open.task?.id === given.value.id) {
     take(given);
     tell();
@@ -74,4 +85,5 @@ function took(given) {
   return given.value;
 }
 
-export const reload = async () => took(await api.tasks.get(open.task.id));
+// Loads the open task again, if there still is one.
+export const reload = async () => open.task && took(await api.tasks.get(open.task.id));

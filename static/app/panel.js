@@ -5,20 +5,25 @@ import { act, remove, toggle } from "./actions.js";
 import { change, now } from "./address.js";
 import * as api from "./api.js";
 import { commentList } from "./comments.js";
-import { blockForm, editable, fields, grow, leaveUnsent, refill, unsent } from "./fields.js";
+import { blockForm, carryTyped, editable, fields, grow, leaveUnsent, refill, unsent } from "./fields.js";
 import { historyList } from "./history.js";
 import { icon, stateIcon } from "./icons.js";
 import { activate } from "./marks.js";
 import { may, mayDelete, membersOf, model, statesOf } from "./model.js";
+import { kept } from "./kept.js";
 import { onOpen, open, reload, take } from "./opened.js";
 import * as store from "./store.js";
-import { editedId, unsaved } from "./titles.js";
+import { unsaved } from "./titles.js";
 
 const place = document.getElementById("panel");
 
 export const openId = () => open.task?.id ?? null;
 
+// Counts the tasks that were asked for, so that only the last one is shown.
+let turn = 0;
+
 export function close() {
+  turn++;
   keepTexts();
   // The session may end while somebody is typing. A text that is being sent just now is forgotten when it has arrived.
   if (open.task?.id === shownId) typed().forEach(leaveUnsent);
@@ -29,6 +34,7 @@ export function close() {
 }
 
 export const show = act(async (id) => {
+  const mine = ++turn;
   if (open.task?.id === Number(id)) return null;
   if (!id) {
     leaveField();
@@ -37,18 +43,21 @@ export const show = act(async (id) => {
   place.hidden = false;
   document.body.classList.add("panel-open");
   const known = store.get(id);
+  const focused = document.activeElement;
   if (!open.task) place.replaceChildren(h("p", { className: "muted" }, known ? known.title : "Loading"));
   try {
     const { value, etag } = await api.tasks.get(id);
-    if (now().task !== String(id)) return null;
+    await membersOf(value.project_id);
+    if (mine !== turn) return null;
     leaveField();
     take({ value, etag });
-    await membersOf(value.project_id);
     draw();
     if (known) activate(value.id);
-    if (editedId() === null) place.querySelector("h2").focus({ preventScroll: true });
+    // Somebody who has begun to type elsewhere meanwhile goes on typing.
+    if (document.activeElement === focused || !isTyping()) place.querySelector("h2").focus({ preventScroll: true });
   } catch (error) {
     if (error.status === undefined) throw error;
+    if (mine !== turn) return null;
     leaveField();
     keepTexts();
     open.task = shownId = null;
@@ -69,6 +78,8 @@ function leaveField() {
   if (place.contains(document.activeElement)) document.activeElement.blur();
 }
 
+const isTyping = () => document.activeElement?.matches("textarea, select, input:not([type=checkbox])");
+
 // The fields of the panel with text that is not sent yet.
 const typed = () => [...place.querySelectorAll("[data-dirty]")];
 
@@ -76,19 +87,21 @@ const typed = () => [...place.querySelectorAll("[data-dirty]")];
 export const refresh = act(async (event) => {
   if (!open.task) return null;
   if (event.type === "task.deleted") return gone();
+  if (event.type.startsWith("comment.") || event.type === "task.missed") place.querySelector(".talk")?.load();
+  if (event.type.startsWith("comment.")) return null;
   const { updated_at: at } = event.data.task || {};
   if (event.type.startsWith("task.") && at === open.task.updated_at) return null;
-  const { value, etag } = await api.tasks.get(open.task.id);
-  if (open.task?.id !== value.id) return null;
-  const names = typed().map(({ name }) => name);
-  if (names.length) {
-    // The old ETag stays, so that sending the fields leads to the choice between both versions.
-    open.task = { ...value, ...Object.fromEntries(names.map((name) => [name, open.task[name]])) };
-    say("Somebody else has just changed this task.");
-    return null;
-  }
+  const { id } = open.task;
+  const newest = await api.tasks.get(id).catch((error) => error);
+  if (open.task?.id !== id) return null;
+  if (newest.status === 404) return gone("is no longer there, or yours to see");
+  if (newest instanceof Error) throw newest;
+  const { value, etag } = newest;
   take({ value, etag });
-  if (event.type.startsWith("comment.")) place.querySelector(".talk")?.load();
+  if (typed().length) {
+    say("Somebody else has just changed this task.");
+    return refill();
+  }
   if (place.querySelector(".past")?.open) place.querySelector(".past").load();
   return drawAround();
 });
@@ -103,9 +116,9 @@ function drawAround() {
   if (again?.setSelectionRange && from !== null && from !== undefined) again.setSelectionRange(from, to);
 }
 
-function gone() {
+function gone(why = "was deleted") {
   for (const control of typed()) delete control.dataset.dirty;
-  say(`"${open.task.title}" was deleted.`);
+  say(`"${open.task.title}" ${why}.`);
   change({ task: null });
 }
 
@@ -146,9 +159,6 @@ const shapeOf = (task) =>
 let shape = null;
 let shownId = null;
 
-// The texts that were begun for a task and not sent, such as a comment, by the task's id. They come back with the task.
-const kept = new Map();
-
 function keepTexts() {
   const texts = [...place.querySelectorAll("[data-keep]")].map(({ name, value }) => [name, value]);
   if (shownId !== null) kept.set(shownId, texts.filter(([, value]) => value));
@@ -161,6 +171,7 @@ function draw() {
   const isWriter = may("member", task.project_id);
   const scroll = place.scrollTop;
   keepTexts();
+  const putTyped = shownId === task.id ? carryTyped(typed()) : () => undefined;
   shownId = task.id;
   const title = editable(
     "title",
@@ -242,6 +253,7 @@ function draw() {
     ),
   ];
   place.replaceChildren(...parts.filter(Boolean));
+  putTyped();
   grow(title);
   title.addEventListener("input", () => grow(title));
   for (const [name, value] of kept.get(task.id) || [])

@@ -55,9 +55,11 @@ export function quickAdd() {
     read,
   );
 
+  // The project whose name is above the line: another one may be on its way already.
+  const here = project();
+
   function understood() {
     const { task, problems } = taskFrom(input.value, openProjects());
-    const here = project();
     if (here && !task.project_id && !task.project) task.project_id = here.id;
     return { task, problems };
   }
@@ -69,7 +71,7 @@ export function quickAdd() {
     const parts = [
       ...(task.tags || []).map((tag) => h("span", { className: "fact tag" }, tag)),
       task.priority ? h("span", { className: "fact" }, PRIORITIES[task.priority]) : null,
-      task.project_id && task.project_id !== project()?.id
+      task.project_id && task.project_id !== here?.id
         ? h("span", { className: "fact project" }, `in ${projectOf(task.project_id).name}`)
         : null,
       task.project ? h("span", { className: "fact project" }, `labelled ${task.project}`) : null,
@@ -98,9 +100,19 @@ export function quickAdd() {
       if (store.get(made.id)) activate(made.id);
       say(`Added "${made.title}"${store.get(made.id) ? "" : ", which the filters hide"}.${warning}`);
     } catch (error) {
-      if (!input.value) input.value = line;
-      show();
+      giveBack(line, error);
       throw error;
+    }
+  }
+
+  // The page may have been drawn again, and the next line be begun.
+  function giveBack(line, error) {
+    const place = input.isConnected ? input : document.querySelector(".quick");
+    if (place?.value || (!place && draft.line)) error.message = `"${line}" was not added: ${error.message}`;
+    else if (!place) draft = { line, by: draft.by };
+    else {
+      place.value = line;
+      place.dispatchEvent(new Event("input"));
     }
   }
 

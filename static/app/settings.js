@@ -1,13 +1,14 @@
 // The account, its sessions, and its tokens for programs.
 import { field, h, say } from "../shared/dom.js";
 import { day, moment } from "../shared/format.js";
-import { address as link, logOut } from "../shared/session.js";
-import { act } from "./actions.js";
+import { address as link } from "../shared/session.js";
+import { act, leaveAccount } from "./actions.js";
 import * as api from "./api.js";
 import { confirmed, form } from "./dialog.js";
 import { model } from "./model.js";
 import { frame, secret, section, table } from "./page.js";
 import { sidebar } from "./side.js";
+import { settleAll } from "./toasts.js";
 import { calendarSection, webhookSection } from "./outside.js";
 
 export async function settingsPage(place) {
@@ -101,14 +102,15 @@ async function sessionRows(load) {
   const end = (each) =>
     act(
       async () => (
-        each.current ? await logOut() : await api.account.endSession(each.id),
+        each.current ? await leaveAccount() : await api.account.endSession(each.id),
         each.current ? location.reload() : await load()
       ),
     );
   const all = act(async () => {
     if (!(await confirmed("Log out everywhere?", "Here too.", "Log out everywhere"))) return;
+    await settleAll();
     await api.account.endAll();
-    await logOut();
+    await leaveAccount();
     location.reload();
   });
   return [

@@ -1,8 +1,8 @@
 // The navigation at the side: projects, views, notifications, settings.
 import { field, h, say } from "../shared/dom.js";
-import { address as link, logOut } from "../shared/session.js";
+import { address as link } from "../shared/session.js";
 import { dress } from "../shared/theme.js";
-import { act } from "./actions.js";
+import { act, leaveAccount } from "./actions.js";
 import { DUE_SOON, follow, go, href, now } from "./address.js";
 import * as api from "./api.js";
 import { confirmed, dialog, form } from "./dialog.js";
@@ -230,7 +230,7 @@ export const whenLeaving = (listener) => (onLeave = listener);
 async function leave() {
   let message = "";
   try {
-    await logOut();
+    await leaveAccount();
   } catch (error) {
     message = `${error.message} The session may still be open.`;
   }

@@ -89,7 +89,7 @@ export function all() {
 // Events, answers and pages of the list arrive in any order, so an older version never replaces a newer one.
 // Times are compared to the microsecond, which a `Date` does not know.
 const age = (task) => task.updated_at.replace("Z", "").replace(/^[^.]*$/, "$&.").padEnd(26, "0");
-const isOlder = (task, other) => Boolean(other) && age(task) < age(other);
+export const isOlder = (task, other) => Boolean(other) && age(task) < age(other);
 
 export const statesFor = (task) => statesOf(task.project_id);
 

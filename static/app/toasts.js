@@ -32,9 +32,7 @@ function away(entry) {
   return true;
 }
 
-function finish(entry) {
-  if (away(entry)) entry.settle();
-}
+const finish = (entry) => (away(entry) ? entry.settle() : null);
 
 function take(entry) {
   if (away(entry)) entry.undo?.();
@@ -47,9 +45,7 @@ export function undoLast() {
   return Boolean(last);
 }
 
-// Finishes all waiting actions at once, before the page is left.
-export function settleAll() {
-  for (const entry of [...shown]) finish(entry);
-}
+// Finishes all waiting actions at once, before the page or the account is left.
+export const settleAll = () => Promise.all([...shown].map(finish));
 
 addEventListener("pagehide", settleAll);

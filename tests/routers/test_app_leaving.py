@@ -10,6 +10,7 @@ from tests.routers.test_app_beyond import until
 from tests.routers.test_dashboard import sqlite_only
 from tests.support.api import PASSWORD, Api
 from tests.support.chromium import BrowserPage
+from tests.support.holding import hold
 
 __all__ = ["desk"]
 pytestmark = pytest.mark.thorough
@@ -68,3 +69,60 @@ def test_a_comment_that_was_begun_stays_though_the_next_task_does_not_come(
     panel.get_by_text("The server can't be reached.").wait_for()
     row(page, "First").get_by_role("link").click()
     expect(comment).to_have_value("About the first")
+
+
+@sqlite_only
+def test_two_texts_of_one_person_do_not_compete(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    ada.task("First")
+    ada.task("Second")
+    page = log_in(desk, "/app?task=1")
+    panel, text = page.locator("#panel"), page.locator("#panel").get_by_label("Description")
+    changes = hold(page, "/tasks/1$", "PATCH")
+    text.fill("Twice")
+    text.blur()
+    changes.wait()
+    text.fill("Twice a day")
+    row(page, "Second").get_by_role("link").click()
+    panel.get_by_role("heading", name="Second").wait_for()
+    changes.let_go()
+    until(page, lambda: ada.get("/tasks/1").json()["description"] == "Twice a day")
+    page.wait_for_timeout(300)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+@sqlite_only
+def test_a_text_stays_if_nobody_chooses_between_two_versions(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    ada.task("Measure")
+    page = log_in(desk, "/app?task=1")
+    page.locator("#live", has_text="Live").wait_for(state="attached")
+    text = page.locator("#panel").get_by_label("Description")
+    text.fill("Twice a day")
+    ada.patch("/tasks/1", json={"description": "Once a day"})
+    page.locator("#status", has_text="Somebody else").wait_for()
+    text.blur()
+    page.get_by_role("dialog").wait_for()
+    page.keyboard.press("Escape")
+    page.locator("#status", has_text="Not saved").wait_for()
+    expect(text).to_have_value("Twice a day")
+    assert ada.get("/tasks/1").json()["description"] == "Once a day"
+    text.focus()
+    text.blur()
+    page.get_by_role("button", name="Keep mine").click()
+    until(page, lambda: ada.get("/tasks/1").json()["description"] == "Twice a day")
+
+
+@sqlite_only
+def test_a_task_that_is_no_longer_ones_own_is_closed(api: Api, desk: BrowserPage) -> None:
+    ada, root = api.person(), api.person("root", admin=True)
+    project = root.post("/projects", json={"name": "Research"}).json()["id"]
+    root.put(f"/projects/{project}/members/{ada.id}", json={"role": "member"})
+    root.task("Measure", project_id=project)
+    page = log_in(desk, f"/app?project={project}&task=1")
+    panel = page.locator("#panel")
+    panel.get_by_role("heading", name="Measure").wait_for()
+    page.locator("#live", has_text="Live").wait_for(state="attached")
+    root.patch("/tasks/1", json={"project_id": None})
+    expect(panel).to_be_hidden()
+    assert "Measure" in page.locator("#status").inner_text()
