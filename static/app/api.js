@@ -87,7 +87,7 @@ export const comments = {
 export const projects = {
   list: (archived = false) => whole(`/projects?${query({ archived: archived ? "true" : "" })}`),
   get: (id) => tagged("GET", `/projects/${id}`),
-  create: (project) => write("POST", "/projects", project),
+  create: once((key, project) => write("POST", "/projects", project, { "Idempotency-Key": key })),
   change: (id, fields) => write("PATCH", `/projects/${id}`, fields),
   remove: (id, what) => write("DELETE", `/projects/${id}?tasks=${what}`),
   members: (id) => whole(`/projects/${id}/members`),
@@ -99,7 +99,7 @@ export const projects = {
 
 export const views = {
   list: () => whole("/views"),
-  create: (view) => write("POST", "/views", view),
+  create: once((key, view) => write("POST", "/views", view, { "Idempotency-Key": key })),
   change: (id, fields) => write("PATCH", `/views/${id}`, fields),
   remove: (id) => write("DELETE", `/views/${id}`),
 };

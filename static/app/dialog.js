@@ -6,7 +6,7 @@ import { icon } from "./icons.js";
 
 export function dialog(title, content, { wide = false, near = null } = {}) {
   const before = document.activeElement;
-  // Where the mouse was pressed: a text may be selected by a pull that ends beside the dialog.
+  // The place where the mouse was pressed: a text may be selected by a pull that ends beside the dialog.
   let pressed = null;
   const element = h(
     "dialog",

@@ -57,6 +57,8 @@ importPage.title = "Import";
 
 function mapping(out, name, source) {
   const meaning = [...source.meaning];
+  // The number of tasks that are imported already: the others may get another meaning.
+  const progress = { done: 0 };
   const preview = h("section", { className: "card" });
   const homes = openProjects().filter((each) => may("member", each.id));
   const home = h(
@@ -90,16 +92,17 @@ function mapping(out, name, source) {
       (column, at) => !meaning[at] && source.rows.some((row) => row[at]?.toString().trim()),
     );
     const missing = [...left.map((column) => `the column ${column || "without a name"}`), ...source.left];
-    const parts = partsOf(tasks);
+    const { done } = progress;
+    const parts = partsOf(tasks.slice(done));
     const button = h(
       "button",
       {
         type: "button",
         className: "main",
-        disabled: !tasks.length,
-        onclick: act(() => send(out, tasks, parts, home.value, button)),
+        disabled: tasks.length <= done,
+        onclick: act(() => send(out, tasks, parts, home.value, button, progress)),
       },
-      `Import ${count(tasks.length, "task")}`,
+      `Import ${done ? "the other " : ""}${count(tasks.length - done, "task")}`,
     );
     preview.replaceChildren(
       h("h2", {}, "As it comes out"),
@@ -170,21 +173,29 @@ function partsOf(tasks) {
 }
 
 // Sends the parts that are still to be sent. If one fails, the button sends the rest: what was imported stays.
-async function send(out, tasks, parts, projectId, button) {
-  button.disabled = true;
-  const left = () => parts.reduce((sum, part) => sum + part.length, 0);
-  const done = () => tasks.length - left();
+async function send(out, tasks, parts, projectId, button, progress) {
+  const done = () => progress.done;
+  const left = () => tasks.length - done();
+  const enable = (isOn) => {
+    for (const each of [button, ...out.querySelectorAll("select")]) each.disabled = !isOn;
+  };
+  // Another meaning or project while the tasks are sent would import them again.
+  enable(false);
   try {
     while (parts.length) {
       button.textContent = `${number(done())} of ${number(tasks.length)}`;
       await api.tasks.send(parts[0], projectId);
-      parts.shift();
+      progress.done += parts.shift().length;
     }
     say(`${count(done(), "task")} imported.`);
+    // The person may have gone elsewhere meanwhile.
+    if (!out.isConnected) return;
     go(projectId ? { project: projectId, status: "all" } : { status: "all" });
   } catch (error) {
     if (error.status === undefined) throw error;
-    button.disabled = false;
+    if (!out.isConnected)
+      say(`The import has ended: ${error.message} ${number(done())} of ${number(tasks.length)} are imported.`, 0);
+    enable(true);
     button.textContent = `Import ${done() ? "the other " : ""}${count(left(), "task")}`;
     const problems = (error.errors || []).slice(0, 10).map(({ pointer, detail }) => {
       const [, row, field] = /^#\/(\d+)\/?(.*)$/.exec(pointer) || [];

@@ -155,6 +155,7 @@ addEventListener("keydown", (event) => {
   }
   if (
     event.defaultPrevented ||
+    event.isComposing ||
     event.altKey ||
     event.ctrlKey ||
     event.metaKey ||

@@ -34,7 +34,7 @@ import { projectPage, showMembers, whenArchived } from "./project.js";
 import { settingsPage } from "./settings.js";
 import { clearSide, newProject, sidebar, tellLive, whenChanged, whenLeaving } from "./side.js";
 import * as store from "./store.js";
-import { sendTitles } from "./titles.js";
+import { sendTitles, whenEdited } from "./titles.js";
 import { settleAll } from "./toasts.js";
 import { showCount, titleOf, toolbar } from "./toolbar.js";
 
@@ -51,6 +51,8 @@ let surface = null;
 let shownKey = null;
 // Counts how often the place was drawn: what is awaited for an earlier drawing is dropped.
 let drawing = 0;
+// Counts the accounts that were left.
+let left = 0;
 let unfollow = () => undefined;
 // The list is asked for when the stream of events has begun, so that no change falls between them. A stream that
 // takes longer than this is not waited for: the list is loaded again once the stream has begun.
@@ -63,6 +65,7 @@ function leave(message = "") {
   unfollow();
   settleAll();
   drawing++;
+  left++;
   // Under the login they would be another account's, if that logs in next.
   for (const each of document.querySelectorAll("dialog")) each.close();
   setSurface(null);
@@ -77,20 +80,27 @@ function leave(message = "") {
 }
 
 async function start() {
+  const mine = left;
   try {
-    if (!(await resume())) return leave();
+    const isIn = await resume();
+    if (mine !== left) return null;
+    if (!isIn) return leave();
     // The tasks are loaded at once, because they depend only on the caller.
-    const me = api.account.me();
-    await Promise.all([me.then((found) => (model.me = found)), loadProjects()]);
+    const [me] = await Promise.all([api.account.me(), loadProjects()]);
+    // Another tab may have logged in another account meanwhile.
+    if (mine !== left) return null;
+    model.me = me;
     panel.keepFor(model.me.id);
     document.body.classList.add("in");
     shownKey = null;
     await streaming();
+    if (mine !== left) return null;
     await render();
     await Promise.all([loadViews(), loadUnread()]);
     sidebar();
     if (now().view) await render(true);
   } catch (error) {
+    if (mine !== left) return null;
     if (error instanceof LoggedOut) leave(error.message);
     else
       content.replaceChildren(
@@ -276,7 +286,7 @@ async function happened(event) {
     sidebar();
     if (known && !projectOf(known.id)) lost(known, event.actor_id === model.me.id);
     else if (isAboutOthers(event, known)) await showMembers(data.project_id);
-    else if (now().project === String(data.project_id)) await render(true);
+    else if (now().project === String(data.project_id)) await drawAgain(event);
     else if (surface && String(leftOut(now())) !== before) await store.load();
   }
   unreadSoon();
@@ -287,6 +297,14 @@ async function happened(event) {
 function isAboutOthers({ type, data }, before) {
   const isSameRole = before?.role === projectOf(data.project_id)?.role;
   return now().page === "project" && type.startsWith("member.") && isSameRole;
+}
+
+// Draws the page of a project again, without taking away what the person is writing there.
+async function drawAgain(event) {
+  await whenEdited();
+  if (content.querySelector("[data-typed]")) {
+    if (event.actor_id !== model.me.id) say("Somebody else has just changed this project.", 15);
+  } else await render(true);
 }
 
 // The project was deleted, or somebody removed the person from it: its tasks must not stay on the page.

@@ -18,6 +18,7 @@ export function forgetAll() {
   Object.assign(model, { me: null, projects: [], views: [], unread: 0, trouble: new Map() });
   members.clear();
   names.clear();
+  forgotten = asked;
 }
 
 // Loads data for a part of the page. If that fails, the reason is kept in `model.trouble`, and what was known stays.
@@ -33,29 +34,40 @@ async function part(name, ask, known) {
   }
 }
 
-// All projects, the archived ones at the end.
-export async function loadProjects() {
-  const both = () => Promise.all([api.projects.list(), api.projects.list(true)]);
-  model.projects = (await part("projects", both, model.projects)).flat();
+let [asked, forgotten] = [0, 0];
+const arrived = new Map();
+
+// Loads one of the values of `model`. Answers arrive in any order, perhaps when another account has logged in, and an
+// older one does not replace a newer one.
+async function load(name, about, ask) {
+  const mine = ++asked;
+  const found = await part(about, ask, null);
+  if (found === null || mine <= forgotten || mine < arrived.get(name)) return;
+  arrived.set(name, mine);
+  model[name] = found;
 }
+
+// All projects, the archived ones at the end.
+export const loadProjects = () =>
+  load("projects", "projects", async () =>
+    (await Promise.all([api.projects.list(), api.projects.list(true)])).flat(),
+  );
 
 export const openProjects = () => model.projects.filter((each) => !each.archived_at);
 
-export async function loadViews() {
-  model.views = await part("views", api.views.list, model.views);
-}
+export const loadViews = () => load("views", "views", api.views.list);
 
-export async function loadUnread() {
-  const count = async () => (await api.notifications.list(true)).filter((each) => !isOwnDoing(each)).length;
-  model.unread = await part("notifications", count, model.unread);
-}
+export const loadUnread = () =>
+  load("unread", "notifications", async () =>
+    (await api.notifications.list(true)).filter((each) => !isOwnDoing(each)).length,
+  );
 
 // All that the menu shows.
 export const loadMenu = () => Promise.all([loadProjects(), loadViews(), loadUnread()]);
 
 // Whether a notification only repeats what the reader did.
 export const isOwnDoing = ({ kind, actor_id: actor }) =>
-  ["created", "completed"].includes(kind) && actor === model.me.id;
+  ["created", "completed"].includes(kind) && actor === model.me?.id;
 
 export const projectOf = (id) => model.projects.find((each) => each.id === Number(id));
 

@@ -2,11 +2,12 @@
 import { h } from "../shared/dom.js";
 import { number } from "../shared/format.js";
 import { act } from "./actions.js";
-import { go, href } from "./address.js";
+import { go, href, now } from "./address.js";
 import * as api from "./api.js";
 import { isOwnDoing, loadUnread, membersOf, model, nameOf, openProjects } from "./model.js";
 import { frame, section } from "./page.js";
 import { sidebar } from "./side.js";
+import { inTurn } from "./turns.js";
 import { isOverdue, passed } from "./words.js";
 
 const KINDS = {
@@ -92,6 +93,8 @@ function one(each, load) {
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
     const project = each.task_id ? (await projectIdOf(each.task_id)) : each.project_id;
+    // The person may have gone elsewhere meanwhile.
+    if (now().page !== "notifications") return;
     go({ ...values, project: project ? String(project) : undefined });
     if (!each.read_at) (await api.notifications.read(each.id), await seen());
   });
@@ -125,12 +128,21 @@ function one(each, load) {
 }
 
 async function preferences() {
-  const now = await api.notifications.preferences();
-  const change = (kind) => act((event) => api.notifications.prefer({ [kind]: event.target.value }));
+  const chosen = await api.notifications.preferences();
+  const change = (kind) =>
+    act(async ({ target }) => {
+      try {
+        await inTurn(["preferences"], () => api.notifications.prefer({ [kind]: target.value }));
+        chosen[kind] = target.value;
+      } catch (error) {
+        target.value = chosen[kind];
+        throw error;
+      }
+    });
   return h(
     "div",
     { className: "pairs" },
-    Object.entries(now).map(([kind, value]) =>
+    Object.entries(chosen).map(([kind, value]) =>
       h(
         "div",
         { className: "pair" },

@@ -32,18 +32,26 @@ export function frame(place, title, ...children) {
 export function section(title, about, fill) {
   const body = h("div", { className: "stack" }, h("p", { className: "muted" }, "Loading"));
   const kept = new Map();
+  let turn = 0;
+  const oninput = ({ target }) => target.closest("form, .states") && (element.dataset.typed = "1");
   const element = h(
     "section",
-    { className: "card" },
+    // A text that is typed and not sent yet is not to be drawn over.
+    { className: "card", oninput },
     h("h2", {}, title),
     about ? h("p", { className: "muted" }, about) : null,
     body,
   );
   element.load = async () => {
+    const mine = ++turn;
     try {
-      body.replaceChildren(...[await fill(element.load, kept)].flat().filter(Boolean));
+      const content = [await fill(element.load, kept)].flat().filter(Boolean);
+      if (mine !== turn) return;
+      body.replaceChildren(...content);
+      delete element.dataset.typed;
     } catch (error) {
       if (error.status === undefined) throw error;
+      if (mine !== turn) return;
       body.replaceChildren(
         h(
           "p",

@@ -101,6 +101,7 @@ export function palette(actions) {
   }
 
   function onkeydown(event) {
+    if (event.isComposing) return;
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!step && event.key !== "Enter") return;
     event.preventDefault();

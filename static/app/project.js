@@ -71,7 +71,10 @@ async function memberRows(project, isManager) {
   const place = h("div", {});
   const load = async () => {
     forgetMembers(project.id);
-    place.replaceChildren(memberTable(project, isManager, await membersOf(project.id), load));
+    const members = await membersOf(project.id);
+    const trouble = model.trouble.get("members");
+    if (trouble) throw Object.assign(new Error(trouble), { status: 0 });
+    place.replaceChildren(memberTable(project, isManager, members, load));
   };
   shown = { id: project.id, load };
   await load();
@@ -91,6 +94,7 @@ async function memberRows(project, isManager) {
       await api.projects.setMember(project.id, found.id, role);
       say(`${found.username} is in.`);
       add.reset();
+      delete add.closest("section")?.dataset.typed;
       await load();
     },
     "line",
@@ -236,8 +240,13 @@ function settings(project) {
       ),
     ],
     "Save",
-    async ({ name, description }) => {
-      await api.projects.change(project.id, { name, description: description.trim() || null });
+    async ({ name, description }, element) => {
+      const typed = { name, description: description.trim() || null };
+      // Others may have changed what was not changed here.
+      const changed = Object.entries(typed).filter(([key, value]) => value !== project[key]);
+      if (changed.length) await api.projects.change(project.id, Object.fromEntries(changed));
+      Object.assign(project, typed);
+      delete element.closest("section")?.dataset.typed;
       await reload();
       say("Saved.");
     },

@@ -38,6 +38,8 @@ export function stateEditor(project) {
   );
   const rows = [];
   const problem = h("p", { className: "problem", role: "alert" });
+  const saved = () => delete list.closest("section")?.dataset.typed;
+  const touch = () => list.dispatchEvent(new Event("input", { bubbles: true }));
 
   function add(state) {
     const name = h("input", { value: state.name, maxLength: 100, required: true, "aria-label": "Name" });
@@ -83,11 +85,13 @@ export function stateEditor(project) {
       if (!rows[at + by]) return;
       rows.splice(at + by, 0, ...rows.splice(at, 1));
       list.replaceChildren(...rows.map((each) => each.element));
+      touch();
       row.element.querySelector(by < 0 ? ".up" : ".down").focus();
     };
     const drop = () => {
       rows.splice(rows.indexOf(row), 1);
       row.element.remove();
+      touch();
     };
     row.element = h(
       "li",
@@ -135,8 +139,9 @@ export function stateEditor(project) {
     const states = read();
     try {
       await send(project, { states });
+      saved();
     } catch (error) {
-      if (error.code === "state_in_use") await replace(project, states);
+      if (error.code === "state_in_use") replace(project, states, saved);
       else if (error.errors?.length) problem.textContent = error.errors.map((each) => each.detail).join(" ");
       else throw error;
     }
@@ -156,6 +161,7 @@ export function stateEditor(project) {
           type: "button",
           onclick: () => (
             add({ name: "", status: "in_progress", wip_policy: "warn" }),
+            touch(),
             list.lastChild.firstChild.focus()
           ),
         },
@@ -174,7 +180,7 @@ async function send(project, fields) {
 }
 
 // Asks for a new state for tasks in a removed state.
-function replace(project, states) {
+function replace(project, states, saved) {
   const kept = new Set(states.map((state) => state.key));
   const gone = project.states.filter((state) => !kept.has(state.key));
   const element = dialog(
@@ -193,6 +199,7 @@ function replace(project, states) {
       "Save",
       async (replaced) => {
         await send(project, { states, replaced_states: replaced });
+        saved();
         element.close();
       },
     ),

@@ -169,7 +169,8 @@ export function clear() {
   abort.abort();
   tasks = new Map();
   sorted = held = shownPath = null;
-  for (const each of [hidden, gone, doubtful, changedMeanwhile]) each.clear();
+  // Tasks that are hidden until they are deleted stay hidden on the way to another page and back.
+  for (const each of [gone, doubtful, changedMeanwhile]) each.clear();
 }
 
 // Puts a changed task into its place, or removes it if it no longer belongs to the view.

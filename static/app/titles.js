@@ -6,6 +6,7 @@ import { begin } from "./opened.js";
 import * as store from "./store.js";
 
 let editing = null;
+let waiting = [];
 
 // The titles that could not be saved, by the task's id. Each has the task as the person saw it, so that a change by
 // others in between is noticed.
@@ -13,6 +14,9 @@ export const unsaved = new Map();
 
 // The id of the task whose title is being edited, or null.
 export const editedId = () => editing?.id ?? null;
+
+// Resolves when no title is being edited.
+export const whenEdited = () => editing && new Promise((resolve) => waiting.push(resolve));
 
 // Puts a field into the place of the title. `onEnd` is told whether the keyboard ended it.
 export function editTitle(cell, task, onEnd) {
@@ -55,6 +59,8 @@ export function endEditing({ isSaved = true, isByKey = false } = {}) {
   unsaved.delete(task.id);
   if (isSaved && title && title !== task.title) sendTitle(task, title, send);
   onEnd(isByKey);
+  for (const resolve of waiting) resolve();
+  waiting = [];
 }
 
 const sendTitle = (seen, typed, send) => rename(seen, typed, send, () => unsaved.set(seen.id, { seen, typed }));

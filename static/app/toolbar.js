@@ -60,8 +60,8 @@ function select(label, name, options, value, changed) {
 }
 
 // A text that is applied when the field loses the focus or Enter is pressed.
-function text(label, name, placeholder, more = {}) {
-  const apply = (event) => change({ [name]: event.target.value.trim() || null });
+function text(label, name, placeholder, set, more = {}) {
+  const apply = (event) => set({ [name]: event.target.value.trim() || null });
   return h(
     "label",
     { className: "choice" },
@@ -171,48 +171,50 @@ function filterFields(address, members) {
   const sort = address.sort ? `${address.sort}${address.order === "asc" ? " asc" : ""}` : "";
   const [, ...statuses] = STATUS;
   const board = address.layout === "board" || address.view;
+  // A field that leaves the page loses the focus too, perhaps when another project is there.
+  const set = (values) => !now().page && placeOf(now()) === placeOf(address) && change(values);
   asking = filterField(
     "Filter in words",
     {
       name: "filter",
       value: address.filter || "",
       placeholder: "due < today+7d and priority >= 3",
-      onchange: (event) => change({ filter: event.target.value.trim() || null }),
+      onchange: (event) => set({ filter: event.target.value.trim() || null }),
     },
     known,
   );
   return [
-    text("Search", "q", "Title", { type: "search" }),
+    text("Search", "q", "Title", set, { type: "search" }),
     select(
       "Status",
       "status",
       board ? [["", "All"], ["open", "Open"], ...statuses.slice(1)] : STATUS,
       address.status || "",
-      (value) => change({ status: value || null }),
+      (value) => set({ status: value || null }),
     ),
     select(
       "Priority",
       "priority",
       [["", "Any"], ...PRIORITIES.map((name, at) => [String(at), name])],
       address.priority || "",
-      (value) => change({ priority: value || null }),
+      (value) => set({ priority: value || null }),
     ),
-    text("Tag", "tag", "Any"),
+    text("Tag", "tag", "Any", set),
     members.length
       ? select(
           "Owner",
           "owner",
           [["", "Anybody"], ...members.map((each) => [String(each.user_id), each.username])],
           address.owner || "",
-          (value) => change({ owner: value || null }),
+          (value) => set({ owner: value || null }),
         )
-      : text("Project label", "label", "Any"),
+      : text("Project label", "label", "Any", set),
     select("Order", "sort", SORTS, sort, (value) =>
-      change({ sort: value.split(" ")[0] || null, order: value.split(" ")[1] || null }),
+      set({ sort: value.split(" ")[0] || null, order: value.split(" ")[1] || null }),
     ),
     address.layout === "board"
       ? null
-      : select("Groups", "group", GROUPS, address.group || "", (value) => change({ group: value || null })),
+      : select("Groups", "group", GROUPS, address.group || "", (value) => set({ group: value || null })),
     asking.element,
     h(
       "p",
@@ -222,7 +224,7 @@ function filterFields(address, members) {
         {
           type: "button",
           onclick: () =>
-            change(Object.fromEntries([...FILTERS, "sort", "order", "group"].map((name) => [name, null]))),
+            set(Object.fromEntries([...FILTERS, "sort", "order", "group"].map((name) => [name, null]))),
         },
         "Clear",
       ),

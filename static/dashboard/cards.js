@@ -101,11 +101,12 @@ async function svg(path, name) {
 
 async function share(chart, path, button) {
   const asked = Object.fromEntries(new URLSearchParams(path.split("?")[1]));
+  button.disabled = true;
   const made = await post("/analytics/pictures", {
     chart: chart.name,
     query: asked,
     expires_in_days: LINK_DAYS,
-  });
+  }).finally(() => (button.disabled = false));
   const shown = h("input", {
     className: "link",
     readOnly: true,
@@ -164,7 +165,7 @@ export function chartCard(chart, asked, ...extra) {
         h("button", { type: "button", onclick: act(() => svg(path, `${chart.name}.svg`)) }, "SVG"),
         h(
           "button",
-          { type: "button", onclick: act((event) => share(chart, path, event.target)) },
+          { type: "button", onclick: act(({ target }) => share(chart, path, target)) },
           "Link to the picture",
         ),
       ),

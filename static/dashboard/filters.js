@@ -29,15 +29,14 @@ function dayBefore(days) {
     .join("-");
 }
 
-// The tags of the newest tasks, loaded once, when somebody types a tag.
-let tags = null;
-function knownTags() {
-  tags ??= call("/tasks?limit=200").then((tasks) => [...new Set(tasks.flatMap((task) => task.tags))].sort());
-  return tags.catch(() => []);
-}
-
 // `projects` are the labels of the own tasks, `shared` are the projects that are shared with the account.
 export function filterForm(me, projects, shared, views, changed) {
+  // The tags of the newest tasks, loaded once, when somebody types a tag.
+  let tags = null;
+  const knownTags = () => {
+    tags ??= call("/tasks?limit=200").then((tasks) => [...new Set(tasks.flatMap((task) => task.tags))].sort());
+    return tags.catch(() => []);
+  };
   const known = async (name) => {
     if (name === "project") return projects.map((each) => each.project);
     return name === "tag" ? knownTags() : [];
@@ -158,7 +157,7 @@ export function filterForm(me, projects, shared, views, changed) {
     changed();
   }
   function onkeydown(event) {
-    if (event.key !== "Enter" || !event.target.matches("input")) return;
+    if (event.isComposing || event.key !== "Enter" || !event.target.matches("input")) return;
     event.preventDefault();
     apply();
   }

@@ -46,7 +46,8 @@ export function forecastCard() {
   function tell(count) {
     const now = view();
     open = count;
-    [first.value, second.value] = [now.remaining || "", now.until || ""];
+    // Somebody may be typing the next question.
+    if (!form.contains(document.activeElement)) [first.value, second.value] = [now.remaining || "", now.until || ""];
     first.placeholder = now.until ? "" : `${open} ${open === 1 ? "is" : "are"} open`;
   }
   return { ...card, tell };

@@ -57,23 +57,27 @@ function trouble(error, again) {
 
 function firstSteps() {
   const problem = h("p", { className: "problem", role: "alert" });
+  const add = h("button", { type: "submit", className: "main" }, "Add the first task");
   const form = h(
     "form",
     {
       className: "row",
       onsubmit: act(async (event) => {
         event.preventDefault();
+        add.disabled = true;
         try {
           await post("/tasks", { title: new FormData(form).get("title") });
           await update();
         } catch (error) {
           if (!error.errors) throw error;
           blameAll(form, error, problem);
+        } finally {
+          add.disabled = false;
         }
       }),
     },
     field("What is to be done?", { name: "title", required: true, maxLength: 500 }),
-    h("button", { type: "submit", className: "main" }, "Add the first task"),
+    add,
     problem,
   );
   return h(

@@ -77,6 +77,8 @@ export function completed(input, label, part, offersAfter) {
     else input.setAttribute("aria-activedescendant", options[active].id);
   }
   function onkeydown(event) {
+    // The keys of an input method are about what it offers.
+    if (event.isComposing) return;
     if (list.hidden) {
       if (event.key === "ArrowDown" && isInput) (event.preventDefault(), offer());
       return;

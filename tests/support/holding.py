@@ -3,7 +3,18 @@
 import re
 from dataclasses import dataclass, field
 
+import httpx
 from playwright.sync_api import Page, Request, Route
+
+from tests.support.chromium import SERVED_NAME
+
+
+def answer_to(request: Request) -> httpx.Response:
+    """The server's answer, which the page has not got yet."""
+    names = ("accept", "authorization", "content-type", "idempotency-key")
+    headers = {name: value for name, value in request.headers.items() if name in names}
+    address = request.url.replace(SERVED_NAME, "127.0.0.1")
+    return httpx.request(request.method, address, headers=headers, content=request.post_data_buffer)
 
 
 @dataclass
