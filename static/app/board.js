@@ -237,6 +237,7 @@ export function taskBoard(place) {
     step: stepBy,
     shift,
     focus: () => focus(active()),
+    forget: () => shown.forEach(({ near }) => near.forget()),
     order: () => order.flat(),
     leave: () => shown.forEach(({ near }) => near.leave()),
   };

@@ -220,6 +220,7 @@ export function taskList(place) {
     step: stepBy,
     edit,
     focus: () => focus(active()),
+    forget: near.forget,
     order: () => order,
     leave() {
       endEditing();

@@ -8,7 +8,7 @@ import { change, go, now, onGo } from "./address.js";
 import * as api from "./api.js";
 import { taskBoard } from "./board.js";
 import { bulkBar } from "./bulk.js";
-import { sendUnsent } from "./fields.js";
+import { refill, sendUnsent } from "./fields.js";
 import { importPage } from "./importing.js";
 import { useSurface } from "./keys.js";
 import { taskList } from "./list.js";
@@ -338,6 +338,25 @@ async function missed() {
   if (surface) await store.load();
   await panel.refresh({ type: "task.missed", data: {} });
 }
+
+// Days in words, such as `Tomorrow`, are those of the day on which they were drawn.
+let drawnOn = new Date().toDateString();
+
+async function turnDay() {
+  const today = new Date().toDateString();
+  if (today === drawnOn || !model.me) return;
+  drawnOn = today;
+  await whenEdited();
+  const isOnRow = document.activeElement?.matches(".row, .task");
+  surface?.forget();
+  draw();
+  if (isOnRow) surface?.focus();
+  refill();
+  if (surface) await store.load();
+}
+
+setInterval(act(turnDay), 60_000);
+addEventListener("visibilitychange", act(turnDay));
 
 onGo(() => {
   document.body.classList.remove("side-open");

@@ -184,3 +184,32 @@ def test_a_pull_that_ends_beside_a_dialog_leaves_it_open(api: Api, desk: Browser
     expect(name).to_have_value("Research")
     page.mouse.click(5, 300)
     expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+@sqlite_only
+def test_a_line_that_is_refused_is_told_if_the_next_one_is_begun(api: Api, desk: BrowserPage) -> None:
+    api.person()
+    page = log_in(desk)
+    tasks = hold(page, "/tasks$", "POST")
+    line = page.get_by_label("Add a task")
+    line.fill("Call the printer")
+    page.keyboard.press("Enter")
+    tasks.wait()
+    line.fill("Buy paper")
+    tasks.refuse()
+    page.locator("#status", has_text='"Call the printer" was not added').wait_for()
+    expect(line).to_have_value("Buy paper")
+
+
+@sqlite_only
+def test_tomorrow_is_today_after_midnight(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    desk.page.clock.install()
+    page = log_in(desk)
+    tomorrow = page.evaluate("new Date(new Date().setHours(24, 0, 0, 0)).toISOString()")
+    ada.task("Measure", due_at=tomorrow)
+    row(page, "Measure").get_by_text("Tomorrow").wait_for()
+    row(page, "Measure").focus()
+    page.clock.fast_forward("24:00:00")
+    row(page, "Measure").get_by_text("Today").wait_for()
+    expect(row(page, "Measure")).to_be_focused()
