@@ -15,6 +15,8 @@ const place = document.getElementById("side");
 const theme = h("button", { type: "button" });
 let isDressed = false;
 let isArchiveOpen = false;
+// The name at the foot of the menu.
+let shownName = null;
 let live = "";
 
 export function newProject() {
@@ -135,88 +137,98 @@ export function tellLive(state) {
 }
 
 export function sidebar() {
+  // The archive may have been unfolded just now, which its event tells a moment later.
+  isArchiveOpen = place.querySelector("details")?.open ?? isArchiveOpen;
+  const nav = menu();
+  // A menu that stays as it is stays in the page, because somebody may be pressing one of its links.
+  const isSame = place.querySelector("nav")?.outerHTML === nav.outerHTML;
+  if (isSame && shownName === model.me.username) return;
+  shownName = model.me.username;
   const focused = place.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-  place.replaceChildren(
-    h(
-      "nav",
-      { "aria-label": "Pages" },
-      h("a", { className: "brand", href: link("/") }, h("span", {}, "Task Platform")),
-      h(
-        "ul",
-        {},
-        item("inbox", "My tasks", {}),
-        item("calendar", "Due in a week", DUE_SOON),
-        item("bell", "Notifications", { page: "notifications" }, { badge: model.unread || null }),
-      ),
-      h(
-        "div",
-        { className: "group" },
-        h("h2", {}, "Projects"),
-        small("plus", "New project", newProject),
-      ),
-      h(
-        "ul",
-        {},
-        openProjects().map(projectItem),
-        openProjects().length ? null : trouble("projects") || h("li", { className: "muted" }, "None yet"),
-      ),
-      archive(),
-      model.views.length || model.trouble.has("views")
-        ? h("div", { className: "group" }, h("h2", {}, "Views"))
-        : null,
-      h(
-        "ul",
-        {},
-        model.views.map((each) =>
-          item(
-            "view",
-            each.name,
-            { view: String(each.id), project: each.project_id ? String(each.project_id) : undefined },
-            {
-              more: [
-                small("edit", `Rename the view ${each.name}`, () => renameView(each)),
-                small("close", `Delete the view ${each.name}`, () => removeView(each)),
-              ],
-            },
-          ),
-        ),
-        trouble("views"),
-      ),
-      h("div", { className: "group" }, h("h2", {}, "More")),
-      h(
-        "ul",
-        {},
-        item("import", "Import", { page: "import" }),
-        h(
-          "li",
-          {},
-          h("button", { type: "button", className: "item", onclick: exportDialog }, icon("export"), "Export"),
-        ),
-        h("li", {}, h("a", { href: dashboard() }, icon("chart"), h("span", {}, "Dashboard"))),
-        item("settings", "Settings", { page: "settings" }),
-        h(
-          "li",
-          {},
-          h("button", { type: "button", className: "item", onclick: commands }, icon("help"), "Commands"),
-        ),
-        h("li", {}, h("button", { type: "button", className: "item", onclick: help }, icon("keys"), "Keys")),
-      ),
-    ),
-    h(
-      "div",
-      { className: "foot" },
-      h("span", { className: "me" }, avatar(model.me.username), model.me.username),
-      h("span", { id: "live", className: "live" }),
-      theme,
-      h("button", { type: "button", id: "log-out", onclick: leave }, "Log out"),
-    ),
-  );
+  place.replaceChildren(nav, foot());
   if (!isDressed) dress(theme);
   isDressed = true;
   tellLive(live);
   if (focused)
     [...place.querySelectorAll("a")].find((each) => each.getAttribute("href") === focused)?.focus();
 }
+
+const menu = () =>
+  h(
+    "nav",
+    { "aria-label": "Pages" },
+    h("a", { className: "brand", href: link("/") }, h("span", {}, "Task Platform")),
+    h(
+      "ul",
+      {},
+      item("inbox", "My tasks", {}),
+      item("calendar", "Due in a week", DUE_SOON),
+      item("bell", "Notifications", { page: "notifications" }, { badge: model.unread || null }),
+    ),
+    h(
+      "div",
+      { className: "group" },
+      h("h2", {}, "Projects"),
+      small("plus", "New project", newProject),
+    ),
+    h(
+      "ul",
+      {},
+      openProjects().map(projectItem),
+      openProjects().length ? null : trouble("projects") || h("li", { className: "muted" }, "None yet"),
+    ),
+    archive(),
+    model.views.length || model.trouble.has("views")
+      ? h("div", { className: "group" }, h("h2", {}, "Views"))
+      : null,
+    h(
+      "ul",
+      {},
+      model.views.map((each) =>
+        item(
+          "view",
+          each.name,
+          { view: String(each.id), project: each.project_id ? String(each.project_id) : undefined },
+          {
+            more: [
+              small("edit", `Rename the view ${each.name}`, () => renameView(each)),
+              small("close", `Delete the view ${each.name}`, () => removeView(each)),
+            ],
+          },
+        ),
+      ),
+      trouble("views"),
+    ),
+    h("div", { className: "group" }, h("h2", {}, "More")),
+    h(
+      "ul",
+      {},
+      item("import", "Import", { page: "import" }),
+      h(
+        "li",
+        {},
+        h("button", { type: "button", className: "item", onclick: exportDialog }, icon("export"), "Export"),
+      ),
+      h("li", {}, h("a", { href: dashboard() }, icon("chart"), h("span", {}, "Dashboard"))),
+      item("settings", "Settings", { page: "settings" }),
+      h(
+        "li",
+        {},
+        h("button", { type: "button", className: "item", onclick: commands }, icon("help"), "Commands"),
+      ),
+      h("li", {}, h("button", { type: "button", className: "item", onclick: help }, icon("keys"), "Keys")),
+    ),
+  );
+
+const foot = () =>
+  h(
+    "div",
+    { className: "foot" },
+    h("span", { className: "me" }, avatar(model.me.username), model.me.username),
+    h("span", { id: "live", className: "live" }),
+    theme,
+    h("button", { type: "button", id: "log-out", onclick: leave }, "Log out"),
+  );
 
 export const clearSide = () => place.replaceChildren();
 

@@ -270,3 +270,18 @@ def test_what_was_imported_is_not_imported_again_with_another_meaning(api: Api, 
     found = ada.get("/tasks?total=true&limit=3&sort_by=id")
     assert found.headers["X-Total-Count"] == "5002"
     assert [each["tags"] for each in found.json()] == [["why"], ["why"], []]
+
+
+@sqlite_only
+def test_a_menu_that_stays_as_it_is_is_not_drawn_again(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    ada.task("Measure")
+    page = log_in(desk)
+    live(page)
+    row(page, "Measure").wait_for()
+    link = page.get_by_role("link", name="Due in a week").element_handle()
+    # The link is pressed, and a change comes before it is let go.
+    with page.expect_response(re.compile("/notifications")):
+        ada.patch("/tasks/1", json={"priority": 2})
+    page.wait_for_timeout(300)
+    assert link.evaluate("each => each.isConnected")
