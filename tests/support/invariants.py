@@ -144,7 +144,7 @@ def histories(rows: Rows) -> Iterator[str]:
             continue
         ends = list(_links(changes))
         if (task := there.get(task_id)) is not None:
-            ends += _last_values(task, changes, BY_RENAMING if task.project_id in renamed else ())
+            ends += _last_values(task, changes, renamed)
         yield from (f"task {task_id}: {each}" for each in ends)
 
 
@@ -177,7 +177,7 @@ def _is_forgotten(values: dict[str, Any]) -> bool:
     return values["from"] is None and values["to"] is None
 
 
-def _last_values(task: Any, changes: list[Any], unknown: tuple[str, ...]) -> Iterator[str]:
+def _last_values(task: Any, changes: list[Any], renamed: set[int]) -> Iterator[str]:
     if _ends(changes[-1]) != (task.user_id, task.status, task.project_id, task.state):
         yield f"it ends with {_ends(changes[-1])}, the task is {task}"
     fields = {name: getattr(task, name) for name in NAMES}
@@ -187,7 +187,11 @@ def _last_values(task: Any, changes: list[Any], unknown: tuple[str, ...]) -> Ite
     for change in changes:
         for name, values in change.changes.items():
             last[name] = now.get(name) if _is_forgotten(values) else values["to"]
-    for source in ({**last, "state": now["state"]}, changes[-1].snapshot or {}):
+    # A task may have left the renamed project since, with its new name.
+    been_in = {change.project_id for change in changes}
+    sources = (({**last, "state": now["state"]}, been_in), (changes[-1].snapshot or {}, {task.project_id}))
+    for source, places in sources:
+        unknown = BY_RENAMING if places & renamed else ()
         for name, value in source.items():
             if name in now and name not in unknown and value != now[name]:
                 yield f"{name} ends with {value}, the task has {now[name]}"
