@@ -9,6 +9,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.routers.test_app import desk, filters, log_in, row
 from tests.routers.test_app_beyond import until
+from tests.routers.test_app_slow import two_projects
 from tests.routers.test_dashboard import sqlite_only
 from tests.support.api import Api, Person
 from tests.support.chromium import BrowserPage
@@ -31,11 +32,7 @@ def live(page: Page) -> None:
 @sqlite_only
 def test_a_search_that_is_being_typed_stays_with_its_project(api: Api, desk: BrowserPage) -> None:
     ada = api.person()
-    first, second = (
-        ada.post("/projects", json={"name": name}).json()["id"] for name in ("Research", "Garden")
-    )
-    ada.task("Measure", project_id=first)
-    ada.task("Dig", project_id=second)
+    first, _ = two_projects(ada)
     page = log_in(desk, f"/app?project={first}")
     row(page, "Measure").wait_for()
     page.get_by_role("link", name="Garden").click()

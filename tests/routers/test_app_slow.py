@@ -6,12 +6,22 @@ from playwright.sync_api import expect
 from tests.routers.test_app import desk, log_in, row
 from tests.routers.test_app_beyond import until
 from tests.routers.test_dashboard import sqlite_only
-from tests.support.api import Api
+from tests.support.api import Api, Person
 from tests.support.chromium import BrowserPage
 from tests.support.holding import hold
 
 __all__ = ["desk"]
 pytestmark = pytest.mark.thorough
+
+
+def two_projects(person: Person) -> tuple[int, int]:
+    """Make the projects Research, with the task Measure, and Garden, with the task Dig; their ids."""
+    first, second = (
+        person.post("/projects", json={"name": name}).json()["id"] for name in ("Research", "Garden")
+    )
+    person.task("Measure", project_id=first)
+    person.task("Dig", project_id=second)
+    return first, second
 
 
 @sqlite_only
@@ -65,11 +75,7 @@ def test_a_task_that_is_opened_while_the_list_loads_stays_open(api: Api, desk: B
 @sqlite_only
 def test_the_title_above_the_tasks_is_that_of_their_project(api: Api, desk: BrowserPage) -> None:
     ada = api.person()
-    first, second = (
-        ada.post("/projects", json={"name": name}).json()["id"] for name in ("Research", "Garden")
-    )
-    ada.task("Measure", project_id=first)
-    ada.task("Dig", project_id=second)
+    first, second = two_projects(ada)
     page = log_in(desk, f"/app?project={second}")
     row(page, "Dig").wait_for()
     members = hold(page, f"/projects/{first}/members")
