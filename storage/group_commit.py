@@ -178,7 +178,7 @@ def _commit_together(opened: OpenSession, batch: list[Job], *, savepoints: bool 
 
 
 def _commit_alone(opened: OpenSession, job: Job, before_commit: Callable[[], None] = lambda: None) -> None:
-    """Run one job in a transaction of its own."""
+    """Run one job in a transaction, and then, if it has not failed, what is to be committed with it."""
     execute = opened.cursor.execute
     try:
         execute("BEGIN IMMEDIATE")
