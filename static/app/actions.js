@@ -2,13 +2,13 @@
 import { say } from "../shared/dom.js";
 import { count } from "../shared/format.js";
 import { LoggedOut, logOut } from "../shared/session.js";
-import * as api from "./api.js";
+import { same } from "./conflict.js";
 import { firstState, mayDelete, nameOf } from "./model.js";
+import { send, sendDecided, updateOf } from "./sending.js";
 import * as store from "./store.js";
 import { settleAll, toast } from "./toasts.js";
 import { inTurn } from "./turns.js";
 
-const AT_ONCE = 1000;
 let onLoggedOut = () => undefined;
 
 export const whenLoggedOut = (listener) => (onLoggedOut = listener);
@@ -35,41 +35,49 @@ export async function leaveAccount() {
 const named = (tasks) => (tasks.length === 1 ? `"${short(tasks[0].title)}"` : count(tasks.length, "task"));
 export const short = (title) => (title.length > 50 ? `${title.slice(0, 49)}…` : title);
 
-// One call for one task, batches for many: all or none of each thousand. The batches of `options.keepalive` are
-// sent at once, because the page may be about to be left.
-async function send(operations, options = {}) {
-  if (operations.length === 1) {
-    const [{ op, id, task, assigned_user_id: to }] = operations;
-    if (op === "update") return [(await api.tasks.change(id, task)).value];
-    if (op === "assign") await api.tasks.assign(id, to, options);
-    if (op === "delete") await api.tasks.remove(id, options);
-    return [];
-  }
-  const parts = Array.from({ length: Math.ceil(operations.length / AT_ONCE) }, (_, part) =>
-    operations.slice(part * AT_ONCE, (part + 1) * AT_ONCE),
-  );
-  const found = [];
-  const take = ({ results }) => found.push(...results.map((each) => each.task).filter(Boolean));
-  if (options.keepalive) await Promise.all(parts.map(async (part) => take(await api.tasks.batch(part, options))));
-  else for (const part of parts) take(await api.tasks.batch(part));
-  return found;
-}
+const idsOf = (tasks) => tasks.map(({ id }) => id);
 
-// Changes tasks by `fieldsOf(task)`. The change is shown and announced at once, and taken back on failure.
-// The last change is announced last, so that undoing is about it; undoing waits until the change has arrived.
-async function update(tasks, fieldsOf, said = "", back = null) {
-  for (const task of tasks) store.put({ ...task, ...shownAs(task, fieldsOf(task)) });
-  const operations = tasks.map((task) => ({ op: "update", id: task.id, task: fieldsOf(task) }));
-  const sent = inTurn(tasks.map(({ id }) => id), () => send(operations));
-  const undo = act(async () => {
-    await sent;
-    await update(tasks.map(current), back);
-  });
-  const unsay = said ? toast(said, { undo: back ? undo : null }) : () => undefined;
+// Announces a change that is on its way. The last change is announced last, so that undoing is about it; undoing waits
+// until the change has arrived. `back(task, mine)` gives the former values of a task that the change has left as
+// `mine`, or null if the task is to stay as it is.
+async function announced(said, sent, back) {
+  const unsay = toast(said, { undo: act(async () => takeBack(await sent, back)) });
   try {
     for (const task of await sent) store.put(task);
   } catch (error) {
     unsay();
+    throw error;
+  }
+}
+
+async function takeBack(done, back) {
+  const mine = new Map(done.map((task) => [task.id, task]));
+  await decided("Not undone", done, (task) => {
+    const fields = back(task, mine.get(task.id));
+    return fields && [updateOf(task, fields)];
+  });
+}
+
+// Sends changes that depend on the values that the tasks have by then, and tells of those that stay as they are.
+const decided = (refusal, tasks, operationsOf) =>
+  inTurn(idsOf(tasks), async () => {
+    const { changed, left } = await sendDecided(tasks.map(current), operationsOf, showAs);
+    for (const task of changed) store.put(task);
+    if (left.length) say(`${refusal}: ${named(left)} changed meanwhile.`, 15);
+    return changed;
+  });
+
+function showAs(task, { task: fields = {}, assigned_user_id: owner = task.user_id } = {}) {
+  store.put({ ...task, ...shownAs(task, fields), user_id: owner });
+}
+
+// Changes tasks by `fieldsOf(task)`. The change is shown and announced at once, and taken back on failure.
+async function update(tasks, fieldsOf, said, back) {
+  const operations = tasks.map((task) => ({ op: "update", id: task.id, task: fieldsOf(task) }));
+  tasks.forEach((task, at) => showAs(task, operations[at]));
+  try {
+    await announced(said, inTurn(idsOf(tasks), () => send(operations)), back);
+  } catch (error) {
     for (const task of tasks) store.put(task);
     throw error;
   }
@@ -98,20 +106,19 @@ const current = (task) => store.get(task.id) || task;
 // An action on tasks as they are now: a menu may have been open while others changed them.
 const changing = (work) => act((tasks, ...given) => work(tasks.map(current), ...given));
 
-// The former values of each task, by id.
-const beforeOf = (tasks, read) => {
-  const found = new Map(tasks.map((task) => [task.id, read(task)]));
-  return (task) => found.get(task.id);
+// Puts back the former values of each task, unless they have changed again since.
+const former = (tasks, read) => {
+  const before = new Map(tasks.map((task) => [task.id, read(task)]));
+  return (task, mine) => {
+    const fields = before.get(task.id);
+    return Object.keys(fields).every((name) => same(task[name], mine[name])) ? fields : null;
+  };
 };
-const oldState = (tasks) => {
-  const before = beforeOf(tasks, (task) => task.state || task.status);
-  return (task) => stateFields(task, before(task));
-};
+const oldState = (tasks) => former(tasks, (task) => stateFields(task, task.state || task.status));
 
 export const setFields = changing(async (tasks, fields, said) => {
-  const before = beforeOf(tasks, (task) =>
-    Object.fromEntries(Object.keys(fields).map((name) => [name, task[name]])),
-  );
+  const names = Object.keys(fields);
+  const before = former(tasks, (task) => Object.fromEntries(names.map((name) => [name, task[name]])));
   await update(tasks, () => fields, `${named(tasks)}: ${said}`, before);
 });
 
@@ -123,8 +130,8 @@ export const rename = act(async (task, title, send, keep) => {
   try {
     const now = await send({ title });
     if (now.title !== title) return;
-    const undo = act(() => update([current(task)], () => ({ title: task.title })));
-    toast(`"${short(task.title)}" renamed`, { undo });
+    const back = former([now], () => ({ title: task.title }));
+    await announced(`"${short(task.title)}" renamed`, [now], back);
   } catch (error) {
     if (error.status !== 404) keep();
     if (store.get(task.id)) store.put({ ...current(task), title: before });
@@ -174,32 +181,34 @@ export function remove(given) {
 
 // Gives tasks to somebody. A private task is out of sight then, so its giver could not take it back: it is given
 // away when the time for undoing is over.
-export const assign = act(async (given, userId) => {
-  const tasks = given.filter((task) => task.user_id !== userId);
+export const assign = act(async (all, userId) => {
+  const tasks = all.filter((task) => task.user_id !== userId);
   if (!tasks.length) return;
   const said = `${named(tasks)} assigned to ${nameOf(userId)}`;
-  const to = (of) => tasks.map((task) => ({ op: "assign", id: task.id, assigned_user_id: of(task) }));
-  const owned = (ownerOf) => {
-    for (const task of tasks) store.put({ ...current(task), user_id: ownerOf(task) });
-  };
+  const to = tasks.map((task) => ({ op: "assign", id: task.id, assigned_user_id: userId }));
+  const owned = () => tasks.forEach((task) => showAs(current(task), { assigned_user_id: userId }));
   if (tasks.some((task) => !task.project_id)) {
-    later(tasks, said, to(() => userId), () => owned(() => userId));
+    later(tasks, said, to, owned);
     return;
   }
-  const give = async (ownerOf) => (await send(to(ownerOf)), owned(ownerOf));
-  await give(() => userId);
-  toast(said, { undo: act(() => give((task) => task.user_id)) });
+  await inTurn(idsOf(tasks), () => send(to));
+  owned();
+  const before = new Map(tasks.map((task) => [task.id, task.user_id]));
+  const back = (task) =>
+    task.user_id === userId
+      ? [updateOf(task), { op: "assign", id: task.id, assigned_user_id: before.get(task.id) }]
+      : null;
+  const given = tasks.map((task) => ({ ...task, user_id: userId }));
+  toast(said, { undo: act(() => decided("Not undone", given, back)) });
 });
 
-export const addTag = changing(async (tasks, tag) => {
-  const had = new Set(tasks.filter((task) => task.tags.includes(tag)).map(({ id }) => id));
-  await update(
-    tasks,
-    ({ id, tags }) => ({ tags: had.has(id) ? tags : [...tags, tag] }),
-    `${named(tasks)} tagged ${tag}`,
-    // Other tags may come before this one is taken back.
-    ({ id, tags }) => ({ tags: had.has(id) ? tags : tags.filter((each) => each !== tag) }),
-  );
+// The tag is added to those that each task has by then, and so is it taken back.
+export const addTag = changing(async (given, tag) => {
+  const tasks = given.filter((task) => !task.tags.includes(tag));
+  if (!tasks.length) return;
+  const added = ({ tags }) => ({ tags: [...new Set([...tags, tag])] });
+  const sent = decided("Not tagged", tasks, (task) => [updateOf(task, added(task))]);
+  await announced(`${named(tasks)} tagged ${tag}`, sent, ({ tags }) => ({ tags: tags.filter((each) => each !== tag) }));
 });
 
 const placeOf = (task) => ({
@@ -208,16 +217,9 @@ const placeOf = (task) => ({
 });
 
 export const move = changing(async (tasks, projectId, name) => {
-  await update(
-    tasks,
-    () => ({ project_id: projectId }),
-    `${named(tasks)} moved to ${name}`,
-    beforeOf(tasks, placeOf),
-  );
+  await update(tasks, () => ({ project_id: projectId }), `${named(tasks)} moved to ${name}`, former(tasks, placeOf));
 });
 
 // Tells that a task has moved from where it was before, and offers to move it back.
-export function moved(before, name) {
-  const back = act(() => update([current(before)], () => placeOf(before)));
-  toast(`${named([before])} moved to ${name}`, { undo: back });
-}
+export const moved = (before, now, name) =>
+  announced(`${named([before])} moved to ${name}`, [now], former([before], placeOf));

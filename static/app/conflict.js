@@ -22,7 +22,7 @@ function shown(name, value) {
   return Array.isArray(value) ? value.join(", ") || "nothing" : String(value);
 }
 
-const same = (one, two) => JSON.stringify(one ?? null) === JSON.stringify(two ?? null);
+export const same = (one, two) => JSON.stringify(one ?? null) === JSON.stringify(two ?? null);
 
 // The fields that somebody else changed too, to another value.
 export function disputed(fields, before, theirs) {

@@ -215,9 +215,10 @@ export function fields(task) {
       ? labelled(
           "Project",
           choice("project_id", homes, task.project_id ? String(task.project_id) : "", async (value) => {
+            const before = open.task;
             const saved = await save({ project_id: value ? Number(value) : null });
             if (String(saved.project_id ?? "") === value)
-              moved(task, value ? projectOf(value).name : "no shared project");
+              await moved(before, saved, value ? projectOf(value).name : "no shared project");
           }),
         )
       : null,

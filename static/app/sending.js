@@ -1,0 +1,69 @@
+// Operations on tasks on their way to the server.
+import * as api from "./api.js";
+
+const AT_ONCE = 1000;
+
+const inParts = (all, size) =>
+  Array.from({ length: Math.ceil(all.length / size) }, (_, part) => all.slice(part * size, (part + 1) * size));
+
+// One call for one task, batches for many: all or none of each thousand. The batches of `options.keepalive` are
+// sent at once, because the page may be about to be left. Answers the tasks after it, as far as they are answered.
+export async function send(operations, options = {}) {
+  if (operations.length === 1) {
+    const [{ op, id, task, assigned_user_id: to }] = operations;
+    if (op === "update") return [(await api.tasks.change(id, task)).value];
+    if (op === "assign") await api.tasks.assign(id, to, options);
+    if (op === "delete") await api.tasks.remove(id, options);
+    return [];
+  }
+  const parts = inParts(operations, AT_ONCE);
+  const found = [];
+  const take = ({ results }) => found.push(...results.map((each) => each.task).filter(Boolean));
+  if (options.keepalive) await Promise.all(parts.map(async (part) => take(await api.tasks.batch(part, options))));
+  else for (const part of parts) take(await api.tasks.batch(part));
+  return found;
+}
+
+// Changes the fields of a task if it is still at the version that the page knows.
+export const updateOf = (task, fields = {}) => ({
+  op: "update",
+  id: task.id,
+  task: { ...fields, updated_at: task.updated_at },
+});
+
+// Sends changes that are decided by the values of each task. `operationsOf(task)` answers at most two operations, the
+// first one of `updateOf`, or null for a task that is to stay as it is. If somebody else was first, the server refuses
+// the change, and it is decided again. `show(task, operation)` shows a task as an operation makes it, or as it is.
+// Answers the changed tasks, and those that stayed as they are or are gone.
+export async function sendDecided(tasks, operationsOf, show) {
+  const [changed, left] = [[], []];
+  for (const part of inParts(tasks, AT_ONCE / 2)) {
+    const newest = new Map(part.map((task) => [task.id, task]));
+    const decide = ({ id }) => (newest.has(id) ? operationsOf(newest.get(id)) : null);
+    for (;;) {
+      const operations = part.flatMap((task) => decide(task) || []);
+      for (const each of operations) show(newest.get(each.id), each);
+      try {
+        if (operations.length) changed.push(...(await send(operations)));
+        break;
+      } catch (error) {
+        await askAgain(error, operations, newest).finally(() => newest.forEach((task) => show(task)));
+      }
+    }
+    left.push(...part.filter((task) => !decide(task)));
+  }
+  return { changed, left };
+}
+
+// Replaces the task that an error is about by its newest version, or forgets it if it is gone. Throws errors that have
+// another reason.
+async function askAgain(error, operations, newest) {
+  if (error.code !== "stale_copy" && error.status !== 404) throw error;
+  const [, place = 0] = /^#\/operations\/(\d+)/.exec(error.errors[0]?.pointer) || [];
+  const { id } = operations[place];
+  const found = await api.tasks.get(id).catch((reason) => reason);
+  if (found.status === 404) newest.delete(id);
+  else if (found instanceof Error) throw found;
+  else if (error.status === 404) throw error;
+  else newest.set(id, found.value);
+}
