@@ -1,5 +1,6 @@
 """Administration of accounts."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Select, bindparam, func, or_, select, update
@@ -72,6 +73,8 @@ def update_user(
     if changes.get("is_active") is False:
         changed = leaving.switch_off(db, actor, user_id, heir_id)
     after = db.execute(_UPDATE.values(changes), {"of_user": user_id}).one()
+    if before.role == "admin" and not (after.role == "admin" and after.is_active):
+        member.pass_on_unmanaged_webhooks(db, datetime.now(UTC), user_id)
     if "role" in changes:
         audit_service.record(
             db, "role_changed", actor_id=actor.id, user_id=user_id, before=before.role, after=after.role

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy import and_, bindparam, case, delete, exists, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from database import AnyRow
@@ -83,6 +83,11 @@ _PASS_ON = (
     )
 )
 _PASS_ON_HERE = _PASS_ON.where(webhooks.c.project_id == bindparam("of_project"))
+_PASS_ON_UNMANAGED = _PASS_ON.where(
+    ~exists().where(
+        _M.project_id == webhooks.c.project_id, _M.user_id == bindparam("of_user"), _M.role == "manager"
+    )
+)
 _OWNS = prepared(
     select(tasks.c.id)
     .where(tasks.c.project_id == bindparam("project_id"), tasks.c.user_id == bindparam("member_id"))
@@ -226,6 +231,11 @@ def pass_on_webhooks(db: Session, now: datetime, user_id: int, project_id: int |
         db.execute(_PASS_ON, {"of_user": user_id, "now": now})
     else:
         db.execute(_PASS_ON_HERE, {"of_user": user_id, "of_project": project_id, "now": now})
+
+
+def pass_on_unmanaged_webhooks(db: Session, now: datetime, user_id: int) -> None:
+    """Do the same for projects in which the account is no manager: as an admin it could make webhooks there too."""
+    db.execute(_PASS_ON_UNMANAGED, {"of_user": user_id, "now": now})
 
 
 def _keep_a_manager(db: Session, project_id: int, user_id: int) -> None:

@@ -46,9 +46,10 @@ _ROLE = (
 )
 _ONE = select(*_COLUMNS, _ROLE).where(webhooks.c.id == bindparam("webhook_id"))
 _PROJECT = select(webhooks.c.project_id).where(webhooks.c.id == bindparam("webhook_id"))
-_OWN = select(*_COLUMNS).where(
-    or_(and_(webhooks.c.project_id.is_(None), webhooks.c.user_id == bindparam("user_id")), _MANAGES)
-)
+_MADE = webhooks.c.user_id == bindparam("user_id")
+_OWN = select(*_COLUMNS).where(or_(and_(webhooks.c.project_id.is_(None), _MADE), _MANAGES))
+# An admin may manage every project, and finds here the webhooks that it made for projects of others.
+_OF_ADMIN = select(*_COLUMNS).where(or_(_MADE, _MANAGES))
 _COUNT = select(func.count()).where(webhooks.c.user_id == bindparam("user_id"))
 _NEWEST_EVENT = select(func.coalesce(func.max(task_history.c.id), 0))
 _UPDATE = update(webhooks).where(webhooks.c.id == bindparam("of_webhook"))
@@ -107,7 +108,8 @@ def create(db: Session, user: Caller, values: Mapping[str, Any]) -> dict[str, An
 
 def list_webhooks(db: Session, user: Caller, page: Page) -> PageOf[AnyRow]:
     """A page of the caller's webhooks, newest first."""
-    return keyset_by_id(db, _OWN, webhooks.c.id, page, {"user_id": user.id})
+    statement = _OF_ADMIN if user.is_admin else _OWN
+    return keyset_by_id(db, statement, webhooks.c.id, page, {"user_id": user.id})
 
 
 def get(db: Session, user: Caller, webhook_id: int, *, locked: bool = False) -> AnyRow:

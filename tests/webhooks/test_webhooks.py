@@ -146,6 +146,31 @@ def test_a_projects_webhook_goes_to_a_manager_when_its_maker_is_none_any_more(ap
     )
 
 
+def test_an_admin_finds_the_webhooks_it_made_for_projects_of_others(api: Api) -> None:
+    ada, root, boss = api.person(), api.person("root", admin=True), api.person("boss", admin=True)
+    project = ada.post("/projects", json={"name": "Ship"}).json()["id"]
+    made = root.post("/webhooks", json={**HOOK, "project_id": project}).json()["id"]
+    assert [each["id"] for each in root.get("/webhooks").json()] == [made]
+    assert boss.get("/webhooks").json() == []
+
+
+@pytest.mark.parametrize("change", [{"role": "member"}, {"is_active": False}])
+def test_a_projects_webhook_goes_to_a_manager_when_its_maker_is_no_admin_any_more(
+    api: Api, change: dict[str, object]
+) -> None:
+    ada, root, boss = api.person(), api.person("root", admin=True), api.person("boss", admin=True)
+    project = ada.post("/projects", json={"name": "Ship"}).json()["id"]
+    own = root.post("/projects", json={"name": "Root's"}).json()["id"]
+    ada.put(f"/projects/{project}/members/{root.id}", json={"role": "viewer"})
+    here = root.post("/webhooks", json={**HOOK, "project_id": project}).json()["id"]
+    kept = {root.post("/webhooks", json=hook).json()["id"] for hook in (HOOK, {**HOOK, "project_id": own})}
+    tag = ada.get(f"/webhooks/{here}").headers["etag"]
+    assert boss.patch(f"/users/{root.id}", json=change).is_success
+    owners = dict(database.read(lambda db: list(db.execute(select(webhooks.c.id, webhooks.c.user_id)))))
+    assert owners == {here: ada.id} | dict.fromkeys(kept, root.id)
+    assert ada.get(f"/webhooks/{here}").headers["etag"] != tag
+
+
 def test_the_database_does_not_show_the_secret(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     ada = api.person()
     made = ada.post("/webhooks", json=HOOK, headers={"Idempotency-Key": "once"}).json()
