@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from errors import MOST_PROBLEMS, AppError, input_problems, invalid_input
 from schemas.tasks import MOST_IMPORTED, TaskImport
 from services.tasks import csv_cells, fields
-from services.tasks.json_stream import JsonText, NotJson, elements
+from services.tasks.json_stream import JsonText, NotJson, OtherJson, elements
 from storage.json_objects import MOST_ELEMENTS, MOST_FIELDS, Repeat
 
 # No task needs more characters than this, in any notation; reading stops at longer rows.
@@ -47,7 +47,8 @@ def parse_json(body: bytes, *, lines: bool = False) -> list[TaskImport]:
             text.repeats,
         )
     except NotJson as error:
-        raise _problem("#", _known_object(body) or f"Not valid JSON {error}") from None
+        said = str(error) if isinstance(error, OtherJson) else f"Not valid JSON {error}"
+        raise _problem("#", _known_object(body) or said) from None
 
 
 def parse_ndjson(body: bytes) -> list[TaskImport]:

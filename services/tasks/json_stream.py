@@ -3,6 +3,7 @@
 The elements stand in an array, or follow one another as in NDJSON.
 """
 
+import contextlib
 import io
 import json
 import re
@@ -18,6 +19,16 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 
 class NotJson(ValueError):
     """The text is no list of JSON elements, or an element is too long; the message says where and why."""
+
+
+class OtherJson(NotJson):
+    """The text is one JSON value that is no array; the message says what it is."""
+
+    def __init__(self, value: Any) -> None:
+        kind = "object" if isinstance(value, dict) else "text" if isinstance(value, str) else "value"
+        listing = [name for name, each in value.items() if isinstance(each, list)] if kind == "object" else []
+        has = f" with a list in `{listing[0][:50]}`" if len(listing) == 1 else ""
+        super().__init__(f"This is one JSON {kind}{has}. A JSON array is expected")
 
 
 class JsonText:
@@ -102,12 +113,24 @@ def elements(text: JsonText, *, lines: bool = False) -> Iterator[Any]:
     elif begins_with == "{":
         first = text.value()
         if not (lines or text.symbol()):
-            raise text.error("a JSON array is expected, not one object")
+            raise OtherJson(first)
         yield first
         while text.symbol():
             yield text.value()
-    elif begins_with or not lines:
-        raise text.error("a JSON object on each line is expected" if lines else "a JSON array is expected")
+    elif not lines:
+        raise _without_array(text)
+    elif begins_with:
+        raise text.error("a JSON object on each line is expected")
+
+
+def _without_array(text: JsonText) -> NotJson:
+    """The error for a text that begins neither an array nor an object."""
+    refusal = text.error("a JSON array is expected")
+    with contextlib.suppress(NotJson):
+        value = text.value()
+        if not text.symbol():
+            return OtherJson(value)
+    return refusal
 
 
 def _array(text: JsonText) -> Iterator[Any]:

@@ -493,7 +493,15 @@ def test_a_json_object_on_each_line_is_taken(api: Api, body: str, headers: dict[
         (b'{"tasks": [{"title": "x"}]}', "with a list in `tasks`"),
         (b'\xef\xbb\xbf {"issues":[' + b'{"title": "x"},' * 100_000 + b"1]}", "with a list in `issues`"),
         (b'{"id": "5f", "name": "Board", "cards": [], "lists": []}', "This is a Trello board"),
-        (b'{"title": "x"}', "a JSON array is expected, not one object"),
+        (b'{"title": "x"}', "This is one JSON object. A JSON array is expected"),
+        (
+            b'{"version": 2, "tasks": [{"title": "x"}]}',
+            "This is one JSON object with a list in `tasks`. A JSON array",
+        ),
+        (b'"title"', "This is one JSON text. A JSON array is expected"),
+        (b" null ", "This is one JSON value. A JSON array is expected"),
+        (b"title,status", "Not valid JSON at character 0: a JSON array is expected"),
+        (b"17 18", "Not valid JSON at character 0: a JSON array is expected"),
         (b"[1]", "#/0: A JSON object is expected"),
         (b'["x"]', "#/0: A JSON object is expected"),
     ],
@@ -504,6 +512,7 @@ def test_another_programs_json_is_told_what_it_is_and_what_is_expected(
     answer = api.person().post("/tasks/import", content=body, headers=JSON)
     detail = assert_problem(answer, 422, "invalid_input")["detail"]
     assert said in detail
+    assert "Not valid JSON" in said or "Not valid JSON" not in detail
     assert "TaskImport" not in detail
 
 
