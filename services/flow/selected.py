@@ -13,10 +13,12 @@ from models import tasks
 from services.bulk_numbers import in_bulk, numbers
 from services.flow.question import Selection
 from services.flow.statistics import Integers
-from services.query import asking, statements
+from services.query import asking, rare_titles, statements
 from services.query.conditions import condition
 from services.query.evaluate import matches
+from services.query.shapes import Shape
 from services.tasks.list_statements import choices, one_of_many
+from storage.direct_session import one_snapshot
 from tables.history import task_history
 
 _OWNER_ID = bindparam("owner_id", type_=BigInteger)
@@ -58,12 +60,8 @@ _DELETED = _left(lambda each: each.owner_id.is_(None))
 def ids(db: Session, selection: Selection) -> Integers:
     """The ids of the present tasks, in no order."""
     chosen, values = choices(selection.filters())
-    place, shape = selection.place, None
-    if selection.asked is not None:
-        # A fact about the present tasks may be wrong about tasks that have left.
-        asked = asking.with_known_values(db, selection.asked, place)
-        shape, more = asking.as_shape(db, asked, place)
-        values |= more
+    place = selection.place
+    shape: Shape | None = None
 
     def build() -> Select[Any]:
         statement = select(tasks.c.id).where(*(one_of_many(name, count) for name, count in chosen))
@@ -75,8 +73,16 @@ def ids(db: Session, selection: Selection) -> Integers:
             statement = statement.where(condition(shape, place.scope))
         return in_bulk(statement)
 
-    found = statements.execute(db, ("flow", place.scope, chosen, shape), build, values | place._asdict())
-    these: Integers = numbers(found.one())[0]
+    with one_snapshot(db):
+        if selection.asked is not None:
+            # A fact about the present tasks may be wrong about tasks that have left.
+            asked = asking.with_known_values(db, selection.asked, place)
+            shape, more = asking.as_shape(db, rare_titles.looked_up(db, asked, place), place)
+            values |= more
+        found = statements.execute(
+            db, ("flow", place.scope, chosen, shape), build, values | place._asdict()
+        ).one()
+    these: Integers = numbers(found)[0]
     return these
 
 

@@ -1,10 +1,12 @@
 """Searching finds the same tasks as reading all of them, whichever part of the tasks the index has already."""
 
+import json
 import random
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import product
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic_core import to_json
@@ -15,7 +17,11 @@ from database import AnyRow, database
 from models import Caller, tasks
 from schemas.tasks import TaskFilters, TaskSearch
 from services import task_service
+from services.query import facts, rare_titles
+from services.query.fields import FIELDS
+from services.query.normal import Circumstances, normalize
 from services.query.shapes import Place
+from services.query.syntax import parse
 from services.tasks import import_files, list_plan, search_index, task_query, transfer
 from storage.folding import fold, normal_form
 from tests.support.api import Api
@@ -125,6 +131,59 @@ def test_search_is_exact_after_titles_were_indexed_changed_and_deleted(owner: Ca
         )
     for needle in NEEDLES:
         assert found(owner, TaskSearch(query=needle, limit=40)) == expected(owner, needle), needle
+
+
+@pytest.mark.parametrize("is_indexed", [False, True])
+def test_texts_within_an_or_are_looked_up_and_found_exactly(
+    owner: Caller, monkeypatch: pytest.MonkeyPatch, *, is_indexed: bool
+) -> None:
+    monkeypatch.setattr(rare_titles, "FEW", 60)
+    if is_indexed:
+        index_all()
+        # These are not in the index yet.
+        database.write(lambda db: task_service.update_task(db, owner, 30, {"title": "now with Zanzibar"}))
+        database.write(lambda db: task_service.update_task(db, owner, 171, {"title": "now without"}))
+    words = [fold(word) for word in WORDS]
+    rows = database.read(lambda db: db.execute(tasks.select().order_by(tasks.c.id)).all())
+    chance, lengths = random.Random(5), set()  # noqa: S311  # the same filters every time
+    for _ in range(60):
+        texts = chance.sample([*words, "zanzibar", "task 31", "task 7", "nowhere", "bar", "a rare"], 3)
+        sought = [json.dumps(each, ensure_ascii=False) for each in texts]
+        shape, matches = chance.choice(SHAPES)
+        asked = partial(
+            task_service.get_tasks_with_filters,
+            user=owner,
+            filters=TaskFilters(
+                filter=shape.format(*sought), limit=500, sort_by="id", sort_order="asc", total=True
+            ),
+        )
+        page = database.read(asked)
+        hits = [row.id for row in rows if matches(row, *(text in row.title_folded for text in texts))]
+        assert [row.id for row in page.rows] == hits, (shape, texts)
+        assert page.total == len(hits)
+        lengths.add(len(hits))
+    assert len(lengths) > 10
+    normal = normalize(
+        parse("title ~ zanzibar or title ~ nowhere"), Circumstances(owner.created_at, ZoneInfo("UTC"), 1, {})
+    )
+    became = database.read(partial(rare_titles.looked_up, normal=normal, place=Place(owner.id)))
+    ids = (18, 30) if is_indexed else (18, 171)
+    assert became == facts.Test(facts.OneOf(FIELDS["id"], ids)) or (database.is_sqlite and not is_indexed)
+
+
+SHAPES: list[tuple[str, Any]] = [
+    ("title ~ {} or title ~ {} or title ~ {}", lambda _, a, b, c: a or b or c),
+    ("title ~ {} or not (title ~ {} and title ~ {})", lambda _, a, b, c: a or not (b and c)),
+    (
+        "(title ~ {} or id < 100) and (title !~ {} or title ~ {})",
+        lambda row, a, b, c: (a or row.id < 100) and (not b or c),
+    ),
+    (
+        "not (title ~ {} or title ~ {}) and (title ~ {} or id > 50)",
+        lambda row, a, b, c: not (a or b) and (c or row.id > 50),
+    ),
+    ("title ~ {} and (title ~ {} or title ~ {})", lambda _, a, b, c: a and (b or c)),
+]
 
 
 def index_all() -> None:
