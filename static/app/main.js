@@ -188,7 +188,7 @@ async function showTasks(isOther) {
   const [name, from, to] = [field?.name, field?.selectionStart, field?.selectionEnd];
   const place = h("div", { className: now().layout === "board" ? "board" : "list" });
   const empty = h("div", { className: "empty", id: "empty" });
-  content.replaceChildren(bar, place, empty, bulk.element);
+  content.replaceChildren(bar, h("div", { className: "under" }, place, empty), bulk.element);
   setSurface((now().layout === "board" ? taskBoard : taskList)(place));
   // Draws the tasks that arrived before the place was on the page.
   draw();
