@@ -202,6 +202,18 @@ export const assign = act(async (all, userId) => {
   toast(said, { undo: act(() => decided("Not undone", given, back)) });
 });
 
+// Shows tasks that were just made. Undo deletes those that nobody has changed since.
+export function added(tasks) {
+  for (const task of tasks) store.put(task);
+  const hidden = tasks.filter(({ id }) => !store.get(id)).length;
+  const version = new Map(tasks.map((task) => [task.id, task.updated_at]));
+  const back = (task) =>
+    task.updated_at === version.get(task.id) ? [updateOf(task), { op: "delete", id: task.id }] : null;
+  toast(`Added ${named(tasks)}${hidden ? `, ${hidden} of which the filters hide` : ""}`, {
+    undo: act(async () => (await decided("Not undone", tasks, back)).forEach(({ id }) => store.drop(id))),
+  });
+}
+
 // The tag is added to those that each task has by then, and so is it taken back.
 export const addTag = changing(async (given, tag) => {
   const tasks = given.filter((task) => !task.tags.includes(tag));

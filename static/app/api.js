@@ -53,6 +53,10 @@ export function once(send) {
 export const tasks = {
   get: (id) => tagged("GET", `/tasks/${id}`),
   create: once((key, task) => write("POST", "/tasks", task, { "Idempotency-Key": key })),
+  createAll: once(async (key, given) => {
+    const operations = given.map((task) => ({ op: "create", task }));
+    return (await write("POST", "/tasks/batch", { operations }, { "Idempotency-Key": key })).results.map(({ task }) => task);
+  }),
   change: (id, fields, etag) => tagged("PATCH", `/tasks/${id}`, fields, etag),
   remove: (id, options) => request(`/tasks/${id}`, { method: "DELETE", ...options }),
   assign: (id, userId, options) =>

@@ -6,6 +6,7 @@ import { now } from "./address.js";
 import * as api from "./api.js";
 import { icon } from "./icons.js";
 import { activate } from "./marks.js";
+import { pastedLines } from "./pasted.js";
 import { PRIORITIES, may, model, openProjects, project, projectOf } from "./model.js";
 import * as store from "./store.js";
 import { due, taskFrom } from "./words.js";
@@ -45,6 +46,8 @@ export function quickAdd() {
     value: draft.by === model.me.id ? draft.line : "",
     oninput: show,
   });
+  // The project whose name is above the line: another one may be on its way already.
+  const here = project();
   const read = h("p", { className: "quick-read", id: "quick-read", "aria-live": "polite" });
   const element = h(
     "form",
@@ -53,22 +56,26 @@ export function quickAdd() {
     h("div", { className: "offering" }, input, completed(input, "What could be meant", PART, offers)),
     h("button", { type: "submit", className: "main" }, "Add"),
     read,
+    pastedLines(input, taskOf, factsOf),
   );
 
-  // The project whose name is above the line: another one may be on its way already.
-  const here = project();
-
-  function understood() {
-    const { task, problems } = taskFrom(input.value, openProjects());
-    if (here && !task.project_id && !task.project) task.project_id = here.id;
-    return { task, problems };
+  function placed(task) {
+    return here && !task.project_id && !task.project ? { ...task, project_id: here.id } : task;
   }
 
-  function show() {
-    draft = { line: input.value, by: model.me?.id ?? draft.by };
-    if (!input.value.trim()) return read.replaceChildren();
-    const { task, problems } = understood();
-    const parts = [
+  function understood(line) {
+    const { task, problems } = taskFrom(line, openProjects());
+    return { task: placed(task), problems };
+  }
+
+  // A line that is not understood is a title as a whole.
+  function taskOf(line) {
+    const { task, problems } = understood(line);
+    return task.title && !problems.length ? task : placed({ title: line });
+  }
+
+  function factsOf(task) {
+    return [
       ...(task.tags || []).map((tag) => h("span", { className: "fact tag" }, tag)),
       task.priority ? h("span", { className: "fact" }, PRIORITIES[task.priority]) : null,
       task.project_id && task.project_id !== here?.id
@@ -77,14 +84,22 @@ export function quickAdd() {
       task.project ? h("span", { className: "fact project" }, `labelled ${task.project}`) : null,
       isNew(task.project) ? h("span", {}, noProject(task.project)) : null,
       task.due_at ? h("span", { className: "fact due" }, `due ${due(task.due_at)}`) : null,
-      ...problems.map((text) => h("span", { className: "problem" }, text)),
     ].filter(Boolean);
-    return read.replaceChildren(...parts);
+  }
+
+  function show() {
+    draft = { line: input.value, by: model.me?.id ?? draft.by };
+    if (!input.value.trim()) return read.replaceChildren();
+    const { task, problems } = understood(input.value);
+    return read.replaceChildren(
+      ...factsOf(task),
+      ...problems.map((text) => h("span", { className: "problem" }, text)),
+    );
   }
 
   async function send(event) {
     event.preventDefault();
-    const { task, problems } = understood();
+    const { task, problems } = understood(input.value);
     if (problems.length) return;
     if (!task.title) {
       say("A task needs a title.");

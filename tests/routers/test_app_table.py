@@ -11,12 +11,14 @@ from tests.routers import test_app_beyond as beyond
 from tests.routers import test_app_board as board
 from tests.routers import test_app_editing as editing
 from tests.routers import test_app_files as files
+from tests.routers import test_app_pasted as pasted
 
 # The things on offer, each with the test that drives it at 1280 and at 390 pixels.
 OFFERED: dict[str, Callable[..., Any]] = {
     "making an account, logging in, a forgotten password": page.test_from_nothing_to_a_completed_task,
     "adding a task by one line": page.test_from_nothing_to_a_completed_task,
     "what is understood of a line, and completed": page.test_a_line_is_understood_and_completed,
+    "many pasted lines, a task each": pasted.test_many_pasted_lines_are_many_tasks,
     "completing and deleting, taken back": page.test_from_nothing_to_a_completed_task,
     "the list, by keys alone": page.test_from_nothing_to_a_completed_task,
     "the help for keys": page.test_from_nothing_to_a_completed_task,
@@ -69,7 +71,7 @@ def test_each_thing_is_driven_at_both_widths(thing: str) -> None:
 def test_no_test_at_both_widths_is_left_out() -> None:
     both = {
         each
-        for module in (page, beyond, board, editing, files)
+        for module in (page, beyond, board, editing, files, pasted)
         for name, each in vars(module).items()
         if name.startswith("test_") and "browser" in inspect.signature(each).parameters
     }
