@@ -132,7 +132,7 @@ export const account = {
 
 export const webhooks = {
   list: () => whole("/webhooks"),
-  create: (webhook) => write("POST", "/webhooks", webhook),
+  create: once((key, webhook) => write("POST", "/webhooks", webhook, { "Idempotency-Key": key })),
   change: (id, fields) => write("PATCH", `/webhooks/${id}`, fields),
   remove: (id) => write("DELETE", `/webhooks/${id}`),
   ping: (id) => write("POST", `/webhooks/${id}/ping`),
@@ -143,7 +143,7 @@ export const webhooks = {
 
 export const calendars = {
   list: () => whole("/calendars"),
-  create: (calendar) => write("POST", "/calendars", calendar),
+  create: once((key, calendar) => write("POST", "/calendars", calendar, { "Idempotency-Key": key })),
   remove: (id) => write("DELETE", `/calendars/${id}`),
 };
 

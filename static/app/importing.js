@@ -8,7 +8,7 @@ import * as api from "./api.js";
 import { TARGETS, readFile } from "./formats.js";
 import { tasksFrom } from "./mapping.js";
 import { PRIORITIES, may, openProjects } from "./model.js";
-import { frame, table } from "./page.js";
+import { frame, markTyped, table } from "./page.js";
 import { due } from "./words.js";
 
 const SAMPLE = 5;
@@ -19,6 +19,7 @@ export async function importPage(place) {
   const out = h("div", { className: "stack" });
   const take = act(async (file) => {
     if (!file) return;
+    markTyped(out);
     try {
       mapping(out, file.name, readFile(file.name, await file.text()));
     } catch (error) {

@@ -299,12 +299,15 @@ function isAboutOthers({ type, data }, before) {
   return now().page === "project" && type.startsWith("member.") && isSameRole;
 }
 
-// Draws the page of a project again, without taking away what the person is writing there.
+const isTyped = () => Boolean(content.querySelector("[data-typed]"));
+
+// Draws the page again, without taking away what the person is writing there.
+const renderUntyped = () => render(!isTyped());
+
 async function drawAgain(event) {
   await whenEdited();
-  if (content.querySelector("[data-typed]")) {
-    if (event.actor_id !== model.me.id) say("Somebody else has just changed this project.", 15);
-  } else await render(true);
+  if (isTyped() && event.actor_id !== model.me.id) say("Somebody else has just changed this project.", 15);
+  await renderUntyped();
 }
 
 // The project was deleted, or somebody removed the person from it: its tasks must not stay on the page.
@@ -369,7 +372,7 @@ onSession((what) => {
 // An answer that comes later must not draw the login again, in which somebody may be typing.
 whenLoggedOut((message) => model.me && leave(message));
 whenLeaving(() => leave());
-whenChanged(() => render(true));
+whenChanged(() => renderUntyped());
 whenArchived(() => render(true));
 addEventListener("offline", () => tellLive("waiting"));
 addEventListener(
@@ -382,7 +385,7 @@ addEventListener(
     const isPartial = model.trouble.size > 0;
     if (isPartial) await loadMenu();
     await missed();
-    await render(isPartial);
+    await (isPartial ? renderUntyped() : render());
     sendUnsent();
     sendTitles();
   }),

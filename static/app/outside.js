@@ -4,8 +4,8 @@ import { moment } from "../shared/format.js";
 import { act } from "./actions.js";
 import * as api from "./api.js";
 import { confirmed, form } from "./dialog.js";
-import { ZONE, may, model, projectOf } from "./model.js";
-import { secret, section, table } from "./page.js";
+import { ZONE, loadViews, may, model, projectOf } from "./model.js";
+import { formForNew, secret, section, table } from "./page.js";
 
 const TYPES = [
   "task.*",
@@ -26,10 +26,10 @@ export function webhookSection() {
   );
 }
 
-async function webhookRows(load, secrets) {
+async function webhookRows(load, kept) {
   const found = await api.webhooks.list();
   const managed = model.projects.filter((each) => may("manager", each.id));
-  const create = form(
+  const create = () => form(
     [
       field("Address", { name: "url", type: "url", required: true, placeholder: "https://example.com/hook" }),
       field("What for", { name: "description", maxLength: 500 }),
@@ -60,7 +60,10 @@ async function webhookRows(load, secrets) {
         ...(values.project_id ? { project_id: Number(values.project_id) } : {}),
         ...(values.description ? { description: values.description } : {}),
       });
-      secrets.set(made.id, secret("The signing secret", made.secret));
+      // If the answer to an earlier attempt was lost, the secret is lost with it.
+      const found = made.secret ? made : await api.webhooks.rotate(made.id);
+      kept.delete("form");
+      kept.set(made.id, secret("The signing secret", found.secret));
       await load();
     },
   );
@@ -69,16 +72,16 @@ async function webhookRows(load, secrets) {
       ? h(
           "ul",
           { className: "hooks" },
-          found.map((each) => webhook(each, load, secrets)),
+          found.map((each) => webhook(each, load, kept)),
         )
       : h("p", { className: "muted" }, "None yet."),
-    h("details", {}, h("summary", {}, "New webhook"), create),
+    formForNew(kept, "New webhook", create),
   ];
 }
 
-function webhook(each, load, secrets) {
+function webhook(each, load, kept) {
   const place = h("div", {});
-  const shown = h("div", {}, secrets.get(each.id));
+  const shown = h("div", {}, kept.get(each.id));
   const show = act(async () => {
     const found = await api.webhooks.deliveries(each.id);
     const again = (one) =>
@@ -108,8 +111,8 @@ function webhook(each, load, secrets) {
   const rotate = act(async () => {
     if (!(await confirmed("A new secret?", "The old one signs too for 24 hours.", "Make a new secret")))
       return;
-    secrets.set(each.id, secret("The new signing secret", (await api.webhooks.rotate(each.id)).secret));
-    shown.replaceChildren(secrets.get(each.id));
+    kept.set(each.id, secret("The new signing secret", (await api.webhooks.rotate(each.id)).secret));
+    shown.replaceChildren(kept.get(each.id));
   });
   const erase = act(async () => {
     if (!(await confirmed("Delete the webhook?", each.url, "Delete"))) return;
@@ -166,8 +169,8 @@ export function calendarSection() {
   );
 }
 
-async function calendarRows(load, addresses) {
-  const found = await api.calendars.list();
+async function calendarRows(load, kept) {
+  const [found] = await Promise.all([api.calendars.list(), loadViews()]);
   const erase = (each) => act(async () => (await api.calendars.remove(each.id), await load()));
   const create = form(
     [
@@ -178,8 +181,14 @@ async function calendarRows(load, addresses) {
     ],
     "Make an address",
     async ({ view }) => {
-      const made = await api.calendars.create({ tz: ZONE, ...(view ? { view_id: Number(view) } : {}) });
-      addresses.set(made.id, secret("The address of the calendar", new URL(made.url, location.href).href));
+      const wanted = { tz: ZONE, ...(view ? { view_id: Number(view) } : {}) };
+      let made = await api.calendars.create(wanted);
+      // If the answer to an earlier attempt was lost, its address is lost with it.
+      if (!made.url) {
+        await api.calendars.remove(made.id);
+        made = await api.calendars.create(wanted);
+      }
+      kept.set(made.id, secret("The address of the calendar", new URL(made.url, location.href).href));
       await load();
     },
     "line",
@@ -196,7 +205,7 @@ async function calendarRows(load, addresses) {
       ]),
       "None yet.",
     ),
-    ...found.map((each) => addresses.get(each.id)),
+    ...found.map((each) => kept.get(each.id)),
     create,
   ];
 }

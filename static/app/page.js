@@ -28,16 +28,14 @@ export function frame(place, title, ...children) {
 }
 
 // A section that loads its content, or shows why it can't; `section.load()` loads it again. `fill` also gets a map for
-// what is to outlive that, such as a secret that nobody may have copied yet, by the id of what it belongs to.
+// what is to outlive that: a secret that nobody may have copied yet, by the id of what it belongs to, and a form.
 export function section(title, about, fill) {
   const body = h("div", { className: "stack" }, h("p", { className: "muted" }, "Loading"));
   const kept = new Map();
   let turn = 0;
-  const oninput = ({ target }) => target.closest("form, .states") && (element.dataset.typed = "1");
   const element = h(
     "section",
-    // A text that is typed and not sent yet is not to be drawn over.
-    { className: "card", oninput },
+    { className: "card", oninput: ({ target }) => markTyped(target.closest("form, .states")) },
     h("h2", {}, title),
     about ? h("p", { className: "muted" }, about) : null,
     body,
@@ -48,7 +46,6 @@ export function section(title, about, fill) {
       const content = [await fill(element.load, kept)].flat().filter(Boolean);
       if (mine !== turn) return;
       body.replaceChildren(...content);
-      delete element.dataset.typed;
     } catch (error) {
       if (error.status === undefined) throw error;
       if (mine !== turn) return;
@@ -63,6 +60,16 @@ export function section(title, about, fill) {
     }
   };
   return element;
+}
+
+// Marks what has a text that is typed and not sent yet: it is not to be drawn over.
+export const markTyped = (element) => element && (element.dataset.typed = "1");
+
+// The form for something new, folded away. It stays as it is when its section is loaded again, until `kept` has
+// forgotten it because it was sent.
+export function formForNew(kept, title, make) {
+  if (!kept.has("form")) kept.set("form", h("details", {}, h("summary", {}, title), make()));
+  return kept.get("form");
 }
 
 // A table, or a text if the table would be empty. A column without a name has buttons. On a phone each row is a block:

@@ -94,7 +94,7 @@ async function memberRows(project, isManager) {
       await api.projects.setMember(project.id, found.id, role);
       say(`${found.username} is in.`);
       add.reset();
-      delete add.closest("section")?.dataset.typed;
+      delete add.dataset.typed;
       await load();
     },
     "line",
@@ -246,7 +246,7 @@ function settings(project) {
       const changed = Object.entries(typed).filter(([key, value]) => value !== project[key]);
       if (changed.length) await api.projects.change(project.id, Object.fromEntries(changed));
       Object.assign(project, typed);
-      delete element.closest("section")?.dataset.typed;
+      delete element.dataset.typed;
       await reload();
       say("Saved.");
     },

@@ -6,7 +6,7 @@ import { act, leaveAccount } from "./actions.js";
 import * as api from "./api.js";
 import { confirmed, form } from "./dialog.js";
 import { model } from "./model.js";
-import { frame, secret, section, table } from "./page.js";
+import { formForNew, frame, secret, section, table } from "./page.js";
 import { sidebar } from "./side.js";
 import { settleAll } from "./toasts.js";
 import { calendarSection, webhookSection } from "./outside.js";
@@ -143,7 +143,7 @@ function browserOf(client) {
     : client || "Unknown";
 }
 
-async function tokenRows(load, secrets) {
+async function tokenRows(load, kept) {
   const found = await api.account.tokens();
   const scopes = [
     "tasks:read",
@@ -164,7 +164,7 @@ async function tokenRows(load, secrets) {
       await api.account.removeToken(each.id);
       await load();
     });
-  const create = form(
+  const create = () => form(
     [
       field("Name", { name: "name", required: true, maxLength: 100, placeholder: "nightly import" }),
       field("Ends on", { name: "expires", type: "date" }),
@@ -190,7 +190,8 @@ async function tokenRows(load, secrets) {
         scopes: chosen,
         ...(values.expires ? { expires_at: new Date(`${values.expires}T23:59:59`).toISOString() } : {}),
       });
-      secrets.set(token.id, secret(`The token "${token.name}"`, token.token));
+      kept.delete("form");
+      kept.set(token.id, secret(`The token "${token.name}"`, token.token));
       await load();
     },
   );
@@ -208,8 +209,8 @@ async function tokenRows(load, secrets) {
       ]),
       "None yet.",
     ),
-    ...found.map((each) => secrets.get(each.id)),
-    h("details", {}, h("summary", {}, "New token"), create),
+    ...found.map((each) => kept.get(each.id)),
+    formForNew(kept, "New token", create),
     h(
       "p",
       { className: "muted" },

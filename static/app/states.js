@@ -38,7 +38,7 @@ export function stateEditor(project) {
   );
   const rows = [];
   const problem = h("p", { className: "problem", role: "alert" });
-  const saved = () => delete list.closest("section")?.dataset.typed;
+  const saved = () => delete list.dataset.typed;
   const touch = () => list.dispatchEvent(new Event("input", { bubbles: true }));
 
   function add(state) {

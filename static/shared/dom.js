@@ -1,10 +1,13 @@
+// The properties of a box and a choice that the reset of a form goes back to.
+const DEFAULTS = { checked: "defaultChecked", selected: "defaultSelected" };
+
 // Builds elements from names, properties and children. Text is always text, never markup.
 export function h(name, properties = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
     if (value === undefined || value === null || value === false) continue;
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else if (key in element && key !== "list") element[key] = value;
+    else if (key in element && key !== "list") element[DEFAULTS[key] || key] = value;
     else element.setAttribute(key, value === true ? "" : value);
   }
   element.append(
