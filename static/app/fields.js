@@ -27,7 +27,7 @@ const SHOWN = {
 
 // The texts that could not be sent, by the task's id and the field's name: they are there again with the task.
 // Each has the value that the person saw, so that a change by others in between is noticed.
-export const unsent = new Map();
+const unsent = new Map();
 
 // The value that the person saw when they began to type, by the control.
 const seen = new WeakMap();

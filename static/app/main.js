@@ -90,7 +90,6 @@ async function start() {
     // Another tab may have logged in another account meanwhile.
     if (mine !== left) return null;
     model.me = me;
-    panel.keepFor(model.me.id);
     document.body.classList.add("in");
     shownKey = null;
     await streaming();
@@ -365,11 +364,12 @@ onGo(() => {
   document.body.classList.remove("side-open");
   render();
 });
+// The login is not drawn again by a late answer or another tab: somebody may be typing in it.
 onSession((what) => {
+  if (what === "out" && !model.me) return;
   leave(what === "in" ? "" : "You were logged out in another tab.");
   if (what === "in") start();
 });
-// An answer that comes later must not draw the login again, in which somebody may be typing.
 whenLoggedOut((message) => model.me && leave(message));
 whenLeaving(() => leave());
 whenChanged(() => renderUntyped());

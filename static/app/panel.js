@@ -5,7 +5,7 @@ import { act, remove, toggle } from "./actions.js";
 import { change, now } from "./address.js";
 import * as api from "./api.js";
 import { commentList } from "./comments.js";
-import { blockForm, carryTyped, editable, fields, grow, leaveUnsent, refill, unsent } from "./fields.js";
+import { blockForm, carryTyped, editable, fields, grow, leaveUnsent, refill } from "./fields.js";
 import { historyList } from "./history.js";
 import { icon, stateIcon } from "./icons.js";
 import { activate } from "./marks.js";
@@ -13,7 +13,6 @@ import { may, mayDelete, membersOf, model, statesOf } from "./model.js";
 import { kept } from "./kept.js";
 import { onOpen, open, reload, take } from "./opened.js";
 import * as store from "./store.js";
-import { unsaved } from "./titles.js";
 
 const place = document.getElementById("panel");
 
@@ -123,14 +122,6 @@ function gone(why = "was deleted") {
 }
 
 // -- showing ----------------------------------------------------------------------------------------
-
-// Texts that were begun stay for the same account, which may log in again after its session has ended.
-let keptFor = null;
-
-export function keepFor(accountId) {
-  if (accountId !== keptFor) for (const each of [kept, unsent, unsaved]) each.clear();
-  keptFor = accountId;
-}
 
 const closeButton = () =>
   h(

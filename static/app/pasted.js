@@ -3,15 +3,14 @@ import { h } from "../shared/dom.js";
 import { count, number } from "../shared/format.js";
 import { act, added } from "./actions.js";
 import * as api from "./api.js";
-import { model } from "./model.js";
 
 const MOST = 1000;
 const SHOWN = 3;
 // The bullet or the box to tick before a line of a list.
 const BULLET = /^(?:[-*•]\s+)?(?:\[[ xX]?\]\s+)?/;
 
-// The lines that wait for an answer, what was in the field, and whose it is: the page may be drawn again before that.
-const NOTHING = { lines: [], typed: "", by: null };
+// The lines that wait for an answer, and what was in the field: the page may be drawn again before that.
+const NOTHING = { lines: [], typed: "" };
 let waiting = NOTHING;
 let isSending = false;
 
@@ -30,7 +29,7 @@ export function pastedLines(input, read, factsOf) {
     event.preventDefault();
     const { value, selectionStart: from, selectionEnd: to } = input;
     const lines = linesOf(value.slice(0, from) + pasted + value.slice(to));
-    waiting = { lines, typed: value, by: model.me.id };
+    waiting = { lines, typed: value };
     show();
     place.querySelector("button").focus();
   }
@@ -104,6 +103,6 @@ export function pastedLines(input, read, factsOf) {
   }
 
   input.addEventListener("paste", take);
-  if (waiting.by === model.me.id) show();
+  if (waiting.lines.length) show();
   return place;
 }

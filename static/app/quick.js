@@ -7,7 +7,7 @@ import * as api from "./api.js";
 import { icon } from "./icons.js";
 import { activate } from "./marks.js";
 import { pastedLines } from "./pasted.js";
-import { PRIORITIES, may, model, openProjects, project, projectOf } from "./model.js";
+import { PRIORITIES, may, openProjects, project, projectOf } from "./model.js";
 import * as store from "./store.js";
 import { due, taskFrom } from "./words.js";
 
@@ -32,8 +32,8 @@ function offers(head, begun) {
   return /(^|\s)due:?\s$/i.test(head) ? DAYS : [];
 }
 
-// The line that is being written, and whose it is: the page may be drawn again, or the session may end, before it is sent.
-let draft = { line: "", by: null };
+// The line that is being written: the page may be drawn again, or the session may end, before it is sent.
+let draft = "";
 
 export function quickAdd() {
   const input = h("input", {
@@ -43,7 +43,7 @@ export function quickAdd() {
     "aria-label": "Add a task",
     "aria-describedby": "quick-read",
     maxLength: 700,
-    value: draft.by === model.me.id ? draft.line : "",
+    value: draft,
     oninput: show,
   });
   // The project whose name is above the line: another one may be on its way already.
@@ -88,7 +88,7 @@ export function quickAdd() {
   }
 
   function show() {
-    draft = { line: input.value, by: model.me?.id ?? draft.by };
+    draft = input.value;
     if (!input.value.trim()) return read.replaceChildren();
     const { task, problems } = understood(input.value);
     return read.replaceChildren(
@@ -123,8 +123,8 @@ export function quickAdd() {
   // The page may have been drawn again, and the next line be begun.
   function giveBack(line, error) {
     const place = input.isConnected ? input : document.querySelector(".quick");
-    if (place?.value || (!place && draft.line)) error.message = `"${line}" was not added: ${error.message}`;
-    else if (!place) draft = { line, by: draft.by };
+    if (place?.value || (!place && draft)) error.message = `"${line}" was not added: ${error.message}`;
+    else if (!place) draft = line;
     else {
       place.value = line;
       place.dispatchEvent(new Event("input"));

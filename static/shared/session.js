@@ -9,6 +9,8 @@ const channel = new BroadcastChannel(`task-platform:${root}`);
 const listeners = new Set();
 let access = null;
 let renewal = null;
+// The id of the account that this page belongs to, once it is known.
+let owner = null;
 // The last message of another tab. It arrives sooner than the stored value changes.
 let told = null;
 
@@ -60,9 +62,28 @@ function tell(what) {
 
 channel.addEventListener("message", (event) => tell(event.data));
 addEventListener("pageshow", (event) => {
-  // A page restored from the browser's cache may have been logged out meanwhile.
-  if (event.persisted && !flag()) tell("out");
+  if (!event.persisted) return;
+  // While the page was in the browser's cache, its account may have been logged out, or another one logged in.
+  if (!flag()) tell("out");
+  else {
+    access = null;
+    renew().catch(() => undefined);
+  }
 });
+
+const accountOf = (token) => JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"))).sub;
+
+// Takes an access token. If it is another account's, the page begins anew: what is left of the account before, in memory
+// or on its way, is neither shown nor sent. Nothing that waits for the token goes on.
+function take(token) {
+  const account = accountOf(token);
+  if (owner !== null && account !== owner) {
+    location.reload();
+    return new Promise(() => undefined);
+  }
+  [owner, access] = [account, token];
+  return null;
+}
 
 async function reach(path, options) {
   try {
@@ -94,10 +115,11 @@ export async function open(path, body) {
 }
 
 export async function logIn(username, password, remember = false) {
-  access = (await open("/auth/page/login", { username, password, remember })).access_token;
+  const { access_token: token } = await open("/auth/page/login", { username, password, remember });
   flag(true);
   told = true;
   channel.postMessage("in");
+  await take(token);
 }
 
 export async function logOut() {
@@ -109,10 +131,12 @@ export async function logOut() {
 }
 
 function forget() {
+  // Another tab that has told of the end may be at the next login by now.
+  const isNews = told ?? flag();
   access = null;
   flag(false);
   told = false;
-  channel.postMessage("out");
+  if (isNews) channel.postMessage("out");
 }
 
 // Whether somebody is logged in with this browser.
@@ -140,7 +164,7 @@ async function ask() {
     forget();
     throw new LoggedOut();
   }
-  access = (await (await checked(response)).json()).access_token;
+  await take((await (await checked(response)).json()).access_token);
 }
 
 async function send(path, options) {

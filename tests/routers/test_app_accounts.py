@@ -1,0 +1,106 @@
+"""The page of tasks: what is left of one account is neither shown nor sent once another one has logged in."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.routers.test_app import desk, log_in, row
+from tests.routers.test_app_beyond import until
+from tests.routers.test_app_meanwhile import shared
+from tests.routers.test_dashboard import sqlite_only
+from tests.support.api import PASSWORD, Api
+from tests.support.chromium import BrowserPage
+from tests.support.holding import hold
+
+__all__ = ["desk"]
+pytestmark = pytest.mark.thorough
+
+# The session of the browser becomes that of another account, as the login of a second tab does it.
+LOG_IN = """async ([username, password]) => {
+    const body = JSON.stringify({ username, password, remember: false });
+    await fetch("/auth/page/login", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+}"""
+TELL = "new BroadcastChannel(`task-platform:${document.body.dataset.root}`).postMessage('in')"
+
+
+def second_tab_of_bob(desk: BrowserPage) -> Page:
+    other = desk.page.context.new_page()
+    other.route(re.compile("/auth/page/token"), lambda route: route.abort())
+    other.goto(f"{desk.base_url}/app")
+    other.evaluate(LOG_IN, ["bob", PASSWORD])
+    return other
+
+
+@sqlite_only
+def test_a_deletion_is_not_sent_by_another_account(api: Api, desk: BrowserPage) -> None:
+    ada, bob = api.person(), api.person("bob")
+    project = shared(ada, bob)
+    ada.task("Measure", project_id=project)
+    page = log_in(desk, f"/app?project={project}")
+    page.get_by_label("Add a task").fill("A line of ada's")
+    row(page, "Measure").focus()
+    page.keyboard.press("Delete")
+    page.locator(".toast", has_text="Deleted").wait_for()
+    second_tab_of_bob(desk).evaluate(TELL)
+    page.locator("#side .me", has_text="bob").wait_for()
+    row(page, "Measure").wait_for()
+    expect(page.get_by_label("Add a task")).to_have_value("")
+    page.wait_for_timeout(300)
+    assert [each["kind"] for each in ada.get("/tasks/1/history").json()] == ["created"]
+
+
+@sqlite_only
+def test_a_page_from_the_browsers_cache_becomes_that_of_who_is_logged_in(api: Api, desk: BrowserPage) -> None:
+    ada, _ = api.person(), api.person("bob")
+    ada.task("Measure")
+    page = log_in(desk)
+    row(page, "Measure").wait_for()
+    second_tab_of_bob(desk)
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    page.locator("#side .me", has_text="bob").wait_for()
+    expect(row(page, "Measure")).to_have_count(0)
+
+
+@sqlite_only
+def test_a_change_on_its_way_is_not_sent_again_by_another_account(api: Api, desk: BrowserPage) -> None:
+    ada, bob = api.person(), api.person("bob")
+    project = shared(ada, bob)
+    ada.task("Measure", project_id=project)
+    page = log_in(desk, f"/app?project={project}")
+    row(page, "Measure").focus()
+    change = hold(page, "/tasks/1$", "PATCH")
+    page.keyboard.press("3")
+    change.wait()
+    second_tab_of_bob(desk)
+    # The token has expired when the change arrives.
+    change.refuse(401, "Invalid token")
+    page.locator("#side .me", has_text="bob").wait_for()
+    page.wait_for_timeout(300)
+    assert ada.get("/tasks/1").json()["priority"] == 0
+
+
+@sqlite_only
+def test_a_late_answer_does_not_end_the_session_of_the_next_login(api: Api, desk: BrowserPage) -> None:
+    """The same account logs in again in another tab, and what is typed meanwhile stays."""
+    ada = api.person()
+    ada.task("Measure")
+    page = log_in(desk)
+    page.get_by_label("Add a task").fill("A line of ada's")
+    tasks = hold(page, "/tasks/1$")
+    row(page, "Measure").get_by_role("link").click()
+    tasks.wait()
+    other = page.context.new_page()
+    other.goto(f"{desk.base_url}/app")
+    other.get_by_role("button", name="Log out").click()
+    page.get_by_text("You were logged out in another tab.").wait_for()
+    name = page.get_by_label("Username or email")
+    name.fill("ada")
+    # The answer to the former session is refused while somebody types.
+    tasks.refuse(401, "Invalid token")
+    page.wait_for_timeout(300)
+    expect(name).to_have_value("ada")
+    log_in(desk, page=other)
+    page.locator("#side .me", has_text="ada").wait_for()
+    expect(page.get_by_label("Add a task")).to_have_value("A line of ada's")
+    until(page, lambda: page.locator("#panel h2").inner_text() == "Measure")
