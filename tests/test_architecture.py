@@ -78,6 +78,25 @@ def test_no_imports_run_in_a_circle() -> None:
         }
         for name, path in names.items()
     }
+    _check_no_circle(graph)
+
+
+def test_no_imports_of_the_pages_run_in_a_circle() -> None:
+    scripts = sorted((ROOT / "static").rglob("*.js"))
+    _check_no_circle(
+        {
+            str(script): {
+                str((script.parent / module).resolve())
+                for module in re.findall(
+                    r'^(?:import|export)\b[^"]*?"(\.[^"]+)";', script.read_text(), re.MULTILINE
+                )
+            }
+            for script in scripts
+        }
+    )
+
+
+def _check_no_circle(graph: dict[str, set[str]]) -> None:
     try:
         tuple(TopologicalSorter(graph).static_order())
     except CycleError as circle:

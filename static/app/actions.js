@@ -2,8 +2,7 @@
 import { say } from "../shared/dom.js";
 import { count } from "../shared/format.js";
 import { LoggedOut, logOut } from "../shared/session.js";
-import { same } from "./conflict.js";
-import { firstState, mayDelete, nameOf } from "./model.js";
+import { firstState, mayDelete, nameOf, same } from "./model.js";
 import { send, sendDecided, updateOf } from "./sending.js";
 import * as store from "./store.js";
 import { settleAll, toast } from "./toasts.js";

@@ -1,6 +1,7 @@
 // A conflict: somebody else changed the task first. Shows both versions and asks which one to keep.
 import { h } from "../shared/dom.js";
 import { dialog } from "./dialog.js";
+import { same } from "./model.js";
 import { due } from "./words.js";
 
 const NAMES = {
@@ -21,8 +22,6 @@ function shown(name, value) {
   if (name === "due_at") return due(value);
   return Array.isArray(value) ? value.join(", ") || "nothing" : String(value);
 }
-
-export const same = (one, two) => JSON.stringify(one ?? null) === JSON.stringify(two ?? null);
 
 // The fields that somebody else changed too, to another value.
 export function disputed(fields, before, theirs) {

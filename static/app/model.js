@@ -128,3 +128,6 @@ export function may(role, projectId) {
 export const mayDelete = (task) =>
   may("member", task.project_id) &&
   (!task.project_id || task.user_id === model.me.id || may("manager", task.project_id));
+
+// Whether two values of a field are the same; a value that is missing is null.
+export const same = (one, two) => JSON.stringify(one ?? null) === JSON.stringify(two ?? null);
