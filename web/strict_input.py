@@ -48,7 +48,9 @@ class StrictRoute(APIRoute):
 
     def get_route_handler(self) -> Handler:
         """The route's handler, after checks of the token, the query and the media type."""
-        closed = getattr(self.endpoint, NEEDS_TOKEN, False)
+        closed = getattr(self.endpoint, NEEDS_TOKEN, False) or any(
+            each.call is auth.signed_in for each in self.dependant.dependencies
+        )
         allowed = dict(allowed_query(self.dependant))
         check_numbers = _number_check(self.dependant)
         whole = self.dependant

@@ -557,3 +557,26 @@ def test_looking_up_odd_names_finds_nobody(ada: Person, username: str) -> None:
 def test_odd_entity_tags_match_nothing(ada: Person, value: bytes) -> None:
     assert_problem(ada.put("/tasks/1", json={"title": "y"}, headers={"If-Match": value}), 412)
     assert ada.get("/tasks/1", headers={"If-None-Match": b"\xff"}).status_code == 200
+
+
+# -- strangers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.one_database
+def test_a_stranger_is_told_to_log_in_whatever_is_wrong_with_the_request(ada: Person) -> None:
+    told = []
+    document = app.openapi()
+    assert document["paths"]["/tasks"]["get"]["security"]
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if not operation.get("security"):
+                continue
+            bad: dict[str, Any] = (
+                {"content": b"{", "headers": JSON} if method in {"post", "put", "patch"} else {}
+            )
+            address = re.sub(r"\{\w+\}", "abc", path)
+            for query in ("", "?nope=1"):
+                answer = ada.client.request(method, address + query, **bad)
+                if answer.status_code != 401:
+                    told.append(f"{method} {address}{query}: {answer.status_code}")
+    assert told == []
