@@ -71,7 +71,7 @@ def storm(kind: str) -> str:
         for name, listening in receivers.items():
             by_event: dict[str, set[str]] = defaultdict(set)
             for each in listening.received:
-                must(_is_signed(each, secrets[name]), f"{name}: a signature is wrong")
+                must(_is_signed(each, secrets[name]), f"{name}: the signature of {each} is wrong")
                 by_event[from_json(each.body)["id"]].add(each.message_id)
             must(set(by_event) == expected, f"{name}: other events than there are")
             must(all(len(ids) == 1 for ids in by_event.values()), f"{name}: an event came by two ids")
