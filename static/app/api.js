@@ -92,7 +92,7 @@ export const projects = {
   list: (archived = false) => whole(`/projects?${query({ archived: archived ? "true" : "" })}`),
   get: (id) => tagged("GET", `/projects/${id}`),
   create: once((key, project) => write("POST", "/projects", project, { "Idempotency-Key": key })),
-  change: (id, fields) => write("PATCH", `/projects/${id}`, fields),
+  change: (id, fields, etag) => tagged("PATCH", `/projects/${id}`, fields, etag),
   remove: (id, what) => write("DELETE", `/projects/${id}?tasks=${what}`),
   members: (id) => whole(`/projects/${id}/members`),
   setMember: (id, userId, role, transferTo) =>

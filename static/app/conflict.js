@@ -1,4 +1,4 @@
-// A conflict: somebody else changed the task first. Shows both versions and asks which one to keep.
+// Changes of what somebody else may have changed first. Shows both versions then, and asks which one to keep.
 import { h } from "../shared/dom.js";
 import { dialog } from "./dialog.js";
 import { same } from "./model.js";
@@ -15,23 +15,31 @@ const NAMES = {
   project: "Project",
   project_id: "Project",
   user_id: "Owner",
+  name: "Name",
+  states: "States",
+};
+
+const stateWords = ({ name, status, wip_limit: limit, wip_policy: policy, waiting }) => {
+  const atMost = limit ? `, at most ${limit}${policy === "block" ? " and no more" : ""}` : "";
+  return `${name} (${status.replace("_", " ")}${atMost}${waiting ? ", waiting" : ""})`;
 };
 
 function shown(name, value) {
   if (value === null || value === undefined || value === "") return "nothing";
   if (name === "due_at") return due(value);
+  if (name === "states") return value.map(stateWords).join("\n");
   return Array.isArray(value) ? value.join(", ") || "nothing" : String(value);
 }
 
 // The fields that somebody else changed too, to another value.
-export function disputed(fields, before, theirs) {
+function disputed(fields, before, theirs) {
   return Object.keys(fields).filter(
     (name) => !same(before[name], theirs[name]) && !same(fields[name], theirs[name]),
   );
 }
 
 // Shows both versions; answers "mine", "theirs" or null.
-export function choose(names, fields, theirs) {
+function choose(names, fields, theirs) {
   return new Promise((resolve) => {
     let answer = null;
     const pick = (value) => () => {
@@ -51,7 +59,7 @@ export function choose(names, fields, theirs) {
       h(
         "div",
         { className: "stack" },
-        h("p", {}, "The task was changed while you were at it. Which is to stay?"),
+        h("p", {}, "This was changed while you were at it. Which is to stay?"),
         h(
           "table",
           { className: "both" },
@@ -73,4 +81,25 @@ export function choose(names, fields, theirs) {
     );
     element.addEventListener("close", () => resolve(answer));
   });
+}
+
+// Sends fields of a task or project, of which `theirs` is the newest version that is known. If somebody else changed
+// the same fields since `before`, the person chooses. Answers the version that stays, and the names of the fields that
+// the person has changed in it. `more` is sent along.
+export async function sendAgreed(resource, before, fields, theirs, more = {}) {
+  for (;;) {
+    const names = disputed(fields, before, theirs.value);
+    // If they changed other fields, both changes stay.
+    const answer = names.length ? await choose(names, fields, theirs.value) : "mine";
+    if (answer === null) throw Object.assign(new Error("choose which version stays."), { status: 412 });
+    if (answer === "theirs") return { given: theirs, names: [] };
+    Object.assign(before, Object.fromEntries(names.map((name) => [name, theirs.value[name]])));
+    try {
+      const given = await resource.change(before.id, { ...fields, ...more }, theirs.etag);
+      return { given, names: Object.keys(fields) };
+    } catch (error) {
+      if (error.status !== 412) throw error;
+    }
+    theirs = await resource.get(before.id);
+  }
 }

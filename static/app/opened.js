@@ -1,6 +1,6 @@
 // The open task with its ETag, as the server last gave it.
 import * as api from "./api.js";
-import { choose, disputed } from "./conflict.js";
+import { sendAgreed } from "./conflict.js";
 import * as store from "./store.js";
 import { inTurn } from "./turns.js";
 
@@ -51,23 +51,10 @@ export function begin(task) {
   return (fields) => inTurn([task.id], async () => send(before, fields, await known()));
 }
 
-// Sends fields of a task, of which `theirs` is the newest version that is known. If somebody else changed the same
-// fields since `before`, the person chooses. Answers the task as it is then.
+// Answers the task as it is then.
 async function send(before, fields, theirs) {
-  for (;;) {
-    const names = disputed(fields, before, theirs.value);
-    // If they changed other fields, both changes stay.
-    const answer = names.length ? await choose(names, fields, theirs.value) : "mine";
-    if (answer === null) throw Object.assign(new Error("you have not chosen which version stays."), { status: 412 });
-    if (answer === "theirs") return took(theirs);
-    Object.assign(before, Object.fromEntries(names.map((name) => [name, theirs.value[name]])));
-    try {
-      return took(await api.tasks.change(before.id, fields, theirs.etag), Object.keys(fields));
-    } catch (error) {
-      if (error.status !== 412) throw error;
-    }
-    theirs = await api.tasks.get(before.id);
-  }
+  const { given, names } = await sendAgreed(api.tasks, before, fields, theirs);
+  return took(given, names);
 }
 
 // Takes an answer, in which the person has changed the fields of these names.

@@ -62,8 +62,16 @@ export function section(title, about, fill) {
   return element;
 }
 
+let marks = 0;
+
 // Marks what has a text that is typed and not sent yet: it is not to be drawn over.
-export const markTyped = (element) => element && (element.dataset.typed = "1");
+export const markTyped = (element) => element && (element.dataset.typed = ++marks);
+
+// Answers the function that takes the mark away once the text has arrived, unless more was typed meanwhile.
+export function typedUntil(element) {
+  const mark = element.dataset.typed;
+  return () => element.dataset.typed === mark && delete element.dataset.typed;
+}
 
 // The form for something new, folded away. It stays as it is when its section is loaded again, until `kept` has
 // forgotten it because it was sent.

@@ -4,10 +4,11 @@ import { day } from "../shared/format.js";
 import { act } from "./actions.js";
 import { change, go, now } from "./address.js";
 import * as api from "./api.js";
+import { sendAgreed } from "./conflict.js";
 import { confirmed, dialog, form } from "./dialog.js";
 import { avatar } from "./icons.js";
 import { forgetMembers, loadProjects, may, membersOf, model, projectOf } from "./model.js";
-import { frame, section, table } from "./page.js";
+import { frame, section, table, typedUntil } from "./page.js";
 import { sidebar } from "./side.js";
 import { stateEditor } from "./states.js";
 
@@ -42,10 +43,10 @@ export async function projectPage(place) {
         "The columns of the board, in their order. Each stands for one of the three statuses. " +
           "A state with more tasks than its limit warns in red, or refuses the task. " +
           "In a waiting state tasks wait for somebody else, so that its time counts as waiting.",
-        () => stateEditor(project),
+        (load) => stateEditor(project, changing(project, load)),
       ),
     );
-    sections.push(section("Project", "", () => settings(project)));
+    sections.push(section("Project", "", (load) => settings(project, changing(project, load))));
   }
   frame(
     place,
@@ -225,11 +226,23 @@ export function archiveNotice(project) {
   );
 }
 
-function settings(project) {
-  const reload = async () => {
-    await loadProjects();
-    sidebar();
-  };
+async function reload() {
+  await loadProjects();
+  sidebar();
+}
+
+// Changes fields of a project as the person saw it. If others have changed the same ones and their version stays,
+// `load` shows it.
+const changing = (project, load) => async (fields, more) => {
+  const newest = await api.projects.get(project.id);
+  const { given, names } = await sendAgreed(api.projects, project, fields, newest, more);
+  for (const name of Object.keys(fields)) project[name] = given.value[name];
+  await reload();
+  if (names.length) say("Saved.");
+  else await load();
+};
+
+function settings(project, send) {
   const names = form(
     [
       field("Name", { name: "name", value: project.name, required: true, maxLength: 100 }),
@@ -241,14 +254,13 @@ function settings(project) {
     ],
     "Save",
     async ({ name, description }, element) => {
+      const saved = typedUntil(element);
       const typed = { name, description: description.trim() || null };
       // Others may have changed what was not changed here.
       const changed = Object.entries(typed).filter(([key, value]) => value !== project[key]);
-      if (changed.length) await api.projects.change(project.id, Object.fromEntries(changed));
-      Object.assign(project, typed);
-      delete element.dataset.typed;
-      await reload();
-      say("Saved.");
+      if (changed.length) await send(Object.fromEntries(changed));
+      else say("Saved.");
+      saved();
     },
   );
   const erase = (what, title, text) =>

@@ -1,9 +1,8 @@
 // A project's states: names, limits, order.
-import { field, h, say } from "../shared/dom.js";
+import { field, h } from "../shared/dom.js";
 import { act } from "./actions.js";
-import * as api from "./api.js";
 import { dialog, form } from "./dialog.js";
-import { loadProjects, projectOf } from "./model.js";
+import { typedUntil } from "./page.js";
 
 const STATUSES = [
   ["pending", "To do"],
@@ -25,7 +24,8 @@ const keyFrom = (name, taken) => {
   return key;
 };
 
-export function stateEditor(project) {
+// The editor of a project's states, which are changed by `send(fields, more)`.
+export function stateEditor(project, send) {
   const list = h("ol", { className: "states" });
   const head = h(
     "ol",
@@ -38,7 +38,6 @@ export function stateEditor(project) {
   );
   const rows = [];
   const problem = h("p", { className: "problem", role: "alert" });
-  const saved = () => delete list.dataset.typed;
   const touch = () => list.dispatchEvent(new Event("input", { bubbles: true }));
 
   function add(state) {
@@ -136,12 +135,12 @@ export function stateEditor(project) {
 
   const save = act(async () => {
     problem.textContent = "";
-    const states = read();
+    const [states, saved] = [read(), typedUntil(list)];
     try {
-      await send(project, { states });
+      await send({ states });
       saved();
     } catch (error) {
-      if (error.code === "state_in_use") replace(project, states, saved);
+      if (error.code === "state_in_use") replace(project, states, send, saved);
       else if (error.errors?.length) problem.textContent = error.errors.map((each) => each.detail).join(" ");
       else throw error;
     }
@@ -172,15 +171,9 @@ export function stateEditor(project) {
   ];
 }
 
-async function send(project, fields) {
-  await api.projects.change(project.id, fields);
-  await loadProjects();
-  Object.assign(project, projectOf(project.id));
-  say("Saved.");
-}
 
 // Asks for a new state for tasks in a removed state.
-function replace(project, states, saved) {
+function replace(project, states, send, saved) {
   const kept = new Set(states.map((state) => state.key));
   const gone = project.states.filter((state) => !kept.has(state.key));
   const element = dialog(
@@ -198,7 +191,7 @@ function replace(project, states, saved) {
       ),
       "Save",
       async (replaced) => {
-        await send(project, { states, replaced_states: replaced });
+        await send({ states }, { replaced_states: replaced });
         saved();
         element.close();
       },
