@@ -96,7 +96,8 @@ class EventData(BaseModel):
         dict[str, Any] | None,
         Field(
             description="The task after the event, or before it was deleted; `null` in events about"
-            " something else, and in those that an older version of the program wrote"
+            " something else, in those that an older version of the program wrote, and in those whose texts"
+            " went with the account that wrote them"
         ),
     ]
     comment: dict[str, Any] | None = None

@@ -13,12 +13,16 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from database import AnyRow
+from models import tasks
 from services.events.event import SUBJECTS
-from services.tasks.fields import NAMES
+from services.tasks.fields import NAMES, TEXTS
 from storage.column_types import is_among
 from storage.prepared import prepared
 from tables.history import task_history
 
+BEGINNINGS = ("created", "imported")
+# Stands for a text that was removed with the account that wrote it. Without the text there is no whole task to show.
+LOST: Any = object()
 # The most earlier rows that a page reads; tasks whose rows don't fit stay without a copy.
 MOST_ROWS = 20_000
 
@@ -48,22 +52,24 @@ def rebuilt(db: Session, rows: Collection[AnyRow]) -> dict[int, dict[str, Any]]:
     found: dict[int, dict[str, Any]] = {}
     for row in rows:
         if row.kind == "created" and row.id in wanted:
-            found[row.id] = _begun(row, row.created_at)
+            new = _begun(row, row.created_at)
+            if LOST not in new.values():
+                found[row.id] = new
             del wanted[row.id]
     if not wanted:
         return found
     known: dict[int, dict[str, Any]] = {}
     values = {"task_ids": sorted(set(wanted.values())), "until": max(wanted)}
     for row in db.execute(_EARLIER, values):
-        if row.kind in ("created", "imported"):
+        if row.kind in BEGINNINGS:
             known[row.task_id] = _begun(row, row.task_created_at or row.created_at)
         task = known.get(row.task_id)
         if task is None:
             # The task's first rows of history are gone.
             continue
-        if row.kind not in ("created", "imported", "deleted"):
+        if row.kind not in (*BEGINNINGS, "deleted"):
             _apply(task, row)
-        if row.id in wanted:
+        if row.id in wanted and LOST not in task.values():
             found[row.id] = dict(task)
     return found
 
@@ -77,8 +83,20 @@ def _begun(row: AnyRow, began_at: datetime) -> dict[str, Any]:
 
 def _apply(task: dict[str, Any], row: AnyRow) -> None:
     """Apply the changes of a row to the task."""
-    changes = {name: change["to"] for name, change in row.changes.items() if name in task}
+    changes = {name: _new_value(row, name) for name in row.changes if name in task}
     task.update(changes)
     if "status" in changes and "state" not in changes:
         task["state"] = changes["status"]
     task["updated_at"] = row.created_at
+
+
+def _new_value(row: AnyRow, name: str) -> Any:
+    """The value of a field after a row, or LOST if the row lost its texts: then it says null twice.
+
+    The first row of a task may say so of a text that the task never had.
+    """
+    change = row.changes[name]
+    if name in TEXTS and change["from"] is None and change["to"] is None:
+        may_be_missing = row.kind in BEGINNINGS and tasks.c[name].nullable
+        return None if may_be_missing else LOST
+    return change["to"]

@@ -367,3 +367,19 @@ def test_events_older_than_the_copies_of_tasks_have_the_task_too(api: Api) -> No
     # Events can't show a task if the history lacks the entry of its creation.
     database.write(lambda db: db.execute(delete(task_history).where(task_history.c.id == 1)))
     assert [each["data"]["task"] for each in follow(ada)[0]] == [None, None, other, None]
+
+
+def test_an_event_that_lost_its_texts_with_an_account_has_no_task(api: Api) -> None:
+    ada, bob, root = api.person(), api.person("bob"), api.person("root", admin=True)
+    project = ada.post("/projects", json={"name": "Ship"}).json()["id"]
+    ada.put(f"/projects/{project}/members/{bob.id}", json={"role": "member"})
+    task = bob.task("Write", project_id=project, tags=["a"])
+    path = f"/tasks/{task['id']}"
+    bob.patch(path, json={"priority": 2})
+    bob.post(f"{path}/comments", json={"text": "Soon"})
+    ada.patch(path, json={"title": "Write well"})
+    address = f"/events?task_id={task['id']}"
+    before = follow(ada, address)[0]
+    assert root.delete(f"/users/{bob.id}?transfer_to={ada.id}").is_success
+    tasks = [each["data"]["task"] for each in follow(ada, address)[0]]
+    assert tasks == [None, None, None, before[3]["data"]["task"], ada.get(path).json()]
