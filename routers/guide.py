@@ -40,7 +40,9 @@ def read_chapters() -> dict[str, Chapter]:
         text = path.read_text(encoding="utf-8")
         name = "" if path.stem == "README" else re.sub(r"^\d\d-", "", path.stem)
         title = text.partition("\n")[0].removeprefix("# ")
-        chapters[name] = Chapter(name, title, _with_anchors(markdown.render(text)))
+        # With the focus on a wide block, the arrow keys scroll it.
+        html = markdown.render(text).replace("<pre>", '<pre tabindex="0">')
+        chapters[name] = Chapter(name, title, _with_anchors(html))
     return chapters
 
 
