@@ -40,10 +40,15 @@ def read_chapters() -> dict[str, Chapter]:
         text = path.read_text(encoding="utf-8")
         name = "" if path.stem == "README" else re.sub(r"^\d\d-", "", path.stem)
         title = text.partition("\n")[0].removeprefix("# ")
-        # With the focus on a wide block, the arrow keys scroll it.
-        html = markdown.render(text).replace("<pre>", '<pre tabindex="0">')
-        chapters[name] = Chapter(name, title, _with_anchors(html))
+        chapters[name] = Chapter(name, title, _with_anchors(_scrollable(markdown.render(text))))
     return chapters
+
+
+def _scrollable(html: str) -> str:
+    """Let the focus enter wide blocks and tables, so that the arrow keys scroll them."""
+    html = html.replace("<pre>", '<pre tabindex="0">')
+    html = html.replace("<table>", '<div class="wide" role="group" aria-label="Table" tabindex="0"><table>')
+    return html.replace("</table>", "</table></div>")
 
 
 def _with_anchors(html: str) -> str:
