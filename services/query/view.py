@@ -39,14 +39,13 @@ _ITS_ROLE = (
 _BY_ID = select(*_COLUMNS, views.c.user_id, _ITS_ROLE).where(views.c.id == bindparam("view_id"))
 _ONE = prepared(_BY_ID)
 _ONE_LOCKED = prepared(_BY_ID.with_for_update(of=views))
-_MINE = select(*_COLUMNS).where(
-    or_(
-        views.c.user_id == _CALLER,
-        views.c.project_id.in_(
-            select(project_members.c.project_id).where(project_members.c.user_id == _CALLER)
-        ),
-    )
+_IS_MINE = or_(
+    views.c.user_id == _CALLER,
+    views.c.project_id.in_(select(project_members.c.project_id).where(project_members.c.user_id == _CALLER)),
 )
+_MINE = select(*_COLUMNS).where(_IS_MINE)
+# An admin sees every project, and finds here the views that it made for projects of others.
+_ADMINS = select(*_COLUMNS).where(or_(_IS_MINE, views.c.created_by == _CALLER))
 _OF_PROJECT = select(*_COLUMNS).where(views.c.project_id == bindparam("project_id", type_=BigInteger))
 _INSERT = prepared(insert(views).returning(views.c.id))
 _UPDATE = update(views).where(views.c.id == bindparam("of_view"))
@@ -109,7 +108,7 @@ def get_view(db: Session, caller: Caller, view_id: int) -> dict[str, Any]:
 
 def list_views(db: Session, caller: Caller, filters: ViewFilters) -> PageOf[dict[str, Any]]:
     """A page of the views that the caller sees, or of a project's views; raises NotFound."""
-    statement, values = _MINE, {"caller_id": caller.id}
+    statement, values = _ADMINS if caller.is_admin else _MINE, {"caller_id": caller.id}
     if filters.project_id is not None:
         rights.role_in(db, caller, filters.project_id)
         statement, values = _OF_PROJECT, {"project_id": filters.project_id}

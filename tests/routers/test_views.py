@@ -98,6 +98,18 @@ def test_an_account_takes_its_views_along(api: Api, ada: Person) -> None:
     assert_problem(root.get(f"/views/{view}"), 404, "view_not_found")
 
 
+def test_an_admin_finds_the_views_it_made_for_projects_of_others(api: Api, ada: Person) -> None:
+    root, boss = api.person("root", admin=True), api.person("boss", admin=True)
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    view = save(root, filter="id > 0", project_id=project)
+    assert [each["id"] for each in root.get("/views").json()] == [view]
+    assert boss.get("/views").json() == []
+    # The view stays with the project, and only its members find it then.
+    assert boss.patch(f"/users/{root.id}", json={"role": "member"}).is_success
+    assert root.get("/views").json() == []
+    assert [each["id"] for each in ada.get("/views").json()] == [view]
+
+
 def test_a_view_of_a_project_is_found_by_its_members(api: Api, ada: Person) -> None:
     bob, eve, root = api.person("bob"), api.person("eve"), api.person("root", admin=True)
     project = ada.post("/projects", json={"name": "Research"}).json()["id"]
