@@ -7,6 +7,7 @@ import { confirmed } from "./dialog.js";
 import { avatar } from "./icons.js";
 import { sendText } from "./kept.js";
 import { may, membersOf, model } from "./model.js";
+import { replaceContent } from "./page.js";
 import { passed } from "./words.js";
 
 const MENTION = /@[A-Za-z0-9._-]*$/;
@@ -53,9 +54,7 @@ export function commentList(task) {
     try {
       const [found, names] = await Promise.all([api.comments.list(task.id), namesOf(task)]);
       if (mine !== turn) return;
-      const focused = list.contains(document.activeElement) ? document.activeElement : null;
-      list.replaceChildren(...found.map((comment) => one(task, comment, names, load)));
-      focused?.focus({ preventScroll: true });
+      replaceContent(list, found.map((comment) => one(task, comment, names, load)));
       title.textContent = found.length ? `Comments (${found.length})` : "Comments";
     } catch (error) {
       if (error.status === undefined) throw error;
@@ -71,7 +70,7 @@ export function commentList(task) {
     placeholder: "Write a comment; @name tells somebody",
     "aria-label": "Comment",
     "data-keep": "1",
-    onkeydown: (event) => (event.ctrlKey || event.metaKey) && event.key === "Enter" && form.requestSubmit(),
+    onkeydown: sendByKey,
   });
   const form = h(
     "form",
@@ -102,6 +101,9 @@ export function commentList(task) {
   return element;
 }
 
+const sendByKey = (event) =>
+  (event.ctrlKey || event.metaKey) && event.key === "Enter" && event.target.form.requestSubmit();
+
 function one(task, comment, names, load) {
   const isMine = comment.author_id === model.me.id;
   const mayDelete = isMine || may("manager", task.project_id);
@@ -113,10 +115,13 @@ function one(task, comment, names, load) {
       maxLength: 10000,
       "aria-label": "Comment",
       required: true,
+      onkeydown: sendByKey,
     });
     const end = async () => {
+      const hadFocus = form.contains(document.activeElement);
       changing.delete(comment.id);
       await form.closest(".talk")?.load();
+      if (hadFocus) document.querySelector(`#comment-${comment.id} .link`)?.focus({ preventScroll: true });
     };
     const form = h(
       "form",
@@ -150,7 +155,7 @@ function one(task, comment, names, load) {
   });
   return h(
     "li",
-    {},
+    { id: `comment-${comment.id}` },
     h(
       "p",
       { className: "by" },

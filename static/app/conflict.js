@@ -2,6 +2,7 @@
 import { h } from "../shared/dom.js";
 import { dialog } from "./dialog.js";
 import { same } from "./model.js";
+import { PRIORITIES, projectOf, statesOf } from "./model.js";
 import { due } from "./words.js";
 
 const NAMES = {
@@ -14,21 +15,29 @@ const NAMES = {
   tags: "Tags",
   project: "Project",
   project_id: "Project",
-  user_id: "Owner",
   name: "Name",
   states: "States",
 };
 
 const stateWords = ({ name, status, wip_limit: limit, wip_policy: policy, waiting }) => {
   const atMost = limit ? `, at most ${limit}${policy === "block" ? " and no more" : ""}` : "";
-  return `${name} (${status.replace("_", " ")}${atMost}${waiting ? ", waiting" : ""})`;
+  return `${name} (${WORDS.status(status).toLowerCase()}${atMost}${waiting ? ", waiting" : ""})`;
 };
 
-function shown(name, value) {
+// The words for the values that are not words themselves; `theirs` has the task's project.
+const WORDS = {
+  due_at: (value) => due(value),
+  priority: (value) => PRIORITIES[value],
+  project_id: (value) => projectOf(value)?.name || "another project",
+  state: (value, theirs) => statesOf(theirs.project_id).find(({ key }) => key === value)?.name || value,
+  states: (value) => value.map(stateWords).join("\n"),
+  status: (value) => statesOf(null).find(({ key }) => key === value).name,
+  tags: (value) => value.join(", ") || "nothing",
+};
+
+function shown(name, value, theirs) {
   if (value === null || value === undefined || value === "") return "nothing";
-  if (name === "due_at") return due(value);
-  if (name === "states") return value.map(stateWords).join("\n");
-  return Array.isArray(value) ? value.join(", ") || "nothing" : String(value);
+  return WORDS[name] ? WORDS[name](value, theirs) : value;
 }
 
 // The fields that somebody else changed too, to another value.
@@ -51,8 +60,8 @@ function choose(names, fields, theirs) {
         "tr",
         {},
         h("th", { scope: "row" }, NAMES[name] || name),
-        h("td", {}, shown(name, fields[name])),
-        h("td", {}, shown(name, theirs[name])),
+        h("td", {}, shown(name, fields[name], theirs)),
+        h("td", {}, shown(name, theirs[name], theirs)),
       );
     const element = dialog(
       "Somebody else was first",

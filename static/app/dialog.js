@@ -66,6 +66,7 @@ export function form(children, button, send, className = "stack") {
       className,
       onsubmit: act(async (event) => {
         event.preventDefault();
+        const focused = document.activeElement;
         submit.disabled = true;
         absolve(element);
         problem.textContent = "";
@@ -76,6 +77,9 @@ export function form(children, button, send, className = "stack") {
           blameAll(element, error, problem);
         } finally {
           submit.disabled = false;
+          // A button that can't be pressed for a while loses the focus.
+          const isLost = [document.body, focused].includes(document.activeElement);
+          if (isLost) (element.querySelector("[aria-invalid]") || focused).focus();
         }
       }),
     },

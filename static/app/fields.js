@@ -245,10 +245,11 @@ function owner(task) {
         await reload();
       },
     );
-    membersOf(task.project_id).then((members) => {
+    act(async () => {
+      const members = await membersOf(task.project_id);
       const others = members.filter((each) => each.role !== "viewer" && each.user_id !== task.user_id);
       control.append(...others.map((each) => h("option", { value: String(each.user_id) }, each.username)));
-    });
+    })();
     return labelled("Owner", control);
   }
   const hand = async (name) => {

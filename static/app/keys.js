@@ -33,6 +33,7 @@ function editTitle() {
     return;
   }
   const id = isOpenMeant() ? open.task.id : active();
+  if (id === null) return;
   change({ task: String(id) });
   let tries = 40;
   const wait = setInterval(() => {

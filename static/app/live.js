@@ -21,8 +21,9 @@ export function follow(onEvent, onGap, onState) {
 
 const pause = (time, signal) =>
   new Promise((resolve) => {
-    const timer = setTimeout(resolve, time);
-    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+    const end = () => (clearTimeout(timer), signal.removeEventListener("abort", end), resolve());
+    const timer = setTimeout(end, time);
+    signal.addEventListener("abort", end);
   });
 
 // A signal that ends with the given one, or after a silence. `heard` begins the silence again.

@@ -5,7 +5,7 @@ import { act } from "./actions.js";
 import * as api from "./api.js";
 import { confirmed, form } from "./dialog.js";
 import { ZONE, loadViews, may, model, projectOf } from "./model.js";
-import { formForNew, secret, section, table } from "./page.js";
+import { formForNew, formWasSent, secret, section, table } from "./page.js";
 
 const TYPES = [
   "task.*",
@@ -62,7 +62,7 @@ async function webhookRows(load, kept) {
       });
       // If the answer to an earlier attempt was lost, the secret is lost with it.
       const found = made.secret ? made : await api.webhooks.rotate(made.id);
-      kept.delete("form");
+      formWasSent(kept);
       kept.set(made.id, secret("The signing secret", found.secret));
       await load();
     },

@@ -2,6 +2,19 @@
 import { h } from "../shared/dom.js";
 import { icon } from "./icons.js";
 
+// The button that shows the menu on a phone.
+export const menuButton = () =>
+  h(
+    "button",
+    {
+      type: "button",
+      className: "bare menu",
+      "aria-label": "Menu",
+      onclick: () => document.body.classList.toggle("side-open"),
+    },
+    icon("menu"),
+  );
+
 export function frame(place, title, ...children) {
   place.replaceChildren(
     h(
@@ -10,16 +23,7 @@ export function frame(place, title, ...children) {
       h(
         "div",
         { className: "top" },
-        h(
-          "button",
-          {
-            type: "button",
-            className: "bare menu",
-            "aria-label": "Menu",
-            onclick: () => document.body.classList.toggle("side-open"),
-          },
-          icon("menu"),
-        ),
+        menuButton(),
         h("h1", {}, title),
       ),
     ),
@@ -44,8 +48,7 @@ export function section(title, about, fill) {
     const mine = ++turn;
     try {
       const content = [await fill(element.load, kept)].flat().filter(Boolean);
-      if (mine !== turn) return;
-      body.replaceChildren(...content);
+      if (mine === turn) replaceContent(body, content);
     } catch (error) {
       if (error.status === undefined) throw error;
       if (mine !== turn) return;
@@ -62,6 +65,19 @@ export function section(title, about, fill) {
   return element;
 }
 
+// Replaces the content of an element. What was unfolded stays so, and the focus stays where it was in the order.
+export function replaceContent(body, content) {
+  const all = (kind) => [...body.querySelectorAll(kind)];
+  const [focused, controls] = [document.activeElement, "a, button, input, select, summary, textarea"];
+  const at = all(controls).indexOf(focused);
+  const unfolded = all("details").map(({ open }) => open);
+  body.replaceChildren(...content);
+  all("details").forEach((each, place) => (each.open ||= Boolean(unfolded[place])));
+  if (at < 0) return;
+  const next = body.contains(focused) ? focused : all(controls)[Math.min(at, all(controls).length - 1)];
+  next?.focus({ preventScroll: true });
+}
+
 let marks = 0;
 
 // Marks what has a text that is typed and not sent yet: it is not to be drawn over.
@@ -73,11 +89,15 @@ export function typedUntil(element) {
   return () => element.dataset.typed === mark && delete element.dataset.typed;
 }
 
-// The form for something new, folded away. It stays as it is when its section is loaded again, until `kept` has
-// forgotten it because it was sent.
+// The form for something new, folded away. It stays as it is when its section is loaded again, until it was sent.
 export function formForNew(kept, title, make) {
   if (!kept.has("form")) kept.set("form", h("details", {}, h("summary", {}, title), make()));
   return kept.get("form");
+}
+
+export function formWasSent(kept) {
+  kept.get("form").open = false;
+  kept.delete("form");
 }
 
 // A table, or a text if the table would be empty. A column without a name has buttons. On a phone each row is a block:

@@ -32,13 +32,21 @@ export function close() {
   document.body.classList.remove("panel-open");
 }
 
+// Closes the panel, whose text is sent and whose focus goes to the row of the task.
+function leave() {
+  const row = place.contains(document.activeElement)
+    ? document.querySelector(`#content [data-id="${openId()}"]`)
+    : null;
+  leaveField();
+  close();
+  row?.focus({ preventScroll: true });
+  return null;
+}
+
 export const show = act(async (id) => {
   const mine = ++turn;
   if (open.task?.id === Number(id)) return null;
-  if (!id) {
-    leaveField();
-    return close();
-  }
+  if (!id) return leave();
   place.hidden = false;
   document.body.classList.add("panel-open");
   const known = store.get(id);

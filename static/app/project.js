@@ -179,7 +179,7 @@ async function remove(project, member, members, again) {
   if (
     !(await confirmed(
       isMe ? "Leave the project?" : `Remove ${member.username}?`,
-      "Tasks of theirs here go to somebody else.",
+      `${isMe ? "Your tasks" : "Their tasks"} here go to somebody else.`,
       isMe ? "Leave" : "Remove",
     ))
   )

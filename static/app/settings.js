@@ -6,7 +6,7 @@ import { act, leaveAccount } from "./actions.js";
 import * as api from "./api.js";
 import { confirmed, form } from "./dialog.js";
 import { model } from "./model.js";
-import { formForNew, frame, secret, section, table } from "./page.js";
+import { formForNew, formWasSent, frame, secret, section, table } from "./page.js";
 import { sidebar } from "./side.js";
 import { settleAll } from "./toasts.js";
 import { calendarSection, webhookSection } from "./outside.js";
@@ -190,7 +190,7 @@ async function tokenRows(load, kept) {
         scopes: chosen,
         ...(values.expires ? { expires_at: new Date(`${values.expires}T23:59:59`).toISOString() } : {}),
       });
-      kept.delete("form");
+      formWasSent(kept);
       kept.set(token.id, secret(`The token "${token.name}"`, token.token));
       await load();
     },

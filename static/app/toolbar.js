@@ -8,6 +8,7 @@ import * as api from "./api.js";
 import { dialog, form } from "./dialog.js";
 import { icon } from "./icons.js";
 import { PRIORITIES, loadViews, membersOf, model, project } from "./model.js";
+import { menuButton } from "./page.js";
 import { archiveNotice } from "./project.js";
 import { quickAdd } from "./quick.js";
 import * as store from "./store.js";
@@ -117,16 +118,7 @@ export async function toolbar() {
     h(
       "div",
       { className: "top" },
-      h(
-        "button",
-        {
-          type: "button",
-          className: "bare menu",
-          "aria-label": "Menu",
-          onclick: () => document.body.classList.toggle("side-open"),
-        },
-        icon("menu"),
-      ),
+      menuButton(),
       h("h1", {}, titleOf(address)),
       count,
       h(

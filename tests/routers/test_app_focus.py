@@ -96,3 +96,63 @@ def test_a_day_is_overdue_when_it_is_over(api: Api, desk: BrowserPage) -> None:
         re.compile("^Due today: Due on this day")
     )
     expect(told.locator("li", has_text="Due on the day before")).to_contain_text(re.compile("^Overdue: "))
+
+
+@sqlite_only
+def test_the_focus_stays_where_something_was_pressed(api: Api, desk: BrowserPage) -> None:
+    ada, bob = api.person(), api.person("bob")
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    ada.put(f"/projects/{project}/members/{bob.id}", json={"role": "member"})
+    for title in ("One", "Two", "Three"):
+        bob.task(title, project_id=project, user_id=ada.id)
+    ada.post("/tasks/1/comments", json={"text": "Twice"})
+    page = log_in(desk, f"/app?project={project}")
+
+    # The row of a task that is closed, and the button of a comment that was changed.
+    row(page, "One").get_by_role("link").click()
+    panel = page.locator("#panel")
+    panel.get_by_role("button", name="Edit").press("Enter")
+    page.keyboard.type("Twice a day")
+    page.keyboard.press("Control+Enter")
+    expect(panel.get_by_role("button", name="Edit")).to_be_focused()
+    panel.get_by_role("button", name="Close").press("Enter")
+    expect(row(page, "One")).to_be_focused()
+
+    # The next notification that can be marked as read.
+    page.goto(f"{desk.base_url}/app?page=notifications")
+    buttons = page.get_by_role("button", name="Read", exact=True)
+    expect(buttons).to_have_count(3)
+    buttons.first.press("Enter")
+    expect(buttons).to_have_count(2)
+    assert page.evaluate("document.activeElement.closest('.told') !== null")
+
+    # The field that was wrong, though the button was pressed.
+    page.goto(f"{desk.base_url}/app?page=settings")
+    page.get_by_label("Username", exact=True).fill("a b c")
+    page.get_by_role("button", name="Rename").press("Enter")
+    expect(page.get_by_label("Username", exact=True)).to_be_focused()
+
+
+@sqlite_only
+def test_keys_on_an_empty_board_open_nothing(api: Api, desk: BrowserPage) -> None:
+    api.person()
+    page = log_in(desk, "/app?layout=board")
+    page.get_by_role("heading", name="Nothing to do").wait_for()
+    for key in ("e", "Enter", "x", "p"):
+        page.keyboard.press(key)
+    assert page.url.endswith("?layout=board")
+
+
+@sqlite_only
+def test_two_versions_are_shown_in_words(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    ada.task("Measure")
+    desk.page.route(re.compile("/events/stream"), lambda route: route.abort())
+    page = log_in(desk, "/app?task=1")
+    priority = page.locator("#panel").get_by_label("Priority")
+    priority.wait_for()
+    ada.patch("/tasks/1", json={"priority": 4})
+    priority.select_option("2")
+    versions = page.get_by_role("dialog").get_by_role("row", name="Priority")
+    expect(versions).to_contain_text("Medium")
+    expect(versions).to_contain_text("Urgent")
