@@ -2,7 +2,7 @@
 import { say } from "../shared/dom.js";
 import { count } from "../shared/format.js";
 import { LoggedOut, logOut } from "../shared/session.js";
-import { firstState, mayDelete, nameOf, same } from "./model.js";
+import { firstState, mayDelete, nameOf, same, statesOf } from "./model.js";
 import { send, sendDecided, updateOf } from "./sending.js";
 import * as store from "./store.js";
 import { settleAll, toast } from "./toasts.js";
@@ -95,7 +95,7 @@ function shownAs(task, fields) {
 }
 
 function statusOf(task, key) {
-  return store.statesFor(task).find((state) => state.key === key)?.status || task.status;
+  return statesOf(task.project_id).find((state) => state.key === key)?.status || task.status;
 }
 
 const stateFields = (task, key) => (task.project_id ? { state: key } : { status: key });
@@ -141,7 +141,7 @@ export const rename = act(async (task, title, send, keep) => {
 });
 
 export const setState = changing(async (tasks, key) => {
-  const name = store.statesFor(tasks[0]).find((state) => state.key === key)?.name || key;
+  const name = statesOf(tasks[0].project_id).find((state) => state.key === key)?.name || key;
   await update(tasks, (task) => stateFields(task, key), `${named(tasks)} moved to ${name}`, oldState(tasks));
 });
 

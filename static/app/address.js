@@ -54,10 +54,13 @@ function tell() {
 
 addEventListener("popstate", tell);
 
-// A link within the page. A click with a modifier key opens a new tab or window, as for all links.
+// A click with a modifier key opens a new tab or window, as for all links.
+export const isForNewTab = (event) => event.ctrlKey || event.metaKey || event.shiftKey || event.button;
+
+// A link within the page.
 export function follow(values) {
   return (event) => {
-    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    if (isForNewTab(event)) return;
     event.preventDefault();
     go(values);
   };

@@ -47,7 +47,7 @@ const MEANINGS = {
   blocked_reason: ["blocked_reason"],
 };
 
-export function meaningOf(column) {
+function meaningOf(column) {
   const folded = column.toLowerCase().trim();
   if (OWN.includes(folded) && folded !== "state") return folded;
   return Object.keys(MEANINGS).find((name) => MEANINGS[name].includes(folded)) || "";

@@ -10,13 +10,13 @@ const PRIORITIES = [
 ];
 const MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
-export function statusFrom(text) {
+function statusFrom(text) {
   const word = text.trim();
   if (DONE.test(word)) return "completed";
   return STARTED.test(word) ? "in_progress" : "pending";
 }
 
-export function priorityFrom(text) {
+function priorityFrom(text) {
   return PRIORITIES.find(([pattern]) => pattern.test(text.trim()))?.[1] ?? 0;
 }
 
@@ -36,7 +36,7 @@ function isDayFirst(cells) {
 }
 
 // Parses a time as other programs write it: RFC 3339, `2026-12-31 14:00`, or a date as above; or null.
-export function timeFrom(text, dayFirst = true) {
+function timeFrom(text, dayFirst = true) {
   const word = text.trim();
   if (!word) return null;
   const date = DATE.exec(word);

@@ -2,7 +2,7 @@
 import { h } from "../shared/dom.js";
 import { number } from "../shared/format.js";
 import { act } from "./actions.js";
-import { go, href, now } from "./address.js";
+import { go, href, isForNewTab, now } from "./address.js";
 import * as api from "./api.js";
 import { isOwnDoing, loadUnread, membersOf, model, nameOf, openProjects } from "./model.js";
 import { frame, section } from "./page.js";
@@ -90,9 +90,9 @@ function one(each, load) {
       : {};
   // A task is opened where it belongs, among the tasks of its project.
   const open = act(async (event) => {
-    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    if (isForNewTab(event)) return;
     event.preventDefault();
-    const project = each.task_id ? (await projectIdOf(each.task_id)) : each.project_id;
+    const project = each.task_id ? await projectIdOf(each.task_id) : each.project_id;
     // The person may have gone elsewhere meanwhile.
     if (now().page !== "notifications") return;
     go({ ...values, project: project ? String(project) : undefined });

@@ -60,7 +60,7 @@ function ask(title, label, properties, button, send, { hint = null, near = null 
 
 const sameProject = (tasks) => tasks.every((task) => task.project_id === tasks[0].project_id);
 
-export const PICKERS = {
+const PICKERS = {
   toggle: (tasks) => toggle(tasks),
   remove: (tasks) => (clear(), remove(tasks)),
   state(tasks) {

@@ -9,7 +9,7 @@ import { PRIORITIES, may, model, nameOf, stateOf } from "./model.js";
 import { pickFor } from "./pickers.js";
 import { due, isOverdue } from "./words.js";
 
-export const taskHref = (task) => href({ ...now(), task: String(task.id) });
+const taskHref = (task) => href({ ...now(), task: String(task.id) });
 
 // Whether the end of a link's text has no room in the row or on the card.
 const isCut = (link) =>

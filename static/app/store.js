@@ -3,7 +3,7 @@ import { LoggedOut, nextPage, request } from "../shared/session.js";
 import { now } from "./address.js";
 import { query } from "./api.js";
 import { compare, leftOut, matches, statusesOf } from "./matching.js";
-import { ZONE, statesOf } from "./model.js";
+import { ZONE } from "./model.js";
 
 const FIRST = 100;
 const PAGE = 500;
@@ -90,8 +90,6 @@ export function all() {
 // Times are compared to the microsecond, which a `Date` does not know.
 const age = (task) => task.updated_at.replace("Z", "").replace(/^[^.]*$/, "$&.").padEnd(26, "0");
 export const isOlder = (task, other) => Boolean(other) && age(task) < age(other);
-
-export const statesFor = (task) => statesOf(task.project_id);
 
 export const get = (id) => tasks.get(Number(id));
 

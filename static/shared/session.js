@@ -210,10 +210,6 @@ export function nextPage(response) {
   return url.pathname.slice(root.length) + url.search;
 }
 
-export async function download(path, accept, name) {
-  save(await (await request(path, { headers: { Accept: accept } })).blob(), name);
-}
-
 export function save(blob, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
