@@ -282,3 +282,20 @@ def test_a_menu_that_stays_as_it_is_is_not_drawn_again(api: Api, desk: BrowserPa
         ada.patch("/tasks/1", json={"priority": 2})
     page.wait_for_timeout(300)
     assert link.evaluate("each => each.isConnected")
+
+
+@sqlite_only
+def test_comments_of_a_gap_in_the_stream_are_shown(api: Api, desk: BrowserPage) -> None:
+    ada, bob = api.person(), api.person("bob")
+    project = shared(ada, bob)
+    ada.task("Measure", project_id=project)
+    streams = hold(desk.page, "/events/stream")
+    page = log_in(desk, f"/app?project={project}&task=1")
+    page.locator("#panel .talk").wait_for()
+    streams.wait()
+    bob.post("/tasks/1/comments", json={"text": "Twice"})
+    page.wait_for_timeout(300)
+    assert page.locator(".comments li").count() == 0
+    # The stream that begins at last tells nothing of what was before.
+    streams.let_go()
+    page.locator(".comments", has_text="Twice").wait_for()

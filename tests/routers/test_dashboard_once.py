@@ -62,3 +62,20 @@ def test_the_tags_of_another_account_are_not_offered(api: Api, desk: BrowserPage
     field.fill("tag = ")
     page.get_by_role("option", name="open").wait_for()
     expect(page.get_by_role("option", name="secret")).to_have_count(0)
+
+
+@sqlite_only
+def test_a_link_to_a_picture_is_made_once(api: Api, desk: BrowserPage) -> None:
+    api.person().task()
+    page = desk.page
+    log_in(desk)
+    page.locator("main[data-ready]").wait_for()
+    pictures = hold(page, "/analytics/pictures$", "POST")
+    button = page.locator("#aging").get_by_role("button", name="Link to the picture")
+    for _ in range(2):
+        button.evaluate("(each) => each.click()")
+    pictures.wait()
+    page.wait_for_timeout(300)
+    pictures.let_go()
+    page.get_by_label("Link to the picture").wait_for()
+    assert len(pictures.routes) == 1
