@@ -63,13 +63,17 @@ class Watermark:
         if database.is_sqlite:
             self.decided = int(db.execute(_ON_SQLITE).scalar_one())
             return self.decided
+        known = self.decided
         row = db.execute(_ON_POSTGRES).one()
         with self._lock:
-            if self._url is not database.url:
-                # Another database is in use now, with numbers of its own.
+            # A look sees all events that were decided before it. If it sees fewer, this is another database, which
+            # has replaced the last one while this process ran, or the newest events were deleted.
+            if self._url is not database.url or row.newest < known:
                 self._url, self.decided = database.url, 0
                 self._candidates.clear()
-            self._learn(row.newest, row.oldest_open, row.oldest_open + row.age, row.written or 0)
+            # A position after the newest event tells nothing, for the same reasons.
+            written = row.written if row.written is not None and row.written <= row.newest else 0
+            self._learn(row.newest, row.oldest_open, row.oldest_open + row.age, written)
         return int(row.newest)
 
     def _learn(self, newest: int, oldest_open: int, next_to_begin: int, written: int) -> None:
