@@ -1,7 +1,12 @@
 // Decides without the server whether a task belongs to the view, and at which place.
 import { model } from "./model.js";
 
-const folded = (text) => text.normalize("NFC").toLowerCase();
+// Unicode's case folding, as the server does it: `straße` is `STRASSE`, and `ς` is `Σ`, but `ı` is no `I`.
+function folded(text) {
+  if (/^[ -~]*$/.test(text)) return text.toLowerCase();
+  const plain = text.normalize("NFC").replace(/[^ı]+/g, (part) => part.toLowerCase().toUpperCase().toLowerCase());
+  return plain.replaceAll("ς", "σ");
+}
 
 // Lists are ordered by the code points of folded titles, nulls last both ways, ties broken by id.
 const KEYS = {

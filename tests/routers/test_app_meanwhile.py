@@ -299,3 +299,20 @@ def test_comments_of_a_gap_in_the_stream_are_shown(api: Api, desk: BrowserPage) 
     # The stream that begins at last tells nothing of what was before.
     streams.let_go()
     page.locator(".comments", has_text="Twice").wait_for()
+
+
+@sqlite_only
+def test_a_task_stays_in_the_search_that_found_it(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    titles = {"Straße": "STRASSE", "Οδός": "ΌΣ", "Kapı": "kapı", "Café": "CAFE\u0301"}
+    for title in titles:
+        ada.task(title)
+    page = log_in(desk)
+    for title, sought in titles.items():
+        page.goto(f"{desk.base_url}/app?q={sought}")
+        row(page, title).wait_for()
+        live(page)
+        row(page, title).focus()
+        page.keyboard.press("3")
+        row(page, title).get_by_title("High").wait_for()
+        expect(row(page, title)).to_have_count(1)
