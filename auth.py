@@ -69,8 +69,13 @@ async def token_claims(token: Annotated[str | None, Depends(bearer)]) -> dict[st
 
 def claims_of(request: Request) -> dict[str, Any]:
     """The verified claims of the request's bearer token; raises NotAuthenticated."""
+    return _claims(bearer_token(request))
+
+
+def bearer_token(request: Request) -> str | None:
+    """The text of the request's bearer token, if it has one."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return _claims(token.strip() if scheme.lower() == "bearer" else None)
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 def _claims(token: str | None) -> dict[str, Any]:

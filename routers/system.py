@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import BackgroundTasks, Request, Response
 from fastapi.responses import PlainTextResponse
 
+import auth
 from config import Settings
 from database import database
 from errors import Forbidden, NotAuthenticated
@@ -34,8 +35,8 @@ async def _slow_task(message: str) -> None:
 def _check_may_read_metrics(request: Request, settings: Settings) -> None:
     """Raise NotAuthenticated or Forbidden for a caller that may not read the metrics."""
     if settings.metrics_token is not None:
-        expected = f"Bearer {settings.metrics_token.get_secret_value()}"
-        if not hmac.compare_digest(request.headers.get("authorization", "").encode(), expected.encode()):
+        token = auth.bearer_token(request) or ""
+        if not hmac.compare_digest(token.encode(), settings.metrics_token.get_secret_value().encode()):
             raise NotAuthenticated("Send the token of METRICS_TOKEN as `Authorization: Bearer ...`")
         return
     # A forwarded request may come from anywhere, so the proxy's address says nothing about it.

@@ -159,8 +159,9 @@ def test_metrics_are_closed_to_the_public(
     assert local_client.get("/metrics").status_code == 401
     wrong = local_client.get("/metrics", headers={"Authorization": "Bearer another"})
     assert wrong.status_code == 401
-    right = client.get("/metrics", headers={"Authorization": "Bearer a token for the scraper"})
-    assert right.status_code == 200
+    for scheme in ("Bearer", "bearer"):
+        right = client.get("/metrics", headers={"Authorization": f"{scheme} a token for the scraper"})
+        assert right.status_code == 200
 
 
 def test_metrics_work_while_the_database_does_not(
