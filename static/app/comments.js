@@ -54,7 +54,7 @@ export function commentList(task) {
     try {
       const [found, names] = await Promise.all([api.comments.list(task.id), namesOf(task)]);
       if (mine !== turn) return;
-      replaceContent(list, found.map((comment) => one(task, comment, names, load)));
+      replaceContent(list, () => found.map((comment) => one(task, comment, names, load)));
       title.textContent = found.length ? `Comments (${found.length})` : "Comments";
     } catch (error) {
       if (error.status === undefined) throw error;

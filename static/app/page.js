@@ -48,7 +48,7 @@ export function section(title, about, fill) {
     const mine = ++turn;
     try {
       const content = [await fill(element.load, kept)].flat().filter(Boolean);
-      if (mine === turn) replaceContent(body, content);
+      if (mine === turn) replaceContent(body, () => content);
     } catch (error) {
       if (error.status === undefined) throw error;
       if (mine !== turn) return;
@@ -65,13 +65,14 @@ export function section(title, about, fill) {
   return element;
 }
 
-// Replaces the content of an element. What was unfolded stays so, and the focus stays where it was in the order.
-export function replaceContent(body, content) {
+// Replaces the content of an element by what `make` answers, which may take parts along. What was unfolded stays so, and
+// the focus stays where it was in the order.
+export function replaceContent(body, make) {
   const all = (kind) => [...body.querySelectorAll(kind)];
   const [focused, controls] = [document.activeElement, "a, button, input, select, summary, textarea"];
   const at = all(controls).indexOf(focused);
   const unfolded = all("details").map(({ open }) => open);
-  body.replaceChildren(...content);
+  body.replaceChildren(...make());
   all("details").forEach((each, place) => (each.open ||= Boolean(unfolded[place])));
   if (at < 0) return;
   const next = body.contains(focused) ? focused : all(controls)[Math.min(at, all(controls).length - 1)];
