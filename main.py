@@ -46,7 +46,7 @@ from web.openapi import DESCRIPTION, TAGS, install_openapi
 from web.problems import install_error_handlers
 from web.route_index import RouteIndex
 from web.strict_input import StrictRoute
-from web.transaction import NoOverrides
+from web.transaction import Application
 
 # The headers that pages of other origins may send and read, if `CORS_ORIGINS` allows these origins.
 REQUEST_HEADERS = [
@@ -149,7 +149,7 @@ def create_app() -> FastAPI:
     setup_logging()
     for warning in settings_warnings():
         logger.warning(warning)
-    app = FastAPI(
+    app = Application(
         title="Task Platform",
         version="1.0.0",
         summary="A task API with flow analytics",
@@ -161,7 +161,6 @@ def create_app() -> FastAPI:
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.dependency_overrides = NoOverrides()
     _add_middleware(app)
     install_error_handlers(app)
     for router in ROUTERS:

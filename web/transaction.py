@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Annotated, Any, TypeVar
 
-from fastapi import BackgroundTasks, Depends, Request, Response
+from fastapi import BackgroundTasks, Depends, FastAPI, Request, Response
 from sqlalchemy.orm import Session
 from starlette.requests import ClientDisconnect
 
@@ -93,6 +93,21 @@ class NoOverrides(dict[Callable[..., Any], Callable[..., Any]]):
         )
 
     __setitem__ = setdefault = update = __ior__ = _refuse
+
+
+class Application(FastAPI):
+    """Keeps `NoOverrides` in its place if a program assigns overrides, or none after it has used some."""
+
+    _no_overrides = NoOverrides()
+
+    @property
+    def dependency_overrides(self) -> NoOverrides:
+        return self._no_overrides
+
+    @dependency_overrides.setter
+    def dependency_overrides(self, overrides: dict[Callable[..., Any], Callable[..., Any]]) -> None:
+        if overrides:
+            self._no_overrides.update(overrides)
 
 
 OnLoop = bool | Callable[[Mapping[str, Any]], bool]

@@ -71,7 +71,10 @@ def test_a_caller_without_a_transaction_is_refused_when_the_router_is_built() ->
 
 
 def test_overrides_that_would_do_nothing_say_why() -> None:
+    # Tests that use overrides begin or end with this line.
+    app.dependency_overrides = {}
     for override in (
+        lambda: setattr(app, "dependency_overrides", {get_db: lambda: None}),
         lambda: app.dependency_overrides.__setitem__(auth.get_current_user, lambda: None),
         lambda: app.dependency_overrides.update({get_db: lambda: None}),
         lambda: app.dependency_overrides.setdefault(get_db, lambda: None),
