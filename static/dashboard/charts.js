@@ -62,6 +62,9 @@ function durations(answer, name) {
   return hoursAxis(shortest, longest);
 }
 
+// How long something took at most, in words.
+const atMost = (hours) => (hours < SHORTEST ? span(hours) : `no longer than ${span(hours)}`);
+
 // -- intervals ------------------------------------------------------------------------------------
 
 const LENGTHS = { day: 23, week: 7 * 24 - 2, month: 28 * 24 - 2 };
@@ -76,7 +79,8 @@ export function intervalName(each, asOf, startsAt) {
     week: `Week of ${shortDay(monday(at), "UTC")}`,
     month: month(at, "UTC"),
   }[kind];
-  if (Date.parse(each.ends_at) > Date.parse(asOf)) return `${name} (so far)`;
+  // The figures of the interval that runs end in the present.
+  if (Date.parse(each.ends_at) >= Date.parse(asOf)) return `${name} (so far)`;
   const hours = (Date.parse(each.ends_at) - Date.parse(startsAt)) / 3600000;
   return hours < LENGTHS[kind] ? `${name} (part)` : name;
 }
@@ -245,8 +249,8 @@ export const CHARTS = [
     isEmpty: (answer) => answer.n === 0,
     nothing: "No task was completed in this period.",
     words: (answer) =>
-      `Half of ${count(answer.n, "task")} took no longer than ${span(answer.cycle_time.p50_hours)}, 85% no longer than ` +
-      `${span(answer.cycle_time.p85_hours)}. ${number(answer.cycle_time.never_started)} never in progress: counted from their creation.` +
+      `Half of ${count(answer.n, "task")} took ${atMost(answer.cycle_time.p50_hours)}, 85% ` +
+      `${atMost(answer.cycle_time.p85_hours)}. ${number(answer.cycle_time.never_started)} never in progress: counted from their creation.` +
       drawn(answer, "newest"),
     draw(place, answer) {
       const tasks = [...answer.tasks].reverse();

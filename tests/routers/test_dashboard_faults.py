@@ -356,3 +356,21 @@ def test_a_chart_without_figures_is_one_sentence(api: Api, browser: BrowserPage)
     page.locator("main[data-ready]").wait_for()
     height = "(card) => card.offsetHeight"
     assert page.locator("#cycle-times").evaluate(height) < 200 < page.locator("#aging").evaluate(height)
+
+
+@sqlite_only
+def test_words_fit_times_below_a_minute_and_the_week_that_runs(api: Api, browser: BrowserPage) -> None:
+    ada, page = api.person(), browser.page
+    ada.patch(f"/tasks/{ada.task('Quick')['id']}", json={"status": "completed"})
+    log_in(browser)
+    page.locator("main[data-ready]").wait_for()
+    page.locator(
+        "#cycle-times", has_text="Half of 1 task took less than 1 min, 85% less than 1 min."
+    ).wait_for()
+    for chart in ("throughput", "cumulative-flow"):
+        over = page.locator(f"#{chart} .u-over")
+        over.scroll_into_view_if_needed()
+        box = over.bounding_box()
+        assert box
+        page.mouse.move(box["x"] + box["width"] - 3, box["y"] + 50)
+        assert (page.locator(f"#{chart} .u-legend .u-value").first.text_content() or "").endswith("(so far)")
