@@ -19,7 +19,9 @@ function times(_, splits, __, ___, step) {
   return splits.map((split) => {
     const at = split * 1000;
     if (step >= 27 * DAY) return month(at, zone);
-    return step >= DAY ? shortDay(at, zone) : time(at, zone);
+    const date = shortDay(at, zone);
+    // Among hours, each day begins with its name.
+    return step >= DAY || date !== shortDay(at - 1000, zone) ? date : time(at, zone);
   });
 }
 

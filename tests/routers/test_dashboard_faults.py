@@ -374,3 +374,24 @@ def test_words_fit_times_below_a_minute_and_the_week_that_runs(api: Api, browser
         assert box
         page.mouse.move(box["x"] + box["width"] - 3, box["y"] + 50)
         assert (page.locator(f"#{chart} .u-legend .u-value").first.text_content() or "").endswith("(so far)")
+
+
+@sqlite_only
+def test_an_axis_of_hours_names_the_days(api: Api, browser: BrowserPage) -> None:
+    ada, page = api.person(), browser.page
+    past = [{"title": "Measure", "created_at": "2026-10-12T10:00:00Z"}]
+    assert ada.post("/tasks/import", json=past).status_code == 201
+    page.add_init_script(
+        """window.written = [];
+        const write = CanvasRenderingContext2D.prototype.fillText;
+        CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+            window.written.push(text);
+            return write.call(this, text, ...place);
+        };"""
+    )
+    log_in(browser, "from=2026-10-12&to=2026-10-14&interval=day&tz=UTC")
+    page.locator("main[data-ready]").wait_for()
+    page.locator("#throughput canvas").wait_for()
+    written = page.evaluate("window.written")
+    assert {"Oct 13", "12:00 PM"} <= set(written)
+    assert "12:00 AM" not in written
