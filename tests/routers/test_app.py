@@ -13,7 +13,6 @@ from fastapi.testclient import TestClient
 from playwright.sync_api import Locator, Page, ViewportSize, expect
 
 from main import app
-from routers.guide import read_chapters
 from tests.routers.test_dashboard import sqlite_only
 from tests.support.api import PASSWORD, Api
 from tests.support.chromium import BrowserPage, ChromiumUnavailable, browser_page
@@ -77,13 +76,6 @@ def row(page: Page, title: str) -> Locator:
 def assert_accessible(page: Page) -> None:
     found = Axe().run(page).response["violations"]
     assert [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found] == []
-
-
-@sqlite_only
-def test_the_guide_is_accessible(browser: BrowserPage) -> None:
-    for chapter in read_chapters():
-        browser.open(f"/guide/{chapter}")
-        assert_accessible(browser.page)
 
 
 def quick(page: Page, line: str) -> None:
