@@ -103,8 +103,8 @@ def matching_ids(db: Session, user: Caller, filters: TaskFilters, at_most: int) 
     """The ids of the caller's tasks that a list with these filters would have on all its pages, in order.
 
     Calls that change or delete all tasks that a filter finds use this. They ask for one id more than may be
-    changed, so that they notice when there are too many. Raises InvalidFilter, and NotFound for a project that the
-    caller does not see.
+    changed, so that they notice when there are too many. The session must see one state of the database. Raises
+    InvalidFilter, and NotFound for a project that the caller does not see.
     """
     filters, normal = asking.of_list(db, user, filters)
     if filters.project_id is not None:

@@ -1,8 +1,7 @@
 // Changes of what somebody else may have changed first. Shows both versions then, and asks which one to keep.
 import { h } from "../shared/dom.js";
 import { dialog } from "./dialog.js";
-import { same } from "./model.js";
-import { PRIORITIES, projectOf, statesOf } from "./model.js";
+import { PRIORITIES, projectOf, same, statesOf } from "./model.js";
 import { due } from "./words.js";
 
 const NAMES = {

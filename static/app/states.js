@@ -171,7 +171,6 @@ export function stateEditor(project, send) {
   ];
 }
 
-
 // Asks for a new state for tasks in a removed state.
 function replace(project, states, send, saved) {
   const kept = new Set(states.map((state) => state.key));

@@ -15,8 +15,10 @@ from sqlalchemy.orm import Session
 
 from database import AnyRow, database
 from models import Caller, tasks
+from schemas.flow import FlowQuery
 from schemas.tasks import TaskFilters, TaskSearch
 from services import task_service
+from services.flow import question, selected
 from services.query import facts, rare_titles
 from services.query.fields import FIELDS
 from services.query.normal import Circumstances, normalize
@@ -161,6 +163,10 @@ def test_texts_within_an_or_are_looked_up_and_found_exactly(
         hits = [row.id for row in rows if matches(row, *(text in row.title_folded for text in texts))]
         assert [row.id for row in page.rows] == hits, (shape, texts)
         assert page.total == len(hits)
+        everybodys = database.read(partial(asked, everybodys=True))
+        assert [row.id for row in everybodys.rows] == hits
+        text = asked.keywords["filters"].filter
+        assert database.read(partial(ids_of_figures, user=owner, text=text)) == hits, text
         lengths.add(len(hits))
     assert len(lengths) > 10
     normal = normalize(
@@ -169,6 +175,12 @@ def test_texts_within_an_or_are_looked_up_and_found_exactly(
     became = database.read(partial(rare_titles.looked_up, normal=normal, place=Place(owner.id)))
     ids = (18, 30) if is_indexed else (18, 171)
     assert became == facts.Test(facts.OneOf(FIELDS["id"], ids)) or (database.is_sqlite and not is_indexed)
+
+
+def ids_of_figures(db: Session, user: Caller, text: str) -> list[int]:
+    """The ids of the present tasks that flow figures with a filter are about."""
+    query = FlowQuery.model_validate({"filter": text, "from": "2020-01-01", "to": "2020-12-31"})
+    return sorted(selected.ids(db, question.ask(db, user, query).selection).tolist())
 
 
 SHAPES: list[tuple[str, Any]] = [
