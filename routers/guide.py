@@ -90,8 +90,8 @@ def _page(chapter: Chapter, root: str) -> str:
     return html.replace("{body}", body)
 
 
-async def serve_chapter(request: Request) -> Response:
-    """Answer with a chapter of the guide."""
+def serve_chapter(request: Request) -> Response:
+    """Answer with a chapter of the guide, in a thread: the first request writes all chapters as HTML."""
     chapter = read_chapters().get(request.path_params.get("chapter", ""))
     if chapter is None:
         raise HTTPException(404)
@@ -100,7 +100,7 @@ async def serve_chapter(request: Request) -> Response:
     return HTMLResponse(_page(chapter, root), headers=headers)
 
 
-async def serve_style(_request: Request) -> Response:
+def serve_style(_request: Request) -> Response:
     """Answer with the style of the guide's pages."""
     style = (STATIC / "guide" / "guide.css").read_bytes()
     return Response(

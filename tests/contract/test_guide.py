@@ -5,10 +5,12 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from markdown_it import MarkdownIt
 
 from routers.guide import read_chapters
 from services.flow import definitions
@@ -137,6 +139,23 @@ def test_the_guide_is_served_as_pages(api: Api) -> None:
             assert link in chapters or link.startswith("assets/"), (name, link)
     assert api.client.get("/guide/nothing-like-this").status_code == 404
     assert api.client.get("/guide/assets/guide.css").status_code == 200
+
+
+@pytest.mark.one_database
+def test_the_chapters_are_written_beside_the_event_loop(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first request writes all chapters, in which time the event loop would serve nobody."""
+    writers, render = set(), MarkdownIt.render
+
+    def noting(self: MarkdownIt, text: str) -> str:
+        writers.add(threading.current_thread().name)
+        written: str = render(self, text)
+        return written
+
+    read_chapters.cache_clear()
+    monkeypatch.setattr(MarkdownIt, "render", noting)
+    assert api.client.get("/guide").status_code == 200
+    assert writers
+    assert all(name.startswith("AnyIO worker thread") for name in writers), writers
 
 
 def test_every_chapter_is_named_on_the_front_page() -> None:
