@@ -206,7 +206,9 @@ def settle(db: Session, claimed: AnyRow, results: Sequence[tuple[Letter, Result]
             db.execute(_WRITE_RESULT, outcome)
         else:
             db.execute(_WRITE_FAILURE, {**outcome, "was_due": letter.due_at})
-    health = _health(webhook, [result for _, result in results], now)
+    # Letters to the URL before tell nothing of the receiver at the new URL.
+    telling = [result for _, result in results] if webhook.url == claimed.url else []
+    health = _health(webhook, telling, now)
     due_at = db.execute(_FIRST_DUE, {"webhook_id": webhook_id}).scalar()
     if due_at is not None and health["failures"]:
         pause = min(LONGEST_PAUSE, timedelta(seconds=2 ** min(health["failures"] - 1, 10)))

@@ -322,14 +322,46 @@ def test_slow_receivers_delay_no_other(api: Api, hook: Receiver) -> None:
     hook.wait_for(6)
 
 
+@pytest.mark.one_database
 def test_the_deliveries_of_a_switched_off_account_wait(api: Api, hook: Receiver) -> None:
+    hook.answer = lambda _: (500, {}, b"")
     ada, root = api.person(), api.person("root", admin=True)
-    webhook = made(ada, hook)
+    webhook = made(ada, hook, "task.created")
+    ada.task()
+    hook.wait_for(1)
+    waiting(ada, webhook, 1)
     root.patch(f"/users/{ada.id}", json={"is_active": False})
-    task = root.task()
-    root.put(f"/tasks/{task['id']}/assign", params={"assigned_user_id": root.id})
-    assert hook.received == []
-    assert webhook["enabled"]
+    hook.answer = lambda _: (200, {}, b"")
+    make_due()
+    roots = made(root, hook, "task.imported")
+    root.post(f"/webhooks/{roots['id']}/ping")
+    settled(root, roots, 1)
+    assert len([each for each in hook.received if "ping" not in each.message_id]) == 1
+    root.patch(f"/users/{ada.id}", json={"is_active": True})
+    make_due()
+    settled(Person(api.client, ada.id, "ada", api.log_in("ada")), webhook, 1)
+
+
+@pytest.mark.one_database
+def test_an_answer_from_the_url_before_tells_nothing_of_the_new_one(api: Api, hook: Receiver) -> None:
+    ada = api.person()
+    webhook = made(ada, hook, "task.created")
+    path = f"/webhooks/{webhook['id']}"
+
+    def answer(handler: Any) -> Any:
+        if "moved" in handler.path:
+            return 200, {}, b""
+        assert ada.patch(path, json={"url": f"{hook.url}/moved"}).status_code == 200
+        return 410, {}, b""
+
+    hook.answer = answer
+    ada.task()
+    hook.wait_for(1)
+    waiting(ada, webhook, 1)
+    now = ada.get(path).json()
+    assert (now["enabled"], now["disabled_reason"]) == (True, None)
+    make_due()
+    settled(ada, webhook, 1)
 
 
 def test_a_projects_webhook_is_its_managers(api: Api, hook: Receiver) -> None:
