@@ -35,7 +35,7 @@ def decode(text: str) -> int | None:
     return number if 0 < number <= LARGEST_ID else None
 
 
-def position(db: Session, text: str, pointer: str = "?after") -> int:
+def position(db: Session, text: str, pointer: str) -> int:
     """The row of the event `text`; raises InvalidInput for an unknown event, Gone for an expired one."""
     row_id = decode(text)
     row = None if row_id is None else db.execute(_ROW, {"row_id": row_id}).first()

@@ -268,21 +268,31 @@ def test_what_an_open_transaction_may_still_add_is_waited_for(
     api: Api, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waiting, "SETTLING_SECONDS", (0.01,))
-    ada = api.person()
-    ada.task("before")
-    _, following = follow(ada)
+    ada, root = api.person(), api.person("root", admin=True)
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    task = ada.task("before", project_id=project)["id"]
+    newest = follow(ada)[0][-1]["id"]
+    # This event is decided.
+    ada.put(f"/tasks/{task}/blocked", json={"reason": "waits"})
+    assert types(follow(ada, f"/events?after={newest}")[0]) == ["task.blocked"]
+    rare = "types=task.blocked,task.moved,task.unblocked"
+    questions = [(ada, ""), (ada, f"task_id={task}"), (ada, rare), (ada, f"project_id={project}&{rare}")]
+    questions += [(root, "scope=all"), (root, f"scope=all&{rare}"), (root, f"task_id={task}")]
+    readings = [(person, f"/events?after={newest}&{asked}") for person, asked in questions]
     with psycopg.connect(database_url) as connection:
         # This transaction writes something else before its event, as the program's own transactions do.
         connection.execute("UPDATE users SET email_verified_at = now()")
         connection.execute(
-            "INSERT INTO task_history (task_id, actor_id, kind, created_at, changes, owner_id, status)"
-            f" VALUES (999, {ada.id}, 'created', now(), '{{}}', {ada.id}, 'pending')"
+            "INSERT INTO task_history"
+            " (task_id, actor_id, kind, created_at, changes, owner_id, previous_project_id, status)"
+            f" VALUES ({task}, {ada.id}, 'moved', now(), '{{}}', {ada.id}, {project}, 'pending')"
         )
-        ada.task("after")
-        assert follow(ada, following)[0] == []
+        ada.delete(f"/tasks/{task}/blocked")
+        for person, address in readings:
+            assert types(follow(person, address)[0]) == ["task.blocked"]
         connection.commit()
-    events, _ = follow(ada, following)
-    assert [each["data"]["task_id"] for each in events] == [999, 2]
+    for person, address in readings:
+        assert types(follow(person, address)[0]) == ["task.blocked", "task.moved", "task.unblocked"]
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
@@ -305,14 +315,14 @@ def test_members_see_a_project_from_the_event_that_made_them_one_to_the_one_that
     ada, bob, root = api.person(), api.person("bob"), api.person("root", admin=True)
     before = ada.task("Adopted", project="Launch")
     project = ada.post("/projects", json={"name": "Launch", "adopt_tasks": True}).json()
-    ada.task("Before bob", project_id=project["id"])
+    earlier = ada.task("Before bob", project_id=project["id"])
     member = f"/projects/{project['id']}/members/{bob.id}"
     ada.put(member, json={"role": "member"})
     shared = ada.task("For both", project_id=project["id"])
     bob.post(f"/tasks/{shared['id']}/comments", json={"text": "I begin"})
     bob.put(f"/tasks/{shared['id']}/blocked", json={"reason": "waits"})
     ada.delete(member)
-    ada.task("After bob", project_id=project["id"])
+    later = ada.task("After bob", project_id=project["id"])
     ada.patch(f"/projects/{project['id']}", json={"description": "Ours"})
     ada.put(member, json={"role": "viewer"})
     ada.patch(f"/tasks/{before['id']}", json={"project_id": None})
@@ -333,6 +343,9 @@ def test_members_see_a_project_from_the_event_that_made_them_one_to_the_one_that
     assert rest[-1]["data"]["project"]["name"] == "Launch"
     of_project = f"/events?project_id={project['id']}"
     assert follow(bob, of_project)[0] == [first, *rest]
+    # These tasks were made next to a border of the membership, on its other side; their project's end was within.
+    for task in (earlier, later):
+        assert types(follow(bob, f"/events?task_id={task['id']}")[0]) == ["task.moved"]
     everything = follow(root, of_project)[0]
     assert types(everything)[0] == "project.created"
     assert [each for each in everything if each["data"]["task_id"] == shared["id"]] == [
