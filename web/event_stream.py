@@ -172,6 +172,8 @@ class _Stream:
                 # Wait for a slow client here, because there may be a million events.
                 await self.send({"type": "http.response.body", "body": content, "more_body": True})
             self.position = page.position
+            if page.has_more:
+                continue
             hub.begin_at(self.position)
             if self.position >= hub.position:
                 self.sight = await database.read_async(
@@ -180,6 +182,8 @@ class _Stream:
                 # The hub may have moved on meanwhile.
                 if self.position >= hub.position:
                     hub.index(self)
+                    # There may be events since the page was read, of which the hub was told before.
+                    hub.read_soon()
                     return
 
     def take(self, row: AnyRow, content: bytes) -> None:
@@ -254,9 +258,10 @@ class _Hub:
     def _notice(self) -> None:
         """React to new events. The follower calls this in its own thread."""
         with contextlib.suppress(RuntimeError):  # The loop has closed.
-            self._loop.call_soon_threadsafe(self._read_soon)
+            self._loop.call_soon_threadsafe(self.read_soon)
 
-    def _read_soon(self) -> None:
+    def read_soon(self) -> None:
+        """Read the new events, if any stream receives events from the hub."""
         self._is_dirty = True
         if not self._is_reading:
             self._is_reading = True
@@ -266,10 +271,14 @@ class _Hub:
 
     async def _read(self) -> None:
         try:
-            while self._is_dirty and self._streams:
+            while self._is_dirty and self._index:
                 self._is_dirty = False
                 position = self.position
                 rows, until = await database.read_async(lambda db, after=position: feed.news(db, after))  # type: ignore[misc]
+                if self.position != position:
+                    # Meanwhile another stream has become the only one, and has its own beginning.
+                    self._is_dirty = True
+                    continue
                 for row, task in rows:
                     self._hand_out(row, task)
                 self.position = until

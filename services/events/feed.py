@@ -63,10 +63,11 @@ class Question:
 
 @dataclass(frozen=True)
 class EventPage:
-    """The events of a page, and the number after which the next page begins."""
+    """The events of a page, the number after which the next page begins, and whether more events are there."""
 
     events: list[dict[str, Any]]
     position: int
+    has_more: bool
 
 
 def begin(db: Session, after: str | None, pointer: str = "?after") -> int:
@@ -95,7 +96,7 @@ def page(db: Session, user: Caller, question: Question, after: int, limit: int) 
     check(db, user, question)
     until = watermark.look(db)
     if until <= after:
-        return EventPage([], after)
+        return EventPage([], after, has_more=False)
     parts, kinds = _parts(db, user, question), question.kinds
     at_once = limit if question.task_id is None else MOST_EXAMINED
     ids: list[int] = []
@@ -107,7 +108,8 @@ def page(db: Session, user: Caller, question: Question, after: int, limit: int) 
     if len(ids) >= limit:
         ids = ids[:limit]
         position = ids[-1]
-    return EventPage(events_of(db, _rows(db, ids)) if ids else [], position)
+    events = events_of(db, _rows(db, ids)) if ids else []
+    return EventPage(events, position, has_more=position < until)
 
 
 def events_of(db: Session, rows: Sequence[AnyRow]) -> list[dict[str, Any]]:

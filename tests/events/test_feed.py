@@ -140,6 +140,9 @@ def test_the_task_of_an_event_is_the_task_after_it_wherever_it_went(api: Api) ->
         assert told[task_id] == bob.get(f"/tasks/{task_id}").json()
     # The time of the last change does not go back, so whoever asks for what changed since then misses nothing.
     assert told[imported]["updated_at"] == "2999-01-01T00:00:00Z"
+    bob.delete(f"/tasks/{shared['id']}")
+    last = follow(bob, f"/events?project_id={project}")[0][-1]
+    assert (last["type"], last["data"]["project_id"]) == ("task.deleted", project)
 
 
 def test_whoever_gives_a_task_away_sees_that_as_the_last_of_it(api: Api) -> None:
@@ -374,12 +377,16 @@ def test_events_older_than_the_copies_of_tasks_have_the_task_too(api: Api) -> No
     ada.patch(path, json={"status": "completed"})
     other = ada.task("Another")
     ada.delete(path)
+    ada.post("/tasks/import", json=[{"title": "From elsewhere", "created_at": "2020-01-01T00:00:00Z"}])
     events = follow(ada)[0]
     database.write(lambda db: db.execute(update(task_history).values(snapshot=None)))
+    # The history does not have the time that an import gave as that of the last change.
+    events[-1]["data"]["task"]["updated_at"] = events[-1]["timestamp"]
     assert follow(ada)[0] == events
     # Events can't show a task if the history lacks the entry of its creation.
     database.write(lambda db: db.execute(delete(task_history).where(task_history.c.id == 1)))
-    assert [each["data"]["task"] for each in follow(ada)[0]] == [None, None, other, None]
+    imported = events[-1]["data"]["task"]
+    assert [each["data"]["task"] for each in follow(ada)[0]] == [None, None, other, None, imported]
 
 
 def test_an_event_that_lost_its_texts_with_an_account_has_no_task(api: Api) -> None:

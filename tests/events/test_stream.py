@@ -12,8 +12,11 @@ from typing import Any, Self
 
 import httpx
 import pytest
+from sqlalchemy.orm import Session
 
 from main import app
+from services.events import feed
+from services.events.follower import follower
 from tests.support.api import PASSWORD, Api
 from tests.support.server import ServerProcess
 from tests.support.serving import served
@@ -104,6 +107,34 @@ def test_events_are_pushed_as_the_feed_tells_them(api: Api, url: str) -> None:
         assert again.wait_for(3)[-1]["data"]["task"] == newest
     with Stream(url, ada.token, params={"after": events[1]["id"], "types": "task.created"}) as again:
         assert [each["data"]["task_id"] for each in again.wait_for(2)] == [3 + 1, newest["id"]]
+
+
+@pytest.mark.one_database
+def test_the_first_stream_reads_from_its_own_position(
+    api: Api, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "PAGE", 3)
+    read_after = list[int]()
+    news = feed.news
+
+    def noted(db: Session, after: int) -> Any:
+        read_after.append(after)
+        return news(db, after)
+
+    monkeypatch.setattr(feed, "news", noted)
+    ada = api.person()
+    ada.post("/tasks/import", json=[{"title": f"Task {number}"} for number in range(10)])
+    # Something else follows the feed already, so that the follower tells nobody of the old events.
+    has_told = threading.Event()
+    follower.listen(has_told.set)
+    assert has_told.wait(SECONDS)
+    with Stream(url, ada.token, headers={"Last-Event-ID": ada.get("/events").json()[0]["id"]}) as stream:
+        assert [each["data"]["task_id"] for each in stream.wait_for(9)] == list(range(2, 11))
+        ada.task("New")
+        stream.wait_for(10)
+    follower.leave(has_told.set)
+    # Reading all events of an old database would take minutes, in which no stream gets the new one.
+    assert min(read_after) >= 10
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
