@@ -5,7 +5,6 @@ is to be notified, a notification, all in the transaction of the request.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from types import SimpleNamespace
@@ -23,10 +22,8 @@ from services import preconditions, rights
 from services.paging import PageOf, encode_cursor, place_of
 from services.projects import member
 from services.query import asking, rare_titles
-from services.query.facts import Normal
-from services.query.shapes import Place, Shaped
+from services.query.shapes import Place
 from services.tasks import fields, history, many, placement, task_query, writes
-from storage.direct_session import one_snapshot
 from storage.prepared import prepared
 from tables.history import TASK_KINDS, task_history
 from tables.notifications import notifications
@@ -57,25 +54,9 @@ def get_tasks_with_filters(
     """
     filters, normal = asking.of_list(db, user, filters)
     place = _place_of_list(db, user, filters, everybodys=everybodys, owner_id=owner_id)
-    with _one_moment(db, normal):
-        filters, asked = _split(db, filters, normal, place)
+    with asking.one_moment(db, normal):
+        filters, asked = rare_titles.split(db, filters, normal, place)
         return task_query.page(db, place, filters, asked)
-
-
-def _one_moment(db: Session, normal: Normal | None) -> AbstractContextManager[None]:
-    """See one state of the database with a filter: which states and tags there are is read before the tasks.
-
-    A task that gets a tag in between, which no task had before, would be missing.
-    """
-    return nullcontext() if normal is None else one_snapshot(db)
-
-
-def _split(
-    db: Session, filters: TaskFilters, normal: Normal | None, place: Place
-) -> tuple[TaskFilters, Shaped | None]:
-    if normal is not None:
-        normal = rare_titles.looked_up(db, normal, place)
-    return asking.split(db, filters, normal, place)
 
 
 def _place_of_list(
@@ -94,8 +75,8 @@ def ids_of_list(db: Session, user: Caller, filters: TaskFilters, at_most: int) -
     """The ids of all tasks that `get_tasks_with_filters` would list, in order; raises the same errors."""
     filters, normal = asking.of_list(db, user, filters)
     place = _place_of_list(db, user, filters)
-    with _one_moment(db, normal):
-        filters, asked = _split(db, filters, normal, place)
+    with asking.one_moment(db, normal):
+        filters, asked = rare_titles.split(db, filters, normal, place)
         return task_query.ids(db, place, filters, asked, at_most)
 
 
@@ -109,7 +90,7 @@ def matching_ids(db: Session, user: Caller, filters: TaskFilters, at_most: int) 
     filters, normal = asking.of_list(db, user, filters)
     if filters.project_id is not None:
         rights.role_in(db, user, filters.project_id)
-    filters, asked = _split(db, filters, normal, Place(user.id))
+    filters, asked = rare_titles.split(db, filters, normal, Place(user.id))
     return task_query.ids(db, Place(user.id), filters, asked, at_most)
 
 

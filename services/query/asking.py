@@ -5,6 +5,7 @@ rest becomes a condition of its own.
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -39,6 +40,7 @@ from services.query.view import Saved
 from services.query.vocabulary import are_frequent, existing, known_texts
 from storage.bounded_cache import BoundedCache
 from storage.column_types import IsOneOf, ValueList
+from storage.direct_session import one_snapshot
 from storage.folding import fold
 from storage.prepared import prepared
 
@@ -155,6 +157,14 @@ def _as_viewed(filters: TaskFilters, view: Saved, project_id: int | None) -> Tas
     if not given & {"sort_by", "sort_order"} and view.sort_order is not None:
         plain["sort_order"] = view.sort_order
     return _with(filters, plain)
+
+
+def one_moment(db: Session, normal: Normal | None) -> AbstractContextManager[None]:
+    """See one state of the database with a filter: which states and tags there are is read before the tasks.
+
+    A task that gets a tag in between, which no task had before, would be missing.
+    """
+    return nullcontext() if normal is None else one_snapshot(db)
 
 
 def split(

@@ -12,10 +12,12 @@ from sqlalchemy import Select, String, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from models import tasks
+from schemas.tasks import TaskFilters
+from services.query import asking
 from services.query.facts import EVERYTHING, NOTHING, AllOf, Contains, Normal, OneOf, Test, tests_in
 from services.query.fields import FIELDS
 from services.query.joining import all_of, replaced
-from services.query.shapes import Place
+from services.query.shapes import Place, Shaped
 from services.tasks import list_lookups, list_plan, search_index
 from storage.column_types import is_among
 from storage.folding import pattern
@@ -23,6 +25,15 @@ from storage.prepared import prepared
 
 # A text in more titles is not worth its lookup.
 FEW = 500
+
+
+def split(
+    db: Session, filters: TaskFilters, normal: Normal | None, place: Place
+) -> tuple[TaskFilters, Shaped | None]:
+    """`asking.split` of the filter with these lists: they find the same tasks only within one snapshot of the database."""
+    if normal is not None:
+        normal = looked_up(db, normal, place)
+    return asking.split(db, filters, normal, place)
 
 
 def looked_up(db: Session, normal: Normal, place: Place) -> Normal:

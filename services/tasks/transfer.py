@@ -19,9 +19,10 @@ from services import rights
 from services.json_pieces import WRITTEN_TOGETHER, json_pieces
 from services.paging import PageOf, decode_cursor, encode_cursor
 from services.projects import workflow
-from services.query import asking, shapes, statements
+from services.query import asking, rare_titles, shapes, statements
 from services.query import conditions as query_conditions
 from services.query.elements import Walking
+from services.query.facts import Normal
 from services.rights import Place, column_of, parameter_of, visible_tasks
 from services.tasks import fields, history, placement, task_query
 from services.tasks.bulk import insert_many, take_ids
@@ -112,7 +113,7 @@ class Exported(NamedTuple):
     """The tasks of an export: whose tasks, and by which filter."""
 
     place: shapes.Place
-    asked: shapes.Shaped | None = None
+    normal: Normal | None = None
 
 
 class Part(NamedTuple):
@@ -139,7 +140,7 @@ def export_page(db: Session, user: Caller, query: ExportQuery) -> Export:
     after_id = -1 if query.cursor is None else decode_cursor(query.cursor, int)[0]
     exported = _exported(db, user, query, asked)
     if query.limit is None:
-        rows = _chunk(db, exported, after_id)
+        rows = _chunk(db, exported, after_id, EXPORT_CHUNK)
         return Export(PageOf(rows, None), _behind(exported, rows))
     number = min(query.limit, EXPORT_CHUNK)
     rows = _chunk(db, exported, after_id, number + 1)
@@ -149,7 +150,7 @@ def export_page(db: Session, user: Caller, query: ExportQuery) -> Export:
     if number == query.limit:
         return Export(PageOf(rows, encode_cursor(rows[-1].id)), None)
     left = query.limit - number
-    ids = _execute(db, exported, "ids", after_id=rows[-1].id, at_most=left + 1).scalars().all()
+    ids = [row.id for row in _read(db, exported, "ids", after_id=rows[-1].id, at_most=left + 1)]
     cursor = encode_cursor(ids[left - 1]) if len(ids) > left else None
     filters = TaskFilters(project_id=exported.place.project_id)
     return Export(PageOf(rows, cursor), _those(exported, filters, ids[:left]))
@@ -160,12 +161,12 @@ def _exported(db: Session, user: Caller, query: ExportQuery, asked: asking.Asked
     place = shapes.Place(user.id if project_id is None else None, project_id)
     if asked.normal is None:
         return Exported(place)
-    return Exported(place, asking.as_shape(db, asking.with_known_values(db, asked.normal, place), place))
+    return Exported(place, asking.with_known_values(db, asked.normal, place))
 
 
-def _chunk(db: Session, exported: Exported, after_id: int, at_most: int = EXPORT_CHUNK) -> list[AnyRow]:
+def _chunk(db: Session, exported: Exported, after_id: int, at_most: int) -> list[AnyRow]:
     """The next tasks after an id, in the order of their ids."""
-    return list(_execute(db, exported, "chunk", after_id=after_id, at_most=at_most).all())
+    return _read(db, exported, "chunk", after_id=after_id, at_most=at_most)
 
 
 def _behind(exported: Exported, rows: list[AnyRow]) -> Callable[[Session], Part] | None:
@@ -174,7 +175,7 @@ def _behind(exported: Exported, rows: list[AnyRow]) -> Callable[[Session], Part]
         return None
 
     def read(db: Session) -> Part:
-        more = _chunk(db, exported, rows[-1].id)
+        more = _chunk(db, exported, rows[-1].id, EXPORT_CHUNK)
         return Part(more, _behind(exported, more))
 
     return read
@@ -190,7 +191,9 @@ def _those(exported: Exported, filters: TaskFilters, ids: Sequence[int]) -> Call
         return None
 
     def read(db: Session) -> Part:
-        rows = task_query.among(db, exported.place, filters, exported.asked, ids[:EXPORT_CHUNK])
+        with asking.one_moment(db, exported.normal):
+            here, asked = asking.split(db, filters, exported.normal, exported.place)
+            rows = task_query.among(db, exported.place, here, asked, ids[:EXPORT_CHUNK])
         return Part(rows, _those(exported, filters, ids[EXPORT_CHUNK:]))
 
     return read
@@ -201,11 +204,12 @@ def _in_order_of_view(db: Session, user: Caller, query: ExportQuery) -> Export:
     sent = query.model_dump(exclude_unset=True, exclude={"limit"})
     filters, normal = asking.of_list(db, user, TaskFilters(**sent))
     place = shapes.Place(user.id if filters.project_id is None else None, filters.project_id)
-    filters, asked = asking.split(db, filters, normal, place)
 
     def page(db: Session, cursor: str | None, left: int) -> PageOf[AnyRow]:
         here = filters.model_copy(update={"cursor": cursor, "limit": min(left, LIST_PAGE)})
-        return task_query.page(db, place, here, asked)
+        with asking.one_moment(db, normal):
+            here, asked = rare_titles.split(db, here, normal, place)
+            return task_query.page(db, place, here, asked)
 
     def on(db: Session, cursor: str) -> Part:
         found = page(db, cursor, LIST_PAGE)
@@ -222,7 +226,7 @@ def _in_order_of_view(db: Session, user: Caller, query: ExportQuery) -> Export:
     while last.next_cursor is not None and (left := query.limit - len(first.rows) - len(ids)) > 0:
         last = page(db, last.next_cursor, left)
         ids += [row.id for row in last.rows]
-    return Export(PageOf(first.rows, last.next_cursor), _those(Exported(place, asked), filters, ids))
+    return Export(PageOf(first.rows, last.next_cursor), _those(Exported(place, normal), filters, ids))
 
 
 def export_next(
@@ -233,8 +237,8 @@ def export_next(
     return read.following, write(read.rows, first=False)
 
 
-def _execute(db: Session, exported: Exported, part: str, after_id: int, **more: Any) -> Any:
-    place, asked = exported.place, exported.asked
+def _read(db: Session, exported: Exported, part: str, after_id: int, **more: Any) -> list[AnyRow]:
+    place, normal = exported
     values = {
         **place._asdict(),
         "until_id": LARGEST_ID,
@@ -242,14 +246,16 @@ def _execute(db: Session, exported: Exported, part: str, after_id: int, **more: 
         **more,
     }
     on_postgres = db.get_bind().dialect.name == "postgresql"
-    if asked is None:
-        return db.execute(_statement(part, place.scope, on_postgres=on_postgres), values)
-    shape = asked.shape
+    if normal is None:
+        return list(db.execute(_statement(part, place.scope, on_postgres=on_postgres), values).all())
+    with asking.one_moment(db, normal):
+        shape, texts = asking.as_shape(db, rare_titles.looked_up(db, normal, place), place)
 
-    def build() -> Select[Any]:
-        return _build(part, place.scope, shape, on_postgres=on_postgres)
+        def build() -> Select[Any]:
+            return _build(part, place.scope, shape, on_postgres=on_postgres)
 
-    return statements.execute(db, ("export", part, place.scope, shape), build, values | asked.values)
+        key = ("export", part, place.scope, shape)
+        return list(statements.execute(db, key, build, values | texts).all())
 
 
 @cache

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from database import AnyRow, database
 from models import Caller, tasks
 from schemas.flow import FlowQuery
-from schemas.tasks import TaskFilters, TaskSearch
+from schemas.tasks import ExportQuery, TaskFilters, TaskSearch
 from services import task_service
 from services.flow import question, selected
 from services.query import facts, rare_titles
@@ -140,6 +140,7 @@ def test_texts_within_an_or_are_looked_up_and_found_exactly(
     owner: Caller, monkeypatch: pytest.MonkeyPatch, *, is_indexed: bool
 ) -> None:
     monkeypatch.setattr(rare_titles, "FEW", 60)
+    monkeypatch.setattr(transfer, "EXPORT_CHUNK", 100)
     if is_indexed:
         index_all()
         # These are not in the index yet.
@@ -148,7 +149,7 @@ def test_texts_within_an_or_are_looked_up_and_found_exactly(
     words = [fold(word) for word in WORDS]
     rows = database.read(lambda db: db.execute(tasks.select().order_by(tasks.c.id)).all())
     chance, lengths = random.Random(5), set()  # noqa: S311  # the same filters every time
-    for _ in range(60):
+    for _ in range(40):
         texts = chance.sample([*words, "zanzibar", "task 31", "task 7", "nowhere", "bar", "a rare"], 3)
         sought = [json.dumps(each, ensure_ascii=False) for each in texts]
         shape, matches = chance.choice(SHAPES)
@@ -167,6 +168,7 @@ def test_texts_within_an_or_are_looked_up_and_found_exactly(
         assert [row.id for row in everybodys.rows] == hits
         text = asked.keywords["filters"].filter
         assert database.read(partial(ids_of_figures, user=owner, text=text)) == hits, text
+        assert ids_of_export(owner, text) == hits, text
         lengths.add(len(hits))
     assert len(lengths) > 10
     normal = normalize(
@@ -175,6 +177,16 @@ def test_texts_within_an_or_are_looked_up_and_found_exactly(
     became = database.read(partial(rare_titles.looked_up, normal=normal, place=Place(owner.id)))
     ids = (18, 30) if is_indexed else (18, 171)
     assert became == facts.Test(facts.OneOf(FIELDS["id"], ids)) or (database.is_sqlite and not is_indexed)
+
+
+def ids_of_export(user: Caller, text: str) -> list[int]:
+    export = database.read(lambda db: transfer.export_page(db, user, ExportQuery(filter=text)))
+    ids, following = [row.id for row in export.first.rows], export.following
+    while following is not None:
+        part = database.read(following)
+        ids += [row.id for row in part.rows]
+        following = part.following
+    return ids
 
 
 def ids_of_figures(db: Session, user: Caller, text: str) -> list[int]:
