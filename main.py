@@ -40,6 +40,7 @@ from routers.pages import add_pages
 from services import background_tasks
 from web import shutdown
 from web.access_log import AccessLog, access_log
+from web.arrival import bound_arrival
 from web.limits import HostCheck, RateLimit
 from web.middleware import RequestMiddleware
 from web.openapi import DESCRIPTION, TAGS, install_openapi
@@ -147,6 +148,7 @@ def _add_middleware(app: FastAPI) -> None:
 def create_app() -> FastAPI:
     """Put the program together. Resources that a request needs are opened by the first request, not here."""
     setup_logging()
+    bound_arrival()
     for warning in settings_warnings():
         logger.warning(warning)
     app = Application(

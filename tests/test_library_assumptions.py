@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from starlette.routing import Match, Route, compile_path
 from uvicorn.protocols.http.h11_impl import RequestResponseCycle as H11Cycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle as HttptoolsCycle
 
 from logging_config import logger, setup_logging
@@ -228,6 +229,20 @@ def test_the_receive_of_a_request_belongs_to_what_holds_the_connection(cycle: An
     assert "self.transport = transport" in inspect.getsource(cycle.__init__)
     assert inspect.iscoroutinefunction(cycle.receive)
     assert "self.scope, self.receive, self.send" in inspect.getsource(cycle.run_asgi)
+
+
+def test_a_connection_collects_the_headers_of_a_request_until_its_path_is_known() -> None:
+    """`web/arrival.py` counts the bytes of a head, and keeps what comes behind a body out of the headers."""
+    source = inspect.getsource(HttpToolsProtocol)
+    for line in (
+        '"headers": self.headers,',
+        "self.headers.append((name, value))",
+        'self.scope["path"] = full_path',
+        "self.parser.feed_data(data)",
+        "def send_400_response(self, msg: str)",
+    ):
+        assert line in source
+    assert "self.response_complete" in inspect.getsource(HttptoolsCycle.__init__)
 
 
 # -- Starlette ---------------------------------------------------------------------------------------

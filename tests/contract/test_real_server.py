@@ -1,4 +1,4 @@
-"""HEAD and the trust in a caller's address, which only a real server shows, with each of uvicorn's parsers."""
+"""HEAD, a caller's address, and requests without an end, on a real server with each of uvicorn's parsers."""
 
 import contextlib
 import logging
@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 
 from config import settings
 from main import app
@@ -14,6 +15,8 @@ from tests.support.api import PASSWORD, Api
 from tests.support.serving import served
 
 PARSERS = ("httptools", "h11")
+# The buffers of both sides take some megabytes that the server does not read.
+MOST_TAKEN = 64 * 2**20
 # Headers that differ between two answers to one request, and the header of a body without a length.
 OF_ONE_ANSWER = {"date", "x-request-id", "transfer-encoding"}
 
@@ -77,6 +80,58 @@ def test_a_body_in_chunks_is_bounded_whatever_length_is_told(api: Api, parser: A
             connection.sendall(head.encode() + b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n")
         # One parser refuses the two headers itself.
         assert connection.recv(100).split()[1] in (b"400", b"413")
+
+
+# The beginning of a request, and what then comes without an end.
+CHUNKED = (
+    b"POST /auth/logout HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+    b"Content-Type: application/json\r\n\r\n2\r\n{}\r\n"
+)
+ENDLESS = {
+    "path": (b"GET /health?", b"a" * 2**16),
+    "header": (b"GET /health HTTP/1.1\r\nHost: x\r\nX-Long: ", b"a" * 2**16),
+    "headers": (b"GET /health HTTP/1.1\r\nHost: x\r\n", b"x-a: b\r\n" * 2**13),
+    "extension of a chunk": (CHUNKED + b"2;", b"a" * 2**16),
+    "trailer": (CHUNKED + b"0\r\nX-Long: ", b"a" * 2**16),
+    "trailers": (CHUNKED + b"0\r\n", b"x-a: b\r\n" * 2**13),
+}
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+@pytest.mark.parametrize("what", ENDLESS)
+def test_a_request_whose_head_or_end_never_ends_is_cut_off(
+    client: TestClient, parser: Any, what: str
+) -> None:
+    beginning, part = ENDLESS[what]
+    with (
+        served(app, http=parser) as url,
+        socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as connection,
+    ):
+        connection.settimeout(30)
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(beginning)
+            while sent < MOST_TAKEN:
+                connection.sendall(part)
+                sent += len(part)
+        assert sent < MOST_TAKEN
+        # The server goes on.
+        assert httpx.get(f"{url}/health").status_code == 200
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_what_comes_behind_a_body_is_no_header(client: TestClient, parser: Any) -> None:
+    with (
+        served(app, http=parser) as url,
+        socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as connection,
+    ):
+        connection.settimeout(30)
+        for _ in range(2):
+            # A proxy that hands trailers on has not looked at them.
+            connection.sendall(CHUNKED + b"0\r\nX-Request-ID: from-behind\r\n\r\n")
+            answer = connection.recv(4096).lower()
+            assert b"x-request-id: " in answer
+            assert b"from-behind" not in answer
 
 
 @pytest.mark.parametrize("parser", PARSERS)
