@@ -11,7 +11,9 @@ from database import AnyRow
 from schemas.common import beginning, zone_named
 
 # To be raised when entries are written in another way, so that files fetched before count as changed.
-FORMAT = 1
+FORMAT = 2
+# The most characters of a description: programs that show calendars take few more, and writing all of each takes long.
+LONGEST_DESCRIPTION = 2000
 FIELDS = (
     "id",
     "title",
@@ -70,7 +72,7 @@ def entry(task: AnyRow, tz: str) -> bytes:
     event.add("dtstart", _whole_day(task.due_at, tz) or task.due_at)
     event.add("summary", _line(task.title))
     if task.description:
-        event.add("description", text(task.description))
+        event.add("description", _shortened(text(task.description)))
     if task.tags:
         event.add("categories", [_line(tag) for tag in task.tags])
     if task.priority:
@@ -88,6 +90,10 @@ def _whole_day(due_at: datetime, tz: str) -> date | None:
         return day if beginning(day, zone) == due_at.astimezone(UTC) else None
     except (OverflowError, ValueError):
         return None
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= LONGEST_DESCRIPTION else f"{value[: LONGEST_DESCRIPTION - 1]}…"
 
 
 def _line(value: str) -> str:

@@ -86,6 +86,18 @@ def test_open_tasks_are_shown_at_the_time_they_are_due(api: Api) -> None:
 
 
 @pytest.mark.one_database
+def test_a_long_description_is_cut(api: Api) -> None:
+    """Ten thousand descriptions of the greatest length would be hundreds of megabytes, and minutes of work."""
+    ada = api.person("ada")
+    _, path = make(ada)
+    for length in (2000, 2001, 65_536):
+        ada.task(f"{length}", description="ä" * length, due_at="2026-11-26T11:00:00Z")
+    fits, *cut = (str(event["description"]) for event in events(api, path))
+    assert fits == "ä" * 2000
+    assert cut == ["ä" * 1999 + "…"] * 2
+
+
+@pytest.mark.one_database
 def test_changes_are_seen_and_what_is_done_is_gone(api: Api) -> None:
     ada = api.person("ada")
     task = ada.task("report", due_at="2026-11-26T11:00:00Z")
