@@ -268,6 +268,20 @@ def test_everybody_may_do_in_a_project_what_the_table_says(api: Api, database_ur
     assert wrong == []
 
 
+@pytest.mark.one_database
+def test_the_lists_of_others_have_nothing_of_it(api: Api) -> None:
+    people = World(api).people
+    lists = ("/tasks", "/tasks/search?query=e", "/calendars", "/views", "/webhooks", "/notifications")
+    for actor, paths in (("other", lists), ("admin", lists), ("former", lists[3:]), ("member", lists[:3])):
+        for path in paths:
+            assert people[actor].get(path).json() == [], (actor, path)
+    for path in ("/projects", "/events"):
+        assert people["admin"].get(path).json() == []
+    (own,) = people["other"].get("/projects").json()
+    (event,) = people["other"].get("/events").json()
+    assert (own["name"], event["data"]["project_id"]) == ("Elsewhere", own["id"])
+
+
 def answers_to(person: Person, paths: list[str]) -> list[tuple[int, Any]]:
     """The answers to this person, without the ids of the requests."""
     answers = [person.get(path) for path in paths]
