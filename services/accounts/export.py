@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
-from sqlalchemy import ColumnElement, Select, Table, bindparam, or_, select
+from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, case, exists, or_, select
 from sqlalchemy.orm import Session
 
 from account_models import (
@@ -17,6 +17,7 @@ from account_models import (
 )
 from models import Caller, tasks, users
 from request_context import address_group
+from services import rights
 from services.json_pieces import json_pieces
 from tables.history import task_history
 from tables.notifications import notification_preferences, notifications
@@ -36,11 +37,29 @@ LEFT_OUT = (
     "key_hash",
     "request_hash",
 )
+# The columns of a project, or of a view in one, that its maker still gets after leaving: others have written the rest.
+FACTS = ("id", "project_id", "created_by", "created_at")
 _ME: Any = bindparam("user_id")
 
 
 def _select(table: Table, condition: ColumnElement[bool]) -> Select[Any]:
     return select(*(column for column in table.c if column.name not in LEFT_OUT)).where(condition)
+
+
+def _sees(project_id: ColumnElement[int]) -> ColumnElement[bool]:
+    """The condition that the account is an admin or a member of this project."""
+    is_member = exists().where(project_members.c.project_id == project_id, project_members.c.user_id == _ME)
+    return or_(is_member, exists().where(users.c.id == _ME, users.c.role == "admin"))
+
+
+def _select_made(table: Table, condition: ColumnElement[bool], is_seen: ColumnElement[bool]) -> Select[Any]:
+    """Select the rows that the account made; those of projects that it sees no more have only the `FACTS`."""
+    return select(
+        *(
+            column if column.name in FACTS else case((is_seen, column)).label(column.name)
+            for column in table.c
+        )
+    ).where(condition)
 
 
 def _in_parts(table: Table, condition: ColumnElement[bool]) -> Select[Any]:
@@ -60,12 +79,18 @@ SHORT = {
     "known_addresses": _select(known_addresses, known_addresses.c.user_id == _ME).order_by(
         known_addresses.c.address
     ),
-    "projects": _select(projects, projects.c.created_by == _ME).order_by(projects.c.id),
+    "projects": _select_made(projects, projects.c.created_by == _ME, _sees(projects.c.id)).order_by(
+        projects.c.id
+    ),
     "project_members": _select(project_members, project_members.c.user_id == _ME).order_by(
         project_members.c.project_id
     ),
     "webhooks": _select(webhooks, webhooks.c.user_id == _ME).order_by(webhooks.c.id),
-    "views": _select(views, or_(views.c.user_id == _ME, views.c.created_by == _ME)).order_by(views.c.id),
+    "views": _select_made(
+        views,
+        or_(views.c.user_id == _ME, views.c.created_by == _ME),
+        or_(views.c.user_id == _ME, _sees(views.c.project_id)),
+    ).order_by(views.c.id),
     "calendars": _select(calendars, calendars.c.user_id == _ME).order_by(calendars.c.id),
     "notification_preferences": _select(
         notification_preferences, notification_preferences.c.user_id == _ME
@@ -82,7 +107,9 @@ LONG = {
         ),
     ),
     "task_comments": _in_parts(task_comments, task_comments.c.author_id == _ME),
-    "notifications": _in_parts(notifications, notifications.c.user_id == _ME),
+    "notifications": _in_parts(
+        notifications, and_(notifications.c.user_id == _ME, ~rights.is_hidden(notifications))
+    ),
     "audit_events": _in_parts(
         audit_events, or_(audit_events.c.actor_id == _ME, audit_events.c.user_id == _ME)
     ),

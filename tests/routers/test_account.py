@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -19,7 +20,8 @@ from services.accounts import attempt as attempt_service
 from services.accounts import export as account_export
 from services.accounts import password_rules
 from tables.history import task_history
-from tests.support.api import PASSWORD, Api
+from tests.routers.test_projects import add, project
+from tests.support.api import PASSWORD, Api, Person
 from tests.support.mail import MailCatcher, mail_catcher
 from tests.support.openapi_check import CheckedClient
 
@@ -357,6 +359,37 @@ def test_my_export_tells_no_addresses_of_others(client: TestClient, api: Api) ->
     assert "203.0.113." not in answer.text
     kept = admin.get("/audit", params={"kind": "sessions_ended"}).json()
     assert kept[0]["address"] == "203.0.113.7"
+
+
+def test_my_export_tells_nothing_of_a_project_that_i_have_left(api: Api) -> None:
+    ada, bob, admin = api.person(), api.person("bob"), api.person("root", admin=True)
+    made = project(ada, "Research", description="What we find out")["id"]
+    add(ada, made, bob, "manager")
+    view = {"name": "Open", "filter": "status = pending", "project_id": made}
+    view_id = ada.post("/views", json=view).json()["id"]
+    ada.post("/views", json={"name": "Mine", "filter": "status = pending"})
+
+    def exported(person: Person) -> Any:
+        answer = person.get("/auth/me/export").json()
+        return {(each["name"], each["created_by"]) for each in answer["projects"] + answer["views"]}
+
+    assert exported(ada) == {("Research", ada.id), ("Open", ada.id), ("Mine", ada.id)}
+    ada.delete(f"/projects/{made}/members/{ada.id}")
+    secret = {"name": "Merger", "description": "Merger with a competitor"}
+    assert bob.patch(f"/projects/{made}", json=secret).status_code == 200
+    assert bob.patch(f"/views/{view_id}", json={"filter": 'title ~ "Merger"'}).status_code == 200
+    answer = ada.get("/auth/me/export")
+    assert "Merger" not in answer.text
+    assert exported(ada) == {(None, ada.id), ("Mine", ada.id)}
+    assert [each["id"] for each in answer.json()["projects"]] == [made]
+    # A task that goes to a project takes its notifications along.
+    task = ada.task("Handed on")["id"]
+    ada.put(f"/tasks/{task}/assign?assigned_user_id={bob.id}")
+    bob.patch(f"/tasks/{task}", json={"project_id": made})
+    assert "Handed on" not in str(ada.get("/auth/me/export").json()["notifications"])
+    # An admin sees all projects.
+    assert admin.patch(f"/users/{ada.id}", json={"role": "admin"}).status_code == 200
+    assert exported(ada) == {("Merger", ada.id), ("Open", ada.id), ("Mine", ada.id)}
 
 
 def test_no_table_is_forgotten_in_the_export() -> None:
