@@ -37,8 +37,6 @@ def _addresses_within(address: Address) -> Iterable[Address]:
     """The address, and the IPv4 addresses that translators would make of it."""
     yield address
     if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            yield address.ipv4_mapped
         if address.sixtofour is not None:
             yield address.sixtofour
         if address.teredo is not None:
@@ -165,9 +163,9 @@ class FencedTransport(httpx.HTTPTransport):
 
 def check_host(url: str) -> None:
     """Raise AddressRefusedError if the URL's host has no public address; an unknown host is allowed."""
-    parsed = httpx.URL(url)
     try:
-        resolve(parsed.host, parsed.port or (443 if parsed.scheme == "https" else 80))
+        # The port changes nothing about the addresses of a host.
+        resolve(httpx.URL(url).host, 0)
     except AddressRefusedError:
         raise
     except (OSError, UnicodeError):

@@ -341,6 +341,7 @@ def test_members_see_a_project_from_the_event_that_made_them_one_to_the_one_that
         "project.deleted",
     ]
     assert rest[1]["data"]["comment"]["text"] == "I begin"
+    assert rest[3]["data"]["changes"] == {"role": {"from": "member", "to": None}}
     assert (rest[1]["data"]["task_id"], rest[1]["data"]["project_id"]) == (shared["id"], project["id"])
     assert rest[1]["data"]["task"] == shared
     assert rest[-1]["data"]["project"]["name"] == "Launch"

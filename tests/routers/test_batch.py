@@ -216,6 +216,13 @@ def test_all_tasks_that_are_not_valid_are_told_at_once(api: Api) -> None:
         "#/operations/2/task/priority",
         "#/operations/3/task/title",
     ]
+    # Without `atomic` each operation has its own mistakes.
+    answers = results(batch(ada, create(""), update(1, priority=9), create("x" * 999), atomic=False))
+    assert [[each["pointer"] for each in answer["error"]["errors"]] for answer in answers] == [
+        ["#/operations/0/task/title"],
+        ["#/operations/1/task/priority"],
+        ["#/operations/2/task/title"],
+    ]
     for wrong in ([], [create()] * 1001):
         assert_problem(batch(ada, *wrong), 422, "invalid_input", "#/operations")
     assert_problem(ada.post("/tasks/batch", json={"operations": [create()], "x": 1}), 422, pointer="#/x")

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from config import settings
 from database import database
+from services.calendars import calendar
 from tables.views import calendars
 from tests.support.api import Api, Person, assert_problem
 
@@ -135,6 +136,22 @@ def test_a_calendar_shows_its_view(api: Api) -> None:
     assert_problem(api.client.get(path), 404, "calendar_not_found")
     assert ada.get("/calendars").json() == []
     assert_problem(ada.post("/calendars", json={"view_id": view}), 404, "view_not_found")
+    # The days of a view are those of the calendar's zone: at 11:00 in UTC the next day has begun in Auckland.
+    view = ada.post("/views", json={"name": "A day", "filter": "due = 2026-11-27"}).json()["id"]
+    found = [events(api, make(ada, view_id=view, tz=tz)[1]) for tz in ("UTC", "Pacific/Auckland")]
+    assert [len(each) for each in found] == [0, 2]
+
+
+@pytest.mark.one_database
+def test_an_account_has_a_number_of_calendars_at_most(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calendar, "MOST_CALENDARS", 2)
+    ada, bob = api.person("ada"), api.person("bob")
+    for person in (ada, bob):
+        first, _ = make(person), make(person)
+        assert_problem(person.post("/calendars", json={}), 409, "too_many_calendars")
+    assert bob.delete(f"/calendars/{first[0]}").status_code == 204
+    make(bob)
+    assert len(ada.get("/calendars").json()) == len(bob.get("/calendars").json()) == 2
 
 
 def test_calendars_end(api: Api) -> None:

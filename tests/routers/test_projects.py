@@ -290,6 +290,19 @@ def test_an_account_that_is_switched_off_gives_up_its_tasks_but_not_the_project(
     assert_problem(ada.put(f"/tasks/{task['id']}/assign?assigned_user_id={bob.id}"), 404, "user_not_found")
 
 
+def test_the_manager_who_has_been_there_longest_gets_the_tasks(api: Api) -> None:
+    ada, bob, eve, root = api.person(), api.person("bob"), api.person("eve"), api.person("root", admin=True)
+    tasks = []
+    for eves_role in ("manager", "member"):
+        made = project(eve)["id"]
+        add(eve, made, ada, "manager")
+        add(eve, made, bob)
+        add(ada, made, eve, eves_role)
+        tasks.append(bob.task(project_id=made)["id"])
+    assert root.patch(f"/users/{bob.id}", json={"is_active": False}).status_code == 200
+    assert [root.get(f"/tasks/{task}").json()["user_id"] for task in tasks] == [eve.id, ada.id]
+
+
 @pytest.mark.parametrize("heir", [True, False])
 def test_an_account_that_is_deleted_leaves_its_tasks_to_a_member(api: Api, heir: bool) -> None:  # noqa: FBT001
     ada, bob, eve = api.person(), api.person("bob"), api.person("eve")

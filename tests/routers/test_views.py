@@ -38,8 +38,10 @@ def test_a_view_is_saved_read_changed_and_deleted(ada: Person) -> None:
     assert ada.get("/views").json() == [view]
     # A view can be read, edited and sent back. A change without effect is not written.
     assert ada.patch(path, json=view).json() == view
-    changed = ada.patch(path, json={"sort_by": "title", "name": None, "filter": "id > 0"}).json()
-    assert (changed["sort_by"], changed["name"], changed["filter"]) == ("title", "Ärger", "id > 0")
+    new = {"sort_by": "title", "sort_order": "asc", "name": None, "filter": "id > 0"}
+    changed = ada.patch(path, json=new).json()
+    assert {name: changed[name] for name in new} == {**new, "name": "Ärger"}
+    assert changed["updated_at"] > view["updated_at"] == view["created_at"]
     assert_problem(ada.patch(path, json={"id": view["id"] + 1}), 422, pointer="#/id")
     problem = assert_problem(ada.patch(path, json={"filter": "id >"}), 422, "invalid_filter", "#/filter")
     assert problem["errors"][0]["position"] == 4
@@ -195,6 +197,9 @@ def test_a_view_that_names_a_state_which_is_gone_says_so_and_finds_nothing(api: 
     body = {"name": "x", "filter": "state in (todo, review)", "project_id": project}
     refused = assert_problem(ada.post("/views", json=body), 422, "invalid_filter", "#/filter")
     assert refused["errors"][0]["position"] == 16
+    # Other values than states need not be states, and texts that a state contains need not be whole.
+    body["filter"] = "tag = review or state ~ revi"
+    assert ada.post("/views", json=body).json()["problem"] is None
     # Its name and order can be changed, and its filter mended.
     copy = ada.get(f"/views/{view}").json()
     renamed = ada.patch(f"/views/{view}", json=copy | {"name": "No longer", "sort_by": "due_at"})
