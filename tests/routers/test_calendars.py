@@ -76,7 +76,9 @@ def test_open_tasks_are_shown_at_the_time_they_are_due(api: Api) -> None:
     assert [str(each) for each in noon["categories"].cats] == ["x,y", "z"]
     assert whole["dtstart"].dt == date(2026, 11, 27)
     assert "dtend" not in whole
-    assert whole["priority"] == 1
+    assert (whole["priority"], whole["transp"]) == (1, "TRANSPARENT")
+    assert noon["dtstamp"].dt == noon["last-modified"].dt
+    assert b"PRODID:" in api.client.get(path).content
     assert noon["uid"] != whole["uid"]
     # Another library reads the same events.
     others = vobject.readOne(api.client.get(path).text).vevent_list
@@ -146,10 +148,10 @@ def test_a_calendar_shows_its_view(api: Api) -> None:
 def test_an_account_has_a_number_of_calendars_at_most(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calendar, "MOST_CALENDARS", 2)
     ada, bob = api.person("ada"), api.person("bob")
+    made = [[make(person)[0] for _ in range(2)] for person in (ada, bob)]
     for person in (ada, bob):
-        first, _ = make(person), make(person)
         assert_problem(person.post("/calendars", json={}), 409, "too_many_calendars")
-    assert bob.delete(f"/calendars/{first[0]}").status_code == 204
+    assert bob.delete(f"/calendars/{made[1][0]}").status_code == 204
     make(bob)
     assert len(ada.get("/calendars").json()) == len(bob.get("/calendars").json()) == 2
 

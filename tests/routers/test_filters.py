@@ -332,6 +332,9 @@ FINDINGS: list[tuple[str, list[str]]] = [
     ("tag not in (urgent, x)", ["plain", "Größe"]),
     ("tag is null", ["plain", "Größe"]),
     ("tag ~ 'ON H'", ["tagged"]),
+    # Tags and projects are kept without spaces around them, and other texts as they are.
+    ("tag in (' urgent ') and project != ' Research'", ["tagged", "done"]),
+    ("tag ~ 'urgent ' or title = ' plain'", []),
     ("tag !~ e", ["plain", "Größe"]),
     ("project ~ RES", ["plain"]),
     ("status ~ PROG", ["Größe"]),
@@ -345,7 +348,7 @@ FINDINGS: list[tuple[str, list[str]]] = [
     ("not (due < 2026-11-27)", ["plain", "Größe"]),
     ("due = 2026-11-26", ["tagged", "done"]),
     ("due <= 2026-11-26T22:30:00Z", ["tagged"]),
-    ("due in (2026-11-26T22:30:00Z, 2026-11-25)", ["tagged"]),
+    ("due in (2026-11-26T22:30:00.0000009Z, 2026-11-25)", ["tagged"]),
     ("due != 2026-11-26", ["plain", "Größe"]),
     # Days in any order, some next to each other and one twice.
     ("due in (2026-11-30, 2026-11-01, 2026-11-03, 2026-11-26, 2026-11-25, 2026-11-26)", ["tagged", "done"]),
