@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
-from fastapi import BackgroundTasks, Response
+from fastapi import BackgroundTasks, Request, Response
 from fastapi.responses import StreamingResponse
 
+import auth
 from auth import CurrentUser, SignedIn
 from database import AnyRow, database
 from errors import ServiceUnavailable
@@ -34,6 +35,7 @@ from services.accounts import password_rules
 from services.accounts import removal as removal_service
 from services.accounts import user as user_service
 from web.routing import Router
+from web.strict_input import CLAIMS
 from web.transaction import ReadSession, WriteSession
 
 router = Router(prefix="/auth", tags=["auth"])
@@ -112,16 +114,21 @@ async def delete_me(
 
 
 @router.get("/me/export", response_model=AccountExport)
-def export_me(db: ReadSession, user: CurrentUser) -> Response:
+def export_me(db: ReadSession, user: CurrentUser, request: Request) -> Response:
     """Export everything that is kept about the caller, as JSON."""
     beginning = account_export.begin(db, user)
+
+    def go_on(db: Any, place: account_export.Place) -> Any:
+        # The session may have ended meanwhile, and a slow client reads for hours.
+        caller = auth.authorize(db, request.scope[CLAIMS], admin=False, scope=None)
+        return account_export.go_on(db, caller, place)
 
     async def stream() -> AsyncIterator[bytes]:
         yield beginning
         place: account_export.Place | None = account_export.BEGINNING
         while place is not None:
             # Each part is a read of its own, so that a slow client holds no transaction open.
-            pieces, place = await database.read_async(partial(account_export.go_on, user=user, place=place))
+            pieces, place = await database.read_async(partial(go_on, place=place))
             for piece in pieces:
                 yield piece
 

@@ -16,10 +16,12 @@ from services import background_tasks
 from services.tasks import import_files, transfer
 from web.negotiation import CSV, JSON, accepted
 from web.routing import Router, link_next
+from web.strict_input import CLAIMS
 from web.strict_input import media_type as media_type_of
 from web.transaction import ReadSession, WriteSession
 
-router = Router(prefix="/tasks", tags=["tasks"], reads="tasks:read", writes="tasks:write")
+READS, WRITES = "tasks:read", "tasks:write"
+router = Router(prefix="/tasks", tags=["tasks"], reads=READS, writes=WRITES)
 
 IMPORT_BODY = 32 * 1024 * 1024
 READERS = {
@@ -38,9 +40,7 @@ async def _import_rows(request: Request, claims: auth.Claims) -> list[TaskImport
 
     The caller's right to import is checked first, so that no body is read from callers without it.
     """
-    await database.read_async(
-        lambda db: auth.authorize(db, claims, admin=False, scope="tasks:write"), on_loop=True
-    )
+    await database.read_async(lambda db: auth.authorize(db, claims, admin=False, scope=WRITES), on_loop=True)
     parts = [part async for part in request.stream()]
     parse = READERS.get(media_type_of(request), import_files.parse_json)
 
@@ -125,6 +125,11 @@ def export_tasks(
     is_csv = media_type == CSV
     write = transfer.csv_part if is_csv else transfer.json_part
 
+    def go_on(db: Any, following: Any) -> Any:
+        # The caller may have lost the right meanwhile, and a slow client reads for hours.
+        caller = auth.authorize(db, request.scope[CLAIMS], admin=False, scope=READS)
+        return transfer.export_next(db, caller, page, following, write)
+
     async def stream(pieces: list[bytes]) -> AsyncIterator[bytes]:
         following = page.following
         if not is_csv:
@@ -133,8 +138,7 @@ def export_tasks(
             yield piece
         while following is not None:
             # Each part is a read of its own, so that a slow client holds no transaction open.
-            read = partial(transfer.export_next, following=following, write=write)
-            following, pieces = await database.read_async(read)
+            following, pieces = await database.read_async(partial(go_on, following=following))
             for piece in pieces:
                 yield piece
         if not is_csv:

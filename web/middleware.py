@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from time import perf_counter
 
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config import ConfigurationError, settings
 from errors import AppError, ServiceUnavailable
+from logging_config import logger
 from migrations.schema import SchemaError
 from request_context import MAPPED, Origin, origin_var, request_id_var
 from services.operations.metrics import requests
@@ -110,11 +112,11 @@ class RequestMiddleware:
             return
         except _HeadAnsweredError:
             return
-        except Exception as error:  # the last place where an error can be answered and logged
+        except Exception as error:  # noqa: BLE001  # the last place where an error can be answered and logged
             failure = _took_too_long() if limit.expired() else error
-            response = error_response(Request(scope), failure)
-            if status:
-                raise
+            if status and _is_broken_off(error):
+                return
+            response = _response_to(failure, scope, error if status else None)
         await response(scope, receive, send_with_headers)
 
     def _inner(self, scope: Scope) -> ASGIApp:
@@ -132,6 +134,27 @@ class RequestMiddleware:
         if not names.isdisjoint(self._names):
             added = [each for each in added if each[0] not in names]
         return [*headers, request_id, *added]
+
+
+def _response_to(failure: Exception, scope: Scope, too_late: Exception | None) -> Response:
+    """The response to a request that failed; raises `too_late`, the error of an answer that has begun already."""
+    response = error_response(Request(scope), failure)
+    if too_late is not None:
+        raise too_late
+    return response
+
+
+def _is_broken_off(error: Exception) -> bool:
+    """Whether an answer ends after its beginning for a known reason, such as a right that the caller lost meanwhile.
+
+    The server then closes the connection, by which the client knows that the answer is not whole.
+    """
+    # Starlette raises an error of its own for one that it can't answer any more.
+    reason = error.__cause__ if isinstance(error, RuntimeError) else error
+    if not isinstance(reason, AppError):
+        return False
+    logger.warning("The answer to request %s is broken off: %s", request_id_var.get(), reason.detail)
+    return True
 
 
 class _HeadAnsweredError(Exception):

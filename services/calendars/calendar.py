@@ -23,12 +23,13 @@ from schemas.tasks import TaskFilters
 from schemas.views import CalendarRead
 from security.callers import CALLER_BY_ID
 from security.tokens import token_hash
-from services import task_service
+from services import rights, task_service
 from services.accounts import session as session_service
 from services.calendars import entries
 from services.paging import PageOf, keyset_by_id
 from services.query import view as view_service
 from services.query.refusal import InvalidFilter
+from services.query.shapes import Place, Scope
 from storage.column_types import is_among
 from storage.prepared import prepared
 from tables.views import calendars
@@ -50,7 +51,17 @@ _DELETE = prepared(
 _BY_TOKEN = prepared(select(calendars).where(calendars.c.token_hash == bindparam("hashed")))
 _listed = is_among(tasks.c.id, "task_ids")
 _VERSIONS = prepared(select(tasks.c.id, tasks.c.version).where(_listed).order_by(tasks.c.id))
-_ENTRIES = prepared(select(*(tasks.c[name] for name in entries.FIELDS)).where(_listed).order_by(tasks.c.id))
+_FIELDS = tuple(tasks.c[name] for name in entries.FIELDS)
+_SCOPES: tuple[Scope, ...] = ("owner", "project")
+_ENTRIES = {
+    scope: prepared(
+        rights.visible_tasks(scope, by_id=True)
+        .with_only_columns(*_FIELDS)
+        .where(_listed)
+        .order_by(tasks.c.id)
+    )
+    for scope in _SCOPES
+}
 
 
 class Feed(NamedTuple):
@@ -61,6 +72,8 @@ class Feed(NamedTuple):
     problem: str | None
     task_ids: list[int]
     etag: str
+    token: str
+    place: Place
 
 
 def calendar_not_found() -> NotFound:
@@ -112,20 +125,28 @@ def delete_calendar(db: Session, caller: Caller, calendar_id: int) -> None:
 # -- for the address -------------------------------------------------------------------------------
 
 
-def open_feed(db: Session, token: str) -> Feed:
-    """The present content of the calendar with this token; raises NotFound."""
+def _open(db: Session, token: str) -> tuple[AnyRow, Caller]:
+    """The calendar with this token, and its account; raises NotFound."""
     row = db.execute(_BY_TOKEN, {"hashed": token_hash(token)}).first()
     if row is None or (row.expires_at is not None and row.expires_at <= datetime.now(UTC)):
         raise calendar_not_found()
     account = db.execute(CALLER_BY_ID, {"user_id": row.user_id}).first()
     if account is None or not account.is_active or account.credentials_version != row.credentials_version:
         raise calendar_not_found()
-    caller = Caller(*account)
-    name, problem, found = "Tasks", None, []
+    return row, Caller(*account)
+
+
+def open_feed(db: Session, token: str) -> Feed:
+    """The present content of the calendar with this token; raises NotFound."""
+    row, caller = _open(db, token)
+    name, problem, found, place = "Tasks", None, [], Place(caller.id)
     filters = TaskFilters(filter=OPEN_AND_DUE, view=row.view_id, tz=row.tz)
     try:
         if row.view_id is not None:
-            name = view_service.use(db, caller, row.view_id).name
+            view = view_service.use(db, caller, row.view_id)
+            name = view.name
+            if view.project_id is not None:
+                place = Place(None, view.project_id)
         found = task_service.ids_of_list(db, caller, filters, 2**31)[-MOST_ENTRIES:]
     except InvalidFilter as error:
         problem = f"The view can't be read any more. {error.detail}"
@@ -134,10 +155,18 @@ def open_feed(db: Session, token: str) -> Feed:
     versions = db.execute(_VERSIONS, {"task_ids": found}).all()
     shown = to_json([entries.FORMAT, name, row.tz, problem, [list(each) for each in versions]])
     etag = f'"{hashlib.sha256(shown).hexdigest()[:32]}"'
-    return Feed(name, row.tz, problem, [each.id for each in versions], etag)
+    return Feed(name, row.tz, problem, [each.id for each in versions], etag, token, place)
 
 
 def read_entries(db: Session, feed: Feed, task_ids: list[int]) -> bytes:
-    """The entries of these tasks, as text for the calendar's file."""
-    rows = db.execute(_ENTRIES, {"task_ids": task_ids}).all()
+    """The entries of those of these tasks that the calendar still shows, as text for its file.
+
+    Raises NotFound if the calendar has ended meanwhile, or its account does not see the project any more: a slow
+    client reads for hours.
+    """
+    _, caller = _open(db, feed.token)
+    if feed.place.project_id is not None:
+        rights.role_in(db, caller, feed.place.project_id)
+    asked = {**feed.place._asdict(), "task_ids": task_ids}
+    rows = db.execute(_ENTRIES[feed.place.scope], asked).all()
     return b"".join(entries.entry(row, feed.tz) for row in rows)

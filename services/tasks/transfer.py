@@ -128,6 +128,8 @@ class Export(NamedTuple):
 
     first: PageOf[AnyRow]
     following: Callable[[Session], Part] | None
+    # The project whose tasks these are; None for the caller's own.
+    project_id: int | None
 
 
 def export_page(db: Session, user: Caller, query: ExportQuery) -> Export:
@@ -139,21 +141,22 @@ def export_page(db: Session, user: Caller, query: ExportQuery) -> Export:
         return _in_order_of_view(db, user, query)
     after_id = -1 if query.cursor is None else decode_cursor(query.cursor, int)[0]
     exported = _exported(db, user, query, asked)
+    project_id = exported.place.project_id
     if query.limit is None:
         rows = _chunk(db, exported, after_id, EXPORT_CHUNK)
-        return Export(PageOf(rows, None), _behind(exported, rows))
+        return Export(PageOf(rows, None), _behind(exported, rows), project_id)
     number = min(query.limit, EXPORT_CHUNK)
     rows = _chunk(db, exported, after_id, number + 1)
     if len(rows) <= number:
-        return Export(PageOf(rows, None), None)
+        return Export(PageOf(rows, None), None, project_id)
     rows = rows[:number]
     if number == query.limit:
-        return Export(PageOf(rows, encode_cursor(rows[-1].id)), None)
+        return Export(PageOf(rows, encode_cursor(rows[-1].id)), None, project_id)
     left = query.limit - number
     ids = [row.id for row in _read(db, exported, "ids", after_id=rows[-1].id, at_most=left + 1)]
     cursor = encode_cursor(ids[left - 1]) if len(ids) > left else None
-    filters = TaskFilters(project_id=exported.place.project_id)
-    return Export(PageOf(rows, cursor), _those(exported, filters, ids[:left]))
+    filters = TaskFilters(project_id=project_id)
+    return Export(PageOf(rows, cursor), _those(exported, filters, ids[:left]), project_id)
 
 
 def _exported(db: Session, user: Caller, query: ExportQuery, asked: asking.Asked) -> Exported:
@@ -220,19 +223,29 @@ def _in_order_of_view(db: Session, user: Caller, query: ExportQuery) -> Export:
 
     if query.limit is None:
         first = page(db, query.cursor, LIST_PAGE)
-        return Export(PageOf(first.rows, None), following(first.next_cursor))
+        return Export(PageOf(first.rows, None), following(first.next_cursor), place.project_id)
     first = last = page(db, query.cursor, query.limit)
     ids: list[int] = []
     while last.next_cursor is not None and (left := query.limit - len(first.rows) - len(ids)) > 0:
         last = page(db, last.next_cursor, left)
         ids += [row.id for row in last.rows]
-    return Export(PageOf(first.rows, last.next_cursor), _those(Exported(place, normal), filters, ids))
+    those = _those(Exported(place, normal), filters, ids)
+    return Export(PageOf(first.rows, last.next_cursor), those, place.project_id)
 
 
 def export_next(
-    db: Session, following: Callable[[Session], Part], write: Callable[..., list[bytes]]
+    db: Session,
+    user: Caller,
+    page: Export,
+    following: Callable[[Session], Part],
+    write: Callable[..., list[bytes]],
 ) -> tuple[Callable[[Session], Part] | None, list[bytes]]:
-    """The pieces that `write` makes of the next rows, and how to read the rows behind them."""
+    """The pieces that `write` makes of the next rows, and how to read the rows behind them.
+
+    Raises NotFound if the user does not see the project any more.
+    """
+    if page.project_id is not None:
+        rights.role_in(db, user, page.project_id)
     read = following(db)
     return read.following, write(read.rows, first=False)
 

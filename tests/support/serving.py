@@ -14,9 +14,16 @@ START_TIMEOUT_SECONDS = 60.0
 
 
 @contextlib.contextmanager
-def served(app: ASGIApp, *, root_path: str = "", **options: Any) -> Iterator[str]:
-    """Serve on a free loopback port, on a thread of its own; yields the base URL. `options` are uvicorn's."""
+def served(
+    app: ASGIApp, *, root_path: str = "", send_buffer: int | None = None, **options: Any
+) -> Iterator[str]:
+    """Serve on a free loopback port, on a thread of its own; yields the base URL. `options` are uvicorn's.
+
+    With a small `send_buffer` the server soon waits for a client that reads nothing.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        if send_buffer is not None:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         config = uvicorn.Config(
             app, root_path=root_path, log_config=None, timeout_graceful_shutdown=5, **options
         )
