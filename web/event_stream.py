@@ -279,6 +279,9 @@ class _Hub:
                     # Meanwhile another stream has become the only one, and has its own beginning.
                     self._is_dirty = True
                     continue
+                if until < position:
+                    # Another database has replaced this one. The clients connect again.
+                    self.end()
                 for row, task in rows:
                     self._hand_out(row, task)
                 self.position = until

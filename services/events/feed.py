@@ -160,10 +160,13 @@ _NEWS = prepared(
 
 
 def news(db: Session, after: int) -> tuple[list[tuple[AnyRow, dict[str, Any] | None]], int]:
-    """Everybody's next events with the tasks that rows lack, and the number up to which none is missing."""
+    """Everybody's next events with the tasks that rows lack, and the number up to which none is missing.
+
+    This number is below `after` if another database has replaced the one that was read before.
+    """
     until = watermark.look(db)
     if until <= after:
-        return [], after
+        return [], until
     rows = list(db.execute(_NEWS, {"after": after, "until": until}))
     tasks = rebuilt(db, rows)
     return [(row, tasks.get(row.id)) for row in rows], rows[-1].id if len(rows) == MOST_NEWS else until

@@ -12,11 +12,14 @@ from typing import Any, Self
 
 import httpx
 import pytest
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
+from database import database
 from main import app
 from services.events import feed
 from services.events.follower import follower
+from tables.history import task_history
 from tests.support.api import PASSWORD, Api
 from tests.support.server import ServerProcess
 from tests.support.serving import served
@@ -135,6 +138,23 @@ def test_the_first_stream_reads_from_its_own_position(
     follower.leave(has_told.set)
     # Reading all events of an old database would take minutes, in which no stream gets the new one.
     assert min(read_after) >= 10
+
+
+@pytest.mark.one_database
+def test_streams_of_a_database_that_was_replaced_end(api: Api, url: str) -> None:
+    ada = api.person()
+    for _ in range(2):
+        ada.task()
+    with Stream(url, ada.token) as before:
+        ada.task()
+        before.wait_for(1)
+        # As if a backup from before the last two tasks had been put back.
+        database.write(lambda db: db.execute(delete(task_history).where(task_history.c.id > 1)))
+        with Stream(url, ada.token):
+            assert before.is_over.wait(SECONDS)
+        with Stream(url, ada.token) as after:
+            ada.task("New")
+            assert [each["data"]["task"]["title"] for each in after.wait_for(1)] == ["New"]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -78,6 +79,8 @@ def test_an_event_arrives_signed_as_the_feed_tells_it(api: Api, hook: Receiver) 
     assert told == [feed[0], feed[2]]
     assert [each["type"] for each in told] == ["task.created", "task.status_changed"]
     assert first.message_id != second.message_id
+    assert first.headers["content-type"] == "application/json"
+    assert first.headers["user-agent"].startswith("TaskPlatform-Webhooks/")
     newest, oldest = settled(ada, webhook, 2)
     assert (oldest["event_id"], oldest["type"]) == (feed[0]["id"], "task.created")
     assert (newest["attempts"], newest["status_code"], newest["error"]) == (1, 200, None)
@@ -141,8 +144,10 @@ def waiting(person: Person, webhook: Any, attempts: int) -> Any:
 
 
 @pytest.mark.one_database
-def test_a_receiver_says_when_it_wants_to_be_asked_again(api: Api, hook: Receiver) -> None:
-    hook.answer = lambda _: (429, {"Retry-After": "600"}, b"")
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_a_receiver_says_when_it_wants_to_be_asked_again(api: Api, hook: Receiver, form: str) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=600), usegmt=True)
+    hook.answer = lambda _: (429, {"Retry-After": "600" if form == "seconds" else date}, b"")
     ada = api.person()
     webhook = made(ada, hook)
     ada.task()
