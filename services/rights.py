@@ -36,8 +36,11 @@ from services.used_rights import Action, Used
 from storage.prepared import prepared
 from tables.projects import PROJECT_ROLES, project_members, projects
 
-# The lowest role that an action requires in a project. A member may also delete their own tasks.
-LEAST_ROLE: dict[Action, str] = {"see": "viewer", "write": "member", "delete": "manager", "manage": "manager"}
+# The lowest role that an action requires in a project; see `_OF_OWN` too.
+LEAST_ROLE: dict[Action, str] = {"see": "viewer", "write": "member"}
+LEAST_ROLE |= {"delete": "manager", "take_out": "manager", "manage": "manager"}
+# Actions on own tasks that a member may do, although they require a higher role on tasks of others.
+_OF_OWN: frozenset[Action] = frozenset({"delete", "take_out"})
 _RANK = {role: rank for rank, role in enumerate(PROJECT_ROLES)}
 
 
@@ -89,8 +92,8 @@ def check(action: Action, role: str | None, task: Any, caller: Caller) -> None:
 
 
 def _with_own(action: Action, task: Any, caller: Caller) -> Action:
-    """The action, of which deleting an own task is no more than writing."""
-    return "write" if action == "delete" and task.user_id == caller.id else action
+    """The action; deleting an own task, or taking it out of its project, is no more than writing."""
+    return "write" if action in _OF_OWN and task.user_id == caller.id else action
 
 
 def require_open(place: Place | None) -> None:

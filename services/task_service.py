@@ -193,7 +193,8 @@ def update_task(
     None clears some fields and leaves the others unchanged: see `fields`. If no value differs, nothing is
     written.
     """
-    before, place = rights.lock_task(db, user, task_id)
+    takes_out = "project_id" in values and values["project_id"] is None
+    before, place = rights.lock_task(db, user, task_id, "take_out" if takes_out else "write")
     preconditions.require(if_match, etag(before))
     changes = _differences(before, values)
     if not changes:

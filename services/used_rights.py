@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from errors import NotFound
 
-Action = Literal["see", "write", "delete", "manage"]
+Action = Literal["see", "write", "delete", "take_out", "manage"]
 # The things that a caller is told do not exist if the right is missing.
 Thing = Literal["task", "project", "webhook", "view"]
 

@@ -120,6 +120,15 @@ def create_comment(db: Session, caller: Caller, task_id: int, text: str) -> AnyR
     return comment
 
 
+def _writable(db: Session, caller: Caller, task_id: int, comment_id: int) -> AnyRow:
+    """A comment on a task that the caller may write to; its author is known before the task is locked.
+
+    So rights are checked before it matters that the project is archived. Raises NotFound, Forbidden.
+    """
+    rights.find_task(db, caller, task_id, "write")
+    return _find(db, task_id, comment_id)
+
+
 def update_comment(
     db: Session, caller: Caller, task_id: int, comment_id: int, values: Mapping[str, Any]
 ) -> AnyRow:
@@ -127,10 +136,10 @@ def update_comment(
 
     Raises NotFound, Forbidden, Conflict, InvalidInput for a read-only field with another value.
     """
+    if _writable(db, caller, task_id, comment_id).author_id != caller.id:
+        raise Forbidden("Only its author changes a comment", code="not_author")
     task, _ = rights.lock_task(db, caller, task_id)
     before = _find(db, task_id, comment_id)
-    if before.author_id != caller.id:
-        raise Forbidden("Only its author changes a comment", code="not_author")
     if _is_older(values, before):
         raise preconditions.stale_copy()
     preconditions.require_unchanged(before._asdict(), values, READ_ONLY)
@@ -157,13 +166,11 @@ def _is_older(copy: Mapping[str, Any], comment: AnyRow) -> bool:
 
 def delete_comment(db: Session, caller: Caller, task_id: int, comment_id: int) -> None:
     """Delete an own comment, or any as a manager or an admin; raises NotFound, Forbidden, Conflict."""
-    task, place = rights.lock_task(db, caller, task_id)
+    is_own = _writable(db, caller, task_id, comment_id).author_id == caller.id
+    task, place = rights.lock_task(db, caller, task_id, "write" if is_own else "manage")
     comment = _find(db, task_id, comment_id)
-    if comment.author_id != caller.id:
-        if place is not None:
-            rights.require_role("manage", place.role, caller)
-        elif not caller.is_admin:
-            raise Forbidden("Only its author and admins delete this comment", code="not_author")
+    if place is None and not is_own and not caller.is_admin:
+        raise Forbidden("Only its author and admins delete this comment", code="not_author")
     db.execute(_DELETE, {"of_comment": comment_id})
     history.add_about(db, caller, datetime.now(UTC), "comment_deleted", _subject(comment), task=task)
 

@@ -176,6 +176,8 @@ def test_a_task_moves_in_and_out(team: Team, api: Api) -> None:
     # Its owner, a manager or an admin may move a task out of a project.
     add(team.bob, other, zoe)
     assert_problem(zoe.patch(path, json={"project_id": None}), 403, "project_role")
+    stale = {"If-Match": '"0-0"'}
+    assert_problem(zoe.patch(path, json={"project_id": None}, headers=stale), 403, "project_role")
     out = team.bob.patch(path, json={"project_id": None}).json()
     assert (out["project_id"], out["project"], out["state"], out["user_id"]) == (
         None,

@@ -162,6 +162,8 @@ def test_an_archived_project_can_only_be_read(api: Api) -> None:
     task = bob.task(project_id=made["id"])
     path = f"/tasks/{task['id']}"
     comment = bob.post(f"{path}/comments", json={"text": "first"}).json()
+    own = ada.task(project_id=made["id"])["id"]
+    adas = ada.post(f"/tasks/{own}/comments", json={"text": "second"}).json()
     archived = ada.patch(f"/projects/{made['id']}", json={"archived": True}).json()
     assert archived["archived_at"] is not None
     for answer in (
@@ -177,7 +179,17 @@ def test_an_archived_project_can_only_be_read(api: Api) -> None:
         bob.post(f"/tasks/import?project_id={made['id']}", json=[{"title": "x"}]),
     ):
         assert_problem(answer, 409, "project_archived")
-    assert_problem(eve.patch(path, json={"title": "x"}), 403, "project_role")
+    # The role counts before the archive, for what only some members may do too.
+    others = f"/tasks/{own}"
+    for answer in (
+        eve.patch(path, json={"title": "x"}),
+        bob.delete(others),
+        bob.patch(others, json={"project_id": None}),
+        bob.delete(f"{others}/comments/{adas['id']}"),
+    ):
+        assert_problem(answer, 403, "project_role")
+    assert_problem(bob.patch(f"{others}/comments/{adas['id']}", json={"text": "x"}), 403, "not_author")
+    assert_problem(bob.delete(f"{path}/comments/{adas['id']}"), 404, "comment_not_found")
     for read in (path, f"{path}/comments", f"{path}/history", f"/tasks?project_id={made['id']}"):
         assert eve.get(read).status_code == 200
     assert ada.patch(f"/projects/{made['id']}", json={"name": "Old"}).status_code == 200

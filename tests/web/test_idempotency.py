@@ -101,6 +101,8 @@ def test_a_replay_needs_the_rights_that_its_write_used(api: Api) -> None:
     add(ada, made, bob, "manager")
     task = bob.task("Secret", project_id=made)["id"]
     spare = bob.task("Spare", project_id=made)["id"]
+    adas = [ada.task(project_id=made)["id"] for _ in range(2)]
+    said = ada.post(f"/tasks/{task}/comments", json={"text": "x"}).json()["id"]
     view = bob.post("/views", json={"name": "v", "filter": "state = pending", "project_id": made}).json()[
         "id"
     ]
@@ -114,7 +116,10 @@ def test_a_replay_needs_the_rights_that_its_write_used(api: Api) -> None:
         ("PATCH", f"/tasks/{task}", {"json": {"priority": 1}}, "member", "task"),
         ("PUT", f"/tasks/{task}/blocked", {"json": {"reason": "secret"}}, "member", "task"),
         ("POST", f"/tasks/{task}/comments", {"json": {"text": "secret"}}, "member", "task"),
+        ("DELETE", f"/tasks/{task}/comments/{said}", {}, "manager", "task"),
         ("DELETE", f"/tasks/{spare}", {}, "member", "task"),
+        ("DELETE", f"/tasks/{adas[0]}", {}, "manager", "task"),
+        ("PATCH", f"/tasks/{adas[1]}", {"json": {"project_id": None}}, "manager", "task"),
         ("PUT", f"/tasks/{task}/assign?assigned_user_id={ada.id}", {}, "member", "task"),
         ("PATCH", f"/projects/{made}", {"json": {"description": "secret"}}, "manager", "project"),
         ("PUT", f"{members}/{api.person('eve').id}", {"json": {"role": "viewer"}}, "manager", "project"),
