@@ -25,7 +25,7 @@ from models import Caller
 from security import callers
 from services.events import event, feed
 from services.events.follower import follower
-from services.events.stream_sight import EVERYTHING, StreamSight, sight_at
+from services.events.stream_sight import StreamSight, sight_at, takes_an_admin
 from web.problems import error_response
 
 MOST_OF_AN_ACCOUNT = 10
@@ -103,6 +103,7 @@ class _Stream:
         "send",
         "sight",
         "size",
+        "takes_an_admin",
         "user",
         "waiting",
     )
@@ -111,6 +112,8 @@ class _Stream:
         self.user, self.claims, self.question = response.user, response.claims, response.question
         # The end of the token is a time of day, so the clock of the event loop can't be compared with it.
         self.ends_at = min(time.time() + LONGEST_SECONDS, response.claims.get("exp", float("inf")))
+        # A stream that has not caught up yet, because its client reads slowly, shows an admin's events too.
+        self.takes_an_admin = takes_an_admin(self.user, self.question)
         self.position = response.position
         # The sight is None until the stream has caught up with the hub.
         self.sight: StreamSight | None = None
@@ -118,11 +121,6 @@ class _Stream:
         self.waiting: list[bytes] = []
         self.size = 0
         self.is_sending = self.is_ended = False
-
-    @property
-    def sees_everything(self) -> bool:
-        """Whether only an admin may have this stream."""
-        return self.sight is not None and EVERYTHING in self.sight.keys
 
     def put(self, content: bytes) -> None:
         """Have this sent, without waiting for it."""
@@ -320,14 +318,14 @@ class _Hub:
     async def _look_after(self, *, says_so: bool) -> None:
         streams, now = list(self._streams), time.time()
         claims = {id(stream): stream.claims for stream in streams}
-        need_admin = {stream.user.id for stream in streams if stream.sees_everything}
+        need_admin = {stream.user.id for stream in streams if stream.takes_an_admin}
 
         def look(db: Session) -> tuple[set[int], set[int]]:
             return callers.ended(db, claims), need_admin - callers.admins_among(db, need_admin)
 
         ended, no_admins = await database.read_async(look)
         for stream in streams:
-            is_ended = id(stream) in ended or (stream.sees_everything and stream.user.id in no_admins)
+            is_ended = id(stream) in ended or (stream.takes_an_admin and stream.user.id in no_admins)
             if is_ended or now >= stream.ends_at:
                 stream.end()
             elif says_so:

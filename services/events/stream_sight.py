@@ -39,13 +39,18 @@ class StreamSight:
             self.keys.discard(key)
 
 
+def takes_an_admin(user: Caller, question: Question) -> bool:
+    """Whether the account sees the events that are asked for only as an admin."""
+    return question.everybodys or (
+        user.is_admin and (question.project_id is not None or question.task_id is not None)
+    )
+
+
 def sight_at(db: Session, user: Caller, question: Question, position: int) -> StreamSight:
     """The sight of an account after this position; raises Forbidden."""
     if question.everybodys and not user.is_admin:
         raise Forbidden("Admin access required", code="admin_required")
-    if question.everybodys or (
-        user.is_admin and (question.project_id is not None or question.task_id is not None)
-    ):
+    if takes_an_admin(user, question):
         return StreamSight(user.id, {EVERYTHING}, follows_memberships=False)
     now = position + 1
     projects = {part.value for part in sight.memberships(db, user.id) if part.after < now <= part.until}

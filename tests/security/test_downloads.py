@@ -1,11 +1,13 @@
-"""Downloads that their readers take long for: they end when the reader loses the right to them."""
+"""Downloads and streams that their readers take long for: they end when the reader loses the right to them."""
 
 import contextlib
 import re
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from main import app
@@ -15,6 +17,7 @@ from services.tasks import transfer
 from tests.routers.test_projects import add, project
 from tests.support.api import Api, Person
 from tests.support.serving import served
+from web import event_stream
 
 # So much that neither side's buffers take it. A calendar has 2,000 characters of a description.
 TASKS, DESCRIPTION = 400, "x" * 2_000
@@ -127,3 +130,34 @@ def test_a_calendar_shows_no_task_that_was_given_away_meanwhile(api: Api) -> Non
         assert LATER not in text
         assert text.count("BEGIN:VEVENT") == TASKS - 1
         assert text.endswith("0\r\n\r\n")
+
+
+@pytest.mark.parametrize("asked", ["scope=all", "project_id={project_id}", "task_id={task_id}"])
+def test_a_stream_that_has_not_caught_up_ends_with_the_role_of_an_admin(
+    api: Api, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(event_stream, "PAGE", 5)
+    ada, bob, root = api.person(), api.person("bob", admin=True), api.person("root", admin=True)
+    made = project(ada)["id"]
+    task = ada.task("Early", project_id=made, description=DESCRIPTION)["id"]
+    oldest = ada.get("/events").json()[0]["id"]
+    for number in range(100):
+        ada.patch(f"/tasks/{task}", json={"description": f"{number} {DESCRIPTION * 5}"})
+    path = f"/events/stream?after={oldest}&{asked.format(project_id=made, task_id=task)}"
+    with served(app, send_buffer=SMALL) as url:
+        # Another stream keeps up, so the slow one has to.
+        headers = {"Authorization": f"Bearer {ada.token}"}
+        with httpx.stream("GET", f"{url}/events/stream", headers=headers) as other:
+            lines = other.iter_lines()
+            assert next(lines).startswith(":")
+            download = Download(url, path, bob.token)
+            ada.patch(f"/tasks/{task}", json={"priority": 1})
+            assert any(line.startswith("id:") for line in lines)
+            assert root.patch(f"/users/{bob.id}", json={"role": "member"}).status_code == 200
+            time.sleep(10 * event_stream.LOOK_SECONDS)
+            ada.patch(f"/tasks/{task}", json={"title": LATER})
+            text = download.rest()
+    assert "task.updated" in text
+    assert LATER not in text
+    assert text.endswith("0\r\n\r\n")
