@@ -303,14 +303,18 @@ def test_an_account_that_is_switched_off_gives_up_its_tasks_but_not_the_project(
 
 
 def test_the_manager_who_has_been_there_longest_gets_the_tasks(api: Api) -> None:
-    ada, bob, eve, root = api.person(), api.person("bob"), api.person("eve"), api.person("root", admin=True)
-    tasks = []
+    ada, bob, cyd, eve = (api.person(name) for name in ("ada", "bob", "cyd", "eve"))
+    root, tasks = api.person("root", admin=True), []
     for eves_role in ("manager", "member"):
         made = project(eve)["id"]
         add(eve, made, ada, "manager")
         add(eve, made, bob)
+        add(eve, made, cyd)
         add(ada, made, eve, eves_role)
-        tasks.append(bob.task(project_id=made)["id"])
+        tasks.append(cyd.task(project_id=made)["id"])
+    # Unless another member is named.
+    assert root.patch(f"/users/{cyd.id}?transfer_to={bob.id}", json={"is_active": False}).status_code == 200
+    assert [root.get(f"/tasks/{task}").json()["user_id"] for task in tasks] == [bob.id, bob.id]
     assert root.patch(f"/users/{bob.id}", json={"is_active": False}).status_code == 200
     assert [root.get(f"/tasks/{task}").json()["user_id"] for task in tasks] == [eve.id, ada.id]
 

@@ -15,6 +15,7 @@ from account_models import account_mails
 from config import settings
 from database import database
 from services.background_tasks.retention_tasks import delete_old
+from services.webhooks import dispatch
 from services.webhooks.delivery import QUICK_SECONDS
 from services.webhooks.delivery import deliveries as deliveries_of_this_process
 from tables.webhooks import webhook_deliveries, webhooks
@@ -155,6 +156,10 @@ def test_a_receiver_says_when_it_wants_to_be_asked_again(api: Api, hook: Receive
     found = waiting(ada, webhook, 1)
     delay = datetime.fromisoformat(found["next_attempt_at"]) - datetime.now(UTC)
     assert 540 <= delay.total_seconds() <= 601
+    # Another event does not wait for this.
+    hook.answer = lambda _: (200, {}, b"")
+    ada.task()
+    assert [each["attempts"] for each in settled(ada, webhook, 1)] == [1, 1]
 
 
 @pytest.mark.one_database
@@ -230,8 +235,10 @@ def test_a_large_or_endless_answer_costs_nothing(
 
 @pytest.mark.one_database
 def test_410_switches_it_off_with_a_mail_and_what_happens_then_can_be_replayed(
-    api: Api, hook: Receiver
+    api: Api, hook: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A long replay takes several steps.
+    monkeypatch.setattr(dispatch, "BATCH", 1)
     ada = api.person()
     webhook = made(ada, hook, "task.*")
     ada.task("first")

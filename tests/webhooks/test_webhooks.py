@@ -12,6 +12,10 @@ from services.webhooks import secret as secrets
 from tables.webhooks import webhooks
 from tests.support.api import Api, assert_problem
 
+# A secret as it was stored under the key of the tests.
+STORED_BEFORE = (
+    "gAAAAABrDMcejEGxCQHjPgWeOYViZqGkKaICxD5GShlR8G2Dk3cW5Zorags38hXCneyKv389dhf71yiFNdxfCwzWXT3uUF3lOA=="
+)
 HOOK = {"url": "https://93.184.215.14/hook", "types": ["task.created", "comment.*"]}
 
 
@@ -180,6 +184,9 @@ def test_the_database_does_not_show_the_secret(api: Api, monkeypatch: pytest.Mon
     stored = database.read(lambda db: db.execute(select(webhooks.c.secret)).scalar_one())
     assert made["secret"] not in stored
     assert secrets.decrypt(stored) == made["secret"]
+    assert secrets.is_of_current_key(stored)
+    # The versions before have stored secrets too.
+    assert secrets.decrypt(STORED_BEFORE) == "whsec_kept"
     # After a change of the key, the program needs the former key to decrypt the secret.
     before = settings.secret_key
     assert before is not None
