@@ -120,15 +120,6 @@ def create_comment(db: Session, caller: Caller, task_id: int, text: str) -> AnyR
     return comment
 
 
-def _writable(db: Session, caller: Caller, task_id: int, comment_id: int) -> AnyRow:
-    """A comment on a task that the caller may write to; its author is known before the task is locked.
-
-    So rights are checked before it matters that the project is archived. Raises NotFound, Forbidden.
-    """
-    rights.find_task(db, caller, task_id, "write")
-    return _find(db, task_id, comment_id)
-
-
 def update_comment(
     db: Session, caller: Caller, task_id: int, comment_id: int, values: Mapping[str, Any]
 ) -> AnyRow:
@@ -136,7 +127,8 @@ def update_comment(
 
     Raises NotFound, Forbidden, Conflict, InvalidInput for a read-only field with another value.
     """
-    if _writable(db, caller, task_id, comment_id).author_id != caller.id:
+    # Rights are checked before the lock, which refuses changes of an archived project.
+    if get_comment(db, caller, task_id, comment_id).author_id != caller.id:
         raise Forbidden("Only its author changes a comment", code="not_author")
     task, _ = rights.lock_task(db, caller, task_id)
     before = _find(db, task_id, comment_id)
@@ -166,7 +158,7 @@ def _is_older(copy: Mapping[str, Any], comment: AnyRow) -> bool:
 
 def delete_comment(db: Session, caller: Caller, task_id: int, comment_id: int) -> None:
     """Delete an own comment, or any as a manager or an admin; raises NotFound, Forbidden, Conflict."""
-    is_own = _writable(db, caller, task_id, comment_id).author_id == caller.id
+    is_own = get_comment(db, caller, task_id, comment_id).author_id == caller.id
     task, place = rights.lock_task(db, caller, task_id, "write" if is_own else "manage")
     comment = _find(db, task_id, comment_id)
     if place is None and not is_own and not caller.is_admin:

@@ -355,3 +355,23 @@ def test_whoever_leaves_hears_no_more_of_it(api: Api) -> None:
     bob.put(f"/tasks/{private}/assign?assigned_user_id={ada.id}")
     ada.patch(f"/tasks/{private}", json={"project_id": made})
     assert bob.get("/notifications").json() == []
+
+
+def test_a_refusal_names_the_role_that_suffices(api: Api) -> None:
+    ada, bob, eve = api.person(), api.person("bob"), api.person("eve")
+    made = project(ada)["id"]
+    add(ada, made, bob)
+    add(ada, made, eve, "viewer")
+    path = f"/tasks/{ada.task(project_id=made)['id']}"
+    comment = f"{path}/comments/{ada.post(f'{path}/comments', json={'text': 'x'}).json()['id']}"
+    for person in (bob, eve):
+        for method, where, options in (
+            ("DELETE", path, {}),
+            ("PATCH", path, {"json": {"project_id": None}}),
+            ("DELETE", comment, {}),
+        ):
+            refused = assert_problem(person.call(method, where, **options), 403, "project_role")
+            assert "the role manager" in refused["detail"]
+        assert_problem(person.patch(comment, json={"text": "y"}), 403, "not_author")
+    refused = assert_problem(eve.post(f"{path}/comments", json={"text": "y"}), 403, "project_role")
+    assert "the role member" in refused["detail"]
