@@ -60,7 +60,7 @@ _REST_OF_NAME = r"[^=&;?#\s\"]{0,60}"
 _SECRETS = re.compile(
     rf"((?:^|[?&;]){_REST_OF_NAME}(?:{_SECRET_NAMES}){_REST_OF_NAME}=)[^&\s\"#]+"
     rf"|((?:/|%2f){_letters('calendar')}(?:/|%2f)+)[^/?\s\"]+"
-    r"|\b((?:tp|tr)_|eyJ)[\w.-]{16,}"
+    r"|\b((?:tp|tr|tb)_|eyJ)[\w.-]{16,}"
     # The secret of a webhook is base64, in which `+`, `/` and `=` may be percent-encoded.
     r"|\b(whsec_)[\w.+/=%-]{16,}",
     re.IGNORECASE,

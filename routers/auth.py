@@ -75,7 +75,7 @@ async def login(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[s
     return session_service.as_tokens(await check_and_start(form.username, form.password))
 
 
-async def check_and_start(username: str, password: str) -> Issued:
+async def check_and_start(username: str, password: str, *, for_cookie: bool = False) -> Issued:
     """Start a session, if the password is right; otherwise raise the error that a login answers."""
     if not may_hash():
         # The owner at an address known for the account has reserved places in the queue.
@@ -99,7 +99,9 @@ async def check_and_start(username: str, password: str) -> Issued:
         # A transaction of its own too, because the 401 must not undo what it writes.
         await database.write_async(lambda db: login_service.fail(db, attempt))
         raise _invalid_credentials()
-    outcome = await database.write_async(lambda db: login_service.succeed(db, attempt, renewed))
+    outcome = await database.write_async(
+        lambda db: login_service.succeed(db, attempt, renewed, for_cookie=for_cookie)
+    )
     if isinstance(outcome, str):
         raise _refusal(outcome)
     return outcome

@@ -67,7 +67,7 @@ async def page_login(request: Request, response: Response, body: PageLogin) -> d
     The answer is like that of `POST /auth/login`, but the refresh token is in a cookie that scripts can't
     read. Programs use `POST /auth/login`.
     """
-    issued = await check_and_start(body.username, body.password)
+    issued = await check_and_start(body.username, body.password, for_cookie=True)
     before, _ = _held(request)
     if before:
         await database.write_async(lambda db: page_session_service.end(db, before))

@@ -90,7 +90,7 @@ def forgive(db: Session, attempt: Attempt) -> None:
     attempt_service.take_back(db, attempt.keys)
 
 
-def succeed(db: Session, attempt: Attempt, renewed: str | None) -> Issued | str:
+def succeed(db: Session, attempt: Attempt, renewed: str | None, *, for_cookie: bool = False) -> Issued | str:
     """Start a session after the right password; returns an error code if the account may not log in."""
     user_id = attempt.user_id
     attempt_service.take_back(db, attempt.keys, clear=True)
@@ -109,6 +109,6 @@ def succeed(db: Session, attempt: Attempt, renewed: str | None) -> Issued | str:
         db.execute(_RENEW, {"of_user": user_id, "hashed": attempt.password_hash, "renewed": renewed})
     assert user_id is not None
     attempt_service.know_address(db, user_id)
-    issued = session_service.start(db, user_id)
+    issued = session_service.start(db, user_id, for_cookie=for_cookie)
     audit_service.record(db, "login", actor_id=user_id, user_id=user_id, session_id=issued.session_id)
     return issued

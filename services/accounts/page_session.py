@@ -11,12 +11,13 @@ from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from account_models import CLIENT_LENGTH, refresh_tokens, sessions
+from database import AnyRow
 from models import users
 from request_context import origin_var
 from security.tokens import token_hash
 from services.accounts import attempt as attempt_service
 from services.accounts import audit as audit_service
-from services.accounts.session import Issued
+from services.accounts.session import COOKIE_PREFIX, Issued
 
 _SESSION = (
     select(sessions.c.id, sessions.c.user_id, sessions.c.expires_at, users.c.is_active)
@@ -32,10 +33,16 @@ _TOUCH = (
 _END = delete(sessions).where(sessions.c.id == bindparam("session_id"))
 
 
+def _find(db: Session, token: str) -> AnyRow | None:
+    """The session of the cookie's token, if there is one: refresh tokens of programs are no such tokens."""
+    if not token.startswith(COOKIE_PREFIX):
+        return None
+    return db.execute(_SESSION, {"hashed": token_hash(token)}).first()
+
+
 def renew(db: Session, token: str) -> Issued | int:
     """Renew the session of the cookie's token; a bad token returns the seconds that the caller must wait."""
-    now = datetime.now(UTC)
-    row = db.execute(_SESSION, {"hashed": token_hash(token)}).first()
+    now, row = datetime.now(UTC), _find(db, token)
     if row is None or row.expires_at <= now or not row.is_active:
         return attempt_service.count(db, attempt_service.address_keys("refresh"))
     origin = origin_var.get()
@@ -46,7 +53,7 @@ def renew(db: Session, token: str) -> Issued | int:
 
 def end(db: Session, token: str) -> None:
     """End the session of the cookie's token, if there is one."""
-    row = db.execute(_SESSION, {"hashed": token_hash(token)}).first()
+    row = _find(db, token)
     if row is not None:
         db.execute(_END, {"session_id": row.id})
         audit_service.record(

@@ -21,6 +21,9 @@ from services.accounts import audit as audit_service
 from services.paging import PageOf, keyset_by_id
 
 PREFIX = "tr_"
+# The token in the cookie of a browser, which is not exchanged at its use. A copied refresh token is no such token: used
+# as a cookie, it would give access again and again without its owner's next refresh showing it.
+COOKIE_PREFIX = "tb_"
 # Two tabs may refresh with the same token at once. A later second use means that the token was stolen.
 GRACE = timedelta(seconds=10)
 # The most sessions of an account; another login ends the session that was unused for longest.
@@ -99,8 +102,8 @@ class Issued(NamedTuple):
     expires_at: datetime
 
 
-def start(db: Session, user_id: int) -> Issued:
-    """Start a session for an account, after its owner was authenticated."""
+def start(db: Session, user_id: int, *, for_cookie: bool = False) -> Issued:
+    """Start a session for an account, after its owner was authenticated: a program's, or one `for_cookie`."""
     now, origin = datetime.now(UTC), origin_var.get()
     db.execute(_EXPIRED, {"user_id": user_id, "now": now})
     db.execute(_END_SURPLUS, {"user_id": user_id})
@@ -114,7 +117,7 @@ def start(db: Session, user_id: int) -> Issued:
         "client": origin.client[:CLIENT_LENGTH],
     }
     session_id: int = db.execute(_INSERT, values).scalar_one()
-    token = PREFIX + secrets.token_urlsafe(32)
+    token = (COOKIE_PREFIX if for_cookie else PREFIX) + secrets.token_urlsafe(32)
     _keep(db, token, session_id, now)
     return Issued(user_id, session_id, token, expires_at)
 
@@ -163,11 +166,13 @@ def refresh(db: Session, token: str) -> Issued | int:
     A token that was used before, longer ago than the grace time, ends the session, because one of its two
     holders is a thief. No error is raised here: raising would undo the end of the session.
     """
+    keys = attempt_service.address_keys("refresh")
+    if not token.startswith(PREFIX):
+        return attempt_service.count(db, keys)
     now, hashed = datetime.now(UTC), token_hash(token)
     # The token is marked before it is read: of two simultaneous requests on Postgres the second waits here.
     first = db.execute(_USE, {"hashed": hashed, "now": now}).rowcount == 1  # type: ignore[attr-defined]
     row = db.execute(_TOKEN, {"hashed": hashed}).first()
-    keys = attempt_service.address_keys("refresh")
     if row is not None and row.expires_at > now and row.is_active:
         if first or row.used_at > now - GRACE:
             origin = origin_var.get()

@@ -134,6 +134,7 @@ def test_what_disguises_a_line_is_escaped(log: Path) -> None:
         ("/tasks?API_KEY=abc&client_secret=a=b", "/tasks?API_KEY=...&client_secret=..."),
         (f"/tasks?key=tp_{'a' * 40}", "/tasks?key=tp_..."),
         (f"/tasks/tr_{'a' * 40}?a=1", "/tasks/tr_...?a=1"),
+        (f"/tasks/tb_{'a' * 40}?a=1", "/tasks/tb_...?a=1"),
         (f"/tasks?key=whsec_{'a' * 42}%3D&a=1", "/tasks?key=whsec_...&a=1"),
         (f"/tasks?key=whsec_a/b+c{'d' * 20}/e=&a=1", "/tasks?key=whsec_...&a=1"),
         (f"/tasks?key=whsec_a%2Fb%2Bc{'d' * 20}%2fe#f", "/tasks?key=whsec_...#f"),

@@ -238,6 +238,25 @@ def test_a_used_token_is_good_for_ten_seconds_and_then_ends_its_session(client: 
 # -- how much of it there is -------------------------------------------------------------------------
 
 
+def test_a_refresh_token_is_no_cookie_and_a_cookie_no_refresh_token(client: TestClient, api: Api) -> None:
+    api.person()
+    form = {"username": "ada", "password": PASSWORD}
+    token = client.post("/auth/login", data=form).json()["refresh_token"]
+
+    def as_cookie(held: str) -> int:
+        headers = {"Cookie": f"task_platform_session={held}"}
+        return int(client.post("/auth/page/token", json={}, headers=headers).status_code)
+
+    # A thief who had it exchanged here would come and go, and the owner's next refresh would show nothing.
+    assert [as_cookie(token), as_cookie(f"remembered.{token}")] == [401, 401]
+    assert client.post("/auth/refresh", json={"refresh_token": token}).status_code == 200
+    client.post("/auth/page/login", json=form)
+    held = client.cookies["task_platform_session"]
+    assert client.post("/auth/refresh", json={"refresh_token": held}).status_code == 401
+    assert as_cookie(held) == 200
+    client.cookies.clear()
+
+
 def test_an_account_has_a_hundred_program_tokens_at_most(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     assert program_token.MOST_TOKENS == 100
     monkeypatch.setattr(program_token, "MOST_TOKENS", 5)
