@@ -233,9 +233,10 @@ def test_a_full_state_that_blocks_takes_no_more(team: Team) -> None:
 
 def test_a_state_in_use_is_not_taken_out_unless_its_tasks_go_elsewhere(team: Team) -> None:
     task = team.task(team.bob, state="review")
+    others = [team.task(team.bob, state="doing"), team.bob.task(status="in_progress")]
     team.bob.put(f"/tasks/{task['id']}/blocked", json={"reason": "waits"})
     path = f"/projects/{team.project}"
-    without = [STATES[0], STATES[1], STATES[3]]
+    without = [STATES[1], STATES[3], STATES[0]]
     assert_problem(team.ada.patch(path, json={"states": without}), 409, "state_in_use")
     turned = [*STATES[:2], {**STATES[2], "status": "pending"}, STATES[3]]
     assert_problem(team.ada.patch(path, json={"states": turned}), 409, "state_in_use")
@@ -250,7 +251,9 @@ def test_a_state_in_use_is_not_taken_out_unless_its_tasks_go_elsewhere(team: Tea
         team.ada.patch(path, json={"replaced_states": {"review": "done"}}), 422, None, "#/replaced_states"
     )
     answer = team.ada.patch(path, json={"states": without, "replaced_states": {"review": "done"}})
-    assert [state["key"] for state in answer.json()["states"]] == ["todo", "doing", "done"]
+    assert [state["key"] for state in answer.json()["states"]] == ["doing", "done", "todo"]
+    assert team.ada.get("/projects").json()[0]["states"] == answer.json()["states"]
+    assert [team.bob.get(f"/tasks/{other['id']}").json() for other in others] == others
     after = team.bob.get(f"/tasks/{task['id']}").json()
     assert (after["state"], after["status"], after["blocked_at"]) == ("done", "completed", None)
     assert after["completed_at"] is not None

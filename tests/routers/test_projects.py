@@ -106,6 +106,7 @@ def test_a_new_name_is_written_to_the_tasks_without_history(api: Api) -> None:
     ada = api.person()
     made = project(ada)
     task = ada.post("/tasks", json={"title": "x", "project_id": made["id"]})
+    private = ada.task(project="Research")
     renamed = ada.patch(f"/projects/{made['id']}", json={**made, "name": "Findings"})
     assert renamed.json()["name"] == "Findings"
     after = ada.get(f"/tasks/{task.json()['id']}")
@@ -116,7 +117,15 @@ def test_a_new_name_is_written_to_the_tasks_without_history(api: Api) -> None:
     old = {"If-Match": '"1-1-manager"'}
     assert_problem(ada.patch(path, json={"name": "z"}, headers=old), 412, "precondition_failed")
     assert_problem(ada.patch(path, json={"created_by": 77}), 422, None, "#/created_by")
-    assert ada.patch(path, json={"description": None, "name": None}).json()["name"] == "Findings"
+    assert ada.get(f"/tasks/{private['id']}").json() == private
+    for description in ("All of it", None):
+        changed = ada.patch(path, json={"description": description, "name": None}).json()
+        assert (changed["name"], changed["description"]) == ("Findings", description)
+    assert [each["data"]["changes"] for each in ada.get("/events?types=project.updated").json()] == [
+        {"name": {"from": "Research", "to": "Findings"}},
+        {"description": {"from": None, "to": "All of it"}},
+        {"description": {"from": "All of it", "to": None}},
+    ]
 
 
 def test_tasks_of_the_name_are_adopted(api: Api) -> None:
