@@ -25,6 +25,24 @@ KEPT_CONNECTIONS = 32
 # Servers keep connections longer than this, so that no letter meets a connection that is being closed.
 KEPT_SECONDS = 4.0
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Networks that are not public, although Python, or some version of it, says that they are.
+_NOT_PUBLIC = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            # Site-local addresses: QEMU's usual network has its host there.
+            "fec0::/10",
+            # Special uses of IPv4, among them the service of a cloud that tells a machine about itself.
+            "192.0.0.0/24",
+            # Azure's service of that kind.
+            "168.63.129.16/32",
+            # Relays of 6to4, which are closed.
+            "192.88.99.0/24",
+            # Documentation.
+            "3fff::/20",
+        ),
+    )
+)
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -46,6 +64,8 @@ def _addresses_within(address: Address) -> Iterable[Address]:
 
 
 def _is_public(address: Address) -> bool:
+    if any(address in network for network in _NOT_PUBLIC):
+        return False
     return address.is_global and not (
         address.is_multicast or address.is_reserved or address.is_unspecified or address.is_loopback
     )
