@@ -298,14 +298,18 @@ def test_blocking_and_unblocking(api: Api) -> None:
     done = ada.put(path, json={"status": "completed"}).json()
     assert done["blocked_at"] is None
     assert_problem(ada.put(f"{path}/blocked", json={"reason": "x"}), 409, "task_completed")
-    assert [kind for kind, _ in history(ada, task["id"])] == [
-        "created",
-        "blocked",
-        "blocked",
-        "unblocked",
-        "blocked",
-        "status_changed",
-        "unblocked",
+    changes = history(ada, task["id"])[1:]
+    assert [kind for kind, _ in changes] == [
+        *("blocked", "blocked", "unblocked", "blocked"),
+        *("status_changed", "unblocked"),
+    ]
+    reasons = [each["blocked_reason"] for kind, each in changes if kind != "status_changed"]
+    assert [(reason["from"], reason["to"]) for reason in reasons] == [
+        (None, "Waits for the figures"),
+        ("Waits for the figures", "Waits for Bob"),
+        ("Waits for Bob", None),
+        (None, "again"),
+        ("again", None),
     ]
     assert_problem(ada.put(f"{path}/blocked", json={"reason": "x"}, headers={"If-Match": '"1-1"'}), 412)
 
