@@ -141,6 +141,35 @@ def test_the_first_stream_reads_from_its_own_position(
 
 
 @pytest.mark.one_database
+def test_streams_follow_the_memberships_of_their_accounts(api: Api, url: str) -> None:
+    ada, bob, cyd, dan = (api.person(name) for name in ("ada", "bob", "cyd", "dan"))
+    root = api.person("root", admin=True)
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    members = f"/projects/{project}/members"
+    ada.put(f"{members}/{dan.id}", json={"role": "member"})
+    ada.delete(f"{members}/{dan.id}")
+    ada.put(f"{members}/{cyd.id}", json={"role": "viewer"})
+    newest = ada.get("/events").json()[-1]["id"]
+    everything = {"project_id": project}
+    with (
+        Stream(url, bob.token) as bobs,
+        Stream(url, cyd.token) as cyds,
+        Stream(url, dan.token) as dans,
+        Stream(url, root.token, params=everything) as roots,
+    ):
+        ada.task("Before bob", project_id=project)
+        ada.put(f"{members}/{bob.id}", json={"role": "member"})
+        ada.task("For bob", project_id=project)
+        ada.delete(f"{members}/{bob.id}")
+        ada.task("After bob", project_id=project)
+        for person in (bob, cyd, dan):
+            person.task("The last")
+        for person, stream, count in ((bob, bobs, 4), (cyd, cyds, 6), (dan, dans, 1)):
+            assert stream.wait_for(count) == person.get(f"/events?after={newest}").json()
+        assert roots.wait_for(5) == root.get("/events", params={**everything, "after": newest}).json()
+
+
+@pytest.mark.one_database
 def test_streams_of_a_database_that_was_replaced_end(api: Api, url: str) -> None:
     ada = api.person()
     for _ in range(2):
