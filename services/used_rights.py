@@ -9,24 +9,25 @@ from typing import Literal, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from errors import NotFound
+from errors import Forbidden, NotFound
 
 Action = Literal["see", "write", "delete", "take_out", "manage"]
-# The things that a caller is told do not exist if the right is missing.
-Thing = Literal["task", "project", "webhook", "view"]
+# The things that a right is about; `figures` are those of other accounts. A caller who has lost the right is told
+# that the thing does not exist, or that the figures are for admins.
+Thing = Literal["task", "project", "webhook", "view", "figures"]
 
 # The key under which a session keeps the rights that it has used.
 _NOTED = "used_rights"
 
 
 class Used(NamedTuple):
-    """A right in a project or, without a project, an admin's right to the tasks of others."""
+    """A right in a project or, without a project, an admin's right to what others have."""
 
     thing: Thing
     project_id: int | None
     action: Action
 
-    def missing(self) -> NotFound:
+    def missing(self) -> NotFound | Forbidden:
         """The error for a caller who no longer sees the thing."""
         match self.thing:
             case "task":
@@ -37,6 +38,8 @@ class Used(NamedTuple):
                 return NotFound("Webhook not found", code="webhook_not_found")
             case "view":
                 return NotFound("View not found", code="view_not_found")
+            case "figures":
+                return Forbidden("Admin access required", code="admin_required")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from errors import Forbidden, NotFound, invalid_input
 from models import Caller, users
 from schemas.common import zone_named
 from schemas.flow import FlowQuery
-from services import rights
+from services import rights, used_rights
 from services.flow import periods
 from services.flow.periods import Period
 from services.query import asking
@@ -90,6 +90,7 @@ def ask(db: Session, caller: Caller, query: FlowQuery) -> Question:
     elif query.scope == "all" or query.user_id not in (None, caller.id):
         if not caller.is_admin:
             raise Forbidden("Admin access required", code="admin_required")
+        used_rights.note(db, "figures", None, "see")
         if query.scope == "all":
             if query.user_id is not None:
                 problem = "Names one user: leave it out with `scope=all`"
@@ -117,6 +118,7 @@ def _project(db: Session, caller: Caller, query: FlowQuery) -> dict[str, int]:
     """The parameter that chooses the project in a list of tasks; raises NotFound, InvalidInput."""
     assert query.project_id is not None
     rights.role_in(db, caller, query.project_id)
+    used_rights.note(db, "project", query.project_id, "see")
     for name, is_given in (("user_id", query.user_id is not None), ("scope", query.scope == "all")):
         if is_given:
             detail = "A project's figures cover all its members' tasks: leave it out with `project_id`"

@@ -132,6 +132,13 @@ def test_a_replay_needs_the_rights_that_its_write_used(api: Api) -> None:
             "project",
         ),
         ("POST", "/calendars", {"json": {"view_id": view}}, "viewer", "view"),
+        (
+            "POST",
+            "/analytics/pictures",
+            {"json": {"chart": "aging", "query": {"project_id": made}}},
+            "viewer",
+            "project",
+        ),
         ("PATCH", f"/webhooks/{hook}", {"json": {"description": "d"}}, "manager", "webhook"),
         ("POST", f"/webhooks/{hook}/ping", {}, "manager", "webhook"),
     ]
@@ -163,12 +170,14 @@ def test_a_write_that_takes_its_own_rights_away_is_replayed(api: Api) -> None:
     add(ada, made, bob, "manager")
     private = api.person("eve").task()["id"]
     batch = {"operations": [{"op": "update", "id": private, "task": {"priority": 4}}]}
+    everybodys = {"chart": "aging", "query": {"scope": "all"}}
     for person, method, path, options in (
         (bob, "PUT", f"/projects/{made}/members/{bob.id}", {"json": {"role": "viewer"}}),
         (bob, "DELETE", f"/projects/{made}/members/{bob.id}", {}),
         (ada, "DELETE", f"/projects/{made}?tasks=release", {}),
         (root, "PATCH", f"/tasks/{private}", {"json": {"title": "Mended"}}),
         (root, "POST", "/tasks/batch", {"json": batch}),
+        (root, "POST", "/analytics/pictures", {"json": everybodys}),
     ):
         first = person.call(method, path, headers=keyed(), **options)
         assert first.status_code < 300
@@ -178,6 +187,8 @@ def test_a_write_that_takes_its_own_rights_away_is_replayed(api: Api) -> None:
     assert_problem(answer, 404, "task_not_found")
     answer = root.post("/tasks/batch", json=batch, headers=keyed())
     assert_problem(answer, 404, "task_not_found")
+    answer = root.post("/analytics/pictures", json=everybodys, headers=keyed())
+    assert_problem(answer, 403, "admin_required")
 
 
 @pytest.mark.parametrize("fate", ["release", "delete"])
