@@ -311,6 +311,7 @@ def test_an_account_that_is_switched_off_gives_up_its_tasks_but_not_the_project(
     assert_problem(ada.put(f"/tasks/{task['id']}/assign?assigned_user_id={bob.id}"), 404, "user_not_found")
 
 
+@pytest.mark.one_database
 def test_the_manager_who_has_been_there_longest_gets_the_tasks(api: Api) -> None:
     ada, bob, cyd, eve = (api.person(name) for name in ("ada", "bob", "cyd", "eve"))
     root, tasks = api.person("root", admin=True), []
