@@ -75,7 +75,7 @@ def later(column: ColumnElement[datetime], now: Any) -> Any:
 
 def _changed(task: AnyRow, changes: Mapping[str, Any], now: datetime) -> Any:
     after = SimpleNamespace(**task._asdict() | dict(changes))
-    after.updated_at, after.version = max(now, task.updated_at), task.version + 1
+    after.updated_at = max(now, task.updated_at)
     if after.project_id is None:
         after.state = after.status
     if "status" in changes:
