@@ -1,15 +1,18 @@
 """Webhooks, as their owners see them."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import select
+from sqlalchemy import insert, select, update
 
 from config import settings
 from database import database
+from services.background_tasks.retention_tasks import delete_old
 from services.webhooks import secret as secrets
-from tables.webhooks import webhooks
+from tables.history import task_history
+from tables.webhooks import webhook_deliveries, webhooks
 from tests.support.api import Api, assert_problem
 
 # A secret as it was stored under the key of the tests.
@@ -202,3 +205,46 @@ def test_the_database_does_not_show_the_secret(api: Api, monkeypatch: pytest.Mon
     monkeypatch.setattr(settings, "secret_key_previous", before)
     assert secrets.decrypt(stored) == made["secret"]
     assert not secrets.is_of_current_key(stored)
+
+
+def test_secrets_that_need_the_former_key_are_encrypted_again(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = api.person()
+    made = [ada.post("/webhooks", json=HOOK).json() for _ in range(2)]
+    rotated = ada.post(f"/webhooks/{made[0]['id']}/rotate").json()
+    monkeypatch.setattr(settings, "secret_key_previous", settings.secret_key)
+    monkeypatch.setattr(settings, "secret_key", SecretStr("another-key-that-is-long-enough"))
+    delete_old()
+    monkeypatch.setattr(settings, "secret_key_previous", None)
+    columns = select(webhooks.c.secret, webhooks.c.previous_secret).order_by(webhooks.c.id)
+    stored = database.read(lambda db: db.execute(columns).all())
+    assert [[each and secrets.decrypt(each) for each in row] for row in stored] == [
+        [rotated["secret"], made[0]["secret"]],
+        [made[1]["secret"], None],
+    ]
+
+
+def test_the_webhooks_of_a_deleted_project_go_when_nothing_is_left_to_deliver(api: Api) -> None:
+    ada = api.person()
+    projects = [ada.post("/projects", json={"name": name}).json()["id"] for name in ("Ship", "Dock")]
+    gone, late, other, own = (
+        ada.post("/webhooks", json={**HOOK, "enabled": False, "project_id": project}).json()["id"]
+        for project in (projects[0], *projects, None)
+    )
+    now = datetime.now(UTC)
+    waiting = {"webhook_id": late, "type": "task.created", "state": "waiting", "attempts": 1}
+    waiting |= {"next_attempt_at": now + timedelta(hours=1), "created_at": now}
+    database.write(lambda db: db.execute(insert(webhook_deliveries), waiting))
+    ada.delete(f"/projects/{projects[0]}?tasks=delete")
+
+    def left_after(minutes: int) -> set[int]:
+        at = datetime.now(UTC) - timedelta(minutes=minutes)
+        database.write(lambda db: db.execute(update(task_history).values(created_at=at)))
+        delete_old()
+        return set(database.read(lambda db: db.execute(select(webhooks.c.id)).scalars()))
+
+    assert left_after(55) == {gone, late, other, own}
+    assert left_after(65) == {late, other, own}
+    database.write(lambda db: db.execute(update(webhook_deliveries).values(next_attempt_at=None)))
+    assert left_after(65) == {other, own}
