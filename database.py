@@ -188,8 +188,13 @@ class Database:
             result = self._transaction(work)
         else:
             job = Job(work, None, is_long=True)
+            future = job.future
             self._writer.submit(job)
-            result = job.future.result()
+            try:
+                result = future.result()
+            finally:
+                # An error that is raised here refers to this frame: see `Job.settle`.
+                del future
         self.after_commit()
         return result
 
@@ -208,8 +213,12 @@ class Database:
             result = await self.threads.run(lambda: self._transaction(work))
         else:
             job = Job(work, asyncio.get_running_loop(), is_long=is_long)
+            future = job.future
             self._writer.submit(job)
-            result = await job.future
+            try:
+                result = await future
+            finally:
+                del future
         self.after_commit()
         return result
 

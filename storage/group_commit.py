@@ -68,15 +68,13 @@ class GroupCommitWriter:
                 opened = opened or self._open_session()
                 self._commit(opened, batch)
             except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it
-                for job in batch:
-                    job.error = job.error or error
+                _fail(batch, error)
                 if opened is not None:
                     opened.close()
                 opened, self._checkpointed = None, 0
-            for job in batch:
-                if job.error is not None:
-                    job.error = translated_error(job.error)
-            settle(batch)
+            _answer(batch)
+            # The thread would keep the work while it waits.
+            batch.clear()
         if opened is not None:
             opened.close()
 
@@ -190,6 +188,20 @@ def _commit_alone(opened: OpenSession, job: Job, before_commit: Callable[[], Non
         job.error = error
     if opened.driver.in_transaction:
         execute("ROLLBACK")
+
+
+def _fail(batch: list[Job], error: BaseException) -> None:
+    """Give the error to all jobs without one."""
+    for job in batch:
+        job.error = job.error or error
+
+
+def _answer(batch: list[Job]) -> None:
+    """Hand the results to those who wait."""
+    for job in batch:
+        if job.error is not None:
+            job.error = translated_error(job.error)
+    settle(batch)
 
 
 def _run_in_savepoint(opened: OpenSession, job: Job) -> None:

@@ -42,12 +42,14 @@ class Job:
 
     def settle(self) -> None:
         """Set the result of the future; for a future of an event loop, call this in that loop only."""
-        if self.future.done():
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)
+        if not self.future.done():
+            if self.error is not None:
+                self.future.set_exception(self.error)
+            else:
+                self.future.set_result(self.result)
+        # The error refers to the frames that it went through, and these to this job. If the job still referred to the
+        # error, only the garbage collector would free the work, with a body of megabytes.
+        self.future = self.result = self.error = None
 
 
 def settle(jobs: list[Job]) -> None:
@@ -86,10 +88,15 @@ class Threads:
     async def run(self, work: Callable[[], T]) -> T:
         """Do `work` in one of the threads, with the caller's context."""
         job = Job(work, asyncio.get_running_loop())
+        future = job.future
         if self._started < self._size:
             self._start_one()
         self._jobs.put(job)
-        result: T = await job.future
+        try:
+            result: T = await future
+        finally:
+            # An error that is raised here refers to this frame: see `Job.settle`.
+            del future
         return result
 
     def waiting(self) -> int:
@@ -109,6 +116,8 @@ class Threads:
             if not job.future.cancelled():
                 job.run()
                 settle([job])
+            # A thread that waits would keep the work, with a body of megabytes.
+            del job
 
     def stop(self) -> None:
         """Let the threads end after their current jobs."""
