@@ -28,9 +28,8 @@ from tables.notifications import notification_preferences, notifications
 
 COLUMNS = tuple(notifications.c[name] for name in NotificationRead.model_fields)
 
-_OWN = select(*COLUMNS).where(
-    notifications.c.user_id == bindparam("user_id"), ~rights.is_hidden(notifications)
-)
+_IS_SHOWN = ~rights.is_hidden(notifications)
+_OWN = select(*COLUMNS).where(notifications.c.user_id == bindparam("user_id"), _IS_SHOWN)
 _ONE = _OWN.where(notifications.c.id == bindparam("notification_id"))
 _PAGE = (
     _OWN.where(notifications.c.id < bindparam("before"))
@@ -48,7 +47,7 @@ _SKIPPING = (
 _SKIPPING_UNREAD = _SKIPPING.where(notifications.c.read_at.is_(None))
 _MARK = (
     update(notifications)
-    .where(notifications.c.user_id == bindparam("owner_id"), notifications.c.read_at.is_(None))
+    .where(notifications.c.user_id == bindparam("owner_id"), notifications.c.read_at.is_(None), _IS_SHOWN)
     .values(read_at=bindparam("now"))
 )
 _MARK_ONE = _MARK.where(notifications.c.id == bindparam("notification_id"))
@@ -104,7 +103,10 @@ def mark_read(db: Session, user: Caller, notification_id: int) -> AnyRow:
 
 
 def mark_all_read(db: Session, user: Caller) -> int:
-    """Mark all of the caller's notifications as read; returns the number of those that were unread."""
+    """Mark the notifications that the caller sees as read; returns the number of those that were unread.
+
+    Hidden ones stay unread, and are news if the caller comes to see their tasks again.
+    """
     result: Any = db.execute(_MARK, {"owner_id": user.id, "now": datetime.now(UTC)})
     return int(result.rowcount)
 

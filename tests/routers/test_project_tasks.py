@@ -522,3 +522,14 @@ def test_what_was_told_about_a_task_is_hidden_once_it_goes_where_its_reader_sees
     # An admin sees every project.
     assert (told(boss), told(team.eve)) == (["Plan"], [])
     assert set(told(team.bob)) >= {"Plan", "Secret"}
+
+
+def test_what_is_hidden_stays_unread_when_all_is_marked_as_read(team: Team) -> None:
+    task = team.eve.task("Secret")["id"]
+    team.eve.put(f"/tasks/{task}/assign?assigned_user_id={team.bob.id}")
+    team.eve.task("Seen")
+    team.bob.put(f"/tasks/{task}", json={"project_id": team.project})
+    assert team.eve.post("/notifications/read-all").json() == {"read": 1}
+    team.bob.put(f"/tasks/{task}", json={"project_id": None})
+    unread = team.eve.get("/notifications?unread=true").json()
+    assert [each["task_title"] for each in unread] == ["Secret"]
