@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, func, null, or_, select, update
+from sqlalchemy import BigInteger, and_, bindparam, cast, delete, func, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from database import AnyRow
@@ -77,6 +77,11 @@ _BY_THEM = or_(
             task_history.c.previous_owner_id == bindparam("user_id"),
         ),
         task_history.c.kind.in_(MEMBER_KINDS),
+    ),
+    # The account's comments that others deleted.
+    and_(
+        task_history.c.kind == "comment_deleted",
+        cast(task_history.c.subject["author_id"].as_string(), BigInteger) == bindparam("user_id"),
     ),
 )
 _OF_THEIR_TASKS = task_history.c.task_id.in_(
@@ -201,16 +206,20 @@ def _chunks(db: Session, user_id: int, *, with_tasks: bool) -> Iterator[list[Any
 
 
 def _without_texts(changes: dict[str, Any]) -> dict[str, Any]:
-    return {name: {"from": None, "to": None} if name in TEXTS else change for name, change in changes.items()}
+    return {
+        # The text of a comment has this name.
+        name: {"from": None, "to": None} if name in TEXTS or name == "text" else change
+        for name, change in changes.items()
+    }
 
 
 def _without_person(subject: dict[str, Any] | None, user_id: int) -> dict[str, Any] | None:
-    """The subject of a row without the account's name: a comment stays, but has no author."""
+    """The subject of a row without the account's name, and without the text if it is a comment of the account."""
     if subject is None:
         return None
     nobodys = dict(subject)
     if subject.get("author_id") == user_id:
-        nobodys |= {"author_id": None, "author": None}
+        nobodys |= {"author_id": None, "author": None, "text": None}
     if "username" in subject and subject.get("user_id") == user_id:
         nobodys["username"] = None
     return nobodys

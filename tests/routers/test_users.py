@@ -84,7 +84,10 @@ def test_a_deleted_accounts_tasks_go_to_somebody_else(api: Api) -> None:
     task = ada.task("Write the report", status="completed", tags=["writing"])
     assert boss.delete(f"/users/{ada.id}").status_code == 422
     assert boss.delete(f"/users/{ada.id}?transfer_to={bob.id}&delete_tasks=true").status_code == 422
-    assert boss.delete(f"/users/{ada.id}?transfer_to={ada.id}").status_code == 404
+    assert boss.patch(f"/users/{api.person('gone').id}", json={"is_active": False}).status_code == 200
+    gone = boss.get("/users?search=gone").json()[0]["id"]
+    for wrong in (ada.id, gone):
+        assert boss.delete(f"/users/{ada.id}?transfer_to={wrong}").status_code == 404
     assert boss.delete(f"/users/{ada.id}?transfer_to=999").status_code == 404
     assert boss.delete(f"/users/{ada.id}?transfer_to={bob.id}").status_code == 200
     assert ada.get("/auth/me").json()["detail"] == "User not found"
@@ -97,6 +100,8 @@ def test_a_deleted_accounts_tasks_go_to_somebody_else(api: Api) -> None:
     assert (created["actor_id"], created["changes"]["title"]) == (ada.id, {"from": None, "to": None})
     assert (assigned["kind"], assigned["actor_id"]) == ("assigned", boss.id)
     assert assigned["changes"] == {"user_id": {"from": ada.id, "to": bob.id}}
+    told = boss.get("/audit?kind=user_deleted").json()[0]
+    assert (told["user_id"], told["details"]) == (ada.id, {"tasks": 1, "transfer_to": bob.id})
 
 
 def test_a_deleted_account_leaves_ids_in_history_and_no_words(api: Api) -> None:
@@ -104,18 +109,48 @@ def test_a_deleted_account_leaves_ids_in_history_and_no_words(api: Api) -> None:
     ada.task("My secret plan", description="Of mine", project="Personal", tags=["private"])
     gone = ada.task("Deleted by the admin")
     boss.delete(f"/tasks/{gone['id']}")
+    boss.patch("/tasks/1", json={"title": "Put better by the admin"})
     assert boss.delete(f"/users/{ada.id}?delete_tasks=true").status_code == 200
     rows = database.read(lambda db: db.execute(select(task_history).order_by(task_history.c.id)).all())
     assert [(row.task_id, row.kind) for row in rows] == [
         (1, "created"),
         (2, "created"),
         (2, "deleted"),
+        (1, "updated"),
         (1, "deleted"),
     ]
-    for word in ("secret", "Of mine", "Personal", "private", "Deleted by"):
-        assert word not in str([row.changes for row in rows])
+    for word in ("secret", "Of mine", "Personal", "private", "Deleted by", "Put better"):
+        assert word not in str(rows)
     assert boss.get("/tasks/all").json() == []
     assert boss.get("/analytics/system-summary").json()["total_tasks"] == 0
+
+
+def test_a_deleted_account_leaves_neither_its_name_nor_its_comments_in_the_events(api: Api) -> None:
+    boss, ada, bob = api.person("boss", admin=True), api.person("ada-maria"), api.person("bob")
+    path = f"/projects/{bob.post('/projects', json={'name': 'Research'}).json()['id']}"
+    for role in ("viewer", "member"):
+        assert bob.put(f"{path}/members/{ada.id}", json={"role": role}).status_code == 200
+    comments = f"/tasks/{bob.task(project_id=1)['id']}/comments"
+    for text in ("I kept this", "I deleted this", "Bob deleted this"):
+        ada.post(comments, json={"text": text})
+    ada.patch(f"{comments}/1", json={"text": "I still say this"})
+    bobs = bob.post(comments, json={"text": "Bob said so"}).json()
+    assert ada.delete(f"{comments}/2").status_code == bob.delete(f"{comments}/3").status_code == 204
+    assert bob.delete(f"{comments}/{bobs['id']}").status_code == 204
+    assert boss.delete(f"/users/{ada.id}?delete_tasks=true").status_code == 200
+    # A comment that is there stays.
+    assert [(each["author"], each["text"]) for each in bob.get(comments).json()] == [
+        (None, "I still say this")
+    ]
+    events = [each["data"] | {"type": each["type"]} for each in bob.get("/events").json()]
+    for word in ("ada-maria", "I kept", "I deleted", "Bob deleted", "I still"):
+        assert word not in str(events)
+    members = [each["member"] for each in events if each["type"].startswith("member.")]
+    assert [(each["user_id"], each["role"]) for each in members] == [
+        (ada.id, role) for role in ("viewer", "member", "member")
+    ]
+    deleted = [each["comment"]["text"] for each in events if each["type"] == "comment.deleted"]
+    assert deleted == [None, None, "Bob said so"]
 
 
 def refused_as_last(answer: Any) -> bool:
