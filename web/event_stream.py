@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from starlette.types import Receive, Scope, Send
 
 from database import AnyRow, database
-from errors import AppError, TooManyRequests
+from errors import TooManyRequests
 from logging_config import logger
 from models import Caller
 from security import callers
@@ -37,6 +37,8 @@ LONGEST_SECONDS = 30 * 60.0
 # A client that reads its events too slowly is cut off. It may connect again and continue where it was.
 MOST_WAITING_BYTES = 1024 * 1024
 PAGE = 200
+# The time after which events are read again that could not be read.
+RETRY_SECONDS = 0.25
 COMMENT = b": still here\n\n"
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -207,7 +209,7 @@ class _Hub:
         self._index: dict[tuple[str, int], set[_Stream]] = {}
         # All streams that have caught up have received the events up to this position.
         self.position = 0
-        self._is_reading = self._is_dirty = False
+        self._is_reading = self._is_dirty = self._is_failing = False
         self._timer: asyncio.Task[None] | None = None
 
     def has_place(self, user_id: int) -> bool:
@@ -284,8 +286,13 @@ class _Hub:
                     self._hand_out(row, task)
                 self.position = until
                 self._is_dirty = self._is_dirty or len(rows) == feed.MOST_NEWS
-        except AppError as error:
-            logger.warning("Streams wait for the database: %s", error)
+            self._is_failing = False
+        except Exception as error:  # noqa: BLE001  # whatever it is, the streams wait for these events
+            if not self._is_failing:
+                logger.warning("Streams wait for the database: %s", error)
+            self._is_failing = True
+            # The follower tells only of further events, so these would wait for the next one.
+            self._loop.call_later(RETRY_SECONDS, self.read_soon)
         finally:
             self._is_reading = False
 
@@ -310,10 +317,7 @@ class _Hub:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             says_so = not says_so
-            try:
-                await self._look_after(says_so=not says_so)
-            except AppError as error:
-                logger.warning("Streams could not be looked after: %s", error)
+            await self._look_after(says_so=not says_so)
 
     async def _look_after(self, *, says_so: bool) -> None:
         streams, now = list(self._streams), time.time()
@@ -323,7 +327,12 @@ class _Hub:
         def look(db: Session) -> tuple[set[int], set[int]]:
             return callers.ended(db, claims), need_admin - callers.admins_among(db, need_admin)
 
-        ended, no_admins = await database.read_async(look)
+        try:
+            ended, no_admins = await database.read_async(look)
+        except Exception as error:  # noqa: BLE001  # the next look may succeed
+            # Streams whose time is up end all the same, and the others show that they are alive.
+            logger.warning("The sessions of streams could not be looked up: %s", error)
+            ended, no_admins = set(), set()
         for stream in streams:
             is_ended = id(stream) in ended or (stream.takes_an_admin and stream.user.id in no_admins)
             if is_ended or now >= stream.ends_at:

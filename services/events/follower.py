@@ -50,7 +50,7 @@ class Follower:
             self._awake.set()
 
     def _serve(self) -> None:
-        announced, wait = -1, 0.0
+        announced, wait, is_failing = -1, 0.0, False
         while True:
             self._awake.wait(wait)
             self._awake.clear()
@@ -63,8 +63,11 @@ class Follower:
             try:
                 decided = database.read(watermark.look)
             except Exception as error:  # noqa: BLE001  # the thread goes on, and looks again
-                logger.warning("The feed can't be followed just now: %s", error)
+                if not is_failing:
+                    logger.warning("The feed can't be followed just now: %s", error)
+                is_failing = True
                 continue
+            is_failing = False
             if watermark.is_waiting:
                 wait = UNDECIDED_SECONDS
             if decided > announced or decided < announced:
