@@ -63,9 +63,8 @@ def _select_made(table: Table, condition: ColumnElement[bool], is_seen: ColumnEl
 
 
 def _in_parts(table: Table, condition: ColumnElement[bool]) -> Select[Any]:
-    return (
-        _select(table, condition).where(table.c.id > bindparam("after_id")).order_by(table.c.id).limit(PART)
-    )
+    following = _select(table, condition).where(table.c.id > bindparam("after_id"))
+    return following.order_by(table.c.id).limit(bindparam("limit"))
 
 
 ACCOUNT = _select(users, users.c.id == _ME)
@@ -155,7 +154,8 @@ def begin(db: Session, user: Caller) -> bytes:
 def go_on(db: Session, user: Caller, place: Place) -> tuple[list[bytes], Place | None]:
     """The pieces of the next part of the export, and the place where the part after it begins."""
     name = _NAMES[place.section]
-    rows = db.execute(LONG[name], {"user_id": user.id, "after_id": place.after_id}).all()
+    asked = {"user_id": user.id, "after_id": place.after_id, "limit": PART}
+    rows = db.execute(LONG[name], asked).all()
     written = [row._asdict() for row in rows]
     if name == "audit_events":
         _leave_out_addresses_of_others(db, user, written)

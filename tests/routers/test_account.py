@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
-from account_models import account_links
+from account_models import account_links, account_mails
 from config import settings
 from database import Base, database
 from main import app
@@ -20,12 +20,15 @@ from services.accounts import attempt as attempt_service
 from services.accounts import export as account_export
 from services.accounts import password_rules
 from tables.history import task_history
+from tables.webhooks import webhook_deliveries
 from tests.routers.test_projects import add, project
 from tests.support.api import PASSWORD, Api, Person
 from tests.support.mail import MailCatcher, mail_catcher
 from tests.support.openapi_check import CheckedClient
 
 NEW = "another long battery"
+# The columns that say whose a row is.
+OWNERS = ("user_id", "owner_id", "previous_owner_id", "actor_id", "author_id", "created_by")
 
 
 @pytest.fixture
@@ -332,10 +335,51 @@ def test_everything_kept_about_me_is_in_my_export(api: Api, monkeypatch: pytest.
     export = answer.json()
     assert export["account"]["username"] == "ada"
     assert [task["title"] for task in export["tasks"]] == titles
-    assert len(export["task_history"]) == 5
+    assert [row["task_id"] for row in export["task_history"]] == [task["id"] for task in export["tasks"]]
     assert [token["name"] for token in export["program_tokens"]] == ["nightly"]
     assert {event["kind"] for event in export["audit_events"]} >= {"login", "token_created"}
     assert "None of hers" not in answer.text
+
+
+@pytest.mark.one_database
+def test_an_export_holds_what_is_of_its_owner_and_nothing_of_others(api: Api) -> None:
+    """Two people do the same, so that each table has rows of both."""
+    ada, bob = api.person(), api.person("bob")
+    now = datetime.now(UTC)
+    for person, other in ((ada, bob), (bob, ada)):
+        made = project(person, person.username)["id"]
+        add(person, made, other)
+        path = f"/tasks/{person.task('Write', project_id=made)['id']}"
+        person.post("/tasks", json={"title": "Once"}, headers={"Idempotency-Key": "a"})
+        other.patch(path, json={"priority": 4})
+        person.post(f"{path}/comments", json={"text": "Soon"})
+        person.post("/auth/tokens", json={"name": "nightly", "scopes": ["tasks:read"]})
+        person.put("/notifications/preferences", json={"assigned": "daily"})
+        view = person.post("/views", json={"name": "Open", "filter": "status = pending"}).json()["id"]
+        assert person.post("/calendars", json={"view_id": view}).status_code == 201
+        hook = {"url": "http://example.com/", "types": ["project.*"], "enabled": False}
+        hook_id = person.post("/webhooks", json=hook).json()["id"]
+        mail = {"user_id": person.id, "email": "x@example.com", "created_at": now}
+        link = {"purpose": "reset", "token_hash": token_hash(person.username), "expires_at": now}
+        delivery = {"webhook_id": hook_id, "type": "project.created", "state": "failed", "created_at": now}
+        rows = (
+            insert(webhook_deliveries).values(delivery | {"attempts": 1}),
+            insert(account_links).values(mail | link),
+            insert(account_mails).values(mail | {"kind": "reset", "attempts": 1}),
+        )
+        database.write(lambda db: [db.execute(row) for row in rows])  # noqa: B023
+    exports = {person.id: person.get("/auth/me/export").json() for person in (ada, bob)}
+    hooks = {each["id"]: each["user_id"] for export in exports.values() for each in export["webhooks"]}
+    for owner, export in exports.items():
+        assert export.pop("account")["id"] == owner
+        for name, rows in export.items():
+            assert rows, name
+            for row in rows:
+                owners = [row[each] for each in OWNERS if each in row]
+                assert owner in (owners or [hooks[row["webhook_id"]]]), (name, row)
+                assert not [each for each in row if each.endswith("_hash")]
+        # Changes of others' tasks are the account's too.
+        assert (owner, "updated") in {(row["actor_id"], row["kind"]) for row in export["task_history"]}
 
 
 def test_my_export_tells_no_addresses_of_others(client: TestClient, api: Api) -> None:
