@@ -39,6 +39,8 @@ MOST_WAITING_BYTES = 1024 * 1024
 PAGE = 200
 # The time after which events are read again that could not be read.
 RETRY_SECONDS = 0.25
+# The time between the looks of a stream that waits for the hub.
+PAUSE_SECONDS = 0.05
 COMMENT = b": still here\n\n"
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -171,7 +173,7 @@ class _Stream:
                 content = b"".join(map(_message, page.events))
                 # Wait for a slow client here, because there may be a million events.
                 await self.send({"type": "http.response.body", "body": content, "more_body": True})
-            self.position = page.position
+            is_at_end, self.position = page.position == self.position, page.position
             if page.has_more:
                 continue
             hub.begin_at(self.position)
@@ -185,6 +187,9 @@ class _Stream:
                     # There may be events since the page was read, of which the hub was told before.
                     hub.read_soon()
                     return
+            elif is_at_end:
+                # The hub began behind an event that is not decided yet for this process.
+                await asyncio.sleep(PAUSE_SECONDS)
 
     def take(self, row: AnyRow, content: bytes) -> None:
         """Send the event, if it is new to the stream and matches its question."""

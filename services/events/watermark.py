@@ -55,14 +55,18 @@ class Watermark:
 
     def look(self, db: Session) -> int:
         """Return the number up to which all events are decided."""
-        self.look_ahead(db)
-        return self.decided
+        return self.look_at_both(db)[1]
 
     def look_ahead(self, db: Session) -> int:
         """Look, and return the number of the newest event, which may not be decided yet."""
+        return self.look_at_both(db)[0]
+
+    def look_at_both(self, db: Session) -> tuple[int, int]:
+        """Look, and return the number of the newest event, and the number up to which all events are decided."""
         if database.is_sqlite:
-            self.decided = int(db.execute(_ON_SQLITE).scalar_one())
-            return self.decided
+            # Another thread may write an older number meanwhile, so this look's own number is returned.
+            self.decided = newest = int(db.execute(_ON_SQLITE).scalar_one())
+            return newest, newest
         known = self.decided
         row = db.execute(_ON_POSTGRES).one()
         with self._lock:
@@ -74,7 +78,7 @@ class Watermark:
             # A position after the newest event tells nothing, for the same reasons.
             written = row.written if row.written is not None and row.written <= row.newest else 0
             self._learn(row.newest, row.oldest_open, row.oldest_open + row.age, written)
-        return int(row.newest)
+            return int(row.newest), self.decided
 
     def _learn(self, newest: int, oldest_open: int, next_to_begin: int, written: int) -> None:
         candidates = self._candidates
