@@ -5,18 +5,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
-from sqlalchemy import insert, text
+from sqlalchemy import insert, text, update
 
 from benchmarks.servers import free_port
 from config import settings
 from database import database
 from main import app
 from migrations.schema import migrate, newest_revision
+from services.delivery.mail_tasks import mail_pause
 from tables.notifications import notifications
+from tables.webhooks import webhook_deliveries, webhooks
 from tests.support.api import Api
 from tests.support.openapi_check import CheckedClient
 
@@ -103,6 +106,39 @@ def test_not_ready_says_that_redis_is_gone(client: TestClient, monkeypatch: pyte
     assert (answer.status_code, answer.json()["detail"]) == (503, "Not ready. redis: can't be reached")
 
 
+def test_not_ready_says_that_webhooks_are_behind(api: Api, local_client: TestClient) -> None:
+    ada = api.person()
+    late = datetime.now(UTC) - timedelta(hours=1)
+    hook = {"url": "http://example.com/", "types": ["task.*"], "enabled": False}
+    assert ada.post("/webhooks", json=hook).status_code == 201
+    rows = [
+        {"webhook_id": 1, "type": "task.created", "state": state, "attempts": 1, "created_at": late}
+        | {"next_attempt_at": late if state == "waiting" else None}
+        for state in ("waiting", "waiting", "failed")
+    ]
+    database.write(lambda db: db.execute(insert(webhook_deliveries), rows))
+
+    def ready(**changed: Any) -> Any:
+        database.write(lambda db: db.execute(update(webhooks).values(changed)))
+        return api.client.get("/ready")
+
+    answer = ready(enabled=True, due_at=late)
+    assert answer.status_code == 503
+    assert re.search(r"Not ready. webhooks: behind by 3[67]\d\d seconds", answer.json()["detail"])
+    told = figures(local_client.get("/metrics").text)
+    assert 3600 <= told["task_platform_webhook_oldest_seconds"] < 3800
+    assert told['task_platform_webhooks state="on"'] == 1
+    assert told['task_platform_webhook_deliveries state="waiting"'] == 2
+    assert told['task_platform_webhook_deliveries state="failed"'] == 1
+    # Neither is late by the program's fault: a receiver in trouble, and one that is being served.
+    assert ready(failures=1).status_code == 200
+    assert ready(failures=0, claimed_until=datetime.now(UTC) + timedelta(hours=1)).status_code == 200
+    # The process that served this one is gone.
+    assert ready(claimed_until=late).status_code == 503
+    assert ready(enabled=False, disabled_reason="failing").status_code == 200
+    assert figures(local_client.get("/metrics").text)['task_platform_webhooks state="switched_off"'] == 1
+
+
 def test_not_ready_says_that_delivery_is_behind(api: Api) -> None:
     ada = api.person()
     late = datetime.now(UTC) - timedelta(hours=1)
@@ -115,6 +151,15 @@ def test_not_ready_says_that_delivery_is_behind(api: Api) -> None:
     assert answer.status_code == 503
     # On a busy machine seconds pass before the answer.
     assert re.search(r"delivery: behind by 3[67]\d\d seconds", answer.json()["detail"])
+    # A mail server that is down excuses late mails, but not notifications that wait for their line in the log.
+    try:
+        mail_pause.begin()
+        assert api.client.get("/ready").status_code == 503
+        database.write(lambda db: db.execute(update(notifications).values(state="mail")))
+        assert api.client.get("/ready").status_code == 200
+    finally:
+        mail_pause.end()
+    assert api.client.get("/ready").status_code == 503
 
 
 def test_metrics_count_requests_by_their_route_and_what_the_database_holds(

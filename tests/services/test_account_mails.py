@@ -210,6 +210,23 @@ def test_a_link_that_waits_dies_with_what_it_is_for(
 
 
 @pytest.mark.one_database
+def test_a_link_that_waits_outlives_the_new_password_of_another(
+    client: TestClient, api: Api, catcher: MailCatcher
+) -> None:
+    ada, _ = api.person("ada"), api.person("bob")
+    client.post("/auth/password/forgot", json={"email": "bob@example.com"})
+    change = {"current_password": PASSWORD, "new_password": NEW}
+    assert ada.post("/auth/password", json=change).status_code == 200
+    catcher.refusal = None
+    send_later()
+    (mail,) = [each for each in catcher.wait_for(2) if each["To"] == "bob@example.com"]
+    text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert text.startswith("Hello bob,")
+    reset = {"token": text.partition("#token=")[2].split()[0], "new_password": NEW}
+    assert client.post("/auth/password/reset", json=reset).status_code == 200
+
+
+@pytest.mark.one_database
 def test_without_a_mail_server_the_log_says_so_and_nothing_waits(
     client: TestClient, api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
