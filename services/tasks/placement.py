@@ -102,10 +102,9 @@ def of_changed(
             _check_name(changes, place)
         if "state" not in changes and "status" not in changes:
             return Placed({}, None)
-        project_id = before.project_id
-        states = workflow.states_of(db, project_id)
-        here = next(state for state in states if state.key == before.state)
-        key_now = before.state
+        project_id, key_now = before.project_id, before.state
+        # A status that is sent is another one, so the task can't stay in its state.
+        states, here = workflow.states_of(db, project_id), None
     state = workflow.wanted(states, changes.get("state"), changes.get("status"), here)
     if project_id is not None and (moved is not None or state.key != key_now):
         workflow.enter(db, project_id, state)
