@@ -101,3 +101,48 @@ def test_copies_of_tasks_go_from_old_events_though_the_first_is_of_the_future(
     assert len(database.read(lambda db: db.execute(copies).all())) == YOUNG
     # The feed begins where the copies do.
     assert len(ada.get("/events").json()) == YOUNG
+
+
+@pytest.mark.one_database
+def test_what_must_still_be_delivered_stays_however_old_it_is(ada: Person) -> None:
+    told = {"user_id": ada.id, "kind": "created", "actor_id": 1}
+    for table, row, done, waiting in (
+        (notifications, told, ("delivered", "failed"), ("waiting", "mail", "digest")),
+        (
+            webhook_deliveries,
+            {"webhook_id": 1, "type": "task.created"},
+            ("delivered", "failed"),
+            ("waiting",),
+        ),
+    ):
+        write(delete(table))
+        long_ago = datetime.now(UTC) - timedelta(days=400)
+        rows = [
+            row
+            | {"state": state, "attempts": 1, "created_at": long_ago}
+            # The receiver or the mail server is down for long.
+            | {"next_attempt_at": None if state in done else datetime.now(UTC) + timedelta(hours=1)}
+            for state in done + waiting
+        ]
+        write(insert(table), rows)
+        delete_old()
+        left = database.read(lambda db: set(db.execute(select(table.c.state)).scalars()))  # noqa: B023
+        assert left == set(waiting)
+
+
+def test_who_was_in_a_project_and_when_outlives_the_history(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, bob, eve = api.person(), api.person("bob"), api.person("eve")
+    assert ada.post("/projects", json={"name": "Research"}).status_code == 201
+    for person in (bob, eve):
+        ada.put(f"/projects/1/members/{person.id}", json={"role": "member"})
+    ada.task("Old", project_id=1)
+    assert ada.delete(f"/projects/1/members/{eve.id}").status_code == 204
+    write(update(task_history).values(created_at=datetime.now(UTC) - timedelta(days=40)))
+    monkeypatch.setattr(settings, "retention_history_days", 30)
+    assert delete_old() == {"task_history": 1}
+    ada.task("Not for Eve", project_id=1)
+    for person, seen in ((ada, ["Not for Eve"]), (bob, ["Not for Eve"]), (eve, [])):
+        events = person.get("/events?types=task.*").json()
+        assert [each["data"]["task"]["title"] for each in events] == seen
