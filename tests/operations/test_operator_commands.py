@@ -318,6 +318,26 @@ def test_restore_refuses_what_is_no_backup_of_this_program(
     assert (count, task["id"]) == (1, 1)
 
 
+@pytest.mark.parametrize("how", ["cut", "blank"])
+def test_restore_refuses_a_damaged_backup(
+    api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    if not database.is_sqlite and shutil.which("pg_dump") is None:
+        pytest.skip("pg_dump is not installed")
+    ada = api.person()
+    file = tmp_path / "backup"
+    ada.task("Kept")
+    assert manage.main(["backup", str(file)]) == 0
+    ada.task("Later")
+    whole = file.read_bytes()
+    good = whole[: len(whole) * 2 // 3]
+    file.write_bytes(good if how == "cut" else good.ljust(len(whole), b"\0"))
+    capsys.readouterr()
+    assert manage.main(["restore", "--replace", str(file)]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert [each["title"] for each in ada.get("/tasks").json()] == ["Later", "Kept"]
+
+
 def test_postgres_without_its_programs_is_a_clear_refusal(
     api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

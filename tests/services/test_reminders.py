@@ -56,6 +56,15 @@ def test_owner_is_reminded_once_of_what_is_due_soon_and_once_when_it_is_overdue(
     assert any("ada@example.com" in line and "Task Due Soon: Soon" in line for line in caplog.messages)
 
 
+def test_owner_is_reminded_again_of_what_was_put_off(api: Api) -> None:
+    ada = api.person()
+    task, first, second = ada.task("Soon", due_at=at(hours=3)), at(hours=3), at(hours=5)
+    for due_at, number in ((first, 1), (second, 1), (second, 0), (first, 0)):
+        ada.patch(f"/tasks/{task['id']}", json={"due_at": due_at})
+        assert remind() == number
+    assert reminders(ada) == [("due_soon", "Soon")] * 2
+
+
 def test_several_processes_remind_once(api: Api) -> None:
     ada = api.person()
     for number in range(30):
