@@ -21,6 +21,8 @@ from storage.column_types import UtcDateTime
 from tables.history import MEMBER_KINDS, task_history
 
 CHUNK = 500
+# The texts of projects and comments, beside those of tasks.
+MORE_TEXTS = ("name", "text")
 
 _ADMINS = (
     select(users.c.id)
@@ -78,10 +80,13 @@ _BY_THEM = or_(
         ),
         task_history.c.kind.in_(MEMBER_KINDS),
     ),
-    # The account's comments that others deleted.
-    and_(
-        task_history.c.kind == "comment_deleted",
-        cast(task_history.c.subject["author_id"].as_string(), BigInteger) == bindparam("user_id"),
+    # The account's comments and projects that others deleted; an admin deletes the projects with the account.
+    *(
+        and_(
+            task_history.c.kind == kind,
+            cast(task_history.c.subject[maker].as_string(), BigInteger) == bindparam("user_id"),
+        )
+        for kind, maker in (("comment_deleted", "author_id"), ("project_deleted", "created_by"))
     ),
 )
 _OF_THEIR_TASKS = task_history.c.task_id.in_(
@@ -207,19 +212,20 @@ def _chunks(db: Session, user_id: int, *, with_tasks: bool) -> Iterator[list[Any
 
 def _without_texts(changes: dict[str, Any]) -> dict[str, Any]:
     return {
-        # The text of a comment has this name.
-        name: {"from": None, "to": None} if name in TEXTS or name == "text" else change
+        name: {"from": None, "to": None} if name in TEXTS or name in MORE_TEXTS else change
         for name, change in changes.items()
     }
 
 
 def _without_person(subject: dict[str, Any] | None, user_id: int) -> dict[str, Any] | None:
-    """The subject of a row without the account's name, and without the text if it is a comment of the account."""
+    """The subject of a row without the account's name, and without the texts of its comment or of a project."""
     if subject is None:
         return None
     nobodys = dict(subject)
     if subject.get("author_id") == user_id:
         nobodys |= {"author_id": None, "author": None, "text": None}
+    if "created_by" in subject:
+        nobodys |= {"name": None, "description": None}
     if "username" in subject and subject.get("user_id") == user_id:
         nobodys["username"] = None
     return nobodys

@@ -110,6 +110,8 @@ def test_a_deleted_account_leaves_ids_in_history_and_no_words(api: Api) -> None:
     gone = ada.task("Deleted by the admin")
     boss.delete(f"/tasks/{gone['id']}")
     boss.patch("/tasks/1", json={"title": "Put better by the admin"})
+    alone = ada.post("/projects", json={"name": "Hidden", "description": "On my own"}).json()["id"]
+    assert ada.patch(f"/projects/{alone}", json={"name": "Hidden well"}).status_code == 200
     assert boss.delete(f"/users/{ada.id}?delete_tasks=true").status_code == 200
     rows = database.read(lambda db: db.execute(select(task_history).order_by(task_history.c.id)).all())
     assert [(row.task_id, row.kind) for row in rows] == [
@@ -117,9 +119,19 @@ def test_a_deleted_account_leaves_ids_in_history_and_no_words(api: Api) -> None:
         (2, "created"),
         (2, "deleted"),
         (1, "updated"),
+        *((None, f"project_{kind}") for kind in ("created", "updated", "deleted")),
         (1, "deleted"),
     ]
-    for word in ("secret", "Of mine", "Personal", "private", "Deleted by", "Put better"):
+    for word in (
+        "secret",
+        "Of mine",
+        "Personal",
+        "private",
+        "Deleted by",
+        "Put better",
+        "Hidden",
+        "On my own",
+    ):
         assert word not in str(rows)
     assert boss.get("/tasks/all").json() == []
     assert boss.get("/analytics/system-summary").json()["total_tasks"] == 0
