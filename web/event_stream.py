@@ -14,18 +14,18 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from fastapi import Request, Response
-from pydantic_core import to_json
 from sqlalchemy.orm import Session
 from starlette.types import Receive, Scope, Send
 
 from database import AnyRow, database
-from errors import TooManyRequests
+from errors import DatabaseUnavailable, TooManyRequests
 from logging_config import logger
 from models import Caller
 from security import callers
 from services.events import event, feed
 from services.events.follower import follower
 from services.events.stream_sight import StreamSight, sight_at, takes_an_admin
+from web.event_message import message
 from web.problems import error_response
 
 MOST_OF_AN_ACCOUNT = 10
@@ -39,6 +39,8 @@ MOST_WAITING_BYTES = 1024 * 1024
 PAGE = 200
 # The time after which events are read again that could not be read.
 RETRY_SECONDS = 0.25
+# The time in which a client must take the end of its stream.
+PATIENCE_SECONDS = 15.0
 # The time between the looks of a stream that waits for the hub.
 PAUSE_SECONDS = 0.05
 COMMENT = b": still here\n\n"
@@ -48,18 +50,6 @@ _HEADERS = [
     # nginx hands on each event at once if this header is set.
     (b"x-accel-buffering", b"no"),
 ]
-
-
-# JSON leaves these line ends as they are. Many clients end a line at each of them, although the standard of
-# these streams does not.
-_LINE_ENDS = {"\x85".encode(): b"\\u0085", "\u2028".encode(): b"\\u2028", "\u2029".encode(): b"\\u2029"}
-
-
-def _message(told: dict[str, Any]) -> bytes:
-    data = to_json(told)
-    for line_end, escaped in _LINE_ENDS.items():
-        data = data.replace(line_end, escaped)
-    return b"id: %b\nevent: %b\ndata: %b\n\n" % (told["id"].encode(), told["type"].encode(), data)
 
 
 class EventStream(Response):
@@ -84,27 +74,33 @@ class EventStream(Response):
             return
         hub.add(stream)
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-            # The comment shows the client and every proxy that the stream is open.
-            await send({"type": "http.response.body", "body": COMMENT, "more_body": True})
-            await stream.catch_up(hub)
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            async with asyncio.timeout(None) as stream.patience:
+                await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+                # The comment shows the client and every proxy that the stream is open.
+                await send({"type": "http.response.body", "body": COMMENT, "more_body": True})
+                stream.catching_up = asyncio.ensure_future(stream.catch_up(hub))
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+        except TimeoutError:
+            logger.debug("A stream has ended, and its client reads nothing: it is cut off")
         finally:
             hub.remove(stream)
+            stream.cancel()
 
 
 class _Stream:
     """An open stream."""
 
     __slots__ = (
+        "catching_up",
         "claims",
         "ends_at",
         "is_ended",
-        "is_sending",
+        "patience",
         "position",
         "question",
         "send",
+        "sending",
         "sight",
         "size",
         "takes_an_admin",
@@ -124,7 +120,12 @@ class _Stream:
         self.send = send
         self.waiting: list[bytes] = []
         self.size = 0
-        self.is_sending = self.is_ended = False
+        self.is_ended = False
+        self.catching_up: asyncio.Future[None] | None = None
+        # One task sends, because a long content is sent in pieces, and nothing may come between them.
+        self.sending: asyncio.Future[None] | None = None
+        # Runs out if the client does not take the end of the stream.
+        self.patience: asyncio.Timeout | None = None
 
     def put(self, content: bytes) -> None:
         """Have this sent, without waiting for it."""
@@ -141,13 +142,19 @@ class _Stream:
         if not self.is_ended:
             self.is_ended = True
             self._begin_to_send()
+            if self.patience is not None:
+                self.patience.reschedule(asyncio.get_running_loop().time() + PATIENCE_SECONDS)
 
-    def _begin_to_send(self) -> None:
-        if not self.is_sending:
-            self.is_sending = True
-            task = asyncio.ensure_future(self._send_waiting())
-            _tasks.add(task)
-            task.add_done_callback(_tasks.discard)
+    def cancel(self) -> None:
+        """End all work for the stream, because its client is gone."""
+        for work in (self.catching_up, self.sending):
+            if work is not None:
+                work.cancel()
+
+    def _begin_to_send(self) -> "asyncio.Future[None]":
+        if self.sending is None:
+            self.sending = asyncio.ensure_future(self._send_waiting())
+        return self.sending
 
     async def _send_waiting(self) -> None:
         try:
@@ -161,18 +168,31 @@ class _Stream:
         except Exception as error:  # noqa: BLE001  # the client is gone, which its own coroutine hears of
             logger.debug("A stream could not be written to: %s", error)
         finally:
-            self.is_sending = False
+            self.sending = None
 
     async def catch_up(self, hub: "_Hub") -> None:
-        """Send the events between the stream's position and the hub's."""
+        """Send the events between the stream's position and the hub's, however often the database fails."""
+        while not self.is_ended:
+            try:
+                await self._catch_up(hub)
+            except DatabaseUnavailable as error:
+                logger.warning("A stream waits for the database: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+            except Exception:  # noqa: BLE001  # the client connects again
+                logger.exception("A stream ends, because its events can't be read")
+                self.end()
+            else:
+                return
+
+    async def _catch_up(self, hub: "_Hub") -> None:
         while not self.is_ended:
             page = await database.read_async(
                 lambda db: feed.page(db, self.user, self.question, self.position, PAGE)
             )
-            if page.events:
-                content = b"".join(map(_message, page.events))
+            if page.events and not self.is_ended:
+                self.waiting.append(b"".join(map(message, page.events)))
                 # Wait for a slow client here, because there may be a million events.
-                await self.send({"type": "http.response.body", "body": content, "more_body": True})
+                await asyncio.wait([self._begin_to_send()])
             is_at_end, self.position = page.position == self.position, page.position
             if page.has_more:
                 continue
@@ -306,7 +326,7 @@ class _Hub:
         for key in feed.keys_of(row):
             concerned |= self._index.get(key, set())
         if concerned:
-            content = _message(event.event_of(row, task))
+            content = message(event.event_of(row, task))
             for stream in concerned:
                 stream.take(row, content)
                 # The event may change what the account is allowed to see.

@@ -1,19 +1,27 @@
 """Streams while the database fails, and with clients that read slowly."""
 
 import contextlib
+import http.client
+import json
+import socket
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
+from urllib.parse import urlsplit
 
+import httpx
 import psycopg
 import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.orm import Session
 
+from main import app
 from services.events import event_id, feed
 from tests.events.test_stream import Stream, url
 from tests.support.api import Api
+from tests.support.serving import served
 from tests.support.waiting import SECONDS, wait_until
 from web import event_stream, waiting
 
@@ -48,7 +56,7 @@ def test_events_that_could_not_be_read_come_without_further_events(
         fails.clear()
         with unreadable(database_url, "task_history"):
             if not database_url.startswith("sqlite"):
-                db.execute(text("SET lock_timeout = '20ms'"))
+                db.execute(text("SELECT set_config('lock_timeout', '20ms', false)"))
             return news(db, after)
 
     monkeypatch.setattr(feed, "news", blocked)
@@ -108,3 +116,122 @@ def test_streams_may_go_on_behind_an_event_that_is_not_decided_yet(
                 for stream, count in ((behind, 1), (from_now, 2))
             ]
             assert titles == [["Decided"], ["Not decided here, but in another process", "Decided"]]
+
+
+class SilentClient:
+    """A client that asks for a stream, and reads nothing until it is told to."""
+
+    def __init__(self, url: str, token: str, after: str) -> None:
+        parts = urlsplit(url)
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.socket.settimeout(SECONDS)
+        self.socket.connect((parts.hostname, parts.port))
+        self.socket.sendall(
+            f"GET /events/stream?after={after} HTTP/1.0\r\nHost: {parts.netloc}\r\n"
+            f"Authorization: Bearer {token}\r\n\r\n".encode()
+        )
+
+    def read(self) -> bytes:
+        """All bytes until the server ends the stream."""
+        answer = http.client.HTTPResponse(self.socket)
+        answer.begin()
+        return answer.read()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+
+def _long_history(person: Any, count: int = 150) -> str:
+    """Make tasks with long descriptions; the id of the event before them."""
+    person.task("The first")
+    person.post(
+        "/tasks/import",
+        json=[{"title": f"Task {number}", "description": "x" * 9_000} for number in range(count)],
+    )
+    return str(person.get("/events", params={"limit": 1}).json()[0]["id"])
+
+
+@pytest.mark.one_database
+def test_comments_come_between_messages_only(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(event_stream, "LONGEST_SECONDS", 4.0)
+    ada = api.person()
+    after = _long_history(ada)
+    with served(app, send_buffer=4096) as url, SilentClient(url, ada.token, after) as client:
+        # The server waits for the client in the middle of a page, and has comments to send.
+        time.sleep(1)
+        blocks = client.read().split(b"\n\n")
+        messages = [block for block in blocks if b"data: " in block]
+        assert len(messages) == 150
+        for each in messages:
+            json.loads(each.partition(b"data: ")[2])
+
+
+@pytest.mark.one_database
+def test_the_place_of_a_client_that_reads_nothing_is_free_soon_after_its_end(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(event_stream, "LONGEST_SECONDS", 1.0)
+    monkeypatch.setattr(event_stream, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(event_stream, "MOST_OF_AN_ACCOUNT", 1)
+    ada = api.person()
+    after = _long_history(ada)
+    with served(app, send_buffer=4096) as url, SilentClient(url, ada.token, after):
+        headers = {"Authorization": f"Bearer {ada.token}"}
+
+        def status() -> int:
+            return httpx.head(f"{url}/events/stream", headers=headers).status_code
+
+        wait_until(lambda: status() == 429)
+        wait_until(lambda: status() == 200)
+
+
+@pytest.mark.one_database
+def test_a_stream_whose_client_is_gone_reads_no_further_pages(
+    api: Api, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "PAGE", 1)
+    pages, page = list[int](), feed.page
+
+    def slow(db: Session, user: Any, question: feed.Question, after: int, limit: int) -> feed.EventPage:
+        pages.append(after)
+        time.sleep(0.02)
+        return page(db, user, question, after, limit)
+
+    ada = api.person()
+    after = _long_history(ada)
+    monkeypatch.setattr(feed, "page", slow)
+    with SilentClient(url, ada.token, after):
+        wait_until(lambda: len(pages) > 3)
+    time.sleep(0.5)
+    read = len(pages)
+    time.sleep(0.5)
+    assert len(pages) == read < 100
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_a_stream_catches_up_although_the_database_fails_meanwhile(
+    api: Api, url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "PAGE", 50)
+    page, has_failed = feed.page, threading.Event()
+
+    def blocked(db: Session, user: Any, question: feed.Question, after: int, limit: int) -> feed.EventPage:
+        if after < 60 or has_failed.is_set():
+            return page(db, user, question, after, limit)
+        has_failed.set()
+        with unreadable(database_url, "task_history"):
+            db.execute(text("SELECT set_config('lock_timeout', '20ms', false)"))
+            return page(db, user, question, after, limit)
+
+    ada = api.person()
+    after = _long_history(ada)
+    monkeypatch.setattr(feed, "page", blocked)
+    with Stream(url, ada.token, params={"after": after}) as stream:
+        assert len({each["id"] for each in stream.wait_for(150, 20)}) == 150
+        assert has_failed.is_set()

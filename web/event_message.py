@@ -1,0 +1,17 @@
+"""Writing events as messages of Server-Sent Events."""
+
+from typing import Any
+
+from pydantic_core import to_json
+
+# JSON leaves these line ends as they are. Many clients end a line at each of them, although the standard of
+# these streams does not.
+_LINE_ENDS = {"\x85".encode(): b"\\u0085", "\u2028".encode(): b"\\u2028", "\u2029".encode(): b"\\u2029"}
+
+
+def message(told: dict[str, Any]) -> bytes:
+    """The event as a message of Server-Sent Events."""
+    data = to_json(told)
+    for line_end, escaped in _LINE_ENDS.items():
+        data = data.replace(line_end, escaped)
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (told["id"].encode(), told["type"].encode(), data)
