@@ -187,6 +187,17 @@ def test_a_token_made_without_a_session_works_and_can_not_be_logged_out(client: 
     assert (me(client, nobodys).status_code, me(client, nobodys).json()["code"]) == (401, "invalid_token")
 
 
+def test_a_name_or_an_email_that_is_taken_is_refused_in_any_letter_case(client: TestClient, api: Api) -> None:
+    api.person("Ada")
+    for name, email, code in (
+        ("ada", "new@example.com", "username_taken"),
+        ("ADA", "new@example.com", "username_taken"),
+        ("new", "ADA@example.COM", "email_taken"),
+    ):
+        account = {"username": name, "email": email, "password": PASSWORD}
+        assert_problem(client.post("/auth/register", json=account), 400, code)
+
+
 def test_an_email_with_a_name_is_refused_and_not_cut(client: TestClient) -> None:
     account = {"username": "ada", "email": "Ada <ada@example.com>", "password": PASSWORD}
     assert_problem(client.post("/auth/register", json=account), 422, "invalid_input", "#/email")

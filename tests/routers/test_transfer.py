@@ -213,6 +213,7 @@ def test_an_export_of_a_project_has_the_tasks_of_all_its_members(api: Api) -> No
     [
         ("", "text/csv", "text/csv"),
         ("", "Text/CSV; charset=utf-8, application/json;q=0.9", "text/csv"),
+        ("", "application/json;q=0.5, text/csv;q=0.9", "text/csv"),
         ("", "text/csv;q=0.5, application/json", "application/json"),
         ("", "*/*", "application/json"),
         ("?format=csv", "application/json", "text/csv"),

@@ -13,7 +13,7 @@ from account_models import audit_events
 from database import database
 from models import users
 from tables.history import task_history
-from tests.support.api import Api, Person
+from tests.support.api import Api, Person, assert_problem
 
 
 def names(answer: Any) -> list[str]:
@@ -37,6 +37,15 @@ def test_accounts_are_listed_searched_and_filtered(api: Api) -> None:
     assert boss.get(f"/users/{bob.id}").json()["is_active"] is False
     assert boss.get("/users/999").status_code == 404
     assert boss.get("/users?role=owner").status_code == 422
+
+
+def test_an_account_is_found_by_its_whole_name_in_any_letter_case(api: Api) -> None:
+    ada, bob = api.person(), api.person("Bob_1")
+    api.person("bobby")
+    for name in ("Bob_1", "bob_1", "BOB_1"):
+        assert ada.get(f"/users/lookup?username={name}").json() == {"id": bob.id, "username": "Bob_1"}
+    for name in ("bob", "Bob%1", "bob_12"):
+        assert_problem(ada.get("/users/lookup", params={"username": name}), 404, "user_not_found")
 
 
 def test_the_list_of_accounts_comes_in_pages(api: Api) -> None:
