@@ -90,7 +90,8 @@ def test_an_admin_ends_somebodys_sessions(api: Api) -> None:
 
 def test_a_deleted_accounts_tasks_go_to_somebody_else(api: Api) -> None:
     boss, ada, bob = api.person("boss", admin=True), api.person(), api.person("bob")
-    task = ada.task("Write the report", status="completed", tags=["writing"])
+    ada.task("Write the report", status="completed", tags=["writing"])
+    task = boss.patch("/tasks/1", json={"description": "Put by the boss"}).json()
     assert boss.delete(f"/users/{ada.id}").status_code == 422
     assert boss.delete(f"/users/{ada.id}?transfer_to={bob.id}&delete_tasks=true").status_code == 422
     assert boss.patch(f"/users/{api.person('gone').id}", json={"is_active": False}).status_code == 200
@@ -105,8 +106,11 @@ def test_a_deleted_accounts_tasks_go_to_somebody_else(api: Api) -> None:
     assert {**moved, **dict.fromkeys(changed)} == {**task, **dict.fromkeys(changed)}
     assert moved["user_id"] == bob.id
     assert bob.get("/analytics/user-completion-stats").json()["completed_tasks"] == 1
-    created, assigned = bob.get(f"/tasks/{task['id']}/history").json()
+    created, updated, assigned = bob.get(f"/tasks/{task['id']}/history").json()
     assert (created["actor_id"], created["changes"]["title"]) == (ada.id, {"from": None, "to": None})
+    assert created["changes"]["status"] == {"from": None, "to": "completed"}
+    # The task is there still, and this text is another person's.
+    assert updated["changes"] == {"description": {"from": None, "to": "Put by the boss"}}
     assert (assigned["kind"], assigned["actor_id"]) == ("assigned", boss.id)
     assert assigned["changes"] == {"user_id": {"from": ada.id, "to": bob.id}}
     told = boss.get("/audit?kind=user_deleted").json()[0]

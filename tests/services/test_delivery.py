@@ -306,6 +306,23 @@ def test_in_production_only_confirmed_addresses_get_mails_about_tasks(
 
 
 @pytest.mark.one_database
+def test_a_program_has_an_assignment_told(
+    api: Api, catcher: MailCatcher, caplog: pytest.LogCaptureFixture
+) -> None:
+    ada, bob = api.person(), api.person("bob")
+    task = ada.task("Write", status="pending")["id"]
+    with caplog.at_level(logging.INFO, "task_platform"):
+        for task_id, person_id in ((task, bob.id), (999, bob.id), (task, 999)):
+            asyncio.run(process_task_assignment(task_id, person_id, ada.id))
+    (mail,) = catcher.wait_for(1)
+    assert (mail["To"], mail["Subject"]) == ("bob@example.com", "New Task Assigned: Write")
+    assert "You have been assigned a new task 'Write' by ada" in mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    told = [line for line in caplog.messages if line.endswith("was assigned")]
+    assert told == [f"Notification sent to user {bob.id}: Task 'Write' was assigned"]
+    assert not [line for line in caplog.messages if "was not sent" in line]
+
+
+@pytest.mark.one_database
 def test_registering_sends_the_link_where_only_confirmed_addresses_get_mails(
     client: TestClient, catcher: MailCatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
