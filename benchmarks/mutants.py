@@ -193,7 +193,9 @@ def reached_lines(path: Path, module: ModuleType, tests: list[pytest.Item]) -> d
         cover.stop()
         return failed, cover.get_data().contexts_by_lineno(str(path.resolve()))
 
-    failed, lines = in_child(trace)
+    traced = in_child(trace)
+    # A text says why there is no result, such as that no test is selected.
+    failed, lines = (traced, {}) if isinstance(traced, str) else traced
     if failed:
         pytest.exit(f"Fails without any change: {failed}", returncode=1)
     return {item.nodeid: {line for line, names in lines.items() if item.nodeid in names} for item in tests}
