@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import BigInteger, and_, bindparam, cast, delete, func, null, or_, select, update
+from sqlalchemy import BigInteger, and_, bindparam, cast, delete, exists, func, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from database import AnyRow
@@ -18,7 +18,8 @@ from services.tasks import history, many
 from services.tasks.bulk import insert_many
 from services.tasks.fields import TASK_COLUMNS, TEXTS
 from storage.column_types import UtcDateTime
-from tables.history import MEMBER_KINDS, task_history
+from tables.history import MEMBER_KINDS, PROJECT_KINDS, task_history
+from tables.projects import projects
 
 CHUNK = 500
 # The texts of projects and comments, beside those of tasks.
@@ -63,7 +64,16 @@ _TASKS = (
     .limit(CHUNK)
 )
 _CHUNK = (
-    select(task_history.c.id, task_history.c.changes, task_history.c.subject)
+    select(
+        task_history.c.id,
+        task_history.c.changes,
+        task_history.c.subject,
+        # The texts of a project that stays belong to its members.
+        and_(
+            task_history.c.kind.in_(PROJECT_KINDS),
+            exists().where(projects.c.id == task_history.c.project_id),
+        ).label("is_kept"),
+    )
     .where(task_history.c.id > bindparam("after_id"))
     .order_by(task_history.c.id)
     .limit(CHUNK)
@@ -198,6 +208,7 @@ def _forget_texts(db: Session, user_id: int, *, with_tasks: bool) -> None:
                 "new_subject": _without_person(row.subject, user_id),
             }
             for row in rows
+            if not row.is_kept
         ]
         if scrubbed:
             db.execute(_SCRUB, scrubbed)
