@@ -132,7 +132,16 @@ def test_a_calendar_shows_no_task_that_was_given_away_meanwhile(api: Api) -> Non
         assert text.endswith("0\r\n\r\n")
 
 
-@pytest.mark.parametrize("asked", ["scope=all", "project_id={project_id}", "task_id={task_id}"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "scope=all",
+        *(
+            pytest.param(each, marks=pytest.mark.thorough)
+            for each in ("project_id={project_id}", "task_id={task_id}")
+        ),
+    ],
+)
 def test_a_stream_that_has_not_caught_up_ends_with_the_role_of_an_admin(
     api: Api, asked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,7 +135,7 @@ def test_search_is_exact_after_titles_were_indexed_changed_and_deleted(owner: Ca
         assert found(owner, TaskSearch(query=needle, limit=40)) == expected(owner, needle), needle
 
 
-@pytest.mark.parametrize("is_indexed", [False, True])
+@pytest.mark.parametrize("is_indexed", [pytest.param(False, marks=pytest.mark.thorough), True])
 def test_texts_within_an_or_are_looked_up_and_found_exactly(
     owner: Caller, monkeypatch: pytest.MonkeyPatch, *, is_indexed: bool
 ) -> None:
