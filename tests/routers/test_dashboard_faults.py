@@ -372,7 +372,8 @@ def test_words_fit_times_below_a_minute_and_the_week_that_runs(api: Api, browser
         over.scroll_into_view_if_needed()
         box = over.bounding_box()
         assert box
-        page.mouse.move(box["x"] + box["width"] - 3, box["y"] + 50)
+        # Early on a Monday the running week ends close behind the week before.
+        page.mouse.move(box["x"] + box["width"] - 0.1, box["y"] + 50)
         assert (page.locator(f"#{chart} .u-legend .u-value").first.text_content() or "").endswith("(so far)")
 
 
