@@ -5,7 +5,21 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import BigInteger, and_, bindparam, cast, delete, exists, func, null, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Select,
+    and_,
+    bindparam,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from database import AnyRow
@@ -18,8 +32,8 @@ from services.tasks import history, many
 from services.tasks.bulk import insert_many
 from services.tasks.fields import TASK_COLUMNS, TEXTS
 from storage.column_types import UtcDateTime
-from tables.history import MEMBER_KINDS, PROJECT_KINDS, task_history
-from tables.projects import projects
+from tables.history import COMMENT_KINDS, MEMBER_KINDS, PROJECT_KINDS, task_history
+from tables.projects import projects, task_comments
 
 CHUNK = 500
 # The texts of projects and comments, beside those of tasks.
@@ -63,21 +77,6 @@ _TASKS = (
     .order_by(tasks.c.id)
     .limit(CHUNK)
 )
-_CHUNK = (
-    select(
-        task_history.c.id,
-        task_history.c.changes,
-        task_history.c.subject,
-        # The texts of a project that stays belong to its members.
-        and_(
-            task_history.c.kind.in_(PROJECT_KINDS),
-            exists().where(projects.c.id == task_history.c.project_id),
-        ).label("is_kept"),
-    )
-    .where(task_history.c.id > bindparam("after_id"))
-    .order_by(task_history.c.id)
-    .limit(CHUNK)
-)
 _BY_THEM = or_(
     task_history.c.actor_id == bindparam("user_id"),
     # The account's tasks that others deleted.
@@ -102,8 +101,42 @@ _BY_THEM = or_(
 _OF_THEIR_TASKS = task_history.c.task_id.in_(
     select(tasks.c.id).where(tasks.c.user_id == bindparam("user_id"))
 )
-_WRITTEN_BY_THEM = _CHUNK.where(_BY_THEM)
-_WRITTEN = _CHUNK.where(or_(_BY_THEM, _OF_THEIR_TASKS))
+
+
+def _written(*, with_tasks: bool) -> Select[Any]:
+    """The next rows of history that may hold texts of the account, and of its tasks if they are deleted with it."""
+    # A comment that stays keeps its present text.
+    stays = (
+        select(task_comments.c.text)
+        .join(tasks, tasks.c.id == task_comments.c.task_id)
+        .where(task_comments.c.id == cast(task_history.c.subject["id"].as_string(), BigInteger))
+    )
+    if with_tasks:
+        stays = stays.where(tasks.c.user_id != bindparam("user_id"))
+    return (
+        select(
+            task_history.c.id,
+            task_history.c.changes,
+            task_history.c.subject,
+            # The texts of a project that stays belong to its members.
+            and_(
+                task_history.c.kind.in_(PROJECT_KINDS),
+                exists().where(projects.c.id == task_history.c.project_id),
+            ).label("is_kept"),
+            case(
+                (task_history.c.kind.in_(COMMENT_KINDS), stays.correlate(task_history).scalar_subquery())
+            ).label("comment"),
+        )
+        .where(
+            task_history.c.id > bindparam("after_id"),
+            or_(_BY_THEM, _OF_THEIR_TASKS) if with_tasks else _BY_THEM,
+        )
+        .order_by(task_history.c.id)
+        .limit(CHUNK)
+    )
+
+
+_WRITTEN, _WRITTEN_BY_THEM = _written(with_tasks=True), _written(with_tasks=False)
 _SCRUB = (
     update(task_history)
     .where(task_history.c.id == bindparam("row_id"))
@@ -205,7 +238,7 @@ def _forget_texts(db: Session, user_id: int, *, with_tasks: bool) -> None:
             {
                 "row_id": row.id,
                 "new_changes": _without_texts(row.changes),
-                "new_subject": _without_person(row.subject, user_id),
+                "new_subject": _without_person(row.subject, user_id, row.comment),
             }
             for row in rows
             if not row.is_kept
@@ -228,13 +261,18 @@ def _without_texts(changes: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _without_person(subject: dict[str, Any] | None, user_id: int) -> dict[str, Any] | None:
-    """The subject of a row without the account's name, and without the texts of its comment or of a project."""
+def _without_person(
+    subject: dict[str, Any] | None, user_id: int, comment: str | None
+) -> dict[str, Any] | None:
+    """The subject of a row without the account's name, and without the texts of its comment or of a project.
+
+    `comment` is the present text of a comment that stays.
+    """
     if subject is None:
         return None
     nobodys = dict(subject)
     if subject.get("author_id") == user_id:
-        nobodys |= {"author_id": None, "author": None, "text": None}
+        nobodys |= {"author_id": None, "author": None, "text": comment}
     if "created_by" in subject:
         nobodys |= {"name": None, "description": None}
     if "username" in subject and subject.get("user_id") == user_id:
