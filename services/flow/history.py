@@ -95,7 +95,7 @@ _EVERY_CHANGE = in_bulk(_changes(case((_owner.is_(None), 0), else_=1)))
 # Each of these uses an index: the changes while the account owns the task, and those by which it leaves.
 _OWN_CHANGES = in_bulk(_changes(literal(1, BigInteger), _owner == _OWNER_ID))
 _LEAVING = in_bulk(_changes(literal(0, BigInteger), _previous == _OWNER_ID, changes_hands(task_history.c)))
-# The earlier changes of tasks that other accounts owned before.
+# The changes of tasks while other accounts owned them, before they came or came back.
 _OTHERS_CHANGES = in_bulk(
     _changes(
         literal(0, BigInteger),
@@ -212,7 +212,9 @@ def read(db: Session, selection: Selection) -> Record:
     these = chosen.get(selection, version)
     if these is None:
         bits = np.packbits(np.isin(record.ids, selected.ids(db, selection)))
-        these = _Chosen(bits, selected.left(db, selection))
+        # A task that came back is chosen by its present values, whatever they were when it left.
+        left = np.setdiff1d(selected.left(db, selection), record.ids)
+        these = _Chosen(bits, left)
         chosen.put(selection, these, version)
     return _part(record, these)
 

@@ -65,9 +65,14 @@ def assembled(
 
 
 def tasks_that_came(changes: Integers) -> Integers:
-    """The tasks that began elsewhere, by the changes that concern the account or project."""
-    began_here = changes[0][changes[1] & 1 == 1]
-    return np.unique(changes[0][~np.isin(changes[0], began_here)])
+    """The tasks that began elsewhere or came back from there, by the changes that concern the account or project."""
+    task, row = changes[:2]
+    began_elsewhere = ~np.isin(task, task[row & 1 == 1])
+    has_left = np.isin(task, task[row & 2 == 0])
+    order = np.lexsort((row[has_left], task[has_left]))
+    left, mine = task[has_left][order], (row[has_left] & 2 == 2)[order]
+    came_back = (left[1:] == left[:-1]) & mine[1:] & ~mine[:-1]
+    return np.unique(np.concatenate((task[began_elsewhere], left[1:][came_back])))
 
 
 def that_concern(changes: Integers) -> Integers:

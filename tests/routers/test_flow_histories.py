@@ -170,3 +170,36 @@ def test_figures_of_any_of_several_projects_tags_and_priorities(api: Api) -> Non
         assert len(listed) == found
     made = ada.post("/analytics/pictures", json={"chart": "aging", "query": {"tag": "x", "priority": [0, 2]}})
     assert ada.client.get(made.json()["url"]).status_code == 200
+
+
+def test_a_task_that_comes_back_keeps_what_others_did_to_it(clock: Clock) -> None:
+    bob, ada = clock.at(0, "bob"), clock.at(0)
+    task = ada.task(tags=["mine"])
+    assert clock.at(10).put(f"/tasks/{task['id']}/assign?assigned_user_id={bob.id}").status_code == 200
+    move(clock.at(12, "bob"), task, "in_progress")
+    assert clock.at(30, "bob").put(f"/tasks/{task['id']}/assign?assigned_user_id={ada.id}").status_code == 200
+    ada = clock.at(40)
+    (aging,) = figures(ada, "aging")["tasks"]
+    assert (aging["age_hours"], aging["never_started"]) == (28.0, False)
+    move(ada, task, "completed")
+    ada = clock.at(41)
+    assert_durations(figures(ada, "flow")["current"]["cycle_time"], [28 * HOUR])
+    pending, in_progress, _ = figures(ada, "time-in-status")["statuses"]
+    assert_durations(pending, [12 * HOUR])
+    assert_durations(in_progress, [28 * HOUR])
+    days = figures(ada, "cumulative-flow?interval=day&from=2026-03-02")["intervals"]
+    # At the first midnight the task was bob's, and at the second it was not completed yet.
+    counted = [(day["pending"], day["in_progress"], day["completed"]) for day in days]
+    assert counted == [(0, 0, 0), (0, 1, 0), (0, 0, 1)]
+
+
+def test_a_task_that_came_back_is_chosen_by_what_it_is_now(clock: Clock) -> None:
+    bob, ada = clock.at(0, "bob"), clock.at(0)
+    task = ada.task(tags=["then"])
+    assert ada.put(f"/tasks/{task['id']}/assign?assigned_user_id={bob.id}").status_code == 200
+    assert bob.put(f"/tasks/{task['id']}/assign?assigned_user_id={ada.id}").status_code == 200
+    assert ada.patch(f"/tasks/{task['id']}", json={"tags": ["now"]}).status_code == 200
+    for tag, count in (("now", 1), ("then", 0)):
+        found = figures(ada, f"burnup?tag={tag}")
+        assert (found["n"], found["intervals"][-1]["scope"]) == (count, count)
+        assert figures(ada, f"cumulative-flow?tag={tag}")["n"] == count

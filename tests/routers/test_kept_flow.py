@@ -156,7 +156,7 @@ def change_something(
 ) -> None:
     own = [task for task, owner in owners.items() if owner is person]
     what = chance.choice(
-        ("create", "status", "status", "text", "assign", "delete", "batch", "import", "past")
+        ("create", "status", "status", "text", "move", "assign", "delete", "batch", "import", "past")
     )
     if what == "create" or not own:
         owners[person.task(status=chance.choice(STATUSES))["id"]] = person

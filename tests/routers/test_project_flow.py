@@ -149,6 +149,21 @@ def test_a_task_that_is_handed_on_or_leaves_counts_while_it_is_there(api: Api) -
     assert ada.get(f"/analytics/cumulative-flow?project_id={made}&interval=day").json()["n"] == 2
 
 
+def test_a_task_that_comes_back_keeps_what_happened_outside(api: Api) -> None:
+    ada = api.person()
+    made = project(ada)["id"]
+    task = ada.task("Write", project_id=made, tags=["then"])["id"]
+    changes = ({"project_id": None}, {"status": "in_progress"}, {"status": "pending"}, {"project_id": made})
+    for change in (*changes, {"tags": ["now"]}):
+        assert ada.patch(f"/tasks/{task}", json=change).status_code == 200
+    changed = ada.get(f"/tasks/{task}/history").json()
+    started = next(each for each in changed if each["kind"] == "status_changed")
+    (aging,) = ada.get(f"/analytics/aging?project_id={made}").json()["tasks"]
+    assert (aging["never_started"], aging["since"]) == (False, started["created_at"])
+    for tag, count in (("then", 0), ("now", 1)):
+        assert ada.get(f"/analytics/burnup?project_id={made}&tag={tag}").json()["n"] == count
+
+
 def test_a_picture_of_a_project_is_there_as_long_as_its_maker_is(api: Api) -> None:
     ada, bob = api.person(), api.person("bob")
     made = project(ada)["id"]
