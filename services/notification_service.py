@@ -167,6 +167,11 @@ _RETRY = (
     update(notifications).where(_IS_FAILED).values(state="mail", attempts=0, next_attempt_at=bindparam("now"))
 )
 _RETRY_ONE = _RETRY.where(notifications.c.id == bindparam("notification_id"))
+_HAVE_SEVERAL = select(notifications.c.user_id).where(_IS_FAILED).group_by(notifications.c.user_id)
+# One mail for each recipient: a digest that failed would otherwise become hundreds of mails.
+_RETRY_TOGETHER = _RETRY.where(
+    notifications.c.user_id.in_(_HAVE_SEVERAL.having(func.count() > literal_column("1")))
+).values(state="digest")
 _BACKLOG = (
     select(
         notifications.c.state,
@@ -185,13 +190,16 @@ def get_failed(db: Session, page: Page) -> PageOf[AnyRow]:
 
 
 def retry_failed(db: Session, notification_id: int | None = None) -> int:
-    """Have notifications that were given up sent again, all or one; returns their number."""
-    statement = _RETRY if notification_id is None else _RETRY_ONE
-    values: dict[str, Any] = {"now": datetime.now(UTC)}
+    """Have notifications that were given up sent again, all or one; returns their number.
+
+    Several of one recipient are sent as one mail.
+    """
+    now = datetime.now(UTC)
     if notification_id is not None:
-        values["notification_id"] = notification_id
-    result: Any = db.execute(statement, values)
-    return int(result.rowcount)
+        one: Any = db.execute(_RETRY_ONE, {"now": now, "notification_id": notification_id})
+        return int(one.rowcount)
+    results: list[Any] = [db.execute(statement, {"now": now}) for statement in (_RETRY_TOGETHER, _RETRY)]
+    return sum(result.rowcount for result in results)
 
 
 # For each state: the number of waiting notifications, and the time when the first of them is due.

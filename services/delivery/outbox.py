@@ -90,9 +90,19 @@ class Outbox:
 
     async def failed(self, rows: Sequence[AnyRow], error: Exception) -> None:
         """Write that sending failed: the rows are due later, or after too many attempts never."""
+        # At the same time, because the rows of a digest would become several mails otherwise.
+        later = _next(max(row.attempts for row in rows))
         await self._write(
             self.later,
-            [_result(row, row.attempts, _next(row), message_of(error)) for row in rows],
+            [
+                _result(
+                    row,
+                    row.attempts,
+                    later if row.attempts < settings.mail_attempts else None,
+                    message_of(error),
+                )
+                for row in rows
+            ],
         )
 
     async def _write(self, statement: Any, values: list[dict[str, Any]]) -> None:
@@ -125,11 +135,9 @@ def _result(row: AnyRow, attempts: int, due_next: datetime | None, error: str | 
     return {**_claim_of(row), "tried": attempts, "due_next": due_next, "error": error}
 
 
-def _next(row: AnyRow) -> datetime | None:
-    """The time of the next attempt after a failure; None if there is none."""
-    if row.attempts >= settings.mail_attempts:
-        return None
-    delay = min(LONGEST_DELAY, settings.mail_retry_seconds * 2 ** min(row.attempts - 1, 20))
+def _next(attempts: int) -> datetime:
+    """The time of the next attempt after this number of failed attempts."""
+    delay = min(LONGEST_DELAY, settings.mail_retry_seconds * 2 ** min(attempts - 1, 20))
     return datetime.now(UTC) + timedelta(seconds=delay * random.uniform(0.5, MOST_SPREAD))  # noqa: S311  # spreads a crowd
 
 

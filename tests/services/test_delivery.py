@@ -21,7 +21,7 @@ from models import users
 from services import background_tasks
 from services.accounts.attempt import HOUR
 from services.delivery import mail_tasks, outbox
-from services.delivery.notification_tasks import deliver_notifications, process_task_assignment
+from services.delivery.notification_tasks import process_task_assignment
 from services.delivery.reminder_tasks import remind
 from tables.notifications import notifications
 from tests.support.api import PASSWORD, Api, Person
@@ -213,31 +213,6 @@ def test_two_processes_never_claim_the_same_row(api: Api, database_url: str) -> 
     assert len(taken) == len(set(taken)) == count
 
 
-@pytest.mark.one_database
-def test_digest_is_one_mail_about_the_day(api: Api, catcher: MailCatcher) -> None:
-    ada, bob = api.person(), api.person("bob")
-    for person in (ada, bob):
-        answer = person.put("/notifications/preferences", json={"completed": "daily", "created": "daily"})
-        assert answer.json()["completed"] == "daily"
-        person.task("One", status="completed")
-        person.task("Two")
-    assert catcher.mails == []
-    due = {row.next_attempt_at for row in rows()}
-    assert len(due) == 1
-    assert due.pop() > datetime.now(UTC)
-    make_due()
-    send()
-    assert sorted(mail["to"] for mail in catcher.mails) == ["ada@example.com", "bob@example.com"]
-    text = catcher.mails[0].get_body(("plain",))
-    assert text is not None
-    assert text.get_content().splitlines() == [
-        "- Your task 'One' has been created.",
-        "- Your task 'One' has been completed.",
-        "- Your task 'Two' has been created.",
-    ]
-    assert {row.state for row in rows()} == {"delivered"}
-
-
 def test_who_wants_no_mail_gets_none(api: Api, catcher: MailCatcher) -> None:
     ada = api.person()
     ada.put("/notifications/preferences", json={"completed": "never"})
@@ -361,19 +336,3 @@ def test_a_recipient_gets_twenty_mails_an_hour_and_the_rest_as_one_digest(
     assign_many(ada, bob, 1)
     send()
     assert catcher.wait_for(23)[22]["Subject"].startswith("New Task Assigned")
-
-
-def test_reminders_of_one_moment_come_in_one_mail(api: Api, catcher: MailCatcher) -> None:
-    ada, bob = api.person(), api.person("bob")
-    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-    ada.post("/tasks/import", json=[{"title": f"Task {each}", "due_at": soon} for each in range(300)])
-    bob.task("The only one", due_at=soon)
-    assert remind() == 301
-    deliver_notifications()
-    send()
-    messages = {message["To"]: message["Subject"] for message in catcher.wait_for(2)}
-    assert messages == {
-        "ada@example.com": "Your tasks: 300 notifications",
-        "bob@example.com": "Task Due Soon: The only one",
-    }
-    assert len(catcher.mails) == 2

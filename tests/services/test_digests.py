@@ -1,0 +1,82 @@
+"""Mails about several notifications of one person."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from config import settings
+from services.delivery.notification_tasks import deliver_notifications
+from services.delivery.reminder_tasks import remind
+from tests.services.test_delivery import catcher, make_due, rows, send
+from tests.support.api import Api
+from tests.support.mail import MailCatcher
+
+__all__ = ["catcher"]
+
+
+@pytest.mark.one_database
+def test_digest_is_one_mail_about_the_day(api: Api, catcher: MailCatcher) -> None:
+    ada, bob = api.person(), api.person("bob")
+    for person in (ada, bob):
+        answer = person.put("/notifications/preferences", json={"completed": "daily", "created": "daily"})
+        assert answer.json()["completed"] == "daily"
+        person.task("One", status="completed")
+        person.task("Two")
+    assert catcher.mails == []
+    due = {row.next_attempt_at for row in rows()}
+    assert len(due) == 1
+    assert due.pop() > datetime.now(UTC)
+    make_due()
+    send()
+    assert sorted(mail["to"] for mail in catcher.mails) == ["ada@example.com", "bob@example.com"]
+    text = catcher.mails[0].get_body(("plain",))
+    assert text is not None
+    assert text.get_content().splitlines() == [
+        "- Your task 'One' has been created.",
+        "- Your task 'One' has been completed.",
+        "- Your task 'Two' has been created.",
+    ]
+    assert {row.state for row in rows()} == {"delivered"}
+
+
+def test_digest_that_fails_stays_one_mail(api: Api, catcher: MailCatcher) -> None:
+    admin, ada = api.person("root", admin=True), api.person()
+    ada.put("/notifications/preferences", json={"created": "daily"})
+    for number in range(10):
+        ada.task(f"Task {number}")
+    catcher.refusal = "451 Not now"
+    make_due()
+    send()
+    assert len({row.next_attempt_at for row in rows()}) == 1
+    # A notification that joined the digest later has fewer attempts.
+    ada.task("The last one")
+    make_due()
+    catcher.stop()
+    send()
+    assert sorted(row.attempts for row in rows()) == [1] + [2] * 10
+    assert len({row.next_attempt_at for row in rows()}) == 1
+    catcher.start()
+    catcher.refusal = "550 No such mailbox"
+    make_due(attempts=settings.mail_attempts - 1)
+    send()
+    assert {row.state for row in rows()} == {"failed"}
+    catcher.refusal = None
+    assert admin.post("/notifications/failed/retry").json() == {"retried": 11}
+    assert [mail["subject"] for mail in catcher.wait_for(1)] == ["Your tasks: 11 notifications"]
+    assert {row.state for row in rows()} == {"delivered"}
+
+
+def test_reminders_of_one_moment_come_in_one_mail(api: Api, catcher: MailCatcher) -> None:
+    ada, bob = api.person(), api.person("bob")
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    ada.post("/tasks/import", json=[{"title": f"Task {each}", "due_at": soon} for each in range(300)])
+    bob.task("The only one", due_at=soon)
+    assert remind() == 301
+    deliver_notifications()
+    send()
+    messages = {message["To"]: message["Subject"] for message in catcher.wait_for(2)}
+    assert messages == {
+        "ada@example.com": "Your tasks: 300 notifications",
+        "bob@example.com": "Task Due Soon: The only one",
+    }
+    assert len(catcher.mails) == 2
