@@ -213,11 +213,13 @@ def settle(db: Session, claimed: AnyRow, results: Sequence[tuple[Letter, Result]
     if due_at is not None and health["failures"]:
         pause = min(LONGEST_PAUSE, timedelta(seconds=2 ** min(health["failures"] - 1, 10)))
         due_at = max(due_at, now + pause)
-    if webhook.enabled and "disabled_reason" in health:
+    changes = {**health, "due_at": due_at}
+    # A webhook that is off already was switched off by a person meanwhile.
+    if webhook.enabled and (reason := _reason_to_disable(health["failing_since"], telling, now)):
         email = db.execute(_OWNER, {"user_id": webhook.user_id}).scalar_one()
         account_mail.put(db, "webhook_disabled", webhook.user_id, email)
-        health |= {"version": webhooks.c.version + 1, "updated_at": now}
-    changes = {**health, "due_at": due_at}
+        changes |= {"enabled": False, "disabled_reason": reason}
+        changes |= {"version": webhooks.c.version + 1, "updated_at": now}
     if webhook.claimed_until == claimed.claimed_until:
         changes["claimed_until"] = None
     db.execute(_UPDATE.values(changes), {"of_webhook": webhook_id})
@@ -239,16 +241,21 @@ def _outcome(letter: Letter, result: Result, now: datetime) -> dict[str, Any]:
 
 
 def _health(webhook: AnyRow, results: Sequence[Result], now: datetime) -> dict[str, Any]:
-    """The health of the receiver after these results, and whether to switch the webhook off."""
+    """The health of the receiver after these results."""
     failing_since, failures, is_slow = webhook.failing_since, webhook.failures, webhook.is_slow
     for result in results:
         # A time in the future was written while the clock was ahead.
         failing_since = None if result.is_delivered else min(failing_since or now, now)
         failures = failures + 1 if result.is_unreachable else 0
         is_slow = result.seconds > SLOW_SECONDS
-    health: dict[str, Any] = {"failing_since": failing_since, "failures": failures, "is_slow": is_slow}
+    return {"failing_since": failing_since, "failures": failures, "is_slow": is_slow}
+
+
+def _reason_to_disable(
+    failing_since: datetime | None, results: Sequence[Result], now: datetime
+) -> str | None:
+    """The reason for which these results switch the webhook off, if they do. A turn in which nothing was sent never does."""
     if any(result.status_code == 410 for result in results):
-        health |= {"enabled": False, "disabled_reason": "gone"}
-    elif failing_since is not None and now - failing_since >= PATIENCE:
-        health |= {"enabled": False, "disabled_reason": "failing"}
-    return health
+        return "gone"
+    is_over = failing_since is not None and now - failing_since >= PATIENCE
+    return "failing" if results and is_over else None

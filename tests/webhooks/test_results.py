@@ -1,0 +1,66 @@
+"""The judgment of a receiver by the results of a turn."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+
+from account_models import account_mails
+from config import settings
+from database import database
+from services.webhooks import claims
+from services.webhooks.sending import Letter, Result
+from tables.webhooks import webhooks
+from tests.support.api import Api, Person
+
+GONE = Result(410, "The receiver answered 410 (Gone)", 0.1)
+
+
+@pytest.fixture
+def ada(api: Api, monkeypatch: pytest.MonkeyPatch) -> Person:
+    """Somebody with a webhook, which the test itself delivers to."""
+    monkeypatch.setattr(settings, "webhook_delivery", False)
+    ada = api.person()
+    answer = ada.post("/webhooks", json={"url": "https://example.com/hook", "types": ["*"]})
+    assert answer.status_code == 201, answer.text
+    return ada
+
+
+def claimed(**values: Any) -> Any:
+    """The webhook with these values, claimed."""
+    statement = update(webhooks).values(due_at=datetime.now(UTC), **values)
+    database.write(lambda db: db.execute(statement))
+    (found,) = database.write(lambda db: claims.claim(db, steady=1, troubled=1))
+    return found
+
+
+def settle(webhook: Any, *results: Result) -> None:
+    letter = Letter(0, 0, datetime.now(UTC), webhook.url, [], "", b"")
+    database.write(lambda db: claims.settle(db, webhook, [(letter, result) for result in results]))
+
+
+def mails() -> int:
+    return int(
+        database.read(lambda db: db.execute(select(func.count()).select_from(account_mails)).scalar_one())
+    )
+
+
+def test_a_turn_in_which_nothing_was_sent_switches_nothing_off(ada: Person) -> None:
+    failing_since = datetime.now(UTC) - timedelta(days=6)
+    # A process that stops gives back what it has claimed without asking the receiver.
+    settle(claimed(failing_since=failing_since))
+    (webhook,) = ada.get("/webhooks").json()
+    assert (webhook["enabled"], webhook["disabled_reason"], mails()) == (True, None, 0)
+    settle(claimed(), Result(500, "The receiver answered 500", 0.1))
+    (webhook,) = ada.get("/webhooks").json()
+    assert (webhook["enabled"], webhook["disabled_reason"], mails()) == (False, "failing", 1)
+
+
+def test_a_webhook_that_its_owner_has_switched_off_gets_no_other_reason(ada: Person) -> None:
+    webhook = claimed()
+    switched_off = ada.patch(f"/webhooks/{webhook.id}", json={"enabled": False})
+    settle(webhook, GONE)
+    now = ada.get(f"/webhooks/{webhook.id}")
+    assert (now.json(), now.headers["ETag"]) == (switched_off.json(), switched_off.headers["ETag"])
+    assert mails() == 0
