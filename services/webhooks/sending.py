@@ -183,7 +183,7 @@ def _retry_after(response: httpx.Response) -> timedelta | None:
     else:
         try:
             wait = parsedate_to_datetime(text) - datetime.now(UTC)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
     return min(max(wait, timedelta(0)), LONGEST_RETRY_AFTER)
 

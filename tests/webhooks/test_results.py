@@ -10,9 +10,11 @@ from account_models import account_mails
 from config import settings
 from database import database
 from services.webhooks import claims
-from services.webhooks.sending import Letter, Result
+from services.webhooks import secret as secrets
+from services.webhooks.sending import Letter, Result, send
 from tables.webhooks import webhooks
 from tests.support.api import Api, Person
+from tests.support.receiver import receiver
 
 GONE = Result(410, "The receiver answered 410 (Gone)", 0.1)
 
@@ -64,3 +66,15 @@ def test_a_webhook_that_its_owner_has_switched_off_gets_no_other_reason(ada: Per
     now = ada.get(f"/webhooks/{webhook.id}")
     assert (now.json(), now.headers["ETag"]) == (switched_off.json(), switched_off.headers["ETag"])
     assert mails() == 0
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    "date", ["01 Jan 99999999999999999999 00:00:00 GMT", "01 Jan 2027 00:00:00 +9999999999999"]
+)
+def test_a_time_to_ask_again_that_no_calendar_has_is_none(monkeypatch: pytest.MonkeyPatch, date: str) -> None:
+    monkeypatch.setattr(settings, "webhook_allowed_networks", ["127.0.0.0/8"])
+    with receiver() as hook:
+        hook.answer = lambda _: (503, {"Retry-After": f"Fri, {date}"}, b"")
+        result = send(Letter(0, 0, datetime.now(UTC), hook.url, [secrets.make()], "msg_1", b"{}"))
+    assert (result.status_code, result.retry_after) == (503, None)
