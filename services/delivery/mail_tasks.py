@@ -201,9 +201,13 @@ async def _serve(ending: threading.Event, rounds: int | None = None) -> bool:
         return False
     try:
         async with email_service.mail_server() as server:
-            mail_pause.end()
             while claimed:
                 sent += await _send(server, *claimed, ending)
+                if sent or server.is_open:
+                    mail_pause.end()
+                else:
+                    # A server that greets and then hangs is down too.
+                    mail_pause.begin()
                 rounds = None if rounds is None else rounds - 1
                 if ending.is_set() or not server.is_open or rounds == 0:
                     break

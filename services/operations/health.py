@@ -76,7 +76,10 @@ async def _writing() -> str:
 
 
 def _delivery(waiting: Backlog) -> str:
-    """Whether due notifications and mails are sent in time. A mail server that is down does not count."""
+    """Whether due notifications and mails are sent in time. A mail server that is down does not count.
+
+    Digests do not count either, because all those of a day are due at the same moment.
+    """
     for state in ("waiting", "mail", "account_mail"):
         late = _seconds_late(waiting, state)
         if late > settings.delivery_behind_seconds and not (state != "waiting" and mail_pause.failures):

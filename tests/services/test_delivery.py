@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from account_models import attempts
 from config import settings
@@ -166,6 +166,33 @@ def test_requests_and_notifications_do_not_wait_for_a_mail_server_that_hangs(
         ada.task("Second")
     assert f"Notification sent to user {ada.id}: Task 'Second' was created" in caplog.messages
     assert rows()[-1].state == "delivered"
+    catcher.stop()
+
+
+def test_mail_server_that_greets_and_then_hangs_counts_as_down(
+    api: Api, catcher: MailCatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "smtp_timeout_seconds", 0.5)
+    catcher.delay = 60.0
+    ada = api.person()
+    late = datetime.now(UTC) - timedelta(hours=1)
+    row = {
+        "user_id": ada.id, "kind": "completed", "task_id": 1, "task_title": "Write", "actor_id": ada.id,
+        "created_at": late, "state": "mail", "attempts": 0, "next_attempt_at": late,
+    }  # fmt: skip
+    database.write(lambda db: db.execute(insert(notifications), [row] * 3))
+    assert api.client.get("/ready").status_code == 503
+    send()
+    # Only the first mail was tried, and the others are due still.
+    assert [each.attempts for each in rows()] == [1, 0, 0]
+    make_late = update(notifications).where(notifications.c.attempts == 0).values(next_attempt_at=late)
+    database.write(lambda db: db.execute(make_late))
+    assert api.client.get("/ready").status_code == 200
+    catcher.delay = 0.0
+    make_due()
+    send()
+    assert len(catcher.mails) == 3
+    assert mail_tasks.mail_pause.failures == 0
     catcher.stop()
 
 
