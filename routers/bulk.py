@@ -1,10 +1,12 @@
 """Many changes of tasks in one call."""
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import BackgroundTasks, Query, Response
 
 from auth import CurrentUser
+from models import Caller
 from schemas.batch import Batch, BatchAnswer
 from schemas.bulk import BulkAnswer, BulkQuery
 from schemas.tasks import TaskRead, TaskUpdate
@@ -15,11 +17,43 @@ from services.tasks import batch_ahead, by_filter
 from web.json_writer import dump_plain
 from web.problems import problem
 from web.routing import Router
-from web.transaction import Ahead, WriteSession
+from web.transaction import Ahead, ReadSession, WriteSession
 
 router = Router(prefix="/tasks", tags=["tasks"], reads="tasks:read", writes="tasks:write")
 
 _TASK_FIELDS = tuple(TaskRead.model_fields)
+# In the text of a value these quotes would be escaped.
+_NEW_ID = re.compile(rb'(?<="id":)-(\d+)')
+
+
+class _Ahead(NamedTuple):
+    """A batch that was worked out before its transaction, with its answer.
+
+    The answer is in pieces: between them are the ids of new tasks, which are negative until the batch is written.
+    """
+
+    batch: batch_ahead.WorkedOut
+    pieces: list[bytes]
+    new_ids: list[int]
+
+    def answer(self, after: int) -> bytes:
+        """The whole answer, with ids that follow this one."""
+        parts = [b""] * (len(self.pieces) + len(self.new_ids))
+        parts[::2] = self.pieces
+        parts[1::2] = [b"%d" % (new_id + after) for new_id in self.new_ids]
+        return b"".join(parts)
+
+
+def _work_out(db: ReadSession, user: Caller, body: Batch) -> _Ahead | None:
+    batch = batch_ahead.work_out(db, user, body)
+    if batch is None:
+        return None
+    parts = _NEW_ID.split(_answer(batch.outcomes))
+    return _Ahead(batch, parts[::2], [-int(digits) for digits in parts[1::2]])
+
+
+def _answer(outcomes: batch_service.Outcomes) -> bytes:
+    return b'{"results":%b}' % json_array([_result(each) for each in outcomes.results], dump_plain)
 
 
 def _result(outcome: batch_service.Outcome) -> Any:
@@ -39,7 +73,7 @@ def run_batch(
     user: CurrentUser,
     body: Batch,
     background: BackgroundTasks,
-    worked_out: Annotated[batch_ahead.WorkedOut | None, Ahead(batch_ahead.pays, batch_ahead.work_out)],
+    ahead: Annotated[_Ahead | None, Ahead(batch_ahead.pays, _work_out)],
 ) -> Response:
     """Create, change, assign and delete up to 1,000 tasks in one call.
 
@@ -47,11 +81,13 @@ def run_batch(
     all others: the answer is its error, whose `errors` point at the operation. With `atomic: false` the others
     are kept, and the operation's result has the error.
     """
-    written = None if worked_out is None else worked_out.write(db)
-    outcomes = written or batch_service.run(db, user, body)
+    if ahead is not None and (after := ahead.batch.write(db)) is not None:
+        outcomes, content = ahead.batch.outcomes, ahead.answer(after)
+    else:
+        outcomes = batch_service.run(db, user, body)
+        content = _answer(outcomes)
     background.add_task(background_tasks.after_import, *sorted(outcomes.owner_ids))
-    results = json_array([_result(outcome) for outcome in outcomes.results], dump_plain)
-    return Response(b'{"results":%b}' % results, media_type="application/json")
+    return Response(content, media_type="application/json")
 
 
 @router.patch("", response_model=BulkAnswer, errors=[403, 404, 409], operation_id="change_tasks")

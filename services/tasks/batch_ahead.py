@@ -5,7 +5,7 @@ therefore worked out with a session that only reads. The transaction then checks
 same, and writes rows that are ready for the driver, which takes half as long.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Executable, select
 from sqlalchemy.exc import UnboundExecutionError
@@ -16,7 +16,7 @@ from models import Caller, tasks
 from schemas.batch import AssignOperation, Batch, CreateOperation
 from services.tasks import batch as batches
 from services.tasks import bulk
-from services.tasks.batch import Outcome, Outcomes
+from services.tasks.batch import Outcomes
 from services.tasks.unit_of_work import Changes, UnitOfWork
 from storage.column_types import is_among
 from storage.direct_session import takes_text
@@ -29,7 +29,7 @@ _VERSIONS = prepared(select(tasks.c.id, tasks.c.version).where(is_among(tasks.c.
 
 
 class WorkedOut(NamedTuple):
-    """A batch whose results and rows are known, but for the ids of new tasks: these are negative."""
+    """A batch whose results and rows are known, except for the ids of new tasks: these are negative."""
 
     outcomes: Outcomes
     new_tasks: int
@@ -38,8 +38,11 @@ class WorkedOut(NamedTuple):
     inserts: list[Executable]
     changes: Changes
 
-    def write(self, db: Session) -> Outcomes | None:
-        """Write the batch, and return its results; None, and nothing written, if one of its tasks has changed."""
+    def write(self, db: Session) -> int | None:
+        """Write the batch. Returns the number that makes ids of negative ones if it is added to them.
+
+        If one of the tasks has changed, nothing is written, and the result is None.
+        """
         if self.versions:
             found = db.execute(_VERSIONS, {"task_ids": sorted(self.versions)})
             if {row.id: row.version for row in found} != self.versions:
@@ -49,15 +52,7 @@ class WorkedOut(NamedTuple):
         for rows in self.inserts:
             db.execute(rows, {"id": after, "task_id": after})
         self.changes.write(db)
-        return Outcomes([_known(each, after) for each in self.outcomes.results], self.outcomes.owner_ids)
-
-
-def _known(outcome: Outcome, after: int) -> Outcome:
-    """The outcome with the id of its new task."""
-    task: Any = outcome.task
-    if task is None or task.id >= 0:
-        return outcome
-    return Outcome(outcome.status, task._replace(id=task.id + after))
+        return after
 
 
 def pays(batch: Batch) -> bool:

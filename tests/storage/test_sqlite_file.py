@@ -137,3 +137,9 @@ def test_a_folder_that_is_named_as_the_database_stays_open_to_others(tmp_path: P
         db.read(lambda session: session.execute(text("SELECT 1")))
     db.close()
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
+def test_null_stays_null_under_its_adapter() -> None:
+    assert sqlite3.adapters[type(None), sqlite3.PrepareProtocol](None) is None
+    with closing(sqlite3.connect(":memory:")) as connection:
+        assert connection.execute("SELECT typeof(?), ?", (None, None)).fetchone() == ("null", None)
