@@ -32,9 +32,12 @@ GivenPassword = Annotated[Text, Field(max_length=256, examples=["correct horse b
 
 
 def _without_name(value: Any) -> Any:
-    """An address that stands alone: the library takes `Ada <ada@example.com>` and drops the name."""
+    """An address that stands alone and as it is: the library takes `Ada <ada@example.com>` and drops the name."""
     if isinstance(value, str) and "<" in value:
         raise ValueError("Input should be an email address alone, without a name")
+    # Mail programs decode `=?utf-8?q?bob?=@example.com`, and the mail is addressed to Bob.
+    if isinstance(value, str) and "=?" in value:
+        raise ValueError("Input should be an email address without `=?`")
     return value
 
 

@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
+from email.policy import Policy
 from email.utils import format_datetime, make_msgid
 from urllib.parse import urlsplit
 
@@ -53,13 +55,30 @@ def helo_name() -> str:
     return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
 
 
+class _Subject(str):
+    """A subject that stands in the mail as it is.
+
+    The library would decode what a title has in the form of encoded words (`=?utf-8?q?...?=`), and then write the
+    characters in them, line breaks too, so that a title could add headers and replace the text.
+    """
+
+    __slots__ = ()
+    name = "Subject"
+
+    def fold(self, *, policy: Policy) -> str:
+        """The lines of the header, as the library asks for them."""
+        charset = "us-ascii" if self.isascii() and "=?" not in self else "utf-8"
+        lines = Header(str(self), charset, header_name=self.name).encode(linesep=policy.linesep)
+        return f"{self.name}: {lines}{policy.linesep}"
+
+
 def compose(mail: Mail) -> EmailMessage:
     """The mail as it is sent. Headers are single lines of printable characters, so no title can end one."""
     message = EmailMessage()
     name, address = sender()
     message["From"] = Address(one_line(name), addr_spec=address)
     message["To"] = mail.to
-    message["Subject"] = one_line(mail.subject)
+    message["Subject"] = _Subject(one_line(mail.subject))
     message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = mail.message_id or make_msgid(domain=sender_domain())
     # Keeps holiday notices from answering.
@@ -85,7 +104,7 @@ class MailServer:
         """Send a mail; raises aiosmtplib.SMTPException or OSError (TimeoutError) if that fails."""
         try:
             async with asyncio.timeout(COMMANDS * settings.smtp_timeout_seconds):
-                await self._client.send_message(compose(mail))
+                await self._client.send_message(compose(mail), recipients=[mail.to])
         except TimeoutError:
             # The server's next answer could be about this mail, so the connection is of no more use.
             self._client.close()

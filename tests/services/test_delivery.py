@@ -100,11 +100,32 @@ def test_new_owner_gets_a_mail_in_text_and_html(api: Api, catcher: MailCatcher) 
 
 
 @pytest.mark.one_database
-def test_title_can_not_add_a_header(api: Api, catcher: MailCatcher) -> None:
-    api.person().task("Write\r\nBcc: eve@example.com\r\n\r\nhello\x0b\u2028!", status="completed")
+@pytest.mark.parametrize(
+    ("title", "subject"),
+    [
+        (
+            "Write\r\nBcc: eve@example.com\r\n\r\nhello\x0b\u2028!",
+            "Write Bcc: eve@example.com hello !",
+        ),
+        # Text in the form of encoded words (RFC 2047), which a reader must not decode either.
+        *[
+            (title, title)
+            for title in (
+                "=?utf-8?q?=0d=0aBcc:_eve@example.com?=",
+                "=?utf-8?b?DQoNCmhlbGxv?= =?utf-8?q?=0a?=",
+                "=?utf-7?q?+2Ac-?=",
+                'Is this =?a "word"?= é',
+                "ß(=?" * 100,
+            )
+        ],
+    ],
+)
+def test_title_can_not_add_a_header(api: Api, catcher: MailCatcher, title: str, subject: str) -> None:
+    api.person().task(title, status="completed")
     (mail,) = catcher.wait_for(1)
-    assert mail["bcc"] is None
-    assert mail["subject"] == "Task Completed: Write Bcc: eve@example.com hello !"
+    names = ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"]
+    assert mail.keys() == names
+    assert mail["subject"] == f"Task Completed: {subject}"
 
 
 @pytest.mark.one_database
