@@ -1,16 +1,37 @@
 """An app behind a real socket, for tests that a client inside the process is not enough for."""
 
+import asyncio
 import contextlib
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import uvicorn
+import uvicorn.server
 from starlette.types import ASGIApp
 
 START_TIMEOUT_SECONDS = 60.0
+
+
+class _Impatient(ModuleType):
+    """asyncio for uvicorn's server, which looks ten times a second whether it should end, and may end.
+
+    Most tests that use a server are shorter than these two looks.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    @staticmethod
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(min(seconds, 0.01))
+
+
+# A process that a test starts has uvicorn's own pauses.
+vars(uvicorn.server)["asyncio"] = _Impatient("asyncio")
 
 
 @contextlib.contextmanager
