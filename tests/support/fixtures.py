@@ -43,6 +43,15 @@ app.middleware_stack = app.build_middleware_stack()
 # All calls of httpx share this default: five seconds, in which a busy machine may not answer.
 _default_timeout: httpx.Timeout = inspect.signature(httpx.get).parameters["timeout"].default
 _default_timeout.connect = _default_timeout.read = _default_timeout.write = _default_timeout.pool = SECONDS
+# Each call would read all authorities of certificates again, which takes longer than most requests.
+_authorities = httpx.create_ssl_context()
+for _call in (
+    *(httpx.get, httpx.head, httpx.post, httpx.put, httpx.patch, httpx.delete, httpx.options),
+    *(httpx.request, httpx.stream, httpx.Client.__init__, httpx.AsyncClient.__init__),
+):
+    _defaults = inspect.unwrap(_call).__kwdefaults__
+    assert _defaults is not None
+    _defaults["verify"] = _authorities
 
 
 @pytest.hookimpl(tryfirst=True)
