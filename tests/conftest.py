@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -26,10 +27,16 @@ os.environ.update(
         "SQLITE_SYNCHRONOUS": "OFF",
     }
 )
+# Each worker would compile the tests and rewrite their assertions again, a twentieth of the time of a run, in a shell
+# with PYTHONDONTWRITEBYTECODE.
+sys.dont_write_bytecode = False
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load the fixtures, and with them the program, unless this process only hands out tests to others."""
+    if "not thorough" not in config.getoption("markexpr"):
+        # Its import takes a second in each process, and only the thorough fuzzing needs it.
+        config.pluginmanager.import_plugin("schemathesis.pytest.plugin")
     is_worker = hasattr(config, "workerinput")
     if is_worker or config.getoption("collectonly") or config.getoption("dist", "no") == "no":
         # Nothing of what is imported becomes garbage; `fixtures.py` switches this on again.
