@@ -88,7 +88,7 @@ def _delivery(waiting: Backlog) -> str:
 
 
 def _webhooks(waiting: WebhookBacklog) -> str:
-    """Whether due deliveries to working receivers are sent in time."""
+    """Whether working receivers are served in time."""
     late = _seconds_since(waiting.due_at)
     return f"behind by {late:.0f} seconds" if late > settings.delivery_behind_seconds else "ok"
 
@@ -184,7 +184,7 @@ def _add_webhooks(page: metrics.Page, hooks: WebhookBacklog) -> None:
     page.add(
         "webhook_oldest_seconds",
         "gauge",
-        "Seconds since the oldest delivery to a working receiver was due.",
+        "Seconds for which a working receiver has waited to be served.",
         [({}, round(_seconds_since(hooks.due_at), 3))],
     )
 

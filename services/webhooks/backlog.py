@@ -7,6 +7,8 @@ from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from database import AnyRow
+from models import users
+from services.webhooks import claims
 from storage.column_types import UtcDateTime, is_among
 from tables.webhooks import webhook_deliveries, webhooks
 
@@ -23,11 +25,13 @@ _COUNTS = select(
     .where(webhooks.c.disabled_reason.is_not(None))
     .scalar_subquery()
     .label("switched_off"),
-    # Receivers in trouble are left out, because their deliveries are late by their own fault.
+    # Receivers in trouble are left out, because their deliveries are late by their own fault. Those of an account that
+    # is off get nothing.
     select(func.min(webhooks.c.due_at))
+    .join_from(webhooks, users, users.c.id == webhooks.c.user_id)
     .where(
-        webhooks.c.enabled,
-        webhooks.c.failures == 0,
+        claims.IS_ON,
+        ~claims.TROUBLED,
         or_(webhooks.c.claimed_until.is_(None), webhooks.c.claimed_until <= _NOW),
     )
     .scalar_subquery()
@@ -74,7 +78,7 @@ class WebhookBacklog(NamedTuple):
     failed: int
     enabled: int
     switched_off: int
-    # The time since which the first delivery to a healthy receiver has been due.
+    # The time since which the first of the healthy receivers waits to be served.
     due_at: datetime | None
 
 

@@ -39,8 +39,8 @@ PATIENCE = timedelta(days=5)
 MARGIN = timedelta(seconds=5)
 
 _NOW: Any = bindparam("now", type_=UtcDateTime())
-_TROUBLED = or_(webhooks.c.failures > literal_column("0"), webhooks.c.is_slow)
-_IS_ON = and_(webhooks.c.enabled, or_(webhooks.c.project_id.is_not(None), users.c.is_active))
+TROUBLED = or_(webhooks.c.failures > literal_column("0"), webhooks.c.is_slow)
+IS_ON = and_(webhooks.c.enabled, or_(webhooks.c.project_id.is_not(None), users.c.is_active))
 _IS_FREE = or_(webhooks.c.claimed_until.is_(None), webhooks.c.claimed_until <= _NOW)
 _CLAIMED_COLUMNS = tuple(
     webhooks.c[name]
@@ -55,7 +55,7 @@ def _claim_statement(*, troubled: bool) -> Any:
     due = (
         select(webhooks.c.id)
         .join_from(webhooks, users, users.c.id == webhooks.c.user_id)
-        .where(_IS_ON, webhooks.c.due_at <= _NOW, _IS_FREE, _TROUBLED if troubled else ~_TROUBLED)
+        .where(IS_ON, webhooks.c.due_at <= _NOW, _IS_FREE, TROUBLED if troubled else ~TROUBLED)
         .order_by(webhooks.c.due_at, webhooks.c.id)
         .limit(bindparam("limit"))
         .with_for_update(skip_locked=True, of=webhooks)
@@ -75,10 +75,10 @@ _FREE_AT = case(
     (webhooks.c.claimed_until > webhooks.c.due_at, webhooks.c.claimed_until), else_=webhooks.c.due_at
 )
 _NEXT_DUE = (
-    select(_TROUBLED.label("is_troubled"), func.min(_FREE_AT, type_=UtcDateTime()).label("free_at"))
+    select(TROUBLED.label("is_troubled"), func.min(_FREE_AT, type_=UtcDateTime()).label("free_at"))
     .join_from(webhooks, users, users.c.id == webhooks.c.user_id)
-    .where(_IS_ON, webhooks.c.due_at.is_not(None))
-    .group_by(_TROUBLED)
+    .where(IS_ON, webhooks.c.due_at.is_not(None))
+    .group_by(TROUBLED)
 )
 _DUE = (
     select(
@@ -210,8 +210,11 @@ def settle(db: Session, claimed: AnyRow, results: Sequence[tuple[Letter, Result]
     telling = [result for _, result in results] if webhook.url == claimed.url else []
     health = _health(webhook, telling, now)
     due_at = db.execute(_FIRST_DUE, {"webhook_id": webhook_id}).scalar()
-    if due_at is not None and health["failures"]:
-        pause = min(LONGEST_PAUSE, timedelta(seconds=2 ** min(health["failures"] - 1, 10)))
+    if due_at is not None:
+        pause = timedelta(0)
+        if health["failures"]:
+            pause = min(LONGEST_PAUSE, timedelta(seconds=2 ** min(health["failures"] - 1, 10)))
+        # A receiver that is slower than its events stands behind those that have waited for longer to be served.
         due_at = max(due_at, now + pause)
     changes = {**health, "due_at": due_at}
     # A webhook that is off already was switched off by a person meanwhile.

@@ -17,6 +17,7 @@ from config import settings
 from database import database
 from main import app
 from migrations.schema import migrate, newest_revision
+from models import users
 from services.delivery.mail_tasks import mail_pause
 from tables.notifications import notifications
 from tables.webhooks import webhook_deliveries, webhooks
@@ -134,9 +135,16 @@ def test_not_ready_says_that_webhooks_are_behind(
     assert told['task_platform_webhooks state="on"'] == 1
     assert told['task_platform_webhook_deliveries state="waiting"'] == 2
     assert told['task_platform_webhook_deliveries state="failed"'] == 1
-    # Neither is late by the program's fault: a receiver in trouble, and one that is being served.
+    # Nothing is late by the program's fault: receivers in trouble, one that is being served, and one that gets
+    # nothing because its account is off.
     assert ready(failures=1).status_code == 200
-    assert ready(failures=0, claimed_until=datetime.now(UTC) + timedelta(hours=1)).status_code == 200
+    assert ready(failures=0, is_slow=True).status_code == 200
+    switch = update(users).where(users.c.id == ada.id)
+    database.write(lambda db: db.execute(switch.values(is_active=False)))
+    assert ready(is_slow=False).status_code == 200
+    database.write(lambda db: db.execute(switch.values(is_active=True)))
+    assert ready(enabled=True).status_code == 503
+    assert ready(claimed_until=datetime.now(UTC) + timedelta(hours=1)).status_code == 200
     # The process that served this one is gone.
     assert ready(claimed_until=late).status_code == 503
     assert ready(enabled=False, disabled_reason="failing").status_code == 200

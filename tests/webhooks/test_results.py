@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Session
 
 from account_models import account_mails
 from config import settings
@@ -12,7 +13,7 @@ from database import database
 from services.webhooks import claims
 from services.webhooks import secret as secrets
 from services.webhooks.sending import Letter, Result, send
-from tables.webhooks import webhooks
+from tables.webhooks import webhook_deliveries, webhooks
 from tests.support.api import Api, Person
 from tests.support.receiver import receiver
 
@@ -42,6 +43,11 @@ def settle(webhook: Any, *results: Result) -> None:
     database.write(lambda db: claims.settle(db, webhook, [(letter, result) for result in results]))
 
 
+def due_at(db: Session) -> datetime:
+    found: datetime = db.execute(select(webhooks.c.due_at)).scalar_one()
+    return found
+
+
 def mails() -> int:
     return int(
         database.read(lambda db: db.execute(select(func.count()).select_from(account_mails)).scalar_one())
@@ -57,6 +63,20 @@ def test_a_turn_in_which_nothing_was_sent_switches_nothing_off(ada: Person) -> N
     settle(claimed(), Result(500, "The receiver answered 500", 0.1))
     (webhook,) = ada.get("/webhooks").json()
     assert (webhook["enabled"], webhook["disabled_reason"], mails()) == (False, "failing", 1)
+
+
+def test_what_still_waits_after_a_turn_is_late_by_the_receivers_fault(ada: Person) -> None:
+    webhook, late = claimed(), datetime.now(UTC) - timedelta(hours=1)
+    rows = [
+        {"webhook_id": webhook.id, "type": "task.created", "state": "waiting", "attempts": 0}
+        | {"created_at": late, "next_attempt_at": late}
+        for _ in range(2)
+    ]
+    database.write(lambda db: db.execute(insert(webhook_deliveries), rows))
+    settle(webhook, Result(200, None, 0.5))
+    assert ada.client.get("/ready").status_code == 200
+    # It is due at once, but behind all others that wait.
+    assert webhook.claimed_until - claims.lease() <= database.read(due_at) <= datetime.now(UTC)
 
 
 def test_a_webhook_that_its_owner_has_switched_off_gets_no_other_reason(ada: Person) -> None:
