@@ -19,7 +19,7 @@ from tests.support.api import Api
 STATUSES = ("pending", "in_progress", "completed")
 PROJECTS = ("General", "b", "ç")
 TAGS = ("x", "y", "ü")
-CHANGES = {"sqlite": 2500, "postgresql": 1250}
+CHANGES = {"sqlite": 1000, "postgresql": 500}
 
 
 def random_task(random: Random) -> dict[str, Any]:
@@ -99,8 +99,8 @@ def kept_in(db: Any, table: str, columns: tuple[str, ...]) -> dict[tuple[Any, ..
     return {key: counts for key, counts in kept.items() if any(counts.values())}
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.thorough)])
-def test_thousands_of_random_changes_are_counted_right(api: Api, times: int) -> None:
+@pytest.mark.parametrize("times", [1, pytest.param(8, marks=pytest.mark.thorough)])
+def test_random_changes_are_counted_right(api: Api, times: int) -> None:
     sql = text("SELECT id, username, email, is_active, role FROM users ORDER BY id")
     for name in ("ada", "bob", "cyd"):
         api.person(name)
