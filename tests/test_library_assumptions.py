@@ -23,6 +23,7 @@ from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from starlette.routing import Match, Route, compile_path
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.h11_impl import RequestResponseCycle as H11Cycle
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle as HttptoolsCycle
@@ -243,6 +244,19 @@ def test_a_connection_collects_the_headers_of_a_request_until_its_path_is_known(
     ):
         assert line in source
     assert "self.response_complete" in inspect.getsource(HttptoolsCycle.__init__)
+
+
+@pytest.mark.parametrize("protocol", [H11Protocol, HttpToolsProtocol])
+def test_a_connection_knows_its_request_and_whether_the_server_waits_for_another(protocol: Any) -> None:
+    """`web/arrival.py` closes a connection that brings no head, but leaves one to uvicorn that is quiet after an answer."""
+    source = inspect.getsource(protocol)
+    for line in (
+        "self.loop = _loop",
+        "self.cycle = RequestResponseCycle(",
+        "self.timeout_keep_alive_task = self.loop.call_later(",
+        "self.timeout_keep_alive_task = None",
+    ):
+        assert line in source
 
 
 # -- Starlette ---------------------------------------------------------------------------------------

@@ -2,13 +2,16 @@
 
 The program sees a request only when its head is complete. uvicorn keeps all of the head until then, whatever its length,
 and copies a long header again with each piece: one header of 130 MB kept everybody waiting for eight seconds at a time.
-h11, the other parser that uvicorn may use, has bounds of its own.
+h11, the other parser that uvicorn may use, has bounds of its own. Both wait for a head for ever.
 """
 
 from collections.abc import Callable
 from typing import Any
 
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from config import settings
 
 # The most bytes without the end of a head and without any body. A head that the program itself may answer has 64 KiB of
 # headers and 64 KiB of query.
@@ -27,13 +30,18 @@ _no_trailers = _NoTrailers()
 
 
 def bound_arrival() -> None:
-    """Have uvicorn cut off a request that goes on without an end.
+    """Have uvicorn cut off a request that goes on without an end, and a connection that brings none.
 
     Its methods are replaced, because it has no setting for this, and calls the program only after the head.
     """
     if hasattr(HttpToolsProtocol, "silence"):
         return
-    protocol: Any = HttpToolsProtocol
+    protocol: Any
+    for protocol in (HttpToolsProtocol, H11Protocol):
+        protocol.waiting = None
+        protocol.connection_made = _connection_made(protocol.connection_made)
+        protocol.connection_lost = _connection_lost(protocol.connection_lost)
+    protocol = HttpToolsProtocol
     # The bytes since the last end of a head, or the last piece of a body.
     protocol.silence = 0
     protocol.data_received = _data_received(HttpToolsProtocol.data_received)
@@ -73,3 +81,45 @@ def _on_body(take: Callable[[Any, bytes], None]) -> Callable[[Any, bytes], None]
         take(self, body)
 
     return on_body
+
+
+def _connection_made(make: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    def connection_made(self: Any, transport: Any) -> None:
+        make(self, transport)
+        _look_later(self, _NOTHING)
+
+    return connection_made
+
+
+def _connection_lost(lose: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    def connection_lost(self: Any, error: Exception | None) -> None:
+        if self.waiting is not None:
+            self.waiting.cancel()
+        lose(self, error)
+
+    return connection_lost
+
+
+# In the place of a last request, while a connection has had none.
+_NOTHING = object()
+
+
+def _look_later(connection: Any, last: object) -> None:
+    """Look after the time that a request may take whether the connection still waits for one after the last."""
+    if seconds := settings.request_timeout_seconds:
+        connection.waiting = connection.loop.call_later(seconds, _look, connection, last)
+
+
+def _look(connection: Any, last: object) -> None:
+    """Close a connection that has brought no head since the last look.
+
+    uvicorn itself closes one that is quiet after an answer, and the program ends a request whose body does not arrive.
+    """
+    cycle = connection.cycle
+    is_without_head = cycle is None or cycle.response_complete
+    if not is_without_head or connection.timeout_keep_alive_task is not None:
+        _look_later(connection, None)
+    elif last is (cycle or _NOTHING):
+        connection.transport.close()
+    else:
+        _look_later(connection, cycle)

@@ -160,3 +160,29 @@ def test_only_trusted_proxies_tell_where_a_request_comes_from_whatever_the_serve
         monkeypatch.setattr(settings, "trusted_proxies", ["127.0.0.1"])
         assert seen(url, "6.6.6.6, 198.51.100.1") == ("198.51.100.1", "<https:")
         assert "198.51.100.1" in caplog.text
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_a_connection_that_brings_no_head_is_closed(
+    client: TestClient, parser: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "request_timeout_seconds", 0.1)
+    with served(app, http=parser, timeout_keep_alive=60) as url, contextlib.ExitStack() as opened:
+
+        def connection(*parts: bytes) -> socket.socket:
+            made = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=30)
+            for part in parts:
+                made.sendall(part)
+            return opened.enter_context(made)
+
+        whole = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+        kept = connection(whole)
+        assert kept.recv(4096).startswith(b"HTTP/1.1 200")
+        later = connection(whole)
+        assert later.recv(4096).startswith(b"HTTP/1.1 200")
+        later.sendall(b"GET /hea")
+        for waiting in (connection(), connection(b"GET /health HTTP/1.1\r\nHost:"), later):
+            assert waiting.recv(4096) == b""
+        # One that is quiet after an answer has the time that uvicorn is told to give it.
+        kept.sendall(whole)
+        assert kept.recv(4096).startswith(b"HTTP/1.1 200")
