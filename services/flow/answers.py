@@ -139,9 +139,10 @@ def cumulative_flow(
         only_since(counted, replay.COMPLETED)
     at_start, *counts = counted.tolist()
     end = parts[-1].end if parts else question.period.start
-    there = record.spells.mine & (record.spells.start < end)
+    spells = record.spells
+    there = spells.mine & (spells.start < end) & (spells.stop >= question.period.start)
     # Spells are sorted by task.
-    n = int(np.count_nonzero(np.diff(record.spells.task[there], prepend=-1)))
+    n = int(np.count_nonzero(np.diff(spells.task[there], prepend=-1)))
     return {
         **_head(question, n, "cumulative_flow", "imported"),
         "at_start": dict(zip(STATUSES, at_start, strict=True)),

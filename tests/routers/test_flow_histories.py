@@ -89,6 +89,9 @@ def test_a_deleted_task_counts_until_then(clock: Clock) -> None:
         day = figures(ada, f"cumulative-flow?from=2026-03-02&to=2026-03-03T03:00:00Z{narrowed}")
         assert [each["pending"] for each in day["intervals"]] == [count]
         assert day["n"] == count
+        # The task was gone before these days.
+        later = figures(ada, f"cumulative-flow?interval=day&from=2026-03-04{narrowed}")
+        assert (later["at_start"]["pending"], later["n"]) == (0, 0)
     assert figures(ada, "throughput")["n_created"] == 0
 
 
