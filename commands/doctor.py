@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import aiosmtplib
-import redis
 from sqlalchemy import text
 
 from config import ConfigurationError, settings
@@ -16,7 +15,7 @@ from database import database
 from errors import AppError
 from migrations.schema import SchemaError, explained, problem_of, revision_of
 from services import email_service
-from services.background_tasks.analytics_tasks import redis_client
+from services.background_tasks.analytics_tasks import ask_redis
 
 
 class Ailing(Exception):
@@ -29,7 +28,6 @@ FAULTS = (
     SchemaError,
     ConfigurationError,
     aiosmtplib.SMTPException,
-    redis.RedisError,
     OSError,
 )
 
@@ -112,7 +110,7 @@ def _mail() -> str:
 
 def _cache() -> str:
     if settings.redis_url:
-        redis_client(settings.redis_url).ping()
+        ask_redis(settings.redis_url, lambda client: client.ping())
         return "Redis answers"
     # The first entry makes the folder.
     settings.cache_dir.mkdir(parents=True, exist_ok=True)

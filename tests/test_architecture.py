@@ -24,10 +24,16 @@ OURS = sorted(
 
 
 @functools.cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All nodes of a file's syntax."""
+    return tuple(ast.walk(ast.parse(path.read_text())))
+
+
+@functools.cache
 def imports(path: Path) -> tuple[tuple[str, str], ...]:
     """Each module that a file imports, with the name that it takes from it."""
     found: list[tuple[str, str]] = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found += ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -118,10 +124,22 @@ def test_routers_know_no_sql(path: Path) -> None:
     assert not {module for module, _ in imports(path) if module.partition(".")[0] == "sqlalchemy"}
 
 
+def test_redis_is_imported_only_where_it_is_asked() -> None:
+    """Its import takes a twelfth of the start, and most programs keep their cache in files."""
+    at_once = {
+        path.name
+        for path in OURS
+        for node in ast.iter_child_nodes(nodes(path)[0])
+        if (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("redis"))
+        or (isinstance(node, ast.Import) and any(each.name.startswith("redis") for each in node.names))
+    }
+    assert at_once == set()
+
+
 def test_only_the_database_module_commits() -> None:
     committing = set()
     for path in OURS:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
             if is_call and node.func.attr in {"commit", "begin_twophase"}:  # type: ignore[attr-defined]
                 committing.add(path.name)
@@ -139,7 +157,7 @@ def test_no_file_and_no_function_needs_a_tour() -> None:
     long_functions = {
         f"{path.relative_to(ROOT)}:{node.name}": lines
         for path in OURS
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         if (lines := (node.end_lineno or 0) - node.lineno + 1) > 60
     }

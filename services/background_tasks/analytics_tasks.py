@@ -6,20 +6,22 @@ The API itself never reads it: the counts kept in the database cost less than a 
 import os
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import redis
 from pydantic_core import to_json
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from config import settings
 from database import database
 from logging_config import logger
 from services import analytics_service
+
+# Importing it takes a twelfth of the start, and few programs use it.
+if TYPE_CHECKING:
+    import redis
 
 # The entry of an account whose tasks change all the time is written once in this many seconds.
 INTERVAL = 1.0
@@ -110,7 +112,7 @@ def _refresh(user_id: int) -> None:
             if written == version:
                 return
             _keep(user_id, stats)
-        except (OSError, redis.RedisError) as error:
+        except OSError as error:
             raise CacheUnavailable(str(error)) from error
         written = version
 
@@ -118,14 +120,14 @@ def _refresh(user_id: int) -> None:
 def _keep(user_id: int, stats: dict[str, Any]) -> None:
     content = to_json({"user_id": user_id, "stats": stats, "updated_at": datetime.now(UTC)})
     if settings.redis_url:
-        redis_client(settings.redis_url).set(cache_name(user_id), content)
+        ask_redis(settings.redis_url, lambda client: client.set(cache_name(user_id), content))
     else:
         _write_whole(_file_of(user_id), content)
 
 
 def _forget(user_id: int) -> None:
     if settings.redis_url:
-        redis_client(settings.redis_url).delete(cache_name(user_id))
+        ask_redis(settings.redis_url, lambda client: client.delete(cache_name(user_id)))
     else:
         _file_of(user_id).unlink(missing_ok=True)
 
@@ -134,10 +136,24 @@ def _file_of(user_id: int) -> Path:
     return settings.cache_dir / f"{cache_name(user_id)}.json"
 
 
+def ask_redis(url: str, ask: Callable[["redis.Redis"], object]) -> None:
+    """Call `ask` with a client; raises OSError if Redis does not do it."""
+    from redis import RedisError  # noqa: PLC0415
+
+    try:
+        ask(_redis_client(url))
+    except RedisError as error:
+        raise OSError(str(error)) from error
+
+
 @lru_cache(maxsize=4)
-def redis_client(url: str) -> "redis.Redis":
+def _redis_client(url: str) -> "redis.Redis":
     """A client with short timeouts; one more attempt covers a connection that died while idle."""
-    return redis.Redis.from_url(
+    from redis import Redis  # noqa: PLC0415
+    from redis.backoff import NoBackoff  # noqa: PLC0415
+    from redis.retry import Retry  # noqa: PLC0415
+
+    return Redis.from_url(
         url,
         socket_timeout=REDIS_TIMEOUT,
         socket_connect_timeout=REDIS_TIMEOUT,

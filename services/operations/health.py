@@ -4,7 +4,6 @@ import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime
 
-import redis
 from sqlalchemy.orm import Session
 
 from config import settings
@@ -12,7 +11,7 @@ from database import database
 from errors import AppError, DatabaseReadOnly, DatabaseUnavailable, ServiceUnavailable
 from migrations.schema import is_newer, problem_of, revision_of
 from services import analytics_service, completion_times
-from services.background_tasks.analytics_tasks import redis_client
+from services.background_tasks.analytics_tasks import ask_redis
 from services.delivery import backlog
 from services.delivery.mail_tasks import mail_pause
 from services.notification_service import Backlog
@@ -107,8 +106,8 @@ async def _redis_part() -> dict[str, str]:
         return {}
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            await _redis_probe.run(lambda: redis_client(url).ping())
-    except (redis.RedisError, TimeoutError):
+            await _redis_probe.run(lambda: ask_redis(url, lambda client: client.ping()))
+    except OSError:  # Or nothing came in time.
         return {"redis": "can't be reached"}
     return {"redis": "ok"}
 
