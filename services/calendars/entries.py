@@ -4,14 +4,14 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import urlsplit
 
-from icalendar import Calendar, Event, vText
+from icalendar import Calendar, Event, vCategory, vText
 
 from config import settings
 from database import AnyRow
 from schemas.common import beginning, zone_named
 
 # To be raised when entries are written in another way, so that files fetched before count as changed.
-FORMAT = 2
+FORMAT = 3
 # The most characters of a description: programs that show calendars take few more, and writing all of each takes long.
 LONGEST_DESCRIPTION = 2000
 FIELDS = (
@@ -35,6 +35,14 @@ _LINE_ENDS = re.compile(r"\r\n?")
 _END = b"END:VCALENDAR\r\n"
 
 
+class _Text(vText):
+    r"""A text whose backslashes stay: the library takes `\N`, as in `C:\News`, for the end of a line."""
+
+    def to_ical(self) -> bytes:
+        escaped = self.replace("\\", r"\\").replace(";", r"\;").replace(",", r"\,").replace("\n", r"\n")
+        return escaped.encode()
+
+
 def head(name: str, tz: str, problem: str | None) -> bytes:
     """The beginning of a calendar's file, up to its first entry."""
     calendar = Calendar()
@@ -44,11 +52,11 @@ def head(name: str, tz: str, problem: str | None) -> bytes:
     calendar.add("method", "PUBLISH")
     # The name and the refresh time stand in an old and a new form, because only some programs know the new
     # one.
-    calendar.add("name", vText(_line(name)))
-    calendar.add("x-wr-calname", vText(_line(name)))
+    calendar.add("name", _line(name))
+    calendar.add("x-wr-calname", _line(name))
     calendar.add("x-wr-timezone", tz)
     if problem is not None:
-        calendar.add("x-wr-caldesc", vText(_line(problem)))
+        calendar.add("x-wr-caldesc", _line(problem))
     calendar.add("refresh-interval", REFRESH, parameters={"value": "DURATION"})
     calendar.add("x-published-ttl", "PT1H")
     written: bytes = calendar.to_ical()
@@ -72,9 +80,11 @@ def entry(task: AnyRow, tz: str) -> bytes:
     event.add("dtstart", _whole_day(task.due_at, tz) or task.due_at)
     event.add("summary", _line(task.title))
     if task.description:
-        event.add("description", _shortened(text(task.description)))
+        event.add("description", _Text(_shortened(text(task.description))))
     if task.tags:
-        event.add("categories", [_line(tag) for tag in task.tags])
+        categories = vCategory([])
+        categories.cats = [_line(tag) for tag in task.tags]
+        event.add("categories", categories)
     if task.priority:
         event.add("priority", PRIORITIES[task.priority])
     # A due task does not make its owner busy.
@@ -96,9 +106,9 @@ def _shortened(value: str) -> str:
     return value if len(value) <= LONGEST_DESCRIPTION else f"{value[: LONGEST_DESCRIPTION - 1]}…"
 
 
-def _line(value: str) -> str:
+def _line(value: str) -> _Text:
     """A text on one line: some programs leave out entries whose titles have several."""
-    return text(value).replace("\n", " ")
+    return _Text(text(value).replace("\n", " "))
 
 
 def text(value: str) -> str:

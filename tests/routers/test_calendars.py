@@ -58,6 +58,27 @@ def test_the_address_is_one_at_which_the_program_is_reached(
 
 
 @pytest.mark.one_database
+def test_a_backslash_before_an_n_begins_no_line(api: Api) -> None:
+    ada = api.person("ada")
+    ada.task(
+        "C:\\News; \\n",
+        due_at="2026-11-26T11:00:00Z",
+        description="D:\\Notes,\nE:\\new",
+        tags=["F:\\N", "a,b"],
+    )
+    view = ada.post("/views", json={"name": "G:\\Next", "filter": "status = pending"}).json()
+    _, path = make(ada, view_id=view["id"])
+    lines = api.client.get(path).text.splitlines()
+    assert "X-WR-CALNAME:G:\\\\Next" in lines
+    assert "SUMMARY:C:\\\\News\\; \\\\n" in lines
+    assert "DESCRIPTION:D:\\\\Notes\\,\\nE:\\\\new" in lines
+    assert "CATEGORIES:F:\\\\N,a\\,b" in lines
+    (event,) = vobject.readOne(api.client.get(path).text).vevent_list
+    assert event.summary.value == "C:\\News; \\n"
+    assert event.description.value == "D:\\Notes,\nE:\\new"
+
+
+@pytest.mark.one_database
 def test_open_tasks_are_shown_at_the_time_they_are_due(api: Api) -> None:
     ada = api.person("ada")
     long = "Ä" * 200
