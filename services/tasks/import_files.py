@@ -27,7 +27,7 @@ NOT_UTF_8 = "CSV must be UTF-8: in a spreadsheet, choose it when saving"
 _TASK = TypeAdapter(TaskImport)
 _NUMBER = re.compile(r"(-?\d{1,19})(?:\.0+)?", re.ASCII)
 # Excel writes such a line before the names of the columns.
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
+_SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?\r?\n', re.IGNORECASE)
 _WRAPPED_LIST = re.compile(rb'\s*\{\s*"(\w{1,50})"\s*:\s*\[')
 # A file with all these columns was written by an export of this program, of any version.
 _EXPORTED = frozenset({"id", "user_id", "created_at", "updated_at", "completed_at", "due_at", "tags"})
@@ -289,12 +289,13 @@ def _refused(index: int, row: Any, error: ValidationError) -> list[dict[str, str
 
 
 def _contradictions(index: int, task: TaskImport) -> Iterator[dict[str, str]]:
-    """The contradictions between fields of a task."""
-    if task.state is not None and "status" not in task.model_fields_set:
-        # The state determines the status, by a workflow that is not known here.
-        return
+    """The contradictions between fields of a task.
+
+    A state alone determines the status, by a workflow that is not known here.
+    """
+    has_status = task.state is None or "status" in task.model_fields_set
     if task.completed_at is not None:
-        if task.status != "completed":
+        if has_status and task.status != "completed":
             detail = f"The task is {task.status}: only completed tasks have it"
             yield {"pointer": f"#/{index}/completed_at", "detail": detail}
         elif task.created_at is not None and task.completed_at < task.created_at:
@@ -305,7 +306,7 @@ def _contradictions(index: int, task: TaskImport) -> Iterator[dict[str, str]]:
             "pointer": f"#/{index}/{missing}",
             "detail": "A blocked task has blocked_at and blocked_reason",
         }
-    elif task.blocked_at is not None and task.status == "completed":
+    elif task.blocked_at is not None and has_status and task.status == "completed":
         yield {"pointer": f"#/{index}/blocked_at", "detail": "A completed task can't be blocked"}
 
 

@@ -318,6 +318,19 @@ def test_the_roadmaps_file_and_little_more(api: Api) -> None:
             },
             "#/3/completed_at",
         ),
+        # A state without a status leaves the status to the workflow, and contradicts other fields all the same.
+        (3, {"title": "x", "state": "pending", "blocked_at": "2020-01-01T00:00:00Z"}, "#/3/blocked_reason"),
+        (3, {"title": "x", "state": "unknown", "blocked_reason": "Waits"}, "#/3/blocked_at"),
+        (
+            3,
+            {
+                "title": "x",
+                "state": "completed",
+                "created_at": "2020-01-02T00:00:00Z",
+                "completed_at": "2020-01-01T00:00:00Z",
+            },
+            "#/3/completed_at",
+        ),
         (3, "a string", "#/3"),
         (3, None, "#/3"),
         (3, ["x"], "#/3"),
@@ -451,6 +464,7 @@ def test_the_csv_of_spreadsheets_and_other_programs_is_read(api: Api, body: str,
         ("title\nA\nB,,x\n", "#/1", "names no column for cell 3, which is not empty (row 3"),
         ('title\nA\n"B\n', "#", "(row 3 of the file)"),
         ("sep=;\ntitle;status\nA;done\n", "#/0/status", "(row 3 of the file)"),
+        ('sep="\ntitle"status\nA"done\n', "#", "Unknown column"),
         ('title,tags\nA,"[""a"",]"\n', "#/0/tags", "list"),
     ],
 )
