@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, literal_column, select
 from sqlalchemy.orm import Session
 
 from database import AnyRow
@@ -57,7 +57,7 @@ _ENTRIES = {
     scope: prepared(
         rights.visible_tasks(scope, by_id=True)
         .with_only_columns(*_FIELDS)
-        .where(_listed)
+        .where(_listed, tasks.c.status != literal_column("'completed'"), tasks.c.due_at.is_not(None))
         .order_by(tasks.c.id)
     )
     for scope in _SCOPES

@@ -58,6 +58,20 @@ def test_the_address_is_one_at_which_the_program_is_reached(
 
 
 @pytest.mark.one_database
+def test_tasks_that_change_while_a_calendar_is_read_leave_it_whole(api: Api) -> None:
+    ada = api.person("ada")
+    done, put_off, left = (ada.task(title, due_at="2026-11-26T11:00:00Z")["id"] for title in "abc")
+    _, path = make(ada)
+    token = path.removeprefix("/calendar/").removesuffix(".ics")
+    feed = database.read(lambda db: calendar.open_feed(db, token))
+    ada.patch(f"/tasks/{done}", json={"status": "completed"})
+    ada.patch(f"/tasks/{put_off}", json={"due_at": None})
+    written = database.read(lambda db: calendar.read_entries(db, feed, [done, put_off, left]))
+    assert written.count(b"BEGIN:VEVENT") == 1
+    assert b"SUMMARY:c" in written
+
+
+@pytest.mark.one_database
 def test_a_backslash_before_an_n_begins_no_line(api: Api) -> None:
     ada = api.person("ada")
     ada.task(
