@@ -21,8 +21,9 @@ from storage.prepared import prepared
 from tables.notifications import notifications
 from tables.projects import project_members, task_comments
 
-# A mention does not begin within a longer word, such as an address; a dot at its end may end the sentence.
-_MENTION = re.compile(r"(?<![A-Za-z0-9._@-])@([A-Za-z0-9._-]{3,50})", re.ASCII)
+# A mention does not begin within a longer word, such as an address.
+_MENTION = re.compile(r"(?<![A-Za-z0-9._@-])@([A-Za-z0-9._-]+)", re.ASCII)
+SHORTEST_USERNAME, LONGEST_USERNAME = 3, 50
 
 READ_ONLY = ("id", "task_id", "author_id", "author", "created_at", "edited_at")
 _C = task_comments.c
@@ -169,22 +170,24 @@ def delete_comment(db: Session, caller: Caller, task_id: int, comment_id: int) -
 
 def _mentioned(db: Session, task: AnyRow, text: str) -> set[int]:
     """The accounts that a text mentions and that see the task."""
-    names = set()
-    for found in _MENTION.findall(text):
-        # `@bob.` means bob, unless an account is named `bob.`.
-        name = found.lower()
-        names |= {name, name.rstrip(".-_")}
+    found = [_names_in(mention) for mention in {mention.lower() for mention in _MENTION.findall(text)}]
+    names = set().union(*found)
     if not names:
         return set()
     asked = {"names": sorted(names), "owner_id": task.user_id, "project_id": task.project_id}
     there = {row.name: row.id for row in db.execute(_MENTIONED, asked)}
-    meant = set()
-    for found in _MENTION.findall(text):
-        name = found.lower()
-        user_id = there.get(name, there.get(name.rstrip(".-_")))
-        if user_id is not None:
-            meant.add(user_id)
-    return meant
+    meant = (next((there[name] for name in names if name in there), None) for names in found)
+    return {user_id for user_id in meant if user_id is not None}
+
+
+def _names_in(mention: str) -> list[str]:
+    """The usernames that a mention may stand for, the longest first: `@bob_.` means `bob_.`, `bob_` or `bob`.
+
+    Signs at its end may belong to the sentence.
+    """
+    shortest = max(len(mention.rstrip("._-")), SHORTEST_USERNAME)
+    longest = min(len(mention), LONGEST_USERNAME)
+    return [mention[:length] for length in range(longest, shortest - 1, -1)]
 
 
 def _notify(

@@ -20,12 +20,20 @@ async function mentionable(task, begun) {
 
 // Addresses without the punctuation behind them, and mentioned names.
 const MARKED =
-  /(https?:\/\/\S*[^\s.,;:!?'")\]}>])|((?<![A-Za-z0-9._@-])@[A-Za-z0-9._-]{2,49}[A-Za-z0-9_-])/;
+  /(https?:\/\/\S*[^\s.,;:!?'")\]}>])|((?<![A-Za-z0-9._@-])@[A-Za-z0-9._-]*[A-Za-z0-9_-])/;
 
 // The names, in lower case, of those who see a task: other names mention nobody.
 async function namesOf(task) {
   const people = task.project_id ? await membersOf(task.project_id) : [model.me];
   return new Set(people.map((each) => each.username.toLowerCase()));
+}
+
+// Whether a mention means one of the names. Signs at its end may belong to the sentence.
+function isMeant(mention, names) {
+  for (let name = mention; ; name = name.slice(0, -1)) {
+    if (names.has(name)) return true;
+    if (!/[._-]$/.test(name)) return false;
+  }
 }
 
 // The text of a comment, in which addresses are links and mentioned names stand out.
@@ -34,9 +42,8 @@ function marked(text, names) {
   return parts.map((part, at) => {
     if (!part || at % 3 === 0) return part || "";
     if (at % 3 === 2) {
-      const name = part.slice(1).toLowerCase();
-      const isMeant = names.has(name) || names.has(name.replace(/[._-]+$/, ""));
-      return isMeant ? h("strong", { className: "mention" }, part) : part;
+      const hasMeaning = isMeant(part.slice(1).toLowerCase(), names);
+      return hasMeaning ? h("strong", { className: "mention" }, part) : part;
     }
     return h("a", { href: part, target: "_blank", rel: "noopener noreferrer" }, part);
   });

@@ -234,9 +234,10 @@ def test_the_palette_finds_actions_places_and_tasks(api: Api, browser: BrowserPa
 
 @sqlite_only
 def test_comments_are_written_changed_and_deleted(api: Api, browser: BrowserPage) -> None:
-    ada, grace = api.person(), api.person("grace")
+    ada, grace, signed = api.person(), api.person("grace"), api.person("al_")
     project = ada.post("/projects", json={"name": "Research"}).json()["id"]
-    ada.put(f"/projects/{project}/members/{grace.id}", json={"role": "member"})
+    for person in (grace, signed):
+        ada.put(f"/projects/{project}/members/{person.id}", json={"role": "member"})
     task = ada.task("Write it", project_id=project)["id"]
     page = log_in(browser, f"/app?project={project}&task={task}")
     panel = page.locator("#panel")
@@ -258,11 +259,11 @@ def test_comments_are_written_changed_and_deleted(api: Api, browser: BrowserPage
     expect(comments).to_contain_text("edited")
     # A comment by somebody else appears without reloading.
     page.locator("#live", has_text="Live").wait_for(state="attached")
-    text = "So do I (https://example.com/a?b=c@d, javascript:alert(1)), and @nobody else, @Ada."
+    text = "So do I (https://example.com/a?b=c@d, javascript:alert(1)), and @nobody else, @Ada, @al_-."
     grace.post(f"/tasks/{task}/comments", json={"text": text})
     expect(comments).to_have_count(2)
     expect(comments.last.locator(".said")).to_have_text(text)
-    expect(comments.last.locator(".mention")).to_have_text(["@Ada"])
+    expect(comments.last.locator(".mention")).to_have_text(["@Ada", "@al_-"])
     assert comments.last.locator(".said a").evaluate_all("all => all.map((each) => each.href)") == [
         "https://example.com/a?b=c@d"
     ]

@@ -469,6 +469,29 @@ def test_mentions_and_owners_are_told_once_a_comment(team: Team, api: Api) -> No
     assert told(team.ada) == ["mentioned", "commented"]
 
 
+@pytest.mark.one_database
+def test_signs_behind_a_name_belong_to_it_or_to_the_sentence(team: Team, api: Api) -> None:
+    names = ("bob_", "b-b.", "a" * 50)
+    people = [team.bob, *(api.person(name) for name in names)]
+    for person in people[1:]:
+        add(team.ada, team.project, person, "viewer")
+    path = f"/tasks/{team.task(team.ada, 'T')['id']}/comments"
+
+    def told(text: str) -> list[str]:
+        comment = team.ada.post(path, json={"text": text}).json()["id"]
+        return [
+            person.username
+            for person in people
+            if any(each["comment_id"] == comment for each in person.get("/notifications").json())
+        ]
+
+    assert told("@bob_.") == ["bob_"]
+    assert told("@bob_-._, @bob-.") == ["bob", "bob_"]
+    assert told("@b-b..., @b-b") == ["b-b."]
+    assert told(f"@{'a' * 50}---") == ["a" * 50]
+    assert told(f"@{'a' * 51}") == []
+
+
 # -- fields ----------------------------------------------------------------------------------------
 
 
