@@ -16,6 +16,7 @@ from itertools import islice
 
 from storage.direct_session import OpenSession
 from storage.faults import translated_error
+from storage.sqlite_file import once_free
 from storage.threads import Job, settle
 
 LARGEST_BATCH = 128
@@ -38,6 +39,8 @@ class GroupCommitWriter:
         self._was_short = False
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        # The seconds for which it waits while another process writes.
+        self._patience = 0.0
         # The number of rows that the connection had changed at its last checkpoint.
         self._checkpointed = 0
 
@@ -65,7 +68,7 @@ class GroupCommitWriter:
         self._checkpointed = 0
         while batch := self._next_batch(opened):
             try:
-                opened = opened or self._open_session()
+                opened = opened or self._open()
                 self._commit(opened, batch)
             except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it
                 _fail(batch, error)
@@ -77,6 +80,15 @@ class GroupCommitWriter:
             batch.clear()
         if opened is not None:
             opened.close()
+
+    def _open(self) -> OpenSession:
+        opened = self._open_session()
+        self._patience = opened.driver.execute("PRAGMA busy_timeout").fetchone()[0] / 1000
+        opened.driver.execute("PRAGMA busy_timeout=0")
+        return opened
+
+    def _begin(self, opened: OpenSession) -> None:
+        once_free(self._patience, lambda: opened.cursor.execute("BEGIN IMMEDIATE"))
 
     def _next_batch(self, opened: OpenSession | None) -> list[Job]:
         """The jobs of the next transaction; an empty list when the thread should end.
@@ -109,19 +121,63 @@ class GroupCommitWriter:
     def _commit(self, opened: OpenSession, batch: list[Job]) -> None:
         if batch[0].is_long:
             self._commit_long(opened, batch)
-        elif not (_commit_together(opened, batch) or _commit_together(opened, batch, savepoints=True)):
+        elif not (
+            self._commit_together(opened, batch) or self._commit_together(opened, batch, savepoints=True)
+        ):
             for job in batch:
-                _commit_alone(opened, job)
+                self._commit_alone(opened, job)
 
     def _commit_long(self, opened: OpenSession, batch: list[Job]) -> None:
         """Run the long job of a batch in a transaction, and add the short ones to it that came meanwhile."""
         [job] = batch
-        _commit_alone(opened, job, partial(self._add_short, opened, batch))
+        self._commit_alone(opened, job, partial(self._add_short, opened, batch))
         if job.error is not None and len(batch) > 1:
             # One of the short ones may have ended the transaction.
             self._short.extendleft(reversed(batch[1:]))
             del batch[1:]
-            _commit_alone(opened, job)
+            self._commit_alone(opened, job)
+
+    def _commit_together(self, opened: OpenSession, batch: list[Job], *, savepoints: bool = False) -> bool:
+        """Run the jobs in one transaction; False if nothing of it could be kept.
+
+        Savepoints cost a fifth of a short write. Without them a job may fail only before it has changed anything.
+        """
+        if len(batch) == 1:
+            return False
+        execute, driver = opened.cursor.execute, opened.driver
+        self._begin(opened)
+        try:
+            for job in batch:
+                changes = driver.total_changes
+                (_run_in_savepoint if savepoints else _run)(opened, job)
+                # A full disk ends the whole transaction, and the work itself could.
+                if not driver.in_transaction:
+                    return False
+                if not savepoints and job.error is not None and driver.total_changes != changes:
+                    execute("ROLLBACK")
+                    return False
+            execute("COMMIT")
+        except sqlite3.Error:
+            if driver.in_transaction:
+                execute("ROLLBACK")
+            return False
+        return True
+
+    def _commit_alone(
+        self, opened: OpenSession, job: Job, before_commit: Callable[[], None] = lambda: None
+    ) -> None:
+        """Run one job in a transaction, and then, if it has not failed, what is to be committed with it."""
+        execute = opened.cursor.execute
+        try:
+            self._begin(opened)
+            _run(opened, job)
+            if job.error is None:
+                before_commit()
+                execute("COMMIT")
+        except sqlite3.Error as error:
+            job.error = error
+        if opened.driver.in_transaction:
+            execute("ROLLBACK")
 
     def _add_short(self, opened: OpenSession, batch: list[Job]) -> None:
         self._take(waits=False)
@@ -146,48 +202,6 @@ def _wanted(jobs: deque[Job]) -> Iterator[Job]:
         job = jobs.popleft()
         if not job.future.cancelled():
             yield job
-
-
-def _commit_together(opened: OpenSession, batch: list[Job], *, savepoints: bool = False) -> bool:
-    """Run the jobs in one transaction; False if nothing of it could be kept.
-
-    Savepoints cost a fifth of a short write. Without them a job may fail only before it has changed anything.
-    """
-    if len(batch) == 1:
-        return False
-    execute, driver = opened.cursor.execute, opened.driver
-    execute("BEGIN IMMEDIATE")
-    try:
-        for job in batch:
-            changes = driver.total_changes
-            (_run_in_savepoint if savepoints else _run)(opened, job)
-            # A full disk ends the whole transaction, and the work itself could.
-            if not driver.in_transaction:
-                return False
-            if not savepoints and job.error is not None and driver.total_changes != changes:
-                execute("ROLLBACK")
-                return False
-        execute("COMMIT")
-    except sqlite3.Error:
-        if driver.in_transaction:
-            execute("ROLLBACK")
-        return False
-    return True
-
-
-def _commit_alone(opened: OpenSession, job: Job, before_commit: Callable[[], None] = lambda: None) -> None:
-    """Run one job in a transaction, and then, if it has not failed, what is to be committed with it."""
-    execute = opened.cursor.execute
-    try:
-        execute("BEGIN IMMEDIATE")
-        _run(opened, job)
-        if job.error is None:
-            before_commit()
-            execute("COMMIT")
-    except sqlite3.Error as error:
-        job.error = error
-    if opened.driver.in_transaction:
-        execute("ROLLBACK")
 
 
 def _fail(batch: list[Job], error: BaseException) -> None:

@@ -6,10 +6,14 @@ import sqlite3
 import stat
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 _lock = threading.Lock()
+
+# The pause between two looks whether the database is still locked.
+LOOK_SECONDS = 0.0005
 
 # The driver looks for an adapter for each parameter that is neither a number nor a text, and so for every None, in
 # several places before it gives up, which takes twice as long as to find one. This one is in C, and answers None.
@@ -75,14 +79,23 @@ def write_ahead(connection: sqlite3.Connection, patience: float) -> None:
     SQLite waits for no lock here, whatever its timeout is. If several processes open a new file at the same time, all
     but one could fail.
     """
+    once_free(patience, lambda: connection.execute("PRAGMA journal_mode=WAL"))
+
+
+def once_free(patience: float, execute: Callable[[], object]) -> None:
+    """Execute a statement that needs a lock, again and again for up to `patience` seconds while it is locked.
+
+    SQLite's own timeout looks less and less often, in the end every tenth of a second. A process that writes all the time
+    takes the lock between two looks, so that others wait for many turns.
+    """
     until = time.monotonic() + patience
     while True:
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
+            execute()
         except sqlite3.OperationalError as error:
             # The lower bits are the plain error; the others say more about it.
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                 raise
-            time.sleep(0.01)
+            time.sleep(LOOK_SECONDS)
         else:
             return

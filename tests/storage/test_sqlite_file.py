@@ -10,8 +10,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
+from config import settings
 from database import Database
 from errors import DatabaseUnavailable
 from migrations.schema import migrate
@@ -128,6 +129,24 @@ def test_a_file_that_stays_locked_is_given_up(tmp_path: Path) -> None:
     finally:
         holder.close()
         late.close()
+
+
+def test_a_write_looks_again_and_again_whether_another_process_still_writes(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.db"
+    db = Database(f"sqlite:///{path}", settings.model_copy(update={"sqlite_busy_timeout_ms": 100}))
+    looks: list[str] = []
+    event.listen(db._autocommit, "connect", lambda opened, _: opened.set_trace_callback(looks.append))  # noqa: SLF001
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        db.write(lambda session: session.execute(text("CREATE TABLE numbers (number INTEGER)")))
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseUnavailable):
+            db.write(lambda session: session.execute(text("INSERT INTO numbers VALUES (1)")))
+        # SQLite itself would look nine times, within one statement.
+        assert looks.count("BEGIN IMMEDIATE") > 5
+        holder.execute("COMMIT")
+        db.write(lambda session: session.execute(text("INSERT INTO numbers VALUES (2)")))
+        assert holder.execute("SELECT number FROM numbers").fetchall() == [(2,)]
+    db.close()
 
 
 def test_a_folder_that_is_named_as_the_database_stays_open_to_others(tmp_path: Path) -> None:
