@@ -79,7 +79,7 @@ def _page(chapter: Chapter, root: str) -> str:
         else ""
     )
     body = _LINK.sub(
-        lambda match: f'href="{root}/guide{"" if match[1] == "README" else "/" + match[1]}{match[2] or ""}"',
+        lambda match: f'href="/guide{"" if match[1] == "README" else "/" + match[1]}{match[2] or ""}"',
         chapter.html,
     ).replace('href="/', f'href="{root}/')
     parts = {"{title}": escape(chapter.title), "{chapters}": entries, "{onward}": onward, "{root}": root}

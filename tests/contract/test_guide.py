@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from fastapi.testclient import TestClient
 from markdown_it import MarkdownIt
 
 from routers.guide import read_chapters
@@ -139,6 +140,17 @@ def test_the_guide_is_served_as_pages(api: Api) -> None:
             assert link in chapters or link.startswith("assets/"), (name, link)
     assert api.client.get("/guide/nothing-like-this").status_code == 404
     assert api.client.get("/guide/assets/guide.css").status_code == 200
+
+
+@pytest.mark.one_database
+def test_links_within_the_guide_lead_below_the_root_path(client: TestClient) -> None:
+    below = TestClient(client.app, root_path="/tasks-api")
+    for name in read_chapters():
+        page = below.get(f"/guide/{name}".rstrip("/"))
+        assert page.status_code == 200
+        for link in re.findall(r'href="(/[^"#]*)', page.text):
+            assert link.startswith("/tasks-api/"), (name, link)
+            assert below.get(link.removeprefix("/tasks-api")).status_code == 200, (name, link)
 
 
 @pytest.mark.one_database
