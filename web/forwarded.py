@@ -10,7 +10,7 @@ from request_context import caller_address, is_trusted
 
 FOR, PROTO, HOST = b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"
 FORWARDED = frozenset({FOR, PROTO, HOST})
-_SANE_HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+SANE_HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 class _Warned:
@@ -45,7 +45,7 @@ def heed(forwarded: dict[bytes, list[bytes]], scope: Scope, receive: Receive) ->
         # Addresses of this program begin with this scheme, also those in a `Link`.
         scope["scheme"] = scheme.decode()
     host = _first(forwarded.get(HOST))
-    if _SANE_HOST.fullmatch(host):
+    if SANE_HOST.fullmatch(host):
         scope["headers"] = [(b"host", host), *(each for each in scope["headers"] if each[0] != b"host")]
 
 

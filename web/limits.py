@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import auth
 from errors import AppError, BadRequest, TooManyRequests
 from request_context import address_group, origin_var
+from web.forwarded import SANE_HOST
 from web.problems import error_response
 
 WINDOW_SECONDS = 60
@@ -26,12 +27,18 @@ class HostCheck:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             host = Headers(scope=scope).get("host", "").lower()
-            name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-            if not ({host, name} & self._hosts or (self._suffixes and name.endswith(self._suffixes))):
+            if not self._is_allowed(host):
                 error = BadRequest("This host is not served here", code="unknown_host")
                 await error_response(Request(scope), error)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+    def _is_allowed(self, host: str) -> bool:
+        # An address that begins with `allowed.example:@other.example` leads to the other host.
+        if not SANE_HOST.fullmatch(host.encode("latin-1", "replace")):
+            return False
+        name = host if host.endswith("]") else host.rsplit(":", 1)[0]
+        return bool({host, name} & self._hosts) or (bool(self._suffixes) and name.endswith(self._suffixes))
 
 
 class RateLimit:
