@@ -95,7 +95,7 @@ class AccountLink(Base):
     token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=BigInteger)
     purpose: Mapped[str] = mapped_column(String(10))
-    # The address that the link was sent to, and that its use confirms.
+    # The address that the link was sent to, and that its use confirms; empty for a link that was not mailed.
     email: Mapped[str] = mapped_column(String(254))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)

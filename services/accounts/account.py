@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import BadRequest, NotAuthenticated, NotFound
+from errors import BadRequest, Forbidden, NotAuthenticated, NotFound
 from models import Caller, users
 from services.accounts import account_mail, given_out
 from services.accounts import attempt as attempt_service
@@ -65,12 +65,15 @@ def count_asking(db: Session, email: str) -> int:
 
 
 def link_for_operator(db: Session, name: str) -> str:
-    """A link to reset the password of the account with this username or email; raises NotFound."""
+    """A link to reset the password of the account with this username or email; raises NotFound, Forbidden."""
     account = db.execute(_BY_NAME, {"name": name.lower(), "email": fold(name)}).first()
     if account is None:
         raise NotFound(f"There is no user {name}", code="user_not_found")
+    if not account.is_active:
+        raise Forbidden(f"{account.username} is not active: no link would work", code="account_inactive")
     audit_service.record(db, "reset_link_printed", user_id=account.id)
-    return link_service.make(db, account.id, "reset", account.email)
+    # The link is mailed to no address, so its use confirms none.
+    return link_service.make(db, account.id, "reset", "")
 
 
 def reset_password(db: Session, token: str, hashed: str) -> None:
@@ -97,7 +100,9 @@ def change_password(db: Session, user: Caller, hashed: str) -> None:
 def ask_for_email(db: Session, user: Caller, email: str) -> None:
     """Mail a link to this address that makes it the caller's email, unless another account has it."""
     audit_service.record(db, "email_change_requested", actor_id=user.id, user_id=user.id)
-    is_free = db.execute(_BY_EMAIL, {"email": fold(email)}).first() is None
+    account = db.execute(_BY_EMAIL, {"email": fold(email)}).first()
+    # The caller's own address may get other letter cases.
+    is_free = account is None or account.id == user.id
     account_mail.put(db, "change", user.id if is_free else None, email)
 
 

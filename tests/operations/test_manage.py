@@ -5,6 +5,8 @@ from fastapi.testclient import TestClient
 
 import manage
 from config import settings
+from database import database
+from services.accounts import account as account_service
 from tests.support.api import Api
 
 
@@ -23,6 +25,24 @@ def test_an_operator_prints_a_link_that_resets_a_password(
     assert api.log_in("ada", "another long battery")
     body["token"] = first.partition("#token=")[2]
     assert client.post("/auth/password/reset", json=body).status_code == 400
+
+
+def test_a_printed_link_confirms_no_address(client: TestClient, api: Api) -> None:
+    """Nobody has shown that they read the mail of that address."""
+    root = api.person("root", admin=True)
+    ada = api.person()
+    link = database.write(lambda db: account_service.link_for_operator(db, "ada"))
+    body = {"token": link.partition("#token=")[2], "new_password": "another long battery"}
+    assert client.post("/auth/password/reset", json=body).status_code == 200
+    assert root.get(f"/users/{ada.id}").json()["email_verified_at"] is None
+
+
+@pytest.mark.one_database
+def test_no_link_is_printed_that_would_not_work(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    root, ada = api.person("root", admin=True), api.person()
+    assert root.patch(f"/users/{ada.id}", json={"is_active": False}).status_code == 200
+    assert manage.main(["reset-link", "ADA"]) == 1
+    assert capsys.readouterr().err == "ada is not active: no link would work\n"
 
 
 def test_an_operator_is_told_that_there_is_no_such_user(

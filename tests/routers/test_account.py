@@ -172,6 +172,14 @@ def test_an_email_that_somebody_has_already_is_not_mailed_and_not_told(api: Api,
     assert [message["To"] for message in mail.wait_for(1)] == ["free@example.com"]
 
 
+def test_an_email_may_change_its_letter_cases(client: TestClient, api: Api, mail: MailCatcher) -> None:
+    ada = api.person()
+    ada.post("/auth/email", json={"email": "Ada@example.com", "password": PASSWORD})
+    _, token = link_in(mail.wait_for(1)[0])
+    assert client.post("/auth/email/verify", json={"token": token}).status_code == 200
+    assert ada.get("/auth/me").json()["email"] == "Ada@example.com"
+
+
 def test_an_email_that_was_taken_while_the_link_was_on_its_way(
     client: TestClient, api: Api, mail: MailCatcher
 ) -> None:
