@@ -84,6 +84,7 @@ def update_project(
     project_id: ProjectId,
     body: ProjectUpdate,
     response: Response,
+    background: BackgroundTasks,
     if_match: IfMatch = None,
 ) -> dict[str, Any]:
     """Change a project: only the fields that are sent (managers).
@@ -93,8 +94,10 @@ def update_project(
     values = body.sent()
     if body.states is not None:
         values["states"] = [state.model_dump() for state in body.states]
-    project = project_service.update_project(db, user, project_id, values, if_match)
+    project, owners = project_service.update_project(db, user, project_id, values, if_match)
     response.headers["ETag"] = project_service.etag(project)
+    if owners:
+        background.add_task(background_tasks.after_change, *sorted(owners))
     return project
 
 

@@ -143,8 +143,11 @@ def subject(project: Mapping[str, Any]) -> dict[str, Any]:
 
 def update_project(
     db: Session, caller: Caller, project_id: int, values: Mapping[str, Any], if_match: str | None = None
-) -> dict[str, Any]:
-    """Change the given fields; raises NotFound, Forbidden, Conflict, PreconditionFailed, InvalidInput."""
+) -> tuple[dict[str, Any], set[int]]:
+    """Change the given fields; returns the project, and the owners of tasks whose state was replaced.
+
+    Raises NotFound, Forbidden, Conflict, PreconditionFailed, InvalidInput.
+    """
     rights.lock_settings(db, caller, project_id)
     before = get_project(db, caller, project_id)
     preconditions.require(if_match, etag(before))
@@ -155,10 +158,11 @@ def update_project(
     if replaced and not states:
         raise _wrong("replaced_states", "Needs the new `states` beside it")
     has_states = bool(states) and states != before["states"]
+    owners: set[int] = set()
     if states and (has_states or replaced):
-        workflow.replace(db, caller, now, project_id, states, replaced)
+        owners = workflow.replace(db, caller, now, project_id, states, replaced)
     if not changes and not has_states:
-        return before
+        return before, owners
     columns = {**changes, "updated_at": now, "version": before["version"] + 1}
     db.execute(_UPDATE.values(columns), {"of_project": project_id})
     if "name" in changes:
@@ -168,7 +172,7 @@ def update_project(
     names = [name for name in (*changes, "states") if new[name] != old[name]]
     changed = {name: {"from": old[name], "to": new[name]} for name in names}
     history.add_about(db, caller, now, "project_updated", new, project_id=project_id, changes=changed)
-    return after
+    return after, owners
 
 
 def _wrong(field: str, detail: str) -> InvalidInput:

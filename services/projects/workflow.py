@@ -153,11 +153,11 @@ def replace(
     project_id: int,
     states: Sequence[Mapping[str, Any]],
     replaced: Mapping[str, str] = MappingProxyType({}),
-) -> None:
+) -> set[int]:
     """Replace the states of a project whose settings are locked; `replaced` maps removed ones to successors.
 
-    The tasks of a replaced state move to its successor. Raises InvalidInput, and Conflict for a state with
-    tasks that is removed without a successor, or that gets another status.
+    The tasks of a replaced state move to its successor. Returns their owners. Raises InvalidInput, and Conflict for
+    a state with tasks that is removed without a successor, or that gets another status.
     """
     before = {state.key: state for state in states_of(db, project_id)}
     after = {state["key"]: StateOf(**state) for state in states}
@@ -172,10 +172,12 @@ def replace(
         if key in after and after[key].status != state.status and is_used:
             detail = f"Tasks are in the state {key}: its status can't change, so replace it by another state"
             raise Conflict(detail, code="state_in_use")
+    owners: set[int] = set()
     for key in gone:
         if key in replaced:
-            _move(db, actor, now, project_id, before[key], after[replaced[key]])
+            owners |= _move(db, actor, now, project_id, before[key], after[replaced[key]])
     _write(db, now, project_id, states, gone)
+    return owners
 
 
 def _check_replaced(replaced: Mapping[str, str], gone: Sequence[str], after: Mapping[str, Any]) -> None:
@@ -190,12 +192,18 @@ def _check_replaced(replaced: Mapping[str, str], gone: Sequence[str], after: Map
         raise invalid_input(problems)
 
 
-def _move(db: Session, actor: Caller, now: datetime, project_id: int, old: Any, new: Any) -> None:
+def _move(db: Session, actor: Caller, now: datetime, project_id: int, old: Any, new: Any) -> set[int]:
+    """Move the tasks of a state to another, and tell the owners of those that this completes; returns the owners."""
     changes, kind = {"state": new.key}, "state_changed"
     if new.status != old.status:
         changes, kind = {**changes, "status": new.status}, "status_changed"
+    owners: set[int] = set()
     for rows in many.in_chunks(db, tasks.c.project_id == project_id, tasks.c.state == old.key):
-        many.change_many(db, actor, now, rows, changes, kind)
+        moved = many.change_many(db, actor, now, rows, changes, kind)
+        owners.update(task.user_id for task in moved)
+        if changes.get("status") == "completed":
+            many.notify_many(db, actor, now, "completed", moved)
+    return owners
 
 
 def _write(

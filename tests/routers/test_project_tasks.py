@@ -1,9 +1,11 @@
 """Tasks in shared projects: moves, owners, limits of states, and blocks."""
 
+import json
 from typing import Any
 
 import pytest
 
+from config import settings
 from services.tasks import fields, list_on_postgres, list_plan
 from tests.routers.test_projects import STATES, add, history, project
 from tests.support.api import Api, Person, assert_problem
@@ -268,6 +270,17 @@ def test_a_task_that_is_completed_with_its_state_is_not_completed_before_it_was_
     assert team.ada.patch(f"/projects/{team.project}", json=elsewhere).status_code == 200
     assert team.bob.get("/tasks/1").json()["completed_at"] == made
     assert history(team.bob, 1)[-1][1]["completed_at"] == {"from": None, "to": made}
+
+
+def test_owners_of_tasks_that_are_completed_with_their_state_are_told(team: Team) -> None:
+    task = team.task(team.bob, state="review")["id"]
+    elsewhere = {"states": [*STATES[:2], STATES[3]], "replaced_states": {"review": "done"}}
+    assert team.ada.patch(f"/projects/{team.project}", json=elsewhere).status_code == 200
+    told = [(each["kind"], each["task_id"]) for each in team.bob.get("/notifications").json()]
+    assert told.count(("completed", task)) == 1
+    cached = json.loads((settings.cache_dir / f"cache_user_{team.bob.id}.json").read_text())
+    assert cached["stats"] == team.bob.get("/analytics/user-completion-stats").json()
+    assert cached["stats"]["completed_tasks"] == 1
 
 
 # -- blocks ----------------------------------------------------------------------------------------
