@@ -122,12 +122,13 @@ async function share(chart, path, button) {
 export function chartCard(chart, asked, ...extra) {
   const body = h("div", { className: "body" }, h("p", { className: "muted" }, "Loading"));
   const problem = h("p", { className: "problem", role: "alert" });
+  const box = chart.choice ? choice(chart.choice, () => load()) : null;
   const card = h(
     "section",
     { className: "card", id: chart.name, "aria-labelledby": `${chart.name}-title` },
     h("h2", { id: `${chart.name}-title` }, chart.title),
     h("p", { className: "muted" }, chart.about),
-    chart.choice ? choice(chart.choice, () => load()) : null,
+    box ? h("label", { className: "check" }, box, chart.choice.label) : null,
     extra,
     problem,
     body,
@@ -177,6 +178,8 @@ export function chartCard(chart, asked, ...extra) {
   async function load() {
     const mine = ++turn;
     const path = asked(view());
+    // The browser's way back changes the address alone.
+    if (box) box.checked = isChosen(chart.choice);
     card.setAttribute("aria-busy", "true");
     try {
       if (path === null) return empty("No task is open: say how many are to be done.");
@@ -231,13 +234,14 @@ export function chartCard(chart, asked, ...extra) {
   };
 }
 
-function choice({ name, value, label }, changed) {
+const isChosen = ({ name, value }) => view()[name] === value;
+
+function choice({ name, value }, changed) {
   const box = h("input", {
     type: "checkbox",
-    checked: view()[name] === value,
     onchange: act(() => (show({ [name]: box.checked ? value : "" }), changed())),
   });
-  return h("label", { className: "check" }, box, label);
+  return box;
 }
 
 export const chartPath = (chart) => (now) =>

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from main import app
 from tests.routers.test_dashboard import log_in, sqlite_only, wait_for_charts
@@ -203,6 +203,19 @@ def test_the_figures_say_what_they_are_of(ada: Person, browser: BrowserPage) -> 
     page.mouse.down()
     page.mouse.up()
     page.wait_for_url("**/app?task=*")
+
+
+@sqlite_only
+def test_a_choice_follows_the_way_back(ada: Person, browser: BrowserPage) -> None:
+    log_in(browser, YEAR)
+    wait_for_charts(browser)
+    box = browser.page.get_by_label("Leave out what was completed before")
+    box.check()
+    browser.page.wait_for_url("**completed=period**")
+    browser.page.go_back()
+    expect(box).not_to_be_checked()
+    browser.page.go_forward()
+    expect(box).to_be_checked()
 
 
 def wait_for_charts_of_the_present(page: Page) -> None:
