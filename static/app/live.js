@@ -10,12 +10,12 @@ const FIRST = 10_000;
 const SILENCE = 40_000;
 let stop = new AbortController();
 
-// Calls `onEvent` for each event, and `onGap` if events may have been missed.
-export function follow(onEvent, onGap, onState) {
+// Calls `onEvent` for each event, `onGap` if events may have been missed, and `onEnd` if the session has ended.
+export function follow(onEvent, onGap, onState, onEnd) {
   stop.abort();
   stop = new AbortController();
   const { signal } = stop;
-  run(signal, onEvent, onGap, onState);
+  run(signal, onEvent, onGap, onState, onEnd);
   return () => stop.abort();
 }
 
@@ -39,7 +39,7 @@ function untilSilence(signal, first) {
   };
 }
 
-async function run(signal, onEvent, onGap, onState) {
+async function run(signal, onEvent, onGap, onState, onEnd) {
   let [last, wait, isFirst, hasBegun] = [null, SOON, true, false];
   const begun = () => {
     if (!isFirst && !last) onGap();
@@ -65,7 +65,10 @@ async function run(signal, onEvent, onGap, onState) {
         poll(signal, onGap, onState);
         return;
       }
-      if (error instanceof LoggedOut) return;
+      if (error instanceof LoggedOut) {
+        onEnd(error.message);
+        return;
+      }
       onState("waiting");
     } finally {
       silence.close();

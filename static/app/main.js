@@ -79,6 +79,10 @@ function leave(message = "") {
   loginPage(content, ABOUT, start, message, "h1");
 }
 
+function ended(message) {
+  if (model.me) leave(message);
+}
+
 async function start() {
   const mine = left;
   try {
@@ -121,14 +125,16 @@ function streaming() {
     let isLate = false;
     const timer = setTimeout(() => resolve((isLate = true)), STREAM_MS);
     unfollow();
-    unfollow = follow(act(happened), act(missed), (state) => {
+    const told = (state) => {
       tellLive(state);
       if (state === "waiting") return;
       clearTimeout(timer);
       resolve();
       if (isLate && state === "live") act(missed)();
       isLate = false;
-    });
+    };
+    // Nobody may touch the page for hours after the session ended elsewhere.
+    unfollow = follow(act(happened), act(missed), told, ended);
   });
 }
 
@@ -370,7 +376,7 @@ onSession((what) => {
   leave(what === "in" ? "" : "You were logged out in another tab.");
   if (what === "in") start();
 });
-whenLoggedOut((message) => model.me && leave(message));
+whenLoggedOut(ended);
 whenLeaving(() => leave());
 whenChanged(() => renderUntyped());
 whenArchived(() => render(true));

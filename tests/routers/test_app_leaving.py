@@ -11,6 +11,7 @@ from tests.routers.test_dashboard import sqlite_only
 from tests.support.api import PASSWORD, Api
 from tests.support.chromium import BrowserPage
 from tests.support.holding import hold
+from web import event_stream
 
 __all__ = ["desk"]
 pytestmark = pytest.mark.thorough
@@ -51,6 +52,26 @@ def test_a_session_that_ends_elsewhere_while_somebody_types_is_told(api: Api, de
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.keyboard.press("Enter")
     expect(text).to_have_value("Twice, and in the morning")
+
+
+@sqlite_only
+def test_a_page_that_nobody_touches_shows_no_tasks_after_the_session(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    ada.task("Measure")
+    page = log_in(desk)
+    row(page, "Measure").wait_for()
+    page.locator("#live", has_text="Live").wait_for(state="attached")
+    page.get_by_label("Add a task").fill("Measure again")
+    # Somebody who has left a browser open logs out everywhere.
+    ada.post("/auth/logout-all")
+    event_stream.end_all()
+    page.get_by_text("Your session has ended").wait_for()
+    expect(row(page, "Measure")).to_have_count(0)
+    page.get_by_label("Username or email").fill("ada")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.keyboard.press("Enter")
+    row(page, "Measure").wait_for()
+    expect(page.get_by_label("Add a task")).to_have_value("Measure again")
 
 
 @sqlite_only
