@@ -54,7 +54,10 @@ def key_problem(key: str) -> str | None:
 
 def kept_key_problem(key: str) -> str | None:
     """The reason why a key that this program made is not the one that it made; None for a good key."""
-    return "is cut off" if len(key) < MINIMUM_KEPT_BYTES else key_problem(key)
+    if len(key) < MINIMUM_KEPT_BYTES:
+        return "is cut off"
+    # A disk may give back zeros, or anything else, in the place of what was written.
+    return key_problem(key) if key.isprintable() and "\N{REPLACEMENT CHARACTER}" not in key else "is damaged"
 
 
 def production_key_problem(key: str) -> str | None:
@@ -121,7 +124,7 @@ def kept_key(directory: Path) -> str:
     """The key stored in `directory`, with mode 0600; the first process creates it. Raises OSError."""
     path = directory / "secret_key"
     try:
-        return path.read_text().strip()
+        return _text_of(path)
     except FileNotFoundError:
         directory.mkdir(parents=True, exist_ok=True)
     # The key is written under another name and then linked, so that no process reads half a key.
@@ -135,4 +138,8 @@ def kept_key(directory: Path) -> str:
             os.link(temporary, path)
     finally:
         os.unlink(temporary)
-    return path.read_text().strip()
+    return _text_of(path)
+
+
+def _text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace").strip()
