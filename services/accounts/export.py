@@ -32,6 +32,8 @@ LEFT_OUT = (
     "credentials_version",
     "email_folded",
     "token_hash",
+    "secret",
+    "previous_secret",
     "title_folded",
     "description_folded",
     "key_hash",

@@ -378,6 +378,7 @@ def test_an_export_holds_what_is_of_its_owner_and_nothing_of_others(api: Api) ->
         )
         database.write(lambda db: [db.execute(row) for row in rows])  # noqa: B023
     exports = {person.id: person.get("/auth/me/export").json() for person in (ada, bob)}
+    assert not any("secret" in each for export in exports.values() for each in export["webhooks"])
     hooks = {each["id"]: each["user_id"] for export in exports.values() for each in export["webhooks"]}
     for owner, export in exports.items():
         export["account"] = [{**export["account"], "user_id": export["account"]["id"]}]
