@@ -2,11 +2,14 @@
 
 import gc
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from config import settings, settings_warnings
 from database import database
@@ -132,15 +135,17 @@ def _add_middleware(app: FastAPI) -> None:
         app.add_middleware(RateLimit, per_minute=settings.rate_limit_per_minute)
     if settings.allowed_hosts:
         app.add_middleware(HostCheck, hosts=settings.allowed_hosts)
+    opened: dict[str, Callable[[ASGIApp], ASGIApp]] = {}
     if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=REQUEST_HEADERS,
-            expose_headers=RESPONSE_HEADERS,
-        )
-    app.add_middleware(RequestMiddleware)
+        rules: dict[str, Any] = {
+            "allow_origins": settings.cors_origins,
+            "allow_methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            "allow_headers": REQUEST_HEADERS,
+            "expose_headers": RESPONSE_HEADERS,
+        }
+        app.add_middleware(CORSMiddleware, **rules)
+        opened["opened"] = partial(CORSMiddleware, **rules)
+    app.add_middleware(RequestMiddleware, **opened)
     if access_lines.wanted:
         app.add_middleware(AccessLog)
 

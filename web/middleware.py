@@ -4,7 +4,7 @@ import asyncio
 import random
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import perf_counter
 
 from starlette.requests import Request
@@ -61,14 +61,19 @@ async def _send_slices(send: Send, message: Message) -> None:
         await asyncio.sleep(0)
 
 
+def _unchanged(app: ASGIApp) -> ASGIApp:
+    return app
+
+
 class RequestMiddleware:
     """Gives a request its id, accepts a trailing slash, and answers HEAD like GET.
 
     An unexpected error is logged with the request's id. The answer shows only the id.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, opened: Callable[[ASGIApp], ASGIApp] = _unchanged) -> None:
+        """`opened` lets the pages of other origins that may read answers read those that are made here."""
+        self.app, self._opened = app, opened
         over_https = settings.public_url.startswith("https://")
         always = (*SECURITY_HEADERS, *ONLY_BY_HTTPS) if over_https else SECURITY_HEADERS
         self._added = (*always, *DEFAULT_HEADERS)
@@ -116,14 +121,15 @@ class RequestMiddleware:
             failure = _took_too_long() if limit.expired() else error
             if status and _is_broken_off(error):
                 return
-            response = _response_to(failure, scope, error if status else None)
+            response = self._opened(_response_to(failure, scope, error if status else None))
         await response(scope, receive, send_with_headers)
 
     def _inner(self, scope: Scope) -> ASGIApp:
         """The application, or one that refuses the request for its headers, which no one else looks at then."""
         if not are_too_long(scope["headers"]):
             return self.app
-        scope["headers"] = []
+        # The origin decides which pages may read the refusal.
+        scope["headers"] = [each for each in scope["headers"] if each[0] == b"origin"]
         return _refuse_headers
 
     def _with_headers(

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from config import settings
 from main import create_app
 from request_context import address_group, caller_address
-from tests.support.api import Api
+from tests.support.api import PASSWORD, Api
 from web import limits
 from web.routing import Router
 
@@ -79,6 +79,21 @@ def test_pages_of_other_origins_are_let_in_by_a_setting_only(client: TestClient,
     assert "access-control-allow-credentials" not in answer.headers
     other = open_to_app.get("/tasks", headers={"Origin": "https://evil.example.com"})
     assert "access-control-allow-origin" not in other.headers
+
+
+def test_pages_of_other_origins_read_every_error(make_client: Any) -> None:
+    """Otherwise a browser tells them only that the network has failed."""
+    client = make_client(cors_origins=["https://app.example.com"], request_timeout_seconds=1e-6)
+    mine, other = {"Origin": "https://app.example.com"}, {"Origin": "https://evil.example.com"}
+    too_long = {"X-Filler": "a" * 70_000}
+    for answer in (
+        client.get("/tasks", headers=mine | too_long),
+        client.post("/auth/login", data={"username": "ada", "password": PASSWORD}, headers=mine),
+    ):
+        assert answer.status_code in (422, 503)
+        assert answer.headers["access-control-allow-origin"] == mine["Origin"]
+        assert answer.headers["vary"] == "Origin"
+    assert "access-control-allow-origin" not in client.get("/tasks", headers=other | too_long).headers
 
 
 def test_only_hosts_that_are_named_are_served(make_client: Any) -> None:
