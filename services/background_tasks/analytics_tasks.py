@@ -54,12 +54,15 @@ class Refresher:
     def __init__(self) -> None:
         self._changed: set[int] = set()
         self._refreshed: dict[int, float] = {}
+        # The times when entries could not be written. The cache may be fine but for one of them.
+        self._failed: dict[int, float] = {}
         self._paused_until = 0.0
 
     def forget(self) -> None:
         """Forget everything, as a new process would."""
         self._changed.clear()
         self._refreshed.clear()
+        self._failed.clear()
         self._paused_until = 0.0
 
     def add(self, user_ids: set[int]) -> None:
@@ -76,7 +79,8 @@ class Refresher:
             return None
         if now < self._paused_until:
             return self._paused_until - now
-        for user_id in sorted(self._changed):
+        # An entry that failed goes behind the others, so that it holds up none of them for good.
+        for user_id in sorted(self._changed, key=lambda each: (self._failed.get(each, 0.0), each)):
             if not at_once and now - self._refreshed.get(user_id, -INTERVAL) < INTERVAL:
                 continue
             try:
@@ -84,9 +88,11 @@ class Refresher:
             except CacheUnavailable as error:
                 if not self._paused_until:
                     logger.warning("The analytics cache can't be written, and is tried again: %s", error)
-                self._paused_until = time.monotonic() + PAUSE
+                self._failed[user_id] = time.monotonic()
+                self._paused_until = self._failed[user_id] + PAUSE
                 return PAUSE
             self._changed.discard(user_id)
+            self._failed.pop(user_id, None)
             self._refreshed[user_id] = now
         if self._paused_until:
             logger.info("The analytics cache can be written again")

@@ -85,6 +85,24 @@ def test_cache_that_can_not_be_written_is_left_alone_and_then_caught_up(
     assert entry(ada)["stats"]["total_tasks"] == 3
 
 
+@pytest.mark.one_database
+def test_entries_that_can_not_be_written_hold_up_no_others(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    people = [api.person(name) for name in ("ada", "bob", "eve")]
+    refresher = Refresher()
+    refresher.add({person.id for person in people})
+    monkeypatch.setattr(analytics_tasks, "PAUSE", 0.0)
+    # Somebody else's files may have these names.
+    for person in people[:2]:
+        (settings.cache_dir / f"cache_user_{person.id}.json").mkdir()
+    for _ in people:
+        assert refresher.refresh(at_once=True) == 0.0
+    assert entry(people[2])["stats"] == figures(people[2])
+    (settings.cache_dir / f"cache_user_{people[1].id}.json").rmdir()
+    for _ in people:
+        assert refresher.refresh(at_once=True) == 0.0
+    assert entry(people[1])["stats"] == figures(people[1])
+
+
 def test_the_folder_of_the_cache_is_made(api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(settings, "cache_dir", tmp_path / "not" / "there")
     ada = api.person()
