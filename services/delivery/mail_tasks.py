@@ -24,7 +24,7 @@ from logging_config import logger
 from services import email_service
 from services.accounts import account_mail
 from services.delivery import notification_mails
-from services.delivery.notification_tasks import MAILED, hidden_among, may_be_mailed, people_of
+from services.delivery.notification_tasks import MAILED, may_be_mailed, people_of, unwanted_among
 from services.delivery.outbox import (
     DUE_NEXT,
     Letter,
@@ -101,9 +101,9 @@ async def _letters_of_notifications(rows: Sequence[AnyRow]) -> list[Letter]:
         person = people.get(about[0].user_id)
         if person is None or not may_be_mailed(person):
             return None
-        # Checked last, because its reader may have been removed from a project meanwhile.
-        hidden = await database.read_async(lambda db: hidden_among(db, [row.id for row in about]))
-        about = [row for row in about if row.id not in hidden]
+        # Checked last, because its reader may have been removed from a project, or have completed the task.
+        unwanted = await database.read_async(lambda db: unwanted_among(db, [row.id for row in about]))
+        about = [row for row in about if row.id not in unwanted]
         if not about:
             return None
         is_digest = about[0].state == "digest"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, literal_column, null, select, update
+from sqlalchemy import bindparam, literal_column, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from config import settings
@@ -19,6 +19,7 @@ from services import notification_service, rights
 from services.accounts import attempt as attempt_service
 from services.delivery import notification_mails
 from services.delivery.outbox import claim_statement
+from services.delivery.reminder_tasks import IS_OVERTAKEN
 from services.delivery.reminder_tasks import KINDS as REMINDERS
 from services.email_service import log_unsent, send_email_async
 from storage.column_types import is_among
@@ -64,8 +65,10 @@ _PEOPLE = prepared(
         is_among(users.c.id, "ids")
     )
 )
-_HIDDEN = prepared(
-    select(notifications.c.id).where(is_among(notifications.c.id, "ids"), rights.is_hidden(notifications))
+_UNWANTED = prepared(
+    select(notifications.c.id).where(
+        is_among(notifications.c.id, "ids"), or_(rights.is_hidden(notifications), IS_OVERTAKEN)
+    )
 )
 _TITLE = select(tasks.c.title).where(tasks.c.id == bindparam("task_id"))
 
@@ -93,9 +96,9 @@ async def process_task_assignment(task_id: int, assigned_user_id: int, assigner_
         )
 
 
-def hidden_among(db: Session, ids: Iterable[int]) -> set[int]:
-    """The notifications whose task their reader can no longer see."""
-    return set(db.execute(_HIDDEN, {"ids": sorted(ids)}).scalars())
+def unwanted_among(db: Session, ids: Iterable[int]) -> set[int]:
+    """The notifications whose task their reader can no longer see, and the reminders that are no longer true."""
+    return set(db.execute(_UNWANTED, {"ids": sorted(ids)}).scalars())
 
 
 def people_of(db: Session, ids: Iterable[int]) -> dict[int, AnyRow]:
@@ -179,7 +182,7 @@ def _deliver(claimed: list[Any]) -> _Outcome:
     # A notification about the recipient's own action is never hidden. Most are of this kind, so they need no
     # query.
     if by_others := [row.id for row in claimed if row.actor_id != row.user_id]:
-        hidden = database.read(lambda db: hidden_among(db, by_others))
+        hidden = database.read(lambda db: unwanted_among(db, by_others))
         outcome.delivered += sorted(hidden)
         claimed = [row for row in claimed if row.id not in hidden]
     info_each(

@@ -11,6 +11,7 @@ from database import database
 from models import tasks
 from tables.history import task_history
 from tables.notifications import notifications
+from tables.projects import projects
 
 BATCH = 500
 # A task that has been overdue for longer, as after an import from elsewhere, is news to no one.
@@ -27,6 +28,21 @@ _COLUMNS = (
     "state",
     "attempts",
     "next_attempt_at",
+)
+# Open tasks, but for those in archived projects, which nobody could complete.
+_IS_OPEN = and_(
+    tasks.c.status != literal_column("'completed'"),
+    ~exists().where(projects.c.id == tasks.c.project_id, projects.c.archived_at.is_not(None)),
+)
+# The condition that a notification is a reminder which is no longer true, as of a task that is completed by now.
+IS_OVERTAKEN = and_(
+    notifications.c.due_at.is_not(None),
+    ~exists().where(
+        tasks.c.id == notifications.c.task_id,
+        tasks.c.user_id == notifications.c.user_id,
+        tasks.c.due_at == notifications.c.due_at,
+        _IS_OPEN,
+    ),
 )
 
 
@@ -56,7 +72,7 @@ def _due(kind: str) -> Select[Any]:
         literal(0),
         bindparam("now", type_=notifications.c.created_at.type),
     ).where(
-        tasks.c.status != literal_column("'completed'"),
+        _IS_OPEN,
         and_(tasks.c.due_at > bindparam("after"), tasks.c.due_at <= bindparam("until")),
         ~reminded,
         ~came_overdue,

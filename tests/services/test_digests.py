@@ -80,3 +80,24 @@ def test_reminders_of_one_moment_come_in_one_mail(api: Api, catcher: MailCatcher
         "bob@example.com": "Task Due Soon: The only one",
     }
     assert len(catcher.mails) == 2
+
+
+def test_reminders_that_are_no_longer_true_are_not_mailed(api: Api, catcher: MailCatcher) -> None:
+    ada, bob = api.person(), api.person("bob")
+    past, later = (datetime.now(UTC) + timedelta(days=days) for days in (-1, 9))
+    ada.put("/notifications/preferences", json={"overdue": "daily"})
+    titles = ("Done", "Put off", "Given away", "Gone", "Left")
+    done, put_off, given, gone, _ = (ada.task(each, due_at=past.isoformat())["id"] for each in titles)
+    assert remind() == 5
+    deliver_notifications()
+    ada.patch(f"/tasks/{done}", json={"status": "completed"})
+    ada.patch(f"/tasks/{put_off}", json={"due_at": later.isoformat()})
+    ada.put(f"/tasks/{given}/assign", params={"assigned_user_id": bob.id})
+    ada.delete(f"/tasks/{gone}")
+    make_due()
+    send()
+    (digest,) = (mail for mail in catcher.mails if mail["subject"].startswith("Your tasks"))
+    text = digest.get_body(("plain",))
+    assert text is not None
+    (line,) = text.get_content().splitlines()
+    assert line.startswith("- Your task 'Left' was due at")

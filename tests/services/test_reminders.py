@@ -94,6 +94,17 @@ def test_new_owner_is_reminded_too(api: Api) -> None:
     assert reminders(ada) == reminders(bob) == [("due_soon", "Soon")]
 
 
+def test_nobody_is_reminded_of_tasks_that_an_archived_project_keeps(api: Api) -> None:
+    ada = api.person()
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    ada.task("Soon", project_id=project, due_at=at(hours=3))
+    ada.patch(f"/projects/{project}", json={"archived": True})
+    assert remind() == 0
+    ada.patch(f"/projects/{project}", json={"archived": False})
+    assert remind() == 1
+    assert reminders(ada) == [("due_soon", "Soon")]
+
+
 def test_nothing_is_deleted_unless_it_is_set(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     api.person().task()
     for table in (notifications, task_history):
