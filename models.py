@@ -19,14 +19,21 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    collate,
     event,
-    func,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 from database import Base
-from storage.column_types import JsonText, MicrosecondsBetween, Period, RowId, UtcDateTime, one_of, where
+from storage.column_types import (
+    JsonText,
+    LowerAscii,
+    MicrosecondsBetween,
+    Period,
+    RowId,
+    UtcDateTime,
+    one_of,
+    where,
+)
 from storage.derived_columns import complete_task, complete_user
 
 TaskStatus = Literal["pending", "in_progress", "completed"]
@@ -81,10 +88,9 @@ class User(Base):
 
 
 # Usernames and emails are unique in any letter case, for writers past the API too.
-Index("uq_users_username", func.lower(User.username), unique=True)
-Index("uq_users_email", func.lower(User.email), unique=True).ddl_if(dialect="sqlite")
-# Lowers ASCII letters only, as on SQLite; email_folded covers the other letters.
-Index("uq_users_email", func.lower(collate(User.email, "C")), unique=True).ddl_if(dialect="postgresql")
+Index("uq_users_username", LowerAscii(User.username), unique=True)
+# The constraint of email_folded covers the letters beyond ASCII.
+Index("uq_users_email", LowerAscii(User.email), unique=True)
 
 
 # The columns of the index of each order of a list. The first ones make the order. The others tell which tasks are in

@@ -13,6 +13,7 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Integer,
+    String,
     Text,
     bindparam,
     text,
@@ -159,6 +160,27 @@ def _between_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
 def _between_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
     first, second = (compiler.process(each, **options) for each in element.clauses)
     return f"CAST(extract(epoch FROM {second} - {first}) * 1000000 AS bigint)"
+
+
+class LowerAscii(FunctionElement[str]):
+    """SQL: a text with its capitals of ASCII in lower case, whatever the language of the database.
+
+    In a Turkish database `lower('I')` is a dotless i, so that `IVAN` and `ivan` would be two names.
+    """
+
+    type = String()
+    inherit_cache = True
+    name = "lower_ascii"
+
+
+@compiles(LowerAscii, "sqlite")
+def _lower_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"lower({compiler.process(element.clauses, **options)})"
+
+
+@compiles(LowerAscii, "postgresql")
+def _lower_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    return f'lower({compiler.process(element.clauses, **options)} COLLATE "C")'
 
 
 PERIOD = timedelta(days=30)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -16,12 +16,13 @@ from services.accounts import audit as audit_service
 from services.accounts import link as link_service
 from services.accounts import user as user_service
 from services.accounts.user import USER_COLUMNS
+from storage.column_types import LowerAscii
 from storage.folding import fold
 
 _ACCOUNT = (users.c.id, users.c.username, users.c.email, users.c.is_active, users.c.email_verified_at)
 _BY_EMAIL = select(*_ACCOUNT).where(users.c.email_folded == bindparam("email"))
 _BY_NAME = select(*_ACCOUNT).where(
-    or_(func.lower(users.c.username) == bindparam("name"), users.c.email_folded == bindparam("email"))
+    or_(LowerAscii(users.c.username) == bindparam("name"), users.c.email_folded == bindparam("email"))
 )
 _UPDATE = update(users).where(users.c.id == bindparam("of_user"))
 _SET_PASSWORD = _UPDATE.values(password_hash=bindparam("hashed"))

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from config import settings
@@ -12,10 +12,11 @@ from services.accounts import attempt as attempt_service
 from services.accounts import audit as audit_service
 from services.accounts import session as session_service
 from services.accounts.session import Issued
+from storage.column_types import LowerAscii
 from storage.folding import fold
 
 _FOR_LOGIN = select(users.c.id, users.c.password_hash).where(
-    or_(func.lower(users.c.username) == bindparam("name"), users.c.email_folded == bindparam("email"))
+    or_(LowerAscii(users.c.username) == bindparam("name"), users.c.email_folded == bindparam("email"))
 )
 _OF_CALLER = select(users.c.password_hash).where(users.c.id == bindparam("user_id"))
 _STATE = (

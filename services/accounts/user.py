@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -15,14 +15,15 @@ from schemas.accounts import RegisterRequest, UserRead
 from security.passwords import hash_password
 from services.accounts import audit as audit_service
 from services.accounts import password_rules
+from storage.column_types import LowerAscii
 from storage.folding import fold
 
 USER_COLUMNS = tuple(users.c[name] for name in UserRead.model_fields)
 
-_BY_NAME = select(users.c.id).where(func.lower(users.c.username) == bindparam("name"))
+_BY_NAME = select(users.c.id).where(LowerAscii(users.c.username) == bindparam("name"))
 _BY_EMAIL = select(users.c.id).where(users.c.email_folded == bindparam("email"))
 _AN_ADMIN = select(users.c.id).where(users.c.role == "admin").limit(1)
-_REFERENCE = select(users.c.id, users.c.username).where(func.lower(users.c.username) == bindparam("name"))
+_REFERENCE = select(users.c.id, users.c.username).where(LowerAscii(users.c.username) == bindparam("name"))
 
 
 def check_username_free(db: Session, username: str) -> None:

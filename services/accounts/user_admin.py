@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, or_, select, update
+from sqlalchemy import Select, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from database import AnyRow
@@ -16,6 +16,7 @@ from services.accounts import session as session_service
 from services.accounts import user as user_service
 from services.paging import PageOf, keyset_by_id
 from services.projects import leaving, member
+from storage.column_types import LowerAscii
 from storage.folding import pattern
 
 _COLUMNS = tuple(users.c[name] for name in UserDetails.model_fields)
@@ -25,7 +26,7 @@ _LOCKED = _ONE.with_for_update(key_share=True)
 _UPDATE = update(users).where(users.c.id == bindparam("of_user")).returning(*_COLUMNS)
 _CONDITIONS: dict[str, Any] = {
     "search": or_(
-        func.lower(users.c.username).like(bindparam("search"), escape="\\"),
+        LowerAscii(users.c.username).like(bindparam("search"), escape="\\"),
         users.c.email_folded.like(bindparam("search"), escape="\\"),
     ),
     "role": users.c.role == bindparam("role"),

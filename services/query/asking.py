@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import String, bindparam, func, select
+from sqlalchemy import String, bindparam, select
 from sqlalchemy.orm import Session
 
 from models import HIGHEST_PRIORITY, STATUSES, Caller, users
@@ -39,12 +39,12 @@ from services.query.shapes import Place, Shaped, shaped, tags_of
 from services.query.view import Saved
 from services.query.vocabulary import are_frequent, existing, known_texts
 from storage.bounded_cache import BoundedCache
-from storage.column_types import IsOneOf, ValueList
+from storage.column_types import IsOneOf, LowerAscii, ValueList
 from storage.direct_session import one_snapshot
 from storage.folding import fold
 from storage.prepared import prepared
 
-_username = func.lower(users.c.username)
+_username = LowerAscii(users.c.username)
 _ACCOUNTS = prepared(
     select(_username, users.c.id).where(IsOneOf(_username, bindparam("names", type_=ValueList(String()))))
 )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import bindparam, delete, exists, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from database import AnyRow
@@ -16,7 +16,7 @@ from schemas.common import Page
 from services import preconditions, rights
 from services.paging import PageOf, encode_cursor, place_of
 from services.tasks import bulk, history, many
-from storage.column_types import rfc3339
+from storage.column_types import LowerAscii, rfc3339
 from storage.prepared import prepared
 from tables.notifications import notifications
 from tables.projects import project_members, task_comments
@@ -50,8 +50,8 @@ _UPDATE = prepared(
 )
 _DELETE = prepared(delete(task_comments).where(_C.id == bindparam("of_comment")))
 # The accounts with these names that see the task: its owner, admins, the members of its project.
-_MENTIONED = select(users.c.id, func.lower(users.c.username).label("name")).where(
-    func.lower(users.c.username).in_(bindparam("names", expanding=True)),
+_MENTIONED = select(users.c.id, LowerAscii(users.c.username).label("name")).where(
+    LowerAscii(users.c.username).in_(bindparam("names", expanding=True)),
     users.c.is_active,
     or_(
         users.c.id == bindparam("owner_id"),
