@@ -41,7 +41,8 @@ def mail_of(row: Any, people: Mapping[int, Any]) -> Mail:
 
 def digest_of(rows: Sequence[Any], people: Mapping[int, Any]) -> Mail:
     """One mail about several notifications of one person, oldest first."""
-    lines = [_subject_and_text(row, people)[1] for row in rows[:MOST_IN_DIGEST]]
+    # A title of several lines would look like several notifications.
+    lines = [" ".join(_subject_and_text(row, people)[1].splitlines()) for row in rows[:MOST_IN_DIGEST]]
     if len(rows) > MOST_IN_DIGEST:
         lines.append(f"... and {len(rows) - MOST_IN_DIGEST} more: see /notifications")
     many = "1 notification" if len(rows) == 1 else f"{len(rows)} notifications"

@@ -39,6 +39,21 @@ def test_digest_is_one_mail_about_the_day(api: Api, catcher: MailCatcher) -> Non
     assert {row.state for row in rows()} == {"delivered"}
 
 
+@pytest.mark.one_database
+def test_a_title_of_several_lines_is_one_line_of_a_digest(api: Api, catcher: MailCatcher) -> None:
+    ada, eve = api.person(), api.person("eve")
+    ada.put("/notifications/preferences", json={"assigned": "daily"})
+    task = eve.task("x'\r\n- Your task 'y' has been completed.\u2028- z")["id"]
+    eve.put(f"/tasks/{task}/assign", params={"assigned_user_id": ada.id})
+    make_due()
+    send()
+    (mail,) = (each for each in catcher.mails if each["to"] == "ada@example.com")
+    text = mail.get_body(("plain",))
+    assert text is not None
+    (line,) = text.get_content().splitlines()
+    assert line.startswith("- You have been assigned a new task 'x' - Your task 'y' has")
+
+
 def test_digest_that_fails_stays_one_mail(api: Api, catcher: MailCatcher) -> None:
     admin, ada = api.person("root", admin=True), api.person()
     ada.put("/notifications/preferences", json={"created": "daily"})
