@@ -6,9 +6,11 @@ An upgrade that changes one of them fails here, with a sentence that says which 
 import asyncio
 import inspect
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import httpcore
+import httptools
 import httpx
 import pytest
 from fastapi import FastAPI, Request
@@ -244,6 +246,24 @@ def test_a_connection_collects_the_headers_of_a_request_until_its_path_is_known(
     ):
         assert line in source
     assert "self.response_complete" in inspect.getsource(HttptoolsCycle.__init__)
+
+
+def test_a_wish_to_upgrade_ends_the_reading_of_a_request() -> None:
+    """`web/arrival.py` reads the head again without the wish, when uvicorn tells that it does not fulfil it."""
+    source = inspect.getsource(HttpToolsProtocol)
+    for line in (
+        "self.parser = httptools.HttpRequestParser(self)",
+        "self.parser.set_dangerous_leniencies(lenient_data_after_close=True)",
+        "except httptools.HttpParserUpgrade:",
+        "self._unsupported_upgrade_warning()",
+        'upgrade == b"websocket" and self._should_upgrade_to_ws()',
+    ):
+        assert line in source
+    parser = httptools.HttpRequestParser(SimpleNamespace())
+    head = b"POST / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 4\r\n\r\n"
+    with pytest.raises(httptools.HttpParserUpgrade) as raised:
+        parser.feed_data(head + b"body")
+    assert raised.value.args == (len(head),)
 
 
 @pytest.mark.parametrize("protocol", [H11Protocol, HttpToolsProtocol])

@@ -3,11 +3,16 @@
 The program sees a request only when its head is complete. uvicorn keeps all of the head until then, whatever its length,
 and copies a long header again with each piece: one header of 130 MB kept everybody waiting for eight seconds at a time.
 h11, the other parser that uvicorn may use, has bounds of its own. Both wait for a head for ever.
+
+A server may ignore the wish to upgrade to another protocol. Java's client and `curl --http2` send it with every first
+request. httptools then ends the request behind its head: its body was lost, or read as the next request.
 """
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
+from httptools import HttpRequestParser
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -30,7 +35,7 @@ _no_trailers = _NoTrailers()
 
 
 def bound_arrival() -> None:
-    """Have uvicorn cut off a request that goes on without an end, and a connection that brings none.
+    """Have uvicorn cut off a request that goes on without an end, and a connection that brings none, and read bodies.
 
     Its methods are replaced, because it has no setting for this, and calls the program only after the head.
     """
@@ -47,12 +52,22 @@ def bound_arrival() -> None:
     protocol.data_received = _data_received(HttpToolsProtocol.data_received)
     protocol.on_headers_complete = _on_headers_complete(HttpToolsProtocol.on_headers_complete)
     protocol.on_body = _on_body(HttpToolsProtocol.on_body)
+    # Whether the head that was read last asks for another protocol, and what is to be read in its place.
+    protocol.is_set_aside, protocol.arrived, protocol.again = False, b"", None
+    protocol.on_message_complete = _on_message_complete(HttpToolsProtocol.on_message_complete)
+    protocol._unsupported_upgrade_warning = _without_upgrade(HttpToolsProtocol._unsupported_upgrade_warning)  # noqa: SLF001
 
 
 def _data_received(receive: Callable[[Any, bytes], None]) -> Callable[[Any, bytes], None]:
     def data_received(self: Any, data: bytes) -> None:
         self.silence += len(data)
+        self.arrived = data
         receive(self, data)
+        while self.again is not None:
+            (head, self.arrived), self.again = self.again, None
+            receive(self, head)
+            receive(self, self.arrived)
+        self.arrived = b""
         if self.silence > LONGEST_SILENCE and not self.transport.is_closing():
             self.logger.warning(TOO_LONG)
             if self.cycle is None or self.cycle.response_complete:
@@ -67,12 +82,49 @@ def _data_received(receive: Callable[[Any, bytes], None]) -> Callable[[Any, byte
 def _on_headers_complete(complete: Callable[[Any], None]) -> Callable[[Any], None]:
     def on_headers_complete(self: Any) -> None:
         self.silence = 0
+        if self.parser.should_upgrade() and not self._should_upgrade() and _asks_for_upgrade(self.headers):
+            self.is_set_aside = True
+            return
         complete(self)
         # A request that becomes a WebSocket has no path yet, and uvicorn reads its headers once more.
         if "path" in self.scope:
             self.headers = _no_trailers
 
     return on_headers_complete
+
+
+def _asks_for_upgrade(headers: list[tuple[bytes, bytes]]) -> bool:
+    return any(name == b"upgrade" for name, _ in headers)
+
+
+def _on_message_complete(end: Callable[[Any], None]) -> Callable[[Any], None]:
+    def on_message_complete(self: Any) -> None:
+        if not self.is_set_aside:
+            end(self)
+
+    return on_message_complete
+
+
+def _without_upgrade(warn: Callable[[Any], None]) -> Callable[[Any], None]:
+    def unsupported_upgrade(self: Any) -> None:
+        if not self.is_set_aside:
+            warn(self)
+            return
+        # uvicorn calls this while it handles the parser's error, which tells where the head has ended.
+        error = sys.exception()
+        assert error is not None
+        first = b"%b %b HTTP/%b" % (
+            self.parser.get_method(),
+            self.url,
+            self.parser.get_http_version().encode(),
+        )
+        fields = [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
+        # The parser reads no further. A view, because a copy for each of many requests would take long.
+        self.again = b"\r\n".join([first, *fields, b"", b""]), memoryview(self.arrived)[error.args[0] :]
+        self.is_set_aside, self.parser = False, HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    return unsupported_upgrade
 
 
 def _on_body(take: Callable[[Any, bytes], None]) -> Callable[[Any, bytes], None]:

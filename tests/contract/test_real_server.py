@@ -135,6 +135,43 @@ def test_what_comes_behind_a_body_is_no_header(client: TestClient, parser: Any) 
 
 
 @pytest.mark.parametrize("parser", PARSERS)
+def test_a_request_that_would_rather_use_another_protocol_keeps_its_body(
+    client: TestClient, parser: Any
+) -> None:
+    """Java's client and `curl --http2` ask for HTTP/2 with their first request."""
+    form = b"username=ada&password=GET /nowhere HTTP/1.1"
+    head = (
+        b"POST /auth/login HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+        b"HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    )
+    whole = head + b"Content-Length: %d\r\n\r\n" % len(form)
+    chunked = head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(form)
+
+    def answers(*parts: bytes) -> list[bytes]:
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=30) as connection:
+            last = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            for part in (*parts, last):
+                connection.sendall(part)
+                # The server reads each part by itself.
+                httpx.get(f"{url}/health")
+            received = b""
+            while more := connection.recv(65536):
+                received += more
+        return [status.split()[0] for status in received.split(b"HTTP/1.1 ")[1:]]
+
+    with served(app, http=parser) as url:
+        assert answers(whole + form) == [b"401", b"200"]
+        assert answers(whole, form[:30], form[30:]) == [b"401", b"200"]
+        assert answers(head[:50], head[50:] + chunked[len(head) :], form + b"\r\n0\r\n\r\n") == [
+            b"401",
+            b"200",
+        ]
+        if parser == "httptools":
+            # h11 reads nothing behind such a request before it is answered.
+            assert answers((whole + form) * 3) == [b"401", b"401", b"401", b"200"]
+
+
+@pytest.mark.parametrize("parser", PARSERS)
 def test_only_trusted_proxies_tell_where_a_request_comes_from_whatever_the_server_believes(
     api: Api, parser: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
