@@ -8,6 +8,12 @@ history.replaceState(null, "", location.pathname);
 const form = document.querySelector("form");
 const output = document.querySelector("output");
 
+// A page that is loaded again, as phones do with one that was left for a while, has no token any more.
+if (!token) {
+  form.querySelector("button").disabled = true;
+  output.textContent = "Open the link in the mail again: it is needed each time this page is loaded.";
+}
+
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = form.querySelector("button");

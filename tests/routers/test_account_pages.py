@@ -40,6 +40,12 @@ def test_a_link_resets_the_password_in_a_browser(api: Api, browser: BrowserPage)
     link = database.write(lambda db: account_service.link_for_operator(db, "ada"))
     page = browser.page
     page.goto(link)
+    # The link is still good after a page that has lost it.
+    page.reload()
+    page.get_by_text("Open the link in the mail again").wait_for()
+    assert page.get_by_role("button").is_disabled()
+    page.goto("about:blank")
+    page.goto(link)
     page.get_by_label("New password").fill("another long battery")
     page.get_by_role("button").click()
     page.get_by_text("Password changed: log in with the new one").wait_for()
