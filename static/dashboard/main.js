@@ -30,13 +30,20 @@ function leave(message = "") {
 }
 
 async function start() {
+  const mine = ++turn;
   try {
-    if (!(await resume())) return leave();
-    me = await call("/auth/me");
+    const isIn = await resume();
+    if (mine !== turn) return null;
+    if (!isIn) return leave();
+    const caller = await call("/auth/me");
+    // Another tab may have ended the session meanwhile, and somebody may be typing in the login.
+    if (mine !== turn) return null;
+    me = caller;
     document.getElementById("who").textContent = me.username;
     logOutButton.hidden = false;
     await update();
   } catch (error) {
+    if (mine !== turn) return null;
     if (error instanceof LoggedOut) leave(error.message);
     else content.replaceChildren(trouble(error, start));
   }

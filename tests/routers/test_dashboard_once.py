@@ -79,3 +79,19 @@ def test_a_link_to_a_picture_is_made_once(api: Api, desk: BrowserPage) -> None:
     pictures.let_go()
     page.get_by_label("Link to the picture").wait_for()
     assert len(pictures.routes) == 1
+
+
+@sqlite_only
+def test_a_late_answer_does_not_take_the_place_of_the_login(api: Api, desk: BrowserPage) -> None:
+    api.person().task()
+    page = desk.page
+    log_in(desk)
+    page.locator("#aging canvas").wait_for()
+    me = hold(page, "/auth/me$")
+    page.reload()
+    me.wait()
+    page.evaluate("new BroadcastChannel(`task-platform:${document.body.dataset.root}`).postMessage('out')")
+    page.get_by_label("Username or email").fill("bob")
+    me.let_go()
+    page.wait_for_timeout(500)
+    expect(page.get_by_label("Username or email")).to_have_value("bob")
