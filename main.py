@@ -2,14 +2,13 @@
 
 import gc
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp
 
 from config import settings, settings_warnings
 from database import database
@@ -135,7 +134,7 @@ def _add_middleware(app: FastAPI) -> None:
         app.add_middleware(RateLimit, per_minute=settings.rate_limit_per_minute)
     if settings.allowed_hosts:
         app.add_middleware(HostCheck, hosts=settings.allowed_hosts)
-    opened: dict[str, Callable[[ASGIApp], ASGIApp]] = {}
+    outermost: dict[str, Any] = {}
     if settings.cors_origins:
         rules: dict[str, Any] = {
             "allow_origins": settings.cors_origins,
@@ -144,8 +143,8 @@ def _add_middleware(app: FastAPI) -> None:
             "expose_headers": RESPONSE_HEADERS,
         }
         app.add_middleware(CORSMiddleware, **rules)
-        opened["opened"] = partial(CORSMiddleware, **rules)
-    app.add_middleware(RequestMiddleware, **opened)
+        outermost["opened"] = partial(CORSMiddleware, **rules)
+    app.add_middleware(RequestMiddleware, **outermost)
     if access_lines.wanted:
         app.add_middleware(AccessLog)
 
