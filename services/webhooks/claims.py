@@ -4,6 +4,7 @@ A sender claims a webhook, not a delivery. A receiver that is down therefore hol
 many deliveries wait for it. If a process dies with a claim, the webhook is free again when the claim ends.
 """
 
+import contextlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -183,13 +184,15 @@ def _letter(webhook: AnyRow, delivery: AnyRow, told: dict[str, Any] | None, now:
 
 
 def _signing_secrets(webhook: AnyRow, now: datetime) -> list[str]:
-    stored = [webhook.secret]
-    if webhook.previous_secret is not None and webhook.previous_secret_until > now:
-        stored.append(webhook.previous_secret)
     try:
-        return [secrets.decrypt(each) for each in stored]
+        found = [secrets.decrypt(webhook.secret)]
     except secrets.SecretUnreadableError:
         return []
+    if webhook.previous_secret is not None and webhook.previous_secret_until > now:
+        # If the secret was rotated because it could not be read, the new one signs alone.
+        with contextlib.suppress(secrets.SecretUnreadableError):
+            found.append(secrets.decrypt(webhook.previous_secret))
+    return found
 
 
 def settle(db: Session, claimed: AnyRow, results: Sequence[tuple[Letter, Result]]) -> None:

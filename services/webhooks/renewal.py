@@ -112,11 +112,18 @@ def _renew(db: Session, webhook_id: int) -> None:
     row = db.execute(_LOCKED, {"webhook_id": webhook_id}).first()
     if row is None:
         return
-    try:
-        renewed = {
-            "new_secret": secrets.encrypt(secrets.decrypt(row.secret)),
-            "new_previous": row.previous_secret and secrets.encrypt(secrets.decrypt(row.previous_secret)),
-        }
-    except secrets.SecretUnreadableError:
-        return
+    renewed = {
+        "new_secret": _renewed(row.secret),
+        "new_previous": row.previous_secret and _renewed(row.previous_secret),
+    }
     db.execute(_WRITE, {"of_webhook": webhook_id, **renewed})
+
+
+def _renewed(stored: str) -> str:
+    """The secret by the current key; a secret that can't be read stays as it is, and keeps no other from being renewed."""
+    if secrets.is_of_current_key(stored):
+        return stored
+    try:
+        return secrets.encrypt(secrets.decrypt(stored))
+    except secrets.SecretUnreadableError:
+        return stored

@@ -10,6 +10,7 @@ from sqlalchemy import insert, select, update
 from config import settings
 from database import database
 from services.background_tasks.retention_tasks import delete_old
+from services.webhooks import claims
 from services.webhooks import secret as secrets
 from tables.history import task_history
 from tables.webhooks import webhook_deliveries, webhooks
@@ -223,6 +224,40 @@ def test_secrets_that_need_the_former_key_are_encrypted_again(
         [rotated["secret"], made[0]["secret"]],
         [made[1]["secret"], None],
     ]
+
+
+def of_a_lost_key(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A stored secret whose key is not set any more."""
+    with monkeypatch.context() as patched:
+        patched.setattr(settings, "secret_key", SecretStr("a-key-that-nobody-knows-any-more"))
+        return secrets.encrypt(secrets.make())
+
+
+@pytest.mark.one_database
+def test_a_secret_that_replaces_a_lost_one_signs_alone_and_is_encrypted_again(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = api.person()
+    made = ada.post("/webhooks", json={**HOOK, "enabled": False}).json()
+    lost = of_a_lost_key(monkeypatch)
+    database.write(lambda db: db.execute(update(webhooks).values(secret=lost)))
+    rotated = ada.post(f"/webhooks/{made['id']}/rotate").json()
+    now = datetime.now(UTC)
+    waiting = {"webhook_id": made["id"], "type": "webhook.ping", "state": "waiting", "attempts": 0}
+    waiting |= {"next_attempt_at": now, "created_at": now}
+    database.write(lambda db: db.execute(insert(webhook_deliveries), waiting))
+
+    def signing() -> list[str]:
+        webhook = database.read(lambda db: db.execute(select(webhooks)).one())
+        [letter] = database.read(lambda db: claims.take(db, webhook))
+        return list(letter.secrets)
+
+    assert signing() == [rotated["secret"]]
+    monkeypatch.setattr(settings, "secret_key_previous", settings.secret_key)
+    monkeypatch.setattr(settings, "secret_key", SecretStr("another-key-that-is-long-enough"))
+    delete_old()
+    monkeypatch.setattr(settings, "secret_key_previous", None)
+    assert signing() == [rotated["secret"]]
 
 
 def test_the_webhooks_of_a_deleted_project_go_when_nothing_is_left_to_deliver(api: Api) -> None:
