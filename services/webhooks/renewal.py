@@ -7,17 +7,18 @@ was ahead.
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, case, delete, exists, null, or_, select, update
+from sqlalchemy import and_, bindparam, case, delete, exists, func, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from config import settings
 from database import database
+from services.events.watermark import WEBHOOKS
 from services.webhooks import secret as secrets
 from services.webhooks.sending import LONGEST_DELAY
 from storage.column_types import UtcDateTime
 from tables.history import task_history
 from tables.projects import projects
-from tables.webhooks import webhook_deliveries, webhooks
+from tables.webhooks import feed_positions, webhook_deliveries, webhooks
 
 _SECRETS = select(webhooks.c.id, webhooks.c.secret, webhooks.c.previous_secret).order_by(webhooks.c.id)
 _LOCKED = _SECRETS.where(webhooks.c.id == bindparam("webhook_id")).with_for_update()
@@ -26,8 +27,8 @@ _WRITE = (
     .where(webhooks.c.id == bindparam("of_webhook"))
     .values(secret=bindparam("new_secret"), previous_secret=bindparam("new_previous"))
 )
-
-
+# The event up to which deliveries are written.
+_DISPATCHED = select(feed_positions.c.event_id).where(feed_positions.c.name == WEBHOOKS).scalar_subquery()
 _ORPHANS = delete(webhooks).where(
     webhooks.c.project_id.is_not(None),
     ~exists().where(projects.c.id == webhooks.c.project_id),
@@ -38,7 +39,11 @@ _ORPHANS = delete(webhooks).where(
     ~exists().where(
         task_history.c.project_id == webhooks.c.project_id,
         task_history.c.kind == "project_deleted",
-        task_history.c.created_at > bindparam("a_while_ago"),
+        or_(
+            task_history.c.created_at > bindparam("a_while_ago"),
+            # The program may not have run since then.
+            and_(webhooks.c.enabled, task_history.c.id > func.coalesce(_DISPATCHED, 0)),
+        ),
     ),
 )
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, case, delete, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from database import AnyRow
@@ -234,7 +234,9 @@ def replay(db: Session, user: Caller, webhook_id: int, after: str) -> None:
     """Have all events after this one delivered again; raises NotFound, InvalidInput, Gone."""
     webhook = get(db, user, webhook_id, locked=True)
     position = event_id.position(db, after, pointer="#/after")
-    changes = {"replay_after": position, "replay_until": db.execute(_NEWEST_EVENT).scalar_one()}
+    # A replay that is not done yet goes on where it is, if that is earlier.
+    begins = case((webhooks.c.replay_after < position, webhooks.c.replay_after), else_=position)
+    changes = {"replay_after": begins, "replay_until": db.execute(_NEWEST_EVENT).scalar_one()}
     db.execute(_UPDATE.values(changes), {"of_webhook": webhook.id})
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import insert, select, update
 from config import settings
 from database import database
 from services.background_tasks.retention_tasks import delete_old
-from services.webhooks import claims
+from services.webhooks import claims, dispatch
 from services.webhooks import secret as secrets
 from tables.history import task_history
 from tables.webhooks import webhook_deliveries, webhooks
@@ -283,3 +283,39 @@ def test_the_webhooks_of_a_deleted_project_go_when_nothing_is_left_to_deliver(ap
     assert left_after(65) == {late, other, own}
     database.write(lambda db: db.execute(update(webhook_deliveries).values(next_attempt_at=None)))
     assert left_after(65) == {other, own}
+
+
+@pytest.mark.one_database
+def test_the_end_of_a_project_is_told_though_nothing_was_delivered_for_long(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "webhook_delivery", False)
+    ada = api.person()
+    project = ada.post("/projects", json={"name": "Ship"}).json()["id"]
+    ada.post("/webhooks", json={**HOOK, "types": ["project.deleted"], "project_id": project})
+    ada.delete(f"/projects/{project}?tasks=delete")
+    at = datetime.now(UTC) - timedelta(hours=3)
+    database.write(lambda db: db.execute(update(task_history).values(created_at=at)))
+    delete_old()
+    dispatch.dispatch()
+    told = database.read(lambda db: list(db.execute(select(webhook_deliveries.c.type)).scalars()))
+    assert told == ["project.deleted"]
+    database.write(lambda db: db.execute(update(webhook_deliveries).values(next_attempt_at=None)))
+    delete_old()
+    assert database.read(lambda db: db.execute(select(webhooks.c.id)).first()) is None
+
+
+@pytest.mark.one_database
+def test_a_second_replay_leaves_out_nothing_of_the_first(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "webhook_delivery", False)
+    ada = api.person()
+    for title in ("first", "second", "third", "fourth"):
+        ada.task(title)
+    ids = [each["id"] for each in ada.get("/events").json()]
+    path = f"/webhooks/{ada.post('/webhooks', json={**HOOK, 'enabled': False}).json()['id']}"
+    # The later ones are asked for while the first is not done, and another begins earlier still.
+    for after in (ids[1], ids[2], ids[0]):
+        assert ada.post(f"{path}/replay", json={"after": after}).status_code == 202
+    assert ada.post(f"{path}/replay", json={"after": ids[3]}).status_code == 202
+    dispatch.dispatch()
+    assert [each["event_id"] for each in ada.get(f"{path}/deliveries").json()] == ids[:0:-1]
