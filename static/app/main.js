@@ -30,7 +30,7 @@ import {
 import { notificationsPage } from "./notifying.js";
 import { open } from "./opened.js";
 import * as panel from "./panel.js";
-import { projectPage, showMembers, whenArchived } from "./project.js";
+import { leaveLost, projectPage, showMembers, whenArchived } from "./project.js";
 import { settingsPage } from "./settings.js";
 import { clearSide, newProject, sidebar, tellLive, whenChanged, whenLeaving } from "./side.js";
 import * as store from "./store.js";
@@ -289,7 +289,7 @@ async function happened(event) {
     const known = projectOf(data.project_id);
     await loadProjects();
     sidebar();
-    if (known && !projectOf(known.id)) lost(known, event.actor_id === model.me.id);
+    if (known && !projectOf(known.id)) leaveLost(known, event.actor_id === model.me.id);
     else if (isAboutOthers(event, known)) await showMembers(data.project_id);
     else if (now().project === String(data.project_id)) await drawAgain(event);
     else if (surface && String(leftOut(now())) !== before) await store.load();
@@ -315,15 +315,6 @@ async function drawAgain(event) {
   await renderUntyped();
 }
 
-// The project was deleted, or somebody removed the person from it: its tasks must not stay on the page.
-function lost(gone, isOwnDoing) {
-  const isShown = now().project === String(gone.id);
-  if (!isShown && open.task?.project_id !== gone.id) return;
-  if (!isOwnDoing) say(`You no longer see ${gone.name}: it was deleted, or you were removed from it.`, 15);
-  if (isShown) go({});
-  else change({ task: null });
-}
-
 let unreadTimer = null;
 function unreadSoon() {
   unreadTimer =
@@ -340,9 +331,11 @@ function unreadSoon() {
 
 // Events may have been missed, so everything on the page is loaded again.
 async function missed() {
+  const known = project();
   await loadProjects();
   sidebar();
   unreadSoon();
+  if (known && model.me && !projectOf(known.id)) leaveLost(known);
   if (surface) await store.load();
   await panel.refresh({ type: "task.missed", data: {} });
 }

@@ -8,6 +8,7 @@ import { sendAgreed } from "./conflict.js";
 import { confirmed, dialog, form } from "./dialog.js";
 import { avatar } from "./icons.js";
 import { forgetMembers, loadProjects, may, membersOf, model, projectOf } from "./model.js";
+import { open } from "./opened.js";
 import { frame, section, table, typedUntil } from "./page.js";
 import { sidebar } from "./side.js";
 import { stateEditor } from "./states.js";
@@ -186,6 +187,15 @@ async function remove(project, member, members, again) {
     return;
   if (await handingOver(member, members, (to) => api.projects.removeMember(project.id, member.user_id, to)))
     await after(isMe, again);
+}
+
+// The project was deleted, or somebody removed the person from it: its tasks must not stay on the page.
+export function leaveLost(gone, isOwnDoing = false) {
+  const isShown = now().project === String(gone.id);
+  if (!isShown && open.task?.project_id !== gone.id) return;
+  if (!isOwnDoing) say(`You no longer see ${gone.name}: it was deleted, or you were removed from it.`, 15);
+  if (isShown) go({});
+  else change({ task: null });
 }
 
 async function after(isMe, again) {

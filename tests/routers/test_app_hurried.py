@@ -1,0 +1,39 @@
+"""The page of tasks: late answers, lost places and odd texts, as a person in a hurry meets them."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.routers.test_app import desk, log_in, row, side
+from tests.routers.test_app_beyond import until
+from tests.routers.test_app_meanwhile import live, shared
+from tests.routers.test_dashboard import sqlite_only
+from tests.support.api import Api
+from tests.support.chromium import BrowserPage
+from tests.support.holding import hold
+
+__all__ = ["desk"]
+pytestmark = pytest.mark.thorough
+
+
+def run(page: Page, module: str, script: str) -> Any:
+    """Run a script on the names that a module of the page exports, as `it`."""
+    load = f"import(document.querySelector('script[type=module]').src.replace('main.js', '{module}.js'))"
+    return page.evaluate(f"{load}.then((it) => {script})")
+
+
+@sqlite_only
+def test_a_project_that_was_lost_unheard_leaves_the_page(api: Api, desk: BrowserPage) -> None:
+    ada, grace = api.person(), api.person("grace")
+    project = shared(grace, ada, "member")
+    grace.task("Secret", project_id=project)
+    page = log_in(desk, f"/app?project={project}")
+    row(page, "Secret").wait_for()
+    live(page)
+    page.context.set_offline(True)
+    grace.delete(f"/projects/{project}/members/{ada.id}")
+    page.context.set_offline(False)
+    page.locator("#status", has_text="You no longer see Research").wait_for()
+    page.get_by_role("heading", name="My tasks").wait_for()
+    expect(row(page, "Secret")).to_have_count(0)
