@@ -5,7 +5,7 @@ import { act } from "./actions.js";
 import * as api from "./api.js";
 import { confirmed, form } from "./dialog.js";
 import { ZONE, loadViews, may, model, projectOf } from "./model.js";
-import { formForNew, formWasSent, secret, section, table } from "./page.js";
+import { formForNew, formWasSent, replaceContent, secret, section, table } from "./page.js";
 
 const TYPES = [
   "task.*",
@@ -92,7 +92,7 @@ function webhook(each, load, kept) {
           setTimeout(show, 1500)
         ),
       );
-    place.replaceChildren(
+    replaceContent(place, () => [
       table(
         `Deliveries to ${each.url}`,
         ["When", "What", "State", "Answer", "Tries", ""],
@@ -106,7 +106,7 @@ function webhook(each, load, kept) {
         ]),
         "Nothing was sent yet.",
       ),
-    );
+    ]);
   });
   const rotate = act(async () => {
     if (!(await confirmed("A new secret?", "The old one signs too for 24 hours.", "Make a new secret")))

@@ -52,14 +52,14 @@ export function section(title, about, fill) {
     } catch (error) {
       if (error.status === undefined) throw error;
       if (mine !== turn) return;
-      body.replaceChildren(
+      replaceContent(body, () => [
         h(
           "p",
           { className: "notice" },
           error.status === 404 ? `This server does not offer this: ${error.message}` : error.message,
           error.status === 404 ? null : h("button", { type: "button", onclick: () => element.load() }, "Retry"),
         ),
-      );
+      ]);
     }
   };
   return element;

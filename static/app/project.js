@@ -9,7 +9,7 @@ import { confirmed, dialog, form } from "./dialog.js";
 import { avatar } from "./icons.js";
 import { forgetMembers, loadProjects, may, membersOf, model, projectOf } from "./model.js";
 import { open } from "./opened.js";
-import { frame, section, table, typedUntil } from "./page.js";
+import { frame, replaceContent, section, table, typedUntil } from "./page.js";
 import { sidebar } from "./side.js";
 import { stateEditor } from "./states.js";
 
@@ -76,7 +76,7 @@ async function memberRows(project, isManager) {
     const members = await membersOf(project.id);
     const trouble = model.trouble.get("members");
     if (trouble) throw Object.assign(new Error(trouble), { status: 0 });
-    place.replaceChildren(memberTable(project, isManager, members, load));
+    replaceContent(place, () => [memberTable(project, isManager, members, load)]);
   };
   shown = { id: project.id, load };
   await load();

@@ -136,6 +136,11 @@ export function tellLive(state) {
   mark.textContent = { live: "Live", polling: "Every 15 s", waiting: "Reconnecting" }[state] || "";
 }
 
+// By which a link or button is found again in a menu that was drawn again. The heading of the archive has a number.
+const sameness = (control) =>
+  control.getAttribute("href") ||
+  (control.matches("summary") ? "summary" : control.getAttribute("aria-label") || control.textContent);
+
 export function sidebar() {
   // The archive may have been unfolded just now, which its event tells a moment later.
   isArchiveOpen = place.querySelector("details")?.open ?? isArchiveOpen;
@@ -144,13 +149,13 @@ export function sidebar() {
   const isSame = place.querySelector("nav")?.outerHTML === nav.outerHTML;
   if (isSame && shownName === model.me.username) return;
   shownName = model.me.username;
-  const focused = place.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  const focused = place.contains(document.activeElement) ? sameness(document.activeElement) : null;
   place.replaceChildren(nav, foot());
   if (!isDressed) dress(theme);
   isDressed = true;
   tellLive(live);
   if (focused)
-    [...place.querySelectorAll("a")].find((each) => each.getAttribute("href") === focused)?.focus();
+    [...place.querySelectorAll("a, button, summary")].find((each) => sameness(each) === focused)?.focus();
 }
 
 const menu = () =>

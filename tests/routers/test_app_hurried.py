@@ -37,3 +37,24 @@ def test_a_project_that_was_lost_unheard_leaves_the_page(api: Api, desk: Browser
     page.locator("#status", has_text="You no longer see Research").wait_for()
     page.get_by_role("heading", name="My tasks").wait_for()
     expect(row(page, "Secret")).to_have_count(0)
+
+
+@sqlite_only
+def test_the_focus_stays_on_a_button_while_others_change_the_page(api: Api, desk: BrowserPage) -> None:
+    ada, bob = api.person(), api.person("bob")
+    project = shared(ada, bob)
+    page = log_in(desk, f"/app?page=project&project={project}")
+    live(page)
+    button = side(page).get_by_role("button", name="Log out")
+    button.focus()
+    bob.patch(f"/projects/{project}", json={"name": "Science"})
+    side(page).get_by_role("link", name="Science").wait_for()
+    expect(button).to_be_focused()
+
+    # A role that is changed by keys keeps the focus, too.
+    role = page.get_by_label("Role of bob")
+    role.focus()
+    page.keyboard.press("v")
+    until(page, lambda: "viewer" in ada.get(f"/projects/{project}/members").text)
+    page.get_by_label("Role of bob").and_(page.locator("select:focus")).wait_for()
+    expect(role).to_have_value("viewer")
