@@ -22,7 +22,8 @@ export function activate(id) {
 }
 
 export const isMarked = (id) => ids.has(id);
-export const marked = () => [...ids].map(store.get).filter(Boolean);
+// A task that will be deleted in a moment is no longer on the page.
+export const marked = () => [...ids].map(store.get).filter((task) => task && !store.isHidden(task.id));
 
 export function mark(id, isOn = !ids.has(id)) {
   ids[isOn ? "add" : "delete"](id);

@@ -191,6 +191,8 @@ export function drop(id) {
   if (tasks.delete(Number(id))) changed();
 }
 
+export const isHidden = (id) => hidden.has(id);
+
 // Hides tasks that will be deleted in a moment, or shows them again.
 export function hide(ids, isHidden = true) {
   for (const id of ids) hidden[isHidden ? "add" : "delete"](id);

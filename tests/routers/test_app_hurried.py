@@ -58,3 +58,21 @@ def test_the_focus_stays_on_a_button_while_others_change_the_page(api: Api, desk
     until(page, lambda: "viewer" in ada.get(f"/projects/{project}/members").text)
     page.get_by_label("Role of bob").and_(page.locator("select:focus")).wait_for()
     expect(role).to_have_value("viewer")
+
+
+@sqlite_only
+def test_a_marked_task_that_was_deleted_is_not_meant_by_keys(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    other, gone = ada.task("Other")["id"], ada.task("Gone")["id"]
+    page = log_in(desk)
+    row(page, "Gone").get_by_label("Mark: Gone").check()
+    page.locator(".bulk").wait_for()
+    row(page, "Gone").get_by_role("link", name="Gone").click()
+    page.locator("#panel").get_by_role("button", name="Delete").first.click()
+    expect(row(page, "Gone")).to_have_count(0)
+    expect(page.locator(".bulk")).to_be_hidden()
+    row(page, "Other").focus()
+    page.keyboard.press("4")
+    until(page, lambda: ada.get(f"/tasks/{other}").json()["priority"] == 4)
+    assert ada.get(f"/tasks/{gone}").json()["priority"] == 0
+    page.keyboard.press("z")
