@@ -65,6 +65,7 @@ export function commentList(task) {
       title.textContent = found.length ? `Comments (${found.length})` : "Comments";
     } catch (error) {
       if (error.status === undefined) throw error;
+      if (mine !== turn) return;
       list.replaceChildren(h("li", { className: "muted" }, error.message));
     }
   });

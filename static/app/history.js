@@ -65,11 +65,15 @@ function entry(each) {
 
 export function historyList(task) {
   const list = h("ol", { className: "history" }, h("li", { className: "muted" }, "Loading"));
+  let turn = 0;
   const load = act(async () => {
+    const mine = ++turn;
     try {
-      list.replaceChildren(...(await api.tasks.history(task.id)).map(entry));
+      const found = await api.tasks.history(task.id);
+      if (mine === turn) list.replaceChildren(...found.map(entry));
     } catch (error) {
       if (error.status === undefined) throw error;
+      if (mine !== turn) return;
       list.replaceChildren(h("li", { className: "muted" }, error.message));
     }
   });

@@ -271,5 +271,7 @@ export const showCount = act(async () => {
   else asking?.clear();
   if (!error) return problem.replaceChildren();
   const retry = h("button", { type: "button", className: "link", onclick: act(store.load) }, "Retry");
-  return problem.replaceChildren(error.message, " ", error.status && error.status < 500 ? "" : retry);
+  // The same question has the same answer, unless there were too many of them.
+  const isFinal = error.status >= 400 && error.status < 500 && error.status !== 429;
+  return problem.replaceChildren(error.message, " ", isFinal ? "" : retry);
 });

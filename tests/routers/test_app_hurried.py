@@ -76,3 +76,36 @@ def test_a_marked_task_that_was_deleted_is_not_meant_by_keys(api: Api, desk: Bro
     until(page, lambda: ada.get(f"/tasks/{other}").json()["priority"] == 4)
     assert ada.get(f"/tasks/{gone}").json()["priority"] == 0
     page.keyboard.press("z")
+
+
+@sqlite_only
+def test_a_late_refusal_replaces_no_newer_comments(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    task = ada.task("Measure")["id"]
+    ada.post(f"/tasks/{task}/comments", json={"text": "In the old lab"})
+    page = log_in(desk)
+    live(page)
+    held = hold(page, rf"/tasks/{task}/comments")
+    row(page, "Measure").get_by_role("link", name="Measure").click()
+    held.wait()
+    held.is_open = True
+    ada.post(f"/tasks/{task}/comments", json={"text": "Or in the new one"})
+    comments = page.locator("#panel .comments")
+    comments.get_by_text("Or in the new one").wait_for()
+    with page.expect_response(lambda answer: answer.status == 503):
+        held.refuse()
+    page.wait_for_timeout(100)
+    expect(comments).to_contain_text("Or in the new one")
+
+
+@sqlite_only
+def test_a_list_that_was_refused_for_now_can_be_asked_for_again(api: Api, desk: BrowserPage) -> None:
+    api.person().task("Measure")
+    desk.page.route(
+        "**/tasks?*", lambda route: route.fulfill(status=429, json={"detail": "Too many", "code": "busy"})
+    )
+    page = log_in(desk)
+    page.locator("#filter-problem", has_text="Too many").wait_for()
+    page.unroute("**/tasks?*")
+    page.locator("#filter-problem").get_by_role("button", name="Retry").click()
+    row(page, "Measure").wait_for()
