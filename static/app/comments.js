@@ -28,11 +28,14 @@ async function namesOf(task) {
   return new Set(people.map((each) => each.username.toLowerCase()));
 }
 
+// The length of the longest username.
+const LONGEST = 50;
+
 // Whether a mention means one of the names. Signs at its end may belong to the sentence.
 function isMeant(mention, names) {
-  for (let name = mention; ; name = name.slice(0, -1)) {
-    if (names.has(name)) return true;
-    if (!/[._-]$/.test(name)) return false;
+  for (let length = mention.length; ; length--) {
+    if (length <= LONGEST && names.has(mention.slice(0, length))) return true;
+    if (!"._-".includes(mention[length - 1] || " ")) return false;
   }
 }
 
