@@ -1,6 +1,6 @@
 // Changes of tasks: shown at once, sent, and taken back if the server refuses.
 import { say } from "../shared/dom.js";
-import { count } from "../shared/format.js";
+import { count, shortened } from "../shared/format.js";
 import { LoggedOut, logOut } from "../shared/session.js";
 import { firstState, mayDelete, nameOf, same, statesOf } from "./model.js";
 import { send, sendDecided, updateOf } from "./sending.js";
@@ -32,7 +32,7 @@ export async function leaveAccount() {
 }
 
 const named = (tasks) => (tasks.length === 1 ? `"${short(tasks[0].title)}"` : count(tasks.length, "task"));
-export const short = (title) => (title.length > 50 ? `${title.slice(0, 49)}…` : title);
+export const short = (title) => shortened(title, 50);
 
 const idsOf = (tasks) => tasks.map(({ id }) => id);
 

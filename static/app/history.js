@@ -1,5 +1,6 @@
 // The history of a task, oldest change first.
 import { h } from "../shared/dom.js";
+import { shortened } from "../shared/format.js";
 import { act } from "./actions.js";
 import * as api from "./api.js";
 import { avatar } from "./icons.js";
@@ -27,7 +28,7 @@ function value(name, given) {
   const text = Array.isArray(given)
     ? given.join(", ") || "nothing"
     : String(given).replace("in_progress", "in progress");
-  return text.length > 80 ? `${text.slice(0, 79)}…` : text;
+  return shortened(text, 80);
 }
 
 function entry(each) {

@@ -1,7 +1,7 @@
 // Importing tasks from a file: the meaning of its columns, a preview of the first rows, and a list of the
 // parts that are left out.
 import { h, say } from "../shared/dom.js";
-import { count, number } from "../shared/format.js";
+import { count, cut, number } from "../shared/format.js";
 import { act } from "./actions.js";
 import { go, now } from "./address.js";
 import * as api from "./api.js";
@@ -82,7 +82,7 @@ function mapping(out, name, source) {
     );
     return [
       h("span", {}, column || "(no name)"),
-      h("span", { className: "muted sample" }, sample.toString().slice(0, 60)),
+      h("span", { className: "muted sample" }, cut(sample.toString(), 60)),
       choice,
     ];
   });

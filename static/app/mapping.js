@@ -1,4 +1,6 @@
 // Converts the cells of a file to tasks, and lists the cells that could not be read.
+import { cut } from "../shared/format.js";
+
 const DONE =
   /^(done|completed?|closed|resolved|fixed|finished|archived?|released|true|yes|x|won'?t ?(do|fix))$/i;
 const STARTED = /^(in[ _-]?progress|doing|started|active|in review|review|testing|wip|working.*)$/i;
@@ -64,12 +66,7 @@ const tagsFrom = (text) =>
   text
     .replace(/^\[|\]$/g, "")
     .split(/[,;]/)
-    .map((tag) =>
-      tag
-        .trim()
-        .replace(/^["']|["']$/g, "")
-        .slice(0, 50),
-    )
+    .map((tag) => cut(tag.trim().replace(/^["']|["']$/g, ""), 50))
     .filter(Boolean);
 
 const READERS = {
@@ -100,7 +97,7 @@ export function tasksFrom(source, meaning) {
       else {
         const value = READERS[name] ? READERS[name](text, dayFirst[at]) : text.trim();
         if (value === null)
-          note(`"${text.trim().slice(0, 40)}" in ${source.columns[at]} is no time: left out`);
+          note(`"${cut(text.trim(), 40)}" in ${source.columns[at]} is no time: left out`);
         else task[name] = value;
       }
     });
@@ -122,10 +119,10 @@ function finish(task, note) {
     ["description", 65_536],
     ["project", 100],
   ]) {
-    if (task[name]?.length > most) {
-      note(`A ${name} of more than ${most} characters is cut`);
-      task[name] = task[name].slice(0, most);
-    }
+    const text = task[name] && cut(task[name], most);
+    if (text === task[name]) continue;
+    note(`A ${name} of more than ${most} characters is cut`);
+    task[name] = text;
   }
   if (task.title) task.title = task.title.replace(/\s+/g, " ");
   if (task.completed_at && task.status !== "completed") {

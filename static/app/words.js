@@ -9,9 +9,12 @@ const DAYS = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", 
 const DATE = /^(\d{4})-(\d{2})-(\d{2})$/;
 const AT = /^(\S+)[ T](\d{1,2}):(\d{2})$/;
 
+// The beginning of a day. Where the clock is put forward at midnight, that day begins at one o'clock.
 function midnight(at) {
   return new Date(at.getFullYear(), at.getMonth(), at.getDate());
 }
+
+const isWholeDay = (at) => at.getTime() === midnight(at).getTime();
 
 function shifted(at, amount, unit) {
   const found = new Date(at);
@@ -26,7 +29,7 @@ function shifted(at, amount, unit) {
     const last = new Date(found.getFullYear(), found.getMonth() + 1, 0).getDate();
     found.setDate(Math.min(at.getDate(), last));
   }
-  return found;
+  return isWholeDay(at) ? midnight(found) : found;
 }
 
 // The moment that a text means, or null; a whole day means its midnight, and `tomorrow 14:00` a moment of it.
@@ -56,8 +59,6 @@ export function moment(text, clock = new Date()) {
   starts.tomorrow = shifted(starts.today, 1, "day");
   return amount ? shifted(starts[name], (sign === "-" ? -1 : 1) * amount, UNITS[unit]) : starts[name];
 }
-
-const isWholeDay = (at) => at.getHours() === 0 && at.getMinutes() === 0 && at.getSeconds() === 0;
 
 // The due time of a task in words.
 export function due(text, clock = new Date()) {

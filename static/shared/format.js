@@ -7,6 +7,11 @@ export function count(value, one, many = `${one}s`) {
   return `${number(value)} ${value === 1 ? one : many}`;
 }
 
+// The beginning of a text, which ends at a whole character. It has at most so many of them, as the server counts them.
+export const cut = (text, most) => (text.length > most ? [...text].slice(0, most).join("") : text);
+
+export const shortened = (text, most) => (cut(text, most) === text ? text : `${cut(text, most - 1)}…`);
+
 const formats = new Map();
 
 function formatted(at, zone, options) {

@@ -109,3 +109,40 @@ def test_a_list_that_was_refused_for_now_can_be_asked_for_again(api: Api, desk: 
     page.unroute("**/tasks?*")
     page.locator("#filter-problem").get_by_role("button", name="Retry").click()
     row(page, "Measure").wait_for()
+
+
+@sqlite_only
+def test_texts_that_others_wrote_and_days_without_a_midnight_are_read(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    page = log_in(desk)
+    # The clock is put forward at midnight on 6 September there.
+    page.context.new_cdp_session(page).send(
+        "Emulation.setTimezoneOverride", {"timezoneId": "America/Santiago"}
+    )
+    page.reload()
+    live(page)
+    assert run(page, "words", "it.moment('2026-09-06 14:00').toISOString()") == "2026-09-06T17:00:00.000Z"
+    assert run(page, "words", "it.dueText(it.moment('2026-09-06').toISOString())") == "2026-09-06"
+    clock = "new Date(2026, 8, 6, 12)"
+    assert run(page, "words", f"it.due(it.moment('today', {clock}).toISOString(), {clock})") == "Today"
+    assert run(page, "words", f"it.dueText(it.moment('today+1d', {clock}).toISOString())") == "2026-09-07"
+    overdue = f"it.isOverdue({{due_at: it.moment('today', {clock}).toISOString()}}, {clock})"
+    assert run(page, "words", overdue) is False
+
+    # A title is cut between two letters, never within one.
+    source = "{rows: [['a'.repeat(499) + '🙂🙂', '🙂'.repeat(51)]], columns: ['Title', 'Tags']}"
+    (task,) = run(page, "mapping", f"it.tasksFrom({source}, ['title', 'tags']).tasks")
+    assert (task["title"], task["tags"]) == ("a" * 499 + "🙂", ["🙂" * 50])
+
+    # A name that never ends holds up nobody who reads it.
+    task_id = ada.task("Measure")["id"]
+    for _ in range(8):
+        ada.post(f"/tasks/{task_id}/comments", json={"text": "@a" + "-" * 9990})
+    page.evaluate(
+        "() => { window.held = 0; let last = performance.now();"
+        " setInterval(() => { const at = performance.now(); held = Math.max(held, at - last); last = at; }, 5); }"
+    )
+    row(page, "Measure").get_by_role("link", name="Measure").click()
+    expect(page.locator("#panel .said")).to_have_count(8)
+    page.wait_for_timeout(50)
+    assert page.evaluate("held") < 1000
