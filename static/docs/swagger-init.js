@@ -6,7 +6,16 @@ const KEPT = "docs-authorized";
 
 // Swagger UI stores the username, password and refresh token for ever. An earlier version of this page
 // allowed that, so stored values are removed.
-localStorage.removeItem("authorized");
+withStorage(() => localStorage.removeItem("authorized"));
+
+// Answers undefined in a browser that stores nothing.
+function withStorage(work) {
+  try {
+    return work();
+  } catch {
+    return undefined;
+  }
+}
 
 // Only the access token is stored, in the tab, so that a reload keeps the caller logged in.
 function keep(authorized) {
@@ -14,8 +23,9 @@ function keep(authorized) {
     name,
     { name, schema, value: typeof value === "string" ? value : undefined, token: token && { access_token: token.access_token, token_type: token.token_type } },
   ]);
-  if (kept.length) sessionStorage.setItem(KEPT, JSON.stringify(Object.fromEntries(kept)));
-  else sessionStorage.removeItem(KEPT);
+  withStorage(() =>
+    kept.length ? sessionStorage.setItem(KEPT, JSON.stringify(Object.fromEntries(kept))) : sessionStorage.removeItem(KEPT),
+  );
 }
 
 dark.addEventListener("change", paint);
@@ -51,7 +61,7 @@ const ui = SwaggerUIBundle({
   // No layout may send the document to a validator on the internet.
   validatorUrl: null,
   onComplete: () => {
-    const kept = sessionStorage.getItem(KEPT);
+    const kept = withStorage(() => sessionStorage.getItem(KEPT));
     if (kept) ui.authActions.restoreAuthorization({ authorized: JSON.parse(kept) });
   },
 });

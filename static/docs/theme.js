@@ -5,7 +5,13 @@
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 function isDark() {
-  return (localStorage.getItem("task-platform-theme") || (dark.matches ? "dark" : "light")) === "dark";
+  let chosen = null;
+  try {
+    chosen = localStorage.getItem("task-platform-theme");
+  } catch {
+    // This browser stores nothing.
+  }
+  return (chosen || (dark.matches ? "dark" : "light")) === "dark";
 }
 
 const paint = () => document.documentElement.classList.toggle("dark-mode", isDark());

@@ -2,10 +2,29 @@
 const KEY = "task-platform-theme";
 const dark = matchMedia("(prefers-color-scheme: dark)");
 let printing = false;
+// The choice in a browser that stores nothing.
+let chosen = null;
+
+function stored() {
+  try {
+    return localStorage.getItem(KEY);
+  } catch {
+    return null;
+  }
+}
+
+function choose(colours) {
+  chosen = colours;
+  try {
+    localStorage.setItem(KEY, colours);
+  } catch {
+    // The choice holds until the page is left.
+  }
+}
 
 export function theme() {
   if (printing) return "light";
-  return localStorage.getItem(KEY) || (dark.matches ? "dark" : "light");
+  return stored() || chosen || (dark.matches ? "dark" : "light");
 }
 
 // Applies the colours and the label of the button; calls `changed` when the colours change.
@@ -21,7 +40,7 @@ export function dress(button, changed = () => undefined) {
     changed();
   }
   button.addEventListener("click", () => {
-    localStorage.setItem(KEY, theme() === "dark" ? "light" : "dark");
+    choose(theme() === "dark" ? "light" : "dark");
     repaint();
   });
   dark.addEventListener("change", repaint);

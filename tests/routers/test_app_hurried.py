@@ -146,3 +146,18 @@ def test_texts_that_others_wrote_and_days_without_a_midnight_are_read(api: Api, 
     expect(page.locator("#panel .said")).to_have_count(8)
     page.wait_for_timeout(50)
     assert page.evaluate("held") < 1000
+
+
+@sqlite_only
+def test_the_pages_do_without_a_store(api: Api, desk: BrowserPage) -> None:
+    api.person()
+    page = desk.page
+    page.add_init_script(
+        "for (const name of ['localStorage', 'sessionStorage'])"
+        " Object.defineProperty(window, name, {get() { throw new DOMException('Denied', 'SecurityError'); }})"
+    )
+    log_in(desk)
+    side(page).get_by_role("button", name="Use dark colours").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    desk.open("/docs")
+    page.get_by_text("/tasks/search").first.wait_for()
