@@ -25,6 +25,8 @@ def complete_task(_mapper: Any, _connection: Any, task: Any) -> None:
     task.created_at = task.created_at or now
     if task.status == "completed":
         task.completed_at = task.completed_at or now
+        # Completing ends a block, as it does through the API. The database refuses a completed task that is blocked.
+        task.blocked_at = task.blocked_reason = None
     else:
         task.completed_at = None
     if is_new:

@@ -39,6 +39,17 @@ def test_a_task_written_as_an_object_is_found_and_changed_like_any(api: Api) -> 
     assert ada.get("/analytics/user-completion-stats").json()["completed_tasks"] == 1
 
 
+@pytest.mark.one_database
+def test_a_blocked_task_that_is_completed_as_an_object_is_blocked_no_more(api: Api) -> None:
+    ada = api.person()
+    path = f"/tasks/{ada.task()['id']}"
+    ada.put(f"{path}/blocked", json={"reason": "Waits for Bob"})
+    with database.session_factory.begin() as session:
+        session.query(Task).one().status = "completed"
+    read = ada.get(path).json()
+    assert (read["status"], read["blocked_at"], read["blocked_reason"]) == ("completed", None, None)
+
+
 def test_a_task_that_is_only_read_as_an_object_stays_as_it_is(api: Api) -> None:
     ada = api.person()
     before = ada.task()
