@@ -24,22 +24,6 @@ def run(page: Page, module: str, script: str) -> Any:
 
 
 @sqlite_only
-def test_a_project_that_was_lost_unheard_leaves_the_page(api: Api, desk: BrowserPage) -> None:
-    ada, grace = api.person(), api.person("grace")
-    project = shared(grace, ada, "member")
-    grace.task("Secret", project_id=project)
-    page = log_in(desk, f"/app?project={project}")
-    row(page, "Secret").wait_for()
-    live(page)
-    page.context.set_offline(True)
-    grace.delete(f"/projects/{project}/members/{ada.id}")
-    page.context.set_offline(False)
-    page.locator("#status", has_text="You no longer see Research").wait_for()
-    page.get_by_role("heading", name="My tasks").wait_for()
-    expect(row(page, "Secret")).to_have_count(0)
-
-
-@sqlite_only
 def test_the_focus_stays_on_a_button_while_others_change_the_page(api: Api, desk: BrowserPage) -> None:
     ada, bob = api.person(), api.person("bob")
     project = shared(ada, bob)
