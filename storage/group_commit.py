@@ -83,8 +83,10 @@ class GroupCommitWriter:
 
     def _open(self) -> OpenSession:
         opened = self._open_session()
-        self._patience = opened.driver.execute("PRAGMA busy_timeout").fetchone()[0] / 1000
-        opened.driver.execute("PRAGMA busy_timeout=0")
+        # On a file system without a write-ahead log a commit waits for readers, which only SQLite's timeout does.
+        if opened.driver.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+            self._patience = opened.driver.execute("PRAGMA busy_timeout").fetchone()[0] / 1000
+            opened.driver.execute("PRAGMA busy_timeout=0")
         return opened
 
     def _begin(self, opened: OpenSession) -> None:

@@ -149,6 +149,26 @@ def test_a_write_looks_again_and_again_whether_another_process_still_writes(tmp_
     db.close()
 
 
+def test_a_commit_waits_for_readers_where_there_is_no_write_ahead_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As on a file system of the network, on which SQLite stays with its former journal.
+    monkeypatch.setattr("database.write_ahead", lambda *_: None)
+    path = tmp_path / "tasks.db"
+    db = Database(f"sqlite:///{path}")
+    db.write(lambda session: session.execute(text("CREATE TABLE numbers (number INTEGER)")))
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader, ThreadPoolExecutor(1) as others:
+        reader.execute("BEGIN")
+        reader.execute("SELECT number FROM numbers").fetchall()
+        insert = text("INSERT INTO numbers VALUES (1)")
+        written = others.submit(db.write, lambda session: session.execute(insert))
+        with pytest.raises(TimeoutError):
+            written.result(0.2)
+        reader.execute("COMMIT")
+        written.result(SECONDS)
+    db.close()
+
+
 def test_a_folder_that_is_named_as_the_database_stays_open_to_others(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     db = Database(f"sqlite:///{tmp_path}")
