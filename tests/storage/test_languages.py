@@ -8,7 +8,7 @@ from psycopg import sql
 
 from database import Database
 from errors import BadRequest
-from migrations.schema import migrate
+from migrations.schema import SchemaError, check_schema, migrate
 from models import Caller
 from services.accounts import account, login, user
 from tests.support.postgres import PostgresServer, drop_database, with_database
@@ -44,3 +44,16 @@ def test_a_username_is_the_same_in_any_letter_case(turkish: Database) -> None:
     caller = Caller(*other)
     with pytest.raises(BadRequest, match="Username already registered"):
         turkish.write(lambda db: account.rename(db, caller, "ivan"))
+
+
+def test_usernames_that_have_become_the_same_are_named_by_the_migration(turkish: Database) -> None:
+    for name in ("IVAN", "other"):
+        turkish.write(lambda db, name=name: user.create_user(db, name, f"{name}@example.com", "hash"))  # type: ignore[misc]
+    with turkish.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE users SET username = 'ivan' WHERE username = 'other'")
+    with pytest.raises(SchemaError, match=r"IVAN \(id 1\) and ivan \(id 2\)"):
+        migrate(turkish)
+    with turkish.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE users SET username = 'other' WHERE id = 2")
+    migrate(turkish)
+    check_schema(turkish)
