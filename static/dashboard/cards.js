@@ -187,6 +187,7 @@ export function chartCard(chart, asked, ...extra) {
       if (mine !== turn) return null;
       if (chart.isEmpty?.(answer)) return empty(chart.nothing);
       problem.textContent = "";
+      body.classList.remove("stale");
       fill(answer, path);
     } catch (error) {
       if (error instanceof LoggedOut) throw error;
@@ -227,7 +228,7 @@ export function chartCard(chart, asked, ...extra) {
 
   return {
     card,
-    load: () => (body.classList.remove("stale"), load()),
+    load,
     redraw,
     forget: () => (turn++, forget()),
     stale: (is) => body.classList.toggle("stale", is && shown !== null),

@@ -2,10 +2,11 @@
 // focus.
 import { absolve, blame, blameAll, field, h } from "../shared/dom.js";
 import { filterField } from "../shared/filter-field.js";
+import { isoDay } from "../shared/format.js";
 import { call } from "../shared/session.js";
-import { FILTERS, ownZone, show, view } from "./state.js";
+import { FILTERS, ownZone, show, shownZone, view } from "./state.js";
 
-// An admin chooses the account by the links of the table, not in the form.
+// An admin names another account in the address, not in the form.
 const FIELDS = ["interval", ...FILTERS.filter((name) => name !== "user_id")];
 const CLEARED = Object.fromEntries(["interval", ...FILTERS].map((name) => [name, ""]));
 const PRESETS = [
@@ -20,14 +21,6 @@ const DATES = { type: "date", min: "1900-01-01", max: "2200-01-01" };
 const shown = (now, name) =>
   name === "from" || name === "to" ? (now[name] || "").slice(0, 10) : now[name] || "";
 const choices = (options) => options.map(([value, text]) => h("option", { value }, text));
-
-function dayBefore(days) {
-  const at = new Date();
-  at.setDate(at.getDate() - days);
-  return [at.getFullYear(), at.getMonth() + 1, at.getDate()]
-    .map((part) => String(part).padStart(2, "0"))
-    .join("-");
-}
 
 // `projects` are the labels of the own tasks, `shared` are the projects that are shared with the account.
 export function filterForm(me, projects, shared, views, changed) {
@@ -63,7 +56,8 @@ export function filterForm(me, projects, shared, views, changed) {
         ["month", "Months"],
       ]),
     ),
-    shared.length
+    // An admin may look at a project without being a member.
+    shared.length || view().project_id
       ? field(
           "Shared project",
           { name: "project_id" },
@@ -107,7 +101,7 @@ export function filterForm(me, projects, shared, views, changed) {
       "div",
       { className: "presets", role: "group", "aria-label": "Period" },
       PRESETS.map(([days, text]) =>
-        h("button", { type: "button", onclick: () => go({ from: dayBefore(days - 1), to: "" }) }, text),
+        h("button", { type: "button", onclick: () => go({ from: isoDay(Date.now(), shownZone(), days - 1), to: "" }) }, text),
       ),
       h("button", { type: "button", onclick: () => go(CLEARED) }, "Reset"),
     ),

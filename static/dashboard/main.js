@@ -1,6 +1,6 @@
 // The page: logging in, the filters, the figures and the charts.
 import { blameAll, field, h, say } from "../shared/dom.js";
-import { day } from "../shared/format.js";
+import { day, isoDay } from "../shared/format.js";
 import { loginPage } from "../shared/login.js";
 import { LoggedOut, address, call, logOut, onSession, post, resume } from "../shared/session.js";
 import { dress } from "../shared/theme.js";
@@ -145,8 +145,7 @@ async function nothingHere(flow) {
   if (flow.n) return "";
   const [last] = await call(`${listPath()}status=completed&sort_by=completed_at&limit=1`);
   if (!last) return "";
-  const to = last.completed_at.slice(0, 10);
-  const from = new Date(Date.parse(`${to}T00:00:00Z`) - 364 * 86400000).toISOString().slice(0, 10);
+  const [from, to] = [364, 0].map((days) => isoDay(last.completed_at, shownZone(), days));
   const go = act(() => (show({ from, to, interval: "month" }), shell.filters.take(), update()));
   return h(
     "p",
@@ -250,6 +249,8 @@ logOutButton.addEventListener("click", async () => {
   }
 });
 onSession((what) => {
+  // Somebody may be typing in the login.
+  if (what === "out" && content.querySelector(".login")) return;
   // Another tab may have logged in another account, so everything on the page is dropped.
   leave(what === "in" ? "" : "You were logged out in another tab.");
   if (what === "in") start();

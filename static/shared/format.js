@@ -34,6 +34,12 @@ export const moment = (at, zone) =>
     minute: "2-digit",
   });
 
+// The day of a moment in a time zone, or a day so many days before, as the API writes it.
+export function isoDay(at, zone, before = 0) {
+  const day = new Intl.DateTimeFormat("sv", { timeZone: zone }).format(new Date(at));
+  return new Date(Date.parse(day) - before * 86_400_000).toISOString().slice(0, 10);
+}
+
 // A number of hours in words.
 export function span(hours) {
   if (hours === null || hours === undefined) return "-";

@@ -113,8 +113,27 @@ def test_a_shared_project_shows_all_members_tasks_by_its_states(api: Api, browse
     # The figures of the account's own tasks come back.
     choice.select_option("None: my tasks")
     throughput.filter(has_text="0").wait_for()
+    # The days are those of the chosen time zone, in which it may be tomorrow already.
+    late = {"title": "Late", "status": "completed", "completed_at": "2018-03-01T20:00:00Z"}
+    assert ada.post("/tasks/import", json=[late]).status_code == 201
+    page.goto(f"{browser.base_url}/dashboard?tz=Pacific/Auckland")
+    page.get_by_role("button", name="Show the year until Mar 2, 2018").click()
+    throughput.filter(has_text="1").wait_for()
     # From the figures of a project a link leads to its board.
     choice.select_option("Research")
     page.get_by_role("link", name="Open the board").click()
     page.get_by_role("region", name="In review, 3").wait_for()
     assert browser.foreign_requests == []
+
+
+@sqlite_only
+def test_an_admin_keeps_the_project_that_an_address_names(api: Api, browser: BrowserPage) -> None:
+    api.person(admin=True).task()
+    made = project(api.person("bob"), "Research")["id"]
+    page = browser.page
+    log_in(browser, f"project_id={made}")
+    page.locator("main[data-ready]").wait_for()
+    page.get_by_label("Tag", exact=True).fill("urgent")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**tag=urgent**")
+    assert f"project_id={made}" in page.url
