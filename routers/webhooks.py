@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 from fastapi import BackgroundTasks, Depends, Path, Query, Request, Response
 
 import auth
 from auth import CurrentUser
 from database import AnyRow, database
-from errors import invalid_input
+from errors import Forbidden, NotFound, invalid_input
 from models import LARGEST_ID
 from routers.conditional import IfMatch, IfNoneMatch
 from schemas.common import Message, Page
@@ -22,11 +22,12 @@ from schemas.webhooks import (
     WebhookUpdate,
 )
 from services import background_tasks, preconditions
-from services.webhooks import fence, webhook
+from services.webhooks import beginning, fence, webhook
 from storage.threads import Threads
 from web.routing import Router, link_next
 from web.transaction import ReadSession, WriteSession
 
+T = TypeVar("T")
 READS, WRITES = "tasks:read", "tasks:write"
 router = Router(prefix="/webhooks", tags=["webhooks"], reads=READS, writes=WRITES)
 
@@ -38,13 +39,8 @@ RESOLVING_SECONDS = 5.0
 _resolver = Threads(4, "webhook-names")
 
 
-async def _check_host(claims: Mapping[str, Any], url: str | None) -> None:
-    """Raise InvalidInput if the URL leads to an address that is not public, before the transaction begins."""
-    if url is None:
-        return
-    await database.read_async(
-        lambda db: auth.authorize(db, dict(claims), admin=False, scope=WRITES), on_loop=True
-    )
+async def _check_host(url: str) -> None:
+    """Raise InvalidInput if the URL leads to an address that is not public."""
     try:
         async with asyncio.timeout(RESOLVING_SECONDS):
             await _resolver.run(lambda: fence.check_host(url))
@@ -55,21 +51,51 @@ async def _check_host(claims: Mapping[str, Any], url: str | None) -> None:
         return
 
 
-async def _new_webhook(body: WebhookCreate, claims: auth.Claims) -> WebhookCreate:
-    await _check_host(claims, body.url)
-    return body
+# Names and open transactions are waited for before the transaction begins, for callers with the right to write only.
 
 
-async def _changed_webhook(body: WebhookUpdate, claims: auth.Claims) -> WebhookUpdate:
-    await _check_host(claims, body.url)
-    return body
+class _Asked(NamedTuple, Generic[T]):
+    """A body, and the number of the event behind which its webhook begins."""
+
+    body: T
+    begins_after: int | None
+
+
+async def _new_webhook(body: WebhookCreate, claims: auth.Claims) -> _Asked[WebhookCreate]:
+    await database.read_async(
+        lambda db: auth.authorize(db, dict(claims), admin=False, scope=WRITES), on_loop=True
+    )
+    await _check_host(body.url)
+    return _Asked(body, await beginning.decided_event() if body.enabled else None)
+
+
+async def _changed_webhook(
+    body: WebhookUpdate, claims: auth.Claims, webhook_id: WebhookId
+) -> _Asked[WebhookUpdate]:
+    if body.url is None and not body.enabled:
+        return _Asked(body, None)
+    before = await database.read_async(lambda db: _before(db, claims, webhook_id), on_loop=True)
+    # A URL that stays need not be reachable: a change of something else must not fail, or wait for its name.
+    if body.url is not None and (before is None or before.url != body.url):
+        await _check_host(body.url)
+    is_switched_on = body.enabled and before is not None and not before.enabled
+    return _Asked(body, await beginning.decided_event() if is_switched_on else None)
+
+
+def _before(db: ReadSession, claims: Mapping[str, Any], webhook_id: int) -> AnyRow | None:
+    """The webhook as it is; None if the caller may not change it."""
+    user = auth.authorize(db, dict(claims), admin=False, scope=WRITES)
+    try:
+        return webhook.get(db, user, webhook_id)
+    except (NotFound, Forbidden):
+        return None
 
 
 @router.post("", response_model=WebhookMade, status_code=201, errors=[404, 409], secrets=("secret",))
 def create_webhook(
     db: WriteSession,
     user: CurrentUser,
-    body: Annotated[WebhookCreate, Depends(_new_webhook)],
+    asked: Annotated[_Asked[WebhookCreate], Depends(_new_webhook)],
     response: Response,
     background: BackgroundTasks,
 ) -> dict[str, Any]:
@@ -78,7 +104,7 @@ def create_webhook(
     Deliveries follow Standard Webhooks: the receiver verifies `webhook-signature` with the `secret`, answers
     2xx, and ignores a `webhook-id` that it already received.
     """
-    made = webhook.create(db, user, body.model_dump())
+    made = webhook.create(db, user, asked.body.model_dump(), asked.begins_after)
     response.headers["Location"] = f"/webhooks/{made['id']}"
     response.headers["ETag"] = preconditions.entity_tag(made["id"], made["version"])
     background.add_task(background_tasks.after_webhook_change)
@@ -124,7 +150,7 @@ def update_webhook(
     db: WriteSession,
     user: CurrentUser,
     webhook_id: WebhookId,
-    body: Annotated[WebhookUpdate, Depends(_changed_webhook)],
+    asked: Annotated[_Asked[WebhookUpdate], Depends(_changed_webhook)],
     response: Response,
     background: BackgroundTasks,
     if_match: IfMatch = None,
@@ -134,7 +160,7 @@ def update_webhook(
     A webhook that is enabled again gets its waiting deliveries. Events that happened while it was disabled
     are kept: see replay.
     """
-    changed = webhook.change(db, user, webhook_id, body.sent(), if_match)
+    changed = webhook.change(db, user, webhook_id, asked.body.sent(), if_match, asked.begins_after)
     response.headers["ETag"] = webhook.etag(changed)
     background.add_task(background_tasks.after_webhook_change)
     return changed

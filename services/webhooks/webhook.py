@@ -76,8 +76,13 @@ def etag(webhook: AnyRow) -> str:
     return preconditions.entity_tag(webhook.id, webhook.version)
 
 
-def create(db: Session, user: Caller, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Make a webhook, whose secret is never shown again; raises Conflict, NotFound, Forbidden, NotAuthenticated."""
+def create(
+    db: Session, user: Caller, values: Mapping[str, Any], begins_after: int | None = None
+) -> dict[str, Any]:
+    """Make a webhook, whose secret is never shown again; raises Conflict, NotFound, Forbidden, NotAuthenticated.
+
+    It gets the events behind number `begins_after`: see `beginning`. None stands for the newest event.
+    """
     if (project_id := values["project_id"]) is not None:
         used_rights.note(db, "project", project_id, "manage")
         # The lock keeps the caller a manager until the commit.
@@ -98,7 +103,7 @@ def create(db: Session, user: Caller, values: Mapping[str, Any]) -> dict[str, An
             "version": 1,
             "created_at": now,
             "updated_at": now,
-            "starts_after": db.execute(_NEWEST_EVENT).scalar_one(),
+            "starts_after": _newest(db) if begins_after is None else begins_after,
             "failures": 0,
             "is_slow": False,
         },
@@ -135,12 +140,17 @@ def get(db: Session, user: Caller, webhook_id: int, *, locked: bool = False) -> 
 
 
 def change(
-    db: Session, user: Caller, webhook_id: int, values: Mapping[str, Any], if_match: str | None
+    db: Session,
+    user: Caller,
+    webhook_id: int,
+    values: Mapping[str, Any],
+    if_match: str | None,
+    begins_after: int | None = None,
 ) -> AnyRow:
     """Change the given fields of a webhook; raises NotFound, PreconditionFailed, Conflict, InvalidInput.
 
     None clears `description` and leaves the other fields unchanged. Switching a webhook on removes the reason
-    why it was off.
+    why it was off. It then gets the events behind number `begins_after`, as a new webhook does.
     """
     before = get(db, user, webhook_id, locked=True)
     preconditions.require(if_match, etag(before))
@@ -155,8 +165,8 @@ def change(
         changes |= {"failing_since": None, "failures": 0, "is_slow": False}
     if changes.get("enabled"):
         # Events from the time while the webhook was off are left for a replay.
-        newest = db.execute(_NEWEST_EVENT).scalar_one()
-        changes |= {"disabled_reason": None, "due_at": now, "starts_after": newest}
+        starts_after = _newest(db) if begins_after is None else begins_after
+        changes |= {"disabled_reason": None, "due_at": now, "starts_after": starts_after}
     changes |= {"version": before.version + 1, "updated_at": now}
     return db.execute(_UPDATE.values(changes).returning(*_COLUMNS), {"of_webhook": before.id}).one()
 
@@ -236,8 +246,13 @@ def replay(db: Session, user: Caller, webhook_id: int, after: str) -> None:
     position = event_id.position(db, after, pointer="#/after")
     # A replay that is not done yet goes on where it is, if that is earlier.
     begins = case((webhooks.c.replay_after < position, webhooks.c.replay_after), else_=position)
-    changes = {"replay_after": begins, "replay_until": db.execute(_NEWEST_EVENT).scalar_one()}
+    # Events of transactions that are open are delivered when they happen, not again.
+    changes = {"replay_after": begins, "replay_until": _newest(db)}
     db.execute(_UPDATE.values(changes), {"of_webhook": webhook.id})
+
+
+def _newest(db: Session) -> int:
+    return int(db.execute(_NEWEST_EVENT).scalar_one())
 
 
 def _switched_on(db: Session, user: Caller, webhook_id: int) -> AnyRow:

@@ -1,8 +1,10 @@
 """Webhooks, as their owners see them."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import insert, select, update
@@ -10,11 +12,13 @@ from sqlalchemy import insert, select, update
 from config import settings
 from database import database
 from services.background_tasks.retention_tasks import delete_old
-from services.webhooks import claims, dispatch
+from services.events.watermark import watermark
+from services.webhooks import beginning, claims, dispatch, fence
 from services.webhooks import secret as secrets
 from tables.history import task_history
 from tables.webhooks import webhook_deliveries, webhooks
 from tests.support.api import Api, assert_problem
+from tests.support.waiting import SECONDS
 
 # A secret as it was stored under the key of the tests.
 STORED_BEFORE = (
@@ -319,3 +323,57 @@ def test_a_second_replay_leaves_out_nothing_of_the_first(api: Api, monkeypatch: 
     assert ada.post(f"{path}/replay", json={"after": ids[3]}).status_code == 202
     dispatch.dispatch()
     assert [each["event_id"] for each in ada.get(f"{path}/deliveries").json()] == ids[:0:-1]
+
+
+# An event of a task, as a transaction writes it that another program, or another process, holds open.
+TELL = (
+    "INSERT INTO task_history (task_id, actor_id, kind, created_at, changes, owner_id, status)"
+    " SELECT id, user_id, 'updated', now(), '{}', user_id, status FROM tasks"
+)
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+@pytest.mark.parametrize("patience", [0.0, SECONDS])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_webhook_misses_nothing_of_a_transaction_that_is_open_when_it_is_switched_on(
+    api: Api, database_url: str, monkeypatch: pytest.MonkeyPatch, patience: float, *, is_there: bool
+) -> None:
+    monkeypatch.setattr(settings, "webhook_delivery", False)
+    monkeypatch.setattr(beginning, "PATIENCE_SECONDS", patience)
+    ada = api.person()
+    ada.task("Before")
+    database.read(watermark.look)
+    hook = {**HOOK, "types": ["*"]}
+    path = ada.post("/webhooks", json={**hook, "enabled": False}).headers["location"] if is_there else ""
+    with psycopg.connect(database_url) as connection:
+        connection.execute(TELL)
+        ada.task("Meanwhile")
+        ending = threading.Timer(0.1, connection.commit)
+        if patience:
+            ending.start()
+        if path:
+            assert ada.patch(path, json={"enabled": True}).status_code == 200
+        else:
+            path = ada.post("/webhooks", json=hook).headers["location"]
+        if patience:
+            ending.join()
+        connection.commit()
+    ada.task("After")
+    dispatch.dispatch()
+    told = [each["type"] for each in ada.get(f"{path}/deliveries").json()]
+    # It waits for the end of the transaction, so that hardly anything is told that happened before. If that takes too
+    # long, it begins further back.
+    assert told == ["task.created", *([] if patience else ["task.created", "task.updated"])]
+
+
+def test_a_url_that_stays_is_not_checked_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada, bob = api.person(), api.person("bob")
+    path = ada.post("/webhooks", json=HOOK).headers["location"]
+    before = ada.get(path).json()
+    monkeypatch.setattr(fence, "is_allowed", lambda _: False)
+    answer = ada.patch(path, json={**before, "description": "Tells the chat"})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["description"] == "Tells the chat"
+    assert_problem(ada.patch(path, json={"url": f"{HOOK['url']}2"}), 422, pointer="#/url")
+    # Nobody learns the URL of others by trying.
+    assert_problem(bob.patch(path, json={"url": HOOK["url"]}), 422, pointer="#/url")
