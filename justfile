@@ -34,6 +34,12 @@ lint:
     .venv/bin/ruff format --check .
     .venv/bin/mypy .
 
+# Compare the pinned packages with the published advisories, and with their newest versions; this needs the internet.
+audit:
+    .venv/bin/pip install -q pip-audit==2.10.1
+    .venv/bin/pip-audit --disable-pip --no-deps -r requirements.txt -r constraints.txt --ignore-vuln CVE-2024-23342
+    .venv/bin/pip list --outdated
+
 # Put the code into its usual form.
 format:
     .venv/bin/ruff check --fix .

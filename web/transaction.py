@@ -86,10 +86,8 @@ class NoOverrides(dict[Callable[..., Any], Callable[..., Any]]):
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
-            "dependency_overrides has no effect here: the endpoints open their transactions themselves. Use"
-            " another "
-            "database by `database.switch(url)`, and be somebody by a token of `create_access_token({'sub':"
-            " id})`"
+            "dependency_overrides has no effect here: the endpoints open their transactions themselves. Use another"
+            " database by `database.switch(url)`, and be somebody by a token of `create_access_token({'sub': id})`"
         )
 
     __setitem__ = setdefault = update = __ior__ = _refuse
