@@ -1,5 +1,6 @@
 // Converts the cells of a file to tasks, and lists the cells that could not be read.
 import { cut } from "../shared/format.js";
+import { moment } from "./words.js";
 
 const DONE =
   /^(done|completed?|closed|resolved|fixed|finished|archived?|released|true|yes|x|won'?t ?(do|fix))$/i;
@@ -45,6 +46,8 @@ function timeFrom(text, dayFirst = true) {
   if (date) {
     const [, first, , second, year, hour = "0", minute = "0", half] = date;
     const hours = half ? (Number(hour) % 12) + (half.toUpperCase() === "PM" ? 12 : 0) : Number(hour);
+    // Browsers would make the next day of 25:00.
+    if (hours > 23 || minute > 59) return null;
     const isNamed = Number.isNaN(Number(second));
     const [day, month] = dayFirst || isNamed ? [first, second] : [second, first];
     const at = isNamed ? MONTHS.indexOf(month.toLowerCase()) : month - 1;
@@ -57,7 +60,8 @@ function timeFrom(text, dayFirst = true) {
     );
     return found.getMonth() === at ? found.toISOString() : null;
   }
-  if (!/^\d{4}-\d{2}-\d{2}/.test(word)) return null;
+  // Browsers would make the second of March of 2026-02-30.
+  if (!/^\d{4}-\d{2}-\d{2}/.test(word) || !moment(word.slice(0, 10))) return null;
   const at = new Date(word.length === 10 ? `${word}T00:00:00` : word.replace(" ", "T").replace(/ UTC$/, "Z"));
   return Number.isNaN(at.getTime()) ? null : at.toISOString();
 }

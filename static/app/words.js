@@ -50,7 +50,7 @@ export function moment(text, clock = new Date()) {
   if (weekday >= 0) return shifted(midnight(clock), (weekday - clock.getDay() + 6) % 7 + 1, "day");
   const word = WORD.exec(text);
   if (!word) {
-    const isTime = /^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}/.test(text);
+    const isTime = /^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}/.test(text) && moment(text.slice(0, 10));
     return isTime && !Number.isNaN(Date.parse(text)) ? new Date(text) : null;
   }
   const [, name, sign, amount, unit] = word.map((part) => part?.toLowerCase());

@@ -107,6 +107,11 @@ FILES = [
         "sheet.csv", "Task;Owner;Deadline\nWrite;Ada;12/24/2026\n", "CSV, 1 row", ("the column Owner",),
         {"title": "Write", "due_at": "2026-12-24T00:00:00Z"}, 1,
     ),
+    File(
+        "days.csv", "title,due_at,created_at\nDraw,2026-02-30 10:00,\nLeap,,2028-02-29T12:00:00Z\nLate,30.01.2026 25:00,\n",
+        "CSV, 3 rows", ('"2026-02-30 10:00" in due_at is no time', '"30.01.2026 25:00" in due_at is no time'),
+        {"title": "Leap", "created_at": "2028-02-29T12:00:00Z"}, 3,
+    ),
 ]  # fmt: skip
 
 

@@ -106,6 +106,7 @@ def test_texts_that_others_wrote_and_days_without_a_midnight_are_read(api: Api, 
     page.reload()
     live(page)
     assert run(page, "words", "it.moment('2026-09-06 14:00').toISOString()") == "2026-09-06T17:00:00.000Z"
+    assert run(page, "words", "it.moment('2026-02-30T14:00:00')") is None
     assert run(page, "words", "it.dueText(it.moment('2026-09-06').toISOString())") == "2026-09-06"
     clock = "new Date(2026, 8, 6, 12)"
     assert run(page, "words", f"it.due(it.moment('today', {clock}).toISOString(), {clock})") == "Today"
