@@ -8,7 +8,7 @@ import { addCalendar } from "./calendar.js";
 import { PRIORITIES, knowName, may, membersOf, model, nameOf, projectOf, stateOf, statesOf } from "./model.js";
 import { sendText } from "./kept.js";
 import { open, reload, save } from "./opened.js";
-import { due, dueText, isOverdue, moment } from "./words.js";
+import { due, dueText, isOverdue, moment, tagsOf, tagsText } from "./words.js";
 
 const place = document.getElementById("panel");
 
@@ -16,7 +16,7 @@ const place = document.getElementById("panel");
 const SHOWN = {
   title: (task) => task.title,
   description: (task) => task.description || "",
-  tags: (task) => task.tags.join(", "),
+  tags: (task) => tagsText(task.tags),
   due_at: (task) => dueText(task.due_at),
   project: (task) => task.project,
   state: (task) => stateOf(task).key,
@@ -27,7 +27,7 @@ const SHOWN = {
 
 // The texts that could not be sent, by the task's id and the field's name: they are there again with the task.
 // Each has the value that the person saw, so that a change by others in between is noticed.
-const unsent = new Map();
+export const unsent = new Map();
 
 // The value that the person saw when they began to type, by the control.
 const seen = new WeakMap();
@@ -154,14 +154,7 @@ function readDue(text) {
   return undefined;
 }
 
-const readTags = (text) => [
-  ...new Set(
-    text
-      .split(",")
-      .map((tag) => tag.trim().replace(/^#/, ""))
-      .filter(Boolean),
-  ),
-];
+const readTags = (text) => tagsOf(text, ",", (word) => word.replace(/^#/, ""));
 
 // Shows the current task, except in a field where somebody is typing.
 export function refill() {

@@ -1,6 +1,7 @@
 // Parsers for files of other programs. Each gives columns, rows, the meaning of the columns, and the parts
 // that are left out.
 import { readCsv } from "./csv.js";
+import { tagsText } from "./words.js";
 
 export const TARGETS = [
   ["", "Not taken"],
@@ -90,7 +91,7 @@ function todoist({ columns, rows }) {
       // Labels stand in the text. An @ within a word, as in an address, is none.
       const labels = [...row[at.CONTENT].matchAll(LABEL)].map((each) => each[1]);
       const title = row[at.CONTENT].replace(LABEL, "").trim() || row[at.CONTENT];
-      kept.push([...row.map((value, place) => (place === at.CONTENT ? title : value)), section, labels.join(", ")]);
+      kept.push([...row.map((value, place) => (place === at.CONTENT ? title : value)), section, tagsText(labels)]);
     }
   }
   const found = source("Todoist", [...columns, "Section", "Labels"], kept);
@@ -146,10 +147,7 @@ function trello(board) {
       card.name,
       card.desc || "",
       list,
-      (card.labels || [])
-        .map((each) => each.name || each.color)
-        .filter(Boolean)
-        .join(", "),
+      tagsText((card.labels || []).map((each) => each.name || each.color).filter(Boolean)),
       card.due || "",
       isDone ? card.dateLastActivity || "" : "",
       Number.isNaN(made.getTime()) ? "" : made.toISOString(),
@@ -192,7 +190,7 @@ function vikunja(projects) {
     task.description || "",
     task.done ? "done" : "",
     String(task.priority || 0),
-    (task.labels || []).map((each) => each.title).join(", "),
+    tagsText((task.labels || []).map((each) => each.title)),
     time(task.due_date),
     task.done ? time(task.done_at) : "",
     time(task.created),
@@ -212,7 +210,7 @@ function fromRows(rows) {
     value === null || value === undefined
       ? ""
       : Array.isArray(value)
-        ? value.map((each) => each?.name ?? each).join(", ")
+        ? tagsText(value.map((each) => String(each?.name ?? each ?? "")))
         : typeof value === "object"
           ? value.name || value.title || JSON.stringify(value)
           : String(value);

@@ -1,6 +1,6 @@
 // Converts the cells of a file to tasks, and lists the cells that could not be read.
 import { cut } from "../shared/format.js";
-import { moment } from "./words.js";
+import { moment, tagsOf } from "./words.js";
 
 const DONE =
   /^(done|completed?|closed|resolved|fixed|finished|archived?|released|true|yes|x|won'?t ?(do|fix))$/i;
@@ -66,12 +66,22 @@ function timeFrom(text, dayFirst = true) {
   return Number.isNaN(at.getTime()) ? null : at.toISOString();
 }
 
-const tagsFrom = (text) =>
-  text
-    .replace(/^\[|\]$/g, "")
-    .split(/[,;]/)
-    .map((tag) => cut(tag.trim().replace(/^["']|["']$/g, ""), 50))
-    .filter(Boolean);
+const unquoted = (word) => word.replace(/^["']|["']$/g, "");
+
+// An array as CSV of this program has it, or words between commas or semicolons.
+function tagsFrom(text) {
+  const tags = arrayFrom(text) || tagsOf(text.replace(/^\[|\]$/g, ""), ",;", unquoted);
+  return tags.map((tag) => cut(String(tag ?? "").trim(), 50)).filter(Boolean);
+}
+
+function arrayFrom(text) {
+  try {
+    const found = JSON.parse(text);
+    return Array.isArray(found) && found;
+  } catch {
+    return null;
+  }
+}
 
 const READERS = {
   status: statusFrom,

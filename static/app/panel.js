@@ -73,7 +73,8 @@ export const show = act(async (id) => {
       h(
         "p",
         { className: "notice" },
-        error.status === 404 ? "This task is not there, or not yours to see." : error.message,
+        error.status === 404 ? "This task is not there, or not yours to see." : `${error.message} `,
+        error.status === 404 ? null : h("button", { type: "button", onclick: () => show(id) }, "Retry"),
       ),
     );
   }

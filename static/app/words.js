@@ -93,6 +93,19 @@ export function dueText(text) {
   return isWholeDay(at) ? day : `${day} ${pad(at.getHours())}:${pad(at.getMinutes())}`;
 }
 
+// The tags of a task in a field. A tag that would be read as something else stands in quotes.
+export const tagsText = (tags) =>
+  tags.map((tag) => (/^#|[",;]/.test(tag) ? `"${tag.replaceAll('"', '""')}"` : tag)).join(", ");
+
+// The tags of such a text, which one of `marks` separates. `read` gives the tag that a word without quotes means.
+export function tagsOf(text, marks, read) {
+  const parts = text.matchAll(new RegExp(`\\s*"((?:[^"]|"")*)"\\s*(?:[${marks}]|$)|([^${marks}]+)`, "g"));
+  const tags = [...parts].map(([, quoted, plain]) =>
+    quoted === undefined ? read(plain.trim()) : quoted.replaceAll('""', '"').trim(),
+  );
+  return [...new Set(tags.filter(Boolean))];
+}
+
 const NAMED = { none: 0, low: 1, medium: 2, high: 3, urgent: 4 };
 // A mark, and then a quoted text or a word.
 const PART = /(^|\s)([#!@])(?:"([^"]+)"|([^\s"]+))(?=\s|$)/g;

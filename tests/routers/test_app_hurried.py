@@ -1,5 +1,6 @@
 """The page of tasks: late answers, lost places and odd texts, as a person in a hurry meets them."""
 
+import json
 from typing import Any
 
 import pytest
@@ -85,14 +86,19 @@ def test_a_late_refusal_replaces_no_newer_comments(api: Api, desk: BrowserPage) 
 @sqlite_only
 def test_a_list_that_was_refused_for_now_can_be_asked_for_again(api: Api, desk: BrowserPage) -> None:
     api.person().task("Measure")
-    desk.page.route(
-        "**/tasks?*", lambda route: route.fulfill(status=429, json={"detail": "Too many", "code": "busy"})
-    )
+    refusal = {"status": 429, "json": {"detail": "Too many", "code": "busy"}}
+    desk.page.route("**/tasks/1", lambda route: route.fulfill(**refusal))
+    desk.page.route("**/tasks?*", lambda route: route.fulfill(**refusal))
     page = log_in(desk)
     page.locator("#filter-problem", has_text="Too many").wait_for()
     page.unroute("**/tasks?*")
     page.locator("#filter-problem").get_by_role("button", name="Retry").click()
-    row(page, "Measure").wait_for()
+    row(page, "Measure").get_by_role("link").click()
+    panel = page.locator("#panel")
+    panel.get_by_text("Too many").wait_for()
+    page.unroute("**/tasks/1")
+    panel.get_by_role("button", name="Retry").click()
+    panel.get_by_role("heading", name="Measure").wait_for()
 
 
 @sqlite_only
@@ -119,8 +125,16 @@ def test_texts_that_others_wrote_and_days_without_a_midnight_are_read(api: Api, 
     (task,) = run(page, "mapping", f"it.tasksFrom({source}, ['title', 'tags']).tasks")
     assert (task["title"], task["tags"]) == ("a" * 499 + "🙂", ["🙂" * 50])
 
+    # A tag stays whole, whatever signs it has: in its field, and in a file.
+    tags = ["a, b", "#1", '5" disk', '"c"', "d;e", "plain"]
+    in_csv = json.dumps(tags).replace('"', '""')
+    for text in (json.dumps([{"title": "Measure", "tags": tags}]), f'title,tags\nMeasure,"{in_csv}"\n'):
+        source = run(page, "formats", f"it.readFile('tasks', {json.dumps(text)})")
+        (task,) = run(page, "mapping", f"it.tasksFrom({json.dumps(source)}, {source['meaning']}).tasks")
+        assert task["tags"] == tags
+    task_id = ada.task("Measure", tags=tags)["id"]
+
     # A name that never ends holds up nobody who reads it.
-    task_id = ada.task("Measure")["id"]
     for _ in range(8):
         ada.post(f"/tasks/{task_id}/comments", json={"text": "@a" + "-" * 9990})
     page.evaluate(
@@ -131,6 +145,14 @@ def test_texts_that_others_wrote_and_days_without_a_midnight_are_read(api: Api, 
     expect(page.locator("#panel .said")).to_have_count(8)
     page.wait_for_timeout(50)
     assert page.evaluate("held") < 1000
+    field = page.locator("#panel").get_by_label("Tags")
+    field.press("End")
+    page.keyboard.type(', #new, "not, closed')
+    field.blur()
+    until(
+        page,
+        lambda: ada.get(f"/tasks/{task_id}").json()["tags"] == [*tags, "new", '"not', "closed"],
+    )
 
 
 @sqlite_only
