@@ -193,11 +193,11 @@ async function send(out, tasks, parts, projectId, button, progress) {
     if (!out.isConnected) return;
     go(projectId ? { project: projectId, status: "all" } : { status: "all" });
   } catch (error) {
+    enable(true);
+    button.textContent = `Import ${done() ? "the other " : ""}${count(left(), "task")}`;
     if (error.status === undefined) throw error;
     if (!out.isConnected)
       say(`The import has ended: ${error.message} ${number(done())} of ${number(tasks.length)} are imported.`, 0);
-    enable(true);
-    button.textContent = `Import ${done() ? "the other " : ""}${count(left(), "task")}`;
     const problems = (error.errors || []).slice(0, 10).map(({ pointer, detail }) => {
       const [, row, field] = /^#\/(\d+)\/?(.*)$/.exec(pointer) || [];
       return h(

@@ -29,6 +29,7 @@ import {
 } from "./model.js";
 import { notificationsPage } from "./notifying.js";
 import { open } from "./opened.js";
+import { drawPage, dropLeft, leavePage } from "./page.js";
 import * as panel from "./panel.js";
 import { leaveLost, projectPage, showMembers, whenArchived } from "./project.js";
 import { settingsPage } from "./settings.js";
@@ -37,6 +38,7 @@ import * as store from "./store.js";
 import { sendTitles, whenEdited } from "./titles.js";
 import { settleAll } from "./toasts.js";
 import { showCount, titleOf, toolbar } from "./toolbar.js";
+import "./unsent.js";
 
 const ABOUT = "Write down what is to be done, alone or together, and do it.";
 const PAGES = {
@@ -66,6 +68,7 @@ function leave(message = "") {
   settleAll();
   drawing++;
   left++;
+  leavePage(content, shownKey);
   // Under the login they would be another account's, if that logs in next.
   for (const each of document.querySelectorAll("dialog")) each.close();
   setSurface(null);
@@ -165,7 +168,8 @@ const render = act(async (again = false) => {
     setSurface(null);
     if (page) {
       store.clear();
-      await page(content);
+      if (address.project && !project()) dropLeft();
+      await drawPage(content, key, page);
     } else await showTasks(isOther);
   }
   surface?.draw();
@@ -370,7 +374,7 @@ onSession((what) => {
   if (what === "in") start();
 });
 whenLoggedOut(ended);
-whenLeaving(() => leave());
+whenLeaving(() => (leave(), dropLeft()));
 whenChanged(() => renderUntyped());
 whenArchived(() => render(true));
 addEventListener("offline", () => tellLive("waiting"));

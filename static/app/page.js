@@ -90,6 +90,24 @@ export function typedUntil(element) {
   return () => element.dataset.typed === mark && delete element.dataset.typed;
 }
 
+// A page with typed texts whose session has ended.
+let left = null;
+
+// Keeps such a page until the next login, which is of the same account: another one gets a page of its own.
+export function leavePage(place, key) {
+  if (place.querySelector("[data-typed]")) left = { key, parts: [...place.childNodes] };
+}
+
+export const dropLeft = () => (left = null);
+
+// Draws a page, or shows it as it was left.
+export async function drawPage(place, key, page) {
+  const before = left;
+  left = null;
+  if (before?.key === key) place.replaceChildren(...before.parts);
+  else await page(place);
+}
+
 // The form for something new, folded away. It stays as it is when its section is loaded again, until it was sent.
 export function formForNew(kept, title, make) {
   if (!kept.has("form")) kept.set("form", h("details", {}, h("summary", {}, title), make()));

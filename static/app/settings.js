@@ -1,7 +1,7 @@
 // The account, its sessions, and its tokens for programs.
 import { field, h, say } from "../shared/dom.js";
 import { day, moment } from "../shared/format.js";
-import { address as link } from "../shared/session.js";
+import { beginAgain, address as link } from "../shared/session.js";
 import { act, leaveAccount } from "./actions.js";
 import * as api from "./api.js";
 import { confirmed, form } from "./dialog.js";
@@ -103,7 +103,7 @@ async function sessionRows(load) {
     act(
       async () => (
         each.current ? await leaveAccount() : await api.account.endSession(each.id),
-        each.current ? location.reload() : await load()
+        each.current ? beginAgain() : await load()
       ),
     );
   const all = act(async () => {
@@ -111,7 +111,7 @@ async function sessionRows(load) {
     await settleAll();
     await api.account.endAll();
     await leaveAccount();
-    location.reload();
+    beginAgain();
   });
   return [
     table(

@@ -10,7 +10,7 @@ let waiting = [];
 
 // The titles that could not be saved, by the task's id. Each has the task as the person saw it, so that a change by
 // others in between is noticed.
-const unsaved = new Map();
+export const unsaved = new Map();
 
 // The id of the task whose title is being edited, or null.
 export const editedId = () => editing?.id ?? null;

@@ -78,11 +78,17 @@ const accountOf = (token) => JSON.parse(atob(token.split(".")[1].replaceAll("-",
 function take(token) {
   const account = accountOf(token);
   if (owner !== null && account !== owner) {
-    location.reload();
+    beginAgain();
     return new Promise(() => undefined);
   }
   [owner, access] = [account, token];
   return null;
+}
+
+// Loads the page again, without asking as it does before a text is lost by mistake.
+export function beginAgain() {
+  addEventListener("beforeunload", (event) => event.stopImmediatePropagation(), { capture: true });
+  location.reload();
 }
 
 async function reach(path, options) {

@@ -112,3 +112,25 @@ def test_the_next_member_has_the_usual_role_too(api: Api, desk: BrowserPage) -> 
     page.get_by_role("button", name="Add", exact=True).click()
     page.locator("#status", has_text="bob is in").wait_for()
     expect(page.get_by_label("Role", exact=True)).to_have_value("member")
+
+    # What is typed outlives the session.
+    page.get_by_label("Add somebody by username").fill("grace")
+    page.get_by_label("What it is for").fill("To find out")
+    for session in ada.get("/auth/sessions").json():
+        ada.delete(f"/auth/sessions/{session['id']}")
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_text("Your session has ended").wait_for()
+    page.get_by_label("Username or email").fill("ada")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Add somebody by username")).to_have_value("grace")
+    expect(page.get_by_label("What it is for")).to_have_value("To find out")
+    api.person("grace")
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.locator("#status", has_text="grace is in").wait_for()
+    # Whoever logs out has left it.
+    page.locator("#log-out").click()
+    page.get_by_label("Username or email").fill("ada")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("What it is for")).to_have_value("")

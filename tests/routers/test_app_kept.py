@@ -58,6 +58,16 @@ def test_a_comment_that_was_begun_stays_with_its_task(api: Api, desk: BrowserPag
     opened("First")
     expect(comment).to_have_value("")
 
+    # The browser asks before it loses what was begun, in another task too.
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.reload()
+    comment.fill("About the first again")
+    opened("Second")
+    page.reload()
+    panel.get_by_role("heading", name="Second").wait_for()
+    assert asked == ["beforeunload"]
+
 
 @sqlite_only
 def test_what_could_not_be_sent_stays_and_is_sent_later(api: Api, desk: BrowserPage) -> None:
