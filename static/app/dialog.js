@@ -46,6 +46,14 @@ export function dialog(title, content, { wide = false, near = null } = {}) {
   return element;
 }
 
+// The browser's way back closes a dialog, and leaves the page beneath as it is.
+globalThis.navigation?.addEventListener("navigate", (event) => {
+  const shown = document.querySelector("dialog[open]");
+  if (!shown || !event.cancelable || event.navigationType !== "traverse") return;
+  event.preventDefault();
+  shown.close();
+});
+
 // Puts a dialog below an element, or above it if there is no room below.
 export function standBeside(element, near) {
   if (!near.isConnected || innerWidth <= 640) return;

@@ -146,7 +146,9 @@ export function commands() {
   palette(rows.filter(([[key], , run]) => run && run !== commands && !ONLY_KEYS.has(key)));
 }
 
-let first = null;
+// The time of the first key of two, behind which the second one must follow soon.
+let first = -Infinity;
+const SOON_MS = 2000;
 
 addEventListener("keydown", (event) => {
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k" && !event.altKey && !event.shiftKey) {
@@ -169,8 +171,8 @@ addEventListener("keydown", (event) => {
   if (isTyping && event.key !== "Escape") return;
   // Enter stays with a focused button or link; the arrow keys belong to the list.
   if (event.key === "Enter" && target.matches("button, a, summary")) return;
-  const together = first === "g" ? `g ${event.key}` : event.key;
-  first = event.key === "g" && first !== "g" ? "g" : null;
+  const together = event.timeStamp - first < SOON_MS ? `g ${event.key}` : event.key;
+  first = together === "g" ? event.timeStamp : -Infinity;
   const run = BY_KEY.get(together);
   if (!run) return;
   event.preventDefault();

@@ -8,6 +8,7 @@ import { dialog, form, standBeside } from "./dialog.js";
 import { stateIcon, priorityIcon } from "./icons.js";
 import { clear, concerned, isMarked, marked } from "./marks.js";
 import { PRIORITIES, knowName, membersOf, openProjects, statesOf } from "./model.js";
+import * as store from "./store.js";
 import { due, dueText, moment } from "./words.js";
 
 const about = (tasks) => (tasks.length === 1 ? `"${short(tasks[0].title)}"` : `${tasks.length} tasks`);
@@ -158,7 +159,7 @@ const PICKERS = {
   },
   block(tasks) {
     ask(`Block ${about(tasks)}`, "What is it waiting for?", { maxLength: 500 }, "Block", async (reason) => {
-      for (const task of tasks) await api.tasks.block(task.id, reason);
+      for (const task of tasks) store.put(await api.tasks.block(task.id, reason));
     });
   },
 };

@@ -194,8 +194,8 @@ export function drop(id) {
 export const isHidden = (id) => hidden.has(id);
 
 // Hides tasks that will be deleted in a moment, or shows them again.
-export function hide(ids, isHidden = true) {
-  for (const id of ids) hidden[isHidden ? "add" : "delete"](id);
+export function hide(ids, isOn = true) {
+  for (const id of ids) hidden[isOn ? "add" : "delete"](id);
   changed();
 }
 

@@ -10,8 +10,9 @@ const shown = [];
 export function toast(text, { undo = null, settle = () => undefined, seconds = SECONDS } = {}) {
   const button = undo ? h("button", { type: "button", onclick: () => take(entry) }, "Undo") : null;
   const element = h("div", { className: "toast", role: "status" }, h("span", {}, text), button);
-  const entry = { element, undo, settle, timer: null };
+  const entry = { element, undo, settle, timer: null, before: null };
   const wait = () => (entry.timer = setTimeout(() => finish(entry), seconds * 1000));
+  element.addEventListener("focusin", ({ relatedTarget }) => (entry.before = relatedTarget));
   for (const event of ["mouseenter", "focusin"])
     element.addEventListener(event, () => clearTimeout(entry.timer));
   for (const event of ["mouseleave", "focusout"])
@@ -28,8 +29,16 @@ function away(entry) {
   const at = shown.indexOf(entry);
   if (at < 0) return false;
   shown.splice(at, 1);
+  const hadFocus = entry.element.contains(document.activeElement);
   entry.element.remove();
+  if (hadFocus) giveFocus(entry.before);
   return true;
+}
+
+// The focus goes back to where it was, or to the active task if that is drawn again.
+function giveFocus(before) {
+  const content = document.getElementById("content");
+  (before?.isConnected ? before : content.querySelector(".active") || content).focus({ preventScroll: true });
 }
 
 const finish = (entry) => (away(entry) ? entry.settle() : null);

@@ -27,6 +27,15 @@ def test_a_dialog_takes_a_name_with_a_space_at_once(api: Api, desk: BrowserPage)
     page.get_by_role("heading", name="On the moon").wait_for()
     assert [each["name"] for each in ada.get("/projects").json()] == ["On the moon"]
 
+    # The way back closes a dialog, and leaves the page beneath.
+    side(page).get_by_role("button", name="New project").first.click()
+    page.get_by_role("dialog").wait_for()
+    page.evaluate("history.back()")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_role("heading", name="On the moon").wait_for()
+    page.evaluate("history.back()")
+    page.get_by_role("heading", name="My tasks").wait_for()
+
 
 @sqlite_only
 def test_keys_act_on_the_open_task(api: Api, desk: BrowserPage) -> None:
@@ -118,6 +127,11 @@ def test_the_focus_stays_where_something_was_pressed(api: Api, desk: BrowserPage
     panel.get_by_role("button", name="Close").press("Enter")
     expect(row(page, "One")).to_be_focused()
 
+    # The row of a task whose change was undone.
+    page.keyboard.press("3")
+    page.locator(".toast").get_by_role("button", name="Undo").press("Enter")
+    expect(row(page, "One")).to_be_focused()
+
     # The next notification that can be marked as read.
     page.goto(f"{desk.base_url}/app?page=notifications")
     buttons = page.get_by_role("button", name="Read", exact=True)
@@ -142,6 +156,12 @@ def test_keys_on_an_empty_board_open_nothing(api: Api, desk: BrowserPage) -> Non
         page.keyboard.press(key)
     assert page.url.endswith("?layout=board")
 
+    # The second key of two that comes late is a key of its own.
+    page.keyboard.press("g")
+    page.wait_for_timeout(2100)
+    page.keyboard.press("n")
+    expect(page.get_by_label("Add a task")).to_be_focused()
+
 
 @sqlite_only
 def test_two_versions_are_shown_in_words(api: Api, desk: BrowserPage) -> None:
@@ -156,3 +176,11 @@ def test_two_versions_are_shown_in_words(api: Api, desk: BrowserPage) -> None:
     versions = page.get_by_role("dialog").get_by_role("row", name="Priority")
     expect(versions).to_contain_text("Medium")
     expect(versions).to_contain_text("Urgent")
+
+    # Without a stream the page shows at once what was done on it.
+    page.get_by_role("button", name="Take theirs").click()
+    row(page, "Measure").focus()
+    page.keyboard.press("b")
+    page.keyboard.type("The device is late")
+    page.keyboard.press("Enter")
+    row(page, "Measure").get_by_text("Blocked").wait_for()

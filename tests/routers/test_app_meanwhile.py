@@ -302,6 +302,21 @@ def test_comments_of_a_gap_in_the_stream_are_shown(api: Api, desk: BrowserPage) 
 
 
 @sqlite_only
+def test_a_project_that_was_lost_unheard_leaves_the_page(api: Api, desk: BrowserPage) -> None:
+    ada, bob = api.person(), api.person("bob")
+    project = shared(bob, ada, "member")
+    bob.task("Secret", project_id=project)
+    desk.page.route(re.compile("/events/stream"), lambda route: route.abort())
+    page = log_in(desk, f"/app?project={project}")
+    row(page, "Secret").wait_for()
+    bob.delete(f"/projects/{project}/members/{ada.id}")
+    page.evaluate("dispatchEvent(new Event('online'))")
+    page.locator("#status", has_text="You no longer see Research").wait_for()
+    page.get_by_role("heading", name="My tasks").wait_for()
+    expect(row(page, "Secret")).to_have_count(0)
+
+
+@sqlite_only
 def test_a_task_stays_in_the_search_that_found_it(api: Api, desk: BrowserPage) -> None:
     ada = api.person()
     titles = {"Straße": "STRASSE", "Οδός": "ΌΣ", "Kapı": "kapı", "Café": "CAFE\u0301"}
