@@ -113,7 +113,7 @@ def test_the_next_member_has_the_usual_role_too(api: Api, desk: BrowserPage) -> 
     page.locator("#status", has_text="bob is in").wait_for()
     expect(page.get_by_label("Role", exact=True)).to_have_value("member")
 
-    # What is typed outlives the session.
+    # Typed texts outlive the session.
     page.get_by_label("Add somebody by username").fill("grace")
     page.get_by_label("What it is for").fill("To find out")
     for session in ada.get("/auth/sessions").json():
@@ -128,7 +128,7 @@ def test_the_next_member_has_the_usual_role_too(api: Api, desk: BrowserPage) -> 
     api.person("grace")
     page.get_by_role("button", name="Add", exact=True).click()
     page.locator("#status", has_text="grace is in").wait_for()
-    # Whoever logs out has left it.
+    # Logging out drops what is typed.
     page.locator("#log-out").click()
     page.get_by_label("Username or email").fill("ada")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
