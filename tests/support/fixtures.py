@@ -72,6 +72,13 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """Collect the garbage of the tests once. pytest collects it five times, and Python once more when it ends."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_unconfigure() -> None:
     """End the work in the background, and close the connections of all tests."""
     background_tasks.stop()
