@@ -293,6 +293,7 @@ async function happened(event) {
     const known = projectOf(data.project_id);
     await loadProjects();
     sidebar();
+    panel.redraw();
     if (known && !projectOf(known.id)) leaveLost(known, event.actor_id === model.me.id);
     else if (isAboutOthers(event, known)) await showMembers(data.project_id);
     else if (now().project === String(data.project_id)) await drawAgain(event);

@@ -124,6 +124,9 @@ function drawAround() {
   if (again?.setSelectionRange && from !== null && from !== undefined) again.setSelectionRange(from, to);
 }
 
+// Shows the open task after a change of its project, such as of its states or of the person's role there.
+export const redraw = () => place.querySelector(".task-title") && drawAround();
+
 function gone(why = "was deleted") {
   for (const control of typed()) delete control.dataset.dirty;
   say(`"${open.task.title}" ${why}.`);
@@ -153,6 +156,8 @@ const shapeOf = (task) =>
     task.blocked_at,
     task.blocked_reason,
     task.user_id,
+    may("member", task.project_id),
+    mayDelete(task),
     statesOf(task.project_id),
     model.projects.length,
   ]);

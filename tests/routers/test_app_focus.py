@@ -81,6 +81,12 @@ def test_a_project_that_was_lost_leaves_the_page(api: Api, desk: BrowserPage) ->
     task = grace.task("Secret", project_id=project)["id"]
     page = log_in(desk, f"/app?project={project}&task={task}")
     page.locator("#panel").get_by_role("heading", name="Secret").wait_for()
+    # A role that is taken away or given is that of the open task at once.
+    title = page.locator("#panel").get_by_label("Title")
+    title.wait_for()
+    for role in ("viewer", "member"):
+        grace.put(f"/projects/{project}/members/{member}", json={"role": role})
+        expect(title).to_be_enabled(enabled=role == "member")
     grace.delete(f"/projects/{project}/members/{member}")
     page.locator("#status", has_text="You no longer see Research").wait_for()
     page.get_by_role("heading", name="My tasks").wait_for()
