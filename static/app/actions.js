@@ -159,9 +159,9 @@ function later(tasks, said, operations, done = () => undefined) {
   store.hide(ids);
   toast(said, {
     undo: () => store.hide(ids, false),
-    settle: act(async () => {
+    settle: act(async (isLeaving) => {
       try {
-        await send(operations, { keepalive: true });
+        await send(operations, { keepalive: true }, isLeaving);
         done(ids);
       } finally {
         store.hide(ids, false);

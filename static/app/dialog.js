@@ -3,6 +3,7 @@ import { absolve, blameAll, h } from "../shared/dom.js";
 import { LoggedOut } from "../shared/session.js";
 import { act } from "./actions.js";
 import { icon } from "./icons.js";
+import { typedUntil } from "./page.js";
 
 export function dialog(title, content, { wide = false, near = null } = {}) {
   const before = document.activeElement;
@@ -78,8 +79,10 @@ export function form(children, button, send, className = "stack") {
         submit.disabled = true;
         absolve(element);
         problem.textContent = "";
+        const saved = typedUntil(element);
         try {
           await send(Object.fromEntries(new FormData(element)), element);
+          saved();
         } catch (error) {
           if (error instanceof LoggedOut || !error.message) throw error;
           blameAll(element, error, problem);

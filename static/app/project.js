@@ -9,7 +9,7 @@ import { confirmed, dialog, form } from "./dialog.js";
 import { avatar } from "./icons.js";
 import { forgetMembers, loadProjects, may, membersOf, model, projectOf } from "./model.js";
 import { open } from "./opened.js";
-import { frame, replaceContent, section, table, typedUntil } from "./page.js";
+import { frame, replaceContent, section, table } from "./page.js";
 import { sidebar } from "./side.js";
 import { stateEditor } from "./states.js";
 
@@ -96,7 +96,6 @@ async function memberRows(project, isManager) {
       await api.projects.setMember(project.id, found.id, role);
       say(`${found.username} is in.`);
       add.reset();
-      delete add.dataset.typed;
       await load();
     },
     "line",
@@ -263,14 +262,12 @@ function settings(project, send) {
       ),
     ],
     "Save",
-    async ({ name, description }, element) => {
-      const saved = typedUntil(element);
+    async ({ name, description }) => {
       const typed = { name, description: description.trim() || null };
       // Others may have changed what was not changed here.
       const changed = Object.entries(typed).filter(([key, value]) => value !== project[key]);
       if (changed.length) await send(Object.fromEntries(changed));
       else say("Saved.");
-      saved();
     },
   );
   const erase = (what, title, text) =>

@@ -1,14 +1,15 @@
 // Operations on tasks on their way to the server.
 import * as api from "./api.js";
 
-const AT_ONCE = 1000;
+export const AT_ONCE = 1000;
 
 const inParts = (all, size) =>
   Array.from({ length: Math.ceil(all.length / size) }, (_, part) => all.slice(part * size, (part + 1) * size));
 
-// One call for one task, batches for many: all or none of each thousand. The batches of `options.keepalive` are
-// sent at once, because the page may be about to be left. Answers the tasks after it, as far as they are answered.
-export async function send(operations, options = {}) {
+// One call for one task, batches for many: all or none of each thousand. What is sent with `options.keepalive` outlives
+// the page, as far as it has no more than 64 KB together. If the page is being left, the batches are sent at once.
+// Answers the tasks after it, as far as they are answered.
+export async function send(operations, options = {}, isLeaving = false) {
   if (operations.length === 1) {
     const [{ op, id, task, assigned_user_id: to }] = operations;
     if (op === "update") return [(await api.tasks.change(id, task)).value];
@@ -19,8 +20,8 @@ export async function send(operations, options = {}) {
   const parts = inParts(operations, AT_ONCE);
   const found = [];
   const take = ({ results }) => found.push(...results.map((each) => each.task).filter(Boolean));
-  if (options.keepalive) await Promise.all(parts.map(async (part) => take(await api.tasks.batch(part, options))));
-  else for (const part of parts) take(await api.tasks.batch(part));
+  if (isLeaving) await Promise.all(parts.map(async (part) => take(await api.tasks.batch(part, options))));
+  else for (const part of parts) take(await api.tasks.batch(part, options));
   return found;
 }
 

@@ -192,6 +192,7 @@ export function drop(id) {
 }
 
 export const isHidden = (id) => hidden.has(id);
+export const numberHidden = () => hidden.size;
 
 // Hides tasks that will be deleted in a moment, or shows them again.
 export function hide(ids, isOn = true) {

@@ -5,8 +5,8 @@ const SECONDS = 7;
 const place = document.getElementById("toasts");
 const shown = [];
 
-// Shows `text`. `undo` undoes the action; `settle` is called when the time for undoing is over. Returns a
-// function that removes the message.
+// Shows `text`. `undo` undoes the action. `settle` is called when the time for undoing is over; it is told whether the
+// page is being left. Returns a function that removes the message.
 export function toast(text, { undo = null, settle = () => undefined, seconds = SECONDS } = {}) {
   const button = undo ? h("button", { type: "button", onclick: () => take(entry) }, "Undo") : null;
   const element = h("div", { className: "toast", role: "status" }, h("span", {}, text), button);
@@ -41,7 +41,7 @@ function giveFocus(before) {
   (before?.isConnected ? before : content.querySelector(".active") || content).focus({ preventScroll: true });
 }
 
-const finish = (entry) => (away(entry) ? entry.settle() : null);
+const finish = (entry, isLeaving = false) => (away(entry) ? entry.settle(isLeaving) : null);
 
 function take(entry) {
   if (away(entry)) entry.undo?.();
@@ -55,6 +55,6 @@ export function undoLast() {
 }
 
 // Finishes all waiting actions at once, before the page or the account is left.
-export const settleAll = () => Promise.all([...shown].map(finish));
+export const settleAll = (isLeaving = false) => Promise.all([...shown].map((entry) => finish(entry, isLeaving)));
 
-addEventListener("pagehide", settleAll);
+addEventListener("pagehide", () => settleAll(true));

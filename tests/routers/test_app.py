@@ -410,6 +410,15 @@ def test_ten_thousand_tasks_scroll(api: Api, desk: BrowserPage) -> None:
     assert max(rows for rows, _ in steps) < 80
     assert all(is_full for _, is_full in steps)
 
+    # All of them are deleted: the browser asks before the page is left, and sends them before the account is.
+    page.locator(".row").first.press("*")
+    page.keyboard.press("Delete")
+    page.locator(".toast", has_text="Deleted 10,000 tasks").wait_for()
+    assert page.evaluate("dispatchEvent(new Event('beforeunload', { cancelable: true }))") is False
+    page.locator("#log-out").click()
+    page.get_by_role("heading", name="Log in").wait_for()
+    assert ada.get("/tasks").json() == []
+
 
 @sqlite_only
 def test_a_project_has_members_and_states_with_limits(api: Api, browser: BrowserPage) -> None:

@@ -329,6 +329,12 @@ def test_a_new_password_shows_what_it_has_ended(api: Api, desk: BrowserPage) -> 
     page.get_by_role("button", name="Change the password").click()
     expect(tokens).to_have_count(0)
     expect(page.get_by_role("region", name="Sessions").locator("tbody tr")).to_have_count(1)
+    # The browser asks nobody about a form that was sent.
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.reload()
+    tokens.wait_for(state="detached")
+    assert asked == []
 
 
 @sqlite_only
