@@ -21,7 +21,8 @@ from storage.faults import sqlstate
 
 # Postgres stops an automatic vacuum of the table after a second, so the wait is longer than this.
 LOCK_TIMEOUT = "3s"
-BEGIN = f"BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"
+# Servers that end long statements would end the making of an index again at each try.
+BEGIN = f"BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SET LOCAL statement_timeout = 0"
 # The SQLSTATEs of a lock that another transaction has, and of a deadlock.
 _TAKEN = ("55P03", "40P01")
 MOST_ATTEMPTS = 100

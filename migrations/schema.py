@@ -11,6 +11,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from config import settings
 from database import Database, database
 from errors import DatabaseReadOnly, DatabaseUnavailable
 from logging_config import logger
@@ -110,6 +111,9 @@ def _upgrade_beside_others(db: Database, configuration: Any, upgrade: Callable[[
 
     told = configuration.attributes.get("on_version_apply")
     with db.connection_beside() as connection:
+        if settings.database_prepare:
+            # Indexes are made outside of transactions. A pooler would keep this setting for others.
+            connection.exec_driver_sql("SET statement_timeout = 0")
 
         def applied(**about: Any) -> None:
             connection.exec_driver_sql("COMMIT")

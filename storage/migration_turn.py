@@ -10,6 +10,12 @@ from logging_config import logger
 PAUSE_SECONDS = 0.1
 # A database that can't be reached so many times in a row is not there.
 MOST_FAILURES = 20
+# The transaction waits for the whole migration, and does it all if nobody uses the database. Not every version has all
+# of these settings.
+_NO_TIMEOUTS = (
+    "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN"
+    " ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')"
+)
 
 
 def wait_for_turn(connection: Connection) -> None:
@@ -23,7 +29,7 @@ def wait_for_turn(connection: Connection) -> None:
         try:
             connection.exec_driver_sql("BEGIN")
             connection.exec_driver_sql("SET LOCAL lock_timeout = '120s'")
-            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+            connection.exec_driver_sql(_NO_TIMEOUTS)
             if connection.exec_driver_sql("SELECT pg_try_advisory_xact_lock(7263817)").scalar_one():
                 return
             connection.exec_driver_sql("ROLLBACK")

@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from alembic import op
 from sqlalchemy import event
 
 from database import Database
@@ -174,4 +175,26 @@ def test_a_step_whose_lock_is_taken_is_tried_again(
         monkeypatch.setattr(time, "sleep", pause)
         migrate(older_database)
     assert len(paused) == 2
+    assert_migrated(older_database)
+
+
+def test_a_server_that_ends_long_statements_ends_no_migration(
+    older_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connected(older_database) as other:
+        other.execute(
+            f"ALTER DATABASE \"{older_database.url.database}\" SET statement_timeout = '1s'".encode()
+        )
+    older_database.engine.dispose()
+    create_index, made = live.create_index, []
+
+    def slow(name: str, *arguments: Any, **options: Any) -> None:
+        # Making an index of a large table takes as long.
+        if not made:
+            op.execute("SELECT pg_sleep(1.2)")
+        made.append(name)
+        create_index(name, *arguments, **options)
+
+    monkeypatch.setattr(live, "create_index", slow)
+    migrate(older_database)
     assert_migrated(older_database)
