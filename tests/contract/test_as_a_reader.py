@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,7 @@ def test_a_module_level_client_works_after_create_tables_background_work_include
         assert secret not in log
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_readmes_first_five_minutes_run_as_pasted(tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text()
     lines = readme.partition("## The first five minutes")[2].partition("```sh\n")[2].partition("```")[0]
