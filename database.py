@@ -21,7 +21,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-import orjson
 from pydantic_core import from_json
 from sqlalchemy import Connection, Engine, NullPool, Row, create_engine, event, text
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
@@ -31,7 +30,9 @@ from errors import DatabaseReadOnly, DatabaseUnavailable
 from storage.direct_session import IdleSessions, OpenSession
 from storage.faults import GONE_MEANWHILE, READ_ONLY, REPEATABLE, sqlstate, translated_error
 from storage.folding import normal_form
+from storage.forks import leave_to_parent, refuse_connections
 from storage.group_commit import LOG_PAGES, GroupCommitWriter
+from storage.json_objects import json_text
 from storage.migration_turn import wait_for_turn
 from storage.sqlite_file import OpenedFile, keep_private, write_ahead
 from storage.threads import Job, Threads
@@ -101,10 +102,9 @@ class Database:
             }
             if not options.database_prepare:
                 arguments["prepare_threshold"] = None
-            # libpq sends these as separate parameters, which poolers accept. `options` stays free for
-            # DATABASE_URL.
+            # libpq sends these as separate parameters, which poolers accept. `options` stays free for DATABASE_URL.
             os.environ.update(PGTZ="UTC", PGDATESTYLE="ISO")
-        json = {"json_serializer": _json_text, "json_deserializer": from_json}
+        json = {"json_serializer": json_text, "json_deserializer": from_json}
         engine = create_engine(self.url, connect_args=arguments, **json)
         autocommit = create_engine(
             self.url,
@@ -326,6 +326,16 @@ class Database:
         self.close()
         self._connect(url, settings)
 
+    def begin_in_child(self) -> None:
+        """Begin anew in a process that was forked, with other threads and connections than its parent."""
+        leave_to_parent(self._readers, self._loop_readers, self._writers, self._writer, self.engine.pool)
+        self.engine.dispose(close=False)
+        self._keep_sessions()
+        self.threads = self.threads.again()
+        self._writer = self._writer and GroupCommitWriter(self._open_writer)
+        if self.file.is_open:
+            refuse_connections(self.engine, self._autocommit)
+
     def close(self) -> None:
         """Finish the waiting writes and close every connection. The next use opens new connections."""
         if self._writer is not None:
@@ -341,11 +351,6 @@ class Database:
 
 def _do_nothing() -> None:
     """Ignore a commit, because no one listens."""
-
-
-def _json_text(value: Any) -> str:
-    # orjson writes times as RFC 3339 with a `Z`. It is the fastest JSON writer, and every change writes JSON.
-    return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
 
 
 def _prepare_sqlite(options: Settings, connection: Any, _record: Any) -> None:
@@ -380,6 +385,7 @@ def _begin_immediately(connection: Connection) -> None:
 
 
 database = Database(settings.database_url)
+os.register_at_fork(after_in_child=database.begin_in_child)
 engine = database.engine
 SessionLocal = database.session_factory
 

@@ -62,6 +62,11 @@ class OpenedFile:
         """Forget the file, because every connection is closed: the next one may open another."""
         self._identity = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a connection was opened, and not every one is closed again."""
+        return self._identity is not None
+
     def is_gone(self) -> bool:
         return self._identity is not None and self._identity != self._at_the_path()
 

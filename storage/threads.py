@@ -85,6 +85,10 @@ class Threads:
         self._started = 0
         self._lock = threading.Lock()
 
+    def again(self) -> "Threads":
+        """Other threads, for a process that was forked: these are not there."""
+        return Threads(self._size, self._name)
+
     async def run(self, work: Callable[[], T]) -> T:
         """Do `work` in one of the threads, with the caller's context."""
         job = Job(work, asyncio.get_running_loop())

@@ -186,7 +186,8 @@ def test_a_server_that_ends_long_statements_ends_no_migration(
             f"ALTER DATABASE \"{older_database.url.database}\" SET statement_timeout = '1s'".encode()
         )
     older_database.engine.dispose()
-    create_index, made = live.create_index, []
+    create_index = live.create_index
+    made: list[str] = []
 
     def slow(name: str, *arguments: Any, **options: Any) -> None:
         # Making an index of a large table takes as long.
