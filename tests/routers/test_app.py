@@ -270,6 +270,15 @@ def test_many_are_marked_and_changed_at_once(api: Api, browser: BrowserPage) -> 
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(page.locator(".row button.priority:not(.unset)")).to_have_count(3)
+    # The bar covers no row, and no message covers the bar.
+    page.locator(".toast").first.wait_for()
+    assert page.evaluate(
+        """() => {
+            const [list, messages, bar] = ['div.list', '#messages', '.bulk'].map((each) =>
+                document.querySelector(each).getBoundingClientRect());
+            return list.bottom <= bar.top && messages.bottom <= bar.top;
+        }"""
+    )
     bulk.get_by_role("button", name="Complete").click()
     expect(page.locator(".row")).to_have_count(3)
     page.get_by_role("button", name="Undo").last.click()
