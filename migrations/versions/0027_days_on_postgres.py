@@ -68,10 +68,12 @@ TRIGGERS = {
     "tasks_days_insert": f"AFTER INSERT ON tasks {THERE}",
     "tasks_days_update": f"AFTER UPDATE ON tasks {THERE}",
 }
+# A project that is deleted meanwhile is left out: the lock waits for the end of its deletion.
 FILL = (
-    f"INSERT INTO project_days (project_id, day, {COLUMNS})"
+    "WITH there AS MATERIALIZED (SELECT id AS project_id FROM projects ORDER BY id FOR KEY SHARE)"
+    f" INSERT INTO project_days (project_id, day, {COLUMNS})"
     f" SELECT project_id, {DAY.format('created_at')}, {', '.join(_values('', 'min', 'max'))}"
-    " FROM tasks WHERE project_id IS NOT NULL GROUP BY 1, 2"
+    " FROM tasks WHERE project_id IN (SELECT project_id FROM there) GROUP BY 1, 2"
 )
 
 

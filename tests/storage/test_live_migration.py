@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -199,3 +200,40 @@ def test_a_server_that_ends_long_statements_ends_no_migration(
     monkeypatch.setattr(live, "create_index", slow)
     migrate(older_database)
     assert_migrated(older_database)
+
+
+def test_a_project_that_is_deleted_meanwhile_does_no_harm(older_database: Database) -> None:
+    migrate(older_database, "0026")
+    with older_database.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO projects (name, created_at, updated_at, version) VALUES ('Gone', now(), now(), 1),"
+            " ('There', now(), now(), 1)"
+        )
+        # The tasks of both are made on one day.
+        connection.exec_driver_sql("UPDATE tasks SET project_id = 1, state = 'pending'")
+        connection.exec_driver_sql(
+            "INSERT INTO tasks (user_id, title, title_folded, status, priority, project, tags, created_at,"
+            " updated_at, version, project_id, state)"
+            " VALUES (1, 'u', 'u', 'pending', 0, 'There', '[]', now(), now(), 1, 2, 'pending')"
+        )
+    deleting: list[threading.Timer] = []
+    with connected(older_database) as other:
+
+        def delete(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+            if "INSERT INTO project_days" in statement and "FROM tasks" in statement and not deleting:
+                other.execute("UPDATE tasks SET project_id = NULL, state = NULL WHERE project_id = 1")
+                other.execute("DELETE FROM projects WHERE id = 1")
+                deleting.append(threading.Timer(0.2, other.commit))
+                deleting[0].start()
+
+        engine = older_database._autocommit  # noqa: SLF001  # the engine of migrations
+        event.listen(engine, "before_cursor_execute", delete)
+        try:
+            migrate(older_database)
+        finally:
+            event.remove(engine, "before_cursor_execute", delete)
+        deleting[0].join()
+    check_schema(older_database)
+    with older_database.engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT project_id FROM project_days").scalars().all()
+    assert found == [2]
