@@ -148,6 +148,8 @@ def test_the_page_and_all_it_loads_come_from_the_program() -> None:
         assert page.status_code == 200
         assert page.headers["content-security-policy"] == PAGES_CSP
         assert 'data-root="/behind/a/proxy"' in page.text
+        # Slow networks take seconds until the scripts are there.
+        assert ">Loading<" in page.text
         addresses = re.findall(r'(?:src|href)="(/[^"]+)"', page.text)
         assets = [address for address in addresses if "/assets/" in address]
         assert len(assets) > 4
