@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.postgres import PostgresServer, create_database, drop_database
 from tests.support.server import ROOT
 from tests.support.waiting import SECONDS
@@ -53,6 +55,7 @@ def forked(folder: Path, url: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.thorough
 def test_a_forked_process_has_connections_of_its_own(postgres: PostgresServer, tmp_path: Path) -> None:
     url = create_database(postgres.url, "forked")
     try:

@@ -202,6 +202,7 @@ def test_a_server_that_ends_long_statements_ends_no_migration(
     assert_migrated(older_database)
 
 
+@pytest.mark.thorough
 def test_a_project_that_is_deleted_meanwhile_does_no_harm(older_database: Database) -> None:
     migrate(older_database, "0026")
     with older_database.engine.begin() as connection:
