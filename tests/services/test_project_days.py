@@ -149,9 +149,7 @@ def expected(rows: Sequence[Any], asked: dict[str, Any]) -> list[int]:
         *(pytest.param(each, len(LISTS), marks=pytest.mark.thorough) for each in (True, False)),
     ],
 )
-def test_a_list_with_ranges_has_what_a_plain_reading_finds(
-    api: Api, number: int, *, in_order: bool
-) -> None:
+def test_a_list_with_ranges_has_what_a_plain_reading_finds(api: Api, number: int, *, in_order: bool) -> None:
     ada, chance = api.person(), random.Random(5)  # noqa: S311  # the same tasks every time
     project, other = (ada.post("/projects", json={"name": name}).json()["id"] for name in "ab")
 
