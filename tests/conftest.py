@@ -1,5 +1,6 @@
 """The settings of the tests. Their fixtures are in `tests/support/fixtures.py`."""
 
+import contextlib
 import gc
 import os
 import shutil
@@ -27,6 +28,9 @@ os.environ.update(
         "SQLITE_SYNCHRONOUS": "OFF",
     }
 )
+# Tests talk to servers of their own only. The libraries would ask these proxies for them.
+for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+    del os.environ[name]
 # Each worker would compile the tests and rewrite their assertions again, a twentieth of the time of a run, in a shell
 # with PYTHONDONTWRITEBYTECODE.
 sys.dont_write_bytecode = False
@@ -41,7 +45,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if is_worker or config.getoption("collectonly") or config.getoption("dist", "no") == "no":
         # Nothing of what is imported becomes garbage; `fixtures.py` switches this on again.
         gc.disable()
-        config.pluginmanager.import_plugin("tests.support.fixtures")
+        # The program reads no `.env` that a developer has in the checkout.
+        with contextlib.chdir(_HOME):
+            config.pluginmanager.import_plugin("tests.support.fixtures")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
