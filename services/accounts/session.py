@@ -82,7 +82,9 @@ _END_SURPLUS = delete(sessions).where(
 )
 # Rows that refer to the account can be written meanwhile.
 _HELD = (
-    select(users.c.password_hash).where(users.c.id == bindparam("user_id")).with_for_update(key_share=True)
+    select(users.c.password_hash, users.c.credentials_version)
+    .where(users.c.id == bindparam("user_id"))
+    .with_for_update(key_share=True)
 )
 _IS_THERE = select(sessions.c.id).where(
     sessions.c.id == bindparam("session_id"), sessions.c.user_id == bindparam("user_id")
@@ -148,15 +150,19 @@ def _newest_after(db: Session, token: str, session_id: int, now: datetime) -> st
 def hold(db: Session, user: Caller) -> str:
     """Lock the caller's account until the commit, and return its password's hash; raises NotAuthenticated.
 
-    New tokens are made under this lock. An owner who ends all sessions and tokens then either ends the new
-    token too, or has ended the session that asks for it.
+    New tokens are made, and webhooks switched on, under this lock. An owner who ends all sessions and tokens then
+    either ends the new token too, or has ended the session or the token that asks for it.
     """
-    hashed: str | None = db.execute(_HELD, {"user_id": user.id}).scalar()
+    held = db.execute(_HELD, {"user_id": user.id}).first()
     values = {"session_id": user.session_id, "user_id": user.id}
-    if hashed is None:
+    if held is None:
         raise NotAuthenticated("User not found", code="user_not_found")
     if user.session_id is not None and db.execute(_IS_THERE, values).first() is None:
         raise NotAuthenticated(code="session_ended")
+    # All tokens of programs end at once, with the version of their time.
+    if user.scopes is not None and held.credentials_version != user.credentials_version:
+        raise NotAuthenticated
+    hashed: str = held.password_hash
     return hashed
 
 

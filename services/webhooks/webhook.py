@@ -147,7 +147,9 @@ def change(
     if_match: str | None,
     begins_after: int | None = None,
 ) -> AnyRow:
-    """Change the given fields of a webhook; raises NotFound, PreconditionFailed, Conflict, InvalidInput.
+    """Change the given fields of a webhook.
+
+    Raises NotFound, PreconditionFailed, Conflict, InvalidInput, NotAuthenticated.
 
     None clears `description` and leaves the other fields unchanged. Switching a webhook on removes the reason
     why it was off. It then gets the events behind number `begins_after`, as a new webhook does.
@@ -164,6 +166,8 @@ def change(
         # Earlier results say nothing about a receiver at a new URL, or after the webhook was off.
         changes |= {"failing_since": None, "failures": 0, "is_slow": False}
     if changes.get("enabled"):
+        # A new password switches webhooks off, but not one that is switched on at the same moment.
+        session_service.hold(db, user)
         # Events from the time while the webhook was off are left for a replay.
         starts_after = _newest(db) if begins_after is None else begins_after
         changes |= {"disabled_reason": None, "due_at": now, "starts_after": starts_after}

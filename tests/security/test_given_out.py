@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session
 
 from account_models import account_mails, known_addresses, program_tokens, refresh_tokens, sessions
 from database import database
@@ -17,16 +18,20 @@ from security.callers import load_caller
 from security.passwords import hash_password
 from security.tokens import token_hash, verify_token
 from services.accounts import account as account_service
+from services.accounts import given_out, program_token
 from services.accounts import link as link_service
-from services.accounts import program_token
 from services.accounts import session as session_service
 from services.flow import pictures
 from services.webhooks import webhook
 from tables.webhooks import webhooks
 from tests.support.api import PASSWORD, Api, Person
 from tests.support.queues import busy_hashing
+from tests.support.waiting import SECONDS, wait_until
 
 NEW = "another long battery"
+WAITING = text(
+    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+)
 
 
 def reset_token(name: str) -> str:
@@ -303,3 +308,32 @@ def test_the_hundred_and_first_session_ends_the_one_longest_unused(client: TestC
     left = ada.get("/auth/sessions").json()
     assert len(left) == 100
     assert {each["id"] for each in listed} - {each["id"] for each in left} == {listed[-2]["id"]}
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+@pytest.mark.parametrize("by_program", [True, False])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_no_webhook_is_switched_on_while_a_new_password_switches_them_off(
+    api: Api, *, by_program: bool, is_there: bool
+) -> None:
+    ada = api.person()
+    hook = {"url": "https://93.184.215.14/", "types": ["task.*"]}
+    path = ada.post("/webhooks", json={**hook, "enabled": False}).headers["location"]
+    thief = ada
+    if by_program:
+        token = ada.post("/auth/tokens", json={"name": "p", "scopes": ["tasks:write"]}).json()["token"]
+        thief = Person(api.client, ada.id, ada.username, token)
+    with ThreadPoolExecutor(1) as pool:
+        with database.engine.begin() as resetting:
+            given_out.end_everything_given_out(Session(resetting), ada.id)
+            answer = pool.submit(
+                lambda: (
+                    thief.patch(path, json={"enabled": True})
+                    if is_there
+                    else thief.post("/webhooks", json=hook)
+                )
+            )
+            wait_until(lambda: answer.done() or database.read(lambda db: db.execute(WAITING).scalar()) == 1)
+        assert answer.result(SECONDS).status_code == 401
+    on = select(func.count()).select_from(webhooks).where(webhooks.c.enabled)
+    assert database.read(lambda db: db.execute(on).scalar()) == 0
