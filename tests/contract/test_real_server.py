@@ -212,14 +212,23 @@ def test_a_connection_that_brings_no_head_is_closed(
                 made.sendall(part)
             return opened.enter_context(made)
 
+        def is_answered(connection: socket.socket) -> bool:
+            answer = b""
+            while not answer.endswith(b'{"message":"ok"}'):
+                part = connection.recv(4096)
+                answer += part
+                if not part:
+                    return False
+            return answer.startswith(b"HTTP/1.1 200")
+
         whole = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
         kept = connection(whole)
-        assert kept.recv(4096).startswith(b"HTTP/1.1 200")
+        assert is_answered(kept)
         later = connection(whole)
-        assert later.recv(4096).startswith(b"HTTP/1.1 200")
+        assert is_answered(later)
         later.sendall(b"GET /hea")
         for waiting in (connection(), connection(b"GET /health HTTP/1.1\r\nHost:"), later):
             assert waiting.recv(4096) == b""
         # One that is quiet after an answer has the time that uvicorn is told to give it.
         kept.sendall(whole)
-        assert kept.recv(4096).startswith(b"HTTP/1.1 200")
+        assert is_answered(kept)

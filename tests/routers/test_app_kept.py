@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Route, expect
+from playwright.sync_api import Dialog, Locator, Route, expect
 
 from tests.routers.test_app import desk, log_in, row
 from tests.routers.test_app_beyond import until
@@ -60,7 +60,12 @@ def test_a_comment_that_was_begun_stays_with_its_task(api: Api, desk: BrowserPag
 
     # The browser asks before it loses what was begun, in another task too.
     asked: list[str] = []
-    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+
+    def agree(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept()
+
+    page.on("dialog", agree)
     page.reload()
     comment.fill("About the first again")
     opened("Second")
@@ -331,7 +336,12 @@ def test_a_new_password_shows_what_it_has_ended(api: Api, desk: BrowserPage) -> 
     expect(page.get_by_role("region", name="Sessions").locator("tbody tr")).to_have_count(1)
     # The browser asks nobody about a form that was sent.
     asked: list[str] = []
-    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+
+    def agree(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept()
+
+    page.on("dialog", agree)
     page.reload()
     tokens.wait_for(state="detached")
     assert asked == []
