@@ -5,8 +5,10 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Query, Request, Response
 
 from auth import CurrentUser
+from config import settings
 from schemas import flow_answers as shapes
 from schemas.flow import (
+    LONGEST_SIGNATURE,
     ChartName,
     CumulativeQuery,
     FlowQuery,
@@ -42,7 +44,8 @@ def _answer(
     if media_type == SVG:
         return Response(flow.pictures.draw(chart, answer), media_type=SVG, headers={"Vary": "Accept"})
     columns = list(row.__annotations__) if row is not None else []
-    headers = {"Vary": "Accept", "Link": '</analytics/definitions>; rel="describedby"'}
+    described_by = f'<{settings.root}/analytics/definitions>; rel="describedby"'
+    headers = {"Vary": "Accept", "Link": described_by}
     return Response(tables.to_csv(answer, columns), media_type=CSV, headers=headers)
 
 
@@ -199,7 +202,7 @@ def make_picture_link(db: SnapshotSession, user: CurrentUser, body: PictureLinkC
 def read_picture(
     db: SnapshotSession,
     chart: Annotated[ChartName, Path()],
-    signature: Annotated[str, Query(max_length=8000, description="From the link")],
+    signature: Annotated[str, Query(max_length=LONGEST_SIGNATURE, description="From the link")],
 ) -> Response:
     """Get the chart of a link, as SVG."""
     # The links are made for pages of other origins.

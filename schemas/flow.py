@@ -22,6 +22,8 @@ from schemas.common import (
 )
 
 MOST_REMAINING = 100_000
+# Proxies take no much longer addresses.
+LONGEST_SIGNATURE = 8000
 
 ChartName = Literal[
     "throughput", "cumulative-flow", "cycle-times", "time-in-status", "aging", "forecast", "burnup"

@@ -10,7 +10,14 @@ from sqlalchemy.orm import Session
 from config import settings
 from errors import Forbidden, InvalidInput, input_problems, invalid_input
 from models import Caller
-from schemas.flow import CumulativeQuery, FlowQuery, ForecastQuery, IntervalQuery, ListQuery
+from schemas.flow import (
+    LONGEST_SIGNATURE,
+    CumulativeQuery,
+    FlowQuery,
+    ForecastQuery,
+    IntervalQuery,
+    ListQuery,
+)
 from security import signing
 from security.callers import CALLER_BY_ID
 from services.flow import answers
@@ -93,8 +100,15 @@ def make_link(
         # too.
         "version": caller.credentials_version,
     }
+    signature = signing.sign(claims)
+    if len(signature) > LONGEST_SIGNATURE:
+        problem = (
+            "Makes a link that is longer than servers take: shorten the query, or save its filter as a view and "
+            "send `view`"
+        )
+        raise invalid_input([{"pointer": "#/query", "detail": problem}])
     return {
-        "url": f"{settings.root}/analytics/pictures/{chart}?signature={signing.sign(claims)}",
+        "url": f"{settings.root}/analytics/pictures/{chart}?signature={signature}",
         "expires_at": expires_at,
     }
 

@@ -186,8 +186,11 @@ def test_a_figure_leads_to_its_tasks_below_the_path_of_a_proxy(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "root_path", "/tasks-api")
-    links = api.person().get("/analytics/throughput").json()["links"]
+    ada = api.person()
+    links = ada.get("/analytics/throughput").json()["links"]
     assert [link.partition("?")[0] for link in links.values()] == ["/tasks-api/tasks"] * 2
+    table = ada.get("/analytics/throughput?format=csv")
+    assert table.links["describedby"]["url"] == "/tasks-api/analytics/definitions"
 
 
 def test_tasks_that_have_left_are_chosen_by_what_they_were(api: Api) -> None:

@@ -53,6 +53,8 @@ def share(person: Person, chart: str = "throughput", **query: Any) -> str:
         ({"from": "2000-01-01", "to": "2026-01-01", "interval": "day"}, "#/query/interval"),
         ({"filter": "title ="}, "#/query/filter"),
         ({"colour": "red"}, "#/query/colour"),
+        # Its link would be longer than the addresses that are taken.
+        ({"filter": f'title = "{"я" * 1980}"'}, "#/query"),
     ],
 )
 @sqlite_only
