@@ -117,7 +117,8 @@ def _changes_of_few(keys: tuple[str, ...]) -> Select[Any]:
 def version(db: Session, project_id: int) -> tuple[Any, ...]:
     """The version of the project's record: it differs after every change of a task, and of the states."""
     counted = [tuple(row) for row in db.execute(_VERSIONS, {"project_id": project_id})]
-    return (*counted, *(state.key for state in workflow.ever(db, project_id)))
+    # A state without tasks may get another status, and imported tasks may count for the first that is pending.
+    return (*counted, *(f"{state.key} {state.status}" for state in workflow.ever(db, project_id)))
 
 
 def read(db: Session, project_id: int) -> Record:

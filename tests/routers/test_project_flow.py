@@ -109,6 +109,24 @@ def test_states_are_told_as_they_were_though_they_are_renamed_replaced_and_reord
     )
 
 
+def test_an_import_was_in_the_first_pending_state_though_that_gets_another_status(api: Api) -> None:
+    ada = api.person()
+    made = project(ada, states=[STATES[0], {**STATES[0], "key": "next"}, *STATES[1:]])["id"]
+    row = {"title": "a", "status": "completed", "created_at": "2026-01-01T00:00:00Z"}
+    row["completed_at"] = "2026-01-03T00:00:00Z"
+    answer = ada.post(f"/tasks/import?project_id={made}", json=[row])
+    assert answer.status_code == 201, answer.text
+
+    def waited() -> list[str]:
+        asked = f"/analytics/time-in-status?from=2026-01-01&to=2026-01-31&project_id={made}"
+        return [state["state"] for state in ada.get(asked).json()["states"] if state["n"]]
+
+    assert waited() == ["todo"]
+    others = [{**STATES[0], "status": "in_progress"}, {**STATES[0], "key": "next"}, *STATES[1:]]
+    assert ada.patch(f"/projects/{made}", json={"states": others}).status_code == 200
+    assert waited() == ["next"]
+
+
 def test_links_behind_the_figures_lead_to_lists_of_the_project(api: Api) -> None:
     ada, bob = api.person(), api.person("bob")
     made = project(ada)["id"]
