@@ -1,11 +1,12 @@
 """Choosing tasks by a question's filters: present tasks by their present fields, others by the last."""
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import BigInteger, Select, and_, bindparam, case, or_, select
+from sqlalchemy import BigInteger, Select, and_, bindparam, case, or_, select, text
 from sqlalchemy.orm import Session
 
 from database import AnyRow
@@ -18,8 +19,9 @@ from services.query.conditions import condition
 from services.query.evaluate import matches
 from services.query.shapes import Shape
 from services.tasks.list_statements import choices, one_of_many
+from storage.column_types import is_among
 from storage.direct_session import one_snapshot
-from tables.history import task_history
+from tables.history import COMMENT_KINDS, MAYBE_RARE, task_history
 
 _OWNER_ID = bindparam("owner_id", type_=BigInteger)
 _PROJECT_ID = bindparam("project_id", type_=BigInteger)
@@ -38,11 +40,17 @@ def _left(condition: Any) -> Select[Any]:
             task_history.c.task_id,
             task_history.c.created_at,
             task_history.c.task_created_at,
+            task_history.c.id,
             task_history.c.previous_owner_id,
+            task_history.c.previous_project_id,
             task_history.c.changes,
             case((condition(task_history.c), 1), else_=0).label("leaves"),
         )
-        .where(task_history.c.task_id.in_(select(_leaving.c.task_id).where(condition(_leaving.c))))
+        .where(
+            task_history.c.task_id.in_(select(_leaving.c.task_id).where(condition(_leaving.c))),
+            # A comment changes no field of its task.
+            task_history.c.kind.not_in(COMMENT_KINDS),
+        )
         .order_by(task_history.c.task_id, task_history.c.id)
     )
 
@@ -55,6 +63,16 @@ def leaves_project(row: Any) -> Any:
 _LEFT_PROJECT = _left(lambda each: and_(each.previous_project_id == _PROJECT_ID, leaves_project(each)))
 _LEFT_OWNER = _left(lambda each: and_(each.previous_owner_id == _OWNER_ID, changes_hands(each)))
 _DELETED = _left(lambda each: each.owner_id.is_(None))
+# A project's new name is written to its tasks without rows of their history.
+_RENAMED = (
+    select(task_history.c.id, task_history.c.project_id, task_history.c.created_at, task_history.c.changes)
+    .where(
+        is_among(task_history.c.project_id, "project_ids"),
+        task_history.c.kind == "project_updated",
+        text(MAYBE_RARE),
+    )
+    .order_by(task_history.c.id)
+)
 
 
 def ids(db: Session, selection: Selection) -> Integers:
@@ -95,9 +113,12 @@ def left(db: Session, selection: Selection) -> Integers:
     facts: dict[int, dict[str, Any]] = {}
     matched: dict[int, bool] = {}
     asked = {name: value for name, value in selection.place._asdict().items() if value is not None}
-    for row in db.execute(statement, asked):
+    rows = db.execute(statement, asked).all()
+    renames = _renames(db, {row.previous_project_id for row in rows} - {None})
+    for row in rows:
         fields = facts.setdefault(row.task_id, {"id": row.task_id})
         fields.setdefault("created_at", row.task_created_at or row.created_at)
+        _rename(fields, row, renames.get(row.previous_project_id, ()))
         if row.leaves:
             # The values before the change are those with which the task left.
             were = {name: change["from"] for name, change in row.changes.items()}
@@ -105,6 +126,25 @@ def left(db: Session, selection: Selection) -> Integers:
         fields |= {name: change["to"] for name, change in row.changes.items()}
         fields["updated_at"] = row.created_at
     return np.array([task_id for task_id, is_chosen in matched.items() if is_chosen], np.int64)
+
+
+def _renames(db: Session, project_ids: set[int]) -> dict[int, list[AnyRow]]:
+    """The changes of names of these projects, in their order."""
+    found: dict[int, list[AnyRow]] = {}
+    if project_ids:
+        for row in db.execute(_RENAMED, {"project_ids": sorted(project_ids)}):
+            if "name" in row.changes:
+                found.setdefault(row.project_id, []).append(row)
+    return found
+
+
+def _rename(fields: dict[str, Any], row: AnyRow, renames: Sequence[AnyRow]) -> None:
+    """Give a task the name that its project had before the change of this row."""
+    before = bisect_left(renames, row.id, key=lambda rename: rename.id)
+    if before:
+        last = renames[before - 1]
+        fields["project"] = last.changes["name"]["to"]
+        fields["updated_at"] = max(last.created_at, fields.get("updated_at", last.created_at))
 
 
 def _as_it_left(fields: Mapping[str, Any], row: AnyRow) -> dict[str, Any]:

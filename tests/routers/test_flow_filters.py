@@ -216,6 +216,33 @@ def test_tasks_that_have_left_are_chosen_by_what_they_were(api: Api) -> None:
     assert ever("created > now-1h and updated <= now and id > 0 and blocked = false") == 5
 
 
+def test_a_task_that_has_left_has_the_time_and_the_project_that_it_had(api: Api) -> None:
+    ada, bob = api.person("ada"), api.person("bob")
+    project = ada.post("/projects", json={"name": "Old"}).json()["id"]
+    ada.put(f"/projects/{project}/members/{bob.id}", json={"role": "member"})
+    given, taken_out, commented = (ada.task(title, project_id=project)["id"] for title in ("a", "b", "c"))
+    ada.post(f"/tasks/{commented}/comments", json={"text": "This changes no task."})
+    before_comment = ada.get(f"/tasks/{commented}").json()["updated_at"]
+    ada.delete(f"/tasks/{commented}")
+    for name in ("Older", "New"):
+        assert ada.patch(f"/projects/{project}", json={"name": name}).status_code == 200
+    ada.patch(f"/tasks/{taken_out}", json={"project_id": None})
+    renamed = ada.get(f"/tasks/{given}").json()["updated_at"]
+    for task in (given, taken_out):
+        ada.put(f"/tasks/{task}/assign", params={"assigned_user_id": bob.id})
+    ada.patch(f"/projects/{project}", json={"name": "Newest"})
+
+    def ever(**asked: str) -> int:
+        return int(ada.get("/analytics/cumulative-flow", params=asked).json()["n"])
+
+    assert ever(project="New") == ever(filter="project = New") == 2
+    assert ever(project="Old") == 1
+    assert ever(project="Older") == ever(project="Newest") == 0
+    assert ever(filter=f"updated <= {before_comment}") == 1
+    assert ever(filter=f"title = a and updated = {renamed}") == 1
+    assert ever(filter="project = New", project_id=str(project)) == 1
+
+
 def test_what_can_not_be_read_is_said(api: Api) -> None:
     ada = api.person("ada")
     answer = ada.get("/analytics/flow", params={"filter": "tag ="})
