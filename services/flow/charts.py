@@ -37,8 +37,18 @@ def _day(at: float) -> str:
 
 
 def _days(start: float, end: float) -> list[Mark]:
-    """Five days for the labels of an axis of time."""
-    return [(at, _day(at)) for at in (start + (end - start) * place / 5 for place in range(6))]
+    """Up to six days for the labels of an axis of time, each day once."""
+    found: dict[str, float] = {}
+    for place in range(6):
+        at = start + (end - start) * place / 5
+        found.setdefault(_day(at), at)
+    return [(at, day) for day, at in found.items()]
+
+
+def _whole_numbers(start: float, end: float) -> list[Mark]:
+    """Up to six whole numbers for the labels of an axis, each once."""
+    found = {round(start + (end - start) * place / 5) for place in range(6)}
+    return [(number, f"{number:,}") for number in sorted(found) if start <= number <= end]
 
 
 def _between(start: float, end: float) -> tuple[float, float]:
@@ -80,8 +90,11 @@ def throughput(answer: Answer) -> Chart:
 
 def cumulative_flow(answer: Answer) -> Chart:
     """One area for each status, stacked."""
-    rows = answer["intervals"]
-    ends = [_at(row["ends_at"]) for row in rows] or [_at(answer["as_of"])]
+    rows, ends = answer["intervals"], [_at(answer["as_of"])]
+    if rows:
+        # Without the start, one interval would be an area without width.
+        ends = [_at(answer["period"]["starts_at"]), *(_at(row["ends_at"]) for row in rows)]
+        rows = [answer["at_start"], *rows]
     highest = max([1, *(row["pending"] + row["in_progress"] + row["completed"] for row in rows)])
     x = _between(ends[0], ends[-1])
     chart = Chart(
@@ -192,17 +205,21 @@ def forecast(answer: Answer) -> Chart:
     by_day = answer["done_by"] is not None
     rows = answer["days"] if by_day else answer["counts"]
     points = [(_at(row["date"]) if by_day else float(row["count"]), row["percentage"]) for row in rows]
-    x = _between(points[0][0], points[-1][0]) if points else (0.0, 1.0)
+    x = (points[0][0], points[-1][0]) if points else (0.0, 1.0)
+    if x[0] == x[1]:
+        half = 43200 if by_day else 0.5
+        x = (x[0] - half, x[1] + half)
     found = answer["done_by"] or answer["how_many"]
     asked = f"{_count(answer['remaining'])} done by" if by_day else f"Done by {answer['until']}, at least"
-    chances = ", ".join(f"{found[name] or 'later'} ({name[1:]}%)" for name in ("p50", "p70", "p85", "p95"))
-    chart = Chart("Forecast", f"{asked}: {chances}. As of {answer['as_of']:%Y-%m-%d}.", x, (0, 100))
-    marks = (
-        _days(*x)
-        if by_day
-        else [(at, f"{at:,.0f}") for at in (x[0] + (x[1] - x[0]) * p / 5 for p in range(6))]
+    chances = ", ".join(
+        f"{'later' if found[name] is None else found[name]} ({name[1:]}%)"
+        for name in ("p50", "p70", "p85", "p95")
     )
-    chart.grid(marks, [(percent, f"{percent}%") for percent in range(0, 101, 20)])
+    chart = Chart("Forecast", f"{asked}: {chances}. As of {answer['as_of']:%Y-%m-%d}.", x, (0, 100))
+    chart.grid(
+        _days(*x) if by_day else _whole_numbers(*x),
+        [(percent, f"{percent}%") for percent in range(0, 101, 20)],
+    )
     chart.line(points, BLUE, "Chance, from 10,000 futures")
     return chart
 

@@ -79,8 +79,11 @@ class Chart:
         )
 
     def line(self, points: Sequence[Point], colour: str, name: str = "", dash: str = "") -> None:
-        """Draw a line through points."""
-        if points:
+        """Draw a line through points; a single point becomes a dot."""
+        if len(points) == 1:
+            x, y = self.place(points[0])
+            self._parts.append(f'<circle cx="{_number(x)}" cy="{_number(y)}" r="3" fill="{colour}"/>')
+        elif points:
             dashed = f' stroke-dasharray="{dash}"' if dash else ""
             self._parts.append(
                 f'<path d="{self._path(points)}" fill="none" stroke="{colour}" stroke-width="2"{dashed}/>'

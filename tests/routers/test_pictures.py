@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,43 @@ def test_empty_charts_are_pictures(api: Api) -> None:
     ada = api.person()
     for chart in QUESTIONS.keys() - {"forecast"}:
         assert "text" in elements(ada.get(f"/analytics/{chart}", headers={"Accept": SVG}).content)
+
+
+@sqlite_only
+def test_a_chart_of_one_interval_shows_it(api: Api) -> None:
+    ada = api.person()
+    ada.task()
+    today = datetime.now(UTC).date().isoformat()
+    drawn = {
+        chart: ada.get(f"/analytics/{chart}?format=svg&interval=month&from={today}").text
+        for chart in ("throughput", "cumulative-flow", "burnup")
+    }
+    for chart, dots in (("throughput", 1), ("burnup", 2)):
+        assert drawn[chart].count("<circle") == dots, chart
+    (pending,) = re.findall('<path d="M([^"]*)Z" fill="#9fb4d0"', drawn["cumulative-flow"])
+    assert len({point.split()[0] for point in pending.split("L")}) == 2
+
+
+@sqlite_only
+def test_a_forecast_of_one_number_is_drawn_and_zero_is_a_number(api: Api) -> None:
+    ada, today = api.person(), datetime.now(UTC).date()
+    rows = [
+        {
+            "title": "a",
+            "status": "completed",
+            "created_at": f"{day}T08:00:00Z",
+            "completed_at": f"{day}T09:00:00Z",
+        }
+        for day in (today - timedelta(days=7 * week + 3) for week in range(1, 15))
+    ]
+    assert ada.post("/tasks/import", json=rows).status_code == 201
+    # On this day of the week nothing was ever done.
+    picture = ada.get(f"/analytics/forecast?until={today}&format=svg")
+    assert picture.status_code == 200, picture.text
+    assert "at least: 0 (50%), 0 (70%), 0 (85%), 0 (95%)." in picture.text
+    assert elements(picture.content).count("circle") == 1
+    numbers = re.findall(r'font-size="12">([\d,]+)</text>', picture.text)
+    assert numbers == ["0"]
 
 
 def test_a_link_shows_its_picture_to_strangers_until_it_expires(api: Api) -> None:
