@@ -48,8 +48,8 @@ def _left(condition: Any) -> Select[Any]:
         )
         .where(
             task_history.c.task_id.in_(select(_leaving.c.task_id).where(condition(_leaving.c))),
-            # A comment changes no field of its task.
-            task_history.c.kind.not_in(COMMENT_KINDS),
+            # A comment changes no field of its task. For `NOT IN` SQLite would make a table of the kinds.
+            *(task_history.c.kind != kind for kind in COMMENT_KINDS),
         )
         .order_by(task_history.c.task_id, task_history.c.id)
     )
