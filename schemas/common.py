@@ -32,6 +32,8 @@ MOST_TAGS = 20
 TAG_LENGTH = 50
 # The normal form of a text has at least a quarter of its characters.
 LONGEST_NAME = 4 * max(PROJECT_LENGTH, TAG_LENGTH)
+# A cursor holds the folded title of a task in Base64. Some characters fold to three of four bytes each.
+LONGEST_CURSOR = TITLE_LENGTH * 12 * 4 // 3 + 100
 
 RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6}\d*)?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)?", re.ASCII
@@ -323,7 +325,7 @@ class Page(BaseModel):
     cursor: Annotated[
         str | None,
         Field(
-            max_length=2000,
+            max_length=LONGEST_CURSOR,
             description="The place of the next page, from the `Link` header; not with `skip`",
         ),
     ] = None

@@ -336,6 +336,17 @@ def test_a_link_keeps_the_query_and_its_cursor_is_of_this_list_only(ada: Person)
         assert ada.get(f"/tasks?cursor={cursor[end:]}").status_code == 422
 
 
+@pytest.mark.parametrize(
+    "letter", ["日", "\U0001d160", "\x01"], ids=["three bytes", "folds to three", "escaped"]
+)
+def test_a_list_by_title_goes_on_after_the_longest_titles(shared_api: Api, letter: str) -> None:
+    reader = shared_api.person(f"reader.{ord(letter)}")
+    reader.post("/tasks/import", json=[{"title": letter * 500} for _ in range(3)])
+    found = [task["id"] for page in pages(reader, "/tasks?sort_by=title&limit=1") for task in page]
+    assert found == sorted(found, reverse=True)
+    assert len(found) == 3
+
+
 # -- search ----------------------------------------------------------------------------------------
 
 FOUND = [
