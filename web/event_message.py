@@ -1,5 +1,6 @@
 """Writing events as messages of Server-Sent Events."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic_core import to_json
@@ -15,3 +16,8 @@ def message(told: dict[str, Any]) -> bytes:
     for line_end, escaped in _LINE_ENDS.items():
         data = data.replace(line_end, escaped)
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (told["id"].encode(), told["type"].encode(), data)
+
+
+def messages(told: Iterable[dict[str, Any]]) -> bytes:
+    """The events as messages, one after the other. Long ones take seconds, so this is no work for an event loop."""
+    return b"".join(map(message, told))

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -25,7 +24,7 @@ from security import callers
 from services.events import event, feed
 from services.events.follower import follower
 from services.events.stream_sight import StreamSight, sight_at, takes_an_admin
-from web.event_message import message
+from web.event_message import message, messages
 from web.problems import error_response
 
 MOST_OF_AN_ACCOUNT = 10
@@ -37,6 +36,8 @@ LONGEST_SECONDS = 30 * 60.0
 # A client that reads its events too slowly is cut off. It may connect again and continue where it was.
 MOST_WAITING_BYTES = 1024 * 1024
 PAGE = 200
+# The hub lets others run after it has written so many bytes of messages.
+BYTES_AT_ONCE = 256 * 1024
 # The time after which events are read again that could not be read.
 RETRY_SECONDS = 0.25
 # The time in which a client must take the end of its stream.
@@ -92,20 +93,8 @@ class _Stream:
     """An open stream."""
 
     __slots__ = (
-        "catching_up",
-        "claims",
-        "ends_at",
-        "is_ended",
-        "patience",
-        "position",
-        "question",
-        "send",
-        "sending",
-        "sight",
-        "size",
-        "takes_an_admin",
-        "user",
-        "waiting",
+        *("catching_up", "claims", "ends_at", "is_ended", "patience", "position", "question", "send"),
+        *("sending", "sight", "size", "takes_an_admin", "user", "waiting"),
     )
 
     def __init__(self, response: EventStream, send: Send) -> None:
@@ -186,15 +175,13 @@ class _Stream:
 
     async def _catch_up(self, hub: "_Hub") -> None:
         while not self.is_ended:
-            page = await database.read_async(
-                lambda db: feed.page(db, self.user, self.question, self.position, PAGE)
-            )
-            if page.events and not self.is_ended:
-                self.waiting.append(b"".join(map(message, page.events)))
+            position, has_more, content = await database.read_async(self._next_page)
+            if content and not self.is_ended:
+                self.waiting.append(content)
                 # Wait for a slow client here, because there may be a million events.
                 await asyncio.wait([self._begin_to_send()])
-            is_at_end, self.position = page.position == self.position, page.position
-            if page.has_more:
+            is_at_end, self.position = position == self.position, position
+            if has_more:
                 continue
             hub.begin_at(self.position)
             if self.position >= hub.position:
@@ -210,6 +197,10 @@ class _Stream:
             elif is_at_end:
                 # The hub began behind an event that is not decided yet for this process.
                 await asyncio.sleep(PAUSE_SECONDS)
+
+    def _next_page(self, db: Session) -> tuple[int, bool, bytes]:
+        page = feed.page(db, self.user, self.question, self.position, PAGE)
+        return page.position, page.has_more, messages(page.events)
 
     def take(self, row: AnyRow, content: bytes) -> None:
         """Send the event, if it is new to the stream and matches its question."""
@@ -307,10 +298,7 @@ class _Hub:
                 if until < position:
                     # Another database has replaced this one. The clients connect again.
                     self.end()
-                for row, task in rows:
-                    self._hand_out(row, task)
-                self.position = until
-                self._is_dirty = self._is_dirty or len(rows) == feed.MOST_NEWS
+                await self._hand_out_all(rows, until)
             self._is_failing = False
         except Exception as error:  # noqa: BLE001  # whatever it is, the streams wait for these events
             if not self._is_failing:
@@ -321,20 +309,39 @@ class _Hub:
         finally:
             self._is_reading = False
 
-    def _hand_out(self, row: AnyRow, task: dict[str, Any] | None) -> None:
+    async def _hand_out_all(self, rows: list[tuple[AnyRow, dict[str, Any] | None]], until: int) -> None:
+        """Hand out the events up to a position. Others run between long ones, and streams may join or leave."""
+        size = 0
+        for row, task in rows:
+            size += self._hand_out(row, task)
+            self.position = row.id
+            if size >= BYTES_AT_ONCE:
+                size = 0
+                await asyncio.sleep(0)
+                if self.position != row.id:
+                    # Another stream has become the only one, as in `_read`.
+                    self._is_dirty = True
+                    return
+        self.position = until
+        self._is_dirty = self._is_dirty or len(rows) == feed.MOST_NEWS
+
+    def _hand_out(self, row: AnyRow, task: dict[str, Any] | None) -> int:
+        """Hand out an event; returns the bytes of its message, or 0 if no stream sees it."""
         concerned: set[_Stream] = set()
         for key in feed.keys_of(row):
             concerned |= self._index.get(key, set())
-        if concerned:
-            content = message(event.event_of(row, task))
-            for stream in concerned:
-                stream.take(row, content)
-                # The event may change what the account is allowed to see.
-                assert stream.sight is not None
-                if stream.sight.is_changed_by(row):
-                    self._drop(stream)
-                    stream.sight.change(row)
-                    self.index(stream)
+        if not concerned:
+            return 0
+        content = message(event.event_of(row, task))
+        for stream in concerned:
+            stream.take(row, content)
+            # The event may change what the account is allowed to see.
+            assert stream.sight is not None
+            if stream.sight.is_changed_by(row):
+                self._drop(stream)
+                stream.sight.change(row)
+                self.index(stream)
+        return len(content)
 
     async def _keep_time(self) -> None:
         """Send a comment every 15 seconds, and end streams whose time is up."""
@@ -387,7 +394,6 @@ def _hub() -> _Hub:
 
 def end_all() -> None:
     """End all streams of this process. Their clients connect again, to another process."""
-    hubs: Iterable[_Hub]
     with _lock:
         hubs = list(_hubs.values())
     for hub in hubs:

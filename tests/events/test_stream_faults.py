@@ -1,5 +1,6 @@
 """Streams while the database fails, and with clients that read slowly."""
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -235,3 +236,29 @@ def test_a_stream_catches_up_although_the_database_fails_meanwhile(
     with Stream(url, ada.token, params={"after": after}) as stream:
         assert len({each["id"] for each in stream.wait_for(150, 20)}) == 150
         assert has_failed.is_set()
+
+
+@pytest.mark.one_database
+def test_long_events_do_not_hold_the_event_loop(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    holds = [0.0]
+    run = asyncio.Handle._run  # noqa: SLF001  # all that a loop runs goes through it
+
+    def timed(handle: asyncio.Handle) -> None:
+        began = time.thread_time()
+        run(handle)
+        if handle._loop in event_stream._hubs:  # type: ignore[attr-defined]  # noqa: SLF001
+            holds.append(time.thread_time() - began)
+
+    monkeypatch.setattr(asyncio.Handle, "_run", timed)
+    ada = api.person()
+    ada.task("The first")
+    after = ada.get("/events?limit=1").json()[0]["id"]
+    # As JSON each letter takes six bytes, in the changes and in the task.
+    long = [{"title": f"{number}", "description": "\x01" * 65_536} for number in range(80)]
+    with served(app, loop="asyncio") as url:
+        with Stream(url, ada.token) as live:
+            assert ada.post("/tasks/import", json=long).status_code == 201
+            live.wait_for(1)
+        with Stream(url, ada.token, params={"after": after}) as late:
+            late.wait_for(80)
+    assert max(holds) < 0.1
