@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models import LARGEST_ID, TITLE_LENGTH, TaskStatus
 from schemas.common import (
     ANY_OF,
+    LONGEST_CURSOR,
     Answer,
     BlockedReason,
     Body,
@@ -251,7 +252,7 @@ class ExportQuery(BaseModel):
     ] = None
     cursor: Annotated[
         str | None,
-        Field(max_length=2000, description="The place of the next part, from the `Link` header"),
+        Field(max_length=LONGEST_CURSOR, description="The place of the next part, from the `Link` header"),
     ] = None
 
 
