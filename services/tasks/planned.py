@@ -154,7 +154,8 @@ class Planned(NamedTuple):
         return NEAR_IN_INDEX if order_has_ranges(self.shape) else NEAR_COVERED
 
     def _count_in_range(self, db: Session, name: str, at_most: int) -> int:
-        return list_plan.count_in_range(db, self.place, name, {**self.values, "at_most": at_most})
+        # The names of all other values would be a further form of the statement, kept for each combination of filters.
+        return list_plan.count_in_range(db, self.place, name, {name: self.values[name], "at_most": at_most})
 
     # -- reading ----------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from services.tasks import list_lookups, list_on_postgres, list_plan, list_state
 from services.tasks.list_statements import ListShape
 from services.tasks.planned import Planned
 from storage.column_types import microseconds
+from storage.prepared import Prepared, prepared_form
 from tests.support.api import Api
 
 COUNT = 8000
@@ -130,6 +131,18 @@ def test_sqlite_reads_those_changed_since_from_one_index_alone(values: dict[str,
     for part in ("first sorted", "first edged", "first sampled", "count"):
         found = plan(list_statements.build(covered.shape._replace(part=part)), values)
         assert "USING COVERING INDEX ix_tasks_project_id_updated_at (project_id=? AND updated_at>?)" in found
+
+
+@pytest.mark.parametrize("shared_api", ["sqlite"], indirect=True, scope="module")
+def test_counting_a_range_keeps_nothing_for_each_combination_of_other_filters(values: dict[str, Any]) -> None:
+    name = RANGES["updated_at"]
+    kept = prepared_form(list_lookups.in_range("project", name))
+    assert isinstance(kept, Prepared)
+    asked = shape("project", "title", names=(name,), without_index=(name,))
+    for number in range(10):
+        with_others = Planned(asked, {**values, f"tag_{number}": "x"}, {})
+        assert database.read(with_others.gathered).shape.sorts
+    assert len(kept._compiled) == 1  # noqa: SLF001  # each takes kilobytes, and is kept for good
 
 
 @pytest.mark.parametrize("shared_api", ["sqlite"], indirect=True, scope="module")
