@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from models import STATUSES
+from models import HIGHEST_PRIORITY, STATUSES
 from schemas.tasks import TaskFilters
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
 from services.query import asking
@@ -305,6 +305,9 @@ def _place(filters: TaskFilters) -> dict[str, Any] | None:
         raise invalid_cursor(
             "The cursor was made for another order: keep `sort_by` and `sort_order`, or leave the cursor out"
         )
+    # Postgres refuses a number beyond the type of the column.
+    if filters.sort_by == "priority" and not 0 <= value <= HIGHEST_PRIORITY:
+        raise invalid_cursor()
     if filters.sort_by in TIMES and value is not None:
         try:
             value = moment(value)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
+from services.paging import encode_cursor
 from tests.support.api import Api, Person, assert_problem
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
