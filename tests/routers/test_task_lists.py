@@ -337,6 +337,12 @@ def test_a_link_keeps_the_query_and_its_cursor_is_of_this_list_only(ada: Person)
         assert ada.get(f"/tasks?cursor={cursor[end:]}").status_code == 422
 
 
+@pytest.mark.parametrize("priority", [-1, 5, 40_000, 2**62])
+def test_a_cursor_with_a_priority_that_no_task_has_is_422(ada: Person, priority: int) -> None:
+    cursor = encode_cursor("priority", "desc", priority, 1)
+    assert_problem(ada.get(f"/tasks?sort_by=priority&cursor={cursor}"), 422, None, "?cursor")
+
+
 @pytest.mark.parametrize(
     "letter", ["日", "\U0001d160", "\x01"], ids=["three bytes", "folds to three", "escaped"]
 )
