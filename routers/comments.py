@@ -12,7 +12,7 @@ from schemas.comments import CommentRead, CommentUpdate, CommentWrite
 from schemas.common import Page
 from services import background_tasks
 from services.tasks import comment as comment_service
-from web.routing import Router, link_next
+from web.routing import Router, is_short, link_next
 from web.transaction import ReadSession, WriteSession
 
 router = Router(
@@ -41,7 +41,7 @@ def create_comment(
     return comment
 
 
-@router.get("", response_model=list[CommentRead], errors=[404], on_loop=True)
+@router.get("", response_model=list[CommentRead], errors=[404], on_loop=is_short)
 def list_comments(
     db: ReadSession,
     user: CurrentUser,

@@ -19,7 +19,7 @@ from schemas.notifications import (
 )
 from services import background_tasks, notification_service
 from services.delivery import backlog
-from web.routing import Router, link_next
+from web.routing import Router, is_short, link_next
 from web.transaction import ReadSession, WriteSession
 
 router = Router(prefix="/notifications", tags=["notifications"], reads="tasks:read", writes="tasks:write")
@@ -27,7 +27,7 @@ router = Router(prefix="/notifications", tags=["notifications"], reads="tasks:re
 NotificationId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 
 
-@router.get("", response_model=list[NotificationRead], on_loop=True)
+@router.get("", response_model=list[NotificationRead], on_loop=is_short)
 def list_notifications(
     db: ReadSession,
     user: CurrentUser,

@@ -21,15 +21,12 @@ from schemas.tasks import (
 )
 from services import background_tasks, preconditions, task_service
 from services.tasks.task_query import reads_little
-from web.routing import Router, link_next
+from web.routing import MOST_ON_EVENT_LOOP, Router, link_next
 from web.transaction import ReadSession, WriteSession
 
 router = Router(prefix="/tasks", tags=["tasks"], reads="tasks:read", writes="tasks:write")
 
 TaskId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
-
-# A longer page may hold too many long descriptions to be read on the event loop.
-MOST_ON_EVENT_LOOP = 100
 
 
 def _list_on_loop(values: Any) -> bool:

@@ -24,7 +24,7 @@ from schemas.webhooks import (
 from services import background_tasks, preconditions
 from services.webhooks import beginning, fence, webhook
 from storage.threads import Threads
-from web.routing import Router, link_next
+from web.routing import Router, is_short, link_next
 from web.transaction import ReadSession, WriteSession
 
 T = TypeVar("T")
@@ -214,7 +214,7 @@ def replay_webhook(
     return {"message": "The events are delivered again"}
 
 
-@router.get("/{webhook_id}/deliveries", response_model=list[DeliveryRead], errors=[404], on_loop=True)
+@router.get("/{webhook_id}/deliveries", response_model=list[DeliveryRead], errors=[404], on_loop=is_short)
 def list_deliveries(
     db: ReadSession,
     user: CurrentUser,

@@ -27,8 +27,17 @@ LIMITS = {
     if limit
 }
 
+# A longer page may hold too many long texts to be read on the event loop.
+MOST_ON_EVENT_LOOP = 100
+
 T = TypeVar("T")
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+
+def is_short(values: Mapping[str, Any]) -> bool:
+    """Whether the `page` of an endpoint may be read on the event loop: it has few rows, and none are skipped."""
+    page = values["page"]
+    return page.limit <= MOST_ON_EVENT_LOOP and not page.skip
 
 
 def link_next(request: Request, response: Response, page: PageOf[T]) -> list[T]:

@@ -2,15 +2,18 @@
 
 import gc
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import event
+from sqlalchemy import event, insert
 
 import main
 from database import database
 from security.tokens import create_access_token
+from tables.projects import task_comments
 from tests.support.api import Api
+from tests.web.test_bounds import longest_hold
 
 
 @pytest.fixture
@@ -61,3 +64,17 @@ def test_the_start_makes_garbage_collections_rare() -> None:
     finally:
         gc.freeze()
         gc.set_threshold(*was)
+
+
+@pytest.mark.one_database
+def test_a_page_of_long_comments_does_not_hold_the_event_loop(api: Api) -> None:
+    ada = api.person()
+    task_id = ada.task("discussed")["id"]
+    comment = {
+        "task_id": task_id,
+        "author_id": ada.id,
+        "text": "日\n" * 5_000,
+        "created_at": datetime.now(UTC),
+    }
+    database.write(lambda db: db.execute(insert(task_comments), [comment] * 500))
+    assert longest_hold(ada, f"/tasks/{task_id}/comments?limit=500") < 0.2
