@@ -73,9 +73,15 @@ function showAs(task, { task: fields = {}, assigned_user_id: owner = task.user_i
 // Changes tasks by `fieldsOf(task)`. The change is shown and announced at once, and taken back on failure.
 async function update(tasks, fieldsOf, said, back) {
   const operations = tasks.map((task) => ({ op: "update", id: task.id, task: fieldsOf(task) }));
-  tasks.forEach((task, at) => showAs(task, operations[at]));
+  const show = () => tasks.forEach((task, at) => showAs(task, operations[at]));
+  await shown(tasks, show, () => announced(said, inTurn(idsOf(tasks), () => send(operations)), back));
+}
+
+// Shows a change at once, and takes it back if it fails. Shown later, it could hide a newer change by others.
+async function shown(tasks, show, work) {
+  show();
   try {
-    await announced(said, inTurn(idsOf(tasks), () => send(operations)), back);
+    await work();
   } catch (error) {
     for (const task of tasks) store.put(task);
     throw error;
@@ -133,7 +139,7 @@ export const rename = act(async (task, title, send, keep) => {
     await announced(`"${short(task.title)}" renamed`, [now], back);
   } catch (error) {
     if (error.status !== 404) keep();
-    if (store.get(task.id)) store.put({ ...current(task), title: before });
+    if (store.get(task.id)?.title === title) store.put({ ...current(task), title: before });
     // The row may be out of sight, so the message has what was typed.
     if (!(error instanceof LoggedOut)) error.message = `"${title}" was not saved: ${error.message}`;
     throw error;
@@ -180,18 +186,17 @@ export function remove(given) {
 
 // Gives tasks to somebody. A private task is out of sight then, so its giver could not take it back: it is given
 // away when the time for undoing is over.
-export const assign = act(async (all, userId) => {
+export const assign = changing(async (all, userId) => {
   const tasks = all.filter((task) => task.user_id !== userId);
   if (!tasks.length) return;
   const said = `${named(tasks)} assigned to ${nameOf(userId)}`;
   const to = tasks.map((task) => ({ op: "assign", id: task.id, assigned_user_id: userId }));
-  const owned = () => tasks.forEach((task) => showAs(current(task), { assigned_user_id: userId }));
+  const show = () => tasks.forEach((task) => showAs(current(task), { assigned_user_id: userId }));
   if (tasks.some((task) => !task.project_id)) {
-    later(tasks, said, to, owned);
+    later(tasks, said, to, show);
     return;
   }
-  await inTurn(idsOf(tasks), () => send(to));
-  owned();
+  await shown(tasks, show, () => inTurn(idsOf(tasks), () => send(to)));
   const before = new Map(tasks.map((task) => [task.id, task.user_id]));
   const back = (task) =>
     task.user_id === userId

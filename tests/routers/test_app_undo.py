@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.routers.test_app import desk, log_in, row
 from tests.routers.test_app_beyond import choose, undo, until
@@ -115,10 +115,21 @@ def test_a_task_that_was_given_on_stays_with_its_new_owner(api: Api, desk: Brows
     def owner_is(person: Person) -> Callable[[], bool]:
         return lambda: bool(ada.get("/tasks/1").json()["user_id"] == person.id)
 
+    # The answer comes later than the events of this change and the next one.
+    asked: list[Route] = []
+
+    def keep(route: Route) -> None:
+        asked.append(route)
+
+    page.route("**/assign?*", keep, times=1)
     choose(page, "Measure", "a", "bob")
-    until(page, owner_is(bob))
+    until(page, lambda: bool(asked))
+    answer = ada.put(f"/tasks/1/assign?assigned_user_id={bob.id}")
     bob.put(f"/tasks/1/assign?assigned_user_id={eve.id}")
     row(page, "Measure").get_by_text("eve").wait_for()
+    asked[0].fulfill(status=200, json=answer.json())
+    page.locator(".toast", has_text="assigned").wait_for()
+    expect(row(page, "Measure").get_by_text("eve")).to_be_visible()
     refused(page)
     assert owner_is(eve)()
     choose(page, "Measure", "a", "bob")
