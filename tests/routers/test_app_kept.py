@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Dialog, Locator, Route, expect
+from playwright.sync_api import Dialog, Locator, Page, Route, expect
 
 from tests.routers.test_app import desk, log_in, row
 from tests.routers.test_app_beyond import until
@@ -29,6 +29,18 @@ def project_with_tasks(ada: Person, *titles: str) -> tuple[int, list[int]]:
     """A project with the states above, and its tasks."""
     project = ada.post("/projects", json={"name": "Research", "states": STATES}).json()["id"]
     return project, [ada.task(title, project_id=project)["id"] for title in titles]
+
+
+def agreed(page: Page) -> list[str]:
+    """The kinds of the questions that the browser asks from now on; each is answered by yes."""
+    asked: list[str] = []
+
+    def agree(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept()
+
+    page.on("dialog", agree)
+    return asked
 
 
 @sqlite_only
@@ -59,13 +71,7 @@ def test_a_comment_that_was_begun_stays_with_its_task(api: Api, desk: BrowserPag
     expect(comment).to_have_value("")
 
     # The browser asks before it loses what was begun, in another task too.
-    asked: list[str] = []
-
-    def agree(dialog: Dialog) -> None:
-        asked.append(dialog.type)
-        dialog.accept()
-
-    page.on("dialog", agree)
+    asked = agreed(page)
     page.reload()
     comment.fill("About the first again")
     opened("Second")
@@ -335,13 +341,7 @@ def test_a_new_password_shows_what_it_has_ended(api: Api, desk: BrowserPage) -> 
     expect(tokens).to_have_count(0)
     expect(page.get_by_role("region", name="Sessions").locator("tbody tr")).to_have_count(1)
     # The browser asks nobody about a form that was sent.
-    asked: list[str] = []
-
-    def agree(dialog: Dialog) -> None:
-        asked.append(dialog.type)
-        dialog.accept()
-
-    page.on("dialog", agree)
+    asked = agreed(page)
     page.reload()
     tokens.wait_for(state="detached")
     assert asked == []
