@@ -17,24 +17,22 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from pydantic_core import from_json
-from sqlalchemy import Connection, Engine, NullPool, Row, create_engine, event, text
+from sqlalchemy import Connection, Row, text
+from sqlalchemy.exc import DataError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 from config import Settings, database_url, settings
 from errors import DatabaseReadOnly, DatabaseUnavailable
 from storage.direct_session import IdleSessions, OpenSession
-from storage.faults import GONE_MEANWHILE, READ_ONLY, REPEATABLE, sqlstate, translated_error
-from storage.folding import normal_form
+from storage.engines import LOCK_TIMEOUT, create_engines, make_reader
+from storage.faults import GONE_MEANWHILE, READ_ONLY, REPEATABLE, is_too_long, sqlstate, translated_error
 from storage.forks import leave_to_parent, refuse_connections
-from storage.group_commit import LOG_PAGES, GroupCommitWriter
-from storage.json_objects import json_text
+from storage.group_commit import GroupCommitWriter
 from storage.migration_turn import wait_for_turn
-from storage.sqlite_file import OpenedFile, keep_private, write_ahead
+from storage.sqlite_file import OpenedFile
 from storage.threads import Job, Threads
 
 T = TypeVar("T")
@@ -45,7 +43,6 @@ AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 ATTEMPTS = 4
 # A commit of a few changes needs some pages. With less room the next one may be refused.
 LEAST_FREE_BYTES = 256 * 1024
-LOCK_TIMEOUT = "lock_timeout = '10s'"
 _CHANGE_NOTHING = text("UPDATE alembic_version SET version_num = version_num WHERE false")
 _IS_READ_ONLY = text("SELECT current_setting('transaction_read_only')")
 
@@ -76,57 +73,12 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.file = OpenedFile(Path(self.url.database or ""))
         self.threads = Threads(options.database_pool_size, "database")
-        self.engine, self._autocommit = self._create_engines(options)
+        self.engine, self._autocommit = create_engines(self.url, options, self.file)
         self.session_factory = sessionmaker(self.engine, expire_on_commit=False)
         self._keep_sessions()
         # A pooler may give each transaction another connection, so settings must be made per transaction.
         self._begin = "BEGIN" if options.database_prepare else f"BEGIN; SET LOCAL {LOCK_TIMEOUT}"
         self._writer = GroupCommitWriter(self._open_writer) if self.is_sqlite else None
-
-    def _create_engines(self, options: Settings) -> tuple[Engine, Engine]:
-        """Create the engine of SessionLocal, and the engine of `read` and `write`."""
-        arguments: dict[str, Any]
-        if self.is_sqlite:
-            arguments = {"check_same_thread": False, "timeout": options.sqlite_busy_timeout_ms / 1000}
-        else:
-            arguments = {
-                "connect_timeout": 5,
-                # A connection to a vanished server is given up after 8 seconds.
-                "tcp_user_timeout": 8000,
-                "keepalives_idle": 5,
-                "keepalives_interval": 2,
-                "keepalives_count": 2,
-                "application_name": "task_platform",
-                # Filters compare texts as they are sent: see `services.query.elements.FoldedDescription`.
-                "client_encoding": "utf8",
-            }
-            if not options.database_prepare:
-                arguments["prepare_threshold"] = None
-            # libpq sends these as separate parameters, which poolers accept. `options` stays free for DATABASE_URL.
-            os.environ.update(PGTZ="UTC", PGDATESTYLE="ISO")
-        json = {"json_serializer": json_text, "json_deserializer": from_json}
-        engine = create_engine(self.url, connect_args=arguments, **json)
-        autocommit = create_engine(
-            self.url,
-            connect_args=arguments,
-            **json,
-            poolclass=NullPool,
-            isolation_level="AUTOCOMMIT",
-            # Positional parameters, because `storage/prepared.py` passes them by position.
-            **({} if self.is_sqlite else {"paramstyle": "format"}),
-            # A failed flush must not end the transaction, because other requests share it.
-            skip_autocommit_rollback=True,
-        )
-        for each in (engine, autocommit):
-            if self.is_sqlite:
-                event.listen(each, "do_connect", partial(keep_private, Path(self.url.database or "")))
-                event.listen(each, "connect", partial(_prepare_sqlite, options))
-                event.listen(each, "connect", self.file.remember)
-            elif options.database_prepare:
-                event.listen(each, "connect", _prepare_postgres)
-        if self.is_sqlite:
-            event.listen(engine, "begin", _begin_immediately)
-        return engine, autocommit
 
     def _keep_sessions(self) -> None:
         """Begin to keep the sessions that are not in use."""
@@ -146,11 +98,7 @@ class Database:
     def _open_reader(self, *, on_loop: bool) -> OpenSession:
         opened = OpenSession(self._autocommit, reads_only=True)
         if self.is_sqlite:
-            opened.driver.execute("PRAGMA query_only=ON")
-            if not on_loop:
-                # Going through many tasks takes half as long where pages are mapped, not copied. SQLite maps no
-                # more. A read of a few pages takes a tenth longer, because each is mapped when it is first touched.
-                opened.driver.execute("PRAGMA mmap_size=2147418112")
+            make_reader(opened.driver, on_loop=on_loop)
         return opened
 
     # -- work ----------------------------------------------------------------------------------
@@ -199,9 +147,16 @@ class Database:
         return result
 
     async def read_async(self, work: Work[T], *, on_loop: bool = False) -> T:
-        """Call `read` in a thread; on SQLite `on_loop` runs it on the event loop: for a read of one page by an index."""
+        """Call `read` in a thread; on SQLite `on_loop` runs it on the event loop: for a read of one page by an index.
+
+        If the page holds a long text, the work is called again in a thread.
+        """
         if on_loop and self.is_sqlite:
-            return self.read(work, on_loop=True)
+            try:
+                return self.read(work, on_loop=True)
+            except DataError as error:
+                if not is_too_long(error):
+                    raise
         return await self.threads.run(lambda: self.read(work))
 
     async def write_async(self, work: Work[T], *, is_long: bool = False) -> T:
@@ -351,37 +306,6 @@ class Database:
 
 def _do_nothing() -> None:
     """Ignore a commit, because no one listens."""
-
-
-def _prepare_sqlite(options: Settings, connection: Any, _record: Any) -> None:
-    """Set up a new SQLite connection: its journal, its checks and its functions."""
-    connection.isolation_level = None  # BEGIN is sent explicitly, at the beginning of a transaction.
-    write_ahead(connection, options.sqlite_busy_timeout_ms / 1000)
-    for pragma in (
-        f"synchronous={options.sqlite_synchronous}",
-        "foreign_keys=ON",
-        "temp_store=MEMORY",
-        "cache_size=-4000",
-        f"wal_autocheckpoint={LOG_PAGES}",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-    # Postgres has normalize(); on SQLite `services.query` compares texts by this function.
-    connection.create_function("normal_form", 1, normal_form, deterministic=True)
-
-
-def _prepare_postgres(connection: Any, _record: Any) -> None:
-    """Limit how long this connection waits for a lock, for example while a migration runs; and compile no statement.
-
-    To compile the conditions of a long filter takes Postgres longer than it saves, up to a fifth of the whole.
-    """
-    was_autocommit, connection.autocommit = connection.autocommit, True
-    connection.execute(f"SET {LOCK_TIMEOUT}; SET jit = off")
-    connection.autocommit = was_autocommit
-
-
-def _begin_immediately(connection: Connection) -> None:
-    """Take the write lock at once, because a transaction that reads first may fail to get it later."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 database = Database(settings.database_url)

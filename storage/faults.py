@@ -54,6 +54,12 @@ def is_damaged(error: BaseException) -> bool:
     return getattr(original, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
 
 
+def is_too_long(error: BaseException) -> bool:
+    """Whether SQLite met a text that is longer than its connection allows."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(original, "sqlite_errorname", "") == "SQLITE_TOOBIG"
+
+
 def _of_sqlite(name: str) -> AppError | None:
     if name == "SQLITE_FULL":
         return InsufficientStorage()

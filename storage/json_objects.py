@@ -1,13 +1,11 @@
 """Reading JSON objects strictly: a field that stands twice in an object is found, not overwritten.
 
-Larger objects and arrays are refused before they are validated. Values of the columns with JSON are written here too.
+Larger objects and arrays are refused before they are validated.
 """
 
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
-
-import orjson
 
 MOST_FIELDS = 100
 MOST_ELEMENTS = 1000
@@ -31,9 +29,3 @@ def each_field_once(repeats: list[Repeat]) -> Callable[[list[tuple[str, Any]]], 
         return fields
 
     return made
-
-
-def json_text(value: Any) -> str:
-    """The value as JSON, for a column."""
-    # orjson writes times as RFC 3339 with a `Z`. It is the fastest JSON writer, and every change writes JSON.
-    return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()

@@ -153,7 +153,7 @@ def test_a_commit_waits_for_readers_where_there_is_no_write_ahead_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As on a file system of the network, on which SQLite stays with its former journal.
-    monkeypatch.setattr("database.write_ahead", lambda *_: None)
+    monkeypatch.setattr("storage.engines.write_ahead", lambda *_: None)
     path = tmp_path / "tasks.db"
     db = Database(f"sqlite:///{path}")
     db.write(lambda session: session.execute(text("CREATE TABLE numbers (number INTEGER)")))

@@ -78,3 +78,12 @@ def test_a_page_of_long_comments_does_not_hold_the_event_loop(api: Api) -> None:
     }
     database.write(lambda db: db.execute(insert(task_comments), [comment] * 500))
     assert longest_hold(ada, f"/tasks/{task_id}/comments?limit=500") < 0.2
+
+
+@pytest.mark.one_database
+def test_a_list_of_long_descriptions_does_not_hold_the_event_loop(api: Api) -> None:
+    ada = api.person()
+    long = [{"title": f"{each}", "description": "\x01" * 65_536} for each in range(100)]
+    assert ada.post("/tasks/import", json=long[:50]).status_code == 201
+    assert ada.post("/tasks/import", json=long[50:]).status_code == 201
+    assert longest_hold(ada, "/tasks") < 0.2
