@@ -9,7 +9,7 @@ from database import AnyRow
 from models import LARGEST_ID
 from routers.tasks import TaskId
 from schemas.comments import CommentRead, CommentUpdate, CommentWrite
-from schemas.common import Page
+from schemas.common import OldestFirst
 from services import background_tasks
 from services.tasks import comment as comment_service
 from web.routing import Router, is_short, link_next
@@ -46,7 +46,7 @@ def list_comments(
     db: ReadSession,
     user: CurrentUser,
     task_id: TaskId,
-    page: Annotated[Page, Query()],
+    page: Annotated[OldestFirst, Query()],
     request: Request,
     response: Response,
 ) -> list[AnyRow]:

@@ -64,8 +64,7 @@ def _answer(request: Request, response: Response, issued: Issued, *, remember: b
 async def page_login(request: Request, response: Response, body: PageLogin) -> dict[str, Any]:
     """Log in on a page of this program.
 
-    The answer is like that of `POST /auth/login`, but the refresh token is in a cookie that scripts can't
-    read. Programs use `POST /auth/login`.
+    Programs use `POST /auth/login`. Here the refresh token is in a cookie that scripts can't read.
     """
     issued = await check_and_start(body.username, body.password, for_cookie=True)
     before, _ = _held(request)

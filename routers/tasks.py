@@ -8,7 +8,7 @@ from auth import AdminUser, CurrentUser
 from database import AnyRow
 from models import LARGEST_ID
 from routers.conditional import IfMatch, IfNoneMatch
-from schemas.common import Message, Page
+from schemas.common import Message, OldestFirst
 from schemas.tasks import (
     HistoryEntry,
     OwnerFilters,
@@ -131,7 +131,7 @@ def read_task_history(
     db: ReadSession,
     user: CurrentUser,
     task_id: TaskId,
-    page: Annotated[Page, Query()],
+    page: Annotated[OldestFirst, Query()],
     request: Request,
     response: Response,
 ) -> list[AnyRow]:

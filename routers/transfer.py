@@ -116,9 +116,9 @@ def export_tasks(
 ) -> Response:
     """Export all of the caller's tasks, or those of a project, filter or view.
 
-    They come in the order of the view or, if it has none, in the order in which they were made. The answer is
-    streamed, and import takes it unchanged. No cell of the CSV begins a formula. With `limit`
-    the answer is one part, and `Link` has the address of the next.
+    They come in the order of the view, or else as they were made. The answer is streamed, and import takes it
+    unchanged. No cell of the CSV begins a formula. With `limit` the answer is one part, and `Link` has the
+    address of the next.
     """
     page = transfer.export_page(db, user, query)
     rows = link_next(request, response, page.first)

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -279,8 +279,7 @@ ViewId = Annotated[
     Field(
         ge=0,
         le=LARGEST_ID,
-        description="A saved filter that applies too; its order is used unless `sort_by` or `sort_order` is"
-        " given",
+        description="A saved filter that applies too, in its order unless another one is given",
     ),
 ]
 Id = Annotated[Whole, Field(ge=0, le=LARGEST_ID)]
@@ -315,6 +314,9 @@ class Ready(Answer):
     )
 
 
+SortOrder = Literal["desc", "asc"]
+
+
 class Page(BaseModel):
     """The part of a list that is asked for."""
 
@@ -335,3 +337,9 @@ class LongPage(Page):
     """A page of a list that is short for most callers and that programs read whole."""
 
     limit: Annotated[int, Field(ge=1, le=500, description="The largest number of items")] = 500
+
+
+class OldestFirst(Page):
+    """A page of a list whose oldest rows come first unless asked otherwise."""
+
+    sort_order: Annotated[SortOrder, Field(description="Oldest or newest first")] = "asc"

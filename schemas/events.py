@@ -45,8 +45,8 @@ Types = Annotated[
     BeforeValidator(_split),
     Field(
         max_length=30,
-        description="Only these types; `task.*` is all types of tasks, `*` is all types. One or several"
-        " values, or one with commas",
+        description="Only these types, in one value with commas or in several; `task.*` is all types of"
+        " tasks, `*` is all types",
         examples=[["task.*"]],
     ),
 ]
@@ -96,8 +96,7 @@ class EventData(BaseModel):
         dict[str, Any] | None,
         Field(
             description="The task after the event, or before it was deleted; `null` in events about"
-            " something else, in those that an older version of the program wrote, and in those whose texts"
-            " went with the account that wrote them"
+            " something else, of an older version of the program, or whose texts went with their account"
         ),
     ]
     comment: dict[str, Any] | None = None

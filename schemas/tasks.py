@@ -23,6 +23,7 @@ from schemas.common import (
     ProjectChoices,
     QueryFilter,
     ReadOnlyTime,
+    SortOrder,
     StateChoices,
     StateKey,
     TagChoices,
@@ -38,7 +39,6 @@ from tables.history import TaskHistoryKind
 
 MOST_IMPORTED = 10_000
 SortBy = Literal["created_at", "updated_at", "due_at", "completed_at", "title", "priority", "id"]
-SortOrder = Literal["desc", "asc"]
 
 
 def _without_default(schema: dict[str, Any]) -> None:

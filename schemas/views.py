@@ -6,8 +6,20 @@ from typing import Annotated
 from pydantic import Field
 
 from models import LARGEST_ID
-from schemas.common import TIDY, Answer, Body, Id, Page, QueryFilter, ReadOnlyTime, Time, TimeZone, Whole
-from schemas.tasks import SortBy, SortOrder
+from schemas.common import (
+    TIDY,
+    Answer,
+    Body,
+    Id,
+    Page,
+    QueryFilter,
+    ReadOnlyTime,
+    SortOrder,
+    Time,
+    TimeZone,
+    Whole,
+)
+from schemas.tasks import SortBy
 from tables.views import VIEW_NAME_LENGTH
 
 ViewName = Annotated[str, Field(min_length=1, max_length=VIEW_NAME_LENGTH, examples=["Due this week"]), TIDY]

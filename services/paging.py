@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select
+from sqlalchemy import ColumnElement, Select, bindparam
 from sqlalchemy.orm import Session
 
 from database import AnyRow
 from errors import InvalidInput
-from schemas.common import Page
+from models import LARGEST_ID
+from schemas.common import OldestFirst, Page, SortOrder
+from storage.prepared import prepared
 
 T = TypeVar("T")
 
@@ -72,6 +74,32 @@ def place_of(page: Page, kind: type[T], *, first: T) -> T:
     check_cursor(page)
     key: T = first if page.cursor is None else decode_cursor(page.cursor, kind)[0]
     return key
+
+
+def pages_by_id(statement: Select[Any], row_id: ColumnElement[int]) -> dict[SortOrder, Select[Any]]:
+    """The statements for a page of these rows in either order of their ids, behind `after_id`."""
+    after_id: Any = bindparam("after_id")
+    limit: Any = bindparam("limit")
+    skip: Any = bindparam("skip")
+    return {
+        "asc": prepared(statement.where(row_id > after_id).order_by(row_id).limit(limit).offset(skip)),
+        "desc": prepared(
+            statement.where(row_id < after_id).order_by(row_id.desc()).limit(limit).offset(skip)
+        ),
+    }
+
+
+def id_before(page: OldestFirst) -> int:
+    """The id behind which a page begins in its order; raises InvalidInput."""
+    if page.sort_order == "asc":
+        return place_of(page, int, first=-1)
+    check_cursor(page)
+    return LARGEST_ID if page.cursor is None else int(decode_cursor(page.cursor, str, int)[1])
+
+
+def cursor_behind(page: OldestFirst, row_id: int) -> str:
+    """The cursor of the next page, which fits no page of the other order."""
+    return encode_cursor(row_id) if page.sort_order == "asc" else encode_cursor("desc", row_id)
 
 
 def keyset_by_id(

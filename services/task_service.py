@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from errors import Conflict, Forbidden, InvalidInput
 from models import Caller, users
-from schemas.common import Page
+from schemas.common import OldestFirst
 from schemas.tasks import TaskFilters
 from services import preconditions, rights
-from services.paging import PageOf, encode_cursor, place_of
+from services.paging import PageOf, cursor_behind, id_before, pages_by_id
 from services.projects import member
 from services.query import asking, rare_titles
 from services.query.shapes import Place
@@ -94,16 +94,18 @@ def matching_ids(db: Session, user: Caller, filters: TaskFilters, at_most: int) 
     return task_query.ids(db, Place(user.id), filters, asked, at_most)
 
 
-def get_task_history(db: Session, user: Caller, task_id: int, page: Page | None = None) -> PageOf[AnyRow]:
-    """A page of the changes of a task, oldest first; a very long page ends early. Raises NotFound."""
+def get_task_history(
+    db: Session, user: Caller, task_id: int, page: OldestFirst | None = None
+) -> PageOf[AnyRow]:
+    """A page of the changes of a task; a very long page ends early. Raises NotFound."""
     get_task(db, user, task_id)
-    page = page or Page()
+    page = page or OldestFirst()
     rows: list[AnyRow] = []
-    after_id, skip, length = place_of(page, int, first=-1), page.skip, 0
+    after_id, skip, length = id_before(page), page.skip, 0
     while True:
         wanted = min(HISTORY_CHUNK, page.limit - len(rows))
         asked = {"task_id": task_id, "after_id": after_id, "limit": wanted + 1, "skip": skip}
-        found = list(db.execute(_HISTORY, asked).all())
+        found = list(db.execute(_HISTORY[page.sort_order], asked).all())
         taken = 0
         for row in found[:wanted]:
             rows.append(row)
@@ -113,7 +115,7 @@ def get_task_history(db: Session, user: Caller, task_id: int, page: Page | None 
         if taken == len(found):
             return PageOf(rows, None)
         if len(rows) == page.limit or length > LONGEST_HISTORY:
-            return PageOf(rows, encode_cursor(rows[-1].id))
+            return PageOf(rows, cursor_behind(page, rows[-1].id))
         after_id, skip = rows[-1].id, 0
 
 
@@ -122,7 +124,7 @@ def _length(row: AnyRow) -> int:
     return sum(len(str(value)) for change in row.changes.values() for value in change.values())
 
 
-_HISTORY = prepared(
+_HISTORY = pages_by_id(
     select(
         task_history.c.id,
         task_history.c.task_id,
@@ -130,16 +132,12 @@ _HISTORY = prepared(
         task_history.c.created_at,
         task_history.c.actor_id,
         task_history.c.changes,
-    )
-    .where(
+    ).where(
         task_history.c.task_id == bindparam("task_id"),
-        task_history.c.id > bindparam("after_id"),
         # The table also has rows about comments, which are left out.
         task_history.c.kind.in_([literal_column(repr(kind)) for kind in TASK_KINDS]),
-    )
-    .order_by(task_history.c.id)
-    .limit(bindparam("limit"))
-    .offset(bindparam("skip"))
+    ),
+    task_history.c.id,
 )
 _ACTIVE_USER = prepared(select(users.c.id).where(users.c.id == bindparam("user_id"), users.c.is_active))
 

@@ -29,8 +29,8 @@ _KEY = re.compile(rb"[\x20-\x7e]{1,%d}" % KEY_LENGTH)
 PARAMETER: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "A text of the client's choice, which makes it safe to repeat this request. The same"
-    " request with the same key changes nothing more, and gets the first answer again",
+    "description": "A text of the client's choice. The same request with the same key changes nothing more,"
+    " and gets the first answer again: it is safe to repeat",
     "schema": {
         "type": "string",
         "minLength": 1,

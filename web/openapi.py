@@ -13,13 +13,14 @@ import auth
 from config import settings
 from models import Role, TaskStatus
 from schemas.accounts import ProgramTokenRead, UserRead
+from schemas.common import SortOrder
 from schemas.events import EventPattern, EventType
 from schemas.flow import ChartName, Interval
 from schemas.flow_answers import FlowAnswer
 from schemas.notifications import Delivery
 from schemas.problems import Problem
 from schemas.projects import ProjectRole
-from schemas.tasks import SortBy, SortOrder, TaskImport
+from schemas.tasks import SortBy, TaskImport
 from schemas.views import CalendarRead
 from schemas.webhooks import DeliveryState, WebhookRead
 from security.callers import Scope

@@ -12,9 +12,9 @@ from database import AnyRow
 from errors import Forbidden, NotFound
 from models import Caller, users
 from schemas.comments import CommentRead
-from schemas.common import Page
+from schemas.common import OldestFirst
 from services import preconditions, rights
-from services.paging import PageOf, encode_cursor, place_of
+from services.paging import PageOf, cursor_behind, id_before, pages_by_id
 from services.tasks import bulk, history, many
 from storage.column_types import LowerAscii, rfc3339
 from storage.prepared import prepared
@@ -36,12 +36,7 @@ _COMMENTS = (
     .where(_C.task_id == bindparam("task_id"))
 )
 _ONE = prepared(_COMMENTS.where(_C.id == bindparam("comment_id")))
-_PAGE = prepared(
-    _COMMENTS.where(_C.id > bindparam("after_id"))
-    .order_by(_C.id)
-    .limit(bindparam("limit"))
-    .offset(bindparam("skip"))
-)
+_PAGES = pages_by_id(_COMMENTS, _C.id)
 _INSERT = prepared(insert(task_comments).returning(_C.id))
 _UPDATE = prepared(
     update(task_comments)
@@ -69,19 +64,19 @@ def comment_not_found() -> NotFound:
     return NotFound("Comment not found", code="comment_not_found")
 
 
-def list_comments(db: Session, caller: Caller, task_id: int, page: Page) -> PageOf[AnyRow]:
-    """A page of a task's comments, oldest first; raises NotFound."""
+def list_comments(db: Session, caller: Caller, task_id: int, page: OldestFirst) -> PageOf[AnyRow]:
+    """A page of a task's comments; raises NotFound."""
     rights.find_task(db, caller, task_id)
     asked = {
         "task_id": task_id,
-        "after_id": place_of(page, int, first=-1),
+        "after_id": id_before(page),
         "limit": page.limit + 1,
         "skip": page.skip,
     }
-    rows = list(db.execute(_PAGE, asked).all())
+    rows = list(db.execute(_PAGES[page.sort_order], asked).all())
     if len(rows) <= page.limit:
         return PageOf(rows, None)
-    return PageOf(rows[: page.limit], encode_cursor(rows[page.limit - 1].id))
+    return PageOf(rows[: page.limit], cursor_behind(page, rows[page.limit - 1].id))
 
 
 def get_comment(db: Session, caller: Caller, task_id: int, comment_id: int) -> AnyRow:

@@ -21,6 +21,18 @@ async function whole(path, most = 1000) {
   return rows;
 }
 
+// The newest rows of a list, oldest first, and whether there are earlier ones.
+async function newest(path, most) {
+  const rows = [];
+  let next = `${path}?${query({ sort_order: "desc", limit: Math.min(most, 500) })}`;
+  while (next && rows.length < most) {
+    const response = await request(next);
+    rows.push(...(await response.json()));
+    next = nextPage(response);
+  }
+  return { rows: rows.reverse(), hasEarlier: Boolean(next) };
+}
+
 async function tagged(method, path, body, etag, headers = {}) {
   const options = { method, headers: { ...headers, ...(etag ? { "If-Match": etag } : {}) } };
   if (body !== undefined) {
@@ -74,7 +86,7 @@ export const tasks = {
       })
     ).json();
   },
-  history: (id) => whole(`/tasks/${id}/history`),
+  history: (id, most) => newest(`/tasks/${id}/history`, most),
   // Parts of an import are sent one after the other.
   send: once((key, rows, projectId) =>
     write("POST", `/tasks/import?${query({ project_id: projectId })}`, rows, { "Idempotency-Key": key }),
@@ -82,7 +94,7 @@ export const tasks = {
 };
 
 export const comments = {
-  list: (id) => whole(`/tasks/${id}/comments`),
+  list: (id, most) => newest(`/tasks/${id}/comments`, most),
   create: once((key, id, text) => write("POST", `/tasks/${id}/comments`, { text }, { "Idempotency-Key": key })),
   change: (id, commentId, text) => write("PATCH", `/tasks/${id}/comments/${commentId}`, { text }),
   remove: (id, commentId) => write("DELETE", `/tasks/${id}/comments/${commentId}`),

@@ -1,13 +1,14 @@
 // Comments on a task.
 import { completed } from "../shared/completing.js";
 import { h, say } from "../shared/dom.js";
+import { number } from "../shared/format.js";
 import { act } from "./actions.js";
 import * as api from "./api.js";
 import { confirmed } from "./dialog.js";
 import { avatar } from "./icons.js";
 import { sendText } from "./kept.js";
 import { may, membersOf, model } from "./model.js";
-import { replaceContent } from "./page.js";
+import { PART, earlier, replaceContent } from "./page.js";
 import { passed } from "./words.js";
 
 const MENTION = /@[A-Za-z0-9._-]*$/;
@@ -59,13 +60,19 @@ export function commentList(task) {
   const list = h("ol", { className: "comments" });
   const title = h("h3", {}, "Comments");
   let turn = 0;
+  let most = PART;
+  const more = () => ((most += PART), load());
   const load = act(async () => {
     const mine = ++turn;
     try {
-      const [found, names] = await Promise.all([api.comments.list(task.id), namesOf(task)]);
+      const [{ rows, hasEarlier }, names] = await Promise.all([api.comments.list(task.id, most), namesOf(task)]);
       if (mine !== turn) return;
-      replaceContent(list, () => found.map((comment) => one(task, comment, names, load)));
-      title.textContent = found.length ? `Comments (${found.length})` : "Comments";
+      replaceContent(list, () => [
+        ...(hasEarlier ? [earlier("comments", more)] : []),
+        ...rows.map((comment) => one(task, comment, names, load)),
+      ]);
+      const shown = `${hasEarlier ? "the newest " : ""}${number(rows.length)}`;
+      title.textContent = rows.length ? `Comments (${shown})` : "Comments";
     } catch (error) {
       if (error.status === undefined) throw error;
       if (mine !== turn) return;

@@ -5,6 +5,7 @@ import { act } from "./actions.js";
 import * as api from "./api.js";
 import { avatar } from "./icons.js";
 import { nameOf } from "./model.js";
+import { PART, earlier, replaceContent } from "./page.js";
 import { due, passed } from "./words.js";
 
 const KINDS = {
@@ -67,11 +68,14 @@ function entry(each) {
 export function historyList(task) {
   const list = h("ol", { className: "history" }, h("li", { className: "muted" }, "Loading"));
   let turn = 0;
+  let most = PART;
+  const more = () => ((most += PART), load());
   const load = act(async () => {
     const mine = ++turn;
     try {
-      const found = await api.tasks.history(task.id);
-      if (mine === turn) list.replaceChildren(...found.map(entry));
+      const { rows, hasEarlier } = await api.tasks.history(task.id, most);
+      if (mine !== turn) return;
+      replaceContent(list, () => [...(hasEarlier ? [earlier("changes", more)] : []), ...rows.map(entry)]);
     } catch (error) {
       if (error.status === undefined) throw error;
       if (mine !== turn) return;

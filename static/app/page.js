@@ -79,6 +79,16 @@ export function replaceContent(body, make) {
   next?.focus({ preventScroll: true });
 }
 
+// The number of rows by which a list of a task's past grows.
+export const PART = 500;
+
+// The first entry of a list that has earlier rows, which it loads when they are asked for.
+export function earlier(what, load) {
+  const button = h("button", { type: "button", className: "link" }, `Earlier ${what}`);
+  button.addEventListener("click", () => ((button.textContent = "Loading"), load()));
+  return h("li", {}, button);
+}
+
 let marks = 0;
 
 // Marks what has a text that is typed and not sent yet: it is not to be drawn over.

@@ -418,6 +418,16 @@ def test_own_lists_by_state_know_private_and_shared_tasks(team: Team) -> None:
     }
 
 
+def pages(person: Person, address: str) -> list[dict[str, Any]]:
+    """The rows of a list, page by page."""
+    rows: list[dict[str, Any]] = []
+    while address:
+        answer = person.get(address)
+        rows += answer.json()
+        address = answer.links.get("next", {}).get("url", "")
+    return rows
+
+
 # -- comments --------------------------------------------------------------------------------------
 
 
@@ -439,13 +449,15 @@ def test_comments_are_said_changed_and_deleted(team: Team) -> None:
         assert_problem(team.bob.post(path, json={"text": text}), 422, None, "#/text")
     for number in range(4):
         team.ada.post(path, json={"text": str(number)})
-    pages = []
-    address = f"{path}?limit=2"
-    while address:
-        answer = team.bob.get(address)
-        pages += [each["text"] for each in answer.json()]
-        address = answer.links.get("next", {}).get("url", "")
-    assert pages == ["One", "0", "1", "2", "3"]
+    texts = [each["text"] for each in pages(team.bob, f"{path}?limit=2")]
+    assert texts == ["One", "0", "1", "2", "3"]
+    newest_first = [each["text"] for each in pages(team.bob, f"{path}?limit=2&sort_order=desc")]
+    assert newest_first == texts[::-1]
+    # A cursor goes on in its own order only.
+    for order, other in (("asc", "desc"), ("desc", "asc")):
+        further = team.bob.get(f"{path}?limit=2&sort_order={order}").links["next"]["url"]
+        assert_problem(team.bob.get(further.replace(order, other)), 422, None, "?cursor")
+    assert_problem(team.bob.get(f"{path}?sort_order=newest"), 422, None, "?sort_order")
     assert_problem(team.ada.patch(f"{path}/1", json={"text": "x"}), 403, "not_author")
     changed = team.bob.patch(f"{path}/1", json={"text": "Two"}).json()
     assert (changed["text"], changed["edited_at"] is not None) == ("Two", True)

@@ -598,6 +598,9 @@ def test_a_history_comes_in_pages_oldest_first(api: Api) -> None:
         pages = history_pages(ada, task["id"], query)
         assert [len(page) for page in pages] == sizes
         assert [change for page in pages for change in page] == whole
+        pages = history_pages(ada, task["id"], f"{query}&sort_order=desc")
+        assert [len(page) for page in pages] == sizes
+        assert [change for page in pages for change in page] == whole[::-1]
     assert ada.get(f"/tasks/{task['id']}/history?skip=100").json() == whole[100:]
     assert_problem(ada.get(f"/tasks/{task['id']}/history?limit=501"), 422, None, "?limit")
     assert_problem(ada.get(f"/tasks/{task['id']}/history?cursor=x"), 422, None, "?cursor")
@@ -610,8 +613,9 @@ def test_a_page_of_a_history_with_long_texts_ends_early(api: Api) -> None:
     task = ada.task("Long", description="0" * 60_000)
     for number in range(1, 30):
         ada.patch(f"/tasks/{task['id']}", json={"description": str(number % 10) * 60_000})
-    pages = history_pages(ada, task["id"], "limit=500")
-    assert sum(len(page) for page in pages) == 30
-    assert len(pages) > 2
-    assert all(len(json.dumps(page)) < 1_500_000 for page in pages)
-    assert len({change["id"] for page in pages for change in page}) == 30
+    for order in ("asc", "desc"):
+        pages = history_pages(ada, task["id"], f"limit=500&sort_order={order}")
+        assert sum(len(page) for page in pages) == 30
+        assert len(pages) > 2
+        assert all(len(json.dumps(page)) < 1_500_000 for page in pages)
+        assert len({change["id"] for page in pages for change in page}) == 30
