@@ -1,10 +1,12 @@
 """Writing events as messages of Server-Sent Events."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic_core import to_json
 
+# Others run after so many bytes of messages.
+BYTES_AT_ONCE = 256 * 1024
 # JSON leaves these line ends as they are. Many clients end a line at each of them, although the standard of
 # these streams does not.
 _LINE_ENDS = {"\x85".encode(): b"\\u0085", "\u2028".encode(): b"\\u2028", "\u2029".encode(): b"\\u2029"}
@@ -18,6 +20,14 @@ def message(told: dict[str, Any]) -> bytes:
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (told["id"].encode(), told["type"].encode(), data)
 
 
-def messages(told: Iterable[dict[str, Any]]) -> bytes:
-    """The events as messages, one after the other. Long ones take seconds, so this is no work for an event loop."""
-    return b"".join(map(message, told))
+def pieces(told: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+    """The events as messages, some of them together. Long ones take seconds, so this is no work for an event loop."""
+    waiting, size = list[bytes](), 0
+    for each in told:
+        waiting.append(message(each))
+        size += len(waiting[-1])
+        if size >= BYTES_AT_ONCE:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)

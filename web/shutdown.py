@@ -14,7 +14,7 @@ from types import FrameType
 
 from logging_config import logger
 from services import background_tasks
-from web import event_stream, waiting
+from web import stream_hub, waiting
 
 # Requests, deliveries and connections that are still open after this time are cut off.
 GRACE_SECONDS = 8.0
@@ -37,7 +37,7 @@ def in_time() -> Iterator[None]:
         if not begun:
             begun = True
             background_tasks.begin_to_stop()
-            event_stream.end_all()
+            stream_hub.end_all()
             waiting.end_all()
             countdown = threading.Timer(GRACE_SECONDS, _end, (number,))
             countdown.daemon = True

@@ -16,7 +16,7 @@ from services.calendars import calendar
 from services.webhooks import webhook
 from tests.support.api import Api
 from tests.support.openapi_check import resolved
-from web import event_stream, openapi_examples
+from web import openapi_examples, stream_hub
 from web.openapi_shape import every_schema
 
 pytestmark = pytest.mark.one_database
@@ -289,7 +289,7 @@ def test_the_examples_of_full_accounts_have_the_numbers_of_the_program() -> None
         "too_many_tokens": program_token.MOST_TOKENS,
         "too_many_calendars": calendar.MOST_CALENDARS,
         "too_many_webhooks": webhook.MOST_WEBHOOKS,
-        "too_many_streams": event_stream.MOST_OF_AN_ACCOUNT,
+        "too_many_streams": stream_hub.MOST_OF_AN_ACCOUNT,
     }
     text = json.dumps(DOCUMENT)
     for code, limit in limits.items():

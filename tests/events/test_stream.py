@@ -24,7 +24,7 @@ from tests.support.api import PASSWORD, Api
 from tests.support.server import ServerProcess
 from tests.support.serving import served
 from tests.support.waiting import SECONDS, wait_until
-from web import event_stream
+from web import event_stream, stream_hub
 
 
 class Stream:
@@ -193,7 +193,7 @@ def test_streams_of_a_database_that_was_replaced_end(api: Api, url: str) -> None
 def test_an_account_has_ten_streams_and_each_ends_with_its_session(
     api: Api, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_stream, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(stream_hub, "LOOK_SECONDS", 0.1)
     ada = api.person()
     with contextlib.ExitStack() as stack:
         streams = [stack.enter_context(Stream(url, ada.token)) for _ in range(10)]

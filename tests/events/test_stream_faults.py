@@ -24,7 +24,7 @@ from tests.events.test_stream import Stream, url
 from tests.support.api import Api
 from tests.support.serving import served
 from tests.support.waiting import SECONDS, wait_until
-from web import event_stream, waiting
+from web import event_stream, open_stream, stream_hub, waiting
 
 __all__ = ["url"]
 
@@ -77,8 +77,8 @@ def test_events_that_could_not_be_read_come_without_further_events(
 def test_streams_live_and_end_in_time_while_sessions_can_not_be_read(
     api: Api, url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_stream, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(event_stream, "LONGEST_SECONDS", 2.0)
+    monkeypatch.setattr(stream_hub, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(open_stream, "LONGEST_SECONDS", 2.0)
     ada = api.person()
     with Stream(url, ada.token) as stream:
         wait_until(lambda: stream.comments >= 2)
@@ -161,8 +161,8 @@ def _long_history(person: Any, count: int = 150) -> str:
 
 @pytest.mark.one_database
 def test_comments_come_between_messages_only(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_stream, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(event_stream, "LONGEST_SECONDS", 4.0)
+    monkeypatch.setattr(stream_hub, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(open_stream, "LONGEST_SECONDS", 4.0)
     ada = api.person()
     after = _long_history(ada)
     with served(app, send_buffer=4096) as url, SilentClient(url, ada.token, after) as client:
@@ -179,10 +179,10 @@ def test_comments_come_between_messages_only(api: Api, monkeypatch: pytest.Monke
 def test_the_place_of_a_client_that_reads_nothing_is_free_soon_after_its_end(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_stream, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(event_stream, "LONGEST_SECONDS", 1.0)
-    monkeypatch.setattr(event_stream, "PATIENCE_SECONDS", 0.5)
-    monkeypatch.setattr(event_stream, "MOST_OF_AN_ACCOUNT", 1)
+    monkeypatch.setattr(stream_hub, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(open_stream, "LONGEST_SECONDS", 1.0)
+    monkeypatch.setattr(open_stream, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(stream_hub, "MOST_OF_AN_ACCOUNT", 1)
     ada = api.person()
     after = _long_history(ada)
     with served(app, send_buffer=4096) as url, SilentClient(url, ada.token, after):
@@ -249,7 +249,7 @@ def test_long_events_do_not_hold_the_event_loop(api: Api, monkeypatch: pytest.Mo
     def timed(handle: asyncio.Handle) -> None:
         began = time.thread_time()
         run(handle)
-        if handle._loop in event_stream._hubs:  # type: ignore[attr-defined]  # noqa: SLF001
+        if handle._loop in stream_hub._hubs:  # type: ignore[attr-defined]  # noqa: SLF001
             holds.append(time.thread_time() - began)
 
     monkeypatch.setattr(asyncio.Handle, "_run", timed)

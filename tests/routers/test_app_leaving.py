@@ -11,7 +11,7 @@ from tests.routers.test_dashboard import sqlite_only
 from tests.support.api import PASSWORD, Api
 from tests.support.chromium import BrowserPage
 from tests.support.holding import hold
-from web import event_stream
+from web import stream_hub
 
 __all__ = ["desk"]
 pytestmark = pytest.mark.thorough
@@ -64,7 +64,7 @@ def test_a_page_that_nobody_touches_shows_no_tasks_after_the_session(api: Api, d
     page.get_by_label("Add a task").fill("Measure again")
     # Somebody who has left a browser open logs out everywhere.
     ada.post("/auth/logout-all")
-    event_stream.end_all()
+    stream_hub.end_all()
     page.get_by_text("Your session has ended").wait_for()
     expect(row(page, "Measure")).to_have_count(0)
     page.get_by_label("Username or email").fill("ada")

@@ -17,7 +17,7 @@ from services.tasks import transfer
 from tests.routers.test_projects import add, project
 from tests.support.api import Api, Person
 from tests.support.serving import served
-from web import event_stream
+from web import event_stream, stream_hub
 
 # So much that neither side's buffers take it. A calendar has 2,000 characters of a description.
 TASKS, DESCRIPTION = 400, "x" * 2_000
@@ -155,7 +155,7 @@ def test_a_calendar_shows_no_task_that_was_given_away_meanwhile(api: Api) -> Non
 def test_a_stream_that_has_not_caught_up_ends_with_the_role_of_an_admin(
     api: Api, asked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_stream, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(stream_hub, "LOOK_SECONDS", 0.2)
     monkeypatch.setattr(event_stream, "PAGE", 5)
     ada, bob, root = api.person(), api.person("bob", admin=True), api.person("root", admin=True)
     made = project(ada)["id"]
@@ -174,7 +174,7 @@ def test_a_stream_that_has_not_caught_up_ends_with_the_role_of_an_admin(
             ada.patch(f"/tasks/{task}", json={"priority": 1})
             assert any(line.startswith("id:") for line in lines)
             assert root.patch(f"/users/{bob.id}", json={"role": "member"}).status_code == 200
-            time.sleep(10 * event_stream.LOOK_SECONDS)
+            time.sleep(10 * stream_hub.LOOK_SECONDS)
             ada.patch(f"/tasks/{task}", json={"title": LATER})
             text = download.rest()
     assert "task.updated" in text
