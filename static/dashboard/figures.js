@@ -12,19 +12,25 @@ export function periodText(flow) {
   return `${day(flow.period.starts_at, zone)} to ${day(lastMoment(flow.period.ends_at), zone)}`;
 }
 
-export function heading(flow, shared) {
-  const team = shared.find((each) => String(each.id) === view().project_id);
+// Names the tasks that the figures are about, if they are not just the reader's: `team` is a project, `person` another account.
+export function whose(team, person) {
+  if (team) return `all members of ${team.name}`;
+  if (person) return `tasks of ${person.username}`;
+  return view().scope === "all" ? "everybody's tasks" : "";
+}
+
+export function heading(flow, team, person) {
+  const others = whose(team, person);
   const chosen = ["project", "tag", "priority"]
     .filter((name) => view()[name])
     .map((name) => `${name} ${view()[name]}`);
   return h(
     "p",
     { className: "period" },
-    h("strong", {}, periodText(flow)),
-    team ? `, all members of ${team.name}` : "",
+    h("strong", {}, [periodText(flow), others].filter(Boolean).join(", ")),
     chosen.length ? `, ${chosen.join(", ")}` : "",
     h("span", { className: "muted" }, ` as of ${moment(flow.as_of, shownZone())}, ${shownZone()}`),
-    team ? [" ", h("a", { href: address(`/app?project=${team.id}&layout=board`) }, "Open the board")] : null,
+    team?.role ? [" ", h("a", { href: address(`/app?project=${team.id}&layout=board`) }, "Open the board")] : null,
   );
 }
 

@@ -6,7 +6,7 @@ import { isoDay } from "../shared/format.js";
 import { call } from "../shared/session.js";
 import { FILTERS, ownZone, show, shownZone, view } from "./state.js";
 
-// An admin names another account in the address, not in the form.
+// The field of the scope is that of the account too, which an admin names in the address.
 const FIELDS = ["interval", ...FILTERS.filter((name) => name !== "user_id")];
 const CLEARED = Object.fromEntries(["interval", ...FILTERS].map((name) => [name, ""]));
 const PRESETS = [
@@ -17,9 +17,11 @@ const PRESETS = [
 ];
 const DATES = { type: "date", min: "1900-01-01", max: "2200-01-01" };
 
-// Shows a time in the address as its day.
-const shown = (now, name) =>
-  name === "from" || name === "to" ? (now[name] || "").slice(0, 10) : now[name] || "";
+// Shows a time in the address as its day, and another account as a choice of its own.
+function shown(now, name, me) {
+  if (name === "scope" && now.user_id && now.user_id !== String(me.id)) return now.user_id;
+  return name === "from" || name === "to" ? (now[name] || "").slice(0, 10) : now[name] || "";
+}
 const choices = (options) => options.map(([value, text]) => h("option", { value }, text));
 
 // `projects` are the labels of the own tasks, `shared` are the projects that are shared with the account.
@@ -116,7 +118,7 @@ export function filterForm(me, projects, shared, views, changed) {
     for (const name of FIELDS) {
       const control = form.elements.namedItem(name);
       if (!control) continue;
-      const value = shown(now, name);
+      const value = shown(now, name, me);
       // Values in the address are shown, even if the list has no such choice.
       const isUnknown = control.options && ![...control.options].some((each) => each.value === value);
       if (isUnknown) control.append(h("option", { value }, value));
@@ -142,12 +144,13 @@ export function filterForm(me, projects, shared, views, changed) {
       return;
     }
     const [values, now] = [read(), view()];
-    const same = FIELDS.every((name) => values[name] === shown(now, name));
+    const same = FIELDS.every((name) => values[name] === shown(now, name, me));
     if (same) return;
     absolve(form);
     asking.clear();
     problem.textContent = "";
-    show(values);
+    const isOther = !["", "all"].includes(values.scope);
+    show({ ...values, scope: isOther ? "" : values.scope, user_id: isOther ? values.scope : "" });
     changed();
   }
   function onkeydown(event) {
@@ -176,10 +179,15 @@ export function filterForm(me, projects, shared, views, changed) {
     asking.clear();
     problem.textContent = "";
   }
+  // Gives the chosen value a name that the form did not know.
+  function name(field, text) {
+    const control = form.elements.namedItem(field);
+    if (control?.value && control.value !== "all") control.selectedOptions[0].textContent = text;
+  }
   function blameHere(error) {
     blameAll(form, error, problem);
     const there = (error.errors || []).find((each) => each.pointer === "?filter");
     if (there?.position !== undefined) asking.mark(there.position);
   }
-  return { form, take, clear, blame: blameHere };
+  return { form, take, clear, name, blame: blameHere };
 }

@@ -7,7 +7,7 @@ import { dress } from "../shared/theme.js";
 import { act, whenLoggedOut } from "./act.js";
 import { chartCard, chartPath } from "./cards.js";
 import { CHARTS } from "./charts.js";
-import { figures, heading, periodText } from "./figures.js";
+import { figures, heading, periodText, whose } from "./figures.js";
 import { filterForm } from "./filters.js";
 import { forecastCard } from "./forecast.js";
 import { query, show, shownZone, view } from "./state.js";
@@ -134,16 +134,32 @@ function firstSteps() {
 
 // -- the figures ----------------------------------------------------------------------------------
 
-function listPath() {
+// The shared project of the figures: the chosen one, or that of the chosen view.
+const projectIdOf = (views) =>
+  view().project_id || views.find((each) => String(each.id) === view().view)?.project_id || null;
+
+// An archived project is not in the list, nor is one that an admin is no member of.
+async function teamOf(shared, id) {
+  if (!id) return null;
+  return shared.find((each) => String(each.id) === String(id)) || call(`/projects/${encodeURIComponent(id)}`);
+}
+
+// The other account that an admin asks about.
+async function personOf() {
+  const { user_id: id } = view();
+  return id && id !== String(me.id) ? call(`/users/${encodeURIComponent(id)}`) : null;
+}
+
+function listPath(projectId) {
   const now = view();
-  if (now.project_id) return `/tasks?project_id=${encodeURIComponent(now.project_id)}&`;
+  if (projectId) return `/tasks?project_id=${encodeURIComponent(projectId)}&`;
   if (now.scope === "all") return "/tasks/all?";
   return now.user_id ? `/tasks/admin/filter?user_id=${encodeURIComponent(now.user_id)}&` : "/tasks?";
 }
 
-async function nothingHere(flow) {
+async function nothingHere(flow, list) {
   if (flow.n) return "";
-  const [last] = await call(`${listPath()}status=completed&sort_by=completed_at&limit=1`);
+  const [last] = await call(`${list}status=completed&sort_by=completed_at&limit=1`);
   if (!last) return "";
   const [from, to] = [364, 0].map((days) => isoDay(last.completed_at, shownZone(), days));
   const go = act(() => (show({ from, to, interval: "month" }), shell.filters.take(), update()));
@@ -211,20 +227,26 @@ async function update() {
       return;
     }
     shell = shell || build(projects, shared, views);
-    const [flow, aging, [first]] = await Promise.all([
+    const projectId = projectIdOf(views);
+    const list = listPath(projectId);
+    const [flow, aging, [first], team, person] = await Promise.all([
       call(`/analytics/flow?${query()}`),
       call(`/analytics/aging?${query({ limit: "1" })}`),
-      call(`${listPath()}sort_by=created_at&sort_order=asc&limit=1`),
+      call(`${list}sort_by=created_at&sort_order=asc&limit=1`),
+      teamOf(shared, projectId),
+      personOf(),
     ]);
-    const hint = await nothingHere(flow);
+    const hint = await nothingHere(flow, list);
     if (mine !== turn) return;
     shell.filters.clear();
     dim(false);
     shell.notice.replaceChildren();
-    shell.period.replaceChildren(heading(flow, shared));
+    shell.period.replaceChildren(heading(flow, team, person));
+    if (view().project_id) shell.filters.name("project_id", team.name);
+    if (person) shell.filters.name("scope", person.username);
     shell.hint.replaceChildren(hint);
     shell.tiles.replaceChildren(figures(flow, first ? first.created_at : null));
-    document.title = `Flow, ${periodText(flow)} - Task Platform`;
+    document.title = ["Flow", whose(team, person), periodText(flow)].filter(Boolean).join(", ") + " - Task Platform";
     shell.forecast.tell(aging.n);
     await Promise.all(shell.cards.map((card) => card.load()));
     if (mine === turn) content.dataset.ready = String(mine);

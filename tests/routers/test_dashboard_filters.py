@@ -1,9 +1,11 @@
 """The dashboard's field for filters: it completes, shows errors at their place, and keeps both in the address."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
 from fastapi.testclient import TestClient
+from playwright.sync_api import expect
 
 from main import app
 from tests.routers.test_dashboard import log_in, sqlite_only
@@ -137,3 +139,45 @@ def test_an_admin_keeps_the_project_that_an_address_names(api: Api, browser: Bro
     page.keyboard.press("Enter")
     page.wait_for_url("**tag=urgent**")
     assert f"project_id={made}" in page.url
+
+
+@sqlite_only
+def test_the_figures_of_others_say_whose_they_are(api: Api, browser: BrowserPage) -> None:
+    ada, grace = api.person(admin=True), api.person("grace")
+    for person, number in ((ada, 1), (grace, 2)):
+        for _ in range(number):
+            ada.put(f"/tasks/{person.task()['id']}", json={"status": "completed"})
+    archived = project(grace, name="Research")["id"]
+    grace.task("In the project", project_id=archived)
+    grace.patch(f"/projects/{archived}", json={"archived": True})
+    page = browser.page
+    whose, period = page.get_by_label("Whose"), page.locator(".period strong")
+    throughput = page.locator(".tile strong").first
+
+    log_in(browser, f"user_id={grace.id}")
+    expect(period).to_have_text(re.compile(", tasks of grace$"))
+    expect(whose.locator("option:checked")).to_have_text("grace")
+    expect(throughput).to_have_text("2")
+    assert "tasks of grace" in page.title()
+
+    # Another filter leaves the account as it is, and another choice does not.
+    page.get_by_label("Priority").select_option("0")
+    page.wait_for_url("**priority=0&user_id=*")
+    expect(period).to_have_text(re.compile(", tasks of grace$"))
+    whose.select_option("all")
+    expect(period).to_have_text(re.compile(", everybody's tasks$"))
+    expect(throughput).to_have_text("3")
+    whose.select_option("")
+    expect(period).not_to_have_text(re.compile("tasks"))
+    expect(throughput).to_have_text("1")
+
+    # A project of others, archived too, is named; so is that of a view.
+    browser.open(f"/dashboard?project_id={archived}")
+    expect(period).to_have_text(re.compile(", all members of Research$"))
+    expect(page.get_by_label("Shared project").locator("option:checked")).to_have_text("Research")
+    team = project(ada, name="Team")["id"]
+    view = ada.post("/views", json={"name": "Ours", "filter": "priority = 0", "project_id": team}).json()[
+        "id"
+    ]
+    browser.open(f"/dashboard?view={view}")
+    expect(period).to_have_text(re.compile(", all members of Team$"))
