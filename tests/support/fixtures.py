@@ -181,6 +181,9 @@ def database_in_use(request: pytest.FixtureRequest, folder: Path, name: str) -> 
         patch.setattr(settings, "data_dir", folder)
         # On a busy machine a transaction may be open for longer than requests usually wait.
         patch.setattr(waiting, "SETTLING_SECONDS", [*waiting.SETTLING_SECONDS, *[0.1] * 100])
+        # On a busy machine mails and notifications take longer than requests usually wait for them.
+        patch.setattr(background_tasks, "PATIENCE_SECONDS", SECONDS)
+        patch.setattr(background_tasks, "MAIL_PATIENCE_SECONDS", SECONDS)
         forget_verified_tokens()
         completion_times.kept.clear()
         flow_history.clear()
