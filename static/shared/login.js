@@ -16,6 +16,34 @@ export function loginPage(place, about, done, message = "", heading = "h2") {
   show({ place, about, done, heading }, "login", message);
 }
 
+// The last registration that has not led to a login yet.
+let begun = null;
+
+// Makes an account and logs in. The account may be there already if the answer to an earlier attempt with the same
+// values was lost: then logging in shows whether it is this person's.
+async function register(values) {
+  const given = JSON.stringify(values);
+  const isAgain = given === begun;
+  begun = given;
+  let taken = null;
+  try {
+    await open("/auth/register", values);
+  } catch (error) {
+    if (!["username_taken", "email_taken"].includes(error.code)) throw error;
+    if (!isAgain) {
+      begun = null;
+      throw error;
+    }
+    taken = error;
+  }
+  try {
+    await logIn(values.username, values.password);
+  } catch (error) {
+    throw taken && error.status === 401 ? taken : error;
+  }
+  begun = null;
+}
+
 const PAGES = {
   login: {
     title: "Log in",
@@ -53,10 +81,7 @@ const PAGES = {
       field("Email", { name: "email", type: "email", autocomplete: "email", required: true, maxLength: 254 }),
       field("Password, at least 8 characters", { ...NEW, name: "password" }),
     ],
-    async send(values) {
-      await open("/auth/register", values);
-      await logIn(values.username, values.password);
-    },
+    send: register,
     others: ["login"],
   },
   forgot: {

@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from fastapi.testclient import TestClient
+from playwright.sync_api import Page, Route, expect
 
 from tests.routers.test_app import desk, log_in, row
 from tests.routers.test_app_beyond import until
@@ -11,7 +12,7 @@ from tests.routers.test_app_meanwhile import shared
 from tests.routers.test_dashboard import sqlite_only
 from tests.support.api import PASSWORD, Api
 from tests.support.chromium import BrowserPage
-from tests.support.holding import hold
+from tests.support.holding import answer_to, hold
 
 __all__ = ["desk"]
 pytestmark = pytest.mark.thorough
@@ -108,3 +109,57 @@ def test_a_late_answer_does_not_end_the_session_of_the_next_login(api: Api, desk
     page.locator("#side .me", has_text="ada").wait_for()
     expect(page.get_by_label("Add a task")).to_have_value("A line of ada's")
     until(page, lambda: page.locator("#panel h2").inner_text() == "Measure")
+
+
+def register(page: Page, username: str, password: str) -> None:
+    page.get_by_role("button", name="Make an account").click()
+    page.get_by_label("Username").fill(username)
+    page.get_by_label("Email").fill(f"{username}@example.com")
+    page.get_by_label(re.compile("^Password")).fill(password)
+    page.keyboard.press("Enter")
+
+
+@sqlite_only
+@pytest.mark.parametrize("path", ["/auth/register", "/auth/page/login"])
+def test_registering_again_after_an_answer_was_lost_logs_in(
+    client: TestClient, desk: BrowserPage, path: str
+) -> None:
+    page = desk.page
+    desk.open("/app")
+
+    def lose(route: Route) -> None:
+        assert answer_to(route.request).status_code == 200
+        route.abort()
+
+    page.route(re.compile(path), lose, times=1)
+    register(page, "grace", PASSWORD)
+    page.get_by_text("The server can't be reached.").wait_for()
+    page.get_by_role("button", name="Make the account").click()
+    page.locator("#side .me", has_text="grace").wait_for()
+
+
+@sqlite_only
+def test_registering_again_logs_nobody_in_with_another_password(api: Api, desk: BrowserPage) -> None:
+    api.person("grace")
+    page = desk.page
+    desk.open("/app")
+    logins: list[str] = []
+
+    def note(route: Route) -> None:
+        logins.append(route.request.method)
+        route.continue_()
+
+    page.route(re.compile("/auth/page/login"), note)
+    page.route(re.compile("/auth/register"), lambda route: route.abort(), times=1)
+    register(page, "grace", "another password than hers")
+    page.get_by_text("The server can't be reached.").wait_for()
+    button = page.get_by_role("button", name="Make the account")
+    button.click()
+    page.get_by_text("Username already registered").wait_for()
+    assert logins == ["POST"]
+    # A name that is known to be taken is not tried as a login.
+    page.get_by_label(re.compile("^Password")).fill(PASSWORD)
+    button.click()
+    page.get_by_text("Username already registered").wait_for()
+    expect(button).to_be_enabled()
+    assert logins == ["POST"]
