@@ -96,7 +96,7 @@ def throughput(db: Session, question: Question, interval: Interval) -> dict[str,
     """The numbers of tasks that were created and completed in each interval."""
     parts = intervals(question.period, interval)
     record = history.read(db, question.selection)
-    bounds = np.array([parts[0].start, *(part.end for part in parts)], np.int64)
+    bounds = np.array([question.period.start, *(part.end for part in parts)], np.int64)
     created = np.diff(np.searchsorted(np.sort(record.created), bounds)).tolist()
     completed = np.diff(np.searchsorted(np.sort(record.completed), bounds)).tolist()
     start, end = question.period.start, question.period.end

@@ -74,7 +74,7 @@ def throughput(answer: Answer) -> Chart:
     """Bars of completed tasks, and a line of created ones."""
     rows = answer["intervals"]
     highest = max([1, *(max(row["created"], row["completed"]) for row in rows)])
-    x = _between(_at(rows[0]["starts_at"]), _at(rows[-1]["ends_at"]))
+    x = _between(_at(answer["period"]["starts_at"]), _at(answer["period"]["ends_at"]))
     about = _subtitle(answer, f"{_count(answer['n_created'])} created, {answer['n']:,} completed.")
     chart = Chart("Throughput", about, x, (0, steps(highest)[-1][0]))
     chart.grid(_days(*x), steps(highest))

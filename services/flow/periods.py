@@ -59,7 +59,10 @@ def period(start: date | None, end: date | None, zone: ZoneInfo, now: int) -> Pe
     if start is None:
         start = local_day(until - 1, zone) - DAY * (DEFAULT_DAYS - 1)
     since = microseconds(start) if isinstance(start, datetime) else midnight(start, zone)
-    if since >= until:
+    are_days = not (isinstance(start, datetime) or isinstance(end, datetime))
+    # A day that the zone skipped makes an empty period.
+    is_backwards = start > end if are_days else since >= until
+    if is_backwards:
         raise invalid_input([{"pointer": "?from", "detail": "Should be before `to`"}])
     return Period(since, until, zone)
 

@@ -70,3 +70,28 @@ def test_each_day_and_time_stands_for_its_moments(api: Api) -> None:
                 if [task["title"] for task in answer.json()] != expected:
                     wrong.append((value, tz, operator, answer.json()))
     assert wrong == []
+
+
+@pytest.mark.parametrize("kind", ["plain filters", "the language"])
+def test_a_day_that_a_zone_skipped_is_empty_and_has_its_place_between_others(api: Api, kind: str) -> None:
+    # Samoa went from the 29th to the 31st of December.
+    ada, skipped = api.person(), "2011-12-30"
+    rows = [{"title": day, "due_at": f"{day}T09:00:00"} for day in ("2011-12-29", "2011-12-30", "2011-12-31")]
+    rows.append({"title": "midnight", "due_at": "2011-12-30T10:00:00"})
+    ada.post("/tasks/import", json=rows)
+
+    def found(*conditions: str) -> list[str]:
+        plain = [each.replace(" < ", "_before=").replace(" >= ", "_after=") for each in conditions]
+        query = f"filter={' and '.join(conditions)}" if kind == "the language" else "&".join(plain)
+        answer = ada.get(f"/tasks?{query}&tz=Pacific/Apia&sort_by=due_at&sort_order=asc")
+        assert answer.status_code == 200, answer.text
+        return [task["title"] for task in answer.json()]
+
+    assert found(f"due < {skipped}") == ["2011-12-29", "2011-12-30"]
+    assert found(f"due >= {skipped}") == ["midnight", "2011-12-31"]
+    assert found(f"due >= {skipped}", f"due < {skipped}") == []
+    assert found(f"due >= {skipped}", "due < 2011-12-31") == []
+    if kind == "the language":
+        assert found(f"due = {skipped}") == []
+        assert found(f"due > {skipped}") == found(f"not (due <= {skipped})") == ["midnight", "2011-12-31"]
+        assert len(found(f"due != {skipped}")) == 4

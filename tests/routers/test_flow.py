@@ -318,6 +318,27 @@ def test_a_day_that_a_zone_has_skipped_is_left_out(ada: Person) -> None:
     assert [each["date"] for each in found["intervals"]] == ["2011-12-29", "2011-12-31"]
 
 
+@pytest.mark.parametrize("place", ["", "&project_id=1"])
+def test_the_figures_of_a_day_that_a_zone_has_skipped_are_those_of_an_empty_day(
+    ada: Person, place: str
+) -> None:
+    ada.post("/projects", json={"name": "Research"})
+    made, done = "2011-12-29T12:00:00Z", "2011-12-30T10:00:00Z"
+    past = {"title": "Past", "created_at": made, "status": "completed", "completed_at": done}
+    rows = [past, {"title": "Open", "created_at": made, "status": "in_progress"}]
+    assert ada.post("/tasks/import?project_id=1", json=rows).status_code == 201
+    query = f"from=2011-12-30&to=2011-12-30&tz=Pacific/Apia{place}"
+    for path in ("throughput", "cumulative-flow", "time-in-status", "aging", "cycle-times", "burnup"):
+        for kind in ("application/json", "text/csv", "image/svg+xml"):
+            answer = ada.get(f"/analytics/{path}?{query}", headers={"Accept": kind})
+            assert answer.status_code in (200, 406), answer.text
+    flow = figures(ada, f"flow?{query}")
+    assert (flow["current"]["throughput"], flow["current"]["work_in_progress"]) == (0, 1)
+    assert rows_behind(ada, flow["current"]["links"]["completed"]) == []
+    assert figures(ada, f"throughput?{query}")["intervals"] == []
+    assert figures(ada, f"cumulative-flow?{query}")["at_start"]["in_progress"] == 1
+
+
 @sqlite_only
 def test_a_bad_parameter_is_named(ada: Person) -> None:
     for query, pointer in (

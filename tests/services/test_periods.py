@@ -59,6 +59,7 @@ def test_a_period_between_times_is_exact_and_ninety_days_of_days_before_a_time()
         (datetime(2200, 1, 2, tzinfo=UTC), None, "?from"),
         (date(2026, 3, 2), date(2026, 3, 1), "?from"),
         (datetime(2026, 3, 2, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC), "?from"),
+        (date(2026, 3, 2), datetime(2026, 3, 1, 23, tzinfo=UTC), "?from"),
     ],
 )
 def test_a_period_that_no_calendar_has_is_named(start: date | None, end: date | None, pointer: str) -> None:
@@ -119,6 +120,17 @@ def test_a_day_that_a_zone_skipped_is_no_interval() -> None:
     assert [days(each) for each in intervals(asked, "day")] == [
         (date(2011, 12, day), date(2011, 12, day)) for day in (29, 31)
     ]
+
+
+def test_the_period_of_a_day_that_a_zone_skipped_is_empty() -> None:
+    apia, skipped = ZoneInfo("Pacific/Apia"), date(2011, 12, 30)
+    asked = period(skipped, skipped, apia, NOW)
+    assert (asked.start, asked.end) == (midnight(date(2011, 12, 31), apia),) * 2
+    assert (asked.before().start, asked.before().end) == (asked.start, asked.end)
+    assert intervals(asked, "day") == []
+    # The two days begin at the same moment, but one does not come before the other.
+    with pytest.raises(InvalidInput):
+        period(skipped + timedelta(1), skipped, apia, NOW)
 
 
 def test_four_thousand_intervals_and_no_more() -> None:
