@@ -5,10 +5,14 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+old=$(docker compose ps -q api)
+if [ -z "$old" ]; then
+    echo "No API runs here that could be upgraded. Start this version by: docker compose up -d --build" >&2
+    exit 1
+fi
+replicas=$(echo "$old" | grep -c .)
 docker compose build
 docker compose up -d --wait migrate
-old=$(docker compose ps -q api)
-replicas=$(echo "$old" | grep -c .)
 docker compose up -d --no-recreate --wait --scale api=$((replicas * 2))
 docker stop $old
 docker rm $old
