@@ -40,7 +40,7 @@ async def _import_rows(request: Request, claims: auth.Claims) -> list[TaskImport
 
     The caller's right to import is checked first, so that no body is read from callers without it.
     """
-    await database.read_async(lambda db: auth.authorize(db, claims, admin=False, scope=WRITES), on_loop=True)
+    await auth.check_caller(claims, admin=False, scope=WRITES)
     parts = [part async for part in request.stream()]
     parse = READERS.get(media_type_of(request), import_files.parse_json)
 

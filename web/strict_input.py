@@ -15,7 +15,14 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message
 
 import auth
-from errors import AppError, ContentTooLarge, UnsupportedMediaType, input_problems, invalid_input
+from errors import (
+    AppError,
+    ContentTooLarge,
+    InvalidInput,
+    UnsupportedMediaType,
+    input_problems,
+    invalid_input,
+)
 from web import bounds
 from web.idempotency import SENT_KEYS
 
@@ -26,6 +33,8 @@ CLAIMS = "token_claims"
 # An endpoint that takes an `Idempotency-Key` has a function under this name, which finds kept answers.
 KEPT_ANSWER = "kept_answer"
 PARSED = "parsed_models"
+# The errors that may come before the caller's rights are known.
+BEFORE_RIGHTS = (RequestValidationError, InvalidInput, ContentTooLarge, UnsupportedMediaType)
 # The character that Starlette puts in the place of bytes that are not UTF-8.
 UNREADABLE = "\ufffd"
 # How numbers are written in an address, and the problem with any other text. Pydantic reads more as numbers:
@@ -97,10 +106,16 @@ class StrictRoute(APIRoute):
         return strict
 
     async def _after_refusal(self, request: Request, error: Exception) -> Response:
-        """The answer that is kept for the request, if it has an `Idempotency-Key`; otherwise raises the error."""
+        """The answer that is kept for the request, if it has an `Idempotency-Key`; otherwise raises the error.
+
+        A caller without the right to call is told that, not what is wrong with the request.
+        """
         if isinstance(error, HTTPException) and isinstance(error.__cause__, AppError):
             # FastAPI turns every error while reading a body into a 400.
             error = error.__cause__
+        if CLAIMS in request.scope and isinstance(error, BEFORE_RIGHTS):
+            is_for_admins, scope = (False, None) if self.caller is None else (self.caller[1], self.scope)
+            await auth.check_caller(request.scope[CLAIMS], admin=is_for_admins, scope=scope)
         find_kept_answer = getattr(self.endpoint, KEPT_ANSWER, None)
         kept: Response | None = None
         if find_kept_answer is not None and SENT_KEYS in request.scope:

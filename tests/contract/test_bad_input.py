@@ -10,8 +10,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from fastapi.testclient import TestClient
 
 from main import app
+from security.tokens import PROGRAM_TOKEN_PREFIX
 from tests.support.api import Api, Person, assert_problem
 from tests.support.openapi_check import resolved
 
@@ -562,21 +564,48 @@ def test_odd_entity_tags_match_nothing(ada: Person, value: bytes) -> None:
 # -- strangers -------------------------------------------------------------------------------------
 
 
-@pytest.mark.one_database
-def test_a_stranger_is_told_to_log_in_whatever_is_wrong_with_the_request(ada: Person) -> None:
-    told = []
+def answers_to_bad_requests(client: TestClient, headers: dict[str, str]) -> Iterator[tuple[str, str, int]]:
+    """Call each endpoint that needs a token with all kinds of mistakes: method, address, status."""
     document = app.openapi()
     assert document["paths"]["/tasks"]["get"]["security"]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             if not operation.get("security"):
                 continue
-            bad: dict[str, Any] = (
-                {"content": b"{", "headers": JSON} if method in {"post", "put", "patch"} else {}
-            )
             address = re.sub(r"\{\w+\}", "abc", path)
-            for query in ("", "?nope=1"):
-                answer = ada.client.request(method, address + query, **bad)
-                if answer.status_code != 401:
-                    told.append(f"{method} {address}{query}: {answer.status_code}")
-    assert told == []
+            yield method, address, client.request(method, f"{address}?nope=1", headers=headers).status_code
+            if method in {"post", "put", "patch"}:
+                bad = client.request(method, address, content=b"{", headers={**headers, **JSON})
+                yield method, address, bad.status_code
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.mark.one_database
+def test_a_stranger_is_told_to_log_in_whatever_is_wrong_with_the_request(ada: Person) -> None:
+    unknown = f"{PROGRAM_TOKEN_PREFIX}{'x' * 43}"
+    for headers in ({}, bearer(unknown)):
+        told = answers_to_bad_requests(ada.client, headers)
+        assert [each for each in told if each[2] != 401] == []
+
+
+@pytest.mark.one_database
+def test_a_caller_without_the_right_is_told_so_whatever_is_wrong_with_the_request(api: Api) -> None:
+    root, ada = api.person("root", admin=True), api.person()
+    made = ada.post("/auth/tokens", json={"name": "p", "scopes": ["analytics:read"]}).json()["token"]
+    opened = {
+        address for _, address, status in answers_to_bad_requests(api.client, bearer(made)) if status != 403
+    }
+    assert opened
+    assert all(each.startswith("/analytics/") for each in opened)
+    for_admins = {
+        (method, address)
+        for method, address, status in answers_to_bad_requests(api.client, bearer(ada.token))
+        if status == 403
+    }
+    assert {("get", "/tasks/all"), ("patch", "/users/abc")} <= for_admins
+    root.patch(f"/users/{ada.id}", json={"is_active": False})
+    told = answers_to_bad_requests(api.client, bearer(ada.token))
+    assert [each for each in told if each[2] != 401] == []
