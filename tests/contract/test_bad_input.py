@@ -506,11 +506,12 @@ def addresses_with_numbers() -> Iterator[tuple[str, str, str, str]]:
 
 
 @pytest.mark.one_database
-def test_every_number_of_an_address_is_written_in_digits(ada: Person) -> None:
+def test_every_number_of_an_address_is_written_in_digits(shared_api: Api, ada: Person) -> None:
+    root = shared_api.person("root", admin=True)
     addresses = list(addresses_with_numbers())
     assert len(addresses) > 100
     for method, path, query, pointer in addresses:
-        assert_problem(ada.call(method, f"{path}?{query}"), 422, "invalid_input", pointer)
+        assert_problem(root.call(method, f"{path}?{query}"), 422, "invalid_input", pointer)
     assert ada.get("/tasks?limit=2.0&skip=00").status_code == ada.get("/tasks/1.0").status_code == 200
 
 
