@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Self
 
@@ -18,6 +18,8 @@ import psycopg
 from psycopg import sql
 
 HOST = "127.0.0.1"
+# Systems give higher ports to connections, and to servers that ask for any port.
+PORTS = range(20_000, 32_768)
 ROOT = Path(__file__).resolve().parent.parent
 KEY = secrets.token_hex(32)
 
@@ -161,12 +163,13 @@ def settle(pid: int, patience: float = 15.0) -> float:
 
 
 def free_port() -> int:
-    """A port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port = probe.getsockname()[1]
-    assert isinstance(port, int)
-    return port
+    """A port that nobody listens on, and that the system gives to nobody who asks for any port."""
+    while True:
+        # Two processes whose `random` has the same seed must not choose the same port.
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            return port
 
 
 def environment(root: Path, settings: Mapping[str, str]) -> dict[str, str]:

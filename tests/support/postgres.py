@@ -10,7 +10,6 @@ import os
 import pwd
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -24,6 +23,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
+
+from benchmarks.servers import free_port
 
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 60.0
@@ -153,7 +154,7 @@ class LocalServer(PostgresServer):
     def _take_a_port_and_start(self) -> None:
         # Another program may take the free port before Postgres does, so one failure proves nothing.
         for last_try in (False, False, True):
-            self._port = _free_port()
+            self._port = free_port()
             try:
                 self.start()
             except PostgresUnavailable:
@@ -360,10 +361,3 @@ def _installation(folder: Path, source: Literal["programs", "pgserver"]) -> Inst
         return None
     version = re.search(r"(\d+)(?:\.(\d+))?", said)
     return Installation(folder, tuple(int(part) for part in version.groups("0")), source) if version else None
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
