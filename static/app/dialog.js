@@ -3,7 +3,7 @@ import { absolve, blameAll, h } from "../shared/dom.js";
 import { LoggedOut } from "../shared/session.js";
 import { act } from "./actions.js";
 import { icon } from "./icons.js";
-import { typedUntil } from "./page.js";
+import { markTyped, typedUntil } from "./page.js";
 
 export function dialog(title, content, { wide = false, near = null } = {}) {
   const before = document.activeElement;
@@ -16,6 +16,7 @@ export function dialog(title, content, { wide = false, near = null } = {}) {
       "aria-label": title,
       onpointerdown: (event) => (pressed = event.target),
       onclick: (event) => event.target === element && pressed === element && element.close(),
+      oninput: ({ target }) => markTyped(target.closest("form")),
     },
     h(
       "div",
@@ -39,13 +40,42 @@ export function dialog(title, content, { wide = false, near = null } = {}) {
   });
   // On a phone the menu, which a dialog may come from, would lie over what comes next.
   document.body.classList.remove("side-open");
+  open(element);
+  if (near) standBeside(element, near);
+  return element;
+}
+
+function open(element) {
   document.body.append(element);
   element.showModal();
   // Without this the button that closes the dialog has the focus, and a space in a typed name presses it.
   element.querySelector("input, select, textarea")?.focus();
-  if (near) standBeside(element, near);
-  return element;
 }
+
+const isTyped = (element) => element.querySelector("[data-typed]");
+
+// The dialogs with typed texts whose session has ended.
+let left = [];
+
+// Closes all dialogs: under the login they would be another account's, if that logs in next. Those with typed texts are
+// kept until the next login, which is of the same account: another one gets a page of its own.
+export function leaveDialogs() {
+  for (const element of document.querySelectorAll("dialog")) {
+    if (!isTyped(element)) element.close();
+    else {
+      element.remove();
+      element.open = false;
+      element.classList.remove("beside");
+      element.removeAttribute("style");
+      left.push(element);
+    }
+  }
+}
+
+export const dropLeftDialogs = () => (left = []);
+
+// Shows the dialogs again that were left, unless their texts have arrived meanwhile.
+export const showLeftDialogs = () => left.splice(0).filter(isTyped).forEach(open);
 
 // The browser's way back closes a dialog, and leaves the page beneath as it is.
 globalThis.navigation?.addEventListener("navigate", (event) => {

@@ -8,6 +8,7 @@ import { change, go, now, onGo } from "./address.js";
 import * as api from "./api.js";
 import { taskBoard } from "./board.js";
 import { bulkBar } from "./bulk.js";
+import { dropLeftDialogs, leaveDialogs, showLeftDialogs } from "./dialog.js";
 import { refill, sendUnsent } from "./fields.js";
 import { importPage } from "./importing.js";
 import { useSurface } from "./keys.js";
@@ -69,8 +70,7 @@ function leave(message = "") {
   drawing++;
   left++;
   leavePage(content, shownKey);
-  // Under the login they would be another account's, if that logs in next.
-  for (const each of document.querySelectorAll("dialog")) each.close();
+  leaveDialogs();
   setSurface(null);
   store.clear();
   forgetAll();
@@ -102,6 +102,7 @@ async function start() {
     await streaming();
     if (mine !== left) return null;
     await render();
+    showLeftDialogs();
     await Promise.all([loadViews(), loadUnread()]);
     sidebar();
     if (now().view) await render(true);
@@ -375,7 +376,7 @@ onSession((what) => {
   if (what === "in") start();
 });
 whenLoggedOut(ended);
-whenLeaving(() => (leave(), dropLeft()));
+whenLeaving(() => (leave(), dropLeft(), dropLeftDialogs()));
 whenChanged(() => renderUntyped());
 whenArchived(() => render(true));
 addEventListener("offline", () => tellLive("waiting"));

@@ -5,7 +5,7 @@ import { AT_ONCE } from "./sending.js";
 import { numberHidden } from "./store.js";
 import { unsaved } from "./titles.js";
 
-const TEXTS = ".quick, .edit, [data-keep], .comments textarea, dialog textarea";
+const TEXTS = ".quick, .edit, [data-keep], .comments textarea";
 
 const hasTexts = () =>
   unsent.size ||

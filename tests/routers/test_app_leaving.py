@@ -3,12 +3,12 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.routers.test_app import desk, log_in, row
 from tests.routers.test_app_beyond import until
 from tests.routers.test_dashboard import sqlite_only
-from tests.support.api import PASSWORD, Api
+from tests.support.api import PASSWORD, Api, Person
 from tests.support.chromium import BrowserPage
 from tests.support.holding import hold
 from web import stream_hub
@@ -147,3 +147,53 @@ def test_a_task_that_is_no_longer_ones_own_is_closed(api: Api, desk: BrowserPage
     root.patch("/tasks/1", json={"project_id": None})
     expect(panel).to_be_hidden()
     assert "Measure" in page.locator("#status").inner_text()
+
+
+def end_sessions_of_pages(person: Person) -> None:
+    for session in [each for each in person.get("/auth/sessions").json() if not each["current"]]:
+        person.delete(f"/auth/sessions/{session['id']}")
+
+
+def log_in_again(page: Page, name: str) -> None:
+    page.get_by_text("Your session has ended").wait_for()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_label("Username or email").fill(name)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.locator("#side .me", has_text=name).wait_for()
+
+
+@sqlite_only
+def test_what_is_typed_in_a_dialog_outlives_the_session(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    api.person("grace")
+    page = log_in(desk)
+    dialog = page.get_by_role("dialog", name="New project")
+
+    def begin() -> None:
+        page.get_by_role("button", name="New project").first.click()
+        dialog.get_by_label("Name", exact=True).fill("Research")
+        dialog.get_by_label("What it is for").fill("To know more")
+
+    begin()
+    end_sessions_of_pages(ada)
+    dialog.get_by_role("button", name="Make the project").click()
+    log_in_again(page, "ada")
+    expect(dialog.get_by_label("Name", exact=True)).to_have_value("Research")
+    expect(dialog.get_by_label("Name", exact=True)).to_be_focused()
+    expect(dialog.get_by_label("What it is for")).to_have_value("To know more")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Research").wait_for()
+    expect(dialog).to_have_count(0)
+    assert [each["name"] for each in ada.get("/projects").json()] == ["Research"]
+
+    # Escape gives it up, and so does another account.
+    begin()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    begin()
+    end_sessions_of_pages(ada)
+    dialog.get_by_role("button", name="Make the project").click()
+    log_in_again(page, "grace")
+    page.locator("#live", has_text="Live").wait_for(state="attached")
+    expect(dialog).to_have_count(0)
