@@ -96,10 +96,13 @@ _INSERT: dict[tuple[str, str], Any] = {
 
 def remind() -> int:
     """Write reminders for tasks that have become due soon or overdue; returns their number."""
-    now = datetime.now(UTC)
+    now, longest = datetime.now(UTC), LONGEST_OVERDUE
+    if settings.retention_history_days is not None:
+        # Without its history, a task that was overdue when it was imported looks like one that became so here.
+        longest = min(longest, timedelta(days=settings.retention_history_days))
     spans = {
         "due_soon": (now, now + timedelta(hours=settings.reminder_hours)),
-        "overdue": (now - LONGEST_OVERDUE, now),
+        "overdue": (now - longest, now),
     }
     return sum(
         _remind(kind, {"now": now, "after": after, "until": until}) for kind, (after, until) in spans.items()

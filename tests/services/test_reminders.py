@@ -85,6 +85,19 @@ def test_nobody_is_reminded_of_what_was_overdue_when_it_was_imported(api: Api) -
     assert reminders(ada) == [("due_soon", "New")]
 
 
+def test_nobody_is_reminded_of_an_import_when_its_history_is_deleted(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "retention_history_days", 1)
+    ada = api.person()
+    assert ada.post("/tasks/import", json=[{"title": "Old", "due_at": at(days=-3)}]).status_code == 201
+    age(task_history, days=2)
+    assert delete_old() == {"task_history": 1}
+    ada.task("Overdue", due_at=at(hours=-23))
+    remind()
+    assert reminders(ada) == [("overdue", "Overdue")]
+
+
 def test_new_owner_is_reminded_too(api: Api) -> None:
     ada, bob = api.person(), api.person("bob")
     task = ada.task("Soon", due_at=at(hours=3))
