@@ -9,9 +9,12 @@ from sqlalchemy.orm import Session
 
 from database import database
 from errors import DatabaseUnavailable
+from request_context import request_id_var
 
 # A change that waits for a lock of the request waits for good, so it is given up soon.
 _GIVE_UP = text("SET LOCAL lock_timeout = '50ms'")
+# The id of a request where there is none.
+NO_REQUEST = "-"
 
 
 @contextlib.contextmanager
@@ -22,7 +25,9 @@ def before_statement(number: int, change: Callable[[], Any]) -> Iterator[list[st
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         nonlocal is_changing
-        if is_changing:
+        # Work in the background, which a change before has woken, sends statements too.
+        is_of_request = request_id_var.get() != NO_REQUEST
+        if is_changing or not is_of_request:
             return
         statements.append(statement)
         if len(statements) == number:
