@@ -1,5 +1,6 @@
 """The progress of a long job: a bar on a terminal, lines otherwise."""
 
+import contextlib
 import os
 import pty
 import re
@@ -14,7 +15,7 @@ from database import Database
 from migrations.schema import known_revisions, migrate
 from services.operations import backup, progress
 from tests.support.server import ROOT
-from tests.support.waiting import SECONDS, wait_until
+from tests.support.waiting import wait_until
 
 
 def test_without_a_terminal_a_line_every_so_often_says_what_is_done_and_what_is_left(
@@ -23,13 +24,18 @@ def test_without_a_terminal_a_line_every_so_often_says_what_is_done_and_what_is_
     assert progress.EVERY_SECONDS == 10
     monkeypatch.setattr(progress, "EVERY_SECONDS", 0.05)
     said: list[str] = []
+
+    def told(part: str) -> str:
+        """The first line with this text."""
+        return wait_until(lambda: next((line for line in said if part in line), ""))
+
     with progress.progress("Migrating", "steps", said.append) as report:
         report(3, 12, "0004")
-        wait_until(lambda: any(", at 0004;" in line for line in said))
+        first = told(", at 0004;")
         report(4, 12)
-        wait_until(lambda: any("done, 8 left;" in line for line in said))
-    assert re.fullmatch(r"Migrating: 3 of 12 steps done, 9 left, at 0004; \d+ s so far", said[0])
-    assert re.fullmatch(r"Migrating: 4 of 12 steps done, 8 left; \d+ s so far", said[-1])
+        second = told("done, 8 left;")
+    assert re.fullmatch(r"Migrating: 3 of 12 steps done, 9 left, at 0004; \d+ s so far", first)
+    assert re.fullmatch(r"Migrating: 4 of 12 steps done, 8 left; \d+ s so far", second)
 
 
 def test_a_short_job_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,13 +64,13 @@ def test_migrating_and_copying_tell_of_each_step(tmp_path: Path) -> None:
 
 
 SLOW = """
-import time
+import sys
 from services.operations import progress
-progress.BAR_EVERY_SECONDS = 0.15
+progress.BAR_EVERY_SECONDS = 0.05
 with progress.progress("Migrating", "steps") as report:
     for done in range(5):
         report(done, 5, f"step {done}")
-        time.sleep(0.2)
+    sys.stdin.read()
 """
 
 
@@ -72,13 +78,23 @@ def test_on_a_terminal_there_is_a_bar() -> None:
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 100))
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TERM": "xterm"}
-    process = subprocess.Popen([sys.executable, "-c", SLOW], stdout=theirs, stderr=theirs, env=environment)
-    assert process.wait(SECONDS) == 0
     os.set_blocking(ours, False)
-    shown = os.read(ours, 100_000).decode()
+    shown = ""
+
+    def is_at_last_step() -> bool:
+        nonlocal shown
+        with contextlib.suppress(BlockingIOError):
+            shown += os.read(ours, 100_000).decode()
+        return "step 4" in shown
+
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW], stdin=subprocess.PIPE, stdout=theirs, stderr=theirs, env=environment
+    ) as process:
+        # The last step lasts until this block ends.
+        wait_until(is_at_last_step)
+    assert process.returncode == 0
     for each in (ours, theirs):
         os.close(each)
     assert "Migrating:" in shown
     assert "4/5" in shown
-    assert "step 4" in shown
     assert "\r" in shown

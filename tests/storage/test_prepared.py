@@ -22,6 +22,7 @@ from services.accounts import user as user_service
 from services.tasks.fields import TASK_COLUMNS
 from storage.prepared import ROWS_AT_ONCE, prepared, prepared_form
 from tables.history import task_history
+from tests.support.waiting import SECONDS
 from web.routing import Router
 from web.transaction import WriteSession
 
@@ -173,7 +174,7 @@ def together(calls: list[Callable[[], Any]], *, behind_long: bool = False) -> li
 
     def hold(_db: Session) -> None:
         held.set()
-        go.wait(10)
+        assert go.wait(SECONDS)
 
     def result(call: Callable[[], Any]) -> Any:
         try:
@@ -183,7 +184,7 @@ def together(calls: list[Callable[[], Any]], *, behind_long: bool = False) -> li
 
     with ThreadPoolExecutor(len(calls) + 1) as pool:
         first = pool.submit(lambda: asyncio.run(database.write_async(hold, is_long=behind_long)))
-        assert held.wait(10)
+        assert held.wait(SECONDS)
         results = []
         for number, call in enumerate(calls, 1):
             results.append(pool.submit(result, call))
@@ -191,8 +192,8 @@ def together(calls: list[Callable[[], Any]], *, behind_long: bool = False) -> li
             while database.is_sqlite and database._writer._jobs.qsize() < number:  # type: ignore[union-attr]  # noqa: SLF001
                 threading.Event().wait(0.001)
         go.set()
-        first.result(10)
-        return [each.result(10) for each in results]
+        first.result(SECONDS)
+        return [each.result(SECONDS) for each in results]
 
 
 def writing(work: Callable[[Session], Any]) -> Callable[[], Any]:
