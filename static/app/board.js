@@ -4,7 +4,7 @@ import { number } from "../shared/format.js";
 import { setState } from "./actions.js";
 import { change, now } from "./address.js";
 import { stateIcon } from "./icons.js";
-import { activate, active, isMarked, mark, marked } from "./marks.js";
+import { activate, active, inPlaceOf, isMarked, mark, marked } from "./marks.js";
 import { may, stateOf, statesOf } from "./model.js";
 import { nearView } from "./near.js";
 import { facts, priorityMark, stateButton, titleLink } from "./row.js";
@@ -30,14 +30,16 @@ export function taskBoard(place) {
       (
         sorted.get(stateOf(task)?.key) || sorted.get(states.find((state) => state.status === task.status).key)
       ).push(task);
+    const former = order.find((ids) => ids.includes(active())) || [];
     order = [...sorted.values()].map((tasks) => tasks.map((task) => task.id));
-    if (active() === null || !order.some((ids) => ids.includes(active())))
-      activate(order.find((ids) => ids.length)?.[0] ?? null);
+    const there = new Set(order.flat());
+    if (!there.has(active())) activate(inPlaceOf(active(), former, there) ?? order.flat()[0] ?? null);
     const focused = document.activeElement?.closest?.(".task");
     const focusedId = focused && columns.contains(focused) ? Number(focused.dataset.id) : null;
     show(states, sorted);
-    // A card that went to another column takes the focus along.
-    if (focusedId !== null && !columns.contains(document.activeElement)) focus(focusedId);
+    // A card that went to another column takes the focus along, and one that has gone leaves it to the next one.
+    if (focusedId !== null && !columns.contains(document.activeElement))
+      focus(there.has(focusedId) ? focusedId : active());
   }
 
   // Keeps the columns whose states are still there, so that they stay where they were scrolled to.

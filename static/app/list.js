@@ -3,7 +3,7 @@ import { h } from "../shared/dom.js";
 import { number } from "../shared/format.js";
 import { change, now } from "./address.js";
 import { stateIcon } from "./icons.js";
-import { activate, active, isMarked, markTo } from "./marks.js";
+import { activate, active, inPlaceOf, isMarked, markTo } from "./marks.js";
 import { PRIORITIES, nameOf, stateOf, statesOf } from "./model.js";
 import { nearView } from "./near.js";
 import { taskRow } from "./row.js";
@@ -96,6 +96,8 @@ export function taskList(place) {
 
   function update() {
     watchEdited();
+    const before = order;
+    const hadFocus = near.elementOf(active())?.contains(document.activeElement);
     lines = [];
     order = [];
     const groups = groupsOf(store.all());
@@ -107,8 +109,11 @@ export function taskList(place) {
       }
     }
     grid.setAttribute("aria-rowcount", state.isLoading ? -1 : lines.length);
-    if (active() === null || !order.includes(active())) activate(order[0] ?? null);
+    const there = new Set(order);
+    if (!there.has(active())) activate(inPlaceOf(active(), before, there) ?? order[0] ?? null);
     near.set(lines);
+    // The keyboard goes on where the row was.
+    if (hadFocus && !grid.contains(document.activeElement)) near.elementOf(active())?.focus({ preventScroll: true });
   }
 
   function dress(element, line, at) {

@@ -21,6 +21,15 @@ export function activate(id) {
   changed();
 }
 
+// The task that comes into the place of one that has gone: the next one in the order before that is still there, or else
+// the one above.
+export function inPlaceOf(id, before, there) {
+  const at = before.indexOf(id);
+  if (at < 0) return null;
+  const isThere = (each) => there.has(each);
+  return before.slice(at + 1).find(isThere) ?? before.slice(0, at).findLast(isThere) ?? null;
+}
+
 export const isMarked = (id) => ids.has(id);
 // A task that will be deleted in a moment is no longer on the page.
 export const marked = () => [...ids].map(store.get).filter((task) => task && !store.isHidden(task.id));

@@ -190,3 +190,39 @@ def test_two_versions_are_shown_in_words(api: Api, desk: BrowserPage) -> None:
     page.keyboard.type("The device is late")
     page.keyboard.press("Enter")
     row(page, "Measure").get_by_text("Blocked").wait_for()
+
+
+@sqlite_only
+def test_the_keyboard_goes_on_where_a_task_has_gone(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    for number in range(120):
+        ada.task(f"Task {number:03}", project_id=project)
+    page = log_in(desk, f"/app?project={project}&sort=id&order=asc")
+    row(page, "Task 000").focus()
+    for _ in range(80):
+        page.keyboard.press("j")
+    expect(row(page, "Task 080")).to_be_focused()
+    page.keyboard.press("d")
+    expect(row(page, "Task 081")).to_be_focused()
+    row(page, "Task 081").get_by_role("button", name="Complete").click()
+    expect(row(page, "Task 082")).to_be_focused()
+    # The last one leaves the focus to the one above it.
+    page.keyboard.press("End")
+    page.keyboard.press("Delete")
+    expect(row(page, "Task 118")).to_be_focused()
+    # Others may take the task away too.
+    ada.delete("/tasks/119")
+    expect(row(page, "Task 117")).to_be_focused()
+
+    page.keyboard.press("v")
+    card = page.locator(".task")
+    card.get_by_text("Task 000").wait_for()
+    for _ in range(2):
+        page.keyboard.press("j")
+    title = page.evaluate("document.activeElement.innerText")
+    page.keyboard.press("Delete")
+    expect(card.filter(has_text=title)).to_have_count(0)
+    page.wait_for_function("document.activeElement.matches('.task')")
+    page.keyboard.press("k")
+    assert page.evaluate("document.activeElement.innerText") != title
