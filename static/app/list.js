@@ -95,9 +95,9 @@ export function taskList(place) {
   });
 
   function update() {
-    watchEdited();
     const before = order;
     const hadFocus = near.elementOf(active())?.contains(document.activeElement);
+    watchEdited();
     lines = [];
     order = [];
     const groups = groupsOf(store.all());

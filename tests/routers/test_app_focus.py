@@ -214,6 +214,10 @@ def test_the_keyboard_goes_on_where_a_task_has_gone(api: Api, desk: BrowserPage)
     # Others may take the task away too.
     ada.delete("/tasks/119")
     expect(row(page, "Task 117")).to_be_focused()
+    page.keyboard.press("e")
+    page.keyboard.type("Another title")
+    ada.delete("/tasks/118")
+    expect(row(page, "Task 116")).to_be_focused()
 
     page.keyboard.press("v")
     card = page.locator(".task")
