@@ -100,8 +100,9 @@ function names(answer) {
   });
 }
 
-function named(answer) {
-  const known = names(answer);
+// The names of the intervals for the legend, behind those of the points that come before them.
+function named(answer, ...before) {
+  const known = [...before, ...names(answer)];
   return {
     label: "Interval",
     value: (_, __, ___, at) => known[at],
@@ -132,6 +133,7 @@ function flows(answer) {
       label,
       colour: name,
       strength: STRENGTHS[0],
+      atStart: answer.at_start[status],
       counts: answer.intervals.map((each) => each[status]),
     }));
   }
@@ -142,6 +144,7 @@ function flows(answer) {
         label: state.name,
         colour: name,
         strength: STRENGTHS[Math.min(place, STRENGTHS.length - 1)],
+        atStart: state.at_start,
         counts: state.counts,
       })),
   );
@@ -216,19 +219,20 @@ export const CHARTS = [
       return `At the end: ${last.join(", ")}.`;
     },
     draw(place, answer) {
-      const { intervals } = answer;
-      const parts = flows(answer);
+      // Without the beginning, a single interval would be an area without width.
+      const moments = [answer.period.starts_at, ...answer.intervals.map((each) => each.ends_at)].map(seconds);
+      const parts = flows(answer).map((each) => ({ ...each, counts: [each.atStart, ...each.counts] }));
       // Each area reaches down to the horizontal axis, so the first one holds all the others.
       const sums = parts.map((_, first) =>
-        intervals.map((_, at) => parts.slice(first).reduce((sum, { counts: each }) => sum + each[at], 0)),
+        moments.map((_, at) => parts.slice(first).reduce((sum, { counts: each }) => sum + each[at], 0)),
       );
       return draw(place, {
-        data: [intervals.map((each) => seconds(each.ends_at)), ...sums],
+        data: [moments, ...sums],
         series: parts.map(({ label, colour: name, strength, counts: each }) => ({
           ...line(label, name, { stroke: mixed(name, strength), width: 1, fill: mixed(name, strength) }),
           value: (_, value, __, at) => number(each[at]),
         })),
-        x: { series: named(answer) },
+        x: { series: named(answer, "Beginning") },
         y: counts,
       });
     },

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from fastapi.testclient import TestClient
@@ -181,3 +182,23 @@ def test_the_figures_of_others_say_whose_they_are(api: Api, browser: BrowserPage
     ]
     browser.open(f"/dashboard?view={view}")
     expect(period).to_have_text(re.compile(", all members of Team$"))
+
+
+@sqlite_only
+def test_the_cumulative_flow_of_a_single_interval_is_an_area(api: Api, browser: BrowserPage) -> None:
+    ada = api.person()
+    team = project(ada, name="Team")["id"]
+    ada.task("Mine", status="in_progress")
+    ada.task("Ours", project_id=team)
+    page = browser.page
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    log_in(browser)
+    page.locator("main[data-ready]").wait_for()
+    for place in ("", f"&project_id={team}"):
+        browser.open(f"/dashboard?interval=day&tz=UTC&from={today}&to={today}{place}")
+        page.locator("main[data-ready]").wait_for()
+        share = page.locator("#cumulative-flow canvas").evaluate("""(canvas) => {
+            const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            return data.filter((_, at) => at % 4 === 3 && data[at] > 0).length / (data.length / 4);
+        }""")
+        assert share > 0.2
