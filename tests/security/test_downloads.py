@@ -3,7 +3,6 @@
 import contextlib
 import re
 import socket
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +13,11 @@ from main import app
 from routers import calendars
 from services.accounts import export as account_export
 from services.tasks import transfer
+from tests.events.test_stream_faults import open_streams
 from tests.routers.test_projects import add, project
 from tests.support.api import Api, Person
 from tests.support.serving import served
+from tests.support.waiting import wait_until
 from web import event_stream, stream_hub
 
 # So much that neither side's buffers take it. A calendar has 2,000 characters of a description.
@@ -174,7 +175,7 @@ def test_a_stream_that_has_not_caught_up_ends_with_the_role_of_an_admin(
             ada.patch(f"/tasks/{task}", json={"priority": 1})
             assert any(line.startswith("id:") for line in lines)
             assert root.patch(f"/users/{bob.id}", json={"role": "member"}).status_code == 200
-            time.sleep(10 * stream_hub.LOOK_SECONDS)
+            wait_until(lambda: [each for each in open_streams() if each.user.id == bob.id and each.is_ended])
             ada.patch(f"/tasks/{task}", json={"title": LATER})
             text = download.rest()
     assert "task.updated" in text
