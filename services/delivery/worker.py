@@ -50,7 +50,9 @@ class Worker:
         if self._thread is None:
             with self._lock:
                 if self._thread is None:
-                    self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
+                    self._thread = threading.Thread(
+                        target=self._serve, args=[self.ending], name=self._name, daemon=True
+                    )
                     self._thread.start()
         if not self._awake.is_set():
             self._awake.set()
@@ -82,15 +84,14 @@ class Worker:
             self.ending.set()
             self._awake.set()
             thread.join(patience)
-            if thread.is_alive():
-                return False
-            self._thread = None
-            self.ending.clear()
-            return True
+            # A thread that is still in its round ends by itself, and is not waited for by the next one.
+            self._thread, self.ending = None, threading.Event()
+            return not thread.is_alive()
 
-    def _serve(self) -> None:
+    def _serve(self, ending: threading.Event) -> None:
         soon: float | None = None
-        while not self.ending.is_set() or self._waiting:
+        thread = threading.current_thread()
+        while not ending.is_set() or (self._waiting and self._thread is thread):
             self._awake.wait(
                 self._interval if soon is None or self._interval is None else min(soon, self._interval)
             )
@@ -108,7 +109,7 @@ class Worker:
                 logger.warning("Background work (%s) failed and is done again later: %s", self._name, error)
             this_round.set_result(None)
             if self._pause and wakes > FEW_WAKES:
-                self.ending.wait(self._pause)
+                ending.wait(self._pause)
 
 
 def _tell(loop: asyncio.AbstractEventLoop, end: "asyncio.Future[None]") -> None:
