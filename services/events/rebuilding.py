@@ -1,8 +1,8 @@
 """Rebuilding tasks for events whose rows have no copy of them, from the changes in the history.
 
 The row of a new task has no copy, because its changes hold every field. Rows from before the copies were
-introduced have none either: their tasks are rebuilt from all earlier changes. The history does not record
-`updated_at`, except that of an import: it is the time of the row.
+introduced have none either: their tasks are rebuilt from all earlier changes. Fields that the history does
+not record, such as the `updated_at` of an import, are taken from the time of the row.
 """
 
 from collections.abc import Collection
@@ -84,9 +84,10 @@ def _begun(row: AnyRow, began_at: datetime) -> dict[str, Any]:
 def _apply(task: dict[str, Any], row: AnyRow) -> None:
     """Apply the changes of a row to the task."""
     changes = {name: _new_value(row, name) for name in row.changes if name in task}
-    task.update({"updated_at": row.created_at} | changes)
+    task.update(changes)
     if "status" in changes and "state" not in changes:
         task["state"] = changes["status"]
+    task["updated_at"] = row.created_at
 
 
 def _new_value(row: AnyRow, name: str) -> Any:

@@ -124,9 +124,7 @@ def left(db: Session, selection: Selection) -> Integers:
             were = {name: change["from"] for name, change in row.changes.items()}
             matched[row.task_id] = _matches(_as_it_left(fields | were, row), selection)
         fields |= {name: change["to"] for name, change in row.changes.items()}
-        # The row of an import has the time that came with the task.
-        came_with = row.changes.get("updated_at")
-        fields["updated_at"] = datetime.fromisoformat(came_with["to"]) if came_with else row.created_at
+        fields["updated_at"] = row.created_at
     return np.array([task_id for task_id, is_chosen in matched.items() if is_chosen], np.int64)
 
 

@@ -45,10 +45,6 @@ _EXPORTED = TypeAdapter(list[dict[str, Any]])
 # -- import ----------------------------------------------------------------------------------------
 
 
-# An imported task was last changed before it came, which the time of its row does not tell.
-_IN_HISTORY = (*fields.IN_HISTORY, "updated_at")
-
-
 def import_tasks(
     db: Session, user: Caller, rows: Sequence[TaskImport], project_id: int | None = None
 ) -> Sequence[int]:
@@ -66,7 +62,7 @@ def import_tasks(
         {"id": task_id, **_columns(row, user, now, place, states)}
         for task_id, row in zip(ids, rows, strict=True)
     ]
-    events = [history.task_entry(user, now, "imported", None, task_row(each), _IN_HISTORY) for each in values]
+    events = [history.task_entry(user, now, "imported", None, task_row(each)) for each in values]
     insert_many(db, tasks, values)
     insert_many(db, task_history, events)
     return ids

@@ -243,23 +243,6 @@ def test_a_task_that_has_left_has_the_time_and_the_project_that_it_had(api: Api)
     assert ever(filter="project = New", project_id=str(project)) == 1
 
 
-def test_an_imported_task_that_has_left_has_the_times_that_it_came_with(api: Api) -> None:
-    ada, bob = api.person("ada"), api.person("bob")
-    times = {"created_at": "2020-01-01T00:00:00Z", "updated_at": "2020-02-02T00:00:00.000002Z"}
-    ids = ada.post("/tasks/import", json=[{"title": "a", **times}, {"title": "b", **times}]).json()["ids"]
-    ada.delete(f"/tasks/{ids[0]}")
-    ada.patch(f"/tasks/{ids[1]}", json={"priority": 1})
-    ada.put(f"/tasks/{ids[1]}/assign", params={"assigned_user_id": bob.id})
-
-    def ever(asked: str) -> int:
-        return int(ada.get("/analytics/cumulative-flow", params={"filter": asked}).json()["n"])
-
-    assert ever("created = 2020-01-01") == 2
-    assert ever("updated = 2020-02-02T00:00:00.000002Z") == 1
-    assert ever("updated > 2020-02-02T00:00:00.000002Z") == 1
-    assert ever("updated > now-1h and priority = 1") == 1
-
-
 def test_what_can_not_be_read_is_said(api: Api) -> None:
     ada = api.person("ada")
     answer = ada.get("/analytics/flow", params={"filter": "tag ="})
