@@ -284,6 +284,8 @@ def test_long_events_do_not_hold_the_event_loop(api: Api, monkeypatch: pytest.Mo
     with served(app, loop="asyncio") as url:
         with Stream(url, ada.token) as live:
             assert ada.post("/tasks/import", json=long).status_code == 201
+            # It has all events, or was too slow for them and was cut off. Nothing waits to be sent any more then.
+            wait_until(lambda: live.is_over.is_set() or len(live.messages) == 80)
             live.wait_for(1)
         with Stream(url, ada.token, params={"after": after}) as late:
             late.wait_for(80)

@@ -45,8 +45,10 @@ def served(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         if send_buffer is not None:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        # A connection that is still open after this time is left to the garbage collection, which fails a later test.
+        patience = int(START_TIMEOUT_SECONDS)
         config = uvicorn.Config(
-            app, root_path=root_path, log_config=None, timeout_graceful_shutdown=5, **options
+            app, root_path=root_path, log_config=None, timeout_graceful_shutdown=patience, **options
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
