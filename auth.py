@@ -9,7 +9,6 @@ names that other programs import from it.
 """
 
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -113,11 +112,9 @@ async def note_use(claims: dict[str, Any]) -> None:
         logger.warning("The use of a program's token was not written: %s", error)
 
 
-async def check_caller(claims: Mapping[str, Any], *, admin: bool, scope: str | None) -> Caller:
+async def check_caller(claims: dict[str, Any], *, admin: bool, scope: str | None) -> Caller:
     """The caller, in a transaction of its own; raises NotAuthenticated or Forbidden as `authorize` does."""
-    return await database.read_async(
-        lambda db: authorize(db, dict(claims), admin=admin, scope=scope), on_loop=True
-    )
+    return await database.read_async(lambda db: authorize(db, claims, admin=admin, scope=scope), on_loop=True)
 
 
 async def signed_in(claims: Claims) -> Caller:

@@ -565,8 +565,13 @@ def test_odd_entity_tags_match_nothing(ada: Person, value: bytes) -> None:
 # -- strangers -------------------------------------------------------------------------------------
 
 
-def answers_to_bad_requests(client: TestClient, headers: dict[str, str]) -> Iterator[tuple[str, str, int]]:
-    """Call each endpoint that needs a token with all kinds of mistakes: method, address, status."""
+def answers_to_bad_requests(
+    client: TestClient, headers: dict[str, str], *, good_too: bool = False
+) -> Iterator[tuple[str, str, int]]:
+    """Call each endpoint that needs a token with all kinds of mistakes: method, address, status.
+
+    With `good_too` those without a body are called without a mistake of the query too.
+    """
     document = app.openapi()
     assert document["paths"]["/tasks"]["get"]["security"]
     for path, methods in document["paths"].items():
@@ -574,10 +579,12 @@ def answers_to_bad_requests(client: TestClient, headers: dict[str, str]) -> Iter
             if not operation.get("security"):
                 continue
             address = re.sub(r"\{\w+\}", "abc", path)
-            yield method, address, client.request(method, f"{address}?nope=1", headers=headers).status_code
+            bad: dict[str, Any] = {}
             if method in {"post", "put", "patch"}:
-                bad = client.request(method, address, content=b"{", headers={**headers, **JSON})
-                yield method, address, bad.status_code
+                bad = {"content": b"{", "headers": JSON}
+            for query in ("", "?nope=1") if bad or good_too else ("?nope=1",):
+                sent = {**bad, "headers": headers | bad.get("headers", {})}
+                yield method, address, client.request(method, address + query, **sent).status_code
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -588,7 +595,7 @@ def bearer(token: str) -> dict[str, str]:
 def test_a_stranger_is_told_to_log_in_whatever_is_wrong_with_the_request(ada: Person) -> None:
     unknown = f"{PROGRAM_TOKEN_PREFIX}{'x' * 43}"
     for headers in ({}, bearer(unknown)):
-        told = answers_to_bad_requests(ada.client, headers)
+        told = answers_to_bad_requests(ada.client, headers, good_too=True)
         assert [each for each in told if each[2] != 401] == []
 
 

@@ -292,5 +292,5 @@ def test_long_events_do_not_hold_the_event_loop(api: Api, monkeypatch: pytest.Mo
     told = ada.get("/events", params={"after": after}).json()
     began = time.thread_time()
     assert list(event_message.pieces(told))
-    # All of them would be written in this time.
-    assert max(holds) < (time.thread_time() - began) / 2
+    # All of them are written in this time, wherever that is done.
+    assert max(holds) < (time.thread_time() - began) / 4

@@ -119,7 +119,9 @@ def test_what_fails_is_tried_again_with_the_same_id_and_given_up_after_ten_attem
     before = datetime.now(UTC)
     ada.task()
     hook.wait_for(1)
-    for attempt, pause in enumerate((5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400), start=1):
+    pauses = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+    assert tuple(LONGER + timedelta(seconds=pause) for pause in pauses) == sending.SCHEDULE
+    for attempt, pause in enumerate(pauses, start=1):
         shortest = LONGER.total_seconds() + pause
         found = waiting(ada, webhook, attempt)
         delay = datetime.fromisoformat(found["next_attempt_at"]) - before
