@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from errors import InvalidInput, input_problems, invalid_input
+from services.query.refusal import InvalidFilter
 from storage.json_objects import MOST_ELEMENTS, MOST_FIELDS, Repeat, each_field_once
 from storage.threads import Threads
 
@@ -129,6 +130,22 @@ def check_utf_8(parameters: bytes, place: str) -> None:
         except UnicodeDecodeError:
             name = unquote_plus(parameter.partition(b"=")[0].decode("latin-1"))
             raise _too_much(f"{place}{_escaped(name)}", "Is not UTF-8") from None
+
+
+def check_filter(query: bytes) -> None:
+    """Raise InvalidFilter, with the place of the first, for bytes of a filter that are not UTF-8."""
+    for parameter in query.split(b"&"):
+        name, _, value = parameter.partition(b"=")
+        if unquote_to_bytes(name) == b"filter":
+            filter_bytes = unquote_to_bytes(value)
+            try:
+                filter_bytes.decode()
+            except UnicodeDecodeError as error:
+                before = filter_bytes[: error.start].decode()
+                # Reading the filter stops at a NUL character that stands before the bytes.
+                if "\0" not in before:
+                    problem = "met a character that is not UTF-8, which no text may hold"
+                    raise InvalidFilter(len(before), problem) from None
 
 
 def _percent_encoded(text: re.Match[bytes]) -> bytes:

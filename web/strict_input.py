@@ -311,8 +311,9 @@ def _check_query(request: Request, allowed: Mapping[str, bool]) -> None:
     problems = []
     seen = set()
     for name, value in request.query_params.multi_items():
-        # A filter tells the place of what it can't read.
-        if UNREADABLE in name or (UNREADABLE in value and name != "filter"):
+        if UNREADABLE in value and name == "filter":
+            bounds.check_filter(request.scope["query_string"])
+        elif UNREADABLE in name or UNREADABLE in value:
             bounds.check_utf_8(request.scope["query_string"], "?")
         if name not in allowed:
             known = f"allowed: {', '.join(allowed)}" if allowed else "this endpoint takes none"

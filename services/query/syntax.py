@@ -31,9 +31,8 @@ _parser = Lark(GRAMMAR, parser="lalr", lexer="contextual", maybe_placeholders=Fa
 TREE_BYTES = 100
 _kept: BoundedCache[str, tuple[int, Node]] = BoundedCache(2 * 1024 * 1024, weigh=lambda entry: entry[0])
 
-# Characters that a database can't keep in a text, and the one that stands for bytes that were not UTF-8.
-_UNFIT = re.compile("[\0\ufffd\ud800-\udfff]")
-_UNFIT_NAMES = {"\0": "NUL character", "\ufffd": "character that is not UTF-8"}
+# Characters that a database can't keep in a text.
+_UNFIT = re.compile("[\0\ud800-\udfff]")
 
 # The names in messages of the grammar's words.
 _NAMES = {
@@ -71,7 +70,7 @@ def _read(text: str) -> Node:
     if len(text) > LONGEST:
         raise InvalidFilter(LONGEST, f"the filter goes on; it may have {LONGEST:,} characters")
     if unfit := _UNFIT.search(text):
-        what = _UNFIT_NAMES.get(unfit[0], "lone surrogate")
+        what = "NUL character" if unfit[0] == "\0" else "lone surrogate"
         raise InvalidFilter(unfit.start(), f"met a {what}, which no text may hold")
     words: list[Token] = []
     parser = _parser.parse_interactive(text)

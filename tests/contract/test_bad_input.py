@@ -518,6 +518,17 @@ def test_every_number_of_an_address_is_written_in_digits(shared_api: Api, ada: P
 def test_the_sign_that_stands_for_what_is_not_utf_8_may_be_sought(ada: Person) -> None:
     task = ada.task("Odd \ufffd")
     assert ada.get("/tasks", params={"title_contains": "\ufffd"}).json() == [task]
+    assert ada.get("/tasks", params={"filter": "title ~ \ufffd and title ~ '\ufffd'"}).json() == [task]
+    assert ada.post("/views", json={"name": "odd", "filter": "title ~ '\ufffd'"}).status_code == 201
+
+
+@pytest.mark.parametrize(("query", "position"), [("title+~+%C3%A9%FF", 9), ("id+=%EF%BF%BD%FF%00", 5)])
+def test_bytes_of_a_filter_that_are_not_utf_8_are_told_by_their_place(
+    ada: Person, query: str, position: int
+) -> None:
+    for path in ("/tasks?", "/tasks/export?", "/analytics/flow?view=1&"):
+        problem = assert_problem(ada.get(f"{path}filter={query}"), 422, "invalid_filter", "?filter")
+        assert problem["errors"][0]["position"] == position
 
 
 @pytest.mark.one_database

@@ -28,9 +28,12 @@ class _Mistake(Exception):
 
 def first_mistake(text: str) -> int | None:
     """The place of the first mistake in a filter; None if the filter is right."""
+    unfit = re.search("[\0\udc80-\udcff]", text)
+    if unfit and unfit[0] != "\0":
+        return unfit.start()
     if len(text) > 2000:
         return 2000
-    if unfit := re.search("[\0\ufffd]", text):
+    if unfit:
         return unfit.start()
     try:
         _Reading(text).whole()
@@ -250,13 +253,13 @@ class BrokenFilters:
         return text
 
     def address(self) -> tuple[str, str]:
-        """A filter, and its form in an address; a few filters consist of bytes that are no text."""
+        """A filter, and its form in an address; a few have bytes that are no text, shown as surrogates."""
         text = self.filter()
         if self.chance.random() < 0.05:
             raw = bytearray(text[:2000].encode())
             for _ in range(self.chance.randint(1, 4)):
                 raw.insert(self.chance.randrange(len(raw) + 1), self.chance.randrange(0x80, 0x100))
-            return raw.decode(errors="replace"), quote_from_bytes(bytes(raw), safe="")
+            return raw.decode(errors="surrogateescape"), quote_from_bytes(bytes(raw), safe="")
         return text, quote(text, safe="")
 
     def _mutated(self, text: str) -> str:
