@@ -17,8 +17,7 @@ from schemas.flow import (
     ListQuery,
     PictureLinkCreate,
 )
-from services import flow
-from services.flow import tables
+from services.flow import answers, pictures, tables
 from services.flow.definitions import DEFINITIONS
 from services.flow.question import ask
 from services.paging import PageOf
@@ -42,7 +41,7 @@ def _answer(
     if media_type == JSON:
         return answer
     if media_type == SVG:
-        return Response(flow.pictures.draw(chart, answer), media_type=SVG, headers={"Vary": "Accept"})
+        return Response(pictures.draw(chart, answer), media_type=SVG, headers={"Vary": "Accept"})
     columns = list(row.__annotations__) if row is not None else []
     described_by = f'<{settings.root}/analytics/definitions>; rel="describedby"'
     headers = {"Vary": "Accept", "Link": described_by}
@@ -73,7 +72,7 @@ def read_flow(
     db: SnapshotSession, user: CurrentUser, query: Annotated[FlowQuery, Query()], media_type: Format
 ) -> dict[str, Any] | Response:
     """Get throughput, work in progress, lead time and cycle time, of this period and the period before."""
-    return _answer(media_type, flow.answers.flow(db, ask(db, user, query)))
+    return _answer(media_type, answers.flow(db, ask(db, user, query)))
 
 
 @router.get("/throughput", response_model=shapes.Throughput, **PICTURE)
@@ -84,7 +83,7 @@ def read_throughput(
     media_type: PictureFormat,
 ) -> dict[str, Any] | Response:
     """Count the tasks created and completed in each interval, including empty intervals."""
-    answer = flow.answers.throughput(db, ask(db, user, query), query.interval)
+    answer = answers.throughput(db, ask(db, user, query), query.interval)
     return _answer(media_type, answer, shapes.ThroughputInterval, "throughput")
 
 
@@ -96,7 +95,7 @@ def read_cumulative_flow(
     media_type: PictureFormat,
 ) -> dict[str, Any] | Response:
     """Count the tasks in each status at the end of each interval, from the history."""
-    answer = flow.answers.cumulative_flow(db, ask(db, user, query), query.interval, query.completed)
+    answer = answers.cumulative_flow(db, ask(db, user, query), query.interval, query.completed)
     return _answer(media_type, answer, shapes.CumulativeInterval, "cumulative-flow")
 
 
@@ -107,7 +106,7 @@ def read_time_in_status(
     """Get the time that completed tasks spent in each status."""
     return _answer(
         media_type,
-        flow.answers.time_in_status(db, ask(db, user, query)),
+        answers.time_in_status(db, ask(db, user, query)),
         shapes.StatusDurations,
         "time-in-status",
     )
@@ -126,7 +125,7 @@ def read_aging(
 
     The percentile compares the age with the cycle times of the tasks completed in the period.
     """
-    answer = flow.answers.aging(db, ask(db, user, query), query.limit, query.cursor)
+    answer = answers.aging(db, ask(db, user, query), query.limit, query.cursor)
     return _page(request, response, media_type, answer, shapes.AgingTask)
 
 
@@ -140,7 +139,7 @@ def read_cycle_times(
     response: Response,
 ) -> dict[str, Any] | Response:
     """List the tasks completed in the period, newest first, each with its lead and cycle time."""
-    answer = flow.answers.cycle_times(db, ask(db, user, query), query.limit, query.cursor)
+    answer = answers.cycle_times(db, ask(db, user, query), query.limit, query.cursor)
     return _page(request, response, media_type, answer, shapes.CycleTimeTask)
 
 
@@ -156,7 +155,7 @@ def read_forecast(
     The forecast is a Monte Carlo simulation from past throughput. The same question about the same history
     has the same answer.
     """
-    answer = flow.answers.will_be_done(
+    answer = answers.will_be_done(
         db,
         ask(db, user, query),
         remaining=query.remaining,
@@ -174,7 +173,7 @@ def read_burnup(
     media_type: PictureFormat,
 ) -> dict[str, Any] | Response:
     """Get scope and completed tasks over time, and a forecast of when the current scope is completed."""
-    answer = flow.answers.burnup(db, ask(db, user, query), query.interval)
+    answer = answers.burnup(db, ask(db, user, query), query.interval)
     return _answer(media_type, answer, shapes.BurnupInterval, "burnup")
 
 
@@ -191,7 +190,7 @@ def make_picture_link(db: SnapshotSession, user: CurrentUser, body: PictureLinkC
     The picture always shows the day on which it is opened, unless the query names days. The link stops
     working when the account is deleted.
     """
-    return flow.pictures.make_link(db, user, body.chart, body.query, body.expires_in_days)
+    return pictures.make_link(db, user, body.chart, body.query, body.expires_in_days)
 
 
 @router.get(
@@ -207,4 +206,4 @@ def read_picture(
     """Get the chart of a link, as SVG."""
     # The links are made for pages of other origins.
     headers = {"Cross-Origin-Resource-Policy": "cross-origin", "Cache-Control": "private, max-age=300"}
-    return Response(flow.pictures.open_link(db, chart, signature), media_type=SVG, headers=headers)
+    return Response(pictures.open_link(db, chart, signature), media_type=SVG, headers=headers)

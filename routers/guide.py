@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from routers.docs import CSS, FOREVER, STATIC
+from routers.docs import CSS, STATIC
 from routers.pages import PAGES_CSP
 
 CHAPTERS = Path(__file__).parents[1] / "docs" / "guide"
@@ -103,9 +103,7 @@ def serve_chapter(request: Request) -> Response:
 def serve_style(_request: Request) -> Response:
     """Answer with the style of the guide's pages."""
     style = (STATIC / "guide" / "guide.css").read_bytes()
-    return Response(
-        style, media_type=CSS, headers={"Cache-Control": FOREVER.replace("31536000, immutable", "3600")}
-    )
+    return Response(style, media_type=CSS, headers={"Cache-Control": "public, max-age=3600"})
 
 
 def add_guide(app: FastAPI) -> None:

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
+import posixpath
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Awaitable, Callable, Iterator
+from functools import cache
 from html import escape
-from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -68,12 +68,11 @@ class Pages:
 
         return serve_page
 
-    def answer(self, request: Request, folder: str, parts: Mapping[str, str] | None = None) -> Response:
-        """The page of a folder. `parts` maps marks in the page to files of the folder that replace them."""
+    def answer(self, request: Request, folder: str, *, notice: str = "") -> Response:
+        """The page of a folder, with the file `notice` of the folder at the place for it, if one is named."""
         root = request.scope.get("root_path", "").rstrip("/")
         html = self._html[folder]["index.html"]
-        for place, name in (parts or {}).items():
-            html = html.replace(place, self._html[folder][name] if name else "")
+        html = html.replace("{notice}", self._html[folder][notice] if notice else "")
         html = html.replace("{assets}", escape(root + self.path)).replace("{root}", escape(root))
         headers = {"Cache-Control": "no-cache", "Content-Security-Policy": PAGES_CSP}
         return HTMLResponse(html, headers=headers)
@@ -91,23 +90,13 @@ class Pages:
         found: set[str] = set()
         waiting = [name]
         while waiting:
-            at = Path(waiting.pop())
-            for named in IMPORT.findall(self._assets[str(at)].content.decode()):
-                other = _resolved(at.parent / named)
+            at = waiting.pop()
+            for named in IMPORT.findall(self._assets[at].content.decode()):
+                other = posixpath.normpath(posixpath.join(posixpath.dirname(at), named))
                 if other not in found:
                     found.add(other)
                     waiting.append(other)
         return found
-
-
-def _resolved(path: Path) -> str:
-    parts: list[str] = []
-    for part in path.parts:
-        if part == "..":
-            parts.pop()
-        else:
-            parts.append(part)
-    return "/".join(parts)
 
 
 def _read_assets() -> Iterator[tuple[str, Asset]]:
@@ -129,7 +118,7 @@ def _read_assets() -> Iterator[tuple[str, Asset]]:
     yield "uplot/uPlot.min.css", Asset((uplot / "uPlot.min.css").read_bytes(), CSS)
 
 
-@lru_cache(maxsize=1)
+@cache
 def load_pages() -> Pages:
     """The pages, read at the start."""
     return Pages()
@@ -137,9 +126,7 @@ def load_pages() -> Pages:
 
 def home(request: Request, *, has_admin: bool) -> Response:
     """The page at `/`, with links to the others and, without an admin, a note on creating one."""
-    has_guide = any(getattr(route, "path", "") == "/guide" for route in request.app.routes)
-    parts = {"{notice}": "" if has_admin else "no-admin.html", "{guide}": "guide.html" if has_guide else ""}
-    return load_pages().answer(request, "home", parts)
+    return load_pages().answer(request, "home", notice="" if has_admin else "no-admin.html")
 
 
 def add_pages(app: FastAPI) -> None:

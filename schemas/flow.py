@@ -136,6 +136,3 @@ class PictureLinkCreate(Body):
         ),
     ]
     expires_in_days: Annotated[Whole, Field(ge=1, le=365, examples=[30])] = 30
-
-
-# The parts of answers are TypedDicts, because they are written from plain dicts.

@@ -1,4 +1,4 @@
-"""The answers of the flow figures."""
+"""The answers of the flow figures. Their parts are TypedDicts, because they are written from plain dicts."""
 
 from datetime import date, datetime
 from typing import Annotated

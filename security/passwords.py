@@ -117,21 +117,21 @@ def _hashing_place(*, known: bool) -> Iterator[None]:
         yield
 
 
-async def hash_password_async(password: str, *, known: bool = False) -> str:
-    """`hash_password` in the hashing thread."""
-    with _hashing_place(known=known):
+async def hash_password_async(password: str) -> str:
+    """`hash_password` in the hashing thread; raises ServiceUnavailable if its queue is full."""
+    with _for_all.hold():
         return await hashing.run(lambda: hash_password(password))
 
 
-async def verify_password_async(password: str, hashed: str | None, *, known: bool = False) -> bool:
-    """`verify_or_pretend` in the hashing thread."""
+async def verify_password_async(password: str, hashed: str | None, *, known: bool) -> bool:
+    """`verify_or_pretend` in the hashing thread; raises ServiceUnavailable if its queue is full."""
     with _hashing_place(known=known):
         return await hashing.run(lambda: verify_or_pretend(password, hashed))
 
 
 async def verify_and_renew_async(
-    password: str, hashed: str | None, *, known: bool = False
+    password: str, hashed: str | None, *, known: bool
 ) -> tuple[bool, str | None]:
-    """`verify_and_renew` in the hashing thread."""
+    """`verify_and_renew` in the hashing thread; raises ServiceUnavailable if its queue is full."""
     with _hashing_place(known=known):
         return await hashing.run(lambda: verify_and_renew(password, hashed))

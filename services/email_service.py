@@ -148,7 +148,7 @@ def log_unsent(to_email: str, subject: str) -> None:
     logger.info("Email to %s not sent, because no SMTP server is set: %s", to_email, subject)
 
 
-async def send_email_async(to_email: str, subject: str, body: str, html: str | None = None) -> None:
+async def send_email_async(to_email: str, subject: str, body: str) -> None:
     """Send a mail; without `SMTP_SERVER` log its subject and recipient instead.
 
     Raises aiosmtplib.SMTPException or OSError if the server does not take it.
@@ -157,4 +157,4 @@ async def send_email_async(to_email: str, subject: str, body: str, html: str | N
         log_unsent(to_email, subject)
         return
     async with mail_server() as server:
-        await server.send(Mail(to_email, subject, body, html))
+        await server.send(Mail(to_email, subject, body))

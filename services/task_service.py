@@ -32,8 +32,6 @@ from tables.notifications import notifications
 LONGEST_HISTORY = 1_000_000
 HISTORY_CHUNK = 50
 
-task_not_found = rights.task_not_found
-
 
 def get_task(db: Session, user: Caller, task_id: int) -> AnyRow:
     """A task that the caller sees: an own one, or one in a project of the caller; raises NotFound."""
@@ -270,7 +268,7 @@ def delete_task(db: Session, user: Caller, task_id: int, if_match: str | None = 
     task, _ = rights.lock_task(db, user, task_id, "delete")
     preconditions.require(if_match, etag(task))
     writes.remove_task(db, task)
-    history.add(db, user, datetime.now(UTC), "deleted", before=task, after=None)
+    writes.add_row(db, task_history, history.task_entry(user, datetime.now(UTC), "deleted", task, None))
     return task
 
 

@@ -37,7 +37,7 @@ class DirectSession(Session):
 
     def __init__(self, connection: Connection, cursor: Any, *, reads_only: bool = False) -> None:
         super().__init__(connection, expire_on_commit=False)
-        self._connection, self._cursor, self._reads_only = connection, cursor, reads_only
+        self._connection, self._cursor, self.reads_only = connection, cursor, reads_only
         self._engine = connection.engine
         self._is_in_snapshot = False
         self._execute_directly = connection.execute
@@ -57,7 +57,7 @@ class DirectSession(Session):
     def execute(self, statement: Any, params: Any = None, **options: Any) -> Any:
         """Execute a statement; the session itself executes a statement that loads objects."""
         form = prepared_form(statement)
-        if self._reads_only and (_writes(statement) if form is None else form.writes):
+        if self.reads_only and (_writes(statement) if form is None else form.writes):
             raise WriteInReadError
         if form is not None and not options and not self._engine._has_events:  # noqa: SLF001
             if not isinstance(params, list):
@@ -81,10 +81,6 @@ class DirectSession(Session):
         finally:
             self._is_in_snapshot = False
             self._cursor.execute("ROLLBACK")
-
-    @property
-    def reads_only(self) -> bool:
-        return self._reads_only
 
     def check_writes_nothing(self) -> None:
         """Raise WriteInReadError if objects were added, changed or deleted in a session that only reads."""

@@ -235,4 +235,4 @@ def _run(opened: OpenSession, job: Job) -> None:
     job.run(opened.session)
     opened.forget()
     if job.error is not None:
-        opened.session.rollback()  # This resets the session only: see skip_autocommit_rollback in database.py.
+        opened.session.rollback()  # This resets the session only: see `skip_autocommit_rollback` in storage/engines.py.

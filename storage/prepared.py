@@ -28,8 +28,8 @@ ROWS_AT_ONCE = (100, 10)
 def prepared(statement: S, *, plan_anew: bool = False) -> S:
     """Mark a statement that is kept and executed often, so that it is compiled once.
 
-    Lists of any length (`IN` with `expanding`) can't be prepared. Several
-    rows at once, each with the same names, go to the driver in one call, unless the statement returns rows.
+    Lists of any length (`IN` with `expanding`) can't be prepared. Several rows at once, each with the same names, go to
+    the driver in one call, unless the statement returns rows.
 
     After a few executions Postgres plans a statement once for all values. `plan_anew` has it look at the values each
     time. A search needs this, because the best plan for a word depends on its frequency.
@@ -68,8 +68,8 @@ class Prepared:
         self, connection: Connection, cursor: Any, rows: Sequence[Mapping[str, Any]]
     ) -> Result[Any]:
         """Execute the statement for each row, by one call of the driver; the result has no rows."""
-        dialect = connection.dialect
-        return self._compiled_for(dialect, rows[0]).execute_many(dialect, cursor, rows)
+        compiled = self._compiled_for(connection.dialect, rows[0])
+        return compiled.execute_values(connection.dialect, cursor, compiled.values_of(rows))
 
     def bound(self, dialect: Dialect, rows: Sequence[Mapping[str, Any]]) -> "BoundRows":
         """The rows, converted for the driver ahead of the transaction that writes them."""
@@ -211,9 +211,6 @@ class _Compiled:
             self._make = partial(Row, described, described._effective_processors, described._key_to_index)  # noqa: SLF001  # as its own results do
             self._rows = described
         return _Rows(self._rows, self._make, rows)
-
-    def execute_many(self, dialect: Dialect, cursor: Any, rows: Sequence[Mapping[str, Any]]) -> Result[Any]:
-        return self.execute_values(dialect, cursor, self.values_of(rows))
 
     @property
     def names(self) -> list[str]:

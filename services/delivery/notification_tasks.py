@@ -38,13 +38,8 @@ MAILED = (
 )
 
 
-def _claimed_class() -> Any:
-    return namedtuple("Claimed", MAILED)  # noqa: PYI024  # its fields come from a table
-
-
 # A claimed row. Its fields are read many times, and a field of SQLAlchemy's row takes ten times as long.
-_Claimed: Any = _claimed_class()
-
+_Claimed: Any = namedtuple("_Claimed", MAILED)  # type: ignore[misc]  # noqa: PYI024  # its fields come from a table
 
 _CLAIM = prepared(
     claim_statement(notifications, notifications.c.state == "waiting", batch=BATCH).returning(

@@ -5,6 +5,7 @@ process, and a few times a second for commits of other processes. It belongs to 
 """
 
 import threading
+import time
 from collections.abc import Callable
 
 from database import database
@@ -70,11 +71,11 @@ class Follower:
             is_failing = False
             if watermark.is_waiting:
                 wait = UNDECIDED_SECONDS
-            if decided > announced or decided < announced:
+            if decided != announced:
                 announced = decided
                 for listener in listeners:
                     self._tell(listener)
-                threading.Event().wait(PAUSE_SECONDS)
+                time.sleep(PAUSE_SECONDS)
 
     def _tell(self, listener: Callable[[], object]) -> None:
         # Under the lock, because one that has left may have stopped, and must not be started again by this call.

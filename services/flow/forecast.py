@@ -118,6 +118,6 @@ def by_days(known: Past, remaining: int) -> dict[str, date | None]:
     return {f"p{percent}": day_by_chance(known, days, percent) for percent in PERCENTILES}
 
 
-def by_counts(counts: Integers, already: int = 0) -> dict[str, int]:
-    """The number of tasks for each chance, with those done already."""
-    return {f"p{percent}": already + count_by_chance(counts, percent) for percent in PERCENTILES}
+def by_counts(counts: Integers) -> dict[str, int]:
+    """The number of tasks for each chance."""
+    return {f"p{percent}": count_by_chance(counts, percent) for percent in PERCENTILES}

@@ -115,7 +115,6 @@ _CHANGES_OF_FEW = in_bulk(
 
 _VERSION = select(func.coalesce(func.sum(owner_counts.c.version), 0))
 _OWNER_VERSION = _VERSION.where(owner_counts.c.user_id == bindparam("owner_id"))
-_LAST_CHANGE = select(func.coalesce(func.max(task_history.c.id), 0))
 
 
 def _read_tasks(db: Session, selection: Selection) -> Integers:
@@ -196,7 +195,7 @@ def _version(db: Session, selection: Selection) -> tuple[Any, ...]:
     if selection.owner_id is not None:
         return (int(db.execute(_OWNER_VERSION, {"owner_id": selection.owner_id}).scalar_one()),)
     # A deleted account takes its counts along, so the ever-growing history is part of the version.
-    return int(db.execute(_VERSION).scalar_one()), int(db.execute(_LAST_CHANGE).scalar_one())
+    return int(db.execute(_VERSION).scalar_one()), changed.newest(db)
 
 
 def read(db: Session, selection: Selection) -> Record:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from services.flow.statistics import PERCENTILES
 from services.tasks.csv_cells import formula_free
 from storage.column_types import rfc3339
 
 # The lists of answers that become tables.
 LISTS = ("intervals", "statuses", "tasks")
-CHANCES = (50, 70, 85, 95)
 
 
 def rows(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -31,7 +31,7 @@ def _forecast_rows(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     asked = {"remaining": answer["remaining"], "until": answer["until"]}
     found = answer["done_by"] or answer["how_many"]
     name = "done_by" if answer["done_by"] else "how_many"
-    return [{**asked, "percentage": chance, name: found[f"p{chance}"]} for chance in CHANCES]
+    return [{**asked, "percentage": chance, name: found[f"p{chance}"]} for chance in PERCENTILES]
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

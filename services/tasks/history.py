@@ -101,19 +101,6 @@ def _state(task: Any | None) -> str | None:
     return None if task is None or task.project_id is None else task.state
 
 
-def add(
-    db: Session,
-    actor: Caller,
-    now: datetime,
-    kind: str,
-    before: Any | None,
-    after: Any | None,
-    only: tuple[str, ...] = IN_HISTORY,
-) -> None:
-    """Write a row about a change of a task."""
-    writes.add_row(db, task_history, task_entry(actor, now, kind, before, after, only))
-
-
 def entry_about(
     actor: Caller,
     now: datetime,

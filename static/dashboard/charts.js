@@ -71,7 +71,7 @@ const LENGTHS = { day: 23, week: 7 * 24 - 2, month: 28 * 24 - 2 };
 const wholeDay = (text) => new Date(`${text}T12:00:00Z`);
 
 // The name of an interval. It says if the period or the present cuts the interval short.
-export function intervalName(each, asOf, startsAt) {
+function intervalName(each, asOf, startsAt) {
   const kind = view().interval || "week";
   const at = wholeDay(each.date);
   const name = {

@@ -14,7 +14,7 @@ let owner = null;
 // The last message of another tab. It arrives sooner than the stored value changes.
 let told = null;
 
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(response, problem) {
     super(problem.detail || `The server answered ${response.status}`);
     this.status = response.status;
@@ -30,7 +30,7 @@ export class LoggedOut extends Error {
   }
 }
 
-export class Unreachable extends Error {
+class Unreachable extends Error {
   constructor() {
     super("The server can't be reached.");
     // No answer came.

@@ -393,12 +393,12 @@ def test_an_old_hash_is_renewed_at_the_next_login(client: TestClient, api: Api) 
     api.log_in("ada")
 
 
-def hash_for(pool: ThreadPoolExecutor, address: str, *, known: bool = False) -> Any:
+def hash_for(pool: ThreadPoolExecutor, address: str) -> Any:
     """Have a password hashed for somebody at this address."""
 
     def run() -> str:
         origin_var.set(Origin(address, "-"))
-        return asyncio.run(hash_password_async(PASSWORD, known=known))
+        return asyncio.run(hash_password_async(PASSWORD))
 
     return pool.submit(contextvars.copy_context().run, run)
 

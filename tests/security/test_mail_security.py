@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
 
 from config import settings
-from services.email_service import send_email_async
+from services.email_service import Mail, mail_server
 from tests.support.mail import MailCatcher, mail_catcher
 
 LOGIN = ("mailer", "pass wörd")
@@ -96,7 +96,8 @@ def send(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     async def attempt() -> None:
         try:
-            await send_email_async("ada@example.com", "Hello", "Text", "<p>Text</p>")
+            async with mail_server() as server:
+                await server.send(Mail("ada@example.com", "Hello", "Text", "<p>Text</p>"))
         finally:
             # A closed connection ends a little later. The loop of a real server lives long enough for this.
             await asyncio.sleep(0.1)
