@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
+from configuration.account_rules import LONGEST_USERNAME, SHORTEST_USERNAME
 from database import Base
 from storage.column_types import (
     JsonText,
@@ -44,6 +45,7 @@ HIGHEST_PRIORITY = 4
 TITLE_LENGTH = 500
 DESCRIPTION_LENGTH = 65_536
 PROJECT_LENGTH = 100
+TAG_LENGTH = 50
 STATE_KEY_LENGTH = 30
 BLOCKED_REASON_LENGTH = 500
 LARGEST_ID = 2**63 - 1
@@ -54,7 +56,9 @@ class User(Base):
 
     __tablename__ = "users"
     __table_args__ = (
-        CheckConstraint("length(username) BETWEEN 3 AND 50", name="username_length"),
+        CheckConstraint(
+            f"length(username) BETWEEN {SHORTEST_USERNAME} AND {LONGEST_USERNAME}", name="username_length"
+        ),
         CheckConstraint("username NOT GLOB '*[^A-Za-z0-9._-]*'", name="username_characters").ddl_if(
             dialect="sqlite"
         ),
@@ -68,7 +72,7 @@ class User(Base):
     )
 
     id: Mapped[int] = mapped_column(RowId, Identity(), primary_key=True)
-    username: Mapped[str] = mapped_column(String(50))
+    username: Mapped[str] = mapped_column(String(LONGEST_USERNAME))
     email: Mapped[str] = mapped_column(String(254))
     # Folded in Python, so that both databases agree on letters beyond ASCII.
     email_folded: Mapped[str] = mapped_column(String(254))
@@ -237,7 +241,7 @@ class TaskTag(Base):
 
     user_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     tag: Mapped[str] = mapped_column(
-        String(50).with_variant(String(50, collation="C"), "postgresql"), primary_key=True
+        String(TAG_LENGTH).with_variant(String(TAG_LENGTH, collation="C"), "postgresql"), primary_key=True
     )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
     task_id: Mapped[int] = mapped_column(

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, EmailStr, Field
 
+from account_models import TOKEN_NAME_LENGTH
 from configuration import account_rules
 from models import Role
 from schemas.common import Answer, Body, Page, ReadOnlyTime, Text, Time, Whole
@@ -28,7 +29,9 @@ Password = Annotated[
     ),
 ]
 # A password that is compared with the stored one: the rules for new passwords do not apply to it.
-GivenPassword = Annotated[Text, Field(max_length=256, examples=["correct horse battery staple"])]
+GivenPassword = Annotated[
+    Text, Field(max_length=account_rules.LONGEST_PASSWORD, examples=["correct horse battery staple"])
+]
 
 
 def _without_name(value: Any) -> Any:
@@ -193,7 +196,7 @@ class PasswordConfirmation(Body):
 class ProgramTokenCreate(Body):
     """A token for a program."""
 
-    name: Annotated[Text, Field(min_length=1, max_length=100, examples=["nightly import"])]
+    name: Annotated[Text, Field(min_length=1, max_length=TOKEN_NAME_LENGTH, examples=["nightly import"])]
     scopes: Annotated[
         list[Scope],
         Field(

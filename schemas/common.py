@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -24,12 +24,13 @@ from models import (
     LARGEST_ID,
     PROJECT_LENGTH,
     STATE_KEY_LENGTH,
+    TAG_LENGTH,
     TITLE_LENGTH,
 )
 from storage.folding import normal_form
+from tables.views import ZONE_LENGTH, SortOrder
 
 MOST_TAGS = 20
-TAG_LENGTH = 50
 # The normal form of a text has at least a quarter of its characters.
 LONGEST_NAME = 4 * max(PROJECT_LENGTH, TAG_LENGTH)
 # A cursor holds the folded title of a task in Base64. Some characters fold to three of four bytes each.
@@ -223,7 +224,7 @@ Moment = Annotated[datetime, PlainValidator(_moment), WithJsonSchema({"anyOf": [
 TimeZone = Annotated[
     Text,
     Field(
-        max_length=64,
+        max_length=ZONE_LENGTH,
         description="The IANA name of the time zone in which days begin and end",
         examples=["Europe/Paris"],
     ),
@@ -312,9 +313,6 @@ class Ready(Answer):
     parts: dict[str, str] = Field(
         examples=[{"database": "ok", "schema": "ok", "delivery": "ok", "webhooks": "ok"}]
     )
-
-
-SortOrder = Literal["desc", "asc"]
 
 
 class Page(BaseModel):

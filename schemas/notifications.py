@@ -1,14 +1,13 @@
 """Notifications, and how they are delivered."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, create_model
 
 from schemas.common import Answer, Body, Page
 from tables.notification_kinds import NOTIFICATION_KINDS, NotificationKind
-
-Delivery = Literal["at_once", "daily", "never"]
+from tables.notifications import Delivery
 
 
 class NotificationRead(Answer):

@@ -21,10 +21,8 @@ from schemas.common import (
     Whole,
     not_blank,
 )
-from tables.projects import LARGEST_WIP_LIMIT, STATE_NAME_LENGTH
+from tables.projects import LARGEST_WIP_LIMIT, STATE_NAME_LENGTH, ProjectRole, WipPolicy
 
-ProjectRole = Literal["viewer", "member", "manager"]
-WipPolicy = Literal["warn", "block"]
 FEWEST_STATES, MOST_STATES = 3, 20
 _KEY = re.compile(r"[a-z0-9_-]+", re.ASCII)
 

@@ -23,7 +23,6 @@ from schemas.common import (
     ProjectChoices,
     QueryFilter,
     ReadOnlyTime,
-    SortOrder,
     StateChoices,
     StateKey,
     TagChoices,
@@ -36,6 +35,7 @@ from schemas.common import (
     Whole,
 )
 from tables.history import TaskHistoryKind
+from tables.views import SortOrder
 
 MOST_IMPORTED = 10_000
 SortBy = Literal["created_at", "updated_at", "due_at", "completed_at", "title", "priority", "id"]

@@ -14,13 +14,12 @@ from schemas.common import (
     Page,
     QueryFilter,
     ReadOnlyTime,
-    SortOrder,
     Time,
     TimeZone,
     Whole,
 )
 from schemas.tasks import SortBy
-from tables.views import VIEW_NAME_LENGTH
+from tables.views import VIEW_NAME_LENGTH, SortOrder
 
 ViewName = Annotated[str, Field(min_length=1, max_length=VIEW_NAME_LENGTH, examples=["Due this week"]), TIDY]
 

@@ -8,10 +8,7 @@ from pydantic import AfterValidator, Field
 
 from schemas.common import Answer, Body, Id, ReadOnlyTime, Text, Whole
 from schemas.events import EventPattern
-from tables.webhooks import DESCRIPTION_LENGTH, URL_LENGTH
-
-DeliveryState = Literal["waiting", "delivered", "failed"]
-DisabledReason = Literal["gone", "failing"]
+from tables.webhooks import DESCRIPTION_LENGTH, URL_LENGTH, DeliveryState, DisabledReason
 
 
 def check_url(url: str) -> str:

@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from errors import InvalidInput
 from models import LARGEST_ID
-from schemas.common import OldestFirst, Page, SortOrder
+from schemas.common import OldestFirst, Page
 from storage.prepared import prepared
+from tables.views import SortOrder
 
 T = TypeVar("T")
 

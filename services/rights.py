@@ -41,7 +41,7 @@ LEAST_ROLE: dict[Action, str] = {"see": "viewer", "write": "member"}
 LEAST_ROLE |= {"delete": "manager", "take_out": "manager", "manage": "manager"}
 # Actions on own tasks that a member may do, although they require a higher role on tasks of others.
 _OF_OWN: frozenset[Action] = frozenset({"delete", "take_out"})
-_RANK = {role: rank for rank, role in enumerate(PROJECT_ROLES)}
+_RANK: dict[str, int] = {role: rank for rank, role in enumerate(PROJECT_ROLES)}
 
 
 class Place(NamedTuple):

@@ -1,6 +1,7 @@
 """The tables of notifications, and of the ways in which accounts want them by mail."""
 
 from datetime import datetime
+from typing import Literal, get_args
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -12,7 +13,8 @@ from tables.notification_kinds import NOTIFICATION_KINDS
 
 NOTIFICATION_STATES = ("waiting", "mail", "digest", "delivered", "failed")
 # Ways of getting mails: each at once, all of a day in one, or none.
-DELIVERIES = ("at_once", "daily", "never")
+Delivery = Literal["at_once", "daily", "never"]
+DELIVERIES: tuple[Delivery, ...] = get_args(Delivery)
 
 
 class Notification(Base):

@@ -1,6 +1,7 @@
 """The tables of shared work: projects, their members and states, and the comments of tasks."""
 
 from datetime import datetime
+from typing import Literal, get_args
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, SmallInteger, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -10,8 +11,10 @@ from models import DESCRIPTION_LENGTH, PROJECT_LENGTH, STATE_KEY_LENGTH, STATUSE
 from storage.column_types import RowId, UtcDateTime, one_of
 
 # From the least to the most that a member may do.
-PROJECT_ROLES = ("viewer", "member", "manager")
-WIP_POLICIES = ("warn", "block")
+ProjectRole = Literal["viewer", "member", "manager"]
+PROJECT_ROLES: tuple[ProjectRole, ...] = get_args(ProjectRole)
+WipPolicy = Literal["warn", "block"]
+WIP_POLICIES: tuple[WipPolicy, ...] = get_args(WipPolicy)
 STATE_NAME_LENGTH = 100
 LARGEST_WIP_LIMIT = 1000
 COMMENT_LENGTH = 10_000

@@ -1,6 +1,7 @@
 """The tables of saved filters, and of calendars that show when tasks are due."""
 
 from datetime import datetime
+from typing import Literal, get_args
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -11,7 +12,8 @@ from storage.column_types import RowId, UtcDateTime, one_of
 from tables import projects
 
 VIEW_NAME_LENGTH = 100
-SORT_ORDERS = ("desc", "asc")
+SortOrder = Literal["desc", "asc"]
+SORT_ORDERS: tuple[SortOrder, ...] = get_args(SortOrder)
 ZONE_LENGTH = 64
 
 assert projects.SharedProject.metadata is Base.metadata

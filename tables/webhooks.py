@@ -1,6 +1,7 @@
 """The tables of webhooks: the addresses that events are sent to, and the state of each delivery."""
 
 from datetime import datetime
+from typing import Literal, get_args
 
 from sqlalchemy import (
     BigInteger,
@@ -23,9 +24,11 @@ from storage.column_types import JsonText, RowId, UtcDateTime, one_of, where
 URL_LENGTH = 2048
 DESCRIPTION_LENGTH = 500
 EVENT_TYPE_LENGTH = 30
-DELIVERY_STATES = ("waiting", "delivered", "failed")
+DeliveryState = Literal["waiting", "delivered", "failed"]
+DELIVERY_STATES: tuple[DeliveryState, ...] = get_args(DeliveryState)
 # Why the program switched a webhook off: its receiver answered 410, or failed for days.
-DISABLED_REASONS = ("gone", "failing")
+DisabledReason = Literal["gone", "failing"]
+DISABLED_REASONS: tuple[DisabledReason, ...] = get_args(DisabledReason)
 
 
 class FeedPosition(Base):

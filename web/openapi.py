@@ -13,20 +13,21 @@ import auth
 from config import settings
 from models import Role, TaskStatus
 from schemas.accounts import ProgramTokenRead, UserRead
-from schemas.common import SortOrder
 from schemas.events import EventPattern, EventType
 from schemas.flow import ChartName, Interval
 from schemas.flow_answers import FlowAnswer
-from schemas.notifications import Delivery
 from schemas.problems import Problem
-from schemas.projects import ProjectRole
 from schemas.tasks import SortBy, TaskImport
 from schemas.views import CalendarRead
-from schemas.webhooks import DeliveryState, WebhookRead
+from schemas.webhooks import WebhookRead
 from security.callers import Scope
 from services.tasks import fields
 from tables.history import TaskHistoryKind
 from tables.notification_kinds import NotificationKind
+from tables.notifications import Delivery
+from tables.projects import ProjectRole
+from tables.views import SortOrder
+from tables.webhooks import DeliveryState
 from web import openapi_errors, openapi_examples, openapi_headers, openapi_shape
 from web.problems import PROBLEM_MEDIA_TYPE
 from web.strict_input import StrictRoute

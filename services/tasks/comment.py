@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, exists, insert, or_, select, update
 from sqlalchemy.orm import Session
 
+from configuration.account_rules import LONGEST_USERNAME, SHORTEST_USERNAME
 from database import AnyRow
 from errors import Forbidden, NotFound
 from models import Caller, users
@@ -23,7 +24,6 @@ from tables.projects import project_members, task_comments
 
 # A mention does not begin within a longer word, such as an address.
 _MENTION = re.compile(r"(?<![A-Za-z0-9._@-])@([A-Za-z0-9._-]+)", re.ASCII)
-SHORTEST_USERNAME, LONGEST_USERNAME = 3, 50
 
 READ_ONLY = ("id", "task_id", "author_id", "author", "created_at", "edited_at")
 _C = task_comments.c
