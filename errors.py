@@ -115,12 +115,16 @@ class InsufficientStorage(AppError):
     status, code, detail = 507, "insufficient_storage", "The storage is full: nothing was changed"
 
 
+def pointer_part(name: str | int) -> str:
+    """The name of a field, or the place in an array, as a part of a pointer (RFC 6901)."""
+    return str(name).replace("~", "~0").replace("/", "~1")
+
+
 def _pointer(location: Sequence[str | int]) -> str:
     """The pointer to a mistake, from Pydantic's location."""
     place, *path = location
     if place == "body":
-        escaped = (str(part).replace("~", "~0").replace("/", "~1") for part in path)
-        return "#" + "".join(f"/{part}" for part in escaped)
+        return "#" + "".join(f"/{pointer_part(part)}" for part in path)
     if place == "query":
         return f"?{path[0]}" if path else "?"  # Without the place in a repeated parameter.
     if place == "path":
@@ -205,3 +209,8 @@ def invalid_input(problems: list[dict[str, str]], number: int | None = None) -> 
     first = problems[0]
     where = "The body" if first["pointer"] == "#" else first["pointer"]
     return InvalidInput(f"{where}: {first['detail']}{more}", errors=problems)
+
+
+def invalid_at(pointer: str, detail: str) -> InvalidInput:
+    """The error for one mistake, whose place is `#/title` in the body, `?status` in the query, or `header.If-Match`."""
+    return invalid_input([{"pointer": pointer, "detail": detail}])

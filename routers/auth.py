@@ -8,15 +8,7 @@ from fastapi.security import OAuth2PasswordRequestForm
 from auth import CurrentUser
 from config import settings
 from database import database
-from errors import (
-    AppError,
-    BadRequest,
-    Conflict,
-    Forbidden,
-    NotAuthenticated,
-    ServiceUnavailable,
-    invalid_input,
-)
+from errors import AppError, BadRequest, Conflict, Forbidden, NotAuthenticated, ServiceUnavailable, invalid_at
 from models import LARGEST_ID
 from schemas.accounts import RefreshRequest, RegisterRequest, SessionRead, Token, UserRead
 from schemas.common import Message, Page
@@ -69,9 +61,7 @@ async def register(body: RegisterRequest, background: BackgroundTasks) -> dict[s
 async def login(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[str, Any]:
     """Log in with a username or email and the password."""
     if "\0" in form.username:
-        raise invalid_input(
-            [{"pointer": "#/username", "detail": "Input should be text without NUL characters"}]
-        )
+        raise invalid_at("#/username", "Input should be text without NUL characters")
     return session_service.as_tokens(await check_and_start(form.username, form.password))
 
 

@@ -6,7 +6,7 @@ from fastapi import BackgroundTasks, Path, Query, Request, Response
 
 from auth import AdminUser, CurrentUser
 from database import AnyRow
-from errors import invalid_input
+from errors import invalid_at
 from models import LARGEST_ID
 from schemas.accounts import UserDetails, UserFilters, UserReference, UserUpdate
 from schemas.common import Id, Message, Text
@@ -95,7 +95,7 @@ def delete_user(
         detail = (
             "Give either `transfer_to` or `delete_tasks=true`: the tasks need a new owner, or are deleted too"
         )
-        raise invalid_input([{"pointer": "?transfer_to", "detail": detail}])
+        raise invalid_at("?transfer_to", detail)
     account = user_admin_service.get_user(db, user_id)
     changed = removal_service.delete_account(db, user, account, transfer_to)
     background.add_task(background_tasks.after_change, user_id)

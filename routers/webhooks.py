@@ -9,7 +9,7 @@ from fastapi import BackgroundTasks, Depends, Path, Query, Request, Response
 import auth
 from auth import CurrentUser
 from database import AnyRow, database
-from errors import Forbidden, NotFound, invalid_input
+from errors import Forbidden, NotFound, invalid_at
 from models import LARGEST_ID
 from routers.conditional import IfMatch, IfNoneMatch
 from schemas.common import Message, Page
@@ -46,7 +46,7 @@ async def _check_host(url: str) -> None:
             await _resolver.run(lambda: fence.check_host(url))
     except fence.AddressRefusedError:
         detail = "The address is not public; the operator can allow it by WEBHOOK_ALLOWED_NETWORKS"
-        raise invalid_input([{"pointer": "#/url", "detail": detail}]) from None
+        raise invalid_at("#/url", detail) from None
     except TimeoutError:
         return
 

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, bindparam
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import InvalidInput
+from errors import InvalidInput, invalid_at
 from models import LARGEST_ID
 from schemas.common import OldestFirst, Page
 from storage.prepared import prepared
@@ -61,7 +61,7 @@ def invalid_cursor(
     detail: str = "Not a cursor of this list: take it from the `Link` header as it stands",
 ) -> InvalidInput:
     """The error for a cursor that another program made up, or that belongs to another order."""
-    return InvalidInput(f"?cursor: {detail}", errors=[{"pointer": "?cursor", "detail": detail}])
+    return invalid_at("?cursor", detail)
 
 
 def check_cursor(page: Page) -> None:

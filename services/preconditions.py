@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from errors import Conflict, PreconditionFailed, invalid_input
+from errors import Conflict, InvalidInput, PreconditionFailed, invalid_input
 
 # A list of tags is short; a longer header matches nothing.
 MOST_TAGS = 100
@@ -58,10 +58,14 @@ def require_unchanged(before: Mapping[str, Any], values: Mapping[str, Any], read
     sent = values.get("updated_at")
     if sent is not None and sent < before["updated_at"]:
         raise stale_copy()
+    if refused := [name for name in read_only if name in values and values[name] != before[name]]:
+        raise read_only_fields(refused)
+
+
+def read_only_fields(names: Iterable[str]) -> InvalidInput:
+    """The error for read-only fields that were sent with other values than they have."""
     detail = "Read-only: leave it out, or send the value it has"
-    refused = [name for name in read_only if name in values and values[name] != before[name]]
-    if refused:
-        raise invalid_input([{"pointer": f"#/{name}", "detail": detail} for name in refused])
+    return invalid_input([{"pointer": f"#/{name}", "detail": detail} for name in names])
 
 
 def stale_copy() -> Conflict:

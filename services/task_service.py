@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, literal_column, select
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import Conflict, Forbidden, InvalidInput
+from errors import Conflict, Forbidden
 from models import Caller, users
 from schemas.common import OldestFirst
 from schemas.tasks import TaskFilters
@@ -252,15 +252,10 @@ def _differences(before: AnyRow, values: Mapping[str, Any]) -> dict[str, Any]:
         same = value == getattr(before, name)
         if name in fields.READ_ONLY:
             if not same:
-                raise _read_only(name)
+                raise preconditions.read_only_fields([name])
         elif not same and (value is not None or name in fields.CLEARABLE):
             changes[name] = value
     return changes
-
-
-def _read_only(name: str) -> InvalidInput:
-    problem = {"pointer": f"#/{name}", "detail": "Read-only: leave it out, or send the value it has"}
-    return InvalidInput(f"{problem['pointer']}: {problem['detail']}", errors=[problem])
 
 
 def delete_task(db: Session, user: Caller, task_id: int, if_match: str | None = None) -> AnyRow:

@@ -18,7 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from errors import InvalidInput, input_problems, invalid_input
+from errors import InvalidInput, input_problems, invalid_at, invalid_input, pointer_part
 from services.query.refusal import InvalidFilter
 from storage.json_objects import MOST_ELEMENTS, MOST_FIELDS, Repeat, each_field_once
 from storage.threads import Threads
@@ -43,10 +43,6 @@ _BEYOND_ASCII = re.compile(rb"[\x80-\xff]+")
 _parsing = Threads(1, "parsing")
 
 
-def _too_much(pointer: str, detail: str) -> InvalidInput:
-    return invalid_input([{"pointer": pointer, "detail": detail}])
-
-
 def are_too_long(headers: Collection[tuple[bytes, bytes]]) -> bool:
     """Whether the headers of a request are too long; uvicorn itself has no limit."""
     left = LONGEST_HEADERS - BYTES_OF_A_HEADER * len(headers)
@@ -56,21 +52,21 @@ def are_too_long(headers: Collection[tuple[bytes, bytes]]) -> bool:
 def headers_too_long() -> InvalidInput:
     """The error for headers that are too long."""
     bound = f"{LONGEST_HEADERS:,} bytes, and {BYTES_OF_A_HEADER} fewer for each header"
-    return _too_much("header", f"The headers may have at most {bound}")
+    return invalid_at("header", f"The headers may have at most {bound}")
 
 
 def check_query(query: bytes) -> None:
     """Raise InvalidInput for too many parameters, with one problem however many there are."""
     if len(query) > LONGEST_QUERY:
-        raise _too_much("?", f"The query may have at most {LONGEST_QUERY:,} bytes")
+        raise invalid_at("?", f"The query may have at most {LONGEST_QUERY:,} bytes")
     if query.count(b"&") < MOST_REPEATS:
         return
     names = [part.partition(b"=")[0] for part in query.split(b"&") if part]
     if len(names) > MOST_PARAMETERS:
-        raise _too_much("?", f"There may be at most {MOST_PARAMETERS} parameters; these are {len(names):,}")
+        raise invalid_at("?", f"There may be at most {MOST_PARAMETERS} parameters; these are {len(names):,}")
     for name, times in Counter(unquote_plus(name.decode("latin-1")) for name in names).items():
         if times > MOST_REPEATS:
-            raise _too_much(f"?{name}", f"May be given at most {MOST_REPEATS} times, not {times}")
+            raise invalid_at(f"?{name}", f"May be given at most {MOST_REPEATS} times, not {times}")
 
 
 async def check_body(request: Request, *, is_form: bool) -> None:
@@ -86,7 +82,7 @@ async def check_body(request: Request, *, is_form: bool) -> None:
             try:
                 body.decode()
             except UnicodeDecodeError:
-                raise _too_much("#", "Is not UTF-8") from None
+                raise invalid_at("#", "Is not UTF-8") from None
         else:
             _check_form(body)
             # Starlette would read a byte beyond ASCII as Latin-1. Such a form is UTF-8, as `curl -d` sends it.
@@ -109,7 +105,7 @@ async def off_the_loop(body: bytes, work: Callable[[], T]) -> T:
 def _check_form(body: bytes) -> None:
     """Raise InvalidInput for a form with too many fields, or with a field that stands twice."""
     if (fields := body.count(b"&")) >= MOST_FIELDS:
-        raise _too_much("#", f"A form may have at most {MOST_FIELDS} fields; this one has {fields + 1:,}")
+        raise invalid_at("#", f"A form may have at most {MOST_FIELDS} fields; this one has {fields + 1:,}")
     _check_names(
         unquote_plus(field.partition(b"=")[0].decode("latin-1")) for field in body.split(b"&") if field
     )
@@ -119,7 +115,7 @@ def _check_form(body: bytes) -> None:
 def _check_names(names: Iterable[str]) -> None:
     for name, times in Counter(names).items():
         if times > 1:
-            raise _too_much(f"#/{_escaped(name)}", "Given more than once")
+            raise invalid_at(f"#/{pointer_part(name)}", "Given more than once")
 
 
 def check_utf_8(parameters: bytes, place: str) -> None:
@@ -129,7 +125,7 @@ def check_utf_8(parameters: bytes, place: str) -> None:
             unquote_to_bytes(parameter).decode()
         except UnicodeDecodeError:
             name = unquote_plus(parameter.partition(b"=")[0].decode("latin-1"))
-            raise _too_much(f"{place}{_escaped(name)}", "Is not UTF-8") from None
+            raise invalid_at(f"{place}{pointer_part(name)}", "Is not UTF-8") from None
 
 
 def check_filter(query: bytes) -> None:
@@ -170,13 +166,13 @@ async def check_no_body(request: Request) -> None:
     if isinstance(content, dict):
         problems = [{"type": "extra_forbidden", "loc": ("body", name), "msg": ""} for name in content]
         raise invalid_input(input_problems(problems))
-    raise _too_much("#", "This endpoint takes no body")
+    raise invalid_at("#", "This endpoint takes no body")
 
 
 def _parsed(body: bytes) -> Any:
     """Parse a JSON body without validating it; raises InvalidInput if it has too many fields."""
     if body.count(b",") >= MOST_VALUES and _fields_and_brackets(body) >= MOST_VALUES:
-        raise _too_much("#", f"A body may have at most {MOST_VALUES:,} fields, objects and arrays")
+        raise invalid_at("#", f"A body may have at most {MOST_VALUES:,} fields, objects and arrays")
     repeats: list[Repeat] = []
     try:
         # Other encodings than UTF-8 are not JSON for other programs, and would escape the counts above.
@@ -228,16 +224,12 @@ def _check_objects(content: Any, repeated: Mapping[int, str]) -> None:
         place, each = waiting.pop()
         if isinstance(each, dict):
             if (repeat := repeated.get(id(each))) is not None:
-                raise _too_much(f"{place}/{_escaped(repeat)}", "Given more than once")
+                raise invalid_at(f"{place}/{pointer_part(repeat)}", "Given more than once")
             most, inner, what = MOST_FIELDS, each.items(), "An object may have at most {:,} fields"
         else:
             most, inner, what = MOST_ELEMENTS, enumerate(each), "An array may have at most {:,} elements"
         if len(each) > most:
-            raise _too_much(place, f"{what.format(most)}; this one has {len(each):,}")
+            raise invalid_at(place, f"{what.format(most)}; this one has {len(each):,}")
         for name, value in inner:
             if isinstance(value, dict | list):
-                waiting.append((f"{place}/{_escaped(str(name))}", value))
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
+                waiting.append((f"{place}/{pointer_part(name)}", value))

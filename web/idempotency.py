@@ -16,7 +16,7 @@ from fastapi import Request, Response
 from sqlalchemy.orm import Session
 
 from database import database
-from errors import InvalidInput, invalid_input
+from errors import InvalidInput, invalid_at
 from models import Caller
 from services.idempotency import KEY_LENGTH, Answer, KeyedRequest, answered_once, keyed_request
 from web import bounds
@@ -60,7 +60,7 @@ def declare(options: dict[str, Any]) -> None:
 def bad_key() -> InvalidInput:
     """The error for a key that was sent twice, or that is no key."""
     detail = f"Send it once, as 1 to {KEY_LENGTH} printable ASCII characters"
-    return invalid_input([{"pointer": "header.Idempotency-Key", "detail": detail}])
+    return invalid_at("header.Idempotency-Key", detail)
 
 
 async def keyed(request: Request, *, is_too_large: bool = False) -> KeyedRequest:

@@ -16,6 +16,7 @@ from errors import (
     InsufficientStorage,
     InvalidInput,
     input_problems,
+    invalid_at,
     invalid_input,
 )
 from web import idempotency
@@ -181,9 +182,9 @@ def _bad_input(route: StrictRoute) -> InvalidInput:
         return idempotency.bad_key()
     for field in route.dependant.query_params:
         if field.field_info.is_required() and field.name not in query_models(route.dependant):
-            return invalid_input([{"pointer": f"?{field.alias}", "detail": "Field required"}])
+            return invalid_at(f"?{field.alias}", "Field required")
     taken = f"allowed: {', '.join(known)}" if known else "this endpoint takes none"
-    return invalid_input([{"pointer": "?colour", "detail": f"Unknown query parameter; {taken}"}])
+    return invalid_at("?colour", f"Unknown query parameter; {taken}")
 
 
 # Shorter words for what the codes of many errors say.

@@ -23,6 +23,7 @@ from errors import (
     NotFound,
     UnsupportedMediaType,
     input_problems,
+    invalid_at,
     invalid_input,
 )
 from logging_config import logger, redacted
@@ -99,7 +100,7 @@ def error_response(request: Request, error: Exception) -> JSONResponse:
         error = invalid_input(input_problems(error.errors(), _body_model(request)))
     if isinstance(error, HTTPException) and error.status_code == 400:
         # FastAPI and Starlette raise this for a body that is not UTF-8 or nested too deep.
-        error = invalid_input([{"pointer": "#", "detail": "can't be read as the media type it was sent as"}])
+        error = invalid_at("#", "can't be read as the media type it was sent as")
     if isinstance(error, AppError):
         fault_notices.say(error)
         return problem_response(

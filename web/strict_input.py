@@ -21,6 +21,7 @@ from errors import (
     InvalidInput,
     UnsupportedMediaType,
     input_problems,
+    invalid_at,
     invalid_input,
 )
 from web import bounds
@@ -329,7 +330,7 @@ def _check_no_tag(request: Request) -> None:
     """Refuse `If-Match` where nothing has an `ETag`: the client counts on a protection that is not there."""
     if request.headers.get("if-match", "*").strip() != "*":
         detail = "Nothing has an `ETag` here: leave the header out"
-        raise invalid_input([{"pointer": "header.If-Match", "detail": detail}])
+        raise invalid_at("header.If-Match", detail)
 
 
 def media_type(request: Request) -> str:

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from config import settings
-from errors import invalid_input
+from errors import invalid_at
 from storage.folding import fold
 
 COMMON = Path(__file__).with_name("common_passwords.txt")
@@ -33,7 +33,7 @@ def check(password: str, username: str, email: str, field: str = "password") -> 
     elif settings.refuse_common_passwords and is_common(password):
         problem = "The password is among the first that attackers guess: choose another"
     if problem is not None:
-        raise invalid_input([{"pointer": f"#/{field}", "detail": problem}])
+        raise invalid_at(f"#/{field}", problem)
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from account_models import program_tokens
 from database import AnyRow
-from errors import Conflict, NotFound, invalid_input
+from errors import Conflict, NotFound, invalid_at
 from models import Caller
 from schemas.accounts import ProgramTokenCreate, ProgramTokenRead
 from schemas.common import Page
@@ -40,7 +40,7 @@ def create(db: Session, user: Caller, wanted: ProgramTokenCreate) -> dict[str, A
     if ADMIN_SCOPE in wanted.scopes:
         require_admin(user)
     if wanted.expires_at is not None and wanted.expires_at <= now:
-        raise invalid_input([{"pointer": "#/expires_at", "detail": "Should lie in the future"}])
+        raise invalid_at("#/expires_at", "Should lie in the future")
     session_service.hold(db, user)
     if db.execute(_COUNT, {"user_id": user.id}).scalar_one() >= MOST_TOKENS:
         detail = f"An account has {MOST_TOKENS} tokens at most: revoke one first"

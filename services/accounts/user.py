@@ -9,10 +9,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from database import AnyRow, Database
-from errors import BadRequest, NotFound, invalid_input
+from errors import BadRequest, NotFound
 from models import users
 from schemas.accounts import RegisterRequest, UserRead
 from security.passwords import hash_password
+from services import preconditions
 from services.accounts import audit as audit_service
 from services.accounts import password_rules
 from storage.column_types import LowerAscii
@@ -81,8 +82,7 @@ def changes(account: Any, values: Mapping[str, Any], writable: Collection[str]) 
     """The values that change an account; raises InvalidInput for a read-only field with another value."""
     differing = {name: value for name, value in values.items() if value != getattr(account, name)}
     if refused := [name for name in differing if name not in writable]:
-        detail = "Read-only: leave it out, or send the value it has"
-        raise invalid_input([{"pointer": f"#/{name}", "detail": detail} for name in refused])
+        raise preconditions.read_only_fields(refused)
     return {name: value for name, value in differing.items() if value is not None}
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, delete, func, insert, literal_column, select
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import Conflict, NotFound, invalid_input
+from errors import Conflict, NotFound, invalid_at
 from models import Caller, tasks
 from schemas.common import Page
 from schemas.tasks import TaskFilters
@@ -91,7 +91,7 @@ def create_calendar(db: Session, caller: Caller, values: Mapping[str, Any], own_
     """
     now, token = datetime.now(UTC), secrets.token_urlsafe(32)
     if values["expires_at"] is not None and values["expires_at"] <= now:
-        raise invalid_input([{"pointer": "#/expires_at", "detail": "Should lie in the future"}])
+        raise invalid_at("#/expires_at", "Should lie in the future")
     if values["view_id"] is not None:
         view_service.get_view(db, caller, values["view_id"])
     # Without the lock two requests at once could both take the last free place.

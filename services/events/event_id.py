@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from config import settings
-from errors import Gone, invalid_input
+from errors import Gone, invalid_at
 from models import LARGEST_ID
 from services.events.follow import position_of
 from services.old_rows import last_old_row
@@ -48,7 +48,7 @@ def position(db: Session, text: str, pointer: str) -> int:
             " without `after`",
             code="events_expired",
         )
-    raise invalid_input([{"pointer": pointer, "detail": "Not the `id` of an event"}])
+    raise invalid_at(pointer, "Not the `id` of an event")
 
 
 def _may_be_deleted(db: Session, row_id: int) -> bool:

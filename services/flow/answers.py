@@ -7,7 +7,7 @@ import numpy as np
 from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from errors import invalid_input
+from errors import invalid_at
 from models import STATUSES, tasks
 from schemas.flow import Interval
 from services.flow import forecast, history, replay
@@ -297,7 +297,7 @@ def will_be_done(
     """
     if (remaining is None) == (until is None):
         pointer = "?remaining" if remaining is None else "?until"
-        raise invalid_input([{"pointer": pointer, "detail": "Give one of `remaining` and `until`"}])
+        raise invalid_at(pointer, "Give one of `remaining` and `until`")
     record = history.read(db, question.selection)
     known = forecast.past(question, np.sort(record.created), np.sort(record.completed), from_given=from_given)
     zone = question.period.zone
@@ -344,7 +344,7 @@ def _how_many(known: forecast.Past, until: date) -> tuple[dict[str, int], list[d
     if not 1 <= days <= forecast.HORIZON_WEEKS * 7:
         last = known.starts_on + (forecast.HORIZON_WEEKS * 7 - 1) * DAY
         problem = f"Should be from {known.starts_on}, the day of the forecast, to {last}"
-        raise invalid_input([{"pointer": "?until", "detail": problem}])
+        raise invalid_at("?until", problem)
     counts = forecast.done_within(known, days)
     reached, first = np.unique(counts, return_index=True)
     curve = [

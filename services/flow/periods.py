@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from errors import invalid_input
+from errors import invalid_at
 from schemas.common import beginning
 from schemas.flow import Interval
 from storage.column_types import microseconds, moment
@@ -53,7 +53,7 @@ def period(start: date | None, end: date | None, zone: ZoneInfo, now: int) -> Pe
     for name, value in (("from", start), ("to", end)):
         if value is not None and not EARLIEST <= _day(value) <= LATEST:
             problem = f"Should be between the years {EARLIEST.year} and {LATEST.year}"
-            raise invalid_input([{"pointer": f"?{name}", "detail": problem}])
+            raise invalid_at(f"?{name}", problem)
     end = local_day(now, zone) if end is None else end
     until = microseconds(end) if isinstance(end, datetime) else midnight(end + DAY, zone)
     if start is None:
@@ -63,7 +63,7 @@ def period(start: date | None, end: date | None, zone: ZoneInfo, now: int) -> Pe
     # A day that the zone skipped makes an empty period.
     is_backwards = start > end if are_days else since >= until
     if is_backwards:
-        raise invalid_input([{"pointer": "?from", "detail": "Should be before `to`"}])
+        raise invalid_at("?from", "Should be before `to`")
     return Period(since, until, zone)
 
 
@@ -103,6 +103,6 @@ def _cut(asked: Period, interval: Interval) -> Iterator[Period]:
                 problem = (
                     f"Makes more than {MOST_INTERVALS:,} intervals: ask for longer ones or a shorter period"
                 )
-                raise invalid_input([{"pointer": "?interval", "detail": problem}])
+                raise invalid_at("?interval", problem)
             yield Period(start, end, asked.zone)
             start = end

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from config import settings
-from errors import Forbidden, InvalidInput, input_problems, invalid_input
+from errors import Forbidden, InvalidInput, input_problems, invalid_at, invalid_input
 from models import Caller
 from schemas.flow import (
     LONGEST_SIGNATURE,
@@ -106,7 +106,7 @@ def make_link(
             "Makes a link that is longer than servers take: shorten the query, or save its filter as a view and "
             "send `view`"
         )
-        raise invalid_input([{"pointer": "#/query", "detail": problem}])
+        raise invalid_at("#/query", problem)
     return {
         "url": f"{settings.root}/analytics/pictures/{chart}?signature={signature}",
         "expires_at": expires_at,

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from config import settings
-from errors import Forbidden, NotFound, invalid_input
+from errors import Forbidden, NotFound, invalid_at
 from models import Caller, users
 from schemas.common import zone_named
 from schemas.flow import FlowQuery
@@ -94,7 +94,7 @@ def ask(db: Session, caller: Caller, query: FlowQuery) -> Question:
         if query.scope == "all":
             if query.user_id is not None:
                 problem = "Names one user: leave it out with `scope=all`"
-                raise invalid_input([{"pointer": "?user_id", "detail": problem}])
+                raise invalid_at("?user_id", problem)
             owner_id, path = None, "/tasks/all"
         else:
             if db.execute(_USER, {"user_id": query.user_id}).first() is None:
@@ -122,5 +122,5 @@ def _project(db: Session, caller: Caller, query: FlowQuery) -> dict[str, int]:
     for name, is_given in (("user_id", query.user_id is not None), ("scope", query.scope == "all")):
         if is_given:
             detail = "A project's figures cover all its members' tasks: leave it out with `project_id`"
-            raise invalid_input([{"pointer": f"?{name}", "detail": detail}])
+            raise invalid_at(f"?{name}", detail)
     return {"project_id": query.project_id}

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Select, bindparam, delete, insert, select, up
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import Forbidden, InvalidInput
+from errors import Forbidden, invalid_at
 from models import Caller, tasks
 from schemas.projects import ProjectFilters, ProjectRead
 from services import preconditions, rights, used_rights
@@ -156,7 +156,7 @@ def update_project(
     changes = _differences(before, values, now)
     states, replaced = values.get("states"), values.get("replaced_states") or {}
     if replaced and not states:
-        raise _wrong("replaced_states", "Needs the new `states` beside it")
+        raise invalid_at("#/replaced_states", "Needs the new `states` beside it")
     has_states = bool(states) and states != before["states"]
     owners: set[int] = set()
     if states and (has_states or replaced):
@@ -173,11 +173,6 @@ def update_project(
     changed = {name: {"from": old[name], "to": new[name]} for name in names}
     history.add_about(db, caller, now, "project_updated", new, project_id=project_id, changes=changed)
     return after, owners
-
-
-def _wrong(field: str, detail: str) -> InvalidInput:
-    problem = {"pointer": f"#/{field}", "detail": detail}
-    return InvalidInput(f"{problem['pointer']}: {detail}", errors=[problem])
 
 
 def _differences(before: Mapping[str, Any], values: Mapping[str, Any], now: datetime) -> dict[str, Any]:

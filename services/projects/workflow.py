@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import Conflict, InvalidInput, invalid_input
+from errors import Conflict, invalid_at, invalid_input, pointer_part
 from models import STATUSES, Caller, tasks
 from services.tasks import many, writes
 from storage.column_types import is_among
@@ -96,17 +96,15 @@ def wanted(states: Sequence[Any], key: str | None, status: str | None, now_in: A
         found = next((state for state in states if state.key == key), None)
         if found is None:
             allowed = ", ".join(state.key for state in states)
-            raise _wrong("state", f"There is no such state; allowed: {allowed}")
+            raise invalid_at("#/state", f"There is no such state; allowed: {allowed}")
         if status is not None and status != found.status:
-            raise _wrong("status", f"The state {key} has the status {found.status}: send one of the two")
+            raise invalid_at(
+                "#/status", f"The state {key} has the status {found.status}: send one of the two"
+            )
         return found
     if now_in is not None and status in (None, now_in.status):
         return now_in
     return first_with(states, status or "pending")
-
-
-def _wrong(field: str, detail: str) -> InvalidInput:
-    return invalid_input([{"pointer": f"#/{field}", "detail": detail}])
 
 
 def enter(db: Session, project_id: int, state: Any) -> None:
@@ -183,7 +181,7 @@ def replace(
 def _check_replaced(replaced: Mapping[str, str], gone: Sequence[str], after: Mapping[str, Any]) -> None:
     problems = []
     for old, new in replaced.items():
-        pointer = f"#/replaced_states/{old.replace('~', '~0').replace('/', '~1')}"
+        pointer = f"#/replaced_states/{pointer_part(old)}"
         if old not in gone:
             problems.append({"pointer": pointer, "detail": "No state with this key is taken out"})
         elif new not in after:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from errors import MOST_PROBLEMS, AppError, input_problems, invalid_input
+from errors import MOST_PROBLEMS, input_problems, invalid_at, invalid_input
 from schemas.tasks import MOST_IMPORTED, TaskImport
 from services.tasks import csv_cells, fields
 from services.tasks.json_stream import JsonText, NotJson, OtherJson, elements
@@ -48,7 +48,7 @@ def parse_json(body: bytes, *, lines: bool = False) -> list[TaskImport]:
         )
     except NotJson as error:
         said = str(error) if isinstance(error, OtherJson) else f"Not valid JSON {error}"
-        raise _problem("#", _known_object(body) or said) from None
+        raise invalid_at("#", _known_object(body) or said) from None
 
 
 def parse_ndjson(body: bytes) -> list[TaskImport]:
@@ -77,9 +77,9 @@ def parse_csv(body: bytes) -> list[TaskImport]:
     try:
         return _checked(_csv_rows(lines), lambda: f" (row {lines.row} of the file)")
     except UnicodeDecodeError:
-        raise _problem("#", NOT_UTF_8) from None
+        raise invalid_at("#", NOT_UTF_8) from None
     except csv.Error as error:
-        raise _problem("#", f"Not valid CSV: {error}{lines.where_it_broke()}") from None
+        raise invalid_at("#", f"Not valid CSV: {error}{lines.where_it_broke()}") from None
 
 
 class _Lines:
@@ -119,7 +119,7 @@ def _csv_rows(lines: _Lines) -> Iterator[dict[str, Any]]:
     first = lines.first()
     if "\0" in first:
         # UTF-16 of ASCII letters is UTF-8 too, with a NUL at each letter.
-        raise _problem("#", NOT_UTF_8)
+        raise invalid_at("#", NOT_UTF_8)
     if named := _SEPARATOR_LINE.fullmatch(first):
         lines.skip_first()
         separator = named[1]
@@ -134,7 +134,7 @@ def _csv_rows(lines: _Lines) -> Iterator[dict[str, Any]]:
         lines.row += 1
         lines.of_this_row = 0
         if lines.row > MOST_ROWS:
-            raise _problem("#", f"More than {MOST_ROWS:,} rows, with the empty ones")
+            raise invalid_at("#", f"More than {MOST_ROWS:,} rows, with the empty ones")
         if not any(cells):
             # An empty line, or a row that a spreadsheet filled with empty cells.
             continue
@@ -167,14 +167,14 @@ def _columns(cells: list[str] | None) -> list[str]:
     named = [name for name in header if name]
     allowed = f"allowed: {', '.join(IMPORTED_FIELDS)}"
     if not named:
-        raise _problem("#", f"The first line must name the columns; {allowed}")
+        raise invalid_at("#", f"The first line must name the columns; {allowed}")
     for name in named:
         if name not in IMPORTED_FIELDS:
-            raise _problem("#", f"Unknown column {name[:100]!r}; {allowed}")
+            raise invalid_at("#", f"Unknown column {name[:100]!r}; {allowed}")
         if named.count(name) > 1:
-            raise _problem("#", f"The column `{name}` is named twice")
+            raise invalid_at("#", f"The column `{name}` is named twice")
     if "title" not in named:
-        raise _problem("#", f"The column `title` is missing: the first line names {', '.join(named)}")
+        raise invalid_at("#", f"The column `title` is missing: the first line names {', '.join(named)}")
     return header
 
 
@@ -182,7 +182,7 @@ def _row(index: int, header: Sequence[str], cells: list[str], row: int, *, is_ou
     """The fields of a row, without its empty cells; raises InvalidInput for too many or too few cells."""
     where = f" (row {row} of the file)"
     if len(cells) < len(header):
-        raise _problem(
+        raise invalid_at(
             f"#/{index}", f"Has {len(cells)} cells where the first line names {len(header)} columns{where}"
         )
     values: dict[str, Any] = {}
@@ -192,7 +192,7 @@ def _row(index: int, header: Sequence[str], cells: list[str], row: int, *, is_ou
         name = header[place] if place < len(header) else ""
         if not name:
             detail = f"The first line names no column for cell {place + 1}, which is not empty"
-            raise _problem(f"#/{index}", f"{detail}{where}")
+            raise invalid_at(f"#/{index}", f"{detail}{where}")
         values[name] = _value(name, csv_cells.plain(cell) if is_ours else cell)
     return values
 
@@ -227,7 +227,7 @@ def _checked(rows: Iterable[Any], where: Where, repeats: Sequence[Repeat] = ()) 
     problems: list[dict[str, str]] = []
     for index, row in enumerate(rows):
         if index == MOST_IMPORTED:
-            raise _problem("#", f"More than {MOST_IMPORTED:,} tasks: import them in several calls")
+            raise invalid_at("#", f"More than {MOST_IMPORTED:,} tasks: import them in several calls")
         is_told = len(problems) < MOST_PROBLEMS
         task, new, number_of_new = _validated(index, row, is_told=is_told)
         number += number_of_new
@@ -308,7 +308,3 @@ def _contradictions(index: int, task: TaskImport) -> Iterator[dict[str, str]]:
         }
     elif task.blocked_at is not None and has_status and task.status == "completed":
         yield {"pointer": f"#/{index}/blocked_at", "detail": "A completed task can't be blocked"}
-
-
-def _problem(pointer: str, detail: str) -> AppError:
-    return invalid_input([{"pointer": pointer, "detail": detail}])

@@ -10,21 +10,17 @@ from typing import Any, NamedTuple
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import Conflict, InvalidInput, invalid_input
+from errors import Conflict, invalid_at
 from models import Caller
 from services import rights
 from services.projects import member, workflow
 from services.rights import Place
 
 
-def _wrong(field: str, detail: str) -> InvalidInput:
-    return invalid_input([{"pointer": f"#/{field}", "detail": detail}])
-
-
 def _check_name(values: Mapping[str, Any], place: Place) -> None:
     """Raise InvalidInput for a `project` that is not the name of the task's project."""
     if values.get("project") not in (None, place.name):
-        raise _wrong("project", f"The task's project is {place.name}: send its name, or leave it out")
+        raise invalid_at("#/project", f"The task's project is {place.name}: send its name, or leave it out")
 
 
 # -- new tasks -------------------------------------------------------------------------------------
@@ -39,12 +35,14 @@ def of_new(db: Session, caller: Caller, values: Mapping[str, Any]) -> dict[str, 
     key, status = values.get("state"), values.get("status")
     if project_id is None:
         if owner_id not in (None, caller.id):
-            raise _wrong("user_id", "Needs `project_id` beside it: to give a private task away, assign it")
+            raise invalid_at(
+                "#/user_id", "Needs `project_id` beside it: to give a private task away, assign it"
+            )
         return {"status": workflow.wanted(workflow.DEFAULT, key, status).status}
     place = entered(db, caller, project_id)
     if owner_id is None:
         if place.role in (None, "viewer"):
-            raise _wrong("user_id", "An admin who may not own tasks of the project must name the owner")
+            raise invalid_at("#/user_id", "An admin who may not own tasks of the project must name the owner")
         owner_id = caller.id
     if not member.can_own(db, place.id, owner_id):
         raise rights.user_not_found()
