@@ -10,7 +10,7 @@ from database import AnyRow
 from logging_config import logger
 from models import Caller
 from services.events import feed
-from services.events.stream_sight import StreamSight, takes_an_admin
+from services.events.stream_sight import StreamSight
 
 LONGEST_SECONDS = 30 * 60.0
 # A client that reads its events too slowly is cut off. It may connect again and continue where it was.
@@ -46,7 +46,7 @@ class OpenStream:
         # The end of the token is a time of day, so the clock of the event loop can't be compared with it.
         self.ends_at = min(time.time() + LONGEST_SECONDS, claims.get("exp", float("inf")))
         # A stream that has not caught up yet, because its client reads slowly, shows an admin's events too.
-        self.takes_an_admin = takes_an_admin(self.user, self.question)
+        self.takes_an_admin = question.takes_an_admin(user)
         # The sight is None until the stream has caught up with the hub.
         self.sight: StreamSight | None = None
         self.send = send

@@ -14,6 +14,7 @@ from logging_config import logger
 from security import callers
 from services.events import event, feed
 from services.events.follower import follower
+from services.events.stream_sight import keys_of
 from web.event_message import BYTES_AT_ONCE, message
 from web.open_stream import OpenStream
 
@@ -143,7 +144,7 @@ class Hub:
     def _hand_out(self, row: AnyRow, task: dict[str, Any] | None) -> int:
         """Hand out an event; returns the bytes of its message, or 0 if no stream sees it."""
         concerned: set[OpenStream] = set()
-        for key in feed.keys_of(row):
+        for key in keys_of(row):
             concerned |= self._index.get(key, set())
         if not concerned:
             return 0

@@ -20,7 +20,7 @@ RETENTION = "snapshots"
 _SHAPE = re.compile(r"evt_([0-9a-f]{16})")
 _COLUMNS = (task_history.c.id, task_history.c.created_at)
 _ROW = prepared(select(*_COLUMNS).where(task_history.c.id == bindparam("row_id")))
-_NEWEST = prepared(select(func.max(task_history.c.id)))
+_NEWEST = prepared(select(func.coalesce(func.max(task_history.c.id), 0)))
 
 
 def encode(row_id: int) -> str:
@@ -57,8 +57,12 @@ def _may_be_deleted(db: Session, row_id: int) -> bool:
     Some kinds of rows are never deleted, so that a deleted row may lie between others. If all rows behind it were
     deleted too, nothing tells it from a number that was never given out: the settings decide.
     """
-    newest = db.execute(_NEWEST).scalar()
-    return settings.retention_history_days is not None or (newest is not None and row_id < newest)
+    return settings.retention_history_days is not None or row_id < newest_row(db)
+
+
+def newest_row(db: Session) -> int:
+    """The number of the newest row of the history, or 0; older rows may still be uncommitted on Postgres."""
+    return int(db.execute(_NEWEST).scalar_one())
 
 
 def oldest_time() -> datetime:

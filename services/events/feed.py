@@ -1,20 +1,19 @@
 """Pages of the feed: the events that an account may see, oldest first."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import BigInteger, Text, any_, bindparam, column, func, select
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from database import AnyRow, database
+from database import AnyRow
 from errors import Forbidden, NotFound
 from models import Caller
 from services.events import event, event_id, sight
 from services.events.rebuilding import rebuilt
 from services.events.watermark import watermark
+from storage.column_types import is_among
 from storage.prepared import prepared
 from tables.history import task_history
 
@@ -22,20 +21,7 @@ from tables.history import task_history
 MOST_EXAMINED = 2000
 
 _ID = task_history.c.id
-_IDS_ON_SQLITE = func.json_each(bindparam("ids", type_=Text)).table_valued(column("value", BigInteger))
-# The numbers are one parameter of any length, so that the statement is prepared only once.
-_ON_SQLITE = prepared(select(*event.COLUMNS).where(_ID.in_(select(_IDS_ON_SQLITE.c.value))).order_by(_ID))
-_ON_POSTGRES = prepared(
-    select(*event.COLUMNS)
-    .where(any_(bindparam("ids", type_=postgresql.ARRAY(BigInteger))) == _ID)
-    .order_by(_ID)
-)
-
-
-def _rows(db: Session, ids: list[int]) -> Sequence[AnyRow]:
-    if database.is_sqlite:
-        return db.execute(_ON_SQLITE, {"ids": json.dumps(ids)}).all()
-    return db.execute(_ON_POSTGRES, {"ids": ids}).all()
+_THESE = prepared(select(*event.COLUMNS).where(is_among(_ID, "ids")).order_by(_ID))
 
 
 @dataclass(frozen=True)
@@ -51,6 +37,11 @@ class Question:
     def __post_init__(self) -> None:
         """Look up the kinds that the types stand for."""
         object.__setattr__(self, "kinds", event.kinds_of(self.types) if self.types else None)
+
+    def takes_an_admin(self, user: Caller) -> bool:
+        """Whether the caller sees the events that are asked for only as an admin."""
+        is_of_one_thing = self.project_id is not None or self.task_id is not None
+        return self.everybodys or (user.is_admin and is_of_one_thing)
 
     def asks_for(self, row: AnyRow) -> bool:
         """Whether the question asks for this event, which the caller sees."""
@@ -108,22 +99,20 @@ def page(db: Session, user: Caller, question: Question, after: int, limit: int) 
     if len(ids) >= limit:
         ids = ids[:limit]
         position = ids[-1]
-    events = events_of(db, _rows(db, ids)) if ids else []
-    return EventPage(events, position, has_more=position < until)
+    return EventPage(list(events_of(db, ids).values()), position, has_more=position < until)
 
 
-def events_of(db: Session, rows: Sequence[AnyRow]) -> list[dict[str, Any]]:
-    """The events of these rows."""
+def events_of(db: Session, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """The events of the rows with these numbers, by the number, in their order."""
+    rows = db.execute(_THESE, {"ids": ids}).all() if ids else ()
     tasks = rebuilt(db, rows)
-    return [event.event_of(row, tasks.get(row.id)) for row in rows]
+    return {row.id: event.event_of(row, tasks.get(row.id)) for row in rows}
 
 
 def _parts(db: Session, user: Caller, question: Question) -> list[sight.Part] | None:
     """The parts of the feed that the caller asks for and sees; None stands for the whole feed."""
     project_id = question.project_id
-    sees_all = question.everybodys or (
-        user.is_admin and (project_id is not None or question.task_id is not None)
-    )
+    sees_all = question.takes_an_admin(user)
     if project_id is not None:
         return sight.of_project(project_id) if sees_all else _of_own_project(db, user, project_id)
     return None if sees_all else sight.of_account(db, user.id)
@@ -171,14 +160,3 @@ def news(db: Session, after: int) -> tuple[list[tuple[AnyRow, dict[str, Any] | N
     rows = list(db.execute(_NEWS, {"after": after, "until": until}))
     tasks = rebuilt(db, rows)
     return [(row, tasks.get(row.id)) for row in rows], rows[-1].id if len(rows) == MOST_NEWS else until
-
-
-def keys_of(row: AnyRow) -> list[tuple[str, int]]:
-    """The keys of an event: a stream sees the event if it has any of them; see `stream_sight`."""
-    accounts = {row.owner_id, row.previous_owner_id} - {None}
-    projects = {row.project_id, row.previous_project_id} - {None}
-    return [
-        ("everything", 0),
-        *(("account", each) for each in accounts),
-        *(("project", each) for each in projects),
-    ]

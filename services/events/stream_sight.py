@@ -5,7 +5,6 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import Forbidden
 from models import Caller
 from services.events import sight
 from services.events.feed import Question
@@ -39,18 +38,20 @@ class StreamSight:
             self.keys.discard(key)
 
 
-def takes_an_admin(user: Caller, question: Question) -> bool:
-    """Whether the account sees the events that are asked for only as an admin."""
-    return question.everybodys or (
-        user.is_admin and (question.project_id is not None or question.task_id is not None)
-    )
+def keys_of(row: AnyRow) -> list[Key]:
+    """The keys of an event: a stream sees the event if it has any of them."""
+    accounts = {row.owner_id, row.previous_owner_id} - {None}
+    projects = {row.project_id, row.previous_project_id} - {None}
+    return [
+        EVERYTHING,
+        *(("account", each) for each in accounts),
+        *(("project", each) for each in projects),
+    ]
 
 
 def sight_at(db: Session, user: Caller, question: Question, position: int) -> StreamSight:
-    """The sight of an account after this position; raises Forbidden."""
-    if question.everybodys and not user.is_admin:
-        raise Forbidden("Admin access required", code="admin_required")
-    if takes_an_admin(user, question):
+    """The sight of an account after this position, for a question that it may ask."""
+    if question.takes_an_admin(user):
         return StreamSight(user.id, {EVERYTHING}, follows_memberships=False)
     now = position + 1
     projects = {part.value for part in sight.memberships(db, user.id) if part.after < now <= part.until}

@@ -8,7 +8,7 @@ by which the versions of the owners have grown. Otherwise the whole record is re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from sqlalchemy import BigInteger, bindparam, func, select
+from sqlalchemy import BigInteger, bindparam, select
 from sqlalchemy.orm import Session
 
 from database import AnyRow
@@ -26,7 +26,6 @@ FEW_CHANGES = 200
 _TOGETHER = {"updated", "status_changed", "unblocked"}
 
 _H = task_history.c
-_NEWEST = prepared(select(func.coalesce(func.max(_H.id), 0)))
 # The rows while these accounts own the task, and those by which it leaves them: an index has each.
 _SINCE = [
     prepared(
@@ -43,11 +42,6 @@ _SINCE = [
         is_among(_H.previous_owner_id, "owner_ids") & changes_hands(_H),
     )
 ]
-
-
-def newest(db: Session) -> int:
-    """The number of the newest change of all."""
-    return int(db.execute(_NEWEST, {}).scalar_one())
 
 
 def since(db: Session, grown: Mapping[int, int], after: int) -> list[AnyRow] | None:

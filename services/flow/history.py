@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 
 from models import tasks
 from services.bulk_numbers import Moment, in_bulk, read_numbers
+from services.events.event_id import newest_row
 from services.flow import changed, project_history, selected
 from services.flow.question import Selection
 from services.flow.record import (
@@ -195,7 +196,7 @@ def _version(db: Session, selection: Selection) -> tuple[Any, ...]:
     if selection.owner_id is not None:
         return (int(db.execute(_OWNER_VERSION, {"owner_id": selection.owner_id}).scalar_one()),)
     # A deleted account takes its counts along, so the ever-growing history is part of the version.
-    return int(db.execute(_VERSION).scalar_one()), changed.newest(db)
+    return int(db.execute(_VERSION).scalar_one()), newest_row(db)
 
 
 def read(db: Session, selection: Selection) -> Record:
@@ -222,7 +223,7 @@ def _renewed(db: Session, selection: Selection, old: _Kept | None) -> _Kept:
     """The present record: the old one with the tasks that have changed since, if the history accounts for that."""
     # The version is read first: a change in between makes the record newer than the version, never older.
     with one_snapshot(db):
-        version, newest = _version(db, selection), changed.newest(db)
+        version, newest = _version(db, selection), newest_row(db)
         grown = None if old is None else _grown(selection, old.version, version)
         rows = None if old is None or grown is None else changed.since(db, grown, old.newest)
     if old is None or rows is None:

@@ -17,14 +17,11 @@ from config import settings
 from database import AnyRow
 from models import users
 from services.accounts import account_mail
-from services.events import event, event_id
-from services.events.rebuilding import rebuilt
+from services.events import event_id, feed
 from services.webhooks import secret as secrets
 from services.webhooks.sending import Letter, Result, next_attempt
 from services.webhooks.webhook import PING
-from storage.column_types import UtcDateTime, is_among
-from storage.prepared import prepared
-from tables.history import task_history
+from storage.column_types import UtcDateTime
 from tables.webhooks import webhook_deliveries, webhooks
 
 # The number of deliveries to a healthy receiver that a sender takes at once.
@@ -95,7 +92,6 @@ _DUE = (
     .order_by(webhook_deliveries.c.next_attempt_at, webhook_deliveries.c.id)
     .limit(bindparam("limit"))
 )
-_EVENTS = prepared(select(*event.COLUMNS).where(is_among(task_history.c.id, "ids")))
 _LOCK = select(*_CLAIMED_COLUMNS).where(webhooks.c.id == bindparam("webhook_id")).with_for_update()
 _WRITE_RESULT = (
     update(webhook_deliveries)
@@ -151,9 +147,7 @@ def take(db: Session, webhook: AnyRow) -> list[Letter]:
     limit = 1 if webhook.failures else SLOW_BATCH if webhook.is_slow else BATCH
     rows = db.execute(_DUE, {"webhook_id": webhook.id, "now": now, "limit": limit}).all()
     ids = [row.event_id for row in rows if row.event_id is not None]
-    events = {row.id: row for row in db.execute(_EVENTS, {"ids": ids})} if ids else {}
-    tasks = rebuilt(db, events.values())
-    told = {row_id: event.event_of(row, tasks.get(row_id)) for row_id, row in events.items()}
+    told = feed.events_of(db, ids)
     return [_letter(webhook, row, told.get(row.event_id), now) for row in rows]
 
 

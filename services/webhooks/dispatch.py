@@ -6,6 +6,7 @@ written twice, whatever process dies. Changes of tasks write nothing for webhook
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import and_, bindparam, func, literal, or_, select, update
@@ -157,17 +158,17 @@ def _step(db: Session, until: int) -> bool:
     rows: Sequence[AnyRow] = db.execute(_NEXT, {"after": position, "until": until}).all()
     is_last = len(rows) < BATCH
     wanted = {"people": _values(rows, _PEOPLE), "projects": _values(rows, _PROJECTS)}
+    now = datetime.now(UTC)
     deliveries = [
-        (webhook.id, row)
+        _delivery(webhook.id, row.id, row.kind, now)
         for webhook in db.execute(_CONCERNED, wanted)
         for row in rows
         if _wants(webhook, row)
     ]
-    deliveries.sort(key=lambda each: (each[1].id, each[0]))
     if deliveries:
-        now = datetime.now(UTC)
-        db.execute(_insert().on_conflict_do_nothing(), [_delivery(*each, now) for each in deliveries])
-        db.execute(_MAKE_DUE, {"ids": sorted({webhook_id for webhook_id, _ in deliveries}), "now": now})
+        deliveries.sort(key=itemgetter("event_id", "webhook_id"))
+        db.execute(_insert().on_conflict_do_nothing(), deliveries)
+        db.execute(_MAKE_DUE, {"ids": sorted({each["webhook_id"] for each in deliveries}), "now": now})
     db.execute(_MOVE, {"new_position": until if is_last else rows[-1].id})
     return not is_last
 
@@ -177,10 +178,15 @@ def _values(rows: Iterable[AnyRow], names: Iterable[str]) -> list[int]:
     return sorted({value for row in rows for name in names if (value := getattr(row, name)) is not None})
 
 
+def _concerning(webhook: AnyRow) -> tuple[tuple[str, ...], int]:
+    """The columns and the value by which a row of the history concerns the webhook's account or project."""
+    if webhook.project_id is None:
+        return _PEOPLE, webhook.user_id
+    return _PROJECTS, webhook.project_id
+
+
 def _wants(webhook: AnyRow, row: AnyRow) -> bool:
-    names, value = (
-        (_PEOPLE, webhook.user_id) if webhook.project_id is None else (_PROJECTS, webhook.project_id)
-    )
+    names, value = _concerning(webhook)
     return (
         row.id > webhook.starts_after
         and row.kind in event.kinds_of(webhook.types)
@@ -188,11 +194,11 @@ def _wants(webhook: AnyRow, row: AnyRow) -> bool:
     )
 
 
-def _delivery(webhook_id: int, row: AnyRow, now: datetime) -> dict[str, Any]:
+def _delivery(webhook_id: int, row_id: int, kind: str, now: datetime) -> dict[str, Any]:
     return {
         "webhook_id": webhook_id,
-        "event_id": row.id,
-        "type": event.type_of(row.kind),
+        "event_id": row_id,
+        "type": event.type_of(kind),
         "state": "waiting",
         "attempts": 0,
         "next_attempt_at": now,
@@ -205,25 +211,11 @@ def _replay(db: Session) -> bool:
     webhook = db.execute(_REPLAYING).first()
     if webhook is None:
         return False
-    names, value = (
-        (_PEOPLE, webhook.user_id) if webhook.project_id is None else (_PROJECTS, webhook.project_id)
-    )
+    names, value = _concerning(webhook)
     parts = [sight.Part(name, value) for name in names]
     examined = sight.examine(db, parts, webhook.replay_after, webhook.replay_until, BATCH)
     kinds, now = event.kinds_of(webhook.types), datetime.now(UTC)
-    rows = [
-        {
-            "webhook_id": webhook.id,
-            "event_id": row_id,
-            "type": event.type_of(kind),
-            "state": "waiting",
-            "attempts": 0,
-            "next_attempt_at": now,
-            "created_at": now,
-        }
-        for row_id, kind in examined.found
-        if kind in kinds
-    ]
+    rows = [_delivery(webhook.id, row_id, kind, now) for row_id, kind in examined.found if kind in kinds]
     if rows:
         again = {"state": "waiting", "attempts": 0, "next_attempt_at": now}
         statement = _insert().on_conflict_do_update(index_elements=["webhook_id", "event_id"], set_=again)

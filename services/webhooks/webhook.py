@@ -19,7 +19,6 @@ from services.events import event_id
 from services.paging import PageOf, keyset_by_id
 from services.webhooks import secret as secrets
 from storage.column_types import UtcDateTime
-from tables.history import task_history
 from tables.projects import project_members
 from tables.webhooks import webhook_deliveries, webhooks
 
@@ -51,7 +50,6 @@ _OWN = select(*_COLUMNS).where(or_(and_(webhooks.c.project_id.is_(None), _MADE),
 # An admin may manage every project, and finds here the webhooks that it made for projects of others.
 _OF_ADMIN = select(*_COLUMNS).where(or_(_MADE, _MANAGES))
 _COUNT = select(func.count()).where(webhooks.c.user_id == bindparam("user_id"))
-_NEWEST_EVENT = select(func.coalesce(func.max(task_history.c.id), 0))
 _UPDATE = update(webhooks).where(webhooks.c.id == bindparam("of_webhook"))
 _DELETE = delete(webhooks).where(webhooks.c.id == bindparam("of_webhook"))
 _SECRET = select(webhooks.c.secret).where(webhooks.c.id == bindparam("webhook_id"))
@@ -103,7 +101,7 @@ def create(
             "version": 1,
             "created_at": now,
             "updated_at": now,
-            "starts_after": _newest(db) if begins_after is None else begins_after,
+            "starts_after": event_id.newest_row(db) if begins_after is None else begins_after,
             "failures": 0,
             "is_slow": False,
         },
@@ -169,7 +167,7 @@ def change(
         # A new password switches webhooks off, but not one that is switched on at the same moment.
         session_service.hold(db, user)
         # Events from the time while the webhook was off are left for a replay.
-        starts_after = _newest(db) if begins_after is None else begins_after
+        starts_after = event_id.newest_row(db) if begins_after is None else begins_after
         changes |= {"disabled_reason": None, "due_at": now, "starts_after": starts_after}
     changes |= {"version": before.version + 1, "updated_at": now}
     return db.execute(_UPDATE.values(changes).returning(*_COLUMNS), {"of_webhook": before.id}).one()
@@ -251,12 +249,8 @@ def replay(db: Session, user: Caller, webhook_id: int, after: str) -> None:
     # A replay that is not done yet goes on where it is, if that is earlier.
     begins = case((webhooks.c.replay_after < position, webhooks.c.replay_after), else_=position)
     # Events of transactions that are open are delivered when they happen, not again.
-    changes = {"replay_after": begins, "replay_until": _newest(db)}
+    changes = {"replay_after": begins, "replay_until": event_id.newest_row(db)}
     db.execute(_UPDATE.values(changes), {"of_webhook": webhook.id})
-
-
-def _newest(db: Session) -> int:
-    return int(db.execute(_NEWEST_EVENT).scalar_one())
 
 
 def _switched_on(db: Session, user: Caller, webhook_id: int) -> AnyRow:
