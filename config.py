@@ -5,26 +5,27 @@ given as `NAME_FILE`, the path of a file with the value (see configuration/sourc
 docs/settings.md lists all settings, and a test compares the two.
 """
 
-import ipaddress
 import re
 import sys
-from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import EmailStr, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from configuration import account_rules, sources
 from configuration.addresses import (
+    Networks,
     is_address,
     is_host,
     is_page,
     is_redis_url,
     mailbox,
+    networks,
     origin,
+    parts,
 )
 from configuration.database_url import database_url
 from configuration.header_text import HeaderSecret
@@ -127,7 +128,8 @@ class Settings(BaseSettings):
     retention_events_days: int = Field(30, ge=1, le=MOST_DAYS)
     webhook_delivery: bool = True
     webhook_timeout_seconds: float = Field(15, gt=0, le=120)
-    webhook_allowed_networks: Annotated[list[str], NoDecode] = []
+    # Networks that may receive webhooks although their addresses are not public.
+    webhook_allowed_networks: Networks = ()
 
     log_file: Path = Path("app.log")
     log_file_mb: int = Field(50, ge=0, le=100_000)
@@ -136,12 +138,13 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
 
     metrics_token: HeaderSecret | None = None
-    metrics_allowed: Annotated[list[str], NoDecode] = ["127.0.0.0/8", "::1/128"]
+    metrics_allowed: Networks = networks("127.0.0.0/8,::1/128")
     delivery_behind_seconds: float = Field(300, gt=0)
 
-    trusted_proxies: Annotated[list[str], NoDecode] = []
-    allowed_hosts: Annotated[list[str], NoDecode] = []
-    cors_origins: Annotated[list[str], NoDecode] = []
+    # The proxies whose headers about a caller's address are trusted.
+    trusted_proxies: Networks = ()
+    allowed_hosts: list[str] = []
+    cors_origins: list[str] = []
     request_timeout_seconds: float = Field(60, ge=0, le=3600)
     rate_limit_per_minute: int = Field(0, ge=0, le=1_000_000)
 
@@ -180,30 +183,10 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator(
-        "trusted_proxies",
-        "metrics_allowed",
-        "webhook_allowed_networks",
-        "allowed_hosts",
-        "cors_origins",
-        mode="before",
-    )
+    @field_validator("allowed_hosts", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return (
-            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-        )
-
-    @field_validator("trusted_proxies", "metrics_allowed", "webhook_allowed_networks")
-    @classmethod
-    def _as_networks(cls, value: list[str]) -> list[str]:
-        try:
-            _networks(tuple(value))
-        except ValueError:
-            raise ValueError(
-                "must be addresses or networks such as 10.0.0.0/8, separated by commas"
-            ) from None
-        return value
+        return parts(value) if isinstance(value, str) else value
 
     @field_validator("cors_origins")
     @classmethod
@@ -298,16 +281,6 @@ class Settings(BaseSettings):
         return urlsplit(self.public_url).path if self.root_path is None else self.root_path
 
     @property
-    def trusted_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-        """The networks of the proxies whose headers about a caller's address are trusted."""
-        return _networks(tuple(self.trusted_proxies))
-
-    @property
-    def webhook_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-        """The networks without public addresses that may receive webhooks."""
-        return _networks(tuple(self.webhook_allowed_networks))
-
-    @property
     def is_production(self) -> bool:
         return self.environment == "production"
 
@@ -331,6 +304,11 @@ class Settings(BaseSettings):
         return key
 
 
+def _find() -> sources.Found:
+    """The values of all settings outside of the program; raises ConfigurationError."""
+    return sources.find([name.upper() for name in Settings.model_fields])
+
+
 class _Given(PydanticBaseSettingsSource):
     """The values from the environment, from `.env`, and from the files that these name."""
 
@@ -339,13 +317,7 @@ class _Given(PydanticBaseSettingsSource):
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        found = sources.find([name.upper() for name in self.settings_cls.model_fields])
-        return {name.lower(): value for name, value in found.values.items()}
-
-
-@lru_cache(maxsize=4)
-def _networks(names: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    return tuple(ipaddress.ip_network(name, strict=False) for name in names)
+        return {name.lower(): value for name, value in _find().values.items()}
 
 
 def load_settings() -> Settings:
@@ -353,7 +325,7 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        hidden = sources.find([name.upper() for name in Settings.model_fields]).from_files
+        hidden = _find().from_files
         # An error in another setting makes this default fail, so this problem is not reported.
         problems = [
             _one_line(problem, hidden)
@@ -365,7 +337,7 @@ def load_settings() -> Settings:
 
 def settings_warnings() -> list[str]:
     """Warnings about settings that are probably not meant, a line each."""
-    found = sources.find([name.upper() for name in Settings.model_fields]).warnings
+    found = _find().warnings
     if settings.secret_key and (problem := production_key_problem(settings.secret_key.get_secret_value())):
         found.append(f"SECRET_KEY {problem}: anybody who guesses it can sign tokens; {MAKE_A_KEY}")
     if settings.smtp_server and not (settings.smtp_from or settings.smtp_username):

@@ -33,7 +33,7 @@ def caller_address(peer: tuple[str, int] | None, forwarded_for: str, trusted: Se
         return "-"
     address = peer[0]
     hops = [hop.strip() for hop in forwarded_for.split(",")] if forwarded_for else []
-    while hops and is_trusted(address, trusted):
+    while hops and is_within(address, trusted):
         hop = _with_port(hops.pop())[0]
         if _parsed(hop) is None:
             break
@@ -72,6 +72,7 @@ def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
         return None
 
 
-def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+def is_within(address: str, networks: Sequence[Network]) -> bool:
+    """Whether an address lies in one of these networks; a text that is no address does not."""
     parsed = _parsed(address)
-    return parsed is not None and any(parsed in network for network in trusted)
+    return parsed is not None and any(parsed in network for network in networks)

@@ -1,10 +1,14 @@
-"""Parsing the addresses in settings: of mail, of servers, of pages, and of origins."""
+"""Parsing the addresses in settings: of mail, of servers, of pages, of origins, and of networks."""
 
 import ipaddress
 import re
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+from pydantic import BeforeValidator
 from pydantic.networks import validate_email
+
+from request_context import Network
 
 
 def mailbox(value: str) -> tuple[str, str]:
@@ -80,3 +84,23 @@ def origin(value: str) -> str:
         if port in (None, {"http": 80, "https": 443}[scheme])
         else f"{scheme}://{host}:{port}"
     )
+
+
+def parts(value: str) -> list[str]:
+    """The parts of a list with commas."""
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def networks(value: str) -> tuple[Network, ...]:
+    """The addresses and networks of a list with commas, an address as the network that has it alone."""
+    try:
+        return tuple(ipaddress.ip_network(part, strict=False) for part in parts(value))
+    except ValueError:
+        raise ValueError("must be addresses or networks such as 10.0.0.0/8, separated by commas") from None
+
+
+def _as_networks(value: Any) -> Any:
+    return networks(value) if isinstance(value, str) else value
+
+
+Networks = Annotated[tuple[Network, ...], BeforeValidator(_as_networks)]

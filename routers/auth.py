@@ -2,14 +2,14 @@
 
 from typing import Annotated, Any
 
-from fastapi import BackgroundTasks, Depends, Path, Query, Request, Response
+from fastapi import BackgroundTasks, Depends, Query, Request, Response
 from fastapi.security import OAuth2PasswordRequestForm
 
 from auth import CurrentUser
 from config import settings
 from database import database
 from errors import AppError, BadRequest, Conflict, Forbidden, NotAuthenticated, ServiceUnavailable, invalid_at
-from models import LARGEST_ID
+from routers.parameters import PathId
 from schemas.accounts import RefreshRequest, RegisterRequest, SessionRead, Token, UserRead
 from schemas.common import Message, Page
 from security.passwords import hash_password_async, hashing_busy, may_hash, verify_and_renew_async
@@ -157,9 +157,7 @@ def list_sessions(
 
 
 @router.delete("/sessions/{session_id}", response_model=Message, errors=[404])
-def end_session(
-    db: WriteSession, user: CurrentUser, session_id: Annotated[int, Path(ge=0, le=LARGEST_ID)]
-) -> dict[str, str]:
+def end_session(db: WriteSession, user: CurrentUser, session_id: PathId) -> dict[str, str]:
     """End one of the caller's sessions."""
     session_service.end(db, user, session_id)
     return {"message": "Session ended"}

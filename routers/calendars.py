@@ -10,8 +10,7 @@ from fastapi.responses import StreamingResponse
 from auth import CurrentUser
 from config import settings
 from database import AnyRow, database
-from models import LARGEST_ID
-from routers.conditional import IfNoneMatch
+from routers.parameters import IfNoneMatch, PathId
 from schemas.common import Page
 from schemas.views import CalendarCreate, CalendarCreated, CalendarRead
 from services import preconditions
@@ -60,9 +59,7 @@ def list_calendars(
 
 
 @router.delete("/calendars/{calendar_id}", status_code=204, errors=[404])
-def delete_calendar(
-    db: WriteSession, user: CurrentUser, calendar_id: Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
-) -> Response:
+def delete_calendar(db: WriteSession, user: CurrentUser, calendar_id: PathId) -> Response:
     """Delete a calendar: its address stops working."""
     calendar_service.delete_calendar(db, user, calendar_id)
     return Response(status_code=204)

@@ -2,12 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import BackgroundTasks, Path, Query, Request, Response
+from fastapi import BackgroundTasks, Query, Request, Response
 
 from auth import CurrentUser
 from database import AnyRow
-from models import LARGEST_ID
-from routers.tasks import TaskId
+from routers.parameters import PathId
 from schemas.comments import CommentRead, CommentUpdate, CommentWrite
 from schemas.common import OldestFirst
 from services import background_tasks
@@ -19,14 +18,12 @@ router = Router(
     prefix="/tasks/{task_id}/comments", tags=["comments"], reads="tasks:read", writes="tasks:write"
 )
 
-CommentId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
-
 
 @router.post("", response_model=CommentRead, status_code=201, errors=[404, 409])
 def create_comment(
     db: WriteSession,
     user: CurrentUser,
-    task_id: TaskId,
+    task_id: PathId,
     body: CommentWrite,
     response: Response,
     background: BackgroundTasks,
@@ -45,7 +42,7 @@ def create_comment(
 def list_comments(
     db: ReadSession,
     user: CurrentUser,
-    task_id: TaskId,
+    task_id: PathId,
     page: Annotated[OldestFirst, Query()],
     request: Request,
     response: Response,
@@ -55,7 +52,7 @@ def list_comments(
 
 
 @router.get("/{comment_id}", response_model=CommentRead, errors=[404], on_loop=True)
-def read_comment(db: ReadSession, user: CurrentUser, task_id: TaskId, comment_id: CommentId) -> AnyRow:
+def read_comment(db: ReadSession, user: CurrentUser, task_id: PathId, comment_id: PathId) -> AnyRow:
     """Get a comment."""
     return comment_service.get_comment(db, user, task_id, comment_id)
 
@@ -64,8 +61,8 @@ def read_comment(db: ReadSession, user: CurrentUser, task_id: TaskId, comment_id
 def update_comment(
     db: WriteSession,
     user: CurrentUser,
-    task_id: TaskId,
-    comment_id: CommentId,
+    task_id: PathId,
+    comment_id: PathId,
     body: CommentUpdate,
     background: BackgroundTasks,
 ) -> AnyRow:
@@ -76,7 +73,7 @@ def update_comment(
 
 
 @router.delete("/{comment_id}", status_code=204, errors=[404, 409])
-def delete_comment(db: WriteSession, user: CurrentUser, task_id: TaskId, comment_id: CommentId) -> Response:
+def delete_comment(db: WriteSession, user: CurrentUser, task_id: PathId, comment_id: PathId) -> Response:
     """Delete a comment (its author, a manager of the project, or an admin)."""
     comment_service.delete_comment(db, user, task_id, comment_id)
     return Response(status_code=204)

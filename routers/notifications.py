@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import BackgroundTasks, Path, Query, Request, Response
+from fastapi import BackgroundTasks, Query, Request, Response
 
 from auth import AdminUser, CurrentUser
 from database import AnyRow
 from models import LARGEST_ID
+from routers.parameters import PathId
 from schemas.common import Page
 from schemas.notifications import (
     FailedNotification,
@@ -23,8 +24,6 @@ from web.routing import Router, is_short, link_next
 from web.transaction import ReadSession, WriteSession
 
 router = Router(prefix="/notifications", tags=["notifications"], reads="tasks:read", writes="tasks:write")
-
-NotificationId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 
 
 @router.get("", response_model=list[NotificationRead], on_loop=is_short)
@@ -92,12 +91,12 @@ def retry_failed_notifications(
 
 
 @router.get("/{notification_id}", response_model=NotificationRead, errors=[404], on_loop=True)
-def read_notification(db: ReadSession, user: CurrentUser, notification_id: NotificationId) -> AnyRow:
+def read_notification(db: ReadSession, user: CurrentUser, notification_id: PathId) -> AnyRow:
     """Get one of the caller's notifications."""
     return notification_service.get_notification(db, user, notification_id)
 
 
 @router.post("/{notification_id}/read", response_model=NotificationRead, errors=[404])
-def mark_notification_read(db: WriteSession, user: CurrentUser, notification_id: NotificationId) -> AnyRow:
+def mark_notification_read(db: WriteSession, user: CurrentUser, notification_id: PathId) -> AnyRow:
     """Mark one of the caller's notifications as read; repeating this changes nothing."""
     return notification_service.mark_read(db, user, notification_id)

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any
 
-from fastapi import BackgroundTasks, Path, Query, Request, Response
+from fastapi import BackgroundTasks, Query, Request, Response
 
 from auth import CurrentUser
 from database import AnyRow
-from models import LARGEST_ID
+from routers.parameters import PathId
 from schemas.accounts import ProgramTokenCreate, ProgramTokenMade, ProgramTokenRead
 from schemas.common import Message, Page
 from services import background_tasks
@@ -42,9 +42,7 @@ def list_tokens(
 
 
 @router.delete("/{token_id}", response_model=Message, errors=[404])
-def revoke_token(
-    db: WriteSession, user: CurrentUser, token_id: Annotated[int, Path(ge=0, le=LARGEST_ID)]
-) -> dict[str, str]:
+def revoke_token(db: WriteSession, user: CurrentUser, token_id: PathId) -> dict[str, str]:
     """Revoke one of the caller's tokens. It stops working with the next request."""
     program_token.revoke(db, user, token_id)
     return {"message": "Token revoked"}

@@ -2,12 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import BackgroundTasks, Path, Query, Request, Response
+from fastapi import BackgroundTasks, Query, Request, Response
 
 from auth import CurrentUser
 from database import AnyRow
-from models import LARGEST_ID
-from routers.conditional import IfMatch, IfNoneMatch
+from routers.parameters import IfMatch, IfNoneMatch, PathId
 from schemas.common import Id, Page
 from schemas.projects import MemberPut, MemberRead, ProjectCreate, ProjectFilters, ProjectRead, ProjectUpdate
 from services import background_tasks, preconditions
@@ -18,8 +17,6 @@ from web.transaction import ReadSession, WriteSession
 
 router = Router(prefix="/projects", tags=["projects"], reads="tasks:read", writes="tasks:write")
 
-ProjectId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
-MemberId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[2])]
 TransferTo = Annotated[Id | None, Query(description="The member who gets the member's tasks", examples=[2])]
 
 
@@ -65,7 +62,7 @@ def list_projects(
 def read_project(
     db: ReadSession,
     user: CurrentUser,
-    project_id: ProjectId,
+    project_id: PathId,
     response: Response,
     if_none_match: IfNoneMatch = None,
 ) -> dict[str, Any] | Response:
@@ -81,7 +78,7 @@ def read_project(
 def update_project(
     db: WriteSession,
     user: CurrentUser,
-    project_id: ProjectId,
+    project_id: PathId,
     body: ProjectUpdate,
     response: Response,
     background: BackgroundTasks,
@@ -105,7 +102,7 @@ def update_project(
 def delete_project(
     db: WriteSession,
     user: CurrentUser,
-    project_id: ProjectId,
+    project_id: PathId,
     tasks: Annotated[
         Literal["delete", "release"],
         Query(
@@ -126,7 +123,7 @@ def delete_project(
 def list_members(
     db: ReadSession,
     user: CurrentUser,
-    project_id: ProjectId,
+    project_id: PathId,
     page: Annotated[Page, Query()],
     request: Request,
     response: Response,
@@ -139,8 +136,8 @@ def list_members(
 def put_member(
     db: WriteSession,
     user: CurrentUser,
-    project_id: ProjectId,
-    user_id: MemberId,
+    project_id: PathId,
+    user_id: PathId,
     body: MemberPut,
     background: BackgroundTasks,
     transfer_to: TransferTo = None,
@@ -161,8 +158,8 @@ def put_member(
 def remove_member(
     db: WriteSession,
     user: CurrentUser,
-    project_id: ProjectId,
-    user_id: MemberId,
+    project_id: PathId,
+    user_id: PathId,
     background: BackgroundTasks,
     transfer_to: TransferTo = None,
 ) -> Response:

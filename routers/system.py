@@ -2,7 +2,6 @@
 
 import asyncio
 import hmac
-import ipaddress
 from typing import Any
 
 from fastapi import BackgroundTasks, Request, Response
@@ -13,6 +12,7 @@ from config import Settings
 from database import database
 from errors import Forbidden, NotAuthenticated
 from logging_config import logger
+from request_context import is_within
 from routers import pages
 from schemas.common import Message, Ready
 from schemas.tasks import SampleTask
@@ -41,16 +41,8 @@ def _check_may_read_metrics(request: Request, settings: Settings) -> None:
         return
     # A forwarded request may come from anywhere, so the proxy's address says nothing about it.
     forwarded = "x-forwarded-for" in request.headers or "forwarded" in request.headers
-    if forwarded or not _is_in(request.client.host if request.client else "", settings.metrics_allowed):
+    if forwarded or not is_within(request.client.host if request.client else "", settings.metrics_allowed):
         raise Forbidden("Metrics are closed to this address: see METRICS_TOKEN and METRICS_ALLOWED")
-
-
-def _is_in(host: str, networks: list[str]) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return any(address in ipaddress.ip_network(network, strict=False) for network in networks)
 
 
 def router(settings: Settings) -> Router:

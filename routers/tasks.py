@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import BackgroundTasks, Path, Query, Request, Response
+from fastapi import BackgroundTasks, Query, Request, Response
 
 from auth import AdminUser, CurrentUser
 from database import AnyRow
 from models import LARGEST_ID
-from routers.conditional import IfMatch, IfNoneMatch
+from routers.parameters import IfMatch, IfNoneMatch, PathId
 from schemas.common import Message, OldestFirst
 from schemas.tasks import (
     HistoryEntry,
@@ -25,8 +25,6 @@ from web.routing import MOST_ON_EVENT_LOOP, Router, link_next
 from web.transaction import ReadSession, WriteSession
 
 router = Router(prefix="/tasks", tags=["tasks"], reads="tasks:read", writes="tasks:write")
-
-TaskId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 
 
 def _list_on_loop(values: Any) -> bool:
@@ -116,7 +114,7 @@ def filter_all_tasks(
     on_loop=True,
 )
 def read_task(
-    db: ReadSession, user: CurrentUser, task_id: TaskId, response: Response, if_none_match: IfNoneMatch = None
+    db: ReadSession, user: CurrentUser, task_id: PathId, response: Response, if_none_match: IfNoneMatch = None
 ) -> AnyRow | Response:
     """Get a task of the caller; an admin can get any task."""
     task = task_service.get_task(db, user, task_id)
@@ -130,7 +128,7 @@ def read_task(
 def read_task_history(
     db: ReadSession,
     user: CurrentUser,
-    task_id: TaskId,
+    task_id: PathId,
     page: Annotated[OldestFirst, Query()],
     request: Request,
     response: Response,
@@ -154,7 +152,7 @@ def read_task_history(
 def update_task(
     db: WriteSession,
     user: CurrentUser,
-    task_id: TaskId,
+    task_id: PathId,
     body: TaskUpdate,
     response: Response,
     background: BackgroundTasks,
@@ -175,7 +173,7 @@ def update_task(
 def block_task(
     db: WriteSession,
     user: CurrentUser,
-    task_id: TaskId,
+    task_id: PathId,
     body: TaskBlock,
     response: Response,
     background: BackgroundTasks,
@@ -195,7 +193,7 @@ def block_task(
 def unblock_task(
     db: WriteSession,
     user: CurrentUser,
-    task_id: TaskId,
+    task_id: PathId,
     response: Response,
     background: BackgroundTasks,
     if_match: IfMatch = None,
@@ -211,7 +209,7 @@ def unblock_task(
 def delete_task(
     db: WriteSession,
     user: CurrentUser,
-    task_id: TaskId,
+    task_id: PathId,
     background: BackgroundTasks,
     if_match: IfMatch = None,
 ) -> dict[str, str]:
@@ -225,7 +223,7 @@ def delete_task(
 def assign_task(
     db: WriteSession,
     user: CurrentUser,
-    task_id: TaskId,
+    task_id: PathId,
     assigned_user_id: Annotated[int, Query(ge=0, le=LARGEST_ID, description="The new owner", examples=[2])],
     background: BackgroundTasks,
     if_match: IfMatch = None,

@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import BackgroundTasks, Path, Query, Request, Response
+from fastapi import BackgroundTasks, Query, Request, Response
 
 from auth import AdminUser, CurrentUser
 from database import AnyRow
 from errors import invalid_at
-from models import LARGEST_ID
+from routers.parameters import PathId
 from schemas.accounts import UserDetails, UserFilters, UserReference, UserUpdate
 from schemas.common import Id, Message, Text
 from services import background_tasks
@@ -18,8 +18,6 @@ from web.routing import Router, link_next
 from web.transaction import ReadSession, WriteSession
 
 router = Router(prefix="/users", tags=["users"], reads="tasks:read")
-
-UserId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 
 
 @router.get("/lookup", response_model=UserReference, errors=[404], on_loop=True)
@@ -45,7 +43,7 @@ def list_users(
 
 
 @router.get("/{user_id}", response_model=UserDetails, errors=[404], on_loop=True)
-def read_user(db: ReadSession, user: AdminUser, user_id: UserId) -> AnyRow:
+def read_user(db: ReadSession, user: AdminUser, user_id: PathId) -> AnyRow:
     """Get an account (admins)."""
     return user_admin_service.get_user(db, user_id)
 
@@ -54,7 +52,7 @@ def read_user(db: ReadSession, user: AdminUser, user_id: UserId) -> AnyRow:
 def update_user(
     db: WriteSession,
     user: AdminUser,
-    user_id: UserId,
+    user_id: PathId,
     body: UserUpdate,
     background: BackgroundTasks,
     transfer_to: Annotated[
@@ -80,7 +78,7 @@ def update_user(
 def delete_user(
     db: WriteSession,
     user: AdminUser,
-    user_id: UserId,
+    user_id: PathId,
     background: BackgroundTasks,
     transfer_to: Annotated[
         Id | None, Query(description="The account that gets the tasks", examples=[2])
@@ -105,7 +103,7 @@ def delete_user(
 
 
 @router.delete("/{user_id}/sessions", response_model=Message, errors=[404])
-def end_user_sessions(db: WriteSession, user: AdminUser, user_id: UserId) -> dict[str, str]:
+def end_user_sessions(db: WriteSession, user: AdminUser, user_id: PathId) -> dict[str, str]:
     """End all sessions of an account (admins)."""
     ended = user_admin_service.end_sessions(db, user, user_id)
     return {"message": f"Ended {ended} sessions"}

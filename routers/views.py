@@ -2,18 +2,16 @@
 
 from typing import Annotated, Any
 
-from fastapi import Path, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from auth import CurrentUser
-from models import LARGEST_ID
+from routers.parameters import PathId
 from schemas.views import ViewCreate, ViewFilters, ViewRead, ViewUpdate
 from services.query import view as view_service
 from web.routing import Router, link_next
 from web.transaction import ReadSession, WriteSession
 
 router = Router(prefix="/views", tags=["views"], reads="tasks:read", writes="tasks:write")
-
-ViewPath = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 
 
 @router.post("", response_model=ViewRead, status_code=201, errors=[404])
@@ -41,13 +39,13 @@ def list_views(
 
 
 @router.get("/{view_id}", response_model=ViewRead, errors=[404])
-def read_view(db: ReadSession, user: CurrentUser, view_id: ViewPath) -> dict[str, Any]:
+def read_view(db: ReadSession, user: CurrentUser, view_id: PathId) -> dict[str, Any]:
     """Get a view."""
     return view_service.get_view(db, user, view_id)
 
 
 @router.patch("/{view_id}", response_model=ViewRead, errors=[404, 409])
-def update_view(db: WriteSession, user: CurrentUser, view_id: ViewPath, body: ViewUpdate) -> dict[str, Any]:
+def update_view(db: WriteSession, user: CurrentUser, view_id: PathId, body: ViewUpdate) -> dict[str, Any]:
     """Change a view: only the fields that are sent.
 
     A project's view may be changed by the account that created it and by the project's managers.
@@ -56,7 +54,7 @@ def update_view(db: WriteSession, user: CurrentUser, view_id: ViewPath, body: Vi
 
 
 @router.delete("/{view_id}", status_code=204, errors=[404])
-def delete_view(db: WriteSession, user: CurrentUser, view_id: ViewPath) -> Response:
+def delete_view(db: WriteSession, user: CurrentUser, view_id: PathId) -> Response:
     """Delete a view and the calendars that show it."""
     view_service.delete_view(db, user, view_id)
     return Response(status_code=204)

@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
-from fastapi import BackgroundTasks, Depends, Path, Query, Request, Response
+from fastapi import BackgroundTasks, Depends, Query, Request, Response
 
 import auth
 from auth import CurrentUser
 from database import AnyRow, database
 from errors import Forbidden, NotFound, invalid_at
-from models import LARGEST_ID
-from routers.conditional import IfMatch, IfNoneMatch
+from routers.parameters import IfMatch, IfNoneMatch, PathId
 from schemas.common import Message, Page
 from schemas.webhooks import (
     DeliveryRead,
@@ -31,8 +30,6 @@ T = TypeVar("T")
 READS, WRITES = "tasks:read", "tasks:write"
 router = Router(prefix="/webhooks", tags=["webhooks"], reads=READS, writes=WRITES)
 
-WebhookId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
-DeliveryId = Annotated[int, Path(ge=0, le=LARGEST_ID, examples=[1])]
 # The longest time to resolve the name in a URL when it is set. Each connection checks the address anyway.
 RESOLVING_SECONDS = 5.0
 
@@ -68,7 +65,7 @@ async def _new_webhook(body: WebhookCreate, claims: auth.Claims) -> _Asked[Webho
 
 
 async def _changed_webhook(
-    body: WebhookUpdate, claims: auth.Claims, webhook_id: WebhookId
+    body: WebhookUpdate, claims: auth.Claims, webhook_id: PathId
 ) -> _Asked[WebhookUpdate]:
     if body.url is None and not body.enabled:
         return _Asked(body, None)
@@ -131,7 +128,7 @@ def list_webhooks(
 def read_webhook(
     db: ReadSession,
     user: CurrentUser,
-    webhook_id: WebhookId,
+    webhook_id: PathId,
     response: Response,
     if_none_match: IfNoneMatch = None,
 ) -> AnyRow | Response:
@@ -147,7 +144,7 @@ def read_webhook(
 def update_webhook(
     db: WriteSession,
     user: CurrentUser,
-    webhook_id: WebhookId,
+    webhook_id: PathId,
     asked: Annotated[_Asked[WebhookUpdate], Depends(_changed_webhook)],
     response: Response,
     background: BackgroundTasks,
@@ -166,7 +163,7 @@ def update_webhook(
 
 @router.delete("/{webhook_id}", status_code=204, errors=[404, 412])
 def delete_webhook(
-    db: WriteSession, user: CurrentUser, webhook_id: WebhookId, if_match: IfMatch = None
+    db: WriteSession, user: CurrentUser, webhook_id: PathId, if_match: IfMatch = None
 ) -> Response:
     """Delete a webhook and its waiting deliveries."""
     webhook.remove(db, user, webhook_id, if_match)
@@ -175,7 +172,7 @@ def delete_webhook(
 
 @router.post("/{webhook_id}/ping", response_model=DeliveryRead, status_code=202, errors=[404, 409])
 def ping_webhook(
-    db: WriteSession, user: CurrentUser, webhook_id: WebhookId, background: BackgroundTasks
+    db: WriteSession, user: CurrentUser, webhook_id: PathId, background: BackgroundTasks
 ) -> dict[str, Any]:
     """Send a `webhook.ping` to test the receiver."""
     background.add_task(background_tasks.after_webhook_change)
@@ -184,7 +181,7 @@ def ping_webhook(
 
 @router.post("/{webhook_id}/rotate", response_model=WebhookMade, errors=[404], secrets=("secret",))
 def rotate_webhook_secret(
-    db: WriteSession, user: CurrentUser, webhook_id: WebhookId, response: Response
+    db: WriteSession, user: CurrentUser, webhook_id: PathId, response: Response
 ) -> dict[str, Any]:
     """Give a webhook a new secret.
 
@@ -199,7 +196,7 @@ def rotate_webhook_secret(
 def replay_webhook(
     db: WriteSession,
     user: CurrentUser,
-    webhook_id: WebhookId,
+    webhook_id: PathId,
     body: ReplayFrom,
     background: BackgroundTasks,
 ) -> dict[str, str]:
@@ -216,7 +213,7 @@ def replay_webhook(
 def list_deliveries(
     db: ReadSession,
     user: CurrentUser,
-    webhook_id: WebhookId,
+    webhook_id: PathId,
     page: Annotated[Page, Query()],
     request: Request,
     response: Response,
@@ -234,8 +231,8 @@ def list_deliveries(
 def retry_delivery(
     db: WriteSession,
     user: CurrentUser,
-    webhook_id: WebhookId,
-    delivery_id: DeliveryId,
+    webhook_id: PathId,
+    delivery_id: PathId,
     background: BackgroundTasks,
 ) -> dict[str, Any]:
     """Deliver an event again, now."""

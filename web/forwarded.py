@@ -6,7 +6,7 @@ from starlette.types import Receive, Scope
 
 from config import settings
 from logging_config import logger
-from request_context import caller_address, is_trusted
+from request_context import caller_address, is_within
 
 FOR, PROTO, HOST = b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"
 FORWARDED = frozenset({FOR, PROTO, HOST})
@@ -32,11 +32,11 @@ def heed(forwarded: dict[bytes, list[bytes]], scope: Scope, receive: Receive) ->
     if peer is None:
         return
     scope["client"] = peer
-    if not is_trusted(peer[0], settings.trusted_networks):
+    if not is_within(peer[0], settings.trusted_proxies):
         _warn(peer[0], forwarded)
         return
     addresses = b",".join(forwarded.get(FOR, ())).decode("latin-1")
-    address = caller_address(peer, addresses, settings.trusted_networks)
+    address = caller_address(peer, addresses, settings.trusted_proxies)
     if address != peer[0]:
         # The server's own log shows the same address then.
         scope["client"] = (address, 0)

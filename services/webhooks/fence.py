@@ -75,7 +75,7 @@ def is_allowed(text: str) -> bool:
     """Whether a webhook may connect to this IP address."""
     address = ipaddress.ip_address(text.partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None) or address
-    if any(mapped in network or address in network for network in settings.webhook_networks):
+    if any(mapped in network or address in network for network in settings.webhook_allowed_networks):
         return True
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return _is_public(address.ipv4_mapped)

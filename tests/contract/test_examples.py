@@ -19,6 +19,7 @@ import pytest
 import time_machine
 
 from config import settings
+from configuration.addresses import networks
 from main import app
 from routers import system
 from security.tokens import forget_verified_tokens
@@ -302,7 +303,7 @@ def new_answers(api: Api, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The answers of the program, by operation."""
     with mail_catcher() as mail, receiver() as hook, time_machine.travel(BEGAN, tick=False) as clock:
         monkeypatch.setattr(system, "SLOW_SECONDS", 0.0)
-        monkeypatch.setattr(settings, "webhook_allowed_networks", ["127.0.0.0/8"])
+        monkeypatch.setattr(settings, "webhook_allowed_networks", networks("127.0.0.0/8"))
         monkeypatch.setattr(settings, "smtp_server", "127.0.0.1")
         monkeypatch.setattr(settings, "smtp_port", mail.port)
         monkeypatch.setattr(settings, "smtp_security", "none")

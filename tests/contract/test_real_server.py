@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from config import settings
+from configuration.addresses import networks
 from main import app
 from tests.support.api import PASSWORD, Api
 from tests.support.serving import served
@@ -180,7 +181,7 @@ def test_a_request_that_would_rather_use_another_protocol_keeps_its_body(
 def test_only_trusted_proxies_tell_where_a_request_comes_from_whatever_the_server_believes(
     api: Api, parser: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(settings, "trusted_proxies", ["10.0.0.0/8"])
+    monkeypatch.setattr(settings, "trusted_proxies", networks("10.0.0.0/8"))
     ada = api.person()
     options = {"http": parser, "forwarded_allow_ips": "*"}
 
@@ -199,7 +200,7 @@ def test_only_trusted_proxies_tell_where_a_request_comes_from_whatever_the_serve
     with served(app, **options) as url, caplog.at_level(logging.INFO, "uvicorn.access"):
         assert seen(url, "6.6.6.6") == ("127.0.0.1", "<http:")
         assert "6.6.6.6" not in caplog.text
-        monkeypatch.setattr(settings, "trusted_proxies", ["127.0.0.1"])
+        monkeypatch.setattr(settings, "trusted_proxies", networks("127.0.0.1"))
         assert seen(url, "6.6.6.6, 198.51.100.1") == ("198.51.100.1", "<https:")
         assert "198.51.100.1" in caplog.text
 

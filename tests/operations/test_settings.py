@@ -34,10 +34,10 @@ def test_the_documentation_lists_every_setting_with_its_default(page: str) -> No
         name, default = field.upper(), info.default
         if name in DEFAULTS_IN_WORDS:
             expected[name] = DEFAULTS_IN_WORDS[name]
-        elif default is None or default == []:
+        elif default in (None, [], ()):
             expected[name] = ""
-        elif isinstance(default, list):
-            expected[name] = f"`{','.join(default)}`"
+        elif isinstance(default, tuple):
+            expected[name] = f"`{','.join(map(str, default))}`"
         elif isinstance(default, bool):
             expected[name] = f"`{str(default).lower()}`"
         else:

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, Response, Route, expect
 
 from config import settings
+from configuration.addresses import networks
 from tests.routers.test_app import assert_accessible, browser, desk, log_in, quick, row, side
 from tests.routers.test_dashboard import sqlite_only
 from tests.support.api import PASSWORD, Api
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.thorough
 @pytest.fixture
 def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     """A receiver of webhooks, whose address the operator allows."""
-    monkeypatch.setattr(settings, "webhook_allowed_networks", ["127.0.0.0/8"])
+    monkeypatch.setattr(settings, "webhook_allowed_networks", networks("127.0.0.0/8"))
     with receiver() as found:
         yield found
 

@@ -22,6 +22,7 @@ from sqlalchemy import select, update
 
 from account_models import attempts
 from config import key_problem, settings
+from configuration.addresses import networks
 from database import database
 from main import app
 from models import users
@@ -228,7 +229,7 @@ def still_clock(database_url: str) -> Iterator[None]:
 
 def through_proxy(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     """A client that chooses its address by X-Forwarded-For, and is believed."""
-    monkeypatch.setattr(settings, "trusted_proxies", ["127.0.0.1"])
+    monkeypatch.setattr(settings, "trusted_proxies", networks("127.0.0.1"))
     return CheckedClient(app, client.portal, PROXY)
 
 

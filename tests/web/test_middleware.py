@@ -3,6 +3,7 @@
 import pytest
 
 from config import settings
+from configuration.addresses import networks
 from main import app
 from tests.support.api import Api
 from tests.support.openapi_check import CheckedClient
@@ -12,12 +13,12 @@ pytestmark = pytest.mark.one_database
 
 @pytest.mark.parametrize(
     ("trusted", "scheme"),
-    [(["10.83.47.0/24"], "https"), (["192.0.2.1"], "http"), ([], "http")],
+    [("10.83.47.0/24", "https"), ("192.0.2.1", "http"), ("", "http")],
 )
 def test_next_page_has_the_scheme_that_a_trusted_proxy_says_the_client_came_by(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, trusted: list[str], scheme: str
+    database_url: str, monkeypatch: pytest.MonkeyPatch, trusted: str, scheme: str
 ) -> None:
-    monkeypatch.setattr(settings, "trusted_proxies", trusted)
+    monkeypatch.setattr(settings, "trusted_proxies", networks(trusted))
     ada = Api(CheckedClient(app, client=("10.83.47.3", 50000))).person("ada")
     for title in ("One", "Two"):
         ada.post("/tasks", json={"title": title})
@@ -67,7 +68,7 @@ def test_lines_of_a_header_are_one_list(api: Api) -> None:
 def test_the_first_scheme_and_host_that_a_trusted_proxy_names_are_in_links(
     database_url: str, monkeypatch: pytest.MonkeyPatch, headers: list[tuple[str, str]], address: str
 ) -> None:
-    monkeypatch.setattr(settings, "trusted_proxies", ["10.83.47.0/24"])
+    monkeypatch.setattr(settings, "trusted_proxies", networks("10.83.47.0/24"))
     # A socket for both versions of IP shows an IPv4 address in this form.
     clients = [CheckedClient(app, client=(proxy, 50000)) for proxy in ("10.83.47.3", "::ffff:10.83.47.3")]
     ada = Api(clients[0]).person()

@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 import manage
 from account_models import account_mails
 from config import settings
+from configuration.addresses import networks
 from database import database
 from services.background_tasks.retention_tasks import delete_old
 from services.webhooks import dispatch, sending
@@ -30,7 +31,7 @@ LONGER = timedelta(minutes=5)
 @pytest.fixture
 def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     monkeypatch.setattr(sending, "SCHEDULE", tuple(LONGER + pause for pause in sending.SCHEDULE))
-    monkeypatch.setattr(settings, "webhook_allowed_networks", ["127.0.0.0/8"])
+    monkeypatch.setattr(settings, "webhook_allowed_networks", networks("127.0.0.0/8"))
     monkeypatch.setattr(settings, "webhook_timeout_seconds", 30.0)
     with receiver() as listening:
         yield listening

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from config import settings
+from configuration.addresses import networks
 from services.webhooks import sending
 from services.webhooks.secret import make
 from services.webhooks.sending import Letter, Result
@@ -60,7 +61,7 @@ def test_a_name_that_leads_inside_is_not_connected_to(
 def test_a_name_is_resolved_once_so_that_no_second_answer_counts(
     hook: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settings, "webhook_allowed_networks", ["127.0.0.1/32"])
+    monkeypatch.setattr(settings, "webhook_allowed_networks", networks("127.0.0.1/32"))
     # A second answer would lead to an address that is not allowed, and a third one back to the first.
     asked = names(monkeypatch, rebinding=["127.0.0.1", "127.0.0.2", "127.0.0.1"])
     assert sent(f"http://rebinding:{hook.port}/").status_code == 200
@@ -107,7 +108,7 @@ def certificate(folder: Path, name: str) -> ssl.SSLContext:
 
 
 def test_certificates_are_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "webhook_allowed_networks", ["127.0.0.0/8"])
+    monkeypatch.setattr(settings, "webhook_allowed_networks", networks("127.0.0.0/8"))
     names(monkeypatch, **{"hooks.example.com": ["127.0.0.1"]})
     context = certificate(tmp_path, "hooks.example.com")
     with socket.create_server(("127.0.0.1", 0)) as listener:

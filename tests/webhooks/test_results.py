@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from account_models import account_mails
 from config import settings
+from configuration.addresses import networks
 from database import database
 from services.webhooks import claims
 from services.webhooks import secret as secrets
@@ -93,7 +94,7 @@ def test_a_webhook_that_its_owner_has_switched_off_gets_no_other_reason(ada: Per
     "date", ["01 Jan 99999999999999999999 00:00:00 GMT", "01 Jan 2027 00:00:00 +9999999999999"]
 )
 def test_a_time_to_ask_again_that_no_calendar_has_is_none(monkeypatch: pytest.MonkeyPatch, date: str) -> None:
-    monkeypatch.setattr(settings, "webhook_allowed_networks", ["127.0.0.0/8"])
+    monkeypatch.setattr(settings, "webhook_allowed_networks", networks("127.0.0.0/8"))
     with receiver() as hook:
         hook.answer = lambda _: (503, {"Retry-After": f"Fri, {date}"}, b"")
         result = send(Letter(0, 0, datetime.now(UTC), hook.url, [secrets.make()], "msg_1", b"{}"))

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from sqlalchemy import insert, select, update
 
 from config import settings
+from configuration.addresses import networks
 from database import database
 from services.background_tasks.retention_tasks import delete_old
 from services.events.watermark import watermark
@@ -103,7 +104,7 @@ def test_addresses_that_are_not_public_are_refused(api: Api) -> None:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_networks_that_the_operator_allows_are_taken(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "webhook_allowed_networks", ["127.0.0.0/8", "fd00::/8"])
+    monkeypatch.setattr(settings, "webhook_allowed_networks", networks("127.0.0.0/8,fd00::/8"))
     ada = api.person()
     for url in (
         "http://127.0.0.1:1/",
