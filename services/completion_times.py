@@ -17,12 +17,12 @@ from sqlalchemy.orm import Session
 
 from models import tasks
 from services.bulk_numbers import in_bulk, read_numbers
+from services.flow.statistics import hours
 from storage.bounded_cache import BoundedCache
 from storage.column_types import MicrosecondsBetween
 from storage.prepared import prepared
 from tables.counts import duration_counts, owner_counts
 
-HOUR = 3_600_000_000  # microseconds
 PERCENTS = (50, 85, 95)
 # Below this a bucket holds one duration only.
 EXACT = 100
@@ -138,9 +138,6 @@ def _place(total: int, percent: int) -> tuple[int, int]:
 
 def _summarize(total: int, total_microseconds: int, at: Callable[[int], int]) -> dict[str, Any]:
     """The statistics in hours; `total_microseconds` is the sum in microseconds, and `at` gives the duration at a place in the order."""
-
-    def hours(value: float) -> float:
-        return round(value / HOUR, 2)
 
     def percentile(percent: int) -> float | None:
         if not total:

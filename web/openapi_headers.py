@@ -3,6 +3,7 @@
 import re
 
 from config import settings
+from web import idempotency
 from web.openapi_shape import Part, operations
 
 _TEXT, _NUMBER = {"type": "string"}, {"type": "integer", "minimum": 0}
@@ -28,10 +29,7 @@ HEADERS: dict[str, Part] = {
         "schema": _TEXT,
         "example": "Bearer",
     },
-    "Idempotency-Replayed": {
-        "description": "`true` if this is the answer to an earlier request with the same key",
-        "schema": {"type": "string", "enum": ["true"]},
-    },
+    **idempotency.REPLAYED,
     "RateLimit": {
         "description": "The number of requests that are left, and the seconds until the next minute begins",
         "schema": _TEXT,

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import bindparam, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from account_models import attempts, known_addresses
 from database import AnyRow
 from errors import TooManyRequests
 from request_context import address_group, origin_var
+from storage.conflicts import Insert, insert_missing
 from storage.folding import fold
 
 LONGEST_DELAY = 15 * 60
@@ -52,19 +52,13 @@ _KNOWN = select(known_addresses.c.last_seen_at).where(
 )
 
 
-# Both databases have ON CONFLICT, and SQLAlchemy a statement of its own for each.
-_INSERT_MISSING = {
-    "sqlite": sqlite.insert(attempts).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(attempts).on_conflict_do_nothing(),
-}
-_KNOW = {
-    "sqlite": sqlite.insert(known_addresses).on_conflict_do_update(
+_INSERT_MISSING = insert_missing(attempts)
+_KNOW = Insert(
+    known_addresses,
+    lambda insert: insert.on_conflict_do_update(
         index_elements=["user_id", "address"], set_={"last_seen_at": bindparam("now")}
     ),
-    "postgresql": postgresql.insert(known_addresses).on_conflict_do_update(
-        index_elements=["user_id", "address"], set_={"last_seen_at": bindparam("now")}
-    ),
-}
+)
 
 
 def delay(failures: int, free: int) -> int:
@@ -105,7 +99,7 @@ def _locked(db: Session, keys: Sequence[str], now: datetime) -> Sequence[AnyRow]
     """The rows of these keys, which are made if they are missing, locked until the commit."""
     fresh = [{"key": key, "failures": 0, "last_at": now, "blocked_until": now} for key in keys]
     while True:
-        db.execute(_INSERT_MISSING[db.get_bind().dialect.name], fresh)
+        db.execute(_INSERT_MISSING.for_database_of(db), fresh)
         rows = db.execute(_LOCKED, {"keys": keys}).all()
         # A login that succeeds deletes a row, perhaps after the look whether it is there.
         if len(rows) == len(keys):
@@ -188,4 +182,4 @@ def know_address(db: Session, user_id: int) -> None:
     now = datetime.now(UTC)
     address = address_group(origin_var.get().address)
     values = {"user_id": user_id, "address": address, "last_seen_at": now, "now": now}
-    db.execute(_KNOW[db.get_bind().dialect.name], values)
+    db.execute(_KNOW.for_database_of(db), values)

@@ -7,16 +7,16 @@ session.
 
 from datetime import UTC, datetime
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session
 
-from account_models import CLIENT_LENGTH, refresh_tokens, sessions
+from account_models import refresh_tokens, sessions
 from database import AnyRow
 from models import users
-from request_context import origin_var
 from security.tokens import token_hash
 from services.accounts import attempt as attempt_service
 from services.accounts import audit as audit_service
+from services.accounts import session as session_service
 from services.accounts.session import COOKIE_PREFIX, Issued
 
 _SESSION = (
@@ -24,11 +24,6 @@ _SESSION = (
     .join_from(refresh_tokens, sessions, sessions.c.id == refresh_tokens.c.session_id)
     .join(users, users.c.id == sessions.c.user_id)
     .where(refresh_tokens.c.token_hash == bindparam("hashed"), refresh_tokens.c.used_at.is_(None))
-)
-_TOUCH = (
-    update(sessions)
-    .where(sessions.c.id == bindparam("session_id"))
-    .values(last_used_at=bindparam("now"), address=bindparam("at"), client=bindparam("by"))
 )
 _END = delete(sessions).where(sessions.c.id == bindparam("session_id"))
 
@@ -45,9 +40,7 @@ def renew(db: Session, token: str) -> Issued | int:
     now, row = datetime.now(UTC), _find(db, token)
     if row is None or row.expires_at <= now or not row.is_active:
         return attempt_service.count(db, attempt_service.address_keys("refresh"))
-    origin = origin_var.get()
-    values = {"session_id": row.id, "now": now, "at": origin.address, "by": origin.client[:CLIENT_LENGTH]}
-    db.execute(_TOUCH, values)
+    session_service.note_use(db, row.id, now)
     return Issued(row.user_id, row.id, token, row.expires_at)
 
 

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from account_models import CLIENT_LENGTH, refresh_tokens, sessions
@@ -19,6 +18,7 @@ from security.tokens import create_access_token, token_hash
 from services.accounts import attempt as attempt_service
 from services.accounts import audit as audit_service
 from services.paging import PageOf, keyset_by_id
+from storage.conflicts import insert_missing
 
 PREFIX = "tr_"
 # The token in the cookie of a browser, which is not exchanged at its use. A copied refresh token is no such token: used
@@ -30,11 +30,7 @@ GRACE = timedelta(seconds=10)
 MOST_SESSIONS = 100
 
 _INSERT = insert(sessions).returning(sessions.c.id)
-# Both databases have ON CONFLICT, and SQLAlchemy a statement of its own for each.
-_INSERT_TOKEN = {
-    "sqlite": sqlite.insert(refresh_tokens).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(refresh_tokens).on_conflict_do_nothing(),
-}
+_INSERT_TOKEN = insert_missing(refresh_tokens)
 _EXPIRED = delete(sessions).where(
     sessions.c.user_id == bindparam("user_id"), sessions.c.expires_at <= bindparam("now")
 )
@@ -126,7 +122,7 @@ def start(db: Session, user_id: int, *, for_cookie: bool = False) -> Issued:
 
 def _keep(db: Session, token: str, session_id: int, now: datetime) -> None:
     db.execute(
-        _INSERT_TOKEN[db.get_bind().dialect.name],
+        _INSERT_TOKEN.for_database_of(db),
         {"token_hash": token_hash(token), "session_id": session_id, "created_at": now, "used_at": None},
     )
 
@@ -181,15 +177,20 @@ def refresh(db: Session, token: str) -> Issued | int:
     row = db.execute(_TOKEN, {"hashed": hashed}).first()
     if row is not None and row.expires_at > now and row.is_active:
         if first or row.used_at > now - GRACE:
-            origin = origin_var.get()
-            values = {"session_id": row.session_id, "now": now, "at": origin.address}
-            db.execute(_TOUCH, {**values, "by": origin.client[:CLIENT_LENGTH]})
+            note_use(db, row.session_id, now)
             successor = _newest_after(db, token, row.session_id, now)
             return Issued(row.user_id, row.session_id, successor, row.expires_at)
         db.execute(_END, {"user_id": row.user_id, "session_id": row.session_id})
         audit_service.record(db, "refresh_token_replayed", user_id=row.user_id, session_id=row.session_id)
         keys.append(f"refresh:account:{row.user_id}")
     return attempt_service.count(db, keys)
+
+
+def note_use(db: Session, session_id: int, now: datetime) -> None:
+    """Write that a session was used now, from the address and by the client of the request."""
+    origin = origin_var.get()
+    values = {"session_id": session_id, "now": now, "at": origin.address}
+    db.execute(_TOUCH, {**values, "by": origin.client[:CLIENT_LENGTH]})
 
 
 def list_sessions(db: Session, user: Caller, page: Page) -> PageOf[dict[str, Any]]:

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import bindparam, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from database import database
+from storage.conflicts import insert_missing
 from tables.webhooks import feed_positions
 
 BATCH = 1000
+_BEGIN = insert_missing(feed_positions)
 _POSITION = select(feed_positions.c.event_id).where(feed_positions.c.name == bindparam("reader"))
 _MOVE = (
     update(feed_positions)
@@ -36,11 +37,15 @@ def position_of(db: Session, reader: str) -> int:
     return db.execute(_POSITION, {"reader": reader}).scalar() or 0
 
 
+def begin(db: Session, reader: str) -> None:
+    """Make the row of a reader's position, unless it is there."""
+    db.execute(_BEGIN.for_database_of(db), {"name": reader, "event_id": 0})
+
+
 def _step(db: Session, reader: str, final: int, work: Callable[[Session, dict[str, int]], Any]) -> bool:
     after = db.execute(_POSITION, {"reader": reader}).scalar()
     if after is None:
-        make = (sqlite.insert if database.is_sqlite else postgresql.insert)(feed_positions)
-        db.execute(make.on_conflict_do_nothing(), {"name": reader, "event_id": 0})
+        begin(db, reader)
         after = 0
     if after >= final:
         return False

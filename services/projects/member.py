@@ -156,29 +156,38 @@ def put_member(
     changed: set[int] = set()
     if before is not None and before.role == role:
         return before, changed
-    if before is None:
-        db.execute(_INSERT, {"project_id": project_id, "user_id": user_id, "role": role, "added_at": now})
-    else:
+    if before is not None:
         if before.role == "manager":
             _keep_a_manager(db, project_id, user_id)
         if role == "viewer":
             changed = _hand_over(db, caller, now, project_id, user_id, transfer_to)
-        db.execute(_SET_ROLE.values(role=role), {"of_project": project_id, "of_user": user_id})
-        if before.role == "manager":
-            pass_on_webhooks(db, now, user_id, project_id)
-    member = _find(db, project_id, user_id)
-    assert member is not None
-    kind = "member_added" if before is None else "member_updated"
-    changes = {"role": {"from": None if before is None else before.role, "to": role}}
-    history.add_about(
-        *(db, caller, now, kind, _subject(member)), project_id=project_id, member_id=user_id, changes=changes
-    )
+    member = _set_role(db, caller, now, project_id, user_id, before, role)
+    if before is not None and before.role == "manager":
+        pass_on_webhooks(db, now, user_id, project_id)
     if before is None and user_id != caller.id:
         about = {"project_id": project_id, "project_name": place.name}
         db.execute(
             insert(notifications), many.notification(caller, now, "added_to_project", user_id, **about)
         )
     return member, changed
+
+
+def _set_role(
+    db: Session, actor: Caller, now: datetime, project_id: int, user_id: int, before: AnyRow | None, role: str
+) -> AnyRow:
+    """Write the role of a member, or of an account that becomes one (`before` is None); returns the member."""
+    if before is None:
+        db.execute(_INSERT, {"project_id": project_id, "user_id": user_id, "role": role, "added_at": now})
+    else:
+        db.execute(_SET_ROLE.values(role=role), {"of_project": project_id, "of_user": user_id})
+    member = _find(db, project_id, user_id)
+    assert member is not None
+    kind = "member_added" if before is None else "member_updated"
+    changes = {"role": {"from": None if before is None else before.role, "to": role}}
+    history.add_about(
+        *(db, actor, now, kind, _subject(member)), project_id=project_id, member_id=user_id, changes=changes
+    )
+    return member
 
 
 def remove_member(
@@ -332,19 +341,4 @@ def step_down(
 
 def inherit(db: Session, actor: Caller, now: datetime, project_id: int, heir_id: int) -> None:
     """Make an account the manager of a project that has no other member."""
-    role, place = "manager", {"of_project": project_id, "of_user": heir_id}
-    before = _find(db, project_id, heir_id)
-    if before is None:
-        values = {"project_id": project_id, "user_id": heir_id, "role": role, "added_at": now}
-        db.execute(_INSERT, values)
-    else:
-        db.execute(_SET_ROLE.values(role=role), place)
-    member = _find(db, project_id, heir_id)
-    assert member is not None
-    kind = "member_added" if before is None else "member_updated"
-    history.add_about(
-        *(db, actor, now, kind, _subject(member)),
-        project_id=project_id,
-        member_id=heir_id,
-        changes={"role": {"from": None if before is None else before.role, "to": role}},
-    )
+    _set_role(db, actor, now, project_id, heir_id, _find(db, project_id, heir_id), "manager")

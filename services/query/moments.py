@@ -1,10 +1,11 @@
 """Days and times of the caller's calendar as moments in UTC: every value stands for a range of moments."""
 
 from calendar import monthrange
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from schemas.common import beginning
 from services.query.tree import Relative
 
 _DAY = timedelta(days=1)
@@ -30,16 +31,11 @@ def as_range(value: datetime | date | Relative, now: datetime, zone: ZoneInfo) -
     if isinstance(value, Relative):
         value = _moved(value, now, zone)
     if not isinstance(value, datetime):
-        return Range(_midnight(value, zone), None if value == date.max else _midnight(value + _DAY, zone))
+        return Range(beginning(value, zone), None if value == date.max else beginning(value + _DAY, zone))
     if value.tzinfo is None:
         value = value.replace(tzinfo=zone)
     start = value.astimezone(UTC)
     return Range(start, None if start == datetime.max.replace(tzinfo=UTC) else start + _MICROSECOND)
-
-
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    """The beginning of a day; if the clocks skip midnight, the first moment after it."""
-    return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 def _moved(value: Relative, now: datetime, zone: ZoneInfo) -> datetime | date:
@@ -52,7 +48,7 @@ def _moved(value: Relative, now: datetime, zone: ZoneInfo) -> datetime | date:
         return here if value.amount == 0 else _by_calendar(here, value)
     day = now.astimezone(zone).date() + _FROM_TODAY[value.base] * _DAY
     if value.unit in _ELAPSED:
-        return _midnight(day, zone) + value.amount * _ELAPSED[value.unit]
+        return beginning(day, zone) + value.amount * _ELAPSED[value.unit]
     return _by_calendar(day, value)
 
 

@@ -31,16 +31,21 @@ def _each_once(column: ColumnElement[Any], *conditions: ColumnElement[bool]) -> 
 
 _OWN: Any = bindparam("owner_id")
 _ITS: Any = bindparam("project_id")
+# The fields whose values are looked up by an index of each scope.
+_INDEXED: Mapping[tuple[str, Scope], tuple[ColumnElement[str], tuple[ColumnElement[bool], ...]]] = {
+    ("tag", "owner"): (task_tags.c.tag, (task_tags.c.user_id == _OWN,)),
+    ("tag", "project"): (task_tags.c.tag, (task_tags.c.project_id == _ITS,)),
+    ("tag", "all"): (task_tags.c.tag, ()),
+    ("project", "owner"): (tasks.c.project, (tasks.c.user_id == _OWN,)),
+    # Private tasks have no state besides their status.
+    ("state", "owner"): (tasks.c.state, (tasks.c.user_id == _OWN, tasks.c.state.is_not(None))),
+    ("state", "project"): (tasks.c.state, (tasks.c.project_id == _ITS,)),
+}
 _TEXTS: dict[tuple[str, Scope], Select[Any]] = {
-    ("tag", "owner"): _each_once(task_tags.c.tag, task_tags.c.user_id == _OWN),
-    ("tag", "project"): _each_once(task_tags.c.tag, task_tags.c.project_id == _ITS),
-    ("tag", "all"): _each_once(task_tags.c.tag),
-    ("project", "owner"): _each_once(tasks.c.project, tasks.c.user_id == _OWN),
+    **{key: _each_once(column, *conditions) for key, (column, conditions) in _INDEXED.items()},
     # All tasks of a project carry its name, so the first one is enough.
     ("project", "project"): prepared(select(tasks.c.project).where(tasks.c.project_id == _ITS).limit(1)),
     ("project", "all"): prepared(select(project_counts.c.project).distinct()),
-    # Private tasks have no state besides their status.
-    ("state", "owner"): _each_once(tasks.c.state, tasks.c.user_id == _OWN, tasks.c.state.is_not(None)),
     ("state", "project"): prepared(select(project_states.c.key).where(project_states.c.project_id == _ITS)),
     ("state", "all"): prepared(select(project_states.c.key).distinct()),
 }
@@ -60,17 +65,6 @@ _SOME_TAGGED: dict[Scope, Select[Any]] = {
     "owner": _some_tagged(task_tags.c.user_id == _OWN),
     "project": _some_tagged(task_tags.c.project_id == _ITS),
     "all": _some_tagged(),
-}
-
-
-# The fields whose values are looked up by an index of each scope.
-_INDEXED: Mapping[tuple[str, Scope], tuple[ColumnElement[str], tuple[ColumnElement[bool], ...]]] = {
-    ("tag", "owner"): (task_tags.c.tag, (task_tags.c.user_id == _OWN,)),
-    ("tag", "project"): (task_tags.c.tag, (task_tags.c.project_id == _ITS,)),
-    ("tag", "all"): (task_tags.c.tag, ()),
-    ("project", "owner"): (tasks.c.project, (tasks.c.user_id == _OWN,)),
-    ("state", "owner"): (tasks.c.state, (tasks.c.user_id == _OWN, tasks.c.state.is_not(None))),
-    ("state", "project"): (tasks.c.state, (tasks.c.project_id == _ITS,)),
 }
 
 

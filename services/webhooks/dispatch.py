@@ -10,13 +10,14 @@ from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import and_, bindparam, func, literal, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from database import AnyRow, database
 from services.events import event, sight
+from services.events.follow import begin
 from services.events.watermark import WEBHOOKS, watermark
 from storage.column_types import UtcDateTime, is_among
+from storage.conflicts import Insert, insert_missing
 from storage.prepared import prepared
 from tables.history import task_history
 from tables.webhooks import feed_positions, webhook_deliveries, webhooks
@@ -58,6 +59,14 @@ _CONCERNED = prepared(
         ),
     )
 )
+_DELIVER = insert_missing(webhook_deliveries)
+_DELIVER_AGAIN = Insert(
+    webhook_deliveries,
+    lambda insert: insert.on_conflict_do_update(
+        index_elements=["webhook_id", "event_id"],
+        set_={name: insert.excluded[name] for name in ("state", "attempts", "next_attempt_at")},
+    ),
+)
 _FIRST_START = select(func.min(webhooks.c.starts_after)).where(webhooks.c.enabled)
 _NOW: Any = bindparam("now", type_=UtcDateTime())
 _MAKE_DUE = (
@@ -89,11 +98,6 @@ _REPLAYED = (
     .where(webhooks.c.id == bindparam("of_webhook"))
     .values(replay_after=bindparam("new_after"), replay_until=bindparam("new_until"))
 )
-
-
-def _insert() -> Any:
-    """The INSERT of the database in use: both have ON CONFLICT, but SQLAlchemy a statement for each."""
-    return (sqlite.insert if database.is_sqlite else postgresql.insert)(webhook_deliveries)
 
 
 def is_needed() -> bool:
@@ -134,8 +138,7 @@ def _position(db: Session) -> int | None:
     """The position in the feed, locked; None while another process holds it."""
     found = db.execute(_POSITION).scalar()
     if found is None:
-        make = (sqlite.insert if database.is_sqlite else postgresql.insert)(feed_positions)
-        db.execute(make.on_conflict_do_nothing(), {"name": WEBHOOKS, "event_id": 0})
+        begin(db, WEBHOOKS)
         found = db.execute(_POSITION).scalar()
     return found
 
@@ -167,7 +170,7 @@ def _step(db: Session, until: int) -> bool:
     ]
     if deliveries:
         deliveries.sort(key=itemgetter("event_id", "webhook_id"))
-        db.execute(_insert().on_conflict_do_nothing(), deliveries)
+        db.execute(_DELIVER.for_database_of(db), deliveries)
         db.execute(_MAKE_DUE, {"ids": sorted({each["webhook_id"] for each in deliveries}), "now": now})
     db.execute(_MOVE, {"new_position": until if is_last else rows[-1].id})
     return not is_last
@@ -217,9 +220,7 @@ def _replay(db: Session) -> bool:
     kinds, now = event.kinds_of(webhook.types), datetime.now(UTC)
     rows = [_delivery(webhook.id, row_id, kind, now) for row_id, kind in examined.found if kind in kinds]
     if rows:
-        again = {"state": "waiting", "attempts": 0, "next_attempt_at": now}
-        statement = _insert().on_conflict_do_update(index_elements=["webhook_id", "event_id"], set_=again)
-        db.execute(statement, rows)
+        db.execute(_DELIVER_AGAIN.for_database_of(db), rows)
         db.execute(_MAKE_DUE, {"ids": [webhook.id], "now": now})
     is_done = examined.until >= webhook.replay_until
     db.execute(
