@@ -118,17 +118,17 @@ def export_me(db: ReadSession, user: CurrentUser, request: Request) -> Response:
     """Export everything that is kept about the caller, as JSON."""
     beginning = account_export.begin(db, user)
 
-    def go_on(db: Any, place: account_export.Place) -> Any:
+    def go_on(db: Any, position: account_export.Position) -> Any:
         # The session may have ended meanwhile, and a slow client reads for hours.
         caller = auth.authorize(db, request.scope[CLAIMS], admin=False, scope=None)
-        return account_export.go_on(db, caller, place)
+        return account_export.go_on(db, caller, position)
 
     async def stream() -> AsyncIterator[bytes]:
         yield beginning
-        place: account_export.Place | None = account_export.BEGINNING
-        while place is not None:
+        position: account_export.Position | None = account_export.BEGINNING
+        while position is not None:
             # Each part is a read of its own, so that a slow client holds no transaction open.
-            pieces, place = await database.read_async(partial(go_on, place=place))
+            pieces, position = await database.read_async(partial(go_on, position=position))
             for piece in pieces:
                 yield piece
 

@@ -44,8 +44,8 @@ _OF_OWN: frozenset[Action] = frozenset({"delete", "take_out"})
 _RANK: dict[str, int] = {role: rank for rank, role in enumerate(PROJECT_ROLES)}
 
 
-class Place(NamedTuple):
-    """A project and the caller's role in it; the role is None for an admin who is no member."""
+class CallersProject(NamedTuple):
+    """A project with the caller's role in it, which is None for an admin who is no member."""
 
     id: int
     name: str
@@ -96,9 +96,9 @@ def _with_own(action: Action, task: Any, caller: Caller) -> Action:
     return "write" if action in _OF_OWN and task.user_id == caller.id else action
 
 
-def require_open(place: Place | None) -> None:
+def require_open(project: CallersProject | None) -> None:
     """Raise Conflict for a project that is archived."""
-    if place is not None and place.archived_at is not None:
+    if project is not None and project.archived_at is not None:
         raise Conflict("The project is archived: its tasks can only be read", code="project_archived")
 
 
@@ -183,19 +183,21 @@ _SHARED = prepared(
 _EXCLUSIVE = prepared(select(projects.c.id).where(projects.c.id == bindparam("project_id")).with_for_update())
 
 
-def role_in(db: Session, caller: Caller, project_id: int) -> Place:
+def role_in(db: Session, caller: Caller, project_id: int) -> CallersProject:
     """A project that the caller sees, with their role; raises NotFound."""
     asked = {"project_id": project_id, "caller_id": caller.id}
     return _found(db.execute(_AS_ADMIN if caller.is_admin else _AS_MEMBER, asked).first())
 
 
-def lock_project(db: Session, caller: Caller, project_id: int, thing: used_rights.Thing = "project") -> Place:
+def lock_project(
+    db: Session, caller: Caller, project_id: int, thing: used_rights.Thing = "project"
+) -> CallersProject:
     """Lock a project for changes of its tasks until the commit; otherwise like `role_in`; raises NotFound.
 
     `thing` is what the caller changes there.
     """
     used_rights.note(db, thing, project_id, "write")
-    locked: Place | None = writes.locked_place(db, project_id)
+    locked: CallersProject | None = writes.locked_project(db, project_id)
     if locked is not None:
         return locked
     asked = {"project_id": project_id, "caller_id": caller.id}
@@ -205,7 +207,7 @@ def lock_project(db: Session, caller: Caller, project_id: int, thing: used_right
     return _found(row)
 
 
-def lock_settings(db: Session, caller: Caller, project_id: int, action: Action = "manage") -> Place:
+def lock_settings(db: Session, caller: Caller, project_id: int, action: Action = "manage") -> CallersProject:
     """Lock a project against all other changes, to change its members, its states or itself.
 
     Raises NotFound, Forbidden.
@@ -214,15 +216,15 @@ def lock_settings(db: Session, caller: Caller, project_id: int, action: Action =
     # The right is checked before the lock too, so that no one without the right holds up a project.
     require_role(action, role_in(db, caller, project_id).role, caller)
     db.execute(_EXCLUSIVE, {"project_id": project_id})
-    place = role_in(db, caller, project_id)
-    require_role(action, place.role, caller)
-    return place
+    project = role_in(db, caller, project_id)
+    require_role(action, project.role, caller)
+    return project
 
 
-def _found(row: AnyRow | None) -> Place:
+def _found(row: AnyRow | None) -> CallersProject:
     if row is None:
         raise project_not_found()
-    return Place(*row)
+    return CallersProject(*row)
 
 
 # -- one task --------------------------------------------------------------------------------------
@@ -264,7 +266,7 @@ def find_task(db: Session, caller: Caller, task_id: int) -> AnyRow:
 
 def lock_task(
     db: Session, caller: Caller, task_id: int, action: Action = "write", *, strangers: bool = False
-) -> tuple[AnyRow, Place | None]:
+) -> tuple[AnyRow, CallersProject | None]:
     """Lock a task that the caller may change until the commit; returns the task and its project.
 
     A private task takes one statement. A task in a project is locked after the project: the order is the same
@@ -291,32 +293,32 @@ def lock_task(
             # It has left a project since the first statement.
             continue
         try:
-            place = lock_project(db, caller, found.project_id, "task")
+            project = lock_project(db, caller, found.project_id, "task")
         except NotFound:
             now = db.execute(_PROJECT_OF, {"task_id": task_id}).first()
             if now is None or now.project_id == found.project_id:
                 break
             # It has left the project, which may be deleted.
             continue
-        row = db.execute(_IN_PROJECT_LOCKED, {"task_id": task_id, "project_id": place.id}).first()
+        row = db.execute(_IN_PROJECT_LOCKED, {"task_id": task_id, "project_id": project.id}).first()
         if row is not None:
-            _check_locked(db, action, place, row, caller)
-            return row, place
+            _check_locked(db, action, project, row, caller)
+            return row, project
     raise task_not_found()
 
 
 def _lock_within(
     unit: UnitOfWork, db: Session, caller: Caller, task_id: int, action: Action, *, strangers: bool
-) -> tuple[AnyRow, Place | None]:
+) -> tuple[AnyRow, CallersProject | None]:
     """`lock_task` within a unit of work, which has locked all tasks that it may change: see `lock_tasks`."""
     found = unit.find(caller, task_id)
     if found is not None:
-        task, place = found
-        if place is None:
+        task, project = found
+        if project is None:
             _note_admin(db, caller, task, action)
         else:
-            _check_locked(db, action, place, task, caller)
-        return task, place
+            _check_locked(db, action, project, task, caller)
+        return task, project
     if strangers and not caller.is_admin:
         # The task is only looked at, to tell the caller why it stays as it is.
         other = unit.held(task_id) or db.execute(_PRIVATE, {"task_id": task_id}).first()
@@ -331,10 +333,10 @@ def _note_admin(db: Session, caller: Caller, task: Any, action: Action) -> None:
         used_rights.note(db, "task", None, action)
 
 
-def _check_locked(db: Session, action: Action, place: Place, task: Any, caller: Caller) -> None:
-    used_rights.note(db, "task", place.id, _with_own(action, task, caller))
-    check(action, place.role, task, caller)
-    require_open(place)
+def _check_locked(db: Session, action: Action, project: CallersProject, task: Any, caller: Caller) -> None:
+    used_rights.note(db, "task", project.id, _with_own(action, task, caller))
+    check(action, project.role, task, caller)
+    require_open(project)
 
 
 def lock_tasks(
@@ -351,13 +353,13 @@ def lock_tasks(
     Projects and tasks are locked in the order of their ids. Tasks that the caller does not see are left out.
     """
     versions: dict[int, int] = {}
-    missing, places, asked = set(task_ids), {}, set()
+    missing, locked, asked = set(task_ids), {}, set()
     wanted = {*unit.projects_of(missing), *projects_too}
     while True:
         for project_id in sorted(wanted):
             with contextlib.suppress(NotFound):
-                places[project_id] = lock_project(db, caller, project_id, "task")
-        versions |= unit.load(missing, places, are_visible=are_visible)
+                locked[project_id] = lock_project(db, caller, project_id, "task")
+        versions |= unit.load(missing, locked, are_visible=are_visible)
         missing -= versions.keys()
         asked |= wanted
         # A task may have moved to another project before its lock.

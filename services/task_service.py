@@ -190,15 +190,15 @@ def update_task(
     written.
     """
     takes_out = "project_id" in values and values["project_id"] is None
-    before, place = rights.lock_task(db, user, task_id, "take_out" if takes_out else "write")
+    before, project = rights.lock_task(db, user, task_id, "take_out" if takes_out else "write")
     preconditions.require(if_match, etag(before))
     changes = _differences(before, values)
     if not changes:
         return before
     now, moved = datetime.now(UTC), None
     columns = {name: value for name, value in changes.items() if name not in _WORKFLOW}
-    if len(columns) < len(changes) or place is not None:
-        placed, moved = placement.of_changed(db, user, before, place, changes)
+    if len(columns) < len(changes) or project is not None:
+        placed, moved = placement.of_changed(db, user, before, project, changes)
         columns |= placed
     completes = columns.get("status") == "completed"
     if "status" in columns:
@@ -275,12 +275,12 @@ def assign_task(
     Raises NotFound for an unknown task, Forbidden for a private task of another account, NotFound for an
     unknown or inactive account, Conflict, PreconditionFailed.
     """
-    before, place = rights.lock_task(db, user, task_id, strangers=True)
-    if place is None and before.user_id != user.id and not user.is_admin:
+    before, project = rights.lock_task(db, user, task_id, strangers=True)
+    if project is None and before.user_id != user.id and not user.is_admin:
         raise Forbidden("Cannot assign this task", code="cannot_assign")
     preconditions.require(if_match, etag(before))
-    if place is not None:
-        may_get = member.can_own(db, place.id, assigned_user_id)
+    if project is not None:
+        may_get = member.can_own(db, project.id, assigned_user_id)
     else:
         may_get = db.execute(_ACTIVE_USER, {"user_id": assigned_user_id}).first() is not None
     if not may_get:

@@ -136,8 +136,8 @@ _NAMES = tuple(LONG)
 _KNOWN_ADDRESSES = select(known_addresses.c.address).where(known_addresses.c.user_id == _ME)
 
 
-class Place(NamedTuple):
-    """The place to continue from: the number of the long list, and the last row that was read."""
+class Position(NamedTuple):
+    """The position to continue from: the number of the long list, and the last row that was read."""
 
     section: int
     after_id: int
@@ -153,23 +153,23 @@ def begin(db: Session, user: Caller) -> bytes:
     return to_json({"account": account._asdict(), **short})[:-1]
 
 
-def go_on(db: Session, user: Caller, place: Place) -> tuple[list[bytes], Place | None]:
-    """The pieces of the next part of the export, and the place where the part after it begins."""
-    name = _NAMES[place.section]
-    asked = {"user_id": user.id, "after_id": place.after_id, "limit": PART}
+def go_on(db: Session, user: Caller, position: Position) -> tuple[list[bytes], Position | None]:
+    """The pieces of the next part of the export, and the position where the part after it begins."""
+    name = _NAMES[position.section]
+    asked = {"user_id": user.id, "after_id": position.after_id, "limit": PART}
     rows = db.execute(LONG[name], asked).all()
     written = [row._asdict() for row in rows]
     if name == "audit_events":
         _leave_out_addresses_of_others(db, user, written)
     content = list(json_pieces(written, to_json))
-    if place.after_id < 0:
+    if position.after_id < 0:
         content.insert(0, b"," + to_json(name) + b":[")
     elif rows:
         content.insert(0, b",")
     if len(rows) == PART:
-        return content, Place(place.section, rows[-1].id)
-    if place.section + 1 < len(_NAMES):
-        return [*content, b"]"], Place(place.section + 1, -1)
+        return content, Position(position.section, rows[-1].id)
+    if position.section + 1 < len(_NAMES):
+        return [*content, b"]"], Position(position.section + 1, -1)
     return [*content, b"]}"], None
 
 
@@ -182,4 +182,4 @@ def _leave_out_addresses_of_others(db: Session, user: Caller, events: list[dict[
             event["address"] = None
 
 
-BEGINNING = Place(0, -1)
+BEGINNING = Position(0, -1)

@@ -146,7 +146,7 @@ def put_member(
 
     `sent` has the read-only fields that came with the role. Raises NotFound, Forbidden, Conflict, InvalidInput.
     """
-    place, now = rights.lock_settings(db, caller, project_id), datetime.now(UTC)
+    project, now = rights.lock_settings(db, caller, project_id), datetime.now(UTC)
     before = _find(db, project_id, user_id)
     account = db.execute(_ACTIVE, {"user_id": user_id}).first()
     if account is None:
@@ -165,7 +165,7 @@ def put_member(
     if before is not None and before.role == "manager":
         pass_on_webhooks(db, now, user_id, project_id)
     if before is None and user_id != caller.id:
-        about = {"project_id": project_id, "project_name": place.name}
+        about = {"project_id": project_id, "project_name": project.name}
         db.execute(
             insert(notifications), many.notification(caller, now, "added_to_project", user_id, **about)
         )

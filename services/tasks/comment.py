@@ -155,9 +155,9 @@ def _is_older(copy: Mapping[str, Any], comment: AnyRow) -> bool:
 def delete_comment(db: Session, caller: Caller, task_id: int, comment_id: int) -> None:
     """Delete an own comment, or any as a manager or an admin; raises NotFound, Forbidden, Conflict."""
     is_own = get_comment(db, caller, task_id, comment_id).author_id == caller.id
-    task, place = rights.lock_task(db, caller, task_id, "write" if is_own else "manage")
+    task, project = rights.lock_task(db, caller, task_id, "write" if is_own else "manage")
     comment = _find(db, task_id, comment_id)
-    if place is None and not is_own and not caller.is_admin:
+    if project is None and not is_own and not caller.is_admin:
         raise Forbidden("Only its author and admins delete this comment", code="not_author")
     db.execute(_DELETE, {"of_comment": comment_id})
     history.add_about(db, caller, datetime.now(UTC), "comment_deleted", _subject(comment), task=task)

@@ -14,13 +14,13 @@ from errors import Conflict, invalid_at
 from models import Caller
 from services import rights
 from services.projects import member, workflow
-from services.rights import Place
+from services.rights import CallersProject
 
 
-def _check_name(values: Mapping[str, Any], place: Place) -> None:
+def _check_name(values: Mapping[str, Any], project: CallersProject) -> None:
     """Raise InvalidInput for a `project` that is not the name of the task's project."""
-    if values.get("project") not in (None, place.name):
-        raise invalid_at("#/project", f"The task's project is {place.name}: send its name, or leave it out")
+    if values.get("project") not in (None, project.name):
+        raise invalid_at("#/project", f"The task's project is {project.name}: send its name, or leave it out")
 
 
 # -- new tasks -------------------------------------------------------------------------------------
@@ -39,39 +39,39 @@ def of_new(db: Session, caller: Caller, values: Mapping[str, Any]) -> dict[str, 
                 "#/user_id", "Needs `project_id` beside it: to give a private task away, assign it"
             )
         return {"status": workflow.wanted(workflow.DEFAULT, key, status).status}
-    place = entered(db, caller, project_id)
+    project = entered(db, caller, project_id)
     if owner_id is None:
-        if place.role in (None, "viewer"):
+        if project.role in (None, "viewer"):
             raise invalid_at("#/user_id", "An admin who may not own tasks of the project must name the owner")
         owner_id = caller.id
-    if not member.can_own(db, place.id, owner_id):
+    if not member.can_own(db, project.id, owner_id):
         raise rights.user_not_found()
-    _check_name(values, place)
-    state = workflow.wanted(workflow.states_of(db, place.id), key, status)
-    workflow.enter(db, place.id, state)
+    _check_name(values, project)
+    state = workflow.wanted(workflow.states_of(db, project.id), key, status)
+    workflow.enter(db, project.id, state)
     return {
         "user_id": owner_id,
-        "project_id": place.id,
-        "project": place.name,
+        "project_id": project.id,
+        "project": project.name,
         "state": state.key,
         "status": state.status,
     }
 
 
-def entered(db: Session, caller: Caller, project_id: int) -> Place:
+def entered(db: Session, caller: Caller, project_id: int) -> CallersProject:
     """A project that the caller may put tasks into; raises NotFound, Forbidden, Conflict."""
-    place = rights.lock_project(db, caller, project_id)
-    rights.require_role("write", place.role, caller)
-    rights.require_open(place)
-    return place
+    project = rights.lock_project(db, caller, project_id)
+    rights.require_role("write", project.role, caller)
+    rights.require_open(project)
+    return project
 
 
-def importing(db: Session, caller: Caller, project_id: int) -> Place:
+def importing(db: Session, caller: Caller, project_id: int) -> CallersProject:
     """A project into which the caller may import own tasks; raises NotFound, Forbidden, Conflict."""
-    place = entered(db, caller, project_id)
-    if not member.can_own(db, place.id, caller.id):
+    project = entered(db, caller, project_id)
+    if not member.can_own(db, project.id, caller.id):
         raise Conflict("You would own the imported tasks: become a member first", code="owner_not_member")
-    return place
+    return project
 
 
 # -- changes ---------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ class Placed(NamedTuple):
 
 
 def of_changed(
-    db: Session, caller: Caller, before: AnyRow, place: Place | None, changes: Mapping[str, Any]
+    db: Session, caller: Caller, before: AnyRow, project: CallersProject | None, changes: Mapping[str, Any]
 ) -> Placed:
     """The place of a task after the changes; raises NotFound, Forbidden, Conflict, InvalidInput."""
     moved: dict[str, Any] | None = None
@@ -96,8 +96,8 @@ def of_changed(
         key_now = moved["state"]
         project_id = moved["project_id"]
     else:
-        if place is not None:
-            _check_name(changes, place)
+        if project is not None:
+            _check_name(changes, project)
         if "state" not in changes and "status" not in changes:
             return Placed({}, None)
         project_id, key_now = before.project_id, before.state

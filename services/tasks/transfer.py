@@ -23,7 +23,7 @@ from services.query import asking, rare_titles, shapes, statements
 from services.query import conditions as query_conditions
 from services.query.elements import Walking
 from services.query.facts import Normal
-from services.rights import Place, column_of, parameter_of, visible_tasks
+from services.rights import CallersProject, column_of, parameter_of, visible_tasks
 from services.tasks import fields, history, placement, task_query
 from services.tasks.bulk import insert_many, take_ids
 from services.tasks.csv_cells import formula_free
@@ -53,13 +53,13 @@ def import_tasks(
     With a `project_id` the tasks go into the project, whatever limits its states have. Raises NotFound,
     Forbidden, Conflict.
     """
-    place = None if project_id is None else placement.importing(db, user, project_id)
+    project = None if project_id is None else placement.importing(db, user, project_id)
     if not rows:
         return ()
     now, states = datetime.now(UTC), workflow.states_of(db, project_id)
     ids = take_ids(db, len(rows))
     values = [
-        {"id": task_id, **_columns(row, user, now, place, states)}
+        {"id": task_id, **_columns(row, user, now, project, states)}
         for task_id, row in zip(ids, rows, strict=True)
     ]
     events = [history.task_entry(user, now, "imported", None, task_row(each)) for each in values]
@@ -69,7 +69,7 @@ def import_tasks(
 
 
 def _columns(
-    row: TaskImport, user: Caller, now: datetime, place: Place | None, states: Sequence[Any]
+    row: TaskImport, user: Caller, now: datetime, project: CallersProject | None, states: Sequence[Any]
 ) -> dict[str, Any]:
     created_at = row.created_at or min(
         each for each in (row.completed_at, row.updated_at, now) if each is not None
@@ -83,15 +83,15 @@ def _columns(
         "user_id": user.id,
         **fields.derived({"title": row.title, "description": row.description}),
         "status": state.status,
-        "state": None if place is None else state.key,
-        "project_id": None if place is None else place.id,
+        "state": None if project is None else state.key,
+        "project_id": None if project is None else project.id,
         "created_at": created_at,
         "updated_at": row.updated_at or completed_at or created_at,
         "completed_at": completed_at,
         "version": 1,
     }
-    if place is not None:
-        values["project"] = place.name
+    if project is not None:
+        values["project"] = project.name
     if completed_at is not None:
         values |= dict.fromkeys(fields.BLOCKED)
     return values

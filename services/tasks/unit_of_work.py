@@ -115,8 +115,8 @@ class UnitOfWork:
         self._new_tasks = new_tasks
         self._ids = iter(ids)
         self._rows: dict[int, Any] = {}
-        # The projects that are locked, each as `rights.Place`.
-        self._places: dict[int, Any] = {}
+        # The projects that are locked, each as `rights.CallersProject`.
+        self._projects: dict[int, Any] = {}
         self._inserted: dict[int, dict[str, Any]] = {}
         self._updated: dict[int, dict[str, Any]] = {}
         self._deleted: dict[int, bool] = {}
@@ -145,21 +145,21 @@ class UnitOfWork:
     def load(
         self,
         task_ids: Iterable[int],
-        places: Mapping[int, Any],
+        projects: Mapping[int, Any],
         *,
         are_visible: bool = False,
         reader: Session | None = None,
     ) -> dict[int, int]:
         """Read and lock tasks; returns their versions.
 
-        Private tasks of others are left out, unless all are known to be visible. `places` are the projects
-        that the caller sees, which are locked already: tasks in other projects are left out. A `reader`
+        Private tasks of others are left out, unless all are known to be visible. `projects` are those that the
+        caller sees, which are locked already: tasks in other projects are left out. A `reader`
         reads instead of the unit's session, which may have no database.
         """
-        self._places |= places
+        self._projects |= projects
         values = {
             "task_ids": sorted(set(task_ids)),
-            "project_ids": sorted(self._places),
+            "project_ids": sorted(self._projects),
             "owner_id": self._user.id,
         }
         statement = _load(everybodys=are_visible or self._user.is_admin)
@@ -203,16 +203,16 @@ class UnitOfWork:
             return None
         if row.project_id is None:
             return (row, None) if user.is_admin or row.user_id == user.id else None
-        place = self.place(row.project_id)
-        return None if place is None else (row, place)
+        project = self.project(row.project_id)
+        return None if project is None else (row, project)
 
     def holds(self, task: Any) -> bool:
         """Whether memory holds this task, which `find` has returned."""
         return self._rows.get(task.id) is task
 
-    def place(self, project_id: int) -> Any:
-        """A project that is locked already, as `rights.Place`; None for any other."""
-        return self._places.get(project_id)
+    def project(self, project_id: int) -> Any:
+        """A project that is locked already, as `rights.CallersProject`; None for any other."""
+        return self._projects.get(project_id)
 
     def insert(self, values: Mapping[str, Any]) -> Any:
         """Hold a new task in memory, and return it."""

@@ -33,10 +33,10 @@ class Change(NamedTuple):
     columns: Mapping[str, Any]
 
 
-def locked_place(db: Session, project_id: int) -> Any:
-    """A project that the session's unit of work has locked, as `rights.Place`; None for any other."""
+def locked_project(db: Session, project_id: int) -> Any:
+    """A project that the session's unit of work has locked, as `rights.CallersProject`; None for any other."""
     unit = unit_of(db)
-    return None if unit is None else unit.place(project_id)
+    return None if unit is None else unit.project(project_id)
 
 
 def write_first(db: Session) -> None:
