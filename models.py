@@ -166,13 +166,13 @@ class Task(Base):
             *("user_id", "created_at", "id"),
             **where("blocked_at IS NOT NULL"),
         ),
-        # Usually empty: it tells whether the times of all tasks are in order (`services/tasks/times_in_order.py`).
+        # Usually empty: it tells whether the times of all tasks are in order (`services/lists/times_in_order.py`).
         Index("ix_tasks_user_id_out_of_order", "user_id", "version", **where(OUT_OF_ORDER)).ddl_if(
             dialect="sqlite"
         ),
         *_orders("project_id", **IN_PROJECT),
         Index("ix_tasks_project_id_title", "project_id", "title_folded", "id", **IN_PROJECT),
-        # Serves searches for a pair of letters (`services/tasks/list_lookups.py`).
+        # Serves searches for a pair of letters (`services/lists/lookups.py`).
         Index(
             "ix_tasks_project_id_letters",
             *("project_id", "title_folded", "id"),

@@ -16,7 +16,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from database import Database
-from services.tasks import search_index
+from services.lists import search_index
 
 Connection: TypeAlias = sqlite3.Connection | psycopg.Connection[Any]
 

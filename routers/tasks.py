@@ -20,7 +20,7 @@ from schemas.tasks import (
     TaskUpdate,
 )
 from services import background_tasks, preconditions, task_service
-from services.tasks.task_query import reads_little
+from services.lists.pages import reads_little
 from web.routing import MOST_ON_EVENT_LOOP, Router, link_next
 from web.transaction import ReadSession, WriteSession
 

@@ -19,11 +19,12 @@ from models import Caller, users
 from schemas.common import OldestFirst
 from schemas.tasks import TaskFilters
 from services import preconditions, rights
+from services.lists import pages, rare_titles
 from services.paging import PageOf, cursor_behind, id_before, pages_by_id
 from services.projects import member
-from services.query import asking, rare_titles
+from services.query import asking
 from services.query.shapes import Place
-from services.tasks import fields, history, many, placement, task_query, writes
+from services.tasks import fields, history, many, placement, writes
 from storage.prepared import prepared
 from tables.history import TASK_KINDS, task_history
 from tables.notifications import notifications
@@ -54,7 +55,7 @@ def get_tasks_with_filters(
     place = _place_of_list(db, user, filters, everybodys=everybodys, owner_id=owner_id)
     with asking.one_moment(db, normal):
         filters, asked = rare_titles.split(db, filters, normal, place)
-        return task_query.page(db, place, filters, asked)
+        return pages.page(db, place, filters, asked)
 
 
 def _place_of_list(
@@ -75,7 +76,7 @@ def ids_of_list(db: Session, user: Caller, filters: TaskFilters, at_most: int) -
     place = _place_of_list(db, user, filters)
     with asking.one_moment(db, normal):
         filters, asked = rare_titles.split(db, filters, normal, place)
-        return task_query.ids(db, place, filters, asked, at_most)
+        return pages.ids(db, place, filters, asked, at_most)
 
 
 def matching_ids(db: Session, user: Caller, filters: TaskFilters, at_most: int) -> list[int]:
@@ -89,7 +90,7 @@ def matching_ids(db: Session, user: Caller, filters: TaskFilters, at_most: int) 
     if filters.project_id is not None:
         rights.role_in(db, user, filters.project_id)
     filters, asked = rare_titles.split(db, filters, normal, Place(user.id))
-    return task_query.ids(db, Place(user.id), filters, asked, at_most)
+    return pages.ids(db, Place(user.id), filters, asked, at_most)
 
 
 def get_task_history(

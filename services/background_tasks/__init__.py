@@ -23,7 +23,7 @@ from services.delivery.notification_tasks import (
 )
 from services.delivery.reminder_tasks import remind
 from services.delivery.worker import Worker
-from services.tasks import search_index
+from services.lists import search_index
 from services.webhooks.delivery import deliveries
 
 __all__ = [

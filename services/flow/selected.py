@@ -14,11 +14,12 @@ from models import tasks
 from services.bulk_numbers import in_bulk, numbers
 from services.flow.question import Selection
 from services.flow.statistics import Integers
-from services.query import asking, rare_titles, statements
+from services.lists import rare_titles
+from services.lists.statements import choices, one_of_many
+from services.query import asking, statements
 from services.query.conditions import condition
 from services.query.evaluate import matches
 from services.query.shapes import Shape
-from services.tasks.list_statements import choices, one_of_many
 from storage.column_types import is_among
 from storage.direct_session import one_snapshot
 from tables.history import COMMENT_KINDS, MAYBE_RARE, task_history

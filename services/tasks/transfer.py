@@ -17,14 +17,15 @@ from models import LARGEST_ID, Caller, tasks
 from schemas.tasks import ExportQuery, TaskFilters, TaskImport
 from services import rights
 from services.json_pieces import WRITTEN_TOGETHER, json_pieces
+from services.lists import pages, rare_titles
 from services.paging import PageOf, decode_cursor, encode_cursor
 from services.projects import workflow
-from services.query import asking, rare_titles, shapes, statements
+from services.query import asking, shapes, statements
 from services.query import conditions as query_conditions
 from services.query.elements import Walking
 from services.query.facts import Normal
 from services.rights import CallersProject, column_of, parameter_of, visible_tasks
-from services.tasks import fields, history, placement, task_query
+from services.tasks import fields, history, placement
 from services.tasks.bulk import insert_many, take_ids
 from services.tasks.csv_cells import formula_free
 from services.tasks.import_files import CSV_COLUMNS
@@ -196,7 +197,7 @@ def _those(exported: Exported, filters: TaskFilters, ids: Sequence[int]) -> Call
     def read(db: Session) -> Part:
         with asking.one_moment(db, exported.normal):
             here, asked = asking.split(db, filters, exported.normal, exported.place)
-            rows = task_query.among(db, exported.place, here, asked, ids[:EXPORT_CHUNK])
+            rows = pages.among(db, exported.place, here, asked, ids[:EXPORT_CHUNK])
         return Part(rows, _those(exported, filters, ids[EXPORT_CHUNK:]))
 
     return read
@@ -212,7 +213,7 @@ def _in_order_of_view(db: Session, user: Caller, query: ExportQuery) -> Export:
         here = filters.model_copy(update={"cursor": cursor, "limit": min(left, LIST_PAGE)})
         with asking.one_moment(db, normal):
             here, asked = rare_titles.split(db, here, normal, place)
-            return task_query.page(db, place, here, asked)
+            return pages.page(db, place, here, asked)
 
     def on(db: Session, cursor: str) -> Part:
         found = page(db, cursor, LIST_PAGE)

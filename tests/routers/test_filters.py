@@ -15,10 +15,10 @@ from database import database
 from models import Caller
 from schemas.tasks import TaskFilters
 from services import task_service
+from services.lists import on_postgres, planned, planning
 from services.query import asking, guards, statements, vocabulary
 from services.query.fields import table
 from services.query.shapes import Place, Shape
-from services.tasks import list_on_postgres, list_plan, planned
 from tests.support.api import Api, Person, assert_problem
 from tests.support.between import before_statement
 from tests.support.filters import (
@@ -90,15 +90,15 @@ def in_order(tasks: list[Any], sort_by: str, *, descending: bool) -> list[int]:
 @pytest.fixture
 def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have lists of some dozens of tasks read in the way of lists that are too long for a test."""
-    monkeypatch.setattr(list_plan, "FEW_FOUND", 20)
+    monkeypatch.setattr(planning, "FEW_FOUND", 20)
     for name, value in (("MANY_TASKS", 30), ("FEW_IN_RANGE", 8), ("FEW_CHOSEN", 8)):
-        monkeypatch.setattr(list_plan, name, value)
+        monkeypatch.setattr(planning, name, value)
     for name, value in (("NEAR", 20), ("NEAR_COVERED", 8), ("NEAR_GATHERED", 10), ("NEAR_IN_INDEX", 10)):
         monkeypatch.setattr(planned, name, value)
     for name, value in (("MANY_IN_RANGE", 25), ("SAMPLE", 12)):
         monkeypatch.setattr(planned, name, value)
     for name, value in (("NEAR", 10), ("FARTHER", 60)):
-        monkeypatch.setattr(list_on_postgres, name, value)
+        monkeypatch.setattr(on_postgres, name, value)
     monkeypatch.setattr(vocabulary, "FEW_TAGGED", 20)
     monkeypatch.setattr(asking, "MANY_NAMED", 2)
     monkeypatch.setattr(asking, "FEW_TAG_TESTS", 1)

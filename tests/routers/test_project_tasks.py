@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from config import settings
-from services.tasks import fields, list_on_postgres, list_plan
+from services.lists import on_postgres, planning
+from services.tasks import fields
 from tests.routers.test_projects import STATES, add, history, project
 from tests.support.api import Api, Person, assert_problem
 
@@ -344,9 +345,9 @@ def test_a_project_is_listed_with_every_filter_order_and_page(
     team: Team, sort_by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A few tasks are read in the way of many.
-    monkeypatch.setattr(list_plan, "MANY_TASKS", 10)
-    monkeypatch.setattr(list_on_postgres, "NEAR", 4)
-    monkeypatch.setattr(list_on_postgres, "FARTHER", 12)
+    monkeypatch.setattr(planning, "MANY_TASKS", 10)
+    monkeypatch.setattr(on_postgres, "NEAR", 4)
+    monkeypatch.setattr(on_postgres, "FARTHER", 12)
     rows = [
         {
             "title": f"T{number * 7 % 10}",

@@ -10,10 +10,10 @@ from sqlalchemy import Select, text
 from database import database
 from models import ORDERS
 from schemas.tasks import TaskFilters
+from services.lists import lookups, on_postgres, planning, statements
+from services.lists.planned import Planned
+from services.lists.statements import ListShape
 from services.query.shapes import Place, Scope
-from services.tasks import list_lookups, list_on_postgres, list_plan, list_statements
-from services.tasks.list_statements import ListShape
-from services.tasks.planned import Planned
 from storage.column_types import microseconds
 from storage.prepared import Prepared, prepared_form
 from tests.support.api import Api
@@ -102,9 +102,9 @@ def test_a_range_of_one_time_is_read_along_the_order_of_another(
     asked = shape(scope, sort_by, names=(name,), without_index=(name,) if database.is_sqlite else ())
     if not database.is_sqlite:
         # Left to choose, Postgres might go through everybody's tasks.
-        statement = list_on_postgres.build(asked._replace(part="first along"))
+        statement = on_postgres.build(asked._replace(part="first along"))
     else:
-        statement = list_statements.build(asked)
+        statement = statements.build(asked)
     found = plan(statement, values)
     assert "Sort" not in found, found
     if not database.is_sqlite:
@@ -129,14 +129,14 @@ def test_sqlite_reads_those_changed_since_from_one_index_alone(values: dict[str,
     covered = database.read(asked.by_covering_index)
     assert covered is not None
     for part in ("first sorted", "first edged", "first sampled", "count"):
-        found = plan(list_statements.build(covered.shape._replace(part=part)), values)
+        found = plan(statements.build(covered.shape._replace(part=part)), values)
         assert "USING COVERING INDEX ix_tasks_project_id_updated_at (project_id=? AND updated_at>?)" in found
 
 
 @pytest.mark.parametrize("shared_api", ["sqlite"], indirect=True, scope="module")
 def test_counting_a_range_keeps_nothing_for_each_combination_of_other_filters(values: dict[str, Any]) -> None:
     name = RANGES["updated_at"]
-    kept = prepared_form(list_lookups.in_range("project", name))
+    kept = prepared_form(lookups.in_range("project", name))
     assert isinstance(kept, Prepared)
     asked = shape("project", "title", names=(name,), without_index=(name,))
     for number in range(10):
@@ -151,15 +151,15 @@ def test_counting_a_range_keeps_nothing_for_each_combination_of_other_filters(va
 def test_sqlite_begins_a_list_of_a_project_at_the_first_day_in_the_range(
     values: dict[str, Any], monkeypatch: pytest.MonkeyPatch, sort_by: str
 ) -> None:
-    monkeypatch.setattr(list_plan, "MANY_TASKS", 0)
-    monkeypatch.setattr(list_plan, "FEW_IN_RANGE", -1)
+    monkeypatch.setattr(planning, "MANY_TASKS", 0)
+    monkeypatch.setattr(planning, "FEW_IN_RANGE", -1)
     name = RANGES["updated_at" if sort_by != "updated_at" else "created_at"]
     filters = TaskFilters.model_validate(
         {"project_id": values["project_id"], "sort_by": sort_by, name: MIDDLE}
     )
     database.write(lambda db: db.execute(text(DAYS), {**values, "middle": microseconds(MIDDLE)}))
     place = Place(project_id=values["project_id"])
-    planned = database.read(lambda db: list_plan.plan(db, place, filters))
+    planned = database.read(lambda db: planning.plan(db, place, filters))
     asked = shape(
         "project",
         sort_by,
@@ -167,12 +167,12 @@ def test_sqlite_begins_a_list_of_a_project_at_the_first_day_in_the_range(
         without_index=planned.without_index,
         part="first near",
     )
-    found = plan(list_statements.build(asked), values)
+    found = plan(statements.build(asked), values)
     index = f"ix_tasks_project_id_{sort_by} (project_id=? AND "
     bound = {"title": "title_folded>?", "priority": "priority=? AND id>? AND id<?", "id": "id>? AND id<?"}
     assert f"{index}{bound.get(sort_by, f'{sort_by}>? AND {sort_by}<?')})" in found, found
     # Only the rows of the page are sorted, if any.
-    assert found.count("TEMP B-TREE") <= list_statements.order_has_ranges(asked), found
+    assert found.count("TEMP B-TREE") <= statements.order_has_ranges(asked), found
 
 
 @pytest.mark.parametrize("shared_api", ["postgres"], indirect=True, scope="module")
@@ -185,14 +185,14 @@ def test_postgres_begins_a_list_of_a_project_at_the_first_day_in_the_range(
         {"project_id": values["project_id"], "sort_by": sort_by, name: MIDDLE}
     )
     place = Place(project_id=values["project_id"])
-    sorts = database.read(lambda db: list_plan.plan(db, place, filters))
+    sorts = database.read(lambda db: planning.plan(db, place, filters))
     assert sorts.way == "along"
-    monkeypatch.setattr(list_plan, "FEW_IN_RANGE", COUNT)
-    assert database.read(lambda db: list_plan.plan(db, place, filters)).way == "sorted"
+    monkeypatch.setattr(planning, "FEW_IN_RANGE", COUNT)
+    assert database.read(lambda db: planning.plan(db, place, filters)).way == "sorted"
     bounds = {"least_id", "most_id", *({f"most_{sort_by}"} if sort_by.endswith("_at") else ())}
     assert set(sorts.bounds) == bounds
     asked = shape("project", sort_by, names=(name, *bounds), part="first along")
-    found = plan(list_on_postgres.build(asked), values | dict(sorts.bounds))
+    found = plan(on_postgres.build(asked), values | dict(sorts.bounds))
     assert "Sort" not in found, found
     assert f"ix_tasks_project_id_{sort_by}" in found, found
     (index_condition,) = (line for line in found.splitlines() if "Index Cond" in line)
@@ -207,7 +207,7 @@ def test_postgres_begins_a_list_of_a_project_at_the_first_day_in_the_range(
     ("part", "sort_by"),
     [
         *product(("first near", "after near"), (*ORDERS, "title")),
-        *product(("first near without",), list_statements.NULLABLE),
+        *product(("first near without",), statements.NULLABLE),
     ],
 )
 def test_postgres_reads_no_more_of_the_next_tasks_than_the_page_needs(
@@ -216,7 +216,7 @@ def test_postgres_reads_no_more_of_the_next_tasks_than_the_page_needs(
     asked = shape(scope, sort_by, names=("title_contains",), part=part)
     after = {"title": "task 5", "priority": 2, "id": COUNT}.get(sort_by, MIDDLE)
     more = {"title_contains": "%9%", "near": 100, "after_value": after, "after_id": COUNT}
-    found = plan(list_on_postgres.build(asked), values | more)
+    found = plan(on_postgres.build(asked), values | more)
     assert "Sort" not in found, found
     assert f"ix_tasks_{'user' if scope == 'owner' else scope}_id_{sort_by}" in found, found
 
@@ -234,7 +234,7 @@ def test_postgres_finds_a_pair_of_letters_by_the_index_of_trigrams(values: dict[
         "random_page_cost = 50",
     )
     more = {"needle": "qx", "at_most": 600}
-    found = plan(list_lookups.with_pair(of_ascii=True), values | more, *settings)
+    found = plan(lookups.with_pair(of_ascii=True), values | more, *settings)
     pairs = [line for line in found.splitlines() if "Index Cond" in line and "title_folded ~" in line]
     assert len(pairs) == 2, found
     assert found.count("Bitmap Index Scan on ix_task_search") == 2, found
@@ -243,20 +243,20 @@ def test_postgres_finds_a_pair_of_letters_by_the_index_of_trigrams(values: dict[
 
 @pytest.mark.parametrize("shared_api", ["postgres"], indirect=True, scope="module")
 def test_postgres_does_not_read_all_rows_of_several_tags(values: dict[str, Any]) -> None:
-    found = plan(list_lookups.tagged("project", 2), values | {"tag_1": "rare", "at_most": 100})
+    found = plan(lookups.tagged("project", 2), values | {"tag_1": "rare", "at_most": 100})
     # One limit is that of the tasks, the other that of the rows.
     assert found.count("Limit") == 2, found
 
 
 @pytest.mark.parametrize("shared_api", ["sqlite"], indirect=True, scope="module")
 def test_sqlite_finds_the_blocked_tasks_of_a_project_by_their_index(values: dict[str, Any]) -> None:
-    found = plan(list_lookups.chosen("project", "blocked", 0), values)
+    found = plan(lookups.chosen("project", "blocked", 0), values)
     assert "ix_tasks_project_id_blocked" in found
 
 
 @pytest.mark.parametrize("scope", ["owner", "project"])
 def test_a_list_of_a_tag_is_read_along_the_tag(values: dict[str, Any], scope: Scope) -> None:
-    found = plan(list_statements.build(shape(scope, "created_at", choices=(("tag", 1),))), values)
+    found = plan(statements.build(shape(scope, "created_at", choices=(("tag", 1),))), values)
     assert "task_tags" in found
     assert "Sort" not in found, found
     assert "TEMP B-TREE" not in found, found

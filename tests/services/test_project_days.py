@@ -16,10 +16,10 @@ from sqlalchemy import Connection, text
 from database import database
 from models import tasks
 from schemas.tasks import TaskFilters
+from services.lists import on_postgres, pages, planned, planning
+from services.lists.lookups import RANGES
+from services.lists.project_days import day_of, project_days
 from services.query.shapes import Place
-from services.tasks import list_on_postgres, list_plan, planned, task_query
-from services.tasks.list_lookups import RANGES
-from services.tasks.project_days import day_of, project_days
 from tests.support.api import Api
 from tests.support.between import before_statement
 
@@ -29,9 +29,9 @@ TIMES = ("created_at", "updated_at", "due_at", "completed_at")
 ORDERS = (*TIMES, "title", "priority", "id")
 LISTS = list(product(ORDERS, ("asc", "desc"), RANGES))
 SIZES = {
-    list_plan: {"MANY_TASKS": 30, "FEW_IN_RANGE": 8},
+    planning: {"MANY_TASKS": 30, "FEW_IN_RANGE": 8},
     planned: {"NEAR": 20, "NEAR_COVERED": 8, "NEAR_GATHERED": 10, "NEAR_IN_INDEX": 12, "MANY_IN_RANGE": 25},
-    list_on_postgres: {"NEAR": 10, "FARTHER": 40},
+    on_postgres: {"NEAR": 10, "FARTHER": 40},
 }
 
 
@@ -114,12 +114,12 @@ def test_the_days_enclose_the_tasks_after_any_changes(api: Api) -> None:
     assert database.read(lambda db: db.execute(text("SELECT count(*) FROM project_days")).scalar()) == 0
 
 
-def pages(project_id: int, asked: dict[str, Any], owner_id: int | None = None) -> Iterator[int]:
+def listed(project_id: int, asked: dict[str, Any], owner_id: int | None = None) -> Iterator[int]:
     """The ids on all pages of a project's list, or of an owner's tasks in a project."""
     filters = TaskFilters.model_validate({"project_id": project_id, **asked})
     place = Place(project_id=project_id) if owner_id is None else Place(owner_id)
     while True:
-        page = database.read(partial(task_query.page, place=place, filters=filters))
+        page = database.read(partial(pages.page, place=place, filters=filters))
         yield from (row.id for row in page.rows)
         if page.next_cursor is None:
             return
@@ -176,10 +176,10 @@ def test_a_list_with_ranges_has_what_a_plain_reading_finds(api: Api, number: int
             asked["skip"] = chance.choice((1, 30))
         if chance.random() < 0.2:
             asked["priority"] = chance.sample(range(5), 2)
-        assert list(pages(project, asked)) == expected(rows, asked), asked
+        assert list(listed(project, asked)) == expected(rows, asked), asked
         if chance.random() < 0.3:
             # An admin may list an owner's tasks in a project.
-            assert list(pages(project, asked, ada.id)) == expected(rows, asked), asked
+            assert list(listed(project, asked, ada.id)) == expected(rows, asked), asked
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)

@@ -19,12 +19,13 @@ from schemas.flow import FlowQuery
 from schemas.tasks import ExportQuery, TaskFilters, TaskSearch
 from services import task_service
 from services.flow import question, selected
-from services.query import facts, rare_titles
+from services.lists import pages, planning, rare_titles, search_index
+from services.query import facts
 from services.query.fields import FIELDS
 from services.query.normal import Circumstances, normalize
 from services.query.shapes import Place
 from services.query.syntax import parse
-from services.tasks import import_files, list_plan, search_index, task_query, transfer
+from services.tasks import import_files, transfer
 from storage.folding import fold, normal_form
 from tests.support.api import Api
 
@@ -63,7 +64,7 @@ SMALLER = {
 def owner(api: Api, monkeypatch: pytest.MonkeyPatch) -> Caller:
     """Somebody with enough tasks for the index to be used; some titles are rare and some frequent."""
     for name, value in SMALLER.items():
-        monkeypatch.setattr(search_index if hasattr(search_index, name) else list_plan, name, value)
+        monkeypatch.setattr(search_index if hasattr(search_index, name) else planning, name, value)
     ada = api.person()
     choice = random.Random(7)  # noqa: S311  # the same titles every time
     titles = [f"{choice.choice(WORDS)} task {number} {choice.choice(WORDS)}" for number in range(400)]
@@ -82,7 +83,7 @@ def found(owner: Caller | None, filters: TaskFilters) -> list[int]:
     """The ids on all pages of an owner's list, or of everybody's, page by page behind the last task."""
     ids: list[int] = []
     while True:
-        page = database.read(partial(task_query.page, place=Place(owner and owner.id), filters=filters))
+        page = database.read(partial(pages.page, place=Place(owner and owner.id), filters=filters))
         ids += [row.id for row in page.rows]
         if page.next_cursor is None:
             return ids
@@ -263,7 +264,7 @@ def test_a_pair_of_letters_is_found_in_a_project_whatever_stands_beside_it(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in SMALLER.items():
-        monkeypatch.setattr(search_index if hasattr(search_index, name) else list_plan, name, value)
+        monkeypatch.setattr(search_index if hasattr(search_index, name) else planning, name, value)
     ada, choice = api.person(), random.Random(11)  # noqa: S311  # the same titles every time
     project = ada.post("/projects", json={"name": "a"}).json()["id"]
     letters = "abqxz1 -_%.\tÜé東\N{COMBINING DIAERESIS}"
@@ -285,10 +286,10 @@ def test_a_pair_of_letters_is_found_in_a_project_whatever_stands_beside_it(
         filters = TaskFilters(
             project_id=project, title_contains=needle, limit=100, sort_by="id", sort_order="asc"
         )
-        page = database.read(partial(task_query.page, place=place, filters=filters))
+        page = database.read(partial(pages.page, place=place, filters=filters))
         hits = sorted(row.id for row in rows if fold(needle) in row.title_folded)
         assert [row.id for row in page.rows] == hits[:100], needle
-        planned = database.read(partial(list_plan.plan, place=place, filters=filters))
+        planned = database.read(partial(planning.plan, place=place, filters=filters))
         looked_up += planned.task_ids is not None
     assert looked_up > 50
 

@@ -25,7 +25,7 @@ from security.tokens import forget_verified_tokens
 from services import background_tasks, completion_times
 from services.events.follower import follower
 from services.flow import history as flow_history
-from services.tasks.project_days import project_days
+from services.lists.project_days import project_days
 from storage.group_commit import GroupCommitWriter
 from tests.support.api import Api
 from tests.support.openapi_check import CheckedClient

@@ -9,7 +9,7 @@ import psycopg
 from config import database_url
 from database import Base
 from security.tokens import forget_verified_tokens
-from services.tasks.project_days import project_days
+from services.lists.project_days import project_days
 
 
 class Snapshot:

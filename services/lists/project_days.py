@@ -16,10 +16,10 @@ from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, column, fun
 from sqlalchemy.orm import Session
 
 from schemas.tasks import TaskFilters
+from services.lists import times_in_order
+from services.lists.lookups import RANGES
 from services.query.shapes import Place
 from services.rights import parameter_of
-from services.tasks import times_in_order
-from services.tasks.list_lookups import RANGES
 from storage.column_types import UtcDateTime, microseconds, moment
 from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
@@ -39,7 +39,7 @@ project_days = table(
 
 
 class Bounds(NamedTuple):
-    """Bounds of a list, and those of them whose index must not be used: see `list_statements.BOUNDS`."""
+    """Bounds of a list, and those of them whose index must not be used: see `statements.BOUNDS`."""
 
     values: Mapping[str, Any] = MappingProxyType({})
     without_index: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ from services.rights import parameter_of
 from storage.prepared import prepared
 from tables.projects import project_members
 
-# The order of a list and a range, and the bound that the range implies: see `list_statements.BOUNDS`.
+# The order of a list and a range, and the bound that the range implies: see `statements.BOUNDS`.
 _IMPLIED = {
     ("created_at", "updated_before"): "most_created_at",
     ("updated_at", "created_after"): "least_updated_at",

@@ -8,13 +8,10 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from models import ORDERS
 from schemas.tasks import TaskFilters
-from services.query import statements
-from services.query.conditions import tests_only
-from services.query.shapes import NEVER, Place
-from services.tasks import list_on_postgres, list_plan
-from services.tasks.list_lookups import RANGES, TEXTS
-from services.tasks.list_plan import is_sqlite
-from services.tasks.list_statements import (
+from services.lists import on_postgres, planning
+from services.lists.lookups import RANGES, TEXTS
+from services.lists.planning import is_sqlite
+from services.lists.statements import (
     NULLABLE,
     ListShape,
     build,
@@ -22,6 +19,9 @@ from services.tasks.list_statements import (
     order_has_ranges,
     statement,
 )
+from services.query import statements
+from services.query.conditions import tests_only
+from services.query.shapes import NEVER, Place
 
 # SQLite first looks for a page among this number of tasks that come next in the order of the list.
 NEAR = 2000
@@ -44,7 +44,7 @@ class Planned(NamedTuple):
     values: dict[str, Any]
     # The parameters that say where the list begins and ends in its order.
     bounds: Mapping[str, Any]
-    # How Postgres should read a list with ranges: see `list_plan.Plan`.
+    # How Postgres should read a list with ranges: see `planning.Plan`.
     way: Literal["sorted", "along"] | None = None
 
     @property
@@ -131,7 +131,7 @@ class Planned(NamedTuple):
         if not is_sqlite(db):
             if self.way is not None:
                 return True
-            return (shape.asked is not None or looks_elsewhere(shape)) and list_plan.has_many(db, self.place)
+            return (shape.asked is not None or looks_elsewhere(shape)) and planning.has_many(db, self.place)
         if shape.asked is None:
             return bool(self.wide) and not {"made_after", "made_before"}.intersection(self.bounds)
         index_has_all = not (shape.names or shape.choices) and tests_only(shape.asked, shape.sort_by)
@@ -155,7 +155,7 @@ class Planned(NamedTuple):
 
     def _count_in_range(self, db: Session, name: str, at_most: int) -> int:
         # The names of all other values would be a further form of the statement, kept for each combination of filters.
-        return list_plan.count_in_range(db, self.place, name, {name: self.values[name], "at_most": at_most})
+        return planning.count_in_range(db, self.place, name, {name: self.values[name], "at_most": at_most})
 
     # -- reading ----------------------------------------------------------------------------------------
 
@@ -182,4 +182,4 @@ class Planned(NamedTuple):
     def execute_near(self, db: Session, part: str, **more: Any) -> list[AnyRow]:
         """The rows of a part among the next tasks in the order, on Postgres."""
         shape, values = self.shape._replace(part=part), {**self.values, **more}
-        return list(statements.execute(db, shape, lambda: list_on_postgres.build(shape), values).all())
+        return list(statements.execute(db, shape, lambda: on_postgres.build(shape), values).all())

@@ -17,11 +17,8 @@ from sqlalchemy.sql import visitors
 
 from database import AnyRow
 from models import LARGEST_ID, tasks
-from services.query.conditions import condition
-from services.rights import column_of, parameter_of, visible_tasks
-from services.tasks.fields import TASK_COLUMNS
-from services.tasks.list_lookups import RANGES
-from services.tasks.list_statements import (
+from services.lists.lookups import RANGES
+from services.lists.statements import (
     BOUNDS,
     LAST_MOMENT,
     NULLABLE,
@@ -33,6 +30,9 @@ from services.tasks.list_statements import (
     names_in,
     one_of_many,
 )
+from services.query.conditions import condition
+from services.rights import column_of, parameter_of, visible_tasks
+from services.tasks.fields import TASK_COLUMNS
 
 # A page is looked for among this number of next tasks, and then, if enough of these match, among the second number.
 NEAR, FARTHER = 1000, 10_000
@@ -52,7 +52,7 @@ def near(
 
 
 def build(shape: ListShape) -> Select[Any]:
-    """The statement of a part: see `list_statements.build`.
+    """The statement of a part: see `statements.build`.
 
     The next tasks are read along the index of the order. Those that match are the rows.
     """

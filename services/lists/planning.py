@@ -20,9 +20,9 @@ from sqlalchemy.orm import Session
 
 from models import STATUSES
 from schemas.tasks import TaskFilters
+from services.lists import lookups, project_days, search_index, times_in_order
+from services.lists.lookups import RANGES, TEXTS
 from services.query.shapes import Place
-from services.tasks import list_lookups, project_days, search_index, times_in_order
-from services.tasks.list_lookups import RANGES, TEXTS
 from storage.column_types import PERIOD, moment
 from storage.folding import fold, pattern
 
@@ -48,7 +48,7 @@ class Plan(NamedTuple):
     task_ids: list[int] | None = None
     # The filters whose indexes must not be used: the list is walked in its order.
     without_index: tuple[str, ...] = ()
-    # The place in its order where the list can begin: one of `list_statements.BOUNDS`.
+    # The place in its order where the list can begin: one of `statements.BOUNDS`.
     bounds: Mapping[str, Any] = MappingProxyType({})
     # How Postgres must read a list with ranges: all tasks in one of them are sorted, or it is read along its order.
     way: Literal["sorted", "along"] | None = None
@@ -81,7 +81,7 @@ def plan(db: Session, place: Place, filters: TaskFilters, *, asks_more: bool = F
         without_index = found.without_index
     if tags:
         asked = {f"tag_{number}": tag for number, tag in enumerate(tags)}
-        few = _few(db, place, list_lookups.tagged(place.scope, len(tags)), FEW_TAGGED, asked)
+        few = _few(db, place, lookups.tagged(place.scope, len(tags)), FEW_TAGGED, asked)
         if few is not None:
             return Plan(few, without_index)
         without_index += ("tag",)
@@ -159,12 +159,12 @@ def _few(db: Session, place: Place, statement: Any, most: int, asked: Mapping[st
 def has_many(db: Session, place: Place) -> bool:
     """Whether there are so many tasks that the way of reading them matters."""
     asked = {**place._asdict(), "many": MANY_TASKS}
-    return bool(db.execute(list_lookups.total(place.scope), asked).scalar_one() >= MANY_TASKS)
+    return bool(db.execute(lookups.total(place.scope), asked).scalar_one() >= MANY_TASKS)
 
 
 def count_in_range(db: Session, place: Place, name: str, asked: Mapping[str, Any]) -> int:
     """The number of tasks in a range, up to `at_most`; `asked` has this number and the bound."""
-    statement = list_lookups.in_range(place.scope, name)
+    statement = lookups.in_range(place.scope, name)
     number: int = db.execute(statement, {**place._asdict(), **asked}).scalar_one()
     return number
 
@@ -178,7 +178,7 @@ def known_total(db: Session, place: Place, filters: TaskFilters) -> int | None:
     asked = {name for name in filters.model_fields_set if getattr(filters, name) is not None}
     if place.scope == "project" or asked - _NO_FILTERS:
         return None
-    statement = list_lookups.total(place.scope, tuple(sorted(filters.status)))
+    statement = lookups.total(place.scope, tuple(sorted(filters.status)))
     return int(db.execute(statement, place._asdict()).scalar_one())
 
 
@@ -206,7 +206,7 @@ def _few_chosen(db: Session, place: Place, filters: TaskFilters, *, asks_more: b
     for name, values in wanted.items():
         if values and (asks_more or filters.sort_by != "created_at" or len(values) > 1):
             asked = {f"{name}_{number}": value for number, value in enumerate(values)}
-            few = _few(db, place, list_lookups.chosen(place.scope, name, len(values)), FEW_CHOSEN, asked)
+            few = _few(db, place, lookups.chosen(place.scope, name, len(values)), FEW_CHOSEN, asked)
             if few is not None:
                 return few
     return None
@@ -238,27 +238,27 @@ def _by_text_on_postgres(db: Session, place: Place, texts: Mapping[str, str]) ->
             return Plan(without_index=short)
         return Plan(_scanned(db, place, needle), without_index)
     asked = {**place._asdict(), "needle": needle, "many": MANY_TASKS}
-    newest = db.execute(list_lookups.among_newest(place.scope), asked).scalar_one()
+    newest = db.execute(lookups.among_newest(place.scope), asked).scalar_one()
     if newest is None or newest >= FREQUENT:
         # There are few tasks in any case, or the text is so frequent that the planner walks the list.
         return Plan(without_index=short)
     if is_pair:
-        with_pair = list_lookups.with_pair(of_ascii=needle.isascii())
+        with_pair = lookups.with_pair(of_ascii=needle.isascii())
         few = _few(db, place, with_pair, FEW_FOUND, {"needle": needle})
     else:
-        few = _few(db, place, list_lookups.matching(place.scope), FEW_FOUND, {"pattern": pattern(needle)})
+        few = _few(db, place, lookups.matching(place.scope), FEW_FOUND, {"pattern": pattern(needle)})
     return Plan(without_index=short) if few is None else Plan(few, without_index)
 
 
 def _is_pair(needle: str) -> bool:
-    """Whether Postgres finds a short text by other indexes of a project: see `list_lookups.with_pair`."""
+    """Whether Postgres finds a short text by other indexes of a project: see `lookups.with_pair`."""
     is_short = len(needle) < search_index.TRIGRAM
     return is_short and (not needle.isascii() or (len(needle) == search_index.SHORTEST and needle.isalnum()))
 
 
 def _scanned(db: Session, place: Place, needle: str) -> list[int] | None:
     """The tasks with a text that is too short for the index, or not indexed yet, if they are very few."""
-    statement = list_lookups.containing(place.scope, on_sqlite=is_sqlite(db))
+    statement = lookups.containing(place.scope, on_sqlite=is_sqlite(db))
     return _few(db, place, statement, FEW_SCANNED, {"needle": needle})
 
 
@@ -285,7 +285,7 @@ def _creation_bounds(
     descending = filters.sort_order == "desc"
     found = [
         db.execute(
-            list_lookups.first_period(name, descending=descending),
+            lookups.first_period(name, descending=descending),
             {**place._asdict(), name: bound},
         ).scalar_one()
         for name, bound in ranges.items()

@@ -13,12 +13,12 @@ from sqlalchemy.orm import Session
 
 from models import tasks
 from schemas.tasks import TaskFilters
+from services.lists import lookups, planning, search_index
 from services.query import asking
 from services.query.facts import EVERYTHING, NOTHING, AllOf, Contains, Normal, OneOf, Test, tests_in
 from services.query.fields import FIELDS
 from services.query.joining import all_of, replaced
 from services.query.shapes import Place, Shaped
-from services.tasks import list_lookups, list_plan, search_index
 from storage.column_types import is_among
 from storage.folding import pattern
 from storage.prepared import prepared
@@ -42,7 +42,7 @@ def looked_up(db: Session, normal: Normal, place: Place) -> Normal:
     The filter finds the same tasks only within one snapshot of the database.
     """
     parts = normal.parts if isinstance(normal, AllOf) else (normal,)
-    if not any(_is_searching(part) for part in parts) or not list_plan.has_many(db, place):
+    if not any(_is_searching(part) for part in parts) or not planning.has_many(db, place):
         return normal
 
     @cache
@@ -71,7 +71,7 @@ def _is_sought(test: Test) -> bool:
 
 def _tasks_with(db: Session, place: Place, needle: str) -> tuple[int, ...] | None:
     """The ids of the tasks with this text in their titles, if an index finds them and they are few."""
-    on_sqlite = list_plan.is_sqlite(db)
+    on_sqlite = planning.is_sqlite(db)
     if len(needle) < (search_index.SHORTEST if on_sqlite else search_index.TRIGRAM):
         return None
     ids: Sequence[int] | None
@@ -80,12 +80,12 @@ def _tasks_with(db: Session, place: Place, needle: str) -> tuple[int, ...] | Non
         if ids and len(ids) <= FEW:
             ids = db.execute(_having(), {"task_ids": ids, "needle": needle}).scalars().all()
     else:
-        asked = {**place._asdict(), "needle": needle, "many": list_plan.MANY_TASKS}
-        newest = db.execute(list_lookups.among_newest(place.scope), asked).scalar_one()
-        if newest is None or newest >= list_plan.FREQUENT:
+        asked = {**place._asdict(), "needle": needle, "many": planning.MANY_TASKS}
+        newest = db.execute(lookups.among_newest(place.scope), asked).scalar_one()
+        if newest is None or newest >= planning.FREQUENT:
             return None
         asked = {**place._asdict(), "pattern": pattern(needle), "at_most": FEW + 1}
-        ids = db.execute(list_lookups.matching(place.scope), asked).scalars().all()
+        ids = db.execute(lookups.matching(place.scope), asked).scalars().all()
     return None if ids is None or len(ids) > FEW else tuple(sorted(ids))
 
 

@@ -14,12 +14,10 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from models import HIGHEST_PRIORITY, STATUSES
 from schemas.tasks import TaskFilters
-from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
-from services.query import asking
-from services.query.shapes import Place, Shaped
-from services.tasks import list_on_postgres, list_plan, list_states
-from services.tasks.list_lookups import RANGES, TEXTS
-from services.tasks.list_statements import (
+from services.lists import on_postgres, planning, states
+from services.lists.lookups import RANGES, TEXTS
+from services.lists.planned import Planned
+from services.lists.statements import (
     CHOICES,
     FILTERS,
     NULLABLE,
@@ -27,7 +25,9 @@ from services.tasks.list_statements import (
     ListShape,
     choices,
 )
-from services.tasks.planned import Planned
+from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
+from services.query import asking
+from services.query.shapes import Place, Shaped
 from storage.column_types import microseconds, moment
 from storage.direct_session import one_snapshot
 from storage.folding import fold, pattern
@@ -74,9 +74,9 @@ def _is_of_one_moment(place: Place, filters: TaskFilters) -> bool:
 
 
 def _page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None) -> PageOf[AnyRow]:
-    filters = list_states.by_status(db, place, filters)
+    filters = states.by_status(db, place, filters)
     planned = _planned(db, place, filters, asked)
-    filters = list_states.with_statuses(db, place, filters)
+    filters = states.with_statuses(db, place, filters)
     after = _place(filters)
     total = None
     if planned.may_be_far(db, with_total=filters.total) or planned.sorts_all(db, filters):
@@ -94,11 +94,11 @@ def _page(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None)
 def _total(db: Session, place: Place, filters: TaskFilters, planned: Planned) -> tuple[int, Planned]:
     """The number of tasks in a list, and the plan of its pages: few tasks are looked for only once."""
     if planned.shape.asked is None:
-        known = list_plan.known_total(db, place, filters)
+        known = planning.known_total(db, place, filters)
         if known is not None:
             return known, planned
     elif not planned.shape.by_id:
-        few = list_plan.FEW_FOUND
+        few = planning.FEW_FOUND
         found = list(planned.without_bounds().execute(db, "ids", limit=few + 1).scalars())
         if len(found) <= few:
             return len(found), planned.without_bounds().among(found)
@@ -148,7 +148,7 @@ def _near(
     db: Session, filters: TaskFilters, planned: Planned, after: dict[str, Any] | None
 ) -> list[AnyRow] | None:
     """The page if its tasks are among the next ones in the order, or if not many tasks are left."""
-    if not list_plan.is_sqlite(db):
+    if not planning.is_sqlite(db):
         return _near_on_postgres(db, filters, planned, after)
     part, more, edge = "first" if after is None else "after", after or {}, None
     if not filters.skip and more.get("after_value", "") is not None:
@@ -178,7 +178,7 @@ def _near_on_postgres(
         part, more = "skip", {"skip": filters.skip}
     elif more.get("after_value", "") is None:
         part = "after without"
-    return list_on_postgres.near(partial(planned.execute_near, db), part, more, planned.values["limit"])
+    return on_postgres.near(partial(planned.execute_near, db), part, more, planned.values["limit"])
 
 
 def ids(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None, at_most: int) -> list[int]:
@@ -244,10 +244,10 @@ def _planned_with_filters(db: Session, place: Place, filters: TaskFilters, asked
     if asked is not None:
         values |= asked.values
 
-    task_ids, without_index, bounds, way = list_plan.plan(db, place, filters, asks_more=asked is not None)
+    task_ids, without_index, bounds, way = planning.plan(db, place, filters, asks_more=asked is not None)
     if task_ids is not None:
         values["task_ids"] = task_ids
-    bounds = {**bounds, **list_plan.priority_bounds(filters)}
+    bounds = {**bounds, **planning.priority_bounds(filters)}
     shape = ListShape(
         scope=place.scope,
         names=(*names, *bounds),
@@ -272,7 +272,7 @@ def _rows(
         return read("first") if after is None else read("after", **after)
     rows = []
     if after is None:
-        rows = [] if list_plan.has_no_value(filters) else read("first")
+        rows = [] if planning.has_no_value(filters) else read("first")
     elif after["after_value"] is not None:
         rows, after = read("after", **after), None
     missing = filters.limit + 1 - len(rows)

@@ -21,12 +21,12 @@ from sqlalchemy import (
 )
 
 from models import HIGHEST_PRIORITY, LARGEST_ID, ORDERS, task_tags, tasks
+from services.lists.lookups import RANGES, TEXTS
 from services.query.conditions import condition
 from services.query.elements import Implied, Walked
 from services.query.shapes import Scope, Shape
 from services.rights import parameter_of, unindexed, visible_tasks
 from services.tasks.fields import TASK_COLUMNS
-from services.tasks.list_lookups import RANGES, TEXTS
 from storage.column_types import is_among
 from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
