@@ -45,7 +45,7 @@ from web.access_log import AccessLog, access_log
 from web.arrival import bound_arrival
 from web.limits import HostCheck, RateLimit
 from web.middleware import RequestMiddleware
-from web.openapi import DESCRIPTION, TAGS, install_openapi
+from web.openapi.document import DESCRIPTION, TAGS, install_openapi
 from web.problems import install_error_handlers
 from web.route_index import RouteIndex
 from web.strict_input import StrictRoute

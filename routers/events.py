@@ -12,11 +12,11 @@ from database import database
 from schemas.events import Event, EventFilters, EventPageFilters
 from services.events import event_id, feed
 from services.json_pieces import json_array
-from web.event_stream import EventStream
+from web.events.event_stream import EventStream
+from web.events.waiting import allow_waiting, settle_events, wait_for_events
 from web.routing import Router
 from web.strict_input import CLAIMS, PARSED
 from web.transaction import ReadSession
-from web.waiting import allow_waiting, settle_events, wait_for_events
 
 READS = "tasks:read"
 # The place of a problem with the header that browsers send when they connect to a stream again.

@@ -18,11 +18,11 @@ from migrations.schema import SchemaError
 from request_context import MAPPED, Origin, origin_var, request_id_var
 from services.operations.metrics import requests
 from web.bounds import are_too_long, headers_too_long
+from web.events.waiting import TIME_LIMIT
 from web.forwarded import FORWARDED, heed
 from web.idempotency import SENT_KEYS
 from web.problems import error_response
 from web.root_path import RootPath
-from web.waiting import TIME_LIMIT
 
 # Errors that stop the start, each with one line.
 STARTUP_ERRORS = (ConfigurationError, SchemaError, AppError)

@@ -80,7 +80,7 @@ def problem(status: int, code: str, detail: str, errors: Iterable[Mapping[str, s
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The declared errors of an endpoint, which `web/openapi_errors.py` completes with examples."""
+    """The declared errors of an endpoint, which `web/openapi/errors.py` completes with examples."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {"description": title_of(status), "content": {PROBLEM_MEDIA_TYPE: {"schema": schema}}}

@@ -14,7 +14,7 @@ from types import FrameType
 
 from logging_config import logger
 from services import background_tasks
-from web import stream_hub, waiting
+from web.events import stream_hub, waiting
 
 # Requests, deliveries and connections that are still open after this time are cut off.
 GRACE_SECONDS = 8.0

@@ -29,7 +29,7 @@ from tests.support.mail import MailCatcher, mail_catcher
 from tests.support.openapi_check import resolved
 from tests.support.receiver import Receiver, receiver
 from tests.support.recorder import Recorder
-from web.openapi_examples import FILE
+from web.openapi.examples import FILE
 from web.problems import PROBLEM_MEDIA_TYPE
 
 BEGAN = datetime(2026, 11, 26, 9, 30, tzinfo=UTC)

@@ -16,8 +16,9 @@ from services.calendars import calendar
 from services.webhooks import webhook
 from tests.support.api import Api
 from tests.support.openapi_check import resolved
-from web import openapi_examples, stream_hub
-from web.openapi_shape import every_schema
+from web.events import stream_hub
+from web.openapi import examples
+from web.openapi.shape import every_schema
 
 pytestmark = pytest.mark.one_database
 
@@ -360,7 +361,7 @@ def test_each_operation_answers_the_bad_input_that_it_shows(api: Api) -> None:
     root = api.person("root", admin=True)
     tried = 0
     for (method, path), operation in OPERATIONS.items():
-        if "422" not in operation["responses"] or openapi_examples.errors(operation["operationId"], "422"):
+        if "422" not in operation["responses"] or examples.errors(operation["operationId"], "422"):
             continue
         declared = resolved(DOCUMENT, operation["responses"]["422"])
         example = declared["content"]["application/problem+json"]["example"]

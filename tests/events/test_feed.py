@@ -19,7 +19,7 @@ from services.events import feed
 from tables.history import task_history
 from tests.support.api import Api, Person, assert_problem
 from tests.support.waiting import SECONDS
-from web import waiting
+from web.events import waiting
 
 
 def follow(person: Person, address: str = "/events") -> tuple[list[Any], str]:

@@ -24,7 +24,7 @@ from tests.support.api import PASSWORD, Api
 from tests.support.server import ServerProcess
 from tests.support.serving import served
 from tests.support.waiting import SECONDS, wait_until
-from web import event_stream, stream_hub
+from web.events import event_stream, stream_hub
 
 
 class Stream:

@@ -25,7 +25,7 @@ from tests.events.test_stream import Stream, url
 from tests.support.api import Api
 from tests.support.serving import served
 from tests.support.waiting import SECONDS, wait_until
-from web import event_message, event_stream, open_stream, stream_hub, waiting
+from web.events import event_message, event_stream, open_stream, stream_hub, waiting
 
 __all__ = ["url"]
 

@@ -11,7 +11,7 @@ from tests.routers.test_dashboard import sqlite_only
 from tests.support.api import PASSWORD, Api, Person
 from tests.support.chromium import BrowserPage
 from tests.support.holding import hold
-from web import stream_hub
+from web.events import stream_hub
 
 __all__ = ["desk"]
 pytestmark = pytest.mark.thorough

@@ -18,7 +18,7 @@ from tests.routers.test_projects import add, project
 from tests.support.api import Api, Person
 from tests.support.serving import served
 from tests.support.waiting import wait_until
-from web import event_stream, stream_hub
+from web.events import event_stream, stream_hub
 
 # So much that neither side's buffers take it. A calendar has 2,000 characters of a description.
 TASKS, DESCRIPTION = 400, "x" * 2_000

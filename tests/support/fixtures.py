@@ -31,7 +31,7 @@ from tests.support.api import Api
 from tests.support.openapi_check import CheckedClient
 from tests.support.postgres import PostgresServer, PostgresUnavailable, postgres_server
 from tests.support.waiting import SECONDS, wait_until
-from web import waiting
+from web.events import waiting
 
 # `tests/conftest.py` has made it.
 HOME = settings.data_dir

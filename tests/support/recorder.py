@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from tests.support.api import Person
 from tests.support.openapi_check import resolved
-from web.openapi_errors import REQUEST_ID
-from web.openapi_examples import Recorded
+from web.openapi.errors import REQUEST_ID
+from web.openapi.examples import Recorded
 
 # Patterns of random values, each with the text that replaces them.
 MASKS = (

@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypedDict
 
-from web.openapi_shape import NULL, Part, named, operations
+from web.openapi.shape import NULL, Part, named, operations
 
-FILE = Path(__file__).with_name("openapi_examples.json")
+FILE = Path(__file__).with_name("examples.json")
 
 
 class Recorded(TypedDict, total=False):

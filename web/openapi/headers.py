@@ -4,7 +4,7 @@ import re
 
 from config import settings
 from web import idempotency
-from web.openapi_shape import Part, operations
+from web.openapi.shape import Part, operations
 
 _TEXT, _NUMBER = {"type": "string"}, {"type": "integer", "minimum": 0}
 HEADERS: dict[str, Part] = {

@@ -28,10 +28,10 @@ from tables.notifications import Delivery
 from tables.projects import ProjectRole
 from tables.views import SortOrder
 from tables.webhooks import DeliveryState
-from web import openapi_errors, openapi_examples, openapi_headers, openapi_shape
+from web.openapi import errors, examples, headers, shape
+from web.openapi.webhooks import webhooks_described
 from web.problems import PROBLEM_MEDIA_TYPE
 from web.strict_input import StrictRoute
-from web.webhook_documents import webhooks_described
 
 DESCRIPTION = f"""
 A program for tasks and shared projects, with figures about how work flows.
@@ -165,37 +165,37 @@ def _complete(document: dict[str, Any], app: FastAPI) -> dict[str, Any]:
         "Token": TOKEN,
     }
     routes = {route.operation_id: route for route in app.routes if isinstance(route, StrictRoute)}
-    for method, _, operation in openapi_shape.operations(document):
+    for method, _, operation in shape.operations(document):
         route = routes[operation["operationId"]]
         is_closed = "security" in operation
         operation["security"] = [{name: []} for name in components["securitySchemes"]] if is_closed else []
         if not route.media_types():
             operation["responses"].pop("415", None)
         _show_errors(operation, route)
-        operation["responses"] = openapi_errors.server_errors(method) | operation["responses"]
+        operation["responses"] = errors.server_errors(method) | operation["responses"]
     # The other fields of an OAuth2 form are accepted and not used.
     form = components["schemas"]["Body_login"]["properties"]
     components["schemas"]["Body_login"]["properties"] = {
         "username": {**form["username"], "examples": ["ada"]},
         "password": {**form["password"], "examples": ["correct horse battery"]},
     }
-    openapi_shape.drop_repeated_summaries(document)
-    openapi_shape.in_order_of_tags(document)
-    openapi_shape.drop_noise(document)
-    openapi_shape.mark_read_only(document, READ_ONLY)
-    openapi_shape.name_choices(document, CHOICES)
-    openapi_shape.name_parts(document, PARTS)
-    openapi_shape.rename_schemas(document, NAMES)
-    openapi_shape.shorten_null(document)
-    openapi_examples.show(document)
-    openapi_examples.show_event(document)
-    openapi_examples.drop_shown(document)
-    openapi_shape.share_fields(document, BASES)
-    openapi_headers.declare(document)
-    openapi_shape.share_responses(document, openapi_errors.component_name)
-    openapi_shape.share_parameters(document)
-    openapi_shape.share_examples(document)
-    openapi_shape.drop_unused_schemas(document)
+    shape.drop_repeated_summaries(document)
+    shape.in_order_of_tags(document)
+    shape.drop_noise(document)
+    shape.mark_read_only(document, READ_ONLY)
+    shape.name_choices(document, CHOICES)
+    shape.name_parts(document, PARTS)
+    shape.rename_schemas(document, NAMES)
+    shape.shorten_null(document)
+    examples.show(document)
+    examples.show_event(document)
+    examples.drop_shown(document)
+    shape.share_fields(document, BASES)
+    headers.declare(document)
+    shape.share_responses(document, errors.component_name)
+    shape.share_parameters(document)
+    shape.share_examples(document)
+    shape.drop_unused_schemas(document)
     return document
 
 
@@ -205,10 +205,8 @@ def _show_errors(operation: dict[str, Any], route: StrictRoute) -> None:
         content = response.get("content", {}).get(PROBLEM_MEDIA_TYPE)
         if status < "400" or content is None:
             continue
-        shown = openapi_examples.errors(operation["operationId"], status)
+        shown = examples.errors(operation["operationId"], status)
         if len(shown) > 1:
             content["examples"] = {code: {"value": value} for code, value in shown.items()}
         else:
-            content["example"] = next(iter(shown.values()), None) or openapi_errors.example(
-                route, int(status)
-            )
+            content["example"] = next(iter(shown.values()), None) or errors.example(route, int(status))

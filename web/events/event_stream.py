@@ -1,7 +1,7 @@
 """Streams of Server-Sent Events, which push the feed.
 
 A stream is an ASGI response of its own, because a thousand streams wait most of the time, and each may cost
-only a few kilobytes. The streams of one event loop share a hub (`web/stream_hub.py`).
+only a few kilobytes. The streams of one event loop share a hub (`web/events/stream_hub.py`).
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from logging_config import logger
 from models import Caller
 from services.events import feed
 from services.events.stream_sight import sight_at
-from web.event_message import pieces
-from web.open_stream import OpenStream
+from web.events.event_message import pieces
+from web.events.open_stream import OpenStream
+from web.events.stream_hub import COMMENT, MOST_OF_AN_ACCOUNT, RETRY_SECONDS, Hub, hub_here
 from web.problems import error_response
-from web.stream_hub import COMMENT, MOST_OF_AN_ACCOUNT, RETRY_SECONDS, Hub, hub_here
 
 PAGE = 200
 # The time between the looks of a stream that waits for the hub.

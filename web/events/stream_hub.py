@@ -15,8 +15,8 @@ from security import callers
 from services.events import event, feed
 from services.events.follower import follower
 from services.events.stream_sight import keys_of
-from web.event_message import BYTES_AT_ONCE, message
-from web.open_stream import OpenStream
+from web.events.event_message import BYTES_AT_ONCE, message
+from web.events.open_stream import OpenStream
 
 MOST_OF_AN_ACCOUNT = 10
 # Sessions are checked more often than comments are sent, so that a stream ends at most 15 seconds after its

@@ -1,7 +1,7 @@
 """Example errors of each operation in the OpenAPI document, made by the operation's own rules.
 
 An example of bad input comes from giving the operation's model bad input. Errors that depend on data, such as
-a taken name, are recorded from the program: see `web/openapi_examples.py`.
+a taken name, are recorded from the program: see `web/openapi/examples.py`.
 """
 
 import re
@@ -20,7 +20,7 @@ from errors import (
     invalid_input,
 )
 from web import idempotency
-from web.openapi_shape import camel
+from web.openapi.shape import camel
 from web.problems import PROBLEM_MEDIA_TYPE, problem, title_of
 from web.strict_input import StrictRoute, allowed_query, query_models
 
