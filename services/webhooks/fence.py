@@ -181,11 +181,18 @@ class FencedTransport(httpx.HTTPTransport):
         )
 
 
+def _usual_name(host: str) -> str:
+    """A host's name as every resolver knows it: without the dot at its end, or the zone of an address."""
+    name = host.partition("%")[0].removesuffix(".")
+    # All names below `localhost` are the machine's own, but many resolvers know that name alone.
+    return "localhost" if name.endswith(".localhost") else name
+
+
 def check_host(url: str) -> None:
     """Raise AddressRefusedError if the URL's host has no public address; an unknown host is allowed."""
     try:
         # The port changes nothing about the addresses of a host.
-        resolve(httpx.URL(url).host, 0)
+        resolve(_usual_name(httpx.URL(url).host), 0)
     except AddressRefusedError:
         raise
     except (OSError, UnicodeError):

@@ -90,6 +90,13 @@ REFUSED = (
     "http://[64:ff9b::c000:c0]/",
     "http://192.88.99.1/",
     "http://168.63.129.16/machine/",
+    # Names that the resolver of the machine may not know, while that of another machine does.
+    "http://[fe80::1%25eth0]/",
+    "http://[::1%lo]/",
+    "http://127.0.0.1./",
+    "http://LOCALHOST./",
+    "http://tasks.localhost:8000/",
+    "http://a.b.localhost./",
 )
 
 
@@ -109,6 +116,7 @@ def test_networks_that_the_operator_allows_are_taken(api: Api, monkeypatch: pyte
     for url in (
         "http://127.0.0.1:1/",
         "http://localhost/",
+        "http://tasks.localhost./",
         "http://[fd00::1]/",
         "http://[::ffff:127.0.0.1]/",
     ):
