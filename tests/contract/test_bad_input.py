@@ -121,6 +121,7 @@ def test_a_body_that_is_not_a_task_is_422_and_says_where(
     assert answer.status_code in (200, 422)
 
 
+@pytest.mark.one_database
 def test_a_field_that_stands_twice_is_named_wherever_it_stands(ada: Person) -> None:
     for path, body, pointer in (
         (
@@ -136,11 +137,13 @@ def test_a_field_that_stands_twice_is_named_wherever_it_stands(ada: Person) -> N
         assert "Given more than once" in [each["detail"] for each in problem["errors"]]
 
 
+@pytest.mark.one_database
 def test_an_unknown_field_is_told_the_known_ones(ada: Person) -> None:
     problem = assert_problem(ada.post("/tasks", json={"title": "x", "colour": "red"}), 422, None, "#/colour")
     assert "title, description, status" in problem["errors"][0]["detail"]
 
 
+@pytest.mark.one_database
 def test_what_was_sent_is_not_repeated_for_it_may_be_a_secret(ada: Person) -> None:
     account = {"username": "a b", "email": "nonsense", "password": "hunter2"}
     answer = ada.client.post("/auth/register", json=account)
@@ -160,6 +163,7 @@ def test_texts_that_are_too_long_are_422(ada: Person, length: int) -> None:
     )
 
 
+@pytest.mark.one_database
 def test_a_body_over_a_mebibyte_is_413_told_or_found_out(ada: Person) -> None:
     body = json.dumps({"title": "x", "description": "x" * 1024 * 1024}).encode()
 
@@ -277,6 +281,7 @@ def test_no_body_brings_in_a_text_that_no_database_keeps(api: Api) -> None:
     assert tried > 60
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("name", ["Content-Type", "Content-Encoding"])
 def test_a_second_line_of_a_header_is_not_ignored(ada: Person, name: str) -> None:
     first, second = {"Content-Type": (JSON["Content-Type"], "text/csv")}.get(name, ("identity", "gzip"))
@@ -290,6 +295,7 @@ def test_a_second_line_of_a_header_is_not_ignored(ada: Person, name: str) -> Non
         assert_problem(answer, 415, "unsupported_media_type")
 
 
+@pytest.mark.one_database
 def test_a_body_is_not_ignored_where_none_is_taken(ada: Person) -> None:
     path = f"/tasks/{ada.task()['id']}/assign?assigned_user_id={ada.id}"
     for body in ({"assigned_user_id": 999}, {"f": 1, "assigned_user_id": 2}):
@@ -332,6 +338,7 @@ def test_a_login_form_without_its_fields_is_422(ada: Person, form: bytes) -> Non
     assert_problem(ada.client.post("/auth/login", content=form, headers=FORM), 422)
 
 
+@pytest.mark.one_database
 def test_a_field_of_the_login_form_that_stands_twice_is_422(ada: Person) -> None:
     """OAuth2 forbids it, because another program might take the other value."""
     for form in (b"username=bob&username=ada", b"username=ada&user%6eame=ada", b"x=1&x=2&username=ada"):
@@ -340,6 +347,7 @@ def test_a_field_of_the_login_form_that_stands_twice_is_422(ada: Person) -> None
         assert_problem(answer, 422, "invalid_input", pointer)
 
 
+@pytest.mark.one_database
 def test_a_login_form_is_utf_8_percent_encoded_or_not(ada: Person) -> None:
     ada.client.post(
         "/auth/register",
@@ -357,6 +365,7 @@ def test_a_login_form_is_utf_8_percent_encoded_or_not(ada: Person) -> None:
         assert_problem(broken, 422, "invalid_input", "#/password")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "content", [b"nonsense", b"--x\r\n", b"--x\r\nContent-Disposition: form-data\r\n\r\n1\r\n--x--\r\n"]
 )
@@ -373,6 +382,7 @@ def multipart(*fields: tuple[str, bytes]) -> bytes:
     return b"".join(parts) + b"--x--\r\n"
 
 
+@pytest.mark.one_database
 def test_a_multipart_login_form_is_read_like_a_plain_one(ada: Person) -> None:
     password = "\u00fc & \u00fc & &-long"
     name = ("username", b"ulla")
@@ -549,6 +559,7 @@ def test_an_unknown_query_parameter_is_422_everywhere(ada: Person, path: str) ->
     assert_problem(ada.get(f"{path}{separator}colour=red"), 422, None, "?colour")
 
 
+@pytest.mark.one_database
 def test_a_limit_over_the_maximum_says_what_is_allowed(ada: Person) -> None:
     assert "500" in assert_problem(ada.get("/tasks?limit=501"), 422)["detail"]
     detail = assert_problem(ada.get("/tasks?sort_by=colour"), 422)["detail"]
@@ -565,6 +576,7 @@ def test_looking_up_odd_names_finds_nobody(ada: Person, username: str) -> None:
     assert_problem(answer, 404 if username.startswith(("x", "%F0")) else 422)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "value", [b"\xff", b'"\xed\xa0\x80"', b"", b",,,", b'"1-1-zip"', b"1-1", b"x" * 5000]
 )

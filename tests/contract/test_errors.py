@@ -43,6 +43,7 @@ def test_paths_answer_with_and_without_a_trailing_slash(api: Api, method: str, p
     assert answers[0].content == answers[1].content
 
 
+@pytest.mark.one_database
 def test_a_body_is_taken_with_a_trailing_slash_too(api: Api) -> None:
     ada = api.person()
     for path in ("/tasks", "/tasks/"):
@@ -89,6 +90,7 @@ def test_a_method_that_a_path_does_not_take_is_405_and_names_those_it_takes(path
             assert method in assert_problem(answer, 405, "method_not_allowed")["detail"]
 
 
+@pytest.mark.one_database
 def test_head_answers_like_get_without_a_body(api: Api) -> None:
     ada = api.person()
     task = ada.task()
@@ -185,6 +187,7 @@ def test_json_is_taken_under_its_other_names(api: Api) -> None:
         assert answer.status_code == 200
 
 
+@pytest.mark.one_database
 def test_the_login_form_ignores_fields_that_it_does_not_know(api: Api) -> None:
     api.person()
     form = {"username": "ada", "password": PASSWORD, "grant_type": "password", "scope": "", "x": "y"}
@@ -193,6 +196,7 @@ def test_the_login_form_ignores_fields_that_it_does_not_know(api: Api) -> None:
     assert api.client.post("/auth/login", files=parts).status_code == 200
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("path", "body", "change"),
     [

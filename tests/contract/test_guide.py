@@ -131,6 +131,7 @@ def test_the_chapters_commands_run_and_their_answers_are_true(
     assert compared
 
 
+@pytest.mark.one_database
 def test_the_guide_is_served_as_pages(api: Api) -> None:
     chapters = read_chapters()
     assert len(chapters) == len(CHAPTERS) + 1

@@ -58,6 +58,7 @@ def open_streams() -> list[open_stream.OpenStream]:
     return [stream for hub in list(stream_hub._hubs.values()) for stream in list(hub._streams)]  # noqa: SLF001
 
 
+@pytest.mark.one_database
 def test_events_that_could_not_be_read_come_without_further_events(
     api: Api, url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +87,7 @@ def test_events_that_could_not_be_read_come_without_further_events(
         assert not fails.is_set()
 
 
+@pytest.mark.one_database
 def test_streams_live_and_end_in_time_while_sessions_can_not_be_read(
     api: Api, url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

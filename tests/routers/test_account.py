@@ -60,6 +60,7 @@ def log_in(client: TestClient, password: str, username: str = "ada") -> int:
     return int(answer.status_code)
 
 
+@pytest.mark.one_database
 def test_changing_the_password_needs_the_old_one_and_ends_the_other_sessions(
     client: TestClient, api: Api
 ) -> None:
@@ -74,6 +75,7 @@ def test_changing_the_password_needs_the_old_one_and_ends_the_other_sessions(
     assert (log_in(client, PASSWORD), log_in(client, NEW)) == (401, 200)
 
 
+@pytest.mark.one_database
 def test_a_session_left_open_is_not_for_guessing_the_password(api: Api) -> None:
     ada = api.person()
     body = {"current_password": "a guess", "new_password": NEW}
@@ -136,6 +138,7 @@ def test_an_expired_link_is_deleted_when_a_new_one_is_made_and_one_that_is_good_
     assert kept == {token_hash(token) for token in tokens}
 
 
+@pytest.mark.one_database
 def test_an_email_is_changed_from_the_new_address_and_told_to_the_old(
     client: TestClient, api: Api, mail: MailCatcher
 ) -> None:
@@ -164,6 +167,7 @@ def test_an_email_is_changed_from_the_new_address_and_told_to_the_old(
     assert client.post("/auth/email/verify", json={"token": reset}).status_code == 400
 
 
+@pytest.mark.one_database
 def test_an_email_that_somebody_has_already_is_not_mailed_and_not_told(api: Api, mail: MailCatcher) -> None:
     ada, _ = api.person(), api.person("bob")
     free = ada.post("/auth/email", json={"email": "free@example.com", "password": PASSWORD})
@@ -192,6 +196,7 @@ def test_an_email_that_was_taken_while_the_link_was_on_its_way(
     assert ada.get("/auth/me").json()["email"] == "ada@example.com"
 
 
+@pytest.mark.one_database
 def test_logging_in_can_require_a_confirmed_email(
     client: TestClient, mail: MailCatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -397,6 +402,7 @@ def test_an_export_holds_what_is_of_its_owner_and_nothing_of_others(api: Api) ->
         assert changes >= {("updated", True, False), ("updated", False, True), ("created", False, True)}
 
 
+@pytest.mark.one_database
 def test_my_export_tells_no_addresses_of_others(client: TestClient, api: Api) -> None:
     ada, admin = api.person(), api.person("root", admin=True)
     admins, strangers, mine = (
@@ -420,6 +426,7 @@ def test_my_export_tells_no_addresses_of_others(client: TestClient, api: Api) ->
     assert kept[0]["address"] == "203.0.113.7"
 
 
+@pytest.mark.one_database
 def test_my_export_tells_nothing_of_a_project_that_i_have_left(api: Api) -> None:
     ada, bob, admin = api.person(), api.person("bob"), api.person("root", admin=True)
     made = project(ada, "Research", description="What we find out")["id"]

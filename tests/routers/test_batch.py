@@ -271,6 +271,7 @@ def test_a_task_of_the_same_batch_can_be_changed_and_its_number_is_not_given_aga
     ]
 
 
+@pytest.mark.one_database
 def test_a_thousand_operations_take_a_key_and_hold_nobody_up(api: Api) -> None:
     ada, bob = api.person(), api.person("bob")
     operations = [create(f"Task {number}", description="x" * 100) for number in range(1000)]

@@ -71,6 +71,7 @@ def test_a_batch_in_a_project_leaves_what_single_calls_leave(api: Api) -> None:
             ]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("atomic", [True, False])
 def test_roles_are_those_of_each_operation(api: Api, *, atomic: bool) -> None:
     ada, viewer, stranger = api.person(), api.person("bob"), api.person("eve")

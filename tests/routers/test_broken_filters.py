@@ -5,6 +5,8 @@ import random
 import re
 from typing import Any
 
+import pytest
+
 from tests.support.api import Api, Person, assert_problem
 from tests.support.broken_filters import BrokenFilters, first_mistake
 
@@ -38,6 +40,7 @@ def ask(person: Person, chance: random.Random, text: str, address: str) -> tuple
     return person.get(f"{chance.choice(READS)}filter={address}"), "?filter"
 
 
+@pytest.mark.one_database
 def test_broken_filters_are_refused_at_their_first_mistake(api: Api) -> None:
     chance = random.Random(SEED)  # noqa: S311  # a test that can be run again
     root = api.person("root", admin=True)

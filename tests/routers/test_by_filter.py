@@ -117,6 +117,7 @@ def test_filter_and_number_must_both_be_given_and_be_understood(ada: Person) -> 
     assert rows("SELECT count(*) FROM tasks") == [(20,)]
 
 
+@pytest.mark.one_database
 def test_a_project_that_the_caller_does_not_see_is_not_found(api: Api, ada: Person) -> None:
     project = ada.post("/projects", json={"name": "Shared"}).json()
     task = ada.task("Shared", project_id=project["id"])

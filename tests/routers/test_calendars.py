@@ -157,6 +157,7 @@ def test_changes_are_seen_and_what_is_done_is_gone(api: Api) -> None:
     assert api.client.head(path).status_code == 200
 
 
+@pytest.mark.one_database
 def test_a_calendar_shows_its_view(api: Api) -> None:
     ada = api.person("ada")
     ada.task("urgent", tags=["urgent"], due_at="2026-11-26T11:00:00Z")

@@ -494,6 +494,7 @@ def test_every_example_of_the_table_is_taken(ada: Person) -> None:
         assert sorted(with_it + found(ada, f"not ({example})")) == sorted(everything), example
 
 
+@pytest.mark.one_database
 def test_what_can_not_be_read_finds_nothing_anywhere(api: Api) -> None:
     root = api.person("root", admin=True)
     for path in ("/tasks", "/tasks/search", "/tasks/all", "/tasks/admin/filter"):
@@ -505,6 +506,7 @@ def test_what_can_not_be_read_finds_nothing_anywhere(api: Api) -> None:
             assert f"Position {place}: " in problem["detail"]
 
 
+@pytest.mark.one_database
 def test_statements_are_kept_in_bounded_memory(ada: Person) -> None:
     for number in range(40):
         texts = " or ".join(f"title ~ '{number}-{place}'" for place in range(number % 10 + 1))

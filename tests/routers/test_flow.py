@@ -252,6 +252,7 @@ def test_the_same_question_has_the_same_answer(tracker: Person) -> None:
         assert first == second_
 
 
+@pytest.mark.one_database
 def test_a_forecast_on_too_little_history_is_refused_with_the_reason(ada: Person) -> None:
     ada.task(status="completed")
     answer = ada.get("/analytics/forecast?remaining=5")
@@ -318,6 +319,7 @@ def test_a_day_that_a_zone_has_skipped_is_left_out(ada: Person) -> None:
     assert [each["date"] for each in found["intervals"]] == ["2011-12-29", "2011-12-31"]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("place", ["", "&project_id=1"])
 def test_the_figures_of_a_day_that_a_zone_has_skipped_are_those_of_an_empty_day(
     ada: Person, place: str
@@ -377,6 +379,7 @@ def test_an_admin_asks_about_anybody_and_everybody(api: Api, ada: Person) -> Non
     assert root.get(f"/analytics/flow?scope=all&user_id={ada.id}").status_code == 422
 
 
+@pytest.mark.one_database
 def test_a_member_asks_about_nobody_else(api: Api, ada: Person) -> None:
     bob = api.person("bob")
     assert ada.get(f"/analytics/flow?user_id={ada.id}").status_code == 200
@@ -431,6 +434,7 @@ def test_every_answer_is_a_table_too(tracker: Person) -> None:
         assert whole["definitions"]
 
 
+@pytest.mark.one_database
 def test_an_empty_table_names_its_columns_and_no_cell_is_a_formula(ada: Person) -> None:
     csv_please = {"Accept": "text/csv"}
     assert ada.get("/analytics/aging", headers=csv_please).text.startswith("id,title,project,status,since,")

@@ -171,6 +171,7 @@ def test_figures_with_a_filter_are_what_numpy_makes_of_the_tasks_it_finds(api: A
         assert narrowed > FILTERS / 10
 
 
+@pytest.mark.one_database
 def test_a_figure_leads_to_its_tasks(api: Api) -> None:
     ada = api.person("ada")
     for number in range(3):
@@ -182,6 +183,7 @@ def test_a_figure_leads_to_its_tasks(api: Api) -> None:
     assert [task["title"] for task in behind] == ["task 2", "task 1"]
 
 
+@pytest.mark.one_database
 def test_a_figure_leads_to_its_tasks_below_the_path_of_a_proxy(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,6 +245,7 @@ def test_a_task_that_has_left_has_the_time_and_the_project_that_it_had(api: Api)
     assert ever(filter="project = New", project_id=str(project)) == 1
 
 
+@pytest.mark.one_database
 def test_what_can_not_be_read_is_said(api: Api) -> None:
     ada = api.person("ada")
     answer = ada.get("/analytics/flow", params={"filter": "tag ="})

@@ -39,6 +39,7 @@ def move(person: Person, task: dict[str, Any], status: str) -> None:
     assert person.put(f"/tasks/{task['id']}", json={"status": status}).status_code == 200
 
 
+@pytest.mark.one_database
 def test_cycle_time_begins_with_the_first_in_progress(clock: Clock) -> None:
     ada = clock.at(0)
     worked_on, never_started = ada.task("worked on"), ada.task("never started")
@@ -58,6 +59,7 @@ def test_cycle_time_begins_with_the_first_in_progress(clock: Clock) -> None:
     assert done["n"] == 0
 
 
+@pytest.mark.one_database
 def test_a_reopened_task_counts_when_it_is_completed_again(clock: Clock) -> None:
     task = clock.at(0).task()
     move(clock.at(2), task, "in_progress")
@@ -79,6 +81,7 @@ def test_a_reopened_task_counts_when_it_is_completed_again(clock: Clock) -> None
     assert [(day["in_progress"], day["completed"]) for day in days] == [(0, 1), (1, 0), (0, 1)]
 
 
+@pytest.mark.one_database
 def test_a_deleted_task_counts_until_then(clock: Clock) -> None:
     task = clock.at(0).task(project="Research")
     clock.at(20).delete(f"/tasks/{task['id']}")
@@ -95,6 +98,7 @@ def test_a_deleted_task_counts_until_then(clock: Clock) -> None:
     assert figures(ada, "throughput")["n_created"] == 0
 
 
+@pytest.mark.one_database
 def test_an_assigned_task_counts_for_each_while_it_is_theirs(clock: Clock) -> None:
     bob = clock.at(0, "bob")
     task = clock.at(0).task(project="Research", tags=["mine"])
@@ -136,6 +140,7 @@ def test_an_import_that_is_reopened_keeps_its_past(clock: Clock) -> None:
     assert by_day["2026-03-02"] == (0, 1, 0)
 
 
+@pytest.mark.one_database
 def test_the_oldest_open_task_comes_first_by_its_work_item_age(clock: Clock) -> None:
     ada = clock.at(0)
     started, waiting, past = ada.task("started late"), ada.task("waiting"), ada.task("past")

@@ -115,6 +115,7 @@ def assert_same(found: dict[str, Any], seconds: list[float]) -> None:
         assert_durations(found, seconds)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "seed", [3, *(pytest.param(each, marks=pytest.mark.thorough) for each in range(4, 14))]
 )

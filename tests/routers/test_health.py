@@ -101,6 +101,7 @@ def test_ready_says_that_the_file_was_deleted_or_replaced(
         database.switch(there)
 
 
+@pytest.mark.one_database
 def test_not_ready_says_that_redis_is_gone(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "redis_url", f"redis://127.0.0.1:{free_port()}/0")
     answer = client.get("/ready")
@@ -207,6 +208,7 @@ def test_metrics_count_requests_by_their_route_and_what_the_database_holds(
     assert 'process="' in answer.text
 
 
+@pytest.mark.one_database
 def test_metrics_are_closed_to_the_public(
     client: TestClient, local_client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

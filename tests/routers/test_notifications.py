@@ -1,5 +1,7 @@
 """Notifications over HTTP: reading them, and choosing how they come."""
 
+import pytest
+
 from tests.support.api import Api
 
 
@@ -67,6 +69,7 @@ def test_all_are_read_at_once(api: Api) -> None:
     assert len(bob.get("/notifications?unread=true").json()) == 1
 
 
+@pytest.mark.one_database
 def test_stranger_gets_404_for_my_notification(api: Api) -> None:
     ada, bob = api.person(), api.person("bob")
     ada.task()
@@ -77,6 +80,7 @@ def test_stranger_gets_404_for_my_notification(api: Api) -> None:
     assert bob.get("/notifications").json() == []
 
 
+@pytest.mark.one_database
 def test_preferences_begin_as_usual_and_change_one_by_one(api: Api) -> None:
     ada = api.person()
     usual = ada.get("/notifications/preferences").json()

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 import time_machine
 from fastapi.testclient import TestClient
 from sqlalchemy import select, update
@@ -86,6 +87,7 @@ def test_a_token_ends_when_its_maker_said(client: TestClient, api: Api) -> None:
             assert client.get("/tasks", headers=bearer(unlimited)).status_code == 200
 
 
+@pytest.mark.one_database
 def test_the_trail_tells_which_token_was_made_by_whom_and_for_what(api: Api) -> None:
     ada = api.person()
     made = make(ada, "tasks:write", "tasks:read")
@@ -99,12 +101,14 @@ def test_the_trail_tells_which_token_was_made_by_whom_and_for_what(api: Api) -> 
     ]
 
 
+@pytest.mark.one_database
 def test_a_token_that_would_have_expired_already_is_not_made(api: Api) -> None:
     past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
     body = {"name": "late", "scopes": ["tasks:read"], "expires_at": past}
     assert api.person().post("/auth/tokens", json=body).status_code == 422
 
 
+@pytest.mark.one_database
 def test_a_token_of_somebody_who_is_no_admin_any_more_opens_nothing_for_admins(
     client: TestClient, api: Api
 ) -> None:

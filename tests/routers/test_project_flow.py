@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.routers.test_projects import STATES, add, history, project
 from tests.support.api import Api, Person, assert_problem
 from tests.support.tracker import issues
@@ -39,6 +41,7 @@ def without(value: Any, names: tuple[str, ...]) -> Any:
     return [without(part, names) for part in value] if isinstance(value, list) else value
 
 
+@pytest.mark.one_database
 def test_the_tracker_in_a_project_gives_every_member_the_owners_figures(api: Api) -> None:
     ada, bob, eve = api.person(), api.person("bob"), api.person("eve")
     alone = api.person("alone")
@@ -127,6 +130,7 @@ def test_an_import_was_in_the_first_pending_state_though_that_gets_another_statu
     assert waited() == ["next"]
 
 
+@pytest.mark.one_database
 def test_links_behind_the_figures_lead_to_lists_of_the_project(api: Api) -> None:
     ada, bob = api.person(), api.person("bob")
     made = project(ada)["id"]
@@ -182,6 +186,7 @@ def test_a_task_that_comes_back_keeps_what_happened_outside(api: Api) -> None:
         assert ada.get(f"/analytics/burnup?project_id={made}&tag={tag}").json()["n"] == count
 
 
+@pytest.mark.one_database
 def test_a_picture_of_a_project_is_there_as_long_as_its_maker_is(api: Api) -> None:
     ada, bob = api.person(), api.person("bob")
     made = project(ada)["id"]

@@ -33,6 +33,7 @@ def team(api: Api) -> Team:
 # -- making ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("sent", "state", "status"),
     [
@@ -54,6 +55,7 @@ def test_a_new_task_goes_to_the_state_that_is_asked_for(
     assert team.bob.get(f"/tasks/{task['id']}").json() == task
 
 
+@pytest.mark.one_database
 def test_what_does_not_fit_together_is_refused(team: Team, api: Api) -> None:
     root = api.person("root", admin=True)
     for sent, pointer in (
@@ -80,6 +82,7 @@ def test_what_does_not_fit_together_is_refused(team: Team, api: Api) -> None:
     assert_problem(team.ada.post("/tasks", json={"title": "x", "state": "review"}), 422, None, "#/state")
 
 
+@pytest.mark.one_database
 def test_whoever_gets_a_new_task_is_told(team: Team) -> None:
     team.task(team.ada, "for bob", user_id=team.bob.id)
     assert [(each["kind"], each["task_title"]) for each in team.bob.get("/notifications").json()] == [
@@ -128,6 +131,7 @@ def test_a_state_sets_the_status_and_a_status_the_state(team: Team) -> None:
     assert_problem(team.ada.patch(path, json={"project": "Other"}), 422, None, "#/project")
 
 
+@pytest.mark.one_database
 def test_get_edit_put_works_with_all_fields_together(team: Team) -> None:
     task = team.task(team.ada, state="review", tags=["x"])
     path = f"/tasks/{task['id']}"
@@ -273,6 +277,7 @@ def test_a_task_that_is_completed_with_its_state_is_not_completed_before_it_was_
     assert history(team.bob, 1)[-1][1]["completed_at"] == {"from": None, "to": made}
 
 
+@pytest.mark.one_database
 def test_owners_of_tasks_that_are_completed_with_their_state_are_told(team: Team) -> None:
     task = team.task(team.bob, state="review")["id"]
     elsewhere = {"states": [*STATES[:2], STATES[3]], "replaced_states": {"review": "done"}}

@@ -67,6 +67,7 @@ def test_a_project_begins_with_its_maker_as_manager_and_three_states(api: Api) -
     assert [(each["user_id"], each["username"], each["role"]) for each in members] == [(1, "ada", "manager")]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("states", "pointer"),
     [
@@ -163,6 +164,7 @@ def test_adopted_tasks_move_in_the_order_in_which_their_statuses_come(api: Api) 
         assert [event["data"]["task_id"] for event in events] == made
 
 
+@pytest.mark.one_database
 def test_an_archived_project_can_only_be_read(api: Api) -> None:
     ada, bob, eve = api.person(), api.person("bob"), api.person("eve")
     made = project(ada)
@@ -376,6 +378,7 @@ def test_members_are_listed_in_pages_with_the_newest_first(api: Api) -> None:
         assert_problem(ada.get(path, params={"cursor": cursor}), 422, "invalid_input", "?cursor")
 
 
+@pytest.mark.one_database
 def test_members_and_comments_are_sent_back_as_they_were_read(api: Api) -> None:
     ada, bob = api.person(), api.person("bob")
     project = ada.post("/projects", json={"name": "Research"}).json()

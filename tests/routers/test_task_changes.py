@@ -314,6 +314,7 @@ def test_a_change_that_changes_nothing_writes_nothing(api: Api) -> None:
     assert [kind for kind, _ in history(ada, task["id"])] == ["created"]
 
 
+@pytest.mark.one_database
 def test_a_stranger_gets_404_everywhere_but_assign(api: Api) -> None:
     task = api.person().task()
     bob, admin = api.person("bob"), api.person("root", admin=True)

@@ -235,6 +235,7 @@ def test_a_list_tells_how_many_there_are_on_all_its_pages(
     assert owned.headers["x-total-count"] == "60"
 
 
+@pytest.mark.one_database
 def test_a_time_that_lost_its_plus_is_told_how_to_write_it(ada: Person) -> None:
     for name in ("due_after", "created_before", "updated_after"):
         problem = assert_problem(ada.get(f"/tasks?{name}=2026-09-25T00:00:00+02:00"), 422, None, f"?{name}")
@@ -320,6 +321,7 @@ def test_no_page_repeats_or_skips_a_row_while_others_come_and_go(shared_api: Api
     assert before <= set(seen)
 
 
+@pytest.mark.one_database
 def test_a_link_keeps_the_query_and_its_cursor_is_of_this_list_only(ada: Person) -> None:
     query = f"title_contains={quote('a&b=ü')}&status=pending&status=completed&limit=1"
     assert ada.get(f"/tasks?{query}").json() == []
@@ -337,6 +339,7 @@ def test_a_link_keeps_the_query_and_its_cursor_is_of_this_list_only(ada: Person)
         assert ada.get(f"/tasks?cursor={cursor[end:]}").status_code == 422
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("priority", [-1, 5, 40_000, 2**62])
 def test_a_cursor_with_a_priority_that_no_task_has_is_422(ada: Person, priority: int) -> None:
     cursor = encode_cursor("priority", "desc", priority, 1)
@@ -419,6 +422,7 @@ def test_search_follows_a_title_that_changes(shared_api: Api) -> None:
     assert fay.get("/tasks/search?query=nirgends").json() == []
 
 
+@pytest.mark.one_database
 def test_an_empty_or_missing_query_is_422(ada: Person) -> None:
     assert_problem(ada.get("/tasks/search?query="), 422, "invalid_input", "?query")
     assert_problem(ada.get("/tasks/search"), 422, "invalid_input", "?query")

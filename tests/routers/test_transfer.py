@@ -652,6 +652,7 @@ def test_a_real_tracker_goes_in_and_is_found_again(api: Api, tracker: list[dict[
     )
 
 
+@pytest.mark.one_database
 def test_nothing_is_completed_before_it_was_made(api: Api) -> None:
     ada = api.person()
     made, before = "2019-05-01T00:00:00Z", "2018-05-01T00:00:00Z"

@@ -62,6 +62,7 @@ def test_the_list_of_accounts_comes_in_pages(api: Api) -> None:
     assert "next" not in boss.get("/users?limit=5").links
 
 
+@pytest.mark.one_database
 def test_an_account_is_changed_by_the_fields_that_are_sent(api: Api) -> None:
     boss, bob = api.person("boss", admin=True), api.person("bob")
     account = boss.get(f"/users/{bob.id}").json()
@@ -81,6 +82,7 @@ def test_switching_an_account_off_ends_its_sessions_for_good(api: Api) -> None:
     assert api.log_in("bob")
 
 
+@pytest.mark.one_database
 def test_an_admin_ends_somebodys_sessions(api: Api) -> None:
     boss, bob = api.person("boss", admin=True), api.person("bob")
     assert boss.delete(f"/users/{bob.id}/sessions").json() == {"message": "Ended 1 sessions"}
@@ -218,6 +220,7 @@ def test_of_admins_who_strike_one_another_at_once_one_is_left(api: Api, blow: st
 # -- the audit trail ---------------------------------------------------------------------------------
 
 
+@pytest.mark.one_database
 def test_the_trail_says_who_did_what_to_whom_when_and_from_where(client: TestClient, api: Api) -> None:
     boss, bob = api.person("boss", admin=True), api.person("bob")
     client.post("/auth/login", data={"username": "bob", "password": "wrong"}, headers={"X-Request-ID": "r-1"})

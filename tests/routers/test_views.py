@@ -68,6 +68,7 @@ def test_a_view_holds_beside_the_other_filters_and_gives_the_order(ada: Person) 
     assert [task["title"] for task in ada.get(link).json()] == ["a", "b"]
 
 
+@pytest.mark.one_database
 def test_views_and_filters_share_the_limits_of_texts(ada: Person) -> None:
     view = save(ada, filter="description ~ a or description ~ b")
     assert titles(ada, "/tasks", view=view, filter="description ~ c") == []
@@ -77,6 +78,7 @@ def test_views_and_filters_share_the_limits_of_texts(ada: Person) -> None:
     assert "with the view" in assert_problem(both, 422, "invalid_filter", "?filter")["detail"]
 
 
+@pytest.mark.one_database
 def test_times_of_a_view_that_leave_the_calendar_are_said_of_the_view(ada: Person) -> None:
     view = save(ada, filter="due < now+9999y")
     assert_problem(ada.get("/tasks", params={"view": view}), 422, "invalid_filter", "?view")
@@ -100,6 +102,7 @@ def test_an_account_takes_its_views_along(api: Api, ada: Person) -> None:
     assert_problem(root.get(f"/views/{view}"), 404, "view_not_found")
 
 
+@pytest.mark.one_database
 def test_an_admin_finds_the_views_it_made_for_projects_of_others(api: Api, ada: Person) -> None:
     root, boss = api.person("root", admin=True), api.person("boss", admin=True)
     project = ada.post("/projects", json={"name": "Research"}).json()["id"]
@@ -112,6 +115,7 @@ def test_an_admin_finds_the_views_it_made_for_projects_of_others(api: Api, ada: 
     assert [each["id"] for each in ada.get("/views").json()] == [view]
 
 
+@pytest.mark.one_database
 def test_a_view_of_a_project_is_found_by_its_members(api: Api, ada: Person) -> None:
     bob, eve, root = api.person("bob"), api.person("eve"), api.person("root", admin=True)
     project = ada.post("/projects", json={"name": "Research"}).json()["id"]
@@ -166,6 +170,7 @@ def test_nothing_shows_more_when_a_project_or_an_account_goes(api: Api, ada: Per
     assert ada.get("/views").json() == []
 
 
+@pytest.mark.one_database
 def test_a_view_moves_into_a_project_and_out_again(api: Api, ada: Person) -> None:
     bob = api.person("bob")
     project = ada.post("/projects", json={"name": "Research"}).json()["id"]
@@ -178,6 +183,7 @@ def test_a_view_moves_into_a_project_and_out_again(api: Api, ada: Person) -> Non
     assert_problem(bob.get(f"/views/{view}"), 404, "view_not_found")
 
 
+@pytest.mark.one_database
 def test_a_view_that_names_a_state_which_is_gone_says_so_and_finds_nothing(api: Api, ada: Person) -> None:
     three = [
         {"key": "todo", "name": "To do", "status": "pending"},

@@ -436,6 +436,7 @@ def test_one_address_holds_half_of_the_hashing_places_and_owners_have_their_own(
     assert stranger.post("/auth/login", data=ada).status_code == 200
 
 
+@pytest.mark.one_database
 def test_an_address_makes_so_many_accounts_an_hour(
     client: TestClient, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,8 +68,11 @@ def switched_off(_manager: Person, reader: Person, admin: Person, _project_id: i
 @pytest.mark.parametrize(
     ("what", "lost"),
     [
-        *((what, removed) for what in ("list", "csv", "view", "part", "calendar")),
-        ("list", switched_off),
+        *((what, removed) for what in ("list", "part")),
+        *(
+            pytest.param(*each, marks=pytest.mark.one_database)
+            for each in (("csv", removed), ("view", removed), ("calendar", removed), ("list", switched_off))
+        ),
         *(
             pytest.param(what, switched_off, marks=pytest.mark.thorough)
             for what in ("csv", "view", "part", "calendar")

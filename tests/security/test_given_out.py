@@ -86,7 +86,7 @@ ENDED = {
 WORKING = ("session", "program token", "picture", "calendar", "webhook")
 
 
-@pytest.mark.parametrize("how", ["reset", "change"])
+@pytest.mark.parametrize("how", ["reset", pytest.param("change", marks=pytest.mark.one_database)])
 def test_a_new_password_ends_everything_that_was_given_out_before(
     client: TestClient, api: Api, how: str
 ) -> None:
@@ -243,6 +243,7 @@ def test_a_used_token_is_good_for_ten_seconds_and_then_ends_its_session(client: 
 # -- how much of it there is -------------------------------------------------------------------------
 
 
+@pytest.mark.one_database
 def test_a_refresh_token_is_no_cookie_and_a_cookie_no_refresh_token(client: TestClient, api: Api) -> None:
     api.person()
     form = {"username": "ada", "password": PASSWORD}
@@ -277,6 +278,7 @@ def test_an_account_has_a_hundred_program_tokens_at_most(api: Api, monkeypatch: 
     assert ada.post("/auth/tokens", json=body).status_code == 201
 
 
+@pytest.mark.one_database
 def test_making_a_token_is_mailed_to_the_owner_but_not_for_ever(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:

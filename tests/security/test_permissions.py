@@ -386,12 +386,14 @@ def bearer(world: World, actor: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
+@pytest.mark.one_database
 def test_a_missing_scope_is_named(client: TestClient) -> None:
     answer = client.post("/tasks", json={"title": "No"}, headers=bearer(World(), "tasks:read"))
     assert (answer.status_code, answer.json()["code"]) == (403, "missing_scope")
     assert answer.json()["detail"] == "The token lacks the scope `tasks:write`"
 
 
+@pytest.mark.one_database
 def test_an_admins_program_without_the_scope_for_it_sees_only_the_admins_own_tasks(
     client: TestClient,
 ) -> None:

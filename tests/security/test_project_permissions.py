@@ -294,6 +294,7 @@ def answers_to(person: Person, paths: list[str]) -> list[tuple[int, Any]]:
     ]
 
 
+@pytest.mark.one_database
 def test_a_project_and_one_that_there_is_not_look_the_same_from_outside(api: Api) -> None:
     ada, bob = api.person(), api.person("bob")
     made = project(ada, "Secret")["id"]
@@ -357,6 +358,7 @@ def test_whoever_leaves_hears_no_more_of_it(api: Api) -> None:
     assert bob.get("/notifications").json() == []
 
 
+@pytest.mark.one_database
 def test_a_refusal_names_the_role_that_suffices(api: Api) -> None:
     ada, bob, eve = api.person(), api.person("bob"), api.person("eve")
     made = project(ada)["id"]

@@ -114,6 +114,7 @@ def test_mail_that_a_dead_process_had_claimed_is_sent_when_its_claim_ends(
     assert waiting() == []
 
 
+@pytest.mark.one_database
 def test_what_was_given_up_is_kept_with_its_error_and_can_be_sent_again(
     client: TestClient,
     api: Api,
@@ -158,6 +159,7 @@ def test_each_try_of_a_mail_has_the_same_message_id_and_no_other_mail_has_it(
     assert len({message["Message-ID"] for message in catcher.mails}) == 2
 
 
+@pytest.mark.one_database
 def test_an_admin_sends_again_what_was_given_up_mails_about_accounts_included(
     client: TestClient, api: Api, catcher: MailCatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +241,7 @@ def test_without_a_mail_server_the_log_says_so_and_nothing_waits(
     assert waiting() == []
 
 
+@pytest.mark.one_database
 def test_a_late_account_mail_shows_in_metrics_and_readiness(
     client: TestClient, api: Api, catcher: MailCatcher
 ) -> None:

@@ -50,6 +50,7 @@ def test_entry_is_refreshed_after_the_response(api: Api) -> None:
     )
 
 
+@pytest.mark.one_database
 def test_damaged_entry_changes_no_figure_and_is_written_anew(api: Api) -> None:
     ada = api.person()
     path = settings.cache_dir / f"cache_user_{ada.id}.json"
@@ -62,6 +63,7 @@ def test_damaged_entry_changes_no_figure_and_is_written_anew(api: Api) -> None:
         assert entry(ada)["stats"] == figures(ada)
 
 
+@pytest.mark.one_database
 def test_cache_that_can_not_be_written_is_left_alone_and_then_caught_up(
     api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -103,6 +105,7 @@ def test_entries_that_can_not_be_written_hold_up_no_others(api: Api, monkeypatch
     assert entry(people[1])["stats"] == figures(people[1])
 
 
+@pytest.mark.one_database
 def test_the_folder_of_the_cache_is_made(api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(settings, "cache_dir", tmp_path / "not" / "there")
     ada = api.person()
@@ -147,6 +150,7 @@ def redis_port(tmp_path: Path) -> Iterator[int]:
     server.wait()
 
 
+@pytest.mark.one_database
 def test_with_redis_the_entry_is_there_in_place_of_the_file(
     api: Api, redis_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +164,7 @@ def test_with_redis_the_entry_is_there_in_place_of_the_file(
     assert api.client.get("/ready").json()["parts"]["redis"] == "ok"
 
 
+@pytest.mark.one_database
 def test_a_deleted_account_has_no_entry_wherever_it_was_kept(
     api: Api, redis_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,6 +182,7 @@ def test_a_deleted_account_has_no_entry_wherever_it_was_kept(
         assert client.keys() == [cache_name(admin.id).encode()]
 
 
+@pytest.mark.one_database
 def test_a_redis_that_hangs_is_asked_once_and_then_left_alone_for_a_while(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -194,6 +194,7 @@ def test_requests_and_notifications_do_not_wait_for_a_mail_server_that_hangs(
     catcher.stop()
 
 
+@pytest.mark.one_database
 def test_mail_server_that_greets_and_then_hangs_counts_as_down(
     api: Api, catcher: MailCatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,6 +267,7 @@ def test_two_processes_never_claim_the_same_row(api: Api, database_url: str) -> 
     assert len(taken) == len(set(taken)) == count
 
 
+@pytest.mark.one_database
 def test_who_wants_no_mail_gets_none(api: Api, catcher: MailCatcher) -> None:
     ada = api.person()
     ada.put("/notifications/preferences", json={"completed": "never"})
@@ -312,6 +314,7 @@ def assign_many(giver: Person, taker: Person, number: int) -> None:
         assert answer.status_code == 200
 
 
+@pytest.mark.one_database
 def test_in_production_only_confirmed_addresses_get_mails_about_tasks(
     api: Api, catcher: MailCatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -362,6 +365,7 @@ def test_registering_sends_the_link_where_only_confirmed_addresses_get_mails(
     assert client.post("/auth/login", data={"username": "ada", "password": PASSWORD}).status_code == 200
 
 
+@pytest.mark.one_database
 def test_a_recipient_gets_twenty_mails_an_hour_and_the_rest_as_one_digest(
     api: Api, catcher: MailCatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:

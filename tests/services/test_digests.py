@@ -81,6 +81,7 @@ def test_digest_that_fails_stays_one_mail(api: Api, catcher: MailCatcher) -> Non
     assert {row.state for row in rows()} == {"delivered"}
 
 
+@pytest.mark.one_database
 def test_reminders_of_one_moment_come_in_one_mail(api: Api, catcher: MailCatcher) -> None:
     ada, bob = api.person(), api.person("bob")
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
@@ -97,6 +98,7 @@ def test_reminders_of_one_moment_come_in_one_mail(api: Api, catcher: MailCatcher
     assert len(catcher.mails) == 2
 
 
+@pytest.mark.one_database
 def test_reminders_that_are_no_longer_true_are_not_mailed(api: Api, catcher: MailCatcher) -> None:
     ada, bob = api.person(), api.person("bob")
     past, later = (datetime.now(UTC) + timedelta(days=days) for days in (-1, 9))

@@ -50,6 +50,7 @@ def test_a_link_is_good_for_as_long_as_its_mail_says(clock: Any, api: Api, purpo
     assert not is_good(token)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("purpose", "page"),
     [("reset", "reset-password"), ("verify", "verify-email"), ("change", "verify-email")],
@@ -73,6 +74,7 @@ def test_a_link_leads_to_the_page_that_can_use_it(
     }
 
 
+@pytest.mark.one_database
 def test_a_link_does_nothing_else_than_what_it_was_made_for(api: Api) -> None:
     token = make(api.person().id)
     assert (is_good(token, "reset", "verify"), is_good(token, "verify", "change")) == (True, False)
@@ -106,6 +108,7 @@ def test_making_a_link_forgets_the_owners_expired_ones_only(clock: Any, api: Api
     assert sorted(kept) == [ada.id, ada.id, bob.id]
 
 
+@pytest.mark.one_database
 def test_a_bad_link_is_written_into_the_trail_and_slows_its_address_down(clock: Any) -> None:
     assert [database.write(link.refuse) for _ in range(51)] == [0] * 50 + [1]
     kinds = database.read(lambda db: db.execute(select(audit_events.c.kind)).scalars().all())

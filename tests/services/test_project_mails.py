@@ -1,5 +1,7 @@
 """Mails about shared projects: their content, and their end with the membership."""
 
+import pytest
+
 from tests.routers.test_projects import add, project
 from tests.services.test_delivery import catcher, make_due, rows, send
 from tests.support.api import Api
@@ -8,6 +10,7 @@ from tests.support.mail import MailCatcher
 __all__ = ["catcher"]
 
 
+@pytest.mark.one_database
 def test_members_are_mailed_what_concerns_them(api: Api, catcher: MailCatcher) -> None:
     ada, bob = api.person(), api.person("bob")
     made = project(ada)["id"]

@@ -204,6 +204,7 @@ def server(client: CheckedClient) -> Iterator[httpx.Client]:
         yield made
 
 
+@pytest.mark.one_database
 def test_every_figure_of_a_team_equals_a_replay_of_what_it_did(api: Api, server: httpx.Client) -> None:
     made = [api.person(name) for name in ("ada", "bob", "eve")]
     story = Story([Person(server, each.id, each.username, each.token) for each in made])  # type: ignore[arg-type]

@@ -56,6 +56,7 @@ def test_owner_is_reminded_once_of_what_is_due_soon_and_once_when_it_is_overdue(
     assert any("ada@example.com" in line and "Task Due Soon: Soon" in line for line in caplog.messages)
 
 
+@pytest.mark.one_database
 def test_owner_is_reminded_again_of_what_was_put_off(api: Api) -> None:
     ada = api.person()
     task, first, second = ada.task("Soon", due_at=at(hours=3)), at(hours=3), at(hours=5)
@@ -77,6 +78,7 @@ def test_several_processes_remind_once(api: Api) -> None:
     assert len(reminders(ada)) == 30
 
 
+@pytest.mark.one_database
 def test_nobody_is_reminded_of_what_was_overdue_when_it_was_imported(api: Api) -> None:
     ada = api.person()
     rows = [{"title": "Old", "due_at": at(hours=-5)}, {"title": "New", "due_at": at(hours=5)}]
@@ -85,6 +87,7 @@ def test_nobody_is_reminded_of_what_was_overdue_when_it_was_imported(api: Api) -
     assert reminders(ada) == [("due_soon", "New")]
 
 
+@pytest.mark.one_database
 def test_nobody_is_reminded_of_an_import_when_its_history_is_deleted(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +101,7 @@ def test_nobody_is_reminded_of_an_import_when_its_history_is_deleted(
     assert reminders(ada) == [("overdue", "Overdue")]
 
 
+@pytest.mark.one_database
 def test_new_owner_is_reminded_too(api: Api) -> None:
     ada, bob = api.person(), api.person("bob")
     task = ada.task("Soon", due_at=at(hours=3))
@@ -107,6 +111,7 @@ def test_new_owner_is_reminded_too(api: Api) -> None:
     assert reminders(ada) == reminders(bob) == [("due_soon", "Soon")]
 
 
+@pytest.mark.one_database
 def test_nobody_is_reminded_of_tasks_that_an_archived_project_keeps(api: Api) -> None:
     ada = api.person()
     project = ada.post("/projects", json={"name": "Research"}).json()["id"]
@@ -118,6 +123,7 @@ def test_nobody_is_reminded_of_tasks_that_an_archived_project_keeps(api: Api) ->
     assert reminders(ada) == [("due_soon", "Soon")]
 
 
+@pytest.mark.one_database
 def test_nothing_is_deleted_unless_it_is_set(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     api.person().task()
     for table in (notifications, task_history):

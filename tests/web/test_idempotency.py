@@ -67,6 +67,7 @@ def test_a_create_that_is_sent_again_makes_no_second_task(api: Api) -> None:
     assert [count(name) for name in ("tasks", "task_history", "notifications")] == [1, 1, 2]
 
 
+@pytest.mark.one_database
 def test_every_kind_of_write_is_replayed(api: Api) -> None:
     ada, bob, admin = api.person(), api.person("bob"), api.person("root", admin=True)
     task = ada.task()
@@ -94,6 +95,7 @@ def test_every_kind_of_write_is_replayed(api: Api) -> None:
     assert [each["title"] for each in ada.get("/tasks").json()] == ["b", "a"]
 
 
+@pytest.mark.one_database
 def test_a_replay_needs_the_rights_that_its_write_used(api: Api) -> None:
     ada, bob = api.person(), api.person("bob")
     made = project(ada)["id"]

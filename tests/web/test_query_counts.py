@@ -59,6 +59,7 @@ def test_a_list_takes_two_statements_however_long_it_is(api: Api, statements: li
         assert sent_by(admin, path, statements) <= 2, statements
 
 
+@pytest.mark.one_database
 def test_projects_and_what_belongs_to_them_take_as_many_statements_however_many_they_are(
     api: Api, statements: list[str]
 ) -> None:

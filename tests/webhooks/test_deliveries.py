@@ -394,6 +394,7 @@ def test_an_answer_from_the_url_before_tells_nothing_of_the_new_one(api: Api, ho
     wait_until(lambda: all(database.read(lambda db: db.execute(is_free).one())))
 
 
+@pytest.mark.one_database
 def test_a_projects_webhook_is_its_managers(api: Api, hook: Receiver) -> None:
     ada, bob, cy, eve = (api.person(name) for name in ("ada", "bob", "cyril", "eve"))
     project = ada.post("/projects", json={"name": "Launch"}).json()
@@ -457,6 +458,7 @@ def test_what_is_asked_for_again_during_an_attempt_that_fails_is_sent_again_at_o
     assert (delivered["attempts"], len(attempts)) == (1, number + 1)
 
 
+@pytest.mark.one_database
 def test_operators_see_and_retry_what_was_given_up(
     api: Api, hook: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:

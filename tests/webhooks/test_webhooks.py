@@ -375,6 +375,7 @@ def test_a_webhook_misses_nothing_of_a_transaction_that_is_open_when_it_is_switc
     assert told == ["task.created", *([] if patience else ["task.created", "task.updated"])]
 
 
+@pytest.mark.one_database
 def test_a_url_that_stays_is_not_checked_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     ada, bob = api.person(), api.person("bob")
     path = ada.post("/webhooks", json=HOOK).headers["location"]
