@@ -1,4 +1,5 @@
 // Changes of tasks: shown at once, sent, and taken back if the server refuses.
+import { act } from "../shared/act.js";
 import { say } from "../shared/dom.js";
 import { count, shortened } from "../shared/format.js";
 import { LoggedOut, logOut } from "../shared/session.js";
@@ -7,23 +8,6 @@ import { send, sendDecided, updateOf } from "./sending.js";
 import * as store from "./store.js";
 import { settleAll, toast } from "./toasts.js";
 import { inTurn } from "./turns.js";
-
-let onLoggedOut = () => undefined;
-
-export const whenLoggedOut = (listener) => (onLoggedOut = listener);
-
-// Runs an action, whose failure ends in a message.
-export function act(work) {
-  return async (...given) => {
-    try {
-      return await work(...given);
-    } catch (error) {
-      if (error instanceof LoggedOut) onLoggedOut(error.message);
-      else say(error.message, 15);
-      return null;
-    }
-  };
-}
 
 // Ends the session, once the actions are sent that wait for the time for undoing.
 export async function leaveAccount() {

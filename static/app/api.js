@@ -1,7 +1,7 @@
 // The calls of the API that the page makes, named by their purpose.
 import { call, nextPage, request, write } from "../shared/session.js";
 
-const query = (values) => {
+export const query = (values) => {
   const found = new URLSearchParams();
   for (const [name, value] of Object.entries(values)) {
     for (const each of [value].flat())
@@ -158,5 +158,3 @@ export const calendars = {
   create: once((key, calendar) => write("POST", "/calendars", calendar, { "Idempotency-Key": key })),
   remove: (id) => write("DELETE", `/calendars/${id}`),
 };
-
-export { query };

@@ -1,14 +1,14 @@
 // Comments on a task.
+import { act } from "../shared/act.js";
 import { completed } from "../shared/completing.js";
 import { h, say } from "../shared/dom.js";
 import { number } from "../shared/format.js";
-import { act } from "./actions.js";
 import * as api from "./api.js";
 import { confirmed } from "./dialog.js";
 import { avatar } from "./icons.js";
 import { sendText } from "./kept.js";
 import { may, membersOf, model } from "./model.js";
-import { PART, earlier, replaceContent } from "./page.js";
+import { pastLoader } from "./page.js";
 import { passed } from "./words.js";
 
 const MENTION = /@[A-Za-z0-9._-]*$/;
@@ -59,26 +59,16 @@ const changing = new Map();
 export function commentList(task) {
   const list = h("ol", { className: "comments" });
   const title = h("h3", {}, "Comments");
-  let turn = 0;
-  let most = PART;
-  const more = () => ((most += PART), load());
-  const load = act(async () => {
-    const mine = ++turn;
-    try {
-      const [{ rows, hasEarlier }, names] = await Promise.all([api.comments.list(task.id, most), namesOf(task)]);
-      if (mine !== turn) return;
-      replaceContent(list, () => [
-        ...(hasEarlier ? [earlier("comments", more)] : []),
-        ...rows.map((comment) => one(task, comment, names, load)),
-      ]);
-      const shown = `${hasEarlier ? "the newest " : ""}${number(rows.length)}`;
-      title.textContent = rows.length ? `Comments (${shown})` : "Comments";
-    } catch (error) {
-      if (error.status === undefined) throw error;
-      if (mine !== turn) return;
-      list.replaceChildren(h("li", { className: "muted" }, error.message));
-    }
-  });
+  const ask = async (most) => {
+    const [found, names] = await Promise.all([api.comments.list(task.id, most), namesOf(task)]);
+    return { ...found, names };
+  };
+  const entriesOf = ({ rows, hasEarlier, names }) => {
+    const shown = `${hasEarlier ? "the newest " : ""}${number(rows.length)}`;
+    title.textContent = rows.length ? `Comments (${shown})` : "Comments";
+    return rows.map((comment) => one(task, comment, names, load));
+  };
+  const load = pastLoader(list, "comments", ask, entriesOf);
   load();
   const text = h("textarea", {
     name: "comment",

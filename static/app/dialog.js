@@ -1,7 +1,7 @@
 // A dialog over the page. Its first field has the focus. Escape closes it, and the focus goes back to where it was.
+import { act } from "../shared/act.js";
 import { absolve, blameAll, h } from "../shared/dom.js";
 import { LoggedOut } from "../shared/session.js";
-import { act } from "./actions.js";
 import { icon } from "./icons.js";
 import { markTyped, typedUntil } from "./page.js";
 

@@ -1,7 +1,7 @@
 // Exporting tasks: the shown ones, or all.
+import { act } from "../shared/act.js";
 import { h, say } from "../shared/dom.js";
 import { nextPage, request, save } from "../shared/session.js";
-import { act } from "./actions.js";
 import { now } from "./address.js";
 import { query } from "./api.js";
 import { dialog } from "./dialog.js";

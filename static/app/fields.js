@@ -1,7 +1,8 @@
 // The fields of the open task. A field is sent when it loses the focus.
+import { act } from "../shared/act.js";
 import { h, say } from "../shared/dom.js";
 import { LoggedOut } from "../shared/session.js";
-import { act, assign, moved } from "./actions.js";
+import { assign, moved } from "./actions.js";
 import { change } from "./address.js";
 import * as api from "./api.js";
 import { addCalendar } from "./calendar.js";

@@ -1,11 +1,10 @@
 // The history of a task, oldest change first.
 import { h } from "../shared/dom.js";
 import { shortened } from "../shared/format.js";
-import { act } from "./actions.js";
 import * as api from "./api.js";
 import { avatar } from "./icons.js";
 import { nameOf } from "./model.js";
-import { PART, earlier, replaceContent } from "./page.js";
+import { pastLoader } from "./page.js";
 import { due, passed } from "./words.js";
 
 const KINDS = {
@@ -67,21 +66,8 @@ function entry(each) {
 
 export function historyList(task) {
   const list = h("ol", { className: "history" }, h("li", { className: "muted" }, "Loading"));
-  let turn = 0;
-  let most = PART;
-  const more = () => ((most += PART), load());
-  const load = act(async () => {
-    const mine = ++turn;
-    try {
-      const { rows, hasEarlier } = await api.tasks.history(task.id, most);
-      if (mine !== turn) return;
-      replaceContent(list, () => [...(hasEarlier ? [earlier("changes", more)] : []), ...rows.map(entry)]);
-    } catch (error) {
-      if (error.status === undefined) throw error;
-      if (mine !== turn) return;
-      list.replaceChildren(h("li", { className: "muted" }, error.message));
-    }
-  });
+  const ask = (most) => api.tasks.history(task.id, most);
+  const load = pastLoader(list, "changes", ask, ({ rows }) => rows.map(entry));
   const element = h(
     "details",
     { className: "past", ontoggle: () => element.open && load() },

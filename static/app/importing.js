@@ -1,13 +1,13 @@
 // Importing tasks from a file: the meaning of its columns, a preview of the first rows, and a list of the
 // parts that are left out.
+import { act } from "../shared/act.js";
 import { h, say } from "../shared/dom.js";
 import { count, cut, number } from "../shared/format.js";
-import { act } from "./actions.js";
 import { go, now } from "./address.js";
 import * as api from "./api.js";
 import { TARGETS, readFile } from "./formats.js";
 import { tasksFrom } from "./mapping.js";
-import { PRIORITIES, may, openProjects } from "./model.js";
+import { PRIORITIES, STATUSES, may, openProjects } from "./model.js";
 import { frame, markTyped, table } from "./page.js";
 import { due } from "./words.js";
 
@@ -103,7 +103,7 @@ function mapping(out, name, source) {
         disabled: tasks.length <= done,
         onclick: act(() => send(out, tasks, parts, home.value, button, progress)),
       },
-      `Import ${done ? "the other " : ""}${count(tasks.length - done, "task")}`,
+      importWords(tasks, done),
     );
     preview.replaceChildren(
       h("h2", {}, "As it comes out"),
@@ -137,7 +137,7 @@ function mapping(out, name, source) {
 }
 
 function sampleOf(tasks) {
-  const status = { pending: "To do", in_progress: "In progress", completed: "Done" };
+  const status = Object.fromEntries(STATUSES);
   const rows = tasks
     .slice(0, SAMPLE)
     .map((task) => [
@@ -156,6 +156,8 @@ function sampleOf(tasks) {
     "",
   );
 }
+
+const importWords = (tasks, done) => `Import ${done ? "the other " : ""}${count(tasks.length - done, "task")}`;
 
 // Splits tasks into parts that the server accepts, by number and by size.
 function partsOf(tasks) {
@@ -176,7 +178,6 @@ function partsOf(tasks) {
 // Sends the parts that are still to be sent. If one fails, the button sends the rest: what was imported stays.
 async function send(out, tasks, parts, projectId, button, progress) {
   const done = () => progress.done;
-  const left = () => tasks.length - done();
   const enable = (isOn) => {
     for (const each of [button, ...out.querySelectorAll("select")]) each.disabled = !isOn;
   };
@@ -194,7 +195,7 @@ async function send(out, tasks, parts, projectId, button, progress) {
     go(projectId ? { project: projectId, status: "all" } : { status: "all" });
   } catch (error) {
     enable(true);
-    button.textContent = `Import ${done() ? "the other " : ""}${count(left(), "task")}`;
+    button.textContent = importWords(tasks, done());
     if (error.status === undefined) throw error;
     if (!out.isConnected)
       say(`The import has ended: ${error.message} ${number(done())} of ${number(tasks.length)} are imported.`, 0);

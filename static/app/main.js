@@ -1,9 +1,9 @@
 // The page: the login, the view in the address, and changes that arrive meanwhile.
+import { act, whenLoggedOut } from "../shared/act.js";
 import { h, say } from "../shared/dom.js";
 import { loginPage } from "../shared/login.js";
 import { LoggedOut, onSession, resume } from "../shared/session.js";
 import { theme } from "../shared/theme.js";
-import { act, whenLoggedOut } from "./actions.js";
 import { change, go, now, onGo } from "./address.js";
 import * as api from "./api.js";
 import { taskBoard } from "./board.js";

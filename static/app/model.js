@@ -3,11 +3,13 @@ import { now } from "./address.js";
 import * as api from "./api.js";
 
 export const PRIORITIES = ["No priority", "Low", "Medium", "High", "Urgent"];
-const OWN_STATES = [
-  { key: "pending", name: "To do", status: "pending", wip_limit: null },
-  { key: "in_progress", name: "In progress", status: "in_progress", wip_limit: null },
-  { key: "completed", name: "Done", status: "completed", wip_limit: null },
+// The statuses with their names. They are the states of tasks outside shared projects.
+export const STATUSES = [
+  ["pending", "To do"],
+  ["in_progress", "In progress"],
+  ["completed", "Done"],
 ];
+const OWN_STATES = STATUSES.map(([status, name]) => ({ key: status, name, status, wip_limit: null }));
 export const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 
 export const model = { me: null, projects: [], views: [], unread: 0, trouble: new Map() };

@@ -1,7 +1,7 @@
 // Notifications, and their delivery by mail.
+import { act } from "../shared/act.js";
 import { h } from "../shared/dom.js";
 import { number } from "../shared/format.js";
-import { act } from "./actions.js";
 import { go, href, isForNewTab, now } from "./address.js";
 import * as api from "./api.js";
 import { isOwnDoing, loadUnread, membersOf, model, nameOf, openProjects } from "./model.js";

@@ -1,7 +1,7 @@
 // Connections to other programs: webhooks and calendars.
+import { act } from "../shared/act.js";
 import { field, h, say } from "../shared/dom.js";
 import { moment } from "../shared/format.js";
-import { act } from "./actions.js";
 import * as api from "./api.js";
 import { confirmed, form } from "./dialog.js";
 import { ZONE, loadViews, may, model, projectOf } from "./model.js";

@@ -1,4 +1,5 @@
 // Shared parts of the pages beside the tasks: a heading, sections, tables.
+import { act } from "../shared/act.js";
 import { h } from "../shared/dom.js";
 import { icon } from "./icons.js";
 
@@ -80,10 +81,29 @@ export function replaceContent(body, make) {
 }
 
 // The number of rows by which a list of a task's past grows.
-export const PART = 500;
+const PART = 500;
+
+// Answers the function that loads a task's past into a list, again and again. `ask(most)` gives the newest rows and
+// whether there are earlier ones, `entriesOf(found)` their entries.
+export function pastLoader(list, what, ask, entriesOf) {
+  let [turn, most] = [0, PART];
+  const more = () => ((most += PART), load());
+  const load = act(async () => {
+    const mine = ++turn;
+    try {
+      const found = await ask(most);
+      if (mine !== turn) return;
+      replaceContent(list, () => [...(found.hasEarlier ? [earlier(what, more)] : []), ...entriesOf(found)]);
+    } catch (error) {
+      if (error.status === undefined) throw error;
+      if (mine === turn) list.replaceChildren(h("li", { className: "muted" }, error.message));
+    }
+  });
+  return load;
+}
 
 // The first entry of a list that has earlier rows, which it loads when they are asked for.
-export function earlier(what, load) {
+function earlier(what, load) {
   const button = h("button", { type: "button", className: "link" }, `Earlier ${what}`);
   button.addEventListener("click", () => ((button.textContent = "Loading"), load()));
   return h("li", {}, button);

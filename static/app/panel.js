@@ -1,7 +1,8 @@
 // The panel of one task. A field is sent when it loses the focus, if nobody else changed it first.
+import { act } from "../shared/act.js";
 import { h, say } from "../shared/dom.js";
 import { moment as shownMoment } from "../shared/format.js";
-import { act, remove, toggle } from "./actions.js";
+import { remove, toggle } from "./actions.js";
 import { change, now } from "./address.js";
 import * as api from "./api.js";
 import { commentList } from "./comments.js";

@@ -1,7 +1,8 @@
 // Several lines that are pasted into the field for a new task: asks whether to make a task of each.
+import { act } from "../shared/act.js";
 import { h } from "../shared/dom.js";
 import { count, number } from "../shared/format.js";
-import { act, added } from "./actions.js";
+import { added } from "./actions.js";
 import * as api from "./api.js";
 
 const MOST = 1000;

@@ -1,7 +1,8 @@
 // Small dialogs that change the marked tasks, or the active one.
+import { act } from "../shared/act.js";
 import { field, h, say } from "../shared/dom.js";
 import { weekday } from "../shared/format.js";
-import { act, addTag, assign, move, remove, setFields, setState, short, toggle } from "./actions.js";
+import { addTag, assign, move, remove, setFields, setState, short, toggle } from "./actions.js";
 import * as api from "./api.js";
 import { addCalendar } from "./calendar.js";
 import { dialog, form, standBeside } from "./dialog.js";

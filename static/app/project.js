@@ -1,7 +1,7 @@
 // A project's members, states and settings.
+import { act } from "../shared/act.js";
 import { field, h, say } from "../shared/dom.js";
 import { day } from "../shared/format.js";
-import { act } from "./actions.js";
 import { change, go, now } from "./address.js";
 import * as api from "./api.js";
 import { sendAgreed } from "./conflict.js";

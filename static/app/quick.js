@@ -1,7 +1,7 @@
 // Adds a task from one line, and shows while typing how the line is understood.
+import { act } from "../shared/act.js";
 import { completed } from "../shared/completing.js";
 import { h, say } from "../shared/dom.js";
-import { act } from "./actions.js";
 import { now } from "./address.js";
 import * as api from "./api.js";
 import { icon } from "./icons.js";

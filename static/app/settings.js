@@ -1,8 +1,9 @@
 // The account, its sessions, and its tokens for programs.
+import { act } from "../shared/act.js";
 import { field, h, say } from "../shared/dom.js";
 import { day, moment } from "../shared/format.js";
 import { beginAgain, address as link } from "../shared/session.js";
-import { act, leaveAccount } from "./actions.js";
+import { leaveAccount } from "./actions.js";
 import * as api from "./api.js";
 import { confirmed, form } from "./dialog.js";
 import { model } from "./model.js";

@@ -1,8 +1,9 @@
 // The navigation at the side: projects, views, notifications, settings.
+import { act } from "../shared/act.js";
 import { field, h, say } from "../shared/dom.js";
 import { address as link } from "../shared/session.js";
 import { dress } from "../shared/theme.js";
-import { act, leaveAccount } from "./actions.js";
+import { leaveAccount } from "./actions.js";
 import { DUE_SOON, follow, go, href, now } from "./address.js";
 import * as api from "./api.js";
 import { confirmed, dialog, form } from "./dialog.js";

@@ -1,14 +1,9 @@
 // A project's states: names, limits, order.
+import { act } from "../shared/act.js";
 import { field, h } from "../shared/dom.js";
-import { act } from "./actions.js";
 import { dialog, form } from "./dialog.js";
+import { STATUSES } from "./model.js";
 import { typedUntil } from "./page.js";
-
-const STATUSES = [
-  ["pending", "To do"],
-  ["in_progress", "In progress"],
-  ["completed", "Done"],
-];
 
 const keyFrom = (name, taken) => {
   const plain =

@@ -1,13 +1,13 @@
 // The toolbar above the tasks: the title, the layout, and the filters.
+import { act } from "../shared/act.js";
 import { field, h } from "../shared/dom.js";
 import { number } from "../shared/format.js";
 import { filterField } from "../shared/filter-field.js";
-import { act } from "./actions.js";
 import { DUE_SOON, change, follow, href, now } from "./address.js";
 import * as api from "./api.js";
 import { dialog, form } from "./dialog.js";
 import { icon } from "./icons.js";
-import { PRIORITIES, loadViews, membersOf, model, project } from "./model.js";
+import { PRIORITIES, STATUSES, loadViews, membersOf, model, project } from "./model.js";
 import { menuButton } from "./page.js";
 import { archiveNotice } from "./project.js";
 import { quickAdd } from "./quick.js";
@@ -32,9 +32,7 @@ const GROUPS = [
 const STATUS = [
   ["", "Open"],
   ["all", "All"],
-  ["pending", "To do"],
-  ["in_progress", "In progress"],
-  ["completed", "Done"],
+  ...STATUSES,
 ];
 const FILTERS = ["q", "status", "priority", "tag", "label", "owner", "filter"];
 // The project or view whose filters somebody has opened: elsewhere they are folded away again.

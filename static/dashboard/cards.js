@@ -1,8 +1,8 @@
 // A card for each chart: its summary, its drawing, its table, and its links.
+import { act } from "../shared/act.js";
 import { h, say } from "../shared/dom.js";
 import { day, number } from "../shared/format.js";
 import { LoggedOut, call, nextPage, post, request, save } from "../shared/session.js";
-import { act } from "./act.js";
 import { taskAddress } from "./charts.js";
 import { query, show, shownZone, view } from "./state.js";
 

@@ -124,9 +124,7 @@ export function filterForm(me, projects, shared, views, changed) {
       if (isUnknown) control.append(h("option", { value }, value));
       control.value = value;
     }
-    absolve(form);
-    asking.clear();
-    problem.textContent = "";
+    clear();
   }
   function go(changes) {
     show(changes);
@@ -146,9 +144,7 @@ export function filterForm(me, projects, shared, views, changed) {
     const [values, now] = [read(), view()];
     const same = FIELDS.every((name) => values[name] === shown(now, name, me));
     if (same) return;
-    absolve(form);
-    asking.clear();
-    problem.textContent = "";
+    clear();
     const isOther = !["", "all"].includes(values.scope);
     show({ ...values, scope: isOther ? "" : values.scope, user_id: isOther ? values.scope : "" });
     changed();
@@ -173,7 +169,7 @@ export function filterForm(me, projects, shared, views, changed) {
   function onfocusout(event) {
     if (event.target.matches("input")) apply();
   }
-  take();
+  // Takes away what was said about mistakes.
   function clear() {
     absolve(form);
     asking.clear();
@@ -189,5 +185,6 @@ export function filterForm(me, projects, shared, views, changed) {
     const there = (error.errors || []).find((each) => each.pointer === "?filter");
     if (there?.position !== undefined) asking.mark(there.position);
   }
+  take();
   return { form, take, clear, name, blame: blameHere };
 }

@@ -1,6 +1,6 @@
 // The question of the forecast: a number of tasks, or a day.
+import { act } from "../shared/act.js";
 import { field, h } from "../shared/dom.js";
-import { act } from "./act.js";
 import { FORECAST } from "./charts.js";
 import { chartCard } from "./cards.js";
 import { query, show, view } from "./state.js";

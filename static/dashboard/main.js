@@ -1,10 +1,10 @@
 // The page: logging in, the filters, the figures and the charts.
+import { act, whenLoggedOut } from "../shared/act.js";
 import { blameAll, field, h, say } from "../shared/dom.js";
 import { day, isoDay } from "../shared/format.js";
 import { loginPage } from "../shared/login.js";
 import { LoggedOut, address, call, logOut, onSession, post, resume } from "../shared/session.js";
 import { dress } from "../shared/theme.js";
-import { act, whenLoggedOut } from "./act.js";
 import { chartCard, chartPath } from "./cards.js";
 import { CHARTS } from "./charts.js";
 import { figures, heading, periodText, whose } from "./figures.js";
@@ -277,7 +277,7 @@ onSession((what) => {
   leave(what === "in" ? "" : "You were logged out in another tab.");
   if (what === "in") start();
 });
-whenLoggedOut(() => leave("Your session has ended: log in again."));
+whenLoggedOut(leave);
 addEventListener("popstate", () => shell && (shell.filters.take(), update()));
 dress(document.getElementById("theme"), () => {
   for (const card of shell?.cards || []) card.redraw();

@@ -1,21 +1,4 @@
 // The current view, kept in the address bar, so that it can be sent to somebody.
-const NAMES = [
-  "from",
-  "to",
-  "tz",
-  "interval",
-  "project_id",
-  "project",
-  "tag",
-  "priority",
-  "user_id",
-  "scope",
-  "filter",
-  "view",
-  "remaining",
-  "until",
-  "completed",
-];
 export const FILTERS = [
   "from",
   "to",
@@ -29,6 +12,7 @@ export const FILTERS = [
   "filter",
   "view",
 ];
+const NAMES = [...FILTERS, "interval", "remaining", "until", "completed"];
 
 export function view() {
   const query = new URLSearchParams(location.search);
