@@ -90,6 +90,8 @@ class InvalidInput(AppError):
 
 
 class TooManyRequests(AppError):
+    """Too many requests: `retry_after` says in how many seconds the next one may come."""
+
     status, code, detail = 429, "too_many_requests", "Too many requests: wait before the next one"
 
     def __init__(self, detail: str | None = None, *, retry_after: int = 1, code: str | None = None) -> None:
@@ -97,6 +99,8 @@ class TooManyRequests(AppError):
 
 
 class ServiceUnavailable(AppError):
+    """A fault that may soon be over: `retry_after` says in how many seconds to try again."""
+
     status, code, detail = 503, "service_unavailable", "The service can't answer just now: try again shortly"
 
     def __init__(self, detail: str | None = None, *, retry_after: int = 1, code: str | None = None) -> None:

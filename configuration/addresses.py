@@ -23,6 +23,7 @@ def mailbox(value: str) -> tuple[str, str]:
 
 
 def is_address(value: str) -> bool:
+    """Whether a value is an email address alone, without a name before it."""
     try:
         return validate_email(value)[1] != "" and "<" not in value
     except ValueError:

@@ -26,7 +26,7 @@ _TASK_FIELDS = tuple(TaskRead.model_fields)
 _NEW_ID = re.compile(rb'(?<="id":)-(\d+)')
 
 
-class _Ahead(NamedTuple):
+class _AnswerAhead(NamedTuple):
     """A batch that was worked out before its transaction, with its answer.
 
     The answer is in pieces: between them are the ids of new tasks, which are negative until the batch is written.
@@ -44,12 +44,12 @@ class _Ahead(NamedTuple):
         return b"".join(parts)
 
 
-def _work_out(db: ReadSession, user: Caller, body: Batch) -> _Ahead | None:
+def _work_out(db: ReadSession, user: Caller, body: Batch) -> _AnswerAhead | None:
     batch = batch_ahead.work_out(db, user, body)
     if batch is None:
         return None
     parts = _NEW_ID.split(_answer(batch.outcomes))
-    return _Ahead(batch, parts[::2], [-int(digits) for digits in parts[1::2]])
+    return _AnswerAhead(batch, parts[::2], [-int(digits) for digits in parts[1::2]])
 
 
 def _answer(outcomes: batch_service.Outcomes) -> bytes:
@@ -73,7 +73,7 @@ def run_batch(
     user: CurrentUser,
     body: Batch,
     background: BackgroundTasks,
-    ahead: Annotated[_Ahead | None, Ahead(batch_ahead.pays, _work_out)],
+    ahead: Annotated[_AnswerAhead | None, Ahead(batch_ahead.pays, _work_out)],
 ) -> Response:
     """Create, change, assign and delete up to 1,000 tasks in one call.
 

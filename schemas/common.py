@@ -127,6 +127,7 @@ def _storable(value: Any) -> Any:
 
 
 def not_blank(value: str) -> str:
+    """The value; raises ValueError for white space alone."""
     if not value.strip():
         raise ValueError("Input should not be blank")
     return value

@@ -135,6 +135,7 @@ class OpenSession:
             self.session.expunge_all()
 
     def close(self) -> None:
+        """Give the session up, and close its connection for good."""
         bind = self.session.bind
         assert isinstance(bind, Connection)
         bind.invalidate()

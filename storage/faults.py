@@ -25,6 +25,7 @@ _DRIVER_FAULTS = ("OperationalError", "InterfaceError")
 
 
 def sqlstate(error: BaseException | None) -> str | None:
+    """Postgres' code of five characters for an error; None for an error of anything else."""
     original = error.orig if isinstance(error, DBAPIError) else error
     return getattr(original, "sqlstate", None)
 

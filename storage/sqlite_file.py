@@ -68,6 +68,7 @@ class OpenedFile:
         return self._identity is not None
 
     def is_gone(self) -> bool:
+        """Whether the file that is open was deleted or replaced by another one at its path."""
         return self._identity is not None and self._identity != self._at_the_path()
 
     def _at_the_path(self) -> tuple[int, int] | None:

@@ -20,6 +20,8 @@ HORIZON_WEEKS = 522
 
 
 class TooLittleHistory(Conflict):
+    """The past has too few whole weeks or completed tasks for a forecast."""
+
     code = "too_little_history"
 
 

@@ -54,8 +54,8 @@ def looked_up(db: Session, normal: Normal, place: Place) -> Normal:
         if ids is None:
             return test
         if not ids:
-            return NOTHING if test.so else EVERYTHING
-        return Test(OneOf(FIELDS["id"], ids), test.so)
+            return NOTHING if test.holds else EVERYTHING
+        return Test(OneOf(FIELDS["id"], ids), test.holds)
 
     return all_of(replaced(part, replace) if _is_searching(part) else part for part in parts)
 

@@ -122,11 +122,17 @@ def with_known_values(db: Session, normal: Normal, place: Place) -> Normal:
             return test
         found = tuple(sorted(text for text in known(name) if fact.text in fold(text)))
         if not found:
-            return NOTHING if test.so else EVERYTHING
+            return NOTHING if test.holds else EVERYTHING
         if len(found) == len(known(name)):
             # Gathering the tasks with any of all tags would take long.
-            return Test(Present(fact.field), test.so) if name == "tag" else EVERYTHING if test.so else NOTHING
-        return Test(OneOf(fact.field, found), test.so)
+            return (
+                Test(Present(fact.field), test.holds)
+                if name == "tag"
+                else EVERYTHING
+                if test.holds
+                else NOTHING
+            )
+        return Test(OneOf(fact.field, found), test.holds)
 
     return replaced(normal, replace)
 
@@ -185,7 +191,7 @@ def as_shape(db: Session, normal: Normal, place: Place) -> Shaped:
     """The filter as a condition. SQLite doesn't know how frequent tags are, so they are counted first."""
     is_sqlite = db.get_bind().dialect.name == "sqlite"
     normal = _with_existing(db, normal, place)
-    found_first = [part for part in _parts(normal) if isinstance(part, Test) and part.so]
+    found_first = [part for part in _parts(normal) if isinstance(part, Test) and part.holds]
     others = [test for test in tests_in(normal) if tags_of(test) and test not in found_first]
     if not is_sqlite:
         # All other tests of tags are made while going through tasks. A task has few tags itself, but Postgres would
@@ -222,8 +228,8 @@ def _with_existing(db: Session, normal: Normal, place: Place) -> Normal:
             return test
         left = tuple(value for value in fact.values if value in known[fact.field.name])
         if not left:
-            return NOTHING if test.so else EVERYTHING
-        return Test(OneOf(fact.field, left), test.so)
+            return NOTHING if test.holds else EVERYTHING
+        return Test(OneOf(fact.field, left), test.holds)
 
     return replaced(normal, replace) if known else normal
 
@@ -301,23 +307,23 @@ def _as_parameters(test: Test) -> dict[str, Any] | None:
     """The parameters that express a test; None if there are none."""
     fact, name = test.fact, test.fact.field.name
     if isinstance(fact, OneOf):
-        return _as_choices(name, fact.values, so=test.so)
-    if isinstance(fact, Contains) and name == "title" and test.so:
+        return _as_choices(name, fact.values, holds=test.holds)
+    if isinstance(fact, Contains) and name == "title" and test.holds:
         return {"title_contains": fact.text}
     if isinstance(fact, Present) and name == "blocked":
-        return {"blocked": test.so}
-    if isinstance(fact, Within) and test.so and name in _TIMES:
+        return {"blocked": test.holds}
+    if isinstance(fact, Within) and test.holds and name in _TIMES:
         bounds = {"after": fact.start, "before": fact.behind}
         return {f"{name}_{side}": bound for side, bound in bounds.items() if bound is not None}
     return None
 
 
-def _as_choices(name: str, values: tuple[Any, ...], *, so: bool) -> dict[str, Any] | None:
-    if name == "status" and not so:
-        values, so = tuple(each for each in STATUSES if each not in values), True
+def _as_choices(name: str, values: tuple[Any, ...], *, holds: bool) -> dict[str, Any] | None:
+    if name == "status" and not holds:
+        values, holds = tuple(each for each in STATUSES if each not in values), True
     # An empty parameter would match any value, so at least one value is needed.
     if (
-        not so
+        not holds
         or name not in ("status", "state", "priority", "project", "tag")
         or not 0 < len(values) <= MOST_CHOICES
     ):

@@ -88,19 +88,19 @@ def condition(
     """
     if shape[0] in ("and", "or"):
         return _joined(shape, scope, of_few=of_few, is_within=is_within)
-    kind, name, so, *names = shape
+    kind, name, holds, *names = shape
     if kind == "noting":
         return WithTags(condition(names[1], scope), _notes(names[0]))
     if name == "tag":
-        return _tags(kind, names, scope, so=so, of_few=of_few)
+        return _tags(kind, names, scope, holds=holds, of_few=of_few)
     column = COLUMNS[name]
     if kind == "present":
-        return column.is_not(None) if so else column.is_(None)
+        return column.is_not(None) if holds else column.is_(None)
     if kind in CONTAINING:
         found = _contains(kind, name, column, names, is_within=is_within)
     else:
         found = _CONDITIONS[kind](name, column, names)
-    if so:
+    if holds:
         return found
     opposite = not_(found) if kind != "within" else _outside(column, names)
     return or_(opposite, column.is_(None)) if FIELDS[name].nullable else opposite
@@ -119,17 +119,17 @@ def _joined(shape: Shape, scope: Scope, *, of_few: bool, is_within: bool) -> Col
     return join(*others, WithDescription(within, _DESCRIPTION))
 
 
-def _tags(kind: str, names: list[str], scope: Scope, *, so: bool, of_few: bool) -> ColumnElement[bool]:
+def _tags(kind: str, names: list[str], scope: Scope, *, holds: bool, of_few: bool) -> ColumnElement[bool]:
     if kind == "present":
         empty = tasks.c.tags == bindparam("no_tags", [], type_=tasks.c.tags.type)
-        return not_(empty) if so else empty
+        return not_(empty) if holds else empty
     if kind == "noted":
         is_noted = IsNoted(bindparam(names[0], type_=BigInteger()))
-        return is_noted if so else not_(is_noted)
+        return is_noted if holds else not_(is_noted)
     first, _, last = kind.rpartition(" ")
     if of_few or first == "seen":
         found = _has_tag(last, names[0])
-        return found if so else not_(found)
+        return found if holds else not_(found)
     # Without its index SQLite goes through the tasks, instead of looking up each task with the tag.
     row_id = type_coerce(Walked(tasks.c.id), BigInteger) if first else tasks.c.id
     tagged = select(task_tags.c.task_id).where(_compared(last, task_tags.c.tag, names[0]))
@@ -137,7 +137,7 @@ def _tags(kind: str, names: list[str], scope: Scope, *, so: bool, of_few: bool) 
         tagged = tagged.where(task_tags.c.user_id == bindparam("owner_id"))
     elif scope == "project":
         tagged = tagged.where(task_tags.c.project_id == bindparam("project_id"))
-    return row_id.in_(tagged) if so else row_id.not_in(tagged)
+    return row_id.in_(tagged) if holds else row_id.not_in(tagged)
 
 
 # A name of its own, because a list of a tag is read along the table.

@@ -13,10 +13,10 @@ def matches(normal: Normal, task: Mapping[str, Any]) -> bool:
         return all(matches(part, task) for part in normal.parts)
     if isinstance(normal, AnyOf):
         return any(matches(part, task) for part in normal.parts)
-    return _is_so(normal.fact, task) == normal.so
+    return _holds(normal.fact, task) == normal.holds
 
 
-def _is_so(fact: OneOf | Within | Contains | Present, task: Mapping[str, Any]) -> bool:
+def _holds(fact: OneOf | Within | Contains | Present, task: Mapping[str, Any]) -> bool:
     field = fact.field
     value = task.get(field.of_task)
     if field.kind == "tags":

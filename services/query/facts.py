@@ -49,10 +49,10 @@ Fact: TypeAlias = OneOf | Within | Contains | Present
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """A fact, or its opposite."""
+    """A fact that must hold, or must not."""
 
     fact: Fact
-    so: bool = True
+    holds: bool = True
 
 
 @dataclass(frozen=True, slots=True)

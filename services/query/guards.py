@@ -35,7 +35,7 @@ def guarded(normal: Normal) -> Normal:
     parts, guards = [guarded(part) for part in normal.parts], []
     nodes = sum(not isinstance(part, Test) for part in parts)
     for kind, name in _DEAR if nodes >= MANY_DEAR else ():
-        some = [part for part in parts if _tests(part, kind, name, so=isinstance(normal, AnyOf))]
+        some = [part for part in parts if _tests(part, kind, name, holds=isinstance(normal, AnyOf))]
         if len(some) >= MANY_DEAR:
             parts = [part for part in parts if part not in some]
             guards.append(_guard(normal, some, kind, name))
@@ -44,18 +44,18 @@ def guarded(normal: Normal) -> Normal:
     return (any_of if isinstance(normal, AnyOf) else all_of)([*parts, *guards])
 
 
-def _tests(part: Normal, kind: type, name: str, *, so: bool) -> list[Normal]:
+def _tests(part: Normal, kind: type, name: str, *, holds: bool) -> list[Normal]:
     """The dear tests of one kind without which a part decides nothing."""
-    if not isinstance(part, AllOf if so else AnyOf):
+    if not isinstance(part, AllOf if holds else AnyOf):
         return []
-    tests = (each for each in part.parts if isinstance(each, Test) and each.so == so)
+    tests = (each for each in part.parts if isinstance(each, Test) and each.holds == holds)
     return [test for test in tests if isinstance(test.fact, kind) and test.fact.field.name == name]
 
 
 def _guard(normal: Normal, some: list[Any], kind: type, name: str) -> Normal:
-    so = isinstance(normal, AnyOf)
-    join, join_each = (any_of, all_of) if so else (all_of, any_of)
+    holds = isinstance(normal, AnyOf)
+    join, join_each = (any_of, all_of) if holds else (all_of, any_of)
     cheap = join(join_each(each for each in part.parts if cost(each) <= CHEAP) for part in some)
-    dear = join(test for part in some for test in _tests(part, kind, name, so=so))
+    dear = join(test for part in some for test in _tests(part, kind, name, holds=holds))
     each_as_it_is: Any = type(normal)
     return join_each([cheap, dear, each_as_it_is(tuple(some))])

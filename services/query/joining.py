@@ -35,7 +35,7 @@ def any_of(parts: Iterable[Normal]) -> Normal:
 def opposite(normal: Normal) -> Normal:
     """The filter that matches exactly the tasks that this one does not."""
     if isinstance(normal, Test):
-        return Test(normal.fact, not normal.so)
+        return Test(normal.fact, not normal.holds)
     parts = [opposite(part) for part in normal.parts]
     return any_of(parts) if isinstance(normal, AllOf) else all_of(parts)
 
@@ -75,28 +75,28 @@ def _of_field(tests: list[Test], *, all_hold: bool) -> list[Test] | None:
     if all_hold:
         return _all_of_field(field, tests)
     # Any of some tests is true exactly if not all of their opposites are.
-    left = _all_of_field(field, [Test(test.fact, not test.so) for test in tests])
-    return None if left is None else [Test(test.fact, not test.so) for test in left]
+    left = _all_of_field(field, [Test(test.fact, not test.holds) for test in tests])
+    return None if left is None else [Test(test.fact, not test.holds) for test in left]
 
 
 def _all_of_field(field: Field, tests: list[Test]) -> list[Test] | None:
     """Fewer tests of one field that say the same as all of these; None if no value fulfils all."""
-    facts = [test.fact for test in tests if test.so]
-    refused = [test.fact for test in tests if not test.so]
+    facts = [test.fact for test in tests if test.holds]
+    refused = [test.fact for test in tests if not test.holds]
     is_there = Present(field)
     if any(fact in refused for fact in facts) or (is_there in refused and facts):
         return None
     if is_there in refused:
         # A missing value fulfils every opposite.
-        return [Test(is_there, so=False)]
+        return [Test(is_there, holds=False)]
     if len(facts) > 1:
         facts = [fact for fact in facts if fact != is_there]
     lists = _lists(field, _of(OneOf, facts), _of(OneOf, refused))
     ranges = _ranges(field, _of(Within, facts), _of(Within, refused))
     if lists is None or ranges is None:
         return None
-    if Test(is_there, so=False) in ranges:
-        return None if facts else [Test(is_there, so=False)]
+    if Test(is_there, holds=False) in ranges:
+        return None if facts else [Test(is_there, holds=False)]
     return [*lists, *ranges, *(test for test in tests if isinstance(test.fact, Contains))] + [
         Test(fact) for fact in facts if fact == is_there
     ]
@@ -116,7 +116,7 @@ def _lists(field: Field, lists: list[OneOf], refused: list[OneOf]) -> list[Test]
     if not all(values):
         return None
     tests = [Test(OneOf(field, tuple(sorted(each)))) for each in values]
-    return [*tests, Test(OneOf(field, tuple(sorted(without))), so=False)] if without else tests
+    return [*tests, Test(OneOf(field, tuple(sorted(without))), holds=False)] if without else tests
 
 
 def _ranges(field: Field, ranges: list[Within], refused: list[Within]) -> list[Test] | None:
@@ -124,8 +124,8 @@ def _ranges(field: Field, ranges: list[Within], refused: list[Within]) -> list[T
     outside = _apart(refused)
     if not ranges:
         if any(each.start is None and each.behind is None for each in outside):
-            return [Test(Present(field), so=False)] if field.nullable else None
-        return [Test(each, so=False) for each in outside]
+            return [Test(Present(field), holds=False)] if field.nullable else None
+        return [Test(each, holds=False) for each in outside]
     starts = [each.start for each in ranges if each.start is not None]
     ends = [each.behind for each in ranges if each.behind is not None]
     inside = Within(field, max(starts, default=None), min(ends, default=None))
@@ -142,7 +142,7 @@ def _ranges(field: Field, ranges: list[Within], refused: list[Within]) -> list[T
         elif to_end:
             inside = with_changes(inside, behind=each.start)
         else:
-            left.append(Test(each, so=False))
+            left.append(Test(each, holds=False))
     if inside.is_bounded and inside.start >= inside.behind:
         return None
     return [Test(inside), *left]

@@ -33,25 +33,25 @@ class Circumstances:
 
 def normalize(node: Node, circumstances: Circumstances) -> Normal:
     """The normal form of a filter, with its values; raises InvalidFilter for times outside the calendar."""
-    return _normal(node, circumstances, so=True)
+    return _normal(node, circumstances, holds=True)
 
 
-def _normal(node: Node, circumstances: Circumstances, *, so: bool) -> Normal:
+def _normal(node: Node, circumstances: Circumstances, *, holds: bool) -> Normal:
     if isinstance(node, Not):
-        return _normal(node.part, circumstances, so=not so)
+        return _normal(node.part, circumstances, holds=not holds)
     if isinstance(node, Comparison):
-        return _compared(node, circumstances, so=so)
-    parts = [_normal(part, circumstances, so=so) for part in node.parts]
-    return all_of(parts) if isinstance(node, And) == so else any_of(parts)
+        return _compared(node, circumstances, holds=holds)
+    parts = [_normal(part, circumstances, holds=holds) for part in node.parts]
+    return all_of(parts) if isinstance(node, And) == holds else any_of(parts)
 
 
 _POSITIVE = {"!=": "=", "not in": "in", "!~": "~", "is null": "is not null"}
 
 
-def _compared(node: Comparison, circumstances: Circumstances, *, so: bool) -> Normal:
+def _compared(node: Comparison, circumstances: Circumstances, *, holds: bool) -> Normal:
     operator = node.operator
     if operator in _POSITIVE:
-        operator, so = _POSITIVE[operator], not so
+        operator, holds = _POSITIVE[operator], not holds
     fact: Normal
     try:
         if operator == "is not null":
@@ -68,7 +68,7 @@ def _compared(node: Comparison, circumstances: Circumstances, *, so: bool) -> No
             fact = _in_order(node.field, operator, value, value + 1 if value < LARGEST_ID else None)
     except (ValueError, OverflowError):
         raise InvalidFilter(node.value_places[0], "the calendar ends before that time") from None
-    return fact if so else opposite(fact)
+    return fact if holds else opposite(fact)
 
 
 def _time(node: Comparison, operator: str, circumstances: Circumstances) -> Iterable[Normal]:

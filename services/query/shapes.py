@@ -16,8 +16,10 @@ from storage.folding import fold, pattern
 
 # The tasks that are searched: with an owner or a project an index finds the tags.
 Scope = Literal["owner", "project", "all"]
-# ("and" | "or", parts) or (kind, field, so, names of its parameters); of a search these are two lists: rare parts of its
-# texts, which are looked for first, and the texts
+# A shape is one of these two:
+#   ("and" | "or", the shapes of its parts)
+#   (kind, field, whether the fact must hold, names of parameters)
+# A search has two lists of names: rare parts of its texts, which are looked for first, and the texts themselves.
 Shape: TypeAlias = tuple[Any, ...]
 # So many ranges of one column are looked up by halves, which uses no index: the first number is for ranges that an
 # index may find.
@@ -96,7 +98,7 @@ def _shape(
 ) -> Shape:
     if isinstance(normal, Test):
         if marks.get(normal) == "noted":
-            return ("noted", "tag", normal.so, take(sum(bits[tag] for tag in tags_of(normal))))
+            return ("noted", "tag", normal.holds, take(sum(bits[tag] for tag in tags_of(normal))))
         kind, *more = _shape_of_test(normal, take)
         return (f"{marks[normal]} {kind}" if normal in marks else kind, *more)
     word = "and" if isinstance(normal, AllOf) else "or"
@@ -116,7 +118,7 @@ def _shape(
 
 def _alike(part: Normal, word: str) -> tuple[str, str]:
     """The kind and field of parts that become one: ranges, which the normal form keeps in their order, and searches."""
-    if not isinstance(part, Test) or part.so != (word == "or"):
+    if not isinstance(part, Test) or part.holds != (word == "or"):
         return "", ""
     fact = part.fact
     if isinstance(fact, Contains):
@@ -126,13 +128,13 @@ def _alike(part: Normal, word: str) -> tuple[str, str]:
 
 def _shape_of_ranges(ranges: list[Any], take: Callable[[Any], str]) -> Shape:
     bounds = [bound for test in ranges for bound in (test.fact.start, test.fact.behind)]
-    return ("within any", ranges[0].fact.field.name, ranges[0].so, *map(take, bounds))
+    return ("within any", ranges[0].fact.field.name, ranges[0].holds, *map(take, bounds))
 
 
 def _shape_of_test(test: Test, take: Callable[[Any], str]) -> Shape:
-    fact, name, so = test.fact, test.fact.field.name, test.so
+    fact, name, holds = test.fact, test.fact.field.name, test.holds
     if isinstance(fact, Present):
-        return ("present", name, so)
+        return ("present", name, holds)
     if isinstance(fact, Contains):
         return _shapes_of_searches([test], take)[0]
     if isinstance(fact, OneOf):
@@ -145,15 +147,15 @@ def _shape_of_test(test: Test, take: Callable[[Any], str]) -> Shape:
                 names += [
                     take(sorted({len(each.encode()) for each in same})) for same in (fact.values, folded)
                 ]
-        return (kind, name, so, *names)
+        return (kind, name, holds, *names)
     start = None if fact.start is None else take(fact.start)
     behind = None if fact.behind is None else take(fact.behind)
-    return ("within", name, so, start, behind)
+    return ("within", name, holds, start, behind)
 
 
 def _shapes_of_searches(searches: Sequence[Any], take: Callable[[Any], str]) -> list[Shape]:
     """The searches in the same field as one, for which its text is prepared once; texts with a rare part as another."""
-    name, so = searches[0].fact.field.name, searches[0].so
+    name, holds = searches[0].fact.field.name, searches[0].holds
     parts = {test.fact.text: rare_part(test.fact.text) for test in searches}
     shapes: list[Shape] = []
     for is_rare in (False, True):
@@ -162,7 +164,7 @@ def _shapes_of_searches(searches: Sequence[Any], take: Callable[[Any], str]) -> 
             # An ESCAPE clause takes SQLite a third longer, so only patterns with an escaped letter have it.
             kind = ESCAPED if any("\\" in pattern(text) for text in texts) else CONTAINS
             rare = sorted({part for text, part in parts.items() if part is not None and text in texts})
-            shapes.append((kind, name, so, tuple(map(take, rare)), tuple(map(take, texts))))
+            shapes.append((kind, name, holds, tuple(map(take, rare)), tuple(map(take, texts))))
     return shapes
 
 

@@ -77,6 +77,7 @@ class Lane:
 
     @property
     def is_idle(self) -> bool:
+        """Whether no work waits or is being done."""
         return self._open == 0
 
     def put(self, work: Callable[[], None]) -> None:

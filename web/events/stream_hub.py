@@ -204,6 +204,7 @@ _lock = threading.Lock()
 
 
 def hub_here() -> Hub:
+    """The hub of the event loop that runs this, made for its first stream."""
     with _lock:
         return _hubs.setdefault(asyncio.get_running_loop(), Hub())
 
