@@ -15,7 +15,6 @@ from sqlalchemy import (
     delete,
     exists,
     func,
-    null,
     or_,
     select,
     update,
@@ -28,8 +27,7 @@ from models import Caller, tasks, users
 from services import idempotency
 from services.accounts import audit as audit_service
 from services.projects import leaving, member
-from services.tasks import history, many
-from services.tasks.bulk import insert_many
+from services.tasks import bulk, history, many
 from services.tasks.fields import TASK_COLUMNS, TEXTS
 from storage.column_types import UtcDateTime
 from tables.history import COMMENT_KINDS, MEMBER_KINDS, PROJECT_KINDS, task_history
@@ -137,15 +135,7 @@ def _written(*, with_tasks: bool) -> Select[Any]:
 
 
 _WRITTEN, _WRITTEN_BY_THEM = _written(with_tasks=True), _written(with_tasks=False)
-_SCRUB = (
-    update(task_history)
-    .where(task_history.c.id == bindparam("row_id"))
-    .values(
-        changes=bindparam("new_changes", type_=task_history.c.changes.type),
-        subject=bindparam("new_subject", type_=task_history.c.subject.type),
-        snapshot=null(),
-    )
-)
+_SCRUBBED = ("changes", "subject", "snapshot")
 
 
 def keep_an_admin(db: Session, user_id: int) -> None:
@@ -218,7 +208,7 @@ def _write_history(db: Session, actor: Caller, user_id: int, heir_id: int | None
     """Write each task's last row of history, many at once: an account may have a hundred thousand tasks."""
     after_id = -1
     while before := db.execute(_TASKS, {"user_id": user_id, "after_id": after_id}).all():
-        insert_many(db, task_history, [_entry(actor, now, task, heir_id) for task in before])
+        bulk.insert_many(db, task_history, [_entry(actor, now, task, heir_id) for task in before])
         after_id = before[-1].id
 
 
@@ -236,15 +226,16 @@ def _forget_texts(db: Session, user_id: int, *, with_tasks: bool) -> None:
     for rows in _chunks(db, user_id, with_tasks=with_tasks):
         scrubbed = [
             {
-                "row_id": row.id,
-                "new_changes": _without_texts(row.changes),
-                "new_subject": _without_person(row.subject, user_id, row.comment),
+                "id": row.id,
+                "changes": _without_texts(row.changes),
+                "subject": _without_person(row.subject, user_id, row.comment),
+                "snapshot": None,
             }
             for row in rows
             if not row.is_kept
         ]
         if scrubbed:
-            db.execute(_SCRUB, scrubbed)
+            bulk.update_many(db, task_history, _SCRUBBED, scrubbed)
 
 
 def _chunks(db: Session, user_id: int, *, with_tasks: bool) -> Iterator[list[AnyRow]]:

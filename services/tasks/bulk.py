@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Column,
     Dialect,
     Table,
     bindparam,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     literal_column,
     select,
     text,
+    type_coerce,
     update,
 )
 from sqlalchemy.orm import Session
@@ -87,14 +89,15 @@ def bound(db: Session, table: Table, rows: Sequence[dict[str, Any]]) -> Any:
     return form.bound(db.get_bind().dialect, rows)
 
 
-def update_many(db: Session, columns: tuple[str, ...], rows: Sequence[dict[str, Any]]) -> None:
-    """Write these columns of tasks; each row has the columns and the `id`."""
+def update_many(db: Session, table: Table, columns: tuple[str, ...], rows: Sequence[dict[str, Any]]) -> None:
+    """Write these columns of rows that exist; each of `rows` has the columns and the `id`."""
     dialect = db.get_bind().dialect
     if dialect.name == "sqlite":
-        values = [{f"new_{name}": value for name, value in row.items()} for row in rows]
-        db.execute(_update(columns), values)
+        names = ("id", *columns)
+        stored = [_stored(table.c[name], dialect, [row[name] for row in rows]) for name in names]
+        db.execute(_update_on_sqlite(table, columns), {"rows": list(zip(*stored, strict=True))})
     else:
-        db.execute(_update_from_json(columns, dialect), {"rows": rows})
+        db.execute(_update_from_json(table, columns, dialect), {"rows": rows})
 
 
 def delete_many(db: Session, task_ids: Sequence[int]) -> None:
@@ -107,10 +110,23 @@ def _insert(table: Table) -> Any:
     return prepared(insert(table))
 
 
+def _stored(column: Column[Any], dialect: Dialect, values: list[Any]) -> list[Any]:
+    """The values in the form in which the driver stores them."""
+    process = column.type.dialect_impl(dialect).bind_processor(dialect)
+    return values if process is None else list(map(process, values))
+
+
 @kept_by_shape
-def _update(columns: tuple[str, ...]) -> Any:
-    new = {name: bindparam(f"new_{name}", type_=tasks.c[name].type) for name in columns}
-    return prepared(update(tasks).where(tasks.c.id == bindparam("new_id")).values(new))
+def _update_on_sqlite(table: Table, columns: tuple[str, ...]) -> Any:
+    """One statement for all rows, at half the cost of one for each row.
+
+    The driver hands the interpreter to other threads while a statement runs, and asks for it after each: beside a
+    busy thread ten thousand statements took half a minute.
+    """
+    values = func.json_each(bindparam("rows", type_=JSON())).table_valued("value", name="changed")
+    read = [func.json_extract(values.c.value, f"$[{place}]") for place in range(len(columns) + 1)]
+    new = {name: type_coerce(each, table.c[name].type) for name, each in zip(columns, read[1:], strict=True)}
+    return prepared(update(table).where(table.c.id == read[0]).values(new))
 
 
 # The rows are one parameter, because psycopg takes seconds for a statement with a hundred thousand
@@ -124,10 +140,14 @@ def _insert_from_json(table: Table, columns: tuple[str, ...], dialect: Dialect) 
 
 
 @kept_by_shape
-def _update_from_json(columns: tuple[str, ...], dialect: Dialect) -> Any:
+def _update_from_json(table: Table, columns: tuple[str, ...], dialect: Dialect) -> Any:
     new = ", ".join(f"{name} = changed.{name}" for name in columns)
     return _of_json(
-        f"UPDATE tasks SET {new}", tasks, ("id", *columns), dialect, " WHERE tasks.id = changed.id"
+        f"UPDATE {table.name} SET {new}",
+        table,
+        ("id", *columns),
+        dialect,
+        f" WHERE {table.name}.id = changed.id",
     )
 
 

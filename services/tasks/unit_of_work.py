@@ -101,7 +101,7 @@ class Changes(NamedTuple):
         for table, rows in self.inserts:
             bulk.insert_many(db, table, rows)
         for columns, rows in self.updates:
-            bulk.update_many(db, columns, rows)
+            bulk.update_many(db, tasks, columns, rows)
         if self.deleted:
             bulk.delete_many(db, self.deleted)
 

@@ -63,6 +63,41 @@ def test_all_that_are_found_are_changed_each_by_the_rules_of_one(ada: Person) ->
     assert rows("SELECT count(*) FROM tasks WHERE version > 1") == [(10,)]
 
 
+def test_many_tasks_get_the_values_that_one_gets(ada: Person) -> None:
+    one, *others = (task["id"] for task in ada.get("/tasks").json())
+    hard = {
+        "title": "\t'1' \\ \"½\" 🎈 ẞTRASSE",
+        "description": "Ä\n\u2028\x7f" + "ß" * 60_000,
+        "priority": 4,
+        "project": "007",
+        "tags": ["null", '["a"]', "1e3"],
+        "due_at": "9999-12-31T23:59:59.999999Z",
+    }
+    none: dict[str, Any] = {"description": None, "due_at": None, "tags": []}
+    for fields in (hard, none):
+        assert ada.patch(f"/tasks/{one}", json=fields).status_code == 200
+        assert change(ada, f"id != {one}", 9, fields).json()["changed"] == 9
+        columns = (
+            "title, title_folded, description, description_folded, priority, project, tags, due_at, version"
+        )
+        [first, *rest] = rows(
+            f"SELECT {columns} FROM tasks WHERE user_id = {ada.id} ORDER BY id = {one} DESC"
+        )
+        assert rest == [first] * 9
+        found = ada.get("/tasks").json()
+        assert {task["id"] for task in found} == {one, *others}
+        assert all(task[name] == value for task in found for name, value in fields.items())
+
+
+def test_many_tasks_are_changed_by_one_statement(ada: Person) -> None:
+    """Other threads run between the statements of SQLite: a statement for each task would wait for them each time."""
+    with before_statement(0, lambda: None) as statements:
+        assert change(ada, "id > 0", 10, {"priority": 0, "due_at": None}).json()["changed"] == 8
+    [update] = [sql for sql in statements if sql.startswith("UPDATE tasks")]
+    # All rows are its one parameter.
+    assert "FROM json_" in update
+
+
 def test_all_that_are_found_are_deleted(ada: Person) -> None:
     answer = delete(ada, "status = completed and priority > 1", 3)
     assert (answer.status_code, answer.json()) == (200, {"matched": 3, "changed": 3})
