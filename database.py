@@ -20,12 +20,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, MetaData, Row, text
 from sqlalchemy.exc import DataError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 from config import Settings, database_url, settings
 from errors import DatabaseReadOnly, DatabaseUnavailable
+from storage.bounded_cache import clear_all
 from storage.direct_session import IdleSessions, OpenSession
 from storage.engines import LOCK_TIMEOUT, create_engines, make_reader
 from storage.faults import GONE_MEANWHILE, READ_ONLY, REPEATABLE, is_too_long, sqlstate, translated_error
@@ -47,17 +48,47 @@ _CHANGE_NOTHING = text("UPDATE alembic_version SET version_num = version_num WHE
 _IS_READ_ONLY = text("SELECT current_setting('transaction_read_only')")
 
 
+class Tables(MetaData):
+    """The tables of all models. The migrations alone make and drop them in the program's own database.
+
+    They make the triggers and the search index too, without which figures and lists would be wrong.
+    """
+
+    # Brings the database to a revision; `migrations/schema.py` puts the function here.
+    migrate: Callable[[str], None] | None = None
+
+    def create_all(self, bind: Any, tables: Any = None, checkfirst: Any = True) -> None:  # noqa: FBT002
+        """Migrate the program's own database to the newest schema; make the tables alone in any other."""
+        if not self._migrates(bind, tables, "head"):
+            super().create_all(bind, tables, checkfirst)
+
+    def drop_all(self, bind: Any, tables: Any = None, checkfirst: Any = True) -> None:  # noqa: FBT002
+        """Empty the program's own database of everything; drop the tables alone in any other."""
+        if not self._migrates(bind, tables, "base"):
+            super().drop_all(bind, tables, checkfirst)
+
+    def _migrates(self, bind: Any, tables: Any, revision: str) -> bool:
+        if bind is not database.engine or tables is not None:
+            return False
+        if self.migrate is None:
+            raise TypeError("The migrations make these tables: run `python create_tables.py`")
+        self.migrate(revision)
+        clear_all()
+        return True
+
+
 class Base(DeclarativeBase):
     """The declarative base of all tables. Every constraint has a name, so that migrations can refer to it."""
 
-
-Base.metadata.naming_convention = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
+    metadata = Tables(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
 
 
 class Database:
@@ -280,6 +311,7 @@ class Database:
         """Close everything and continue with another database, as the tests do."""
         self.close()
         self._connect(url, settings)
+        clear_all()
 
     def begin_in_child(self) -> None:
         """Begin anew in a process that was forked, with other threads and connections than its parent."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable
 from contextlib import suppress
 from threading import Lock
 from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -23,6 +24,7 @@ class BoundedCache(Generic[K, V]):
         self._weight = 0
         self._lock = Lock()
         self.hits = self.misses = 0
+        _all.add(self)
 
     def get(self, key: K, version: Any = None) -> V | None:
         """The value of the key, if the cache holds it at this version."""
@@ -69,3 +71,12 @@ class BoundedCache(Generic[K, V]):
     def weight(self) -> int:
         """The sum of the weights of all entries."""
         return self._weight
+
+
+_all: WeakSet[BoundedCache[Any, Any]] = WeakSet()
+
+
+def clear_all() -> None:
+    """Forget all entries of all caches, because the versions of another database mean other rows."""
+    for each in list(_all):
+        each.clear()
