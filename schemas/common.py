@@ -31,6 +31,8 @@ from storage.folding import normal_form
 from tables.views import ZONE_LENGTH, SortOrder
 
 MOST_TAGS = 20
+# The most times that a query parameter may be given, and so the most values of a filter of lists.
+MOST_CHOICES = 20
 # The normal form of a text has at least a quarter of its characters.
 LONGEST_NAME = 4 * max(PROJECT_LENGTH, TAG_LENGTH)
 # A cursor holds the folded title of a task in Base64. Some characters fold to three of four bytes each.

@@ -20,6 +20,7 @@ from errors import InvalidInput
 from models import Caller, users
 from services import rights, used_rights
 from services.used_rights import Used
+from storage.direct_session import is_sqlite
 from storage.prepared import prepared
 
 KEY_LENGTH = 255
@@ -97,7 +98,7 @@ def answered_once(
     InvalidInput for another request, and NotFound or Forbidden if the caller has lost the right to a replay.
     """
     user_id = caller.id
-    on_sqlite = db.get_bind().dialect.name == "sqlite"
+    on_sqlite = is_sqlite(db)
     # A used key may be deleted because of its age before its answer is read; the claim is then tried again.
     while (claimed := None if on_sqlite else _claim(db, user_id, request)) is None:
         if (found := kept_answer(db, caller, request)) is not None:

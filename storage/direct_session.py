@@ -93,6 +93,11 @@ class DirectSession(Session):
         return bool(self._new) or len(self.identity_map) > 0
 
 
+def is_sqlite(db: Session) -> bool:
+    """Whether the session's database is SQLite, not Postgres."""
+    return db.get_bind().dialect.name == "sqlite"
+
+
 def one_snapshot(db: Session) -> AbstractContextManager[None]:
     """Have all reads inside see one state of the database, in a session that only reads.
 

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from errors import InvalidInput, input_problems, invalid_at, invalid_input, pointer_part
+from schemas.common import MOST_CHOICES
 from services.query.refusal import InvalidFilter
 from storage.json_objects import MOST_ELEMENTS, MOST_FIELDS, Repeat, each_field_once
 from storage.threads import Threads
@@ -30,7 +31,6 @@ LONGEST_HEADERS = 64 * 1024
 BYTES_OF_A_HEADER = 32
 LONGEST_QUERY = 64 * 1024
 MOST_PARAMETERS = 100
-MOST_REPEATS = 20
 # A body of this size is handled by another thread, however few values it has.
 LARGE = 256 * 1024
 # The error names the fields of a refused body up to this size.
@@ -59,14 +59,14 @@ def check_query(query: bytes) -> None:
     """Raise InvalidInput for too many parameters, with one problem however many there are."""
     if len(query) > LONGEST_QUERY:
         raise invalid_at("?", f"The query may have at most {LONGEST_QUERY:,} bytes")
-    if query.count(b"&") < MOST_REPEATS:
+    if query.count(b"&") < MOST_CHOICES:
         return
     names = [part.partition(b"=")[0] for part in query.split(b"&") if part]
     if len(names) > MOST_PARAMETERS:
         raise invalid_at("?", f"There may be at most {MOST_PARAMETERS} parameters; these are {len(names):,}")
     for name, times in Counter(unquote_plus(name.decode("latin-1")) for name in names).items():
-        if times > MOST_REPEATS:
-            raise invalid_at(f"?{name}", f"May be given at most {MOST_REPEATS} times, not {times}")
+        if times > MOST_CHOICES:
+            raise invalid_at(f"?{name}", f"May be given at most {MOST_CHOICES} times, not {times}")
 
 
 async def check_body(request: Request, *, is_form: bool) -> None:

@@ -17,6 +17,7 @@ from services.flow.replay import Spells
 from services.flow.selected import changes_hands
 from services.flow.statistics import Integers
 from storage.column_types import is_among
+from storage.direct_session import is_sqlite
 from storage.prepared import prepared
 from tables.history import TASK_KINDS, task_history
 
@@ -54,20 +55,20 @@ def since(db: Session, grown: Mapping[int, int], after: int) -> list[AnyRow] | N
     if len(found) > FEW_CHANGES:
         return None
     rows = [row for row in found.values() if row.kind in TASK_KINDS]
-    is_sqlite = db.get_bind().dialect.name == "sqlite"
+    on_sqlite = is_sqlite(db)
     for owner_id, much in grown.items():
         of_owner = [row for row in rows if owner_id in (row.owner_id, row.previous_owner_id)]
-        if _growth(of_owner, is_sqlite=is_sqlite) != much:
+        if _growth(of_owner, on_sqlite=on_sqlite) != much:
             return None
     return rows
 
 
-def _growth(rows: Sequence[AnyRow], *, is_sqlite: bool) -> int | None:
+def _growth(rows: Sequence[AnyRow], *, on_sqlite: bool) -> int | None:
     """How much the version has grown by these changes, at least; None if that can't be told.
 
     Triggers count every changed task on SQLite, and every statement on Postgres: a request has at least one.
     """
-    if not is_sqlite:
+    if not on_sqlite:
         requests = {row.request_id for row in rows}
         return None if None in requests else len(requests)
     of_tasks: dict[tuple[int, str | None], list[AnyRow]] = {}

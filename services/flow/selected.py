@@ -19,6 +19,7 @@ from services.lists.statements import choices, one_of_many
 from services.query import asking, statements
 from services.query.conditions import condition
 from services.query.evaluate import matches
+from services.query.known_values import with_known_values
 from services.query.shapes import Shape
 from storage.column_types import is_among
 from storage.direct_session import one_snapshot
@@ -95,7 +96,7 @@ def ids(db: Session, selection: Selection) -> Integers:
     with one_snapshot(db):
         if selection.asked is not None:
             # A fact about the present tasks may be wrong about tasks that have left.
-            asked = asking.with_known_values(db, selection.asked, place)
+            asked = with_known_values(db, selection.asked, place)
             shape, more = asking.as_shape(db, rare_titles.looked_up(db, asked, place), place)
             values |= more
         found = statements.execute(

@@ -26,16 +26,16 @@ from services.lists.statements import (
     choices,
 )
 from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
-from services.query import asking
+from services.query.plain import as_plain
 from services.query.shapes import Place, Shaped
 from storage.column_types import microseconds, moment
-from storage.direct_session import one_snapshot
+from storage.direct_session import is_sqlite, one_snapshot
 from storage.folding import fold, pattern
 
 
 def reads_little(filters: TaskFilters) -> bool:
     """Whether an index alone finds the page: by owner in any order, by status and by project newest first."""
-    plain = asking.as_plain(filters)
+    plain = as_plain(filters)
     if plain is None:
         return False
     filters = plain
@@ -148,7 +148,7 @@ def _near(
     db: Session, filters: TaskFilters, planned: Planned, after: dict[str, Any] | None
 ) -> list[AnyRow] | None:
     """The page if its tasks are among the next ones in the order, or if not many tasks are left."""
-    if not planning.is_sqlite(db):
+    if not is_sqlite(db):
         return _near_on_postgres(db, filters, planned, after)
     part, more, edge = "first" if after is None else "after", after or {}, None
     if not filters.skip and more.get("after_value", "") is not None:

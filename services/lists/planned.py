@@ -10,7 +10,6 @@ from models import ORDERS
 from schemas.tasks import TaskFilters
 from services.lists import on_postgres, planning
 from services.lists.lookups import RANGES, TEXTS
-from services.lists.planning import is_sqlite
 from services.lists.statements import (
     NULLABLE,
     ListShape,
@@ -22,6 +21,7 @@ from services.lists.statements import (
 from services.query import statements
 from services.query.conditions import tests_only
 from services.query.shapes import NEVER, Place
+from storage.direct_session import is_sqlite
 
 # SQLite first looks for a page among this number of tasks that come next in the order of the list.
 NEAR = 2000

@@ -24,6 +24,7 @@ from services.lists import lookups, project_days, search_index, times_in_order
 from services.lists.lookups import RANGES, TEXTS
 from services.query.shapes import Place
 from storage.column_types import PERIOD, moment
+from storage.direct_session import is_sqlite
 from storage.folding import fold, pattern
 
 # Reading all titles of an owner with fewer tasks is faster than the index of trigrams.
@@ -52,11 +53,6 @@ class Plan(NamedTuple):
     bounds: Mapping[str, Any] = MappingProxyType({})
     # How Postgres must read a list with ranges: all tasks in one of them are sorted, or it is read along its order.
     way: Literal["sorted", "along"] | None = None
-
-
-def is_sqlite(db: Session) -> bool:
-    """Whether the session's database is SQLite."""
-    return db.get_bind().dialect.name == "sqlite"
 
 
 def plan(db: Session, place: Place, filters: TaskFilters, *, asks_more: bool = False) -> Plan:

@@ -21,6 +21,7 @@ from services.lists.lookups import RANGES
 from services.query.shapes import Place
 from services.rights import parameter_of
 from storage.column_types import UtcDateTime, microseconds, moment
+from storage.direct_session import is_sqlite
 from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
 
@@ -56,7 +57,7 @@ def bounds(db: Session, place: Place, ranges: Mapping[str, datetime], filters: T
         or (filters.sort_by == "created_at" and filters.tag)
     ):
         return Bounds()
-    on_sqlite = db.get_bind().dialect.name == "sqlite"
+    on_sqlite = is_sqlite(db)
     descending, sort_by = filters.sort_order == "desc", filters.sort_by
     days = {f"{name}_day": day_of(value) for name, value in ranges.items()}
     statement = _furthest(sort_by, tuple(ranges), descending=descending)

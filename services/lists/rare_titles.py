@@ -15,11 +15,12 @@ from models import tasks
 from schemas.tasks import TaskFilters
 from services.lists import lookups, planning, search_index
 from services.query import asking
-from services.query.facts import EVERYTHING, NOTHING, AllOf, Contains, Normal, OneOf, Test, tests_in
+from services.query.facts import AllOf, Contains, Normal, OneOf, Test, tests_in
 from services.query.fields import FIELDS
-from services.query.joining import all_of, replaced
+from services.query.joining import all_of, decided, replaced
 from services.query.shapes import Place, Shaped
 from storage.column_types import is_among
+from storage.direct_session import is_sqlite
 from storage.folding import pattern
 from storage.prepared import prepared
 
@@ -54,7 +55,7 @@ def looked_up(db: Session, normal: Normal, place: Place) -> Normal:
         if ids is None:
             return test
         if not ids:
-            return NOTHING if test.holds else EVERYTHING
+            return decided(test, is_true=False)
         return Test(OneOf(FIELDS["id"], ids), test.holds)
 
     return all_of(replaced(part, replace) if _is_searching(part) else part for part in parts)
@@ -71,7 +72,7 @@ def _is_sought(test: Test) -> bool:
 
 def _tasks_with(db: Session, place: Place, needle: str) -> tuple[int, ...] | None:
     """The ids of the tasks with this text in their titles, if an index finds them and they are few."""
-    on_sqlite = planning.is_sqlite(db)
+    on_sqlite = is_sqlite(db)
     if len(needle) < (search_index.SHORTEST if on_sqlite else search_index.TRIGRAM):
         return None
     ids: Sequence[int] | None

@@ -11,6 +11,7 @@ from sqlalchemy import Integer, text
 from sqlalchemy.orm import Session
 
 from services.query.shapes import Place
+from storage.direct_session import is_sqlite
 from storage.prepared import prepared
 
 TRIGRAM = 3
@@ -135,7 +136,7 @@ def _trigrams(titles: str) -> list[str]:
 
 def waits(db: Session) -> bool:
     """Whether there are enough new titles to bring the index up to date."""
-    if db.get_bind().dialect.name != "sqlite":
+    if not is_sqlite(db):
         return False
     waiting: int = db.execute(_PENDING, {"limit": WORTHWHILE}).scalar_one()
     return waiting >= WORTHWHILE

@@ -9,6 +9,8 @@ from dataclasses import replace as with_changes
 from typing import Any
 
 from services.query.facts import (
+    EVERYTHING,
+    NOTHING,
     AllOf,
     AnyOf,
     Contains,
@@ -38,6 +40,16 @@ def opposite(normal: Normal) -> Normal:
         return Test(normal.fact, not normal.holds)
     parts = [opposite(part) for part in normal.parts]
     return any_of(parts) if isinstance(normal, AllOf) else all_of(parts)
+
+
+def parts_of(normal: Normal) -> tuple[Normal, ...]:
+    """The parts that are all true of a task."""
+    return normal.parts if isinstance(normal, AllOf) else (normal,)
+
+
+def decided(test: Test, *, is_true: bool) -> Normal:
+    """The test in a place where its fact is known to be true of every task, or of none."""
+    return EVERYTHING if test.holds == is_true else NOTHING
 
 
 def replaced(normal: Normal, replace: Callable[[Test], Normal]) -> Normal:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from models import STATUSES, task_tags, tasks
 from services.query.shapes import Place, Scope
 from storage.column_types import IsOneOf, ValueList
+from storage.direct_session import is_sqlite
 from storage.prepared import prepared
 from tables.counts import project_counts
 from tables.projects import project_states
@@ -81,7 +82,7 @@ def existing(db: Session, name: str, values: Collection[str], place: Place) -> s
     """The tags, states or names of projects that any of these tasks may have."""
     if (name, place.scope) not in _INDEXED:
         return set(values)
-    statement = _existing(name, place.scope, on_sqlite=db.get_bind().dialect.name == "sqlite")
+    statement = _existing(name, place.scope, on_sqlite=is_sqlite(db))
     found = db.execute(statement, {"named": sorted(values), **place._asdict()}).scalars()
     # The state of a private task is its status.
     return {*found, *(STATUSES if name == "state" else ())}

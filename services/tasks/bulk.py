@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 
 from models import tasks
 from storage.column_types import is_among
+from storage.direct_session import is_sqlite
 from storage.prepared import Prepared, prepared, prepared_form
 from storage.shape_cache import kept_by_shape
 
@@ -49,7 +50,7 @@ def begin_to_write(db: Session) -> None:
 
     The feed of events relies on the transaction having its number before any of its events has an id.
     """
-    if db.get_bind().dialect.name != "sqlite":
+    if not is_sqlite(db):
         db.execute(_BEGIN_TO_WRITE, {})
 
 
@@ -59,13 +60,13 @@ def take_turns(db: Session) -> None:
     Each statement locks the counts of its owners in their order, but the next statement may begin with an
     earlier owner. Without taking turns, two such transactions could deadlock.
     """
-    if db.get_bind().dialect.name != "sqlite":
+    if not is_sqlite(db):
         db.execute(_TAKE_TURNS, {})
 
 
 def take_ids(db: Session, count: int) -> Sequence[int]:
     """Ids for new tasks, in order: the history needs them, and reading them back would cost too much."""
-    if db.get_bind().dialect.name == "sqlite":
+    if is_sqlite(db):
         # SQLite has one writer at a time, and AUTOINCREMENT continues after the highest id that was ever
         # used.
         last = db.execute(_LAST_ID, {}).scalar() or 0

@@ -24,6 +24,7 @@ from services.query import asking, shapes, statements
 from services.query import conditions as query_conditions
 from services.query.elements import Walking
 from services.query.facts import Normal
+from services.query.known_values import with_known_values
 from services.rights import CallersProject, column_of, parameter_of, visible_tasks
 from services.tasks import fields, history, placement
 from services.tasks.bulk import insert_many, take_ids
@@ -31,6 +32,7 @@ from services.tasks.csv_cells import formula_free
 from services.tasks.import_files import CSV_COLUMNS
 from services.tasks.unit_of_work import task_row
 from storage.column_types import rfc3339
+from storage.direct_session import is_sqlite
 from storage.prepared import prepared
 from tables.history import task_history
 
@@ -165,7 +167,7 @@ def _exported(db: Session, user: Caller, query: ExportQuery, asked: asking.Asked
     place = shapes.Place(user.id if project_id is None else None, project_id)
     if asked.normal is None:
         return Exported(place)
-    return Exported(place, asking.with_known_values(db, asked.normal, place))
+    return Exported(place, with_known_values(db, asked.normal, place))
 
 
 def _chunk(db: Session, exported: Exported, after_id: int, at_most: int) -> list[AnyRow]:
@@ -259,7 +261,7 @@ def _read(db: Session, exported: Exported, part: str, after_id: int, **more: Any
         "from_id": min(after_id + 1, LARGEST_ID),
         **more,
     }
-    on_postgres = db.get_bind().dialect.name == "postgresql"
+    on_postgres = not is_sqlite(db)
     if normal is None:
         return list(db.execute(_statement(part, place.scope, on_postgres=on_postgres), values).all())
     with asking.one_moment(db, normal):

@@ -16,7 +16,7 @@ from models import Caller
 from schemas.tasks import TaskFilters
 from services import task_service
 from services.lists import on_postgres, planned, planning
-from services.query import asking, guards, statements, vocabulary
+from services.query import asking, guards, known_values, statements, vocabulary
 from services.query.fields import table
 from services.query.shapes import Place, Shape
 from tests.support.api import Api, Person, assert_problem
@@ -100,7 +100,7 @@ def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("NEAR", 10), ("FARTHER", 60)):
         monkeypatch.setattr(on_postgres, name, value)
     monkeypatch.setattr(vocabulary, "FEW_TAGGED", 20)
-    monkeypatch.setattr(asking, "MANY_NAMED", 2)
+    monkeypatch.setattr(known_values, "MANY_NAMED", 2)
     monkeypatch.setattr(asking, "FEW_TAG_TESTS", 1)
     monkeypatch.setattr(guards, "MANY_DEAR", 1)
 
@@ -412,7 +412,7 @@ def test_many_names_that_no_task_has_are_not_looked_for(ada: Person) -> None:
     review = {"key": "review", "name": "Review", "status": "in_progress"}
     project = ada.post("/projects", json={"name": "Öffentlich", "states": [*states, review]}).json()["id"]
     ada.task("shared", project_id=project, state="review", tags=["ours"])
-    names = [f"x{number}" for number in range(asking.MANY_NAMED + 1)]
+    names = [f"x{number}" for number in range(known_values.MANY_NAMED + 1)]
     places: list[tuple[dict[str, Any], Place]] = [
         ({}, Place(owner_id=ada.id)),
         ({"project_id": project}, Place(project_id=project)),
@@ -551,7 +551,7 @@ def test_exports_have_what_a_filter_finds(ada: Person) -> None:
 
 
 def test_a_task_that_gets_a_new_tag_meanwhile_is_not_lost(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "MANY_NAMED", 1)
+    monkeypatch.setattr(known_values, "MANY_NAMED", 1)
     ada = api.person()
     task, _ = ada.task(tags=["blue 0"]), ada.task(tags=["red"])
     for asked in ("tag in ({tags}) and id > 0 or priority > 8", "tag ~ blue"):
