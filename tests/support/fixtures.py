@@ -5,6 +5,8 @@ import contextlib
 import functools
 import gc
 import inspect
+import itertools
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,8 +57,15 @@ for _call in (
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave the run on Postgres of tests that have the mark `one_database` to the thorough run."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the run on Postgres of tests that have the mark `one_database` to the thorough run.
+
+    The few browser tests of the usual run come first. So one process gets all of them, and only one browser starts.
+    """
+    if "not thorough" in config.getoption("markexpr"):
+        items.sort(
+            key=lambda item: not (isinstance(item, pytest.Function) and hasattr(item.module, "browser_page"))
+        )
     for item in items:
         if item.get_closest_marker("one_database") and isinstance(item, pytest.Function):
             params = item.callspec.params if hasattr(item, "callspec") else {}
@@ -189,6 +198,18 @@ def database_in_use(request: pytest.FixtureRequest, folder: Path, name: str) -> 
         flow_history.clear()
         with connected(url):
             yield url
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the test's own. pytest's fixture looks through the folders of all earlier tests for a number."""
+    name = re.sub(r"\W", "_", request.node.name)[:30]
+    path = tmp_path_factory.getbasetemp() / f"{name}-{next(_numbers)}"
+    path.mkdir(mode=0o700)
+    return path
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
