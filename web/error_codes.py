@@ -5,6 +5,7 @@ explanation here, or if the chapter is out of date.
 """
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,6 +76,7 @@ def _raised(nodes: list[ast.AST], kinds: dict[str, tuple[int, str]]) -> Iterator
             yield code, status
 
 
+@functools.cache
 def collect() -> dict[str, list[int]]:
     """The codes that the program answers with, each with its statuses."""
     paths = sorted(
