@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.server import ServerProcess
+from tests.support.waiting import SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {
@@ -125,7 +126,7 @@ def test_several_processes_write_one_log_whole_lines_each(tmp_path: Path, form: 
         )
         for name in ("a", "b")
     ]
-    assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
+    assert [writer.wait(SECONDS) for writer in writers] == [0, 0]
     lines = (tmp_path / "all.log").read_bytes().decode().split("\n")[:-1]
     assert len(lines) == 200
     for line in lines:

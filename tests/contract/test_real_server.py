@@ -77,7 +77,7 @@ def test_a_body_in_chunks_is_bounded_whatever_length_is_told(api: Api, parser: A
         served(app, http=parser) as url,
         socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as connection,
     ):
-        connection.settimeout(30)
+        connection.settimeout(SECONDS)
         with contextlib.suppress(ConnectionError):
             connection.sendall(head.encode() + b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n")
         # One parser refuses the two headers itself.
@@ -109,7 +109,7 @@ def test_a_request_whose_head_or_end_never_ends_is_cut_off(
         served(app, http=parser) as url,
         socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as connection,
     ):
-        connection.settimeout(30)
+        connection.settimeout(SECONDS)
         sent = 0
         with contextlib.suppress(ConnectionError):
             connection.sendall(beginning)
@@ -127,7 +127,7 @@ def test_what_comes_behind_a_body_is_no_header(client: TestClient, parser: Any) 
         served(app, http=parser) as url,
         socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as connection,
     ):
-        connection.settimeout(30)
+        connection.settimeout(SECONDS)
         for _ in range(2):
             # A proxy that hands trailers on has not looked at them.
             connection.sendall(CHUNKED + b"0\r\nX-Request-ID: from-behind\r\n\r\n")
@@ -154,7 +154,9 @@ def test_a_request_that_would_rather_use_another_protocol_keeps_its_body(
     chunked = head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(form)
 
     def answers(*parts: bytes) -> list[bytes]:
-        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=30) as connection:
+        with socket.create_connection(
+            ("127.0.0.1", int(url.rpartition(":")[2])), timeout=SECONDS
+        ) as connection:
             last = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
             for part in (*parts, last):
                 connection.sendall(part)
@@ -213,7 +215,7 @@ def test_a_connection_that_brings_no_head_is_closed(
     with served(app, http=parser, timeout_keep_alive=60) as url, contextlib.ExitStack() as opened:
 
         def connection(*parts: bytes) -> socket.socket:
-            made = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=30)
+            made = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=SECONDS)
             for part in parts:
                 made.sendall(part)
             return opened.enter_context(made)

@@ -235,7 +235,9 @@ def test_a_server_that_is_told_to_stop_ends_its_streams_and_waits(tmp_path: Path
         token = client.post("/auth/login", data=login).json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
         waited: list[httpx.Response] = []
-        thread = threading.Thread(target=lambda: waited.append(client.get("/events?wait=30", timeout=40)))
+        thread = threading.Thread(
+            target=lambda: waited.append(client.get("/events?wait=30", timeout=SECONDS))
+        )
         with Stream(server.url, token) as stream:
             thread.start()
             # A server says nowhere that a read has begun to wait.

@@ -25,6 +25,7 @@ from logging_config import (
     setup_logging,
 )
 from tests.support.server import ROOT, ServerProcess
+from tests.support.waiting import SECONDS
 
 
 @pytest.fixture
@@ -165,7 +166,7 @@ def test_a_full_file_is_put_aside_and_processes_that_write_it_lose_no_line(tmp_p
         subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(number)], cwd=ROOT)
         for number in range(2)
     ]
-    assert [each.wait(60) for each in writers] == [0, 0]
+    assert [each.wait(SECONDS) for each in writers] == [0, 0]
     files = list(tmp_path.iterdir())
     assert len(files) > 10
     # Each of the processes may write one more line after the file is full.

@@ -17,7 +17,7 @@ from tests.events.test_stream_faults import open_streams
 from tests.routers.test_projects import add, project
 from tests.support.api import Api, Person
 from tests.support.serving import served
-from tests.support.waiting import wait_until
+from tests.support.waiting import SECONDS, wait_until
 from web.events import event_stream, stream_hub
 
 # So much that neither side's buffers take it. A calendar has 2,000 characters of a description.
@@ -40,7 +40,7 @@ class Download:
     def __init__(self, url: str, path: str, token: str) -> None:
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
-        self._socket.settimeout(60)
+        self._socket.settimeout(SECONDS)
         self._socket.connect(("127.0.0.1", int(url.rpartition(":")[2])))
         head = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
         self._socket.sendall(head.encode())

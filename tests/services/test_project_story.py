@@ -19,6 +19,7 @@ from tests.routers.test_projects import STATES
 from tests.support.api import Api, Person
 from tests.support.openapi_check import CheckedClient
 from tests.support.serving import served
+from tests.support.waiting import SECONDS
 
 OPEN_STATES = [{**state, "wip_limit": None} for state in STATES]
 LATER_STATES = [
@@ -200,7 +201,7 @@ def assert_summary(found: Any, times: list[timedelta]) -> None:
 
 @pytest.fixture
 def server(client: CheckedClient) -> Iterator[httpx.Client]:
-    with served(app) as url, httpx.Client(base_url=url, timeout=60) as made:
+    with served(app) as url, httpx.Client(base_url=url, timeout=SECONDS) as made:
         yield made
 
 

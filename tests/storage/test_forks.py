@@ -19,7 +19,7 @@ from database import SessionLocal, database
 from migrations.schema import migrate
 
 migrate(database)
-signal.alarm(60)
+signal.alarm(100)
 
 def used(who):
     try:

@@ -16,6 +16,7 @@ from migrations.schema import migrate
 from tests.support.pgbouncer import pgbouncer
 from tests.support.postgres import PostgresServer, create_database, drop_database
 from tests.support.server import ServerProcess
+from tests.support.waiting import SECONDS
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_works_through_a_pooler_with_times_in_utc(url_with_other_zone: str, tmp_
         behind = Database(url, settings.model_copy(update={"database_prepare": False}))
         migrate(behind)
         behind.close()
-        with server, httpx.Client(base_url=server.url, timeout=30) as client:
+        with server, httpx.Client(base_url=server.url, timeout=SECONDS) as client:
             account = {"username": "ada", "email": "ada@example.com", "password": "correct horse battery"}
             assert client.post("/auth/register", json=account).status_code == 200
             token = client.post("/auth/login", data=account).json()["access_token"]

@@ -12,6 +12,7 @@ from tests.routers.test_projects import STATES, add, project
 from tests.support.api import Api, Person
 from tests.support.openapi_check import CheckedClient
 from tests.support.serving import served
+from tests.support.waiting import SECONDS
 
 AT_ONCE = 32
 
@@ -20,7 +21,7 @@ AT_ONCE = 32
 def server(client: CheckedClient) -> Iterator[httpx.Client]:
     """A client of a real server, with a connection for each thread; `api` makes the people."""
     limits = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE)
-    with served(app) as url, httpx.Client(base_url=url, timeout=60, limits=limits) as made:
+    with served(app) as url, httpx.Client(base_url=url, timeout=SECONDS, limits=limits) as made:
         yield made
 
 

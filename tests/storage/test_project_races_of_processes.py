@@ -19,6 +19,7 @@ from tests.storage.test_project_races import (  # noqa: F401  # pytest collects 
 )
 from tests.support.api import Api, Person
 from tests.support.server import ServerProcess
+from tests.support.waiting import SECONDS
 
 pytestmark = pytest.mark.thorough
 
@@ -31,7 +32,7 @@ class Spread(httpx.Client):
 
     def __init__(self, urls: list[str]) -> None:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=AT_ONCE * len(urls))
-        super().__init__(timeout=60, limits=limits)
+        super().__init__(timeout=SECONDS, limits=limits)
         self._urls = cycle(urls)
 
     def request(self, method: str, url: Any, **options: Any) -> httpx.Response:

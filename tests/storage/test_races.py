@@ -26,7 +26,7 @@ AT_ONCE = LONGEST_HASHING_QUEUE // 2
 @pytest.fixture
 def server(database_url: str) -> Iterator[httpx.Client]:
     """A client of a real server, with a connection for each thread."""
-    with served(app) as url, httpx.Client(base_url=url, timeout=60) as client:
+    with served(app) as url, httpx.Client(base_url=url, timeout=SECONDS) as client:
         yield client
 
 

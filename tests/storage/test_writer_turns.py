@@ -17,6 +17,7 @@ from database import database
 from services.tasks.batch_ahead import LARGE
 from tests.storage.test_prepared import together
 from tests.support.api import Api
+from tests.support.waiting import SECONDS
 
 Write: TypeAlias = Callable[[Session], None]
 
@@ -42,7 +43,7 @@ def test_short_writes_wait_for_one_long_write_at_most(api: Api) -> None:
 
     def block(_: Session) -> None:
         begun.set()
-        assert go_on.wait(60)
+        assert go_on.wait(SECONDS)
 
     async def everything() -> None:
         loop = asyncio.get_running_loop()
@@ -55,7 +56,7 @@ def test_short_writes_wait_for_one_long_write_at_most(api: Api) -> None:
         def long(_: Session) -> None:
             done.append("long 1")
             asyncio.run_coroutine_threadsafe(more(), loop)
-            assert came.wait(60)
+            assert came.wait(SECONDS)
 
         first = await queued(database.write_async(block, is_long=True))
         await asyncio.to_thread(begun.wait, 60)
@@ -110,7 +111,7 @@ def late_writes(long: Write, *short: Write) -> list[BaseException | None]:
 
         def hold(db: Session) -> None:
             loop.call_soon_threadsafe(begun.set)
-            assert came.wait(60)
+            assert came.wait(SECONDS)
             long(db)
 
         first = await queued(database.write_async(hold, is_long=True))
@@ -167,7 +168,7 @@ def test_a_write_that_is_given_up_during_a_long_one_is_not_done(database_url: st
 
         def hold(_: Session) -> None:
             loop.call_soon_threadsafe(begun.set)
-            assert given_up.wait(60)
+            assert given_up.wait(SECONDS)
 
         long = await queued(database.write_async(hold, is_long=True))
         await begun.wait()

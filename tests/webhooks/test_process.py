@@ -12,6 +12,7 @@ import pytest
 from benchmarks.servers import children
 from tests.support.receiver import receiver
 from tests.support.server import ServerProcess
+from tests.support.waiting import SECONDS
 
 pytestmark = pytest.mark.thorough
 
@@ -37,7 +38,7 @@ def test_a_process_beside_the_server_delivers_while_there_are_webhooks(tmp_path:
     with (
         receiver() as hook,
         ServerProcess(tmp_path, **SETTINGS) as server,
-        httpx.Client(base_url=server.url, timeout=30) as client,
+        httpx.Client(base_url=server.url, timeout=SECONDS) as client,
     ):
         assert server.process is not None
         pid = server.process.pid
