@@ -16,8 +16,8 @@ from services import background_tasks
 from services.tasks import import_files, transfer
 from web.negotiation import CSV, JSON, accepted
 from web.routing import Router, link_next
+from web.strict_body import media_type as media_type_of
 from web.strict_input import CLAIMS
-from web.strict_input import media_type as media_type_of
 from web.transaction import ReadSession, WriteSession
 
 READS, WRITES = "tasks:read", "tasks:write"

@@ -34,7 +34,8 @@ from logging_config import logger, setup_logging
 from main import app
 from models import Task, tasks, users
 from web.route_index import RouteIndex
-from web.strict_input import UNREADABLE, StrictRoute
+from web.strict_input import StrictRoute
+from web.strict_query import UNREADABLE
 
 # -- SQLAlchemy --------------------------------------------------------------------------------------
 
@@ -153,7 +154,7 @@ def test_the_routers_stack_can_be_replaced() -> None:
 
 
 def test_the_error_of_a_models_validation_can_be_raised_as_fastapis() -> None:
-    """`web/strict_input.py` validates the models of query parameters itself."""
+    """`web/strict_query.py` validates the models of query parameters itself."""
 
     class Query(BaseModel):
         limit: int
@@ -303,7 +304,7 @@ def test_a_form_is_read_from_the_body_that_a_request_keeps() -> None:
 
 
 def test_a_query_has_a_sign_in_place_of_what_is_not_utf_8() -> None:
-    """`web/strict_input.py` looks for the sign first, and then at the bytes."""
+    """`web/strict_query.py` looks for the sign first, and then at the bytes."""
     request = Request({"type": "http", "headers": [], "query_string": b"a=%FF&%C3=b"})
     assert request.query_params.multi_items() == [("a", UNREADABLE), (UNREADABLE, "b")]
 

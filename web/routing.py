@@ -17,7 +17,8 @@ from database import get_db
 from services.paging import PageOf
 from web import idempotency
 from web.problems import responses
-from web.strict_input import SMALL_BODY, StrictRoute
+from web.strict_body import SMALL_BODY
+from web.strict_input import StrictRoute
 from web.transaction import OnLoop, caller_parameter, in_transaction
 
 # Every endpoint can give these errors, if the settings turn the limits on.

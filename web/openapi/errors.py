@@ -22,7 +22,8 @@ from errors import (
 from web import idempotency
 from web.openapi.shape import camel
 from web.problems import PROBLEM_MEDIA_TYPE, problem, title_of
-from web.strict_input import StrictRoute, allowed_query, query_models
+from web.strict_input import StrictRoute
+from web.strict_query import allowed_query, query_models
 
 REQUEST_ID = "5f0c6a0d"
 # Parameters that many operations take, each with a value that is refused.

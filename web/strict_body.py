@@ -1,0 +1,94 @@
+"""Strict bodies: their media type, their size, and the model in a JSON body."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from starlette.types import Message
+
+from errors import ContentTooLarge, UnsupportedMediaType, input_problems, invalid_input
+from web import bounds
+
+SMALL_BODY = 1024 * 1024
+
+
+async def valid_body(request: Request, model: type[BaseModel]) -> BaseModel | None:
+    """The model that the body holds; None if there is no body, or if anything in it is wrong.
+
+    FastAPI validates a wrong body once more to describe it, and names what is wrong in the address too. That would
+    hold up the event loop for a large body, so this raises InvalidInput for such a one.
+    """
+    body = await request.body()
+    if not body:
+        return None
+    try:
+        content = await request.json()
+        if bounds.is_large(body):
+            return await bounds.off_the_loop(body, lambda: _valid_or_described(model, content))
+        return model.model_validate(content, from_attributes=True)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _valid_or_described(model: type[BaseModel], content: Any) -> BaseModel:
+    try:
+        return model.model_validate(content, from_attributes=True)
+    except ValidationError as error:
+        problems = (
+            {**problem, "loc": ("body", *problem["loc"])}
+            for problem in error.errors(include_url=False, include_input=False)
+        )
+        raise invalid_input(input_problems(problems, model)) from None
+
+
+def media_type(request: Request) -> str:
+    """The media type of a request's body, in lower case and without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def check_media_type(request: Request, taken: Sequence[str]) -> None:
+    """Raise UnsupportedMediaType for a body of another media type, or one that is compressed."""
+    headers = request.headers
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", ""):
+        raise UnsupportedMediaType(
+            f"Content-Encoding {encoding[:50]!r} is not taken: send the body as it is",
+            headers={"Accept-Encoding": "identity"},
+        )
+    sent = media_type(request)
+    if sent in taken or (
+        "application/json" in taken and sent.startswith("application/") and sent.endswith("+json")
+    ):
+        return
+    raise UnsupportedMediaType(f"Send the body as {' or '.join(taken)}")
+
+
+def with_body_limit(request: Request, limit: int) -> Request:
+    """The request with a limit for its body, which raises ContentTooLarge.
+
+    If the length is known, it is checked before the body is read. A `Content-Length` beside `Transfer-Encoding` is
+    ignored, because a body in chunks ends with its last chunk, whatever that header says.
+    """
+    length = request.headers.get("content-length", "")
+    if "transfer-encoding" not in request.headers:
+        if length and not (length.isdecimal() and len(length) <= 15 and int(length) <= limit):
+            raise _too_large(limit)
+        return request
+    receive, received = request.receive, 0
+
+    async def receive_within_limit() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise _too_large(limit)
+        return message
+
+    return Request(request.scope, receive_within_limit)
+
+
+def _too_large(limit: int) -> ContentTooLarge:
+    return ContentTooLarge(f"The body may have at most {limit:,} bytes here")
