@@ -9,16 +9,17 @@ names that other programs import from it.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, HTTPException, Request
 from fastapi.security import OAuth2PasswordBearer
 from sqlalchemy import bindparam, or_, update
-from sqlalchemy.orm import Session
 
 from account_models import program_tokens
-from database import database, get_db
+from database import database
 from errors import AppError, NotAuthenticated
 from logging_config import logger
 from models import Caller
@@ -122,14 +123,29 @@ async def signed_in(claims: Claims) -> Caller:
     return await check_caller(claims, admin=False, scope=None)
 
 
-def get_current_user(claims: Claims, db: Annotated[Session, Depends(get_db, scope="function")]) -> Caller:
-    """The caller, as a FastAPI dependency for programs with endpoints of their own."""
-    return authorize(db, claims, admin=False, scope=None)
+@contextmanager
+def _refused_anywhere() -> Iterator[None]:
+    """Refuse as every FastAPI application understands it: another program has no handler for our errors."""
+    try:
+        yield
+    except AppError as error:
+        raise HTTPException(error.status, error.detail, error.headers) from error
+
+
+def get_current_user(token: Annotated[str | None, Depends(bearer)]) -> Caller:
+    """The caller, as a FastAPI dependency for programs with endpoints of their own.
+
+    The account is read apart from the session of the endpoint, which may be writing: SQLite has one writer.
+    """
+    with _refused_anywhere():
+        claims = _claims(token)
+        return database.read(lambda db: authorize(db, claims, admin=False, scope=None))
 
 
 def get_admin_user(user: Annotated[Caller, Depends(get_current_user)]) -> Caller:
     """The caller, who must be an admin, as a FastAPI dependency."""
-    return require_admin(user)
+    with _refused_anywhere():
+        return require_admin(user)
 
 
 CurrentUser = Annotated[Caller, Depends(get_current_user)]

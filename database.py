@@ -349,8 +349,10 @@ SessionLocal = database.session_factory
 def get_db() -> Iterator[Session]:
     """A session, as a FastAPI dependency for programs with endpoints of their own.
 
-    It commits when the endpoint returns. Use it as `Depends(get_db, scope="function")`, so that the commit
-    comes before the response and a failed commit is not answered with 200.
+    The endpoint may commit as often as it likes. The rest is committed when the endpoint returns. Use it as
+    `Depends(get_db, scope="function")`, so that this comes before the response and a failed commit is not
+    answered with 200.
     """
-    with database.session_factory.begin() as session:
+    with database.session_factory() as session:
         yield session
+        session.commit()
