@@ -40,7 +40,7 @@ from services.flow import answers, question
 from services.flow import history as flow_history
 from services.query import statements, syntax
 from services.query.refusal import InvalidFilter
-from services.tasks import transfer
+from services.tasks import exporting
 from tests.support.broken_filters import BrokenFilters
 from tests.support.filters import RandomFilters, Vocabulary
 
@@ -246,7 +246,7 @@ def _total(session: Session, caller: Caller, query: TaskFilters) -> None:
 
 
 def _export(session: Session, caller: Caller, query: TaskFilters) -> None:
-    transfer.export_page(session, caller, ExportQuery(filter=query.filter, limit=1000))
+    exporting.export_page(session, caller, ExportQuery(filter=query.filter, limit=1000))
 
 
 def _ids(session: Session, caller: Caller, query: TaskFilters) -> None:

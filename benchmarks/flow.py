@@ -21,7 +21,7 @@ from schemas.flow import ForecastQuery, IntervalQuery
 from services.accounts import user as user_service
 from services.flow import answers, history
 from services.flow.question import ask
-from services.tasks import import_files, transfer
+from services.tasks import import_files, importing
 from tables.history import task_history
 
 ISSUES = Path(__file__).parents[1] / "tests" / "data" / "issue_tracker.json.gz"
@@ -96,7 +96,7 @@ def backtest(url: str, path: Path) -> None:
     migrate(db)
     user = owner(db)
     parsed = import_files.parse_json(json.dumps(rows).encode())
-    db.write(lambda session: transfer.import_tasks(session, user, parsed))
+    db.write(lambda session: importing.import_tasks(session, user, parsed))
     completed = sorted(row["completed_at"] for row in rows if row.get("completed_at"))
     print(f"\nhow many within {AHEAD.days} days, forecast from the past of each date ({path.name})")
     print(f"{'date':12}{'50%':>6}{'70%':>6}{'85%':>6}{'95%':>6}{'happened':>10}  85% held")

@@ -13,7 +13,7 @@ from database import database
 from schemas.common import Id
 from schemas.tasks import MOST_IMPORTED, ExportQuery, Imported, TaskImport, TaskRead
 from services import background_tasks
-from services.tasks import import_files, transfer
+from services.tasks import exporting, import_files, importing
 from web.negotiation import CSV, JSON, accepted
 from web.routing import Router, link_next
 from web.strict_body import media_type as media_type_of
@@ -95,7 +95,7 @@ def import_tasks(
     separates the cells, an empty cell is a missing field, and `tags` are a JSON array or separated by commas.
     Tasks keep their times. The error of a bad row names its index. No one is notified.
     """
-    ids = transfer.import_tasks(db, user, rows, project_id)
+    ids = importing.import_tasks(db, user, rows, project_id)
     background.add_task(background_tasks.after_import, user.id)
     return {"imported": len(ids), "ids": list(ids)}
 
@@ -120,15 +120,15 @@ def export_tasks(
     unchanged. No cell of the CSV begins a formula. With `limit` the answer is one part, and `Link` has the
     address of the next.
     """
-    page = transfer.export_page(db, user, query)
+    page = exporting.export_page(db, user, query)
     rows = link_next(request, response, page.first)
     is_csv = media_type == CSV
-    write = transfer.csv_part if is_csv else transfer.json_part
+    write = exporting.csv_part if is_csv else exporting.json_part
 
     def go_on(db: Any, following: Any) -> Any:
         # The caller may have lost the right meanwhile, and a slow client reads for hours.
         caller = auth.authorize(db, request.scope[CLAIMS], admin=False, scope=READS)
-        return transfer.export_next(db, caller, page, following, write)
+        return exporting.export_next(db, caller, page, following, write)
 
     async def stream(pieces: list[bytes]) -> AsyncIterator[bytes]:
         following = page.following

@@ -15,7 +15,7 @@ from database import database
 from models import Caller
 from schemas.tasks import ExportQuery
 from security.callers import CALLER_BY_ID
-from services.tasks import fields, import_files, transfer
+from services.tasks import exporting, fields, import_files
 from tests.support.api import Api, Person, assert_problem
 
 TRACKER = Path(__file__).parents[1] / "data" / "issue_tracker.json.gz"
@@ -123,7 +123,7 @@ def test_an_export_has_every_task_in_the_order_they_were_made(
 
 
 def test_an_export_of_a_view_is_in_its_order(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "LIST_PAGE", 2)
+    monkeypatch.setattr(exporting, "LIST_PAGE", 2)
     ada, bob = api.person(), api.person("bob")
     project = ada.post("/projects", json={"name": "Research"}).json()["id"]
     ada.put(f"/projects/{project}/members/{bob.id}", json={"role": "viewer"})
@@ -158,7 +158,7 @@ def test_parts_of_an_export_fit_together_if_its_tasks_change_while_they_are_sent
     api: Api, monkeypatch: pytest.MonkeyPatch, sort_by: str, changed: str
 ) -> None:
     for size in ("LIST_PAGE", "EXPORT_CHUNK"):
-        monkeypatch.setattr(transfer, size, 2)
+        monkeypatch.setattr(exporting, size, 2)
     ada = api.person()
     tasks = {}
     for place, title in enumerate(("a", "b", "c", "new", "d", "e", "f", "g")):
@@ -172,7 +172,7 @@ def test_parts_of_an_export_fit_together_if_its_tasks_change_while_they_are_sent
         view = {"name": "v", "filter": "tag = x", "sort_by": sort_by, "sort_order": "asc"}
         asked["view"] = ada.post("/views", json=view).json()["id"]
     caller = Caller(*database.read(lambda db: db.execute(CALLER_BY_ID, {"user_id": ada.id}).one()))
-    begun = database.read(lambda db: transfer.export_page(db, caller, ExportQuery(**asked)))
+    begun = database.read(lambda db: exporting.export_page(db, caller, ExportQuery(**asked)))
     sent, following = [row.title for row in begun.first.rows], begun.following
     ada.patch(f"/tasks/{tasks[changed]}", json={"tags": ["x"] if changed == "new" else []})
     while following is not None:

@@ -12,7 +12,7 @@ import pytest
 from main import app
 from routers import calendars
 from services.accounts import export as account_export
-from services.tasks import transfer
+from services.tasks import exporting
 from tests.events.test_stream_faults import open_streams
 from tests.routers.test_projects import add, project
 from tests.support.api import Api, Person
@@ -28,8 +28,8 @@ LATER = "Written after the reader had to go"
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "EXPORT_CHUNK", 20)
-    monkeypatch.setattr(transfer, "LIST_PAGE", 20)
+    monkeypatch.setattr(exporting, "EXPORT_CHUNK", 20)
+    monkeypatch.setattr(exporting, "LIST_PAGE", 20)
     monkeypatch.setattr(account_export, "PART", 20)
     monkeypatch.setattr(calendars, "ENTRIES_AT_ONCE", 20)
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from database import database
 from models import Caller, tasks
 from services import completion_times, task_service
-from services.tasks import import_files, transfer
+from services.tasks import import_files, importing
 from tables.counts import duration_counts
 from tests.support.api import Api, Person
 
@@ -122,7 +122,7 @@ def test_the_counts_follow_every_change(api: Api) -> None:
         db.execute(tasks.update().values(priority=3))
         db.execute(tasks.delete().where(tasks.c.id > 290))
         rows = [{"title": "x", "status": "completed", "created_at": "2026-01-01T00:00:00Z"}] * 20
-        transfer.import_tasks(db, callers[1], import_files.parse_json(json.dumps(rows).encode()))
+        importing.import_tasks(db, callers[1], import_files.parse_json(json.dumps(rows).encode()))
 
     database.write(change)
     for each in (ada, bob):

@@ -13,7 +13,7 @@ from database import database
 from models import Caller
 from schemas.tasks import TaskImport
 from services import task_service
-from services.tasks import transfer
+from services.tasks import importing
 from tests.support.api import Api
 
 STATUSES = ("pending", "in_progress", "completed")
@@ -73,7 +73,7 @@ class Changes:
             del self.owners[task_id]
         else:
             rows = [TaskImport(**random_task(random)) for _ in range(5)]
-            transfer.import_tasks(db, self.callers[other], rows)
+            importing.import_tasks(db, self.callers[other], rows)
             found = db.execute(text("SELECT id FROM tasks ORDER BY id DESC LIMIT 5")).scalars().all()
             self.owners.update(dict.fromkeys(found, other))
 

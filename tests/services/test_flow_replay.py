@@ -16,7 +16,7 @@ from services import task_service
 from services.accounts import user as user_service
 from services.flow import answers
 from services.flow.question import ask
-from services.tasks import transfer
+from services.tasks import importing
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 DAYS = 12
@@ -61,7 +61,7 @@ class History:
         done = now - timedelta(hours=which) if status == "completed" else None
         values = {"title": "an old one", "status": status, "project": project, "tags": []}
         task = TaskImport.model_validate({**values, "created_at": began, "completed_at": done})
-        (task_id,) = database.write(lambda db: transfer.import_tasks(db, self.ada, [task]))
+        (task_id,) = database.write(lambda db: importing.import_tasks(db, self.ada, [task]))
         self.lives[task_id] = [(began, status if done is None else "pending", self.ada.id, project)]
         if done is not None:
             self.lives[task_id].append((done, status, self.ada.id, project))

@@ -25,7 +25,7 @@ from services.query.fields import FIELDS
 from services.query.normal import Circumstances, normalize
 from services.query.shapes import Place
 from services.query.syntax import parse
-from services.tasks import import_files, transfer
+from services.tasks import exporting, import_files, importing
 from storage.folding import fold, normal_form
 from tests.support.api import Api
 
@@ -75,7 +75,7 @@ def owner(api: Api, monkeypatch: pytest.MonkeyPatch) -> Caller:
     ]
     parsed = import_files.parse_json(to_json(rows))
     me = Caller(ada.id, "ada", "ada@example.com", is_active=True, role="member", created_at=parsed[0].due_at)  # type: ignore[arg-type]
-    database.write(lambda db: transfer.import_tasks(db, me, parsed))
+    database.write(lambda db: importing.import_tasks(db, me, parsed))
     return me
 
 
@@ -148,7 +148,7 @@ def test_texts_within_an_or_are_looked_up_and_found_exactly(
     owner: Caller, monkeypatch: pytest.MonkeyPatch, rounds: int, *, is_indexed: bool
 ) -> None:
     monkeypatch.setattr(rare_titles, "FEW", 60)
-    monkeypatch.setattr(transfer, "EXPORT_CHUNK", 100)
+    monkeypatch.setattr(exporting, "EXPORT_CHUNK", 100)
     if is_indexed:
         index_all()
         # These are not in the index yet.
@@ -188,7 +188,7 @@ def test_texts_within_an_or_are_looked_up_and_found_exactly(
 
 
 def ids_of_export(user: Caller, text: str) -> list[int]:
-    export = database.read(lambda db: transfer.export_page(db, user, ExportQuery(filter=text)))
+    export = database.read(lambda db: exporting.export_page(db, user, ExportQuery(filter=text)))
     ids, following = [row.id for row in export.first.rows], export.following
     while following is not None:
         part = database.read(following)
@@ -227,7 +227,7 @@ def test_search_follows_a_task_to_its_new_owner(api: Api, owner: Caller) -> None
     bob = api.person("bob")
     his = Caller(bob.id, "bob", "bob@example.com", is_active=True, role="member", created_at=owner.created_at)
     rows = import_files.parse_json(to_json([{"title": f"filler {number}"} for number in range(200)]))
-    database.write(lambda db: transfer.import_tasks(db, his, rows))
+    database.write(lambda db: importing.import_tasks(db, his, rows))
     index_all()
     database.write(lambda db: task_service.assign_task(db, owner, 18, his.id))
     for indexed in (False, True):

@@ -1,10 +1,10 @@
-"""Importing and exporting tasks in bulk: an export as JSON or CSV can be imported unchanged."""
+"""Exporting tasks, as JSON or CSV that can be imported unchanged."""
 
 import csv
 import io
 import json
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -14,27 +14,22 @@ from sqlalchemy.orm import Session
 
 from database import AnyRow
 from models import LARGEST_ID, Caller, tasks
-from schemas.tasks import ExportQuery, TaskFilters, TaskImport
+from schemas.tasks import ExportQuery, TaskFilters
 from services import rights
 from services.json_pieces import WRITTEN_TOGETHER, json_pieces
 from services.lists import pages, rare_titles
 from services.paging import PageOf, decode_cursor, encode_cursor
-from services.projects import workflow
 from services.query import asking, shapes, statements
 from services.query import conditions as query_conditions
 from services.query.elements import Walking
 from services.query.facts import Normal
 from services.query.known_values import with_known_values
-from services.rights import CallersProject, column_of, parameter_of, visible_tasks
-from services.tasks import fields, history, placement
-from services.tasks.bulk import insert_many, take_ids
+from services.rights import column_of, parameter_of, visible_tasks
 from services.tasks.csv_cells import formula_free
 from services.tasks.import_files import CSV_COLUMNS
-from services.tasks.unit_of_work import task_row
 from storage.column_types import rfc3339
 from storage.direct_session import is_sqlite
 from storage.prepared import prepared
-from tables.history import task_history
 
 EXPORT_CHUNK = 1000
 # The rows of a page of a list.
@@ -43,73 +38,6 @@ LIST_PAGE = 500
 FEW_PARTS = 8
 
 _EXPORTED = TypeAdapter(list[dict[str, Any]])
-
-
-# -- import ----------------------------------------------------------------------------------------
-
-
-def import_tasks(
-    db: Session, user: Caller, rows: Sequence[TaskImport], project_id: int | None = None
-) -> Sequence[int]:
-    """Put the tasks into the caller's account, in their order, each with a row of history; returns their ids.
-
-    With a `project_id` the tasks go into the project, whatever limits its states have. Raises NotFound,
-    Forbidden, Conflict.
-    """
-    project = None if project_id is None else placement.importing(db, user, project_id)
-    if not rows:
-        return ()
-    now, states = datetime.now(UTC), workflow.states_of(db, project_id)
-    ids = take_ids(db, len(rows))
-    values = [
-        {"id": task_id, **_columns(row, user, now, project, states)}
-        for task_id, row in zip(ids, rows, strict=True)
-    ]
-    events = [history.task_entry(user, now, "imported", None, task_row(each)) for each in values]
-    insert_many(db, tasks, values)
-    insert_many(db, task_history, events)
-    return ids
-
-
-def _columns(
-    row: TaskImport, user: Caller, now: datetime, project: CallersProject | None, states: Sequence[Any]
-) -> dict[str, Any]:
-    created_at = row.created_at or min(
-        each for each in (row.completed_at, row.updated_at, now) if each is not None
-    )
-    state = _state(row, states)
-    completed_at = None
-    if state.status == "completed":
-        # Without a time of completion, the last change is the best guess.
-        completed_at = row.completed_at or max(row.updated_at or created_at, created_at)
-    values = {name: getattr(row, name) for name in fields.IMPORTED} | {
-        "user_id": user.id,
-        **fields.derived({"title": row.title, "description": row.description}),
-        "status": state.status,
-        "state": None if project is None else state.key,
-        "project_id": None if project is None else project.id,
-        "created_at": created_at,
-        "updated_at": row.updated_at or completed_at or created_at,
-        "completed_at": completed_at,
-        "version": 1,
-    }
-    if project is not None:
-        values["project"] = project.name
-    if completed_at is not None:
-        values |= dict.fromkeys(fields.BLOCKED)
-    return values
-
-
-def _state(row: TaskImport, states: Sequence[Any]) -> Any:
-    """The state that a row names; if that is unknown or contradicts the status, the first with the status."""
-    has_status = "status" in row.model_fields_set
-    for state in states:
-        if state.key == row.state and (not has_status or state.status == row.status):
-            return state
-    return workflow.first_with(states, row.status)
-
-
-# -- export ----------------------------------------------------------------------------------------
 
 
 class Exported(NamedTuple):
