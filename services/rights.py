@@ -1,9 +1,8 @@
 """Rights: which accounts may see and change which tasks, comments and shared projects.
 
-Lists begin at `visible_tasks`. A request for a single task or project goes through `check`, which has three
-answers: yes, 403 for a member whose role is too low, and 404 for everybody else, so that strangers learn
-nothing. A change first locks the project by `lock_project`, so that no member is removed and no project
-archived meanwhile.
+Lists begin at `visible_tasks`. A request for a single task or project goes through `check`, which has three answers:
+yes, 403 for a member whose role is too low, and 404 for everybody else, so that strangers learn nothing. A change first
+locks the project by `lock_project`, so that no member is removed and no project archived meanwhile.
 """
 
 import contextlib
@@ -347,10 +346,11 @@ def lock_tasks(
     *,
     projects_too: Iterable[int] = (),
     are_visible: bool = False,
+    whole: bool = True,
 ) -> dict[int, int]:
     """Lock many tasks for a unit of work, after their projects and `projects_too`; returns their versions.
 
-    Projects and tasks are locked in the order of their ids. Tasks that the caller does not see are left out.
+    All are locked in the order of their ids, without what the caller does not see. Not `whole` tasks are read later.
     """
     versions: dict[int, int] = {}
     missing, locked, asked = set(task_ids), {}, set()
@@ -359,7 +359,7 @@ def lock_tasks(
         for project_id in sorted(wanted):
             with contextlib.suppress(NotFound):
                 locked[project_id] = lock_project(db, caller, project_id, "task")
-        versions |= unit.load(missing, locked, are_visible=are_visible)
+        versions |= (unit.load if whole else unit.lock)(missing, locked, are_visible=are_visible)
         missing -= versions.keys()
         asked |= wanted
         # A task may have moved to another project before its lock.

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 from itertools import groupby
 
 # Longer runs of these characters hold more marks above and below a letter than any language writes: marks are
@@ -48,6 +49,8 @@ def pattern(text: str) -> str:
     return f"%{folded}%"
 
 
+# A change of thousands of tasks gives all of them the same text, and folding takes up to 50 ms.
+@lru_cache(maxsize=1)
 def folded_where_different(text: str | None) -> str | None:
     """The folded form of a long text, if the databases can't make it by themselves; otherwise None.
 

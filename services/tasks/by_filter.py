@@ -1,6 +1,6 @@
 """Changing or deleting all tasks that a filter finds, in one transaction."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -16,6 +16,10 @@ from services.tasks import bulk
 from services.tasks.unit_of_work import UnitOfWork
 from storage.direct_session import one_snapshot
 
+# The tasks that memory holds at a time, and the characters of descriptions before and after changes that it holds.
+PART = 500
+LONGEST = 2_000_000
+
 
 class Changed(NamedTuple):
     """The number of tasks that the filter found, the number of changed tasks, and the owners of those."""
@@ -28,41 +32,64 @@ class Changed(NamedTuple):
 def change(db: Session, user: Caller, query: BulkQuery, values: Mapping[str, Any]) -> Changed:
     """Change the fields of each task, by the rules of one task; raises Conflict for an unexpected number."""
     changed, owner_ids = 0, set()
-    with _found(db, user, query) as found:
-        for task_id, version in found.items():
-            task = task_service.update_task(db, user, task_id, values)
-            if task.version != version:
+    with _found(db, user, query) as (unit, ids):
+        for before in _each(unit, ids):
+            task = task_service.update_task(db, user, before.id, values)
+            if task.version != before.version:
                 changed += 1
                 owner_ids.add(task.user_id)
-    return Changed(len(found), changed, owner_ids)
+    return Changed(len(ids), changed, owner_ids)
 
 
 def delete(db: Session, user: Caller, query: BulkQuery) -> Changed:
     """Delete each task, by the rules of a single task; raises Conflict for an unexpected number."""
     owner_ids = set()
-    with _found(db, user, query) as found:
-        for task_id in found:
-            owner_ids.add(task_service.delete_task(db, user, task_id).user_id)
-    return Changed(len(found), len(found), owner_ids)
+    with _found(db, user, query) as (unit, ids):
+        for before in _each(unit, ids):
+            owner_ids.add(task_service.delete_task(db, user, before.id).user_id)
+    return Changed(len(ids), len(ids), owner_ids)
+
+
+def _each(unit: UnitOfWork, ids: Sequence[int]) -> Iterator[Any]:
+    """Each of the locked tasks, to be changed or deleted before the next one is asked for.
+
+    Memory holds a part of them at a time, and fewer changes if their texts are long.
+    """
+    for first in range(0, len(ids), PART):
+        part, length = ids[first : first + PART], 0
+        unit.load(part, {}, are_visible=True)
+        for task_id in part:
+            before = unit.held(task_id)
+            yield before
+            length += _length(before) + _length(unit.held(task_id))
+            if length > LONGEST:
+                unit.write()
+                length = 0
+        unit.forget_tasks()
+
+
+def _length(task: Any) -> int:
+    """The number of characters in the only long text of a task; 0 for a task that is gone."""
+    return 0 if task is None else len(task.description or "")
 
 
 @contextmanager
-def _found(db: Session, user: Caller, query: BulkQuery) -> Iterator[dict[int, int]]:
-    """The tasks that the filter finds at one moment, each with its version, locked within a unit of work."""
+def _found(db: Session, user: Caller, query: BulkQuery) -> Iterator[tuple[UnitOfWork, list[int]]]:
+    """The ids of the tasks that the filter finds at one moment, locked within a unit of work."""
     filters = query.filters()
     with UnitOfWork(db, user) as unit:
         bulk.take_turns(db)
-        locked: dict[int, int] = {}
+        locked: set[int] = set()
         while True:
             ids = _ids_at_one_moment(db, user, filters, query.expected)
             # Others may have changed tasks before the lock, so that the filter now finds other tasks.
-            if locked.keys() >= set(ids):
+            if locked.issuperset(ids):
                 break
-            locked |= rights.lock_tasks(db, user, unit, ids, are_visible=True)
+            locked |= rights.lock_tasks(db, user, unit, ids, are_visible=True, whole=False).keys()
             if database.is_sqlite:
                 # Its only writer is at work here, so nobody has changed tasks.
                 break
-        yield {task_id: locked[task_id] for task_id in ids}
+        yield unit, ids
 
 
 def _ids_at_one_moment(db: Session, user: Caller, filters: TaskFilters, expected: int) -> list[int]:

@@ -41,13 +41,14 @@ _PROJECTS_OF = prepared(select(tasks.c.project_id).where(_LISTED, tasks.c.projec
 
 
 @kept_by_shape
-def _load(*, everybodys: bool) -> Executable:
+def _load(*, everybodys: bool, whole: bool) -> Executable:
     """The private tasks of the caller, or of everybody, and those in the projects that are locked."""
     in_projects = is_among(tasks.c.project_id, "project_ids")
     private: list[ColumnElement[bool]] = [tasks.c.project_id.is_(None)]
     if not everybodys:
         private.append(tasks.c.user_id == bindparam("owner_id"))
-    statement = select(*TASK_COLUMNS).where(_LISTED, or_(and_(*private), in_projects))
+    columns = TASK_COLUMNS if whole else (tasks.c.id, tasks.c.version)
+    statement = select(*columns).where(_LISTED, or_(and_(*private), in_projects))
     return prepared(statement.order_by(tasks.c.id).with_for_update())
 
 
@@ -156,16 +157,40 @@ class UnitOfWork:
         caller sees, which are locked already: tasks in other projects are left out. A `reader`
         reads instead of the unit's session, which may have no database.
         """
+        found = self._locked(task_ids, projects, are_visible=are_visible, whole=True, reader=reader)
+        rows = {row.id: TaskRow(*row) for row in found}
+        self._rows |= rows
+        return {task_id: row.version for task_id, row in rows.items()}
+
+    def lock(
+        self, task_ids: Iterable[int], projects: Mapping[int, Any], *, are_visible: bool = False
+    ) -> dict[int, int]:
+        """Lock tasks that `load` reads later, in parts; returns the same versions as `load`."""
+        found = self._locked(task_ids, projects, are_visible=are_visible, whole=False)
+        return {row.id: row.version for row in found}
+
+    def _locked(
+        self,
+        task_ids: Iterable[int],
+        projects: Mapping[int, Any],
+        *,
+        are_visible: bool,
+        whole: bool,
+        reader: Session | None = None,
+    ) -> Any:
         self._projects |= projects
         values = {
             "task_ids": sorted(set(task_ids)),
             "project_ids": sorted(self._projects),
             "owner_id": self._user.id,
         }
-        statement = _load(everybodys=are_visible or self._user.is_admin)
-        rows = {row.id: TaskRow(*row) for row in (reader or self._db).execute(statement, values)}
-        self._rows |= rows
-        return {task_id: row.version for task_id, row in rows.items()}
+        statement = _load(everybodys=are_visible or self._user.is_admin, whole=whole)
+        return (reader or self._db).execute(statement, values)
+
+    def forget_tasks(self) -> None:
+        """Write all changes, and forget the tasks: each may have a text of 65,536 characters."""
+        self.write()
+        self._rows.clear()
 
     @contextmanager
     def operation(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ from schemas import bulk
 from security.callers import CALLER_BY_ID
 from services import task_service
 from services.tasks import by_filter
+from services.tasks.unit_of_work import Changes
 from tests.support.api import Api, Person, assert_problem
 from tests.support.between import before_statement, changed_beside
 
@@ -96,6 +97,30 @@ def test_many_tasks_are_changed_by_one_statement(ada: Person) -> None:
     [update] = [sql for sql in statements if sql.startswith("UPDATE tasks")]
     # All rows are its one parameter.
     assert "FROM json_" in update
+
+
+@pytest.mark.parametrize(("longest", "written"), [(by_filter.LONGEST, [4, 4, 2]), (5000, [2, 2, 2, 2, 2])])
+def test_memory_holds_a_part_of_many_tasks(
+    ada: Person, monkeypatch: pytest.MonkeyPatch, longest: int, written: list[int]
+) -> None:
+    """Each task may have texts of megabytes in all its rows."""
+    parts: list[int] = []
+
+    def note(self: Changes, db: Any) -> None:
+        parts.extend(len(rows) for _, rows in self.updates)
+        write(self, db)
+
+    write = Changes.write
+    monkeypatch.setattr(Changes, "write", note)
+    monkeypatch.setattr(by_filter, "PART", 4)
+    monkeypatch.setattr(by_filter, "LONGEST", longest)
+    answer = change(ada, "id > 0", 10, {"description": "x" * 3000})
+    assert (answer.json(), parts) == ({"matched": 10, "changed": 10}, written)
+    assert [len(task["description"]) for task in ada.get("/tasks").json()] == [3000] * 10
+    assert rows("SELECT count(*) FROM task_history WHERE kind = 'updated'") == [(10,)]
+    assert delete(ada, "id > 0", 10).json()["changed"] == 10
+    assert rows("SELECT count(*) FROM task_history WHERE kind = 'deleted'") == [(10,)]
+    assert ada.get("/tasks").json() == []
 
 
 def test_all_that_are_found_are_deleted(ada: Person) -> None:
