@@ -24,11 +24,9 @@ READS, WRITES = "tasks:read", "tasks:write"
 router = Router(prefix="/tasks", tags=["tasks"], reads=READS, writes=WRITES)
 
 IMPORT_BODY = 32 * 1024 * 1024
-READERS = {
-    "text/csv": import_files.parse_csv,
-    "application/x-ndjson": import_files.parse_ndjson,
-    "application/jsonl": import_files.parse_ndjson,
-}
+# NDJSON has no registered name; programs send all of these.
+NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+READERS = {"text/csv": import_files.parse_csv, **dict.fromkeys(NDJSON_TYPES, import_files.parse_ndjson)}
 NDJSON_BODY = {
     "schema": {"type": "string"},
     "examples": {"lines": {"value": '{"title": "Write the report"}\n{"title": "Send it"}\n'}},
@@ -74,8 +72,7 @@ async def _import_rows(request: Request, claims: auth.Claims) -> list[TaskImport
                     "schema": {"type": "string"},
                     "examples": {"a table": {"value": "title,status\r\nWrite the report,completed\r\n"}},
                 },
-                "application/x-ndjson": NDJSON_BODY,
-                "application/jsonl": NDJSON_BODY,
+                **dict.fromkeys(NDJSON_TYPES, NDJSON_BODY),
             },
         }
     },

@@ -22,6 +22,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from main import app
+from routers.transfer import NDJSON_TYPES
 from tests.support.api import Api, Person
 
 pytestmark = pytest.mark.thorough
@@ -34,7 +35,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 numbers = count()
-for media_type in ("application/x-ndjson", "application/jsonl"):
+for media_type in NDJSON_TYPES:
     schemathesis.serializer.alias(media_type, "text/plain")
 
 

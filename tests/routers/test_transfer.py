@@ -487,6 +487,7 @@ NDJSON = {"Content-Type": "application/x-ndjson"}
     [
         ('{"title": "A"}\n{"title": "B"}\n', NDJSON),
         ('\ufeff{"title": "A"}\r\n\r\n{"title": "B"}', {"Content-Type": "Application/JSONL"}),
+        ('{"title": "A"}\n{"title": "B"}\n', {"Content-Type": "application/NDJSON; charset=utf-8"}),
         ('{"title": "A"}\n{"title": "B"}\n', JSON),
         ('[{"title": "A"}, {"title": "B"}]', NDJSON),
     ],
