@@ -38,7 +38,7 @@ from services import task_service
 from services.accounts import user as user_service
 from services.flow import answers, question
 from services.flow import history as flow_history
-from services.query import statements, syntax
+from services.query import statement_cache, syntax
 from services.query.refusal import InvalidFilter
 from services.tasks import exporting
 from tests.support.broken_filters import BrokenFilters
@@ -205,7 +205,7 @@ def measured(report: Report, name: str, db: Database, count: int, others: int) -
             elapsed = min(_elapsed(db, way, query, caller) for _ in range(ELAPSED_OF))
             shown = f"`{' '.join(each.split())[:SHOWN_LETTERS]}`".replace("|", "\\|")
             slowest.append([way, number(took), number(elapsed), sort_by, shown])
-    report.say(f"{name}: ms of CPU; the statements that are kept take {statements.kept.weight:,} bytes.")
+    report.say(f"{name}: ms of CPU; the statements that are kept take {statement_cache.kept.weight:,} bytes.")
     head = ["asked for", "filters", "median", "p95", "longest", f"over {GOAL_MS}"]
     report.say(table(head, figures, left=1))
     report.say("The slowest:")

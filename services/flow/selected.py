@@ -16,7 +16,7 @@ from services.flow.question import Selection
 from services.flow.statistics import Integers
 from services.lists import rare_titles
 from services.lists.statements import choices, one_of_many
-from services.query import asking, statements
+from services.query import asking, statement_cache
 from services.query.conditions import condition
 from services.query.evaluate import matches
 from services.query.known_values import with_known_values
@@ -99,7 +99,7 @@ def ids(db: Session, selection: Selection) -> Integers:
             asked = with_known_values(db, selection.asked, place)
             shape, more = asking.as_shape(db, rare_titles.looked_up(db, asked, place), place)
             values |= more
-        found = statements.execute(
+        found = statement_cache.execute(
             db, ("flow", place.scope, chosen, shape), build, values | place._asdict()
         ).one()
     these: Integers = numbers(found)[0]

@@ -18,7 +18,7 @@ from services.lists.statements import (
     order_has_ranges,
     statement,
 )
-from services.query import statements
+from services.query import statement_cache
 from services.query.conditions import tests_only
 from services.query.shapes import NEVER, Place
 from storage.direct_session import is_sqlite
@@ -177,9 +177,9 @@ class Planned(NamedTuple):
         shape, values = self.shape._replace(part=part), {**self.values, **more}
         if shape.asked is None:
             return db.execute(statement(shape), values)
-        return statements.execute(db, shape, lambda: build(shape), values)
+        return statement_cache.execute(db, shape, lambda: build(shape), values)
 
     def execute_near(self, db: Session, part: str, **more: Any) -> list[AnyRow]:
         """The rows of a part among the next tasks in the order, on Postgres."""
         shape, values = self.shape._replace(part=part), {**self.values, **more}
-        return list(statements.execute(db, shape, lambda: on_postgres.build(shape), values).all())
+        return list(statement_cache.execute(db, shape, lambda: on_postgres.build(shape), values).all())

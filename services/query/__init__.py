@@ -8,7 +8,7 @@ A filter passes through these files in this order:
 3. `asking` splits it for a list: `plain` hands parts to the plain parameters of lists, and `known_values` decides what the
    tags, states and projects that there are decide.
 4. `shapes` splits the rest into its values and its shape. `conditions` turns the shape into SQL, with the `elements` that
-   differ between the databases.
+   differ between the databases, and `statement_cache` keeps the statement.
 
 `evaluate` checks the form of step 2 for one task in Python. `view` keeps filters.
 """

@@ -19,7 +19,7 @@ from services import rights
 from services.json_pieces import WRITTEN_TOGETHER, json_pieces
 from services.lists import pages, rare_titles
 from services.paging import PageOf, decode_cursor, encode_cursor
-from services.query import asking, shapes, statements
+from services.query import asking, shapes, statement_cache
 from services.query import conditions as query_conditions
 from services.query.elements import Walking
 from services.query.facts import Normal
@@ -199,7 +199,7 @@ def _read(db: Session, exported: Exported, part: str, after_id: int, **more: Any
             return _build(part, place.scope, shape, on_postgres=on_postgres)
 
         key = ("export", part, place.scope, shape)
-        return list(statements.execute(db, key, build, values | texts).all())
+        return list(statement_cache.execute(db, key, build, values | texts).all())
 
 
 @cache

@@ -16,7 +16,7 @@ from models import Caller
 from schemas.tasks import TaskFilters
 from services import task_service
 from services.lists import on_postgres, planned, planning
-from services.query import asking, guards, known_values, statements, vocabulary
+from services.query import asking, guards, known_values, statement_cache, vocabulary
 from services.query.fields import table
 from services.query.shapes import Place, Shape
 from tests.support.api import Api, Person, assert_problem
@@ -175,7 +175,7 @@ def test_random_filters_find_what_a_plain_reading_finds(api: Api, number: int) -
             assert all_pages(person, "/tasks", params) == expected, params
             sizes.add(len(expected))
     assert len(sizes) > 15
-    assert statements.kept.weight <= statements.MOST_BYTES
+    assert statement_cache.kept.weight <= statement_cache.MOST_BYTES
 
 
 def random_parameters(chance: random.Random, tasks: list[Any]) -> tuple[dict[str, Any], list[Any]]:
@@ -511,7 +511,7 @@ def test_statements_are_kept_in_bounded_memory(ada: Person) -> None:
     for number in range(40):
         texts = " or ".join(f"title ~ '{number}-{place}'" for place in range(number % 10 + 1))
         assert found(ada, f"({texts}) and id in ({','.join(map(str, range(number + 2)))})") == []
-    assert 0 < statements.kept.weight <= statements.MOST_BYTES
+    assert 0 < statement_cache.kept.weight <= statement_cache.MOST_BYTES
 
 
 def test_a_description_that_is_changed_is_found_by_what_it_says_now(ada: Person) -> None:
