@@ -1,6 +1,7 @@
 """A test client that checks every answer that a test gets against the OpenAPI document."""
 
 import asyncio
+import functools
 import json
 import re
 import sys
@@ -24,6 +25,11 @@ CHECKED_HEADERS = {
 ROUTING_STATUSES = {404, 405}  # No endpoint is reached, so none can declare it.
 
 
+@functools.cache
+def _loop_of(portal: BlockingPortal) -> asyncio.AbstractEventLoop:
+    return portal.call(asyncio.get_running_loop)
+
+
 class OneHop(httpx2.BaseTransport):
     """Hands a whole request to the event loop at once. The usual transport goes there eight times a request."""
 
@@ -31,7 +37,7 @@ class OneHop(httpx2.BaseTransport):
         self, app: Any, portal: BlockingPortal, client: tuple[str, int] = ("testclient", 50000)
     ) -> None:
         self._transport = httpx2.ASGITransport(app, client=client)
-        self._loop = portal.call(asyncio.get_running_loop)
+        self._loop = _loop_of(portal)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         request.read()
