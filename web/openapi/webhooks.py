@@ -64,7 +64,7 @@ def _operation(type_: str, about: str, model: str) -> dict[str, Any]:
                 "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{model}"}}},
             },
             "responses": {
-                "2XX": {"description": "Delivered. After any other answer the event is sent again"},
+                "2XX": {"description": "Delivered. After anything else it is sent again"},
                 "410": {"description": "Gone. The webhook is disabled at once"},
             },
         }
