@@ -98,6 +98,9 @@ def error_response(request: Request, error: Exception) -> JSONResponse:
     """The response to a request that ended with `error`."""
     if isinstance(error, RequestValidationError):
         error = invalid_input(input_problems(error.errors(), _body_model(request)))
+    if isinstance(error, HTTPException) and isinstance(error.__cause__, AppError):
+        # `auth.get_current_user` raises our errors in the form that the endpoints of any program understand.
+        error = error.__cause__
     if isinstance(error, HTTPException) and error.status_code == 400:
         # FastAPI and Starlette raise this for a body that is not UTF-8 or nested too deep.
         error = invalid_at("#", "can't be read as the media type it was sent as")

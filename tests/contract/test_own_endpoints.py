@@ -12,6 +12,7 @@ from auth import get_admin_user, get_current_user
 from database import get_db
 from models import Caller, Task
 from tests.support.api import Api
+from web.problems import install_error_handlers
 
 Db = Annotated[Session, Depends(get_db)]
 QuickDb = Annotated[Session, Depends(get_db, scope="function")]
@@ -19,8 +20,7 @@ User = Annotated[Caller, Depends(get_current_user)]
 Admin = Annotated[Caller, Depends(get_admin_user)]
 
 
-@pytest.fixture
-def own() -> Iterator[TestClient]:
+def own_program() -> FastAPI:
     program = FastAPI()
 
     @program.post("/made")
@@ -46,7 +46,12 @@ def own() -> Iterator[TestClient]:
     def admins(user: Admin, db: Db) -> int:
         return db.query(Task).count()
 
-    with TestClient(program, raise_server_exceptions=False) as client:
+    return program
+
+
+@pytest.fixture
+def own() -> Iterator[TestClient]:
+    with TestClient(own_program(), raise_server_exceptions=False) as client:
         yield client
 
 
@@ -69,3 +74,19 @@ def test_endpoints_of_another_program_refuse_as_fastapi_does(own: TestClient, ap
         assert answer.headers["www-authenticate"] == "Bearer"
     answer = own.get("/admins", headers={"Authorization": f"Bearer {ada.token}"})
     assert (answer.status_code, answer.json()) == (403, {"detail": "Admin access required"})
+
+
+@pytest.mark.one_database
+def test_endpoints_beside_those_of_the_api_refuse_with_its_codes(api: Api) -> None:
+    program = own_program()
+    install_error_handlers(program)
+    nonsense, member = ({"Authorization": f"Bearer {token}"} for token in ("nonsense", api.person().token))
+    with TestClient(program) as own:
+        answers = [own.post("/made?title=x"), own.post("/made?title=x", headers=nonsense)]
+        answers.append(own.get("/admins", headers=member))
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [
+        (401, "not_authenticated"),
+        (401, "invalid_token"),
+        (403, "admin_required"),
+    ]
+    assert answers[0].headers["www-authenticate"] == "Bearer"
