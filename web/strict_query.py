@@ -137,7 +137,7 @@ def check_query(request: Request, allowed: Mapping[str, bool]) -> None:
     problems = []
     seen = set()
     for name, value in request.query_params.multi_items():
-        if UNREADABLE in value and name == "filter":
+        if UNREADABLE in value and name == "filter" and name in allowed:
             bounds.check_filter(request.scope["query_string"])
         elif UNREADABLE in name or UNREADABLE in value:
             bounds.check_utf_8(request.scope["query_string"], "?")

@@ -542,6 +542,13 @@ def test_bytes_of_a_filter_that_are_not_utf_8_are_told_by_their_place(
 
 
 @pytest.mark.one_database
+@pytest.mark.parametrize("path", ["/auth/me", "/tasks/1", "/health"])
+def test_a_filter_where_none_is_taken_is_refused_like_any_parameter(ada: Person, path: str) -> None:
+    for value in ("%FF", "x"):
+        assert_problem(ada.get(f"{path}?filter={value}"), 422, "invalid_input", "?filter")
+
+
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "path",
     [
