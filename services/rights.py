@@ -350,7 +350,7 @@ def lock_tasks(
 ) -> dict[int, int]:
     """Lock many tasks for a unit of work, after their projects and `projects_too`; returns their versions.
 
-    All are locked in the order of their ids, without what the caller does not see. Not `whole` tasks are read later.
+    All are locked in the order of their ids, without what the caller does not see. Unless `whole`, only versions are read.
     """
     versions: dict[int, int] = {}
     missing, locked, asked = set(task_ids), {}, set()

@@ -59,7 +59,7 @@ def test_short_writes_wait_for_one_long_write_at_most(api: Api) -> None:
             assert came.wait(SECONDS)
 
         first = await queued(database.write_async(block, is_long=True))
-        await asyncio.to_thread(begun.wait, 60)
+        assert await asyncio.to_thread(begun.wait, SECONDS)
         waiting = [
             await queued(database.write_async(long, is_long=True)),
             await queued(database.write_async(lambda _: done.append("short 1"))),
