@@ -16,8 +16,6 @@ from sqlalchemy import (
     literal_column,
     select,
     text,
-    type_coerce,
-    update,
 )
 from sqlalchemy.orm import Session
 
@@ -124,10 +122,15 @@ def _update_on_sqlite(table: Table, columns: tuple[str, ...]) -> Any:
     The driver hands the interpreter to other threads while a statement runs, and asks for it after each: beside a
     busy thread ten thousand statements took half a minute.
     """
-    values = func.json_each(bindparam("rows", type_=JSON())).table_valued("value", name="changed")
-    read = [func.json_extract(values.c.value, f"$[{place}]") for place in range(len(columns) + 1)]
-    new = {name: type_coerce(each, table.c[name].type) for name, each in zip(columns, read[1:], strict=True)}
-    return prepared(update(table).where(table.c.id == read[0]).values(new))
+    read = ", ".join(
+        f"json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(("id", *columns))
+    )
+    # `LIMIT` and `NOT INDEXED` have each row looked up by its id. Otherwise SQLite may read the whole table for each row,
+    # if ANALYZE counted its rows when they were few.
+    changed = f"(SELECT {read} FROM json_each(:rows) LIMIT -1) AS changed"
+    new = ", ".join(f"{name} = changed.{name}" for name in columns)
+    statement = f"UPDATE {table.name} NOT INDEXED SET {new} FROM {changed} WHERE {table.name}.id = changed.id"
+    return prepared(text(statement).bindparams(bindparam("rows", type_=JSON)))
 
 
 # The rows are one parameter, because psycopg takes seconds for a statement with a hundred thousand

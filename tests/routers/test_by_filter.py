@@ -1,10 +1,12 @@
 """Changing and deleting exactly the tasks that a filter finds, if their number is the expected one."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from database import database
 from models import Caller
@@ -97,6 +99,20 @@ def test_many_tasks_are_changed_by_one_statement(ada: Person) -> None:
     [update] = [sql for sql in statements if sql.startswith("UPDATE tasks")]
     # All rows are its one parameter.
     assert "FROM json_" in update
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_many_tasks_are_looked_up_by_their_ids_though_analyze_has_seen_few(ada: Person) -> None:
+    """SQLite believes the count of ANALYZE for ever, and would read all tasks for each changed one."""
+    with before_statement(0, lambda: None) as statements:
+        assert change(ada, "id > 0", 10, {"priority": 0, "due_at": None}).json()["changed"] == 8
+    [update] = [sql for sql in statements if sql.startswith("UPDATE tasks")]
+    asked = text(f"EXPLAIN QUERY PLAN {update.replace('?', 'NULL')}")
+    for counted in (10, 2):
+        for sql in (f"DELETE FROM tasks WHERE id > {counted}", "ANALYZE"):
+            database.write(partial(Session.execute, statement=text(sql)))
+        plan = [row[3] for row in database.write(lambda db: db.execute(asked).all())]
+        assert "SEARCH tasks USING INTEGER PRIMARY KEY (rowid=?)" in plan, plan
 
 
 @pytest.mark.parametrize(("longest", "written"), [(by_filter.LONGEST, [4, 4, 2]), (5000, [2, 2, 2, 2, 2])])
