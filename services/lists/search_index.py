@@ -89,7 +89,7 @@ _LAST = text(
 # All titles in one text, between characters that no title has.
 _TITLES = text(
     "SELECT group_concat(tasks.title_folded || char(3), char(0)) FROM task_search_changes"
-    " CROSS JOIN tasks ON tasks.id = task_search_changes.task_id WHERE task_search_changes.task_id <= :last"
+    " CROSS JOIN tasks NOT INDEXED ON tasks.id = task_search_changes.task_id WHERE task_search_changes.task_id <= :last"
 )
 _ADD_TRIGRAMS = text(
     "INSERT OR IGNORE INTO task_search_trigrams (trigram) SELECT value FROM json_each(:trigrams)"
@@ -101,10 +101,10 @@ _INDEX = (
     ),
     # The rows come in the order of the index, which would otherwise write a segment for each row. SQLite
     # reads a CROSS JOIN in the written order. With another join it would read all tasks, because they have
-    # that order already.
+    # that order already. Without `NOT INDEXED` it may read all for each row, if ANALYZE counted them when they were few.
     text(
         "INSERT INTO task_search_index (rowid, title) SELECT tasks.user_id << 32 | tasks.id, tasks.title_folded || char(3)"
-        " FROM task_search_changes CROSS JOIN tasks ON tasks.id = task_search_changes.task_id"
+        " FROM task_search_changes CROSS JOIN tasks NOT INDEXED ON tasks.id = task_search_changes.task_id"
         " WHERE task_search_changes.task_id <= :last ORDER BY tasks.user_id, tasks.id"
     ),
     text(
@@ -115,7 +115,7 @@ _INDEX = (
     text(
         "INSERT INTO task_search_projects (rowid, title)"
         " SELECT tasks.project_id << 32 | tasks.id, tasks.title_folded || char(3)"
-        " FROM task_search_changes CROSS JOIN tasks ON tasks.id = task_search_changes.task_id"
+        " FROM task_search_changes CROSS JOIN tasks NOT INDEXED ON tasks.id = task_search_changes.task_id"
         " WHERE task_search_changes.task_id <= :last AND tasks.project_id IS NOT NULL"
         " ORDER BY tasks.project_id, tasks.id"
     ),

@@ -223,6 +223,24 @@ def index_all() -> None:
         database.write(search_index.index_titles)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_new_titles_are_looked_up_by_their_ids_though_analyze_has_seen_few_tasks(api: Api) -> None:
+    ada = api.person()
+    for title in ("one", "two"):
+        ada.task(title)
+    database.write(lambda db: db.execute(text("ANALYZE")))
+    statements = [str(each) for each in (search_index._TITLES, *search_index._INDEX)]  # noqa: SLF001
+    joins = [each for each in statements if "JOIN tasks" in each]
+    assert len(joins) == 3
+
+    def plan(statement: str) -> list[str]:
+        asked = text(f"EXPLAIN QUERY PLAN {statement}")
+        return [row[3] for row in database.write(lambda db: db.execute(asked, {"last": 9}).all())]
+
+    for each in joins:
+        assert "SEARCH tasks USING INTEGER PRIMARY KEY (rowid=?)" in plan(each), plan(each)
+
+
 def test_search_follows_a_task_to_its_new_owner(api: Api, owner: Caller) -> None:
     bob = api.person("bob")
     his = Caller(bob.id, "bob", "bob@example.com", is_active=True, role="member", created_at=owner.created_at)
