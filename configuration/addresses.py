@@ -93,7 +93,7 @@ def parts(value: str) -> list[str]:
 
 
 def networks(value: str) -> tuple[Network, ...]:
-    """The addresses and networks of a list with commas, an address as the network that has it alone."""
+    """The networks in a list with commas; a single address is a network too. Raises ValueError."""
     try:
         return tuple(ipaddress.ip_network(part, strict=False) for part in parts(value))
     except ValueError:

@@ -83,8 +83,8 @@ export function replaceContent(body, make) {
 // The number of rows by which a list of a task's past grows.
 const PART = 500;
 
-// Answers the function that loads a task's past into a list, again and again. `ask(most)` gives the newest rows and
-// whether there are earlier ones, `entriesOf(found)` their entries.
+// Makes a function that loads a task's past into a list, at each call again. `ask(most)` gives the newest rows, and says
+// whether there are earlier ones. `entriesOf(found)` makes the entries of these rows.
 export function pastLoader(list, what, ask, entriesOf) {
   let [turn, most] = [0, PART];
   const more = () => ((most += PART), load());
