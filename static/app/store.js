@@ -35,10 +35,15 @@ function changed() {
 // A condition in the filter language.
 const inOpenProjects = (address) => leftOut(address).length && `project_id not in (${leftOut(address).join(", ")})`;
 
+const filtersOf = (address) =>
+  [address.filter, address.owner ? `owner = ${address.owner}` : "", inOpenProjects(address)].filter(Boolean);
+
+// The position in the filter of the page, of a position in the one that was asked for.
+export const positionIn = (address, position) => position - (filtersOf(address).length > 1 ? 1 : 0);
+
 // The query of the current list.
 function listQuery(address, more = {}) {
-  const owned = address.owner ? `owner = ${address.owner}` : "";
-  const filters = [address.filter, owned, inOpenProjects(address)].filter(Boolean);
+  const filters = filtersOf(address);
   return query({
     project_id: address.project,
     view: address.view,

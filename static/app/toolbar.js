@@ -265,8 +265,9 @@ export const showCount = act(async () => {
   const problem = document.getElementById("filter-problem");
   const { error } = store.state;
   const there = (error?.errors || []).find((each) => each.pointer === "?filter");
-  if (there?.position !== undefined) asking?.mark(there.position);
-  else asking?.clear();
+  const address = now();
+  if (there?.position === undefined || !address.filter) asking?.clear();
+  else asking?.mark(address.filter, store.positionIn(address, there.position));
   if (!error) return problem.replaceChildren();
   const retry = h("button", { type: "button", className: "link", onclick: act(store.load) }, "Retry");
   // The same question has the same answer, unless there were too many of them.

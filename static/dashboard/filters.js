@@ -183,7 +183,7 @@ export function filterForm(me, projects, shared, views, changed) {
   function blameHere(error) {
     blameAll(form, error, problem);
     const there = (error.errors || []).find((each) => each.pointer === "?filter");
-    if (there?.position !== undefined) asking.mark(there.position);
+    if (there?.position !== undefined) asking.mark(view().filter, there.position);
   }
   take();
   return { form, take, clear, name, blame: blameHere };

@@ -74,10 +74,11 @@ export function filterField(label, properties, known) {
     "aria-describedby": problem.id,
   });
   const list = completed(input, `${label}: what could stand here`, PART, (head) => offers(head, known));
-  // Shows the position of a mistake in the filter. The server counts code points; JavaScript counts UTF-16
-  // units.
-  function mark(position) {
-    const letters = [...input.value];
+  let said = "";
+  // Shows the position of a mistake in the filter that was asked for. The server counts code points; JavaScript
+  // counts UTF-16 units.
+  function mark(asked, position) {
+    const letters = [...asked];
     const [head, there, rest] = [
       letters.slice(0, position),
       letters.slice(position, position + 1),
@@ -85,7 +86,17 @@ export function filterField(label, properties, known) {
     ].map((each) => each.join(""));
     where.replaceChildren(head, h("mark", {}, there || "\u00a0"), rest);
     where.hidden = false;
-    if (document.activeElement === input) input.setSelectionRange(head.length, head.length + there.length);
+    const isSaid = said === `${position} ${asked}`;
+    said = `${position} ${asked}`;
+    // The caret of somebody who types on, or who has moved it since or selected a text, stays where it is.
+    const isWaiting = document.activeElement === input && input.selectionStart === input.selectionEnd;
+    if (isSaid || !isWaiting || input.value.trim() !== asked) return;
+    const place = input.value.indexOf(asked) + head.length;
+    input.setSelectionRange(place, place + there.length);
+  }
+  function clear() {
+    said = "";
+    where.hidden = true;
   }
   const element = h(
     "div",
@@ -96,5 +107,5 @@ export function filterField(label, properties, known) {
     where,
     problem,
   );
-  return { element, mark, clear: () => (where.hidden = true) };
+  return { element, mark, clear };
 }

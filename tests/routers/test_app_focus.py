@@ -230,3 +230,23 @@ def test_the_keyboard_goes_on_where_a_task_has_gone(api: Api, desk: BrowserPage)
     page.wait_for_function("document.activeElement.matches('.task')")
     page.keyboard.press("k")
     assert page.evaluate("document.activeElement.innerText") != title
+
+
+@sqlite_only
+def test_a_mistake_in_the_filter_is_marked_where_it_was_typed(api: Api, desk: BrowserPage) -> None:
+    """With an owner the page asks for `(filter) and (owner = 1)`, in which everything stands one letter later."""
+    ada = api.person()
+    ada.task()
+    page = log_in(desk, f"/app?owner={ada.id}")
+    field = page.get_by_role("combobox", name="Filter in words")
+    field.fill("nix = 1")
+    page.keyboard.press("Enter")
+    expect(page.locator(".where mark")).to_have_text("n")
+    # The letter is selected, and typing replaces it.
+    page.keyboard.type("s")
+    expect(field).to_have_value("six = 1")
+    # Changes by others redraw the page, and leave the caret where it is.
+    ada.task("Another task")
+    page.wait_for_timeout(1500)
+    page.keyboard.type("t")
+    expect(field).to_have_value("stix = 1")

@@ -65,6 +65,28 @@ def test_the_tags_of_another_account_are_not_offered(api: Api, desk: BrowserPage
 
 
 @sqlite_only
+def test_an_error_of_a_former_filter_leaves_the_typed_one_alone(api: Api, desk: BrowserPage) -> None:
+    api.person().task(tags=["open"])
+    page = desk.page
+    log_in(desk)
+    page.locator("main[data-ready]").wait_for()
+    flow = hold(page, "/analytics/(flow|aging)")
+    field = page.get_by_role("combobox", name="Filter", exact=True)
+    field.fill("nix = 1")
+    page.keyboard.press("Enter")
+    flow.wait()
+    field.fill("tag = ")
+    offered = page.get_by_role("option", name="open")
+    offered.wait_for()
+    flow.let_go()
+    expect(page.locator(".asking .problem")).not_to_be_empty()
+    page.wait_for_timeout(500)
+    page.keyboard.type("o")
+    expect(field).to_have_value("tag = o")
+    expect(offered).to_be_visible()
+
+
+@sqlite_only
 def test_a_link_to_a_picture_is_made_once(api: Api, desk: BrowserPage) -> None:
     api.person().task()
     page = desk.page
