@@ -17,6 +17,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -54,9 +55,6 @@ class Tables(MetaData):
     They make the triggers and the search index too, without which figures and lists would be wrong.
     """
 
-    # Brings the database to a revision; `migrations/schema.py` puts the function here.
-    migrate: Callable[[str], None] | None = None
-
     def create_all(self, bind: Any, tables: Any = None, checkfirst: Any = True) -> None:  # noqa: FBT002
         """Migrate the program's own database to the newest schema; make the tables alone in any other."""
         if not self._migrates(bind, tables, "head"):
@@ -70,9 +68,8 @@ class Tables(MetaData):
     def _migrates(self, bind: Any, tables: Any, revision: str) -> bool:
         if bind is not database.engine or tables is not None:
             return False
-        if self.migrate is None:
-            raise TypeError("The migrations make these tables: run `python create_tables.py`")
-        self.migrate(revision)
+        # The migrations are asked by name, as a command is: they stand above this module and import it.
+        import_module("migrations.schema").migrate_to(revision)
         clear_all()
         return True
 

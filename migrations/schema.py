@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from config import settings
-from database import Base, Database, Tables, database
+from database import Database, database
 from errors import DatabaseReadOnly, DatabaseUnavailable
 from logging_config import logger
 from storage.faults import MISSING_RIGHT, NO_SCHEMA, is_damaged, reason_of, sqlstate, translated_error
@@ -219,11 +219,7 @@ def _missing_right(db: Database, reason: str) -> str:
     return f"The database refuses it: {reason}. Let its owner run: {grant};"
 
 
-def _migrate_to(revision: str) -> None:
+def migrate_to(revision: str) -> None:
     """Bring the program's own database to a revision, as `Base.metadata.create_all` and `drop_all` do."""
     if revision != "base" or database.read(revision_of) is not None:
         migrate(database, revision)
-
-
-assert isinstance(Base.metadata, Tables)  # SQLAlchemy declares it as any MetaData
-Base.metadata.migrate = _migrate_to

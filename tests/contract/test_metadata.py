@@ -12,10 +12,13 @@ from tests.support.postgres import PostgresServer, create_database
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
-from fastapi.testclient import TestClient
-from database import Base, SessionLocal, database, engine
-from main import app
+from database import Base, SessionLocal, engine
 from models import Task, User
+
+Base.metadata.create_all(bind=engine)
+
+from fastapi.testclient import TestClient
+from main import app
 
 client = TestClient(app)
 ACCOUNT = {"username": "reader", "email": "reader@example.com", "password": "correct horse battery"}
@@ -42,7 +45,6 @@ def look(hours):
         assert (db.query(User).count(), db.query(Task).count()) == (1, 1)
 
 
-Base.metadata.create_all(bind=engine)
 Base.metadata.create_all(engine)
 look(1)
 Base.metadata.drop_all(bind=engine)
@@ -53,15 +55,6 @@ with TestClient(app) as client:
     Base.metadata.drop_all(bind=engine)
     Base.metadata.create_all(bind=engine)
     look(3)
-"""
-ALONE = """
-from database import Base, engine
-import models
-
-try:
-    Base.metadata.create_all(bind=engine)
-except TypeError as error:
-    print(error)
 """
 
 
@@ -95,10 +88,3 @@ def test_the_metadata_makes_and_drops_the_whole_schema(
         server: PostgresServer = request.getfixturevalue("postgres")
         url = create_database(server.url, f"metadata_{uuid.uuid4().hex}")
     assert run(PROGRAM, tmp_path, url) == ""
-
-
-@pytest.mark.one_database
-def test_the_metadata_alone_says_who_makes_the_tables(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/tasks.db"
-    said = run(ALONE, tmp_path, url)
-    assert said == "The migrations make these tables: run `python create_tables.py`\n"
