@@ -6,6 +6,7 @@ Each notification becomes a line in the log. Notifications that are mailed are t
 from collections import defaultdict, namedtuple
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import bindparam, literal_column, null, or_, select, update
@@ -18,11 +19,11 @@ from models import tasks, users
 from services import notification_service, rights
 from services.accounts import attempt as attempt_service
 from services.delivery import notification_mails
-from services.delivery.outbox import claim_statement
+from services.delivery.outbox import due_rows
 from services.delivery.reminder_tasks import IS_OVERTAKEN
 from services.delivery.reminder_tasks import KINDS as REMINDERS
 from services.email_service import log_unsent, send_email_async
-from storage.column_types import is_among
+from storage.column_types import AllOf, is_among
 from storage.prepared import prepared
 from tables.notification_kinds import KINDS, assignment
 from tables.notifications import notifications
@@ -41,10 +42,20 @@ MAILED = (
 # A claimed row. Its fields are read many times, and a field of SQLAlchemy's row takes ten times as long.
 _Claimed: Any = namedtuple("_Claimed", MAILED)  # type: ignore[misc]  # noqa: PYI024  # its fields come from a table
 
-_CLAIM = prepared(
-    claim_statement(notifications, notifications.c.state == "waiting", batch=BATCH).returning(
-        *(notifications.c[name] for name in MAILED),
+_DUE = prepared(
+    select(
+        AllOf(due_rows(notifications, notifications.c.state == "waiting", batch=BATCH).subquery("due").c.id)
     )
+)
+_CLAIM = prepared(
+    update(notifications)
+    .where(is_among(notifications.c.id, "ids"))
+    .values(next_attempt_at=bindparam("until"))
+)
+_CLAIMED = prepared(
+    select(*(notifications.c[name] for name in MAILED))
+    .where(is_among(notifications.c.id, "ids"))
+    .order_by(notifications.c.id)
 )
 _SETTLE = update(notifications).where(
     is_among(notifications.c.id, "ids"),
@@ -150,22 +161,29 @@ def deliver_notifications() -> tuple[set[int], bool]:
     recipients: set[int] = set()
     outcome, has_mail = _Outcome(), False
     while True:
-        claimed = database.write(_settle_and_claim(outcome))
+        ids = database.write(_settle_and_claim(outcome))
         has_mail = has_mail or bool(outcome.mails)
-        if not claimed:
+        if not ids:
             return recipients, has_mail
-        claimed.sort(key=lambda row: row.id)
+        claimed = database.read(partial(_claimed, ids=ids))
         recipients.update(row.user_id for row in claimed)
         outcome = _deliver(claimed)
 
 
-def _settle_and_claim(outcome: _Outcome) -> Callable[[Session], list[Any]]:
-    def work(db: Session) -> list[Any]:
+def _settle_and_claim(outcome: _Outcome) -> Callable[[Session], list[int]]:
+    def work(db: Session) -> list[int]:
         now = datetime.now(UTC)
         outcome.write(db, now)
-        return [_Claimed._make(row) for row in db.execute(_CLAIM, {"now": now, "until": now + LEASE})]
+        ids: list[int] = db.execute(_DUE, {"now": now}).scalar_one()
+        if ids:
+            db.execute(_CLAIM, {"ids": ids, "until": now + LEASE})
+        return ids
 
     return work
+
+
+def _claimed(db: Session, ids: list[int]) -> list[Any]:
+    return [_Claimed._make(row) for row in db.execute(_CLAIMED, {"ids": ids})]
 
 
 def _deliver(claimed: list[Any]) -> _Outcome:

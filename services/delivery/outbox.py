@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, Update, bindparam, select, update
+from sqlalchemy import ColumnElement, Select, Table, Update, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from config import settings
@@ -28,17 +28,21 @@ LONGEST_DELAY = 3600.0
 MOST_SPREAD = 1.5
 
 
-def claim_statement(table: Table, *conditions: ColumnElement[bool], batch: int) -> Update:
-    """Claim the oldest due rows; on Postgres without waiting for rows that another process is claiming."""
-    due = (
+def due_rows(table: Table, *conditions: ColumnElement[bool], batch: int) -> Select[Any]:
+    """The ids of the oldest due rows, locked; on Postgres without those that another process is claiming."""
+    return (
         select(table.c.id)
         .where(*conditions, table.c.next_attempt_at <= bindparam("now"))
         .order_by(table.c.next_attempt_at, table.c.id)
         .limit(batch)
         .with_for_update(skip_locked=True)
-        # A CTE, because Postgres may run a subquery more than once, and then takes more rows.
-        .cte("due")
     )
+
+
+def claim_statement(table: Table, *conditions: ColumnElement[bool], batch: int) -> Update:
+    """Claim the oldest due rows."""
+    # A CTE, because Postgres may run a subquery more than once, and then takes more rows.
+    due = due_rows(table, *conditions, batch=batch).cte("due")
     return update(table).where(table.c.id.in_(select(due.c.id))).values(next_attempt_at=bindparam("until"))
 
 
