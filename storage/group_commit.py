@@ -21,9 +21,10 @@ from storage.threads import Job, settle
 
 LARGEST_BATCH = 128
 # A checkpoint copies the pages of the write-ahead log into the database file, which takes as long as several commits.
-# The writer makes one when nobody waits for it, once this many rows have changed. If somebody always waits, SQLite makes
-# one within a commit, once the log has LOG_PAGES pages of 4 KB.
-CHECKPOINT_CHANGES = 1000
+# The writer makes one between transactions, once this many rows have changed: fewer if nobody waits for it, and otherwise
+# about as many as a batch of 1,000 changes. SQLite makes one within a commit once the log has LOG_PAGES pages of 4 KB.
+CHANGES_WHEN_IDLE = 1000
+CHANGES_WHEN_BUSY = 8000
 LOG_PAGES = 4000
 
 
@@ -97,10 +98,11 @@ class GroupCommitWriter:
 
         They are the short ones that wait, or one long one. These take turns, so that neither waits for two of the other.
         """
-        if self._jobs.empty() and not (self._short or self._long):
+        is_idle = self._jobs.empty() and not (self._short or self._long)
+        if opened is not None:
+            self._checkpoint(opened, CHANGES_WHEN_IDLE if is_idle else CHANGES_WHEN_BUSY)
+        if is_idle:
             self._was_short = False
-            if opened is not None:
-                self._checkpoint(opened)
         while self._take(waits=True):
             self._was_short = bool(self._short) and not (self._long and self._was_short)
             jobs, most = (self._short, LARGEST_BATCH) if self._was_short else (self._long, 1)
@@ -189,9 +191,9 @@ class GroupCommitWriter:
             if not opened.driver.in_transaction:
                 break
 
-    def _checkpoint(self, opened: OpenSession) -> None:
-        """Copy the log into the database file, if it is worth it."""
-        if opened.driver.total_changes - self._checkpointed >= CHECKPOINT_CHANGES:
+    def _checkpoint(self, opened: OpenSession, least: int) -> None:
+        """Copy the log into the database file, if at least so many rows have changed."""
+        if opened.driver.total_changes - self._checkpointed >= least:
             self._checkpointed = opened.driver.total_changes
             # An error comes again with the next commit, which tells somebody.
             with contextlib.suppress(sqlite3.Error):

@@ -4,20 +4,22 @@ import os
 import sqlite3
 import stat
 import threading
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from sqlalchemy import event, text
+from sqlalchemy.orm import Session
 
 from config import settings
 from database import Database
 from errors import DatabaseUnavailable
 from migrations.schema import migrate
 from services.operations import backup
-from storage.group_commit import CHECKPOINT_CHANGES
+from storage.group_commit import CHANGES_WHEN_BUSY, CHANGES_WHEN_IDLE
 from storage.sqlite_file import write_ahead
 from tests.support.waiting import SECONDS, wait_until
 
@@ -56,21 +58,40 @@ def test_the_log_is_copied_into_the_file_when_nobody_waits(tmp_path: Path) -> No
     path = tmp_path / "tasks.db"
     made = Database(f"sqlite:///{path}")
     migrate(made)
-    rows = [{"number": number} for number in range(CHECKPOINT_CHANGES)]
+    rows = [{"number": number} for number in range(CHANGES_WHEN_IDLE)]
     made.write(lambda db: db.execute(text("CREATE TABLE numbers (number INTEGER)")))
     made.write(lambda db: db.execute(text("INSERT INTO numbers VALUES (:number)"), rows))
 
-    def in_the_file() -> bool:
-        # An immutable file is read without its log. While the log is being copied, the file is no database.
-        with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as file:
-            try:
-                found = file.execute("SELECT count(*) FROM numbers").fetchone()
-            except sqlite3.DatabaseError:
-                return False
-            return bool(found == (len(rows),))
-
-    wait_until(in_the_file)
+    wait_until(lambda: _numbers_in_the_file(path) == len(rows))
     made.close()
+
+
+def test_the_log_is_copied_after_many_changes_although_somebody_waits(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.db"
+    made = Database(f"sqlite:///{path}")
+    migrate(made)
+    rows = [{"number": number} for number in range(CHANGES_WHEN_BUSY)]
+    made.write(lambda db: db.execute(text("CREATE TABLE numbers (number INTEGER)")))
+    with ThreadPoolExecutor(1) as pool:
+
+        def insert(db: Session) -> Future[int]:
+            db.execute(text("INSERT INTO numbers VALUES (:number)"), rows)
+            waiting = pool.submit(made.write, lambda _db: _numbers_in_the_file(path))
+            time.sleep(0.2)  # It has been queued by then.
+            return waiting
+
+        assert made.write(insert).result() == len(rows)
+    made.close()
+
+
+def _numbers_in_the_file(path: Path) -> int:
+    # An immutable file is read without its log. While the log is being copied, the file is no database.
+    with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as file:
+        try:
+            found: int = file.execute("SELECT count(*) FROM numbers").fetchone()[0]
+        except sqlite3.DatabaseError:
+            return 0
+        return found
 
 
 def test_an_old_database_is_closed_to_others(tmp_path: Path) -> None:
