@@ -18,6 +18,7 @@ from sqlalchemy.sql import visitors
 from database import AnyRow
 from models import LARGEST_ID, tasks
 from services.lists.lookups import RANGES
+from services.lists.parts import Part
 from services.lists.statements import (
     BOUNDS,
     LAST_MOMENT,
@@ -39,13 +40,13 @@ NEAR, FARTHER = 1000, 10_000
 
 
 def near(
-    execute: Callable[..., list[AnyRow]], part: str, more: Mapping[str, Any], limit: int
+    execute: Callable[..., list[AnyRow]], part: Part, more: Mapping[str, Any], limit: int
 ) -> list[AnyRow] | None:
     """The rows of a part of a page if they are all among the next tasks; `execute` executes its statement."""
     rows: list[AnyRow] = []
     for number in (NEAR, FARTHER):
         if number == NEAR or len(rows) * (FARTHER // NEAR) >= limit:
-            rows = execute(f"{part} near", **more, near=number)
+            rows = execute(part.by("near"), **more, near=number)
         if len(rows) == limit:
             return rows
     return None
@@ -56,11 +57,11 @@ def build(shape: ListShape) -> Select[Any]:
 
     The next tasks are read along the index of the order. Those that match are the rows.
     """
-    kind, *ways = shape.part.split()
-    without = "without" in ways
-    next_tasks = _next_missing(shape, kind) if without else _next(shape, kind)
-    if "along" in ways:
-        return _along(shape, kind, next_tasks, [tasks.c.id] if without else _key(shape))
+    kind, way, without_value = shape.part
+    next_tasks = _next_missing(shape) if without_value else _next(shape)
+    key: list[ColumnElement[Any]] = [tasks.c.id] if without_value else _key(shape)
+    if way == "along":
+        return _along(shape, next_tasks, key)
     these = next_tasks.limit(bindparam("near")).subquery("near")
 
     def of_these(clause: Any) -> Any:
@@ -69,30 +70,27 @@ def build(shape: ListShape) -> Select[Any]:
 
         return visitors.replacement_traverse(clause, {}, replace)
 
-    key = [tasks.c.id] if without else _key(shape)
     wanted = _wanted(shape)
     if kind == "after":
         wanted.append(beyond(shape, key))
     statement = select(*(of_these(column) for column in TASK_COLUMNS))
     statement = statement.where(*(of_these(each) for each in wanted))
     # Postgres stops at the end of the page, because this is the order of the next tasks.
-    order = [SORT_COLUMNS[shape.sort_by] if without else column_of(shape.scope), *key]
+    order = [SORT_COLUMNS[shape.sort_by] if without_value else column_of(shape.scope), *key]
     statement = statement.order_by(*in_order(shape, [of_these(each) for each in order]))
     if kind == "skip":
         statement = statement.offset(bindparam("skip"))
     return statement.limit(bindparam("limit"))
 
 
-def _along(
-    shape: ListShape, kind: str, next_tasks: Select[Any], key: list[ColumnElement[Any]]
-) -> Select[Any]:
+def _along(shape: ListShape, next_tasks: Select[Any], key: list[ColumnElement[Any]]) -> Select[Any]:
     """The rows of a part, found along the index of the order, which alone tells which tasks are in the ranges."""
-    of_order = [] if "without" in shape.part else _of_order(shape)
+    of_order = [] if shape.part.without_value else _of_order(shape)
     others = [_of_place(shape, name) for name in names_in(shape) if name not in of_order]
     statement = next_tasks.with_only_columns(*TASK_COLUMNS).where(*others)
-    if kind == "after":
+    if shape.part.kind == "after":
         statement = statement.where(beyond(shape, key))
-    if kind == "skip":
+    if shape.part.kind == "skip":
         statement = statement.offset(bindparam("skip"))
     return statement.limit(bindparam("limit"))
 
@@ -116,7 +114,7 @@ def _has_any_tag(count: int) -> ColumnElement[bool]:
     return tasks.c.tags.bool_op("?|")(array(tags, type_=Text()))
 
 
-def _next(shape: ListShape, kind: str) -> Select[Any]:
+def _next(shape: ListShape) -> Select[Any]:
     """The next tasks of the owner or the project, with all columns, within the ranges of the order alone.
 
     The index of the order begins with the owner, and so does each bound: Postgres then starts at the right place,
@@ -127,7 +125,7 @@ def _next(shape: ListShape, kind: str) -> Select[Any]:
     key = _key(shape)
     least: list[ColumnElement[bool]] = []
     most: list[ColumnElement[bool]] = []
-    if kind == "after":
+    if shape.part.kind == "after":
         place = [bindparam("after_value", type_=key[0].type), bindparam("after_id")][-len(key) :]
         here, there = tuple_(owner, *key), tuple_(named, *place)
         (most if shape.descending else least).append(here <= there if shape.descending else here >= there)
@@ -170,12 +168,12 @@ def _of_order(shape: ListShape) -> list[str]:
     ]
 
 
-def _next_missing(shape: ListShape, kind: str) -> Select[Any]:
+def _next_missing(shape: ListShape) -> Select[Any]:
     """The next tasks without a value in the column of the order."""
     column = SORT_COLUMNS[shape.sort_by]
     statement = visible_tasks(shape.scope).with_only_columns(*tasks.c)
     statement = statement.where(column.is_(None))
-    if kind == "after":
+    if shape.part.kind == "after":
         statement = statement.where(beyond(shape, [tasks.c.id]))
     # The index of the order has these tasks in the order of their ids.
     return statement.order_by(*in_order(shape, [column, tasks.c.id]))

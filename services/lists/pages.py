@@ -16,6 +16,17 @@ from models import HIGHEST_PRIORITY, STATUSES
 from schemas.tasks import TaskFilters
 from services.lists import on_postgres, planning, states
 from services.lists.lookups import RANGES, TEXTS
+from services.lists.parts import (
+    AFTER,
+    AFTER_WITHOUT_VALUE,
+    BEYOND,
+    COUNT,
+    FIRST,
+    FIRST_WITHOUT_VALUE,
+    IDS,
+    SKIP,
+    Part,
+)
 from services.lists.planned import Planned
 from services.lists.statements import (
     CHOICES,
@@ -99,17 +110,17 @@ def _total(db: Session, place: Place, filters: TaskFilters, planned: Planned) ->
             return known, planned
     elif not planned.shape.by_id:
         few = planning.FEW_FOUND
-        found = list(planned.without_bounds().execute(db, "ids", limit=few + 1).scalars())
+        found = list(planned.without_bounds().execute(db, IDS, limit=few + 1).scalars())
         if len(found) <= few:
             return len(found), planned.without_bounds().among(found)
-    total: int = planned.without_bounds().execute(db, "count").scalar_one()
+    total: int = planned.without_bounds().execute(db, COUNT).scalar_one()
     return total, planned
 
 
 def _reader(db: Session, planned: Planned) -> Callable[..., list[AnyRow]]:
     """The function that reads a part of a page."""
 
-    def read(part: str, **more: Any) -> list[AnyRow]:
+    def read(part: Part, **more: Any) -> list[AnyRow]:
         return list(planned.execute(db, part, **more).all())
 
     return read
@@ -124,20 +135,20 @@ def _looked_for(
     if rows is None and not sorts_all and planned.shape.asked is None and planned.wide and covered is None:
         rows = _rows(filters, after, _reader(db, planned.gathered(db)))
     if rows is not None:
-        return rows, planned.without_bounds().execute(db, "count").scalar_one() if filters.total else None
+        return rows, planned.without_bounds().execute(db, COUNT).scalar_one() if filters.total else None
     if after is None:
-        part = "skip" if filters.skip else "first"
+        part = SKIP if filters.skip else FIRST
     else:
-        part = "beyond" if after["after_value"] is None else "after"
+        part = BEYOND if after["after_value"] is None else AFTER
     more = {**(after or {}), "skip": filters.skip}
     # If a task that was found is gone before it is read, the page must not look like the last one.
     with one_snapshot(db):
         if covered is not None:
             found = covered.sorted_ids(db, part, more)
-            total = covered.execute(db, "count").scalar_one() if filters.total else None
+            total = covered.execute(db, COUNT).scalar_one() if filters.total else None
         else:
-            way = "counted" if filters.total else "sorted"
-            found = list(planned.without_bounds().execute(db, f"{part} {way}", **more).all())
+            part = part.by("counted" if filters.total else "sorted")
+            found = list(planned.without_bounds().execute(db, part, **more).all())
             total = found[0].total if filters.total else None
         these = planned.unfiltered().among([row.id for row in found if row.id is not None])
         rows = _rows(filters.model_copy(update={"skip": 0}), after, _reader(db, these))
@@ -150,15 +161,15 @@ def _near(
     """The page if its tasks are among the next ones in the order, or if not many tasks are left."""
     if not is_sqlite(db):
         return _near_on_postgres(db, filters, planned, after)
-    part, more, edge = "first" if after is None else "after", after or {}, None
+    part, more, edge = FIRST if after is None else AFTER, after or {}, None
     if not filters.skip and more.get("after_value", "") is not None:
         near = planned.near(db)
         if not near:
             return None
-        edge = planned.from_bounds().execute(db, f"{part} edge", **more, near=near).first()
+        edge = planned.from_bounds().execute(db, part.by("edge"), **more, near=near).first()
     if edge is None:
         return None if filters.total else _rows(filters, after, _reader(db, planned))
-    found = planned.execute(db, f"{part} near", **more, edge_value=edge.value, edge_id=edge.id)
+    found = planned.execute(db, part.by("near"), **more, edge_value=edge.value, edge_id=edge.id)
     rows = list(found.all())
     return rows if len(rows) == planned.values["limit"] else None
 
@@ -168,23 +179,23 @@ def _near_on_postgres(
 ) -> list[AnyRow] | None:
     """The page if its tasks are among the next thousands in the order."""
     more = after or {}
-    part = "first" if after is None else "after"
+    part = FIRST if after is None else AFTER
     if not (filters.skip and filters.sort_by in NULLABLE) and planned.way == "along":
-        return _rows(filters, after, lambda part, **more: planned.execute_near(db, f"{part} along", **more))
+        return _rows(filters, after, lambda part, **more: planned.execute_near(db, part.by("along"), **more))
     if filters.skip:
         # Tasks without a value count too, and no index has these last.
         if filters.sort_by in NULLABLE:
             return None
-        part, more = "skip", {"skip": filters.skip}
+        part, more = SKIP, {"skip": filters.skip}
     elif more.get("after_value", "") is None:
-        part = "after without"
+        part = AFTER_WITHOUT_VALUE
     return on_postgres.near(partial(planned.execute_near, db), part, more, planned.values["limit"])
 
 
 def ids(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None, at_most: int) -> list[int]:
     """The sorted ids of all tasks in a list with these filters; the list's order and page are ignored."""
     planned = _planned(db, place, filters, asked).without_bounds()
-    return list(planned.execute(db, "ids", limit=at_most).scalars())
+    return list(planned.execute(db, IDS, limit=at_most).scalars())
 
 
 def among(
@@ -194,7 +205,7 @@ def among(
     filters = filters.model_copy(update={"sort_by": "id", "limit": len(task_ids), "cursor": None})
     planned = _planned(db, place, filters, asked).without_bounds().among(list(task_ids))
     order = {task_id: number for number, task_id in enumerate(task_ids)}
-    return sorted(planned.execute(db, "first").all(), key=lambda row: order[row.id])
+    return sorted(planned.execute(db, FIRST).all(), key=lambda row: order[row.id])
 
 
 @cache
@@ -208,7 +219,7 @@ def _unfiltered_shape(sort_by: str, *, is_descending: bool) -> ListShape:
         by_id=False,
         without_index=(),
         asked=None,
-        part="first",
+        part=FIRST,
     )
 
 
@@ -257,7 +268,7 @@ def _planned_with_filters(db: Session, place: Place, filters: TaskFilters, asked
         by_id=task_ids is not None,
         without_index=without_index,
         asked=None if asked is None else asked.shape,
-        part="first",
+        part=FIRST,
     )
     return Planned(shape, values | dict(bounds), bounds, way)
 
@@ -267,19 +278,19 @@ def _rows(
 ) -> list[AnyRow]:
     """The rows of a page and, if there is one, the row after it."""
     if filters.skip:
-        return read("skip", skip=filters.skip)
+        return read(SKIP, skip=filters.skip)
     if filters.sort_by not in NULLABLE:
-        return read("first") if after is None else read("after", **after)
+        return read(FIRST) if after is None else read(AFTER, **after)
     rows = []
     if after is None:
-        rows = [] if planning.has_no_value(filters) else read("first")
+        rows = [] if planning.has_no_value(filters) else read(FIRST)
     elif after["after_value"] is not None:
-        rows, after = read("after", **after), None
+        rows, after = read(AFTER, **after), None
     missing = filters.limit + 1 - len(rows)
     if missing > 0 and after is None:
-        rows += read("first without", limit=missing)
+        rows += read(FIRST_WITHOUT_VALUE, limit=missing)
     elif missing > 0 and after is not None:
-        rows += read("after without", limit=missing, **after)
+        rows += read(AFTER_WITHOUT_VALUE, limit=missing, **after)
     return rows
 
 

@@ -10,6 +10,7 @@ from models import ORDERS
 from schemas.tasks import TaskFilters
 from services.lists import on_postgres, planning
 from services.lists.lookups import RANGES, TEXTS
+from services.lists.parts import Part, Way
 from services.lists.statements import (
     NULLABLE,
     ListShape,
@@ -159,27 +160,27 @@ class Planned(NamedTuple):
 
     # -- reading ----------------------------------------------------------------------------------------
 
-    def sorted_ids(self, db: Session, part: str, more: Mapping[str, Any]) -> list[AnyRow]:
+    def sorted_ids(self, db: Session, part: Part, more: Mapping[str, Any]) -> list[AnyRow]:
         """The ids of a page of a plan `by_covering_index`.
 
         Some tasks of the range show up to where in the order the page lies, so that few have to be sorted.
         """
-        way = "sorted"
-        if part in ("first", "after"):
+        way: Way = "sorted"
+        if part.kind in ("first", "after"):
             last = self.values["limit"] - 1
-            edge = self.execute(db, f"{part} sampled", **more, sample=SAMPLE, last=last).first()
+            edge = self.execute(db, part.by("sampled"), **more, sample=SAMPLE, last=last).first()
             if edge is not None:
                 way, more = "edged", {**more, "edge_value": edge.value, "edge_id": edge.id}
-        return list(self.execute(db, f"{part} {way}", **more).all())
+        return list(self.execute(db, part.by(way), **more).all())
 
-    def execute(self, db: Session, part: str, **more: Any) -> Any:
+    def execute(self, db: Session, part: Part, **more: Any) -> Any:
         """Execute the statement of a part."""
         shape, values = self.shape._replace(part=part), {**self.values, **more}
         if shape.asked is None:
             return db.execute(statement(shape), values)
         return statement_cache.execute(db, shape, lambda: build(shape), values)
 
-    def execute_near(self, db: Session, part: str, **more: Any) -> list[AnyRow]:
+    def execute_near(self, db: Session, part: Part, **more: Any) -> list[AnyRow]:
         """The rows of a part among the next tasks in the order, on Postgres."""
         shape, values = self.shape._replace(part=part), {**self.values, **more}
         return list(statement_cache.execute(db, shape, lambda: on_postgres.build(shape), values).all())

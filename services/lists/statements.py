@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from models import HIGHEST_PRIORITY, LARGEST_ID, ORDERS, task_tags, tasks
 from services.lists.lookups import RANGES, TEXTS
+from services.lists.parts import Part, Way
 from services.query.conditions import condition
 from services.query.elements import Implied, Walked
 from services.query.shapes import Scope, Shape
@@ -33,7 +34,7 @@ from storage.shape_cache import kept_by_shape
 
 NULLABLE = ("due_at", "completed_at")
 # The ways of reading a page from all tasks that match.
-ALL_AT_ONCE = ("sorted", "counted", "edged")
+ALL_AT_ONCE: tuple[Way, ...] = ("sorted", "counted", "edged")
 LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
 TIMES = ("created_at", "updated_at", "due_at", "completed_at")
 SORT_COLUMNS: dict[str, Any] = {name: tasks.c[name] for name in (*TIMES, "priority", "id")} | {
@@ -107,8 +108,7 @@ class ListShape(NamedTuple):
     without_index: tuple[str, ...]
     # The rest of a filter that plain filters can't express; see `services.query`.
     asked: Shape | None
-    # The part of the list that the statement reads: see `build`.
-    part: str
+    part: Part
     # Whether the tasks in ranges without an index are gathered first, and whether the tasks are sorted at last, not
     # walked in the order of the list: for SQLite.
     gathers: bool = False
@@ -117,7 +117,7 @@ class ListShape(NamedTuple):
 
 def names_in(shape: ListShape) -> tuple[str, ...]:
     """The filters of a part, and the bounds of those parts that have only tasks with a value."""
-    if "without" not in shape.part and not shape.part.startswith("skip"):
+    if not shape.part.without_value and shape.part.kind != "skip":
         return shape.names
     return tuple(name for name in shape.names if name not in BOUNDS or BOUNDS[name][0].key not in NULLABLE)
 
@@ -201,8 +201,7 @@ def _filtered(
         statement = statement.where(is_among(tasks.c.id, "task_ids"))
     column: ColumnElement[Any] = SORT_COLUMNS[shape.sort_by]
     row_id: ColumnElement[int] = tasks.c.id
-    kind, _, way = shape.part.partition(" ")
-    in_order = kind not in ("count", "ids") and way not in ALL_AT_ONCE
+    in_order = shape.part.kind not in ("count", "ids") and shape.part.way not in ALL_AT_ONCE
     for name in names_in(shape):
         is_unindexed = name in shape.without_index
         gathers = is_unindexed and shape.gathers and name in RANGES
@@ -239,38 +238,32 @@ def statement(shape: ListShape) -> Select[Any]:
 def build(shape: ListShape) -> Select[Any]:
     """The statement of a shape.
 
-    Its part is `first` for the first page, or `after` for the page after a row. In an order by a column that
-    may be missing, these two leave out the rows without a value, which `first without` and `after without`
-    read. `skip` reads both kinds of rows, `count` counts the tasks, and `ids` lists their ids.
-
-    A word behind `first` and `after` says how the page is read: `near` from the next tasks in the order, up
-    to the one that `edge` finds; `sorted` and `counted` from all tasks that match: see `_of_all`. `edged` is
-    `sorted` up to the task that `sampled` finds.
+    In an order by a column that may be missing, `first` and `after` leave out the rows without a value, which have parts
+    of their own. `skip` reads both kinds of rows.
     """
-    kind, _, way = shape.part.partition(" ")
+    kind, way, without_value = shape.part
     if way in ("edge", "sampled"):
-        return (_edge if way == "edge" else _sampled)(shape, kind)
+        return (_edge if way == "edge" else _sampled)(shape)
     if way in ALL_AT_ONCE:
-        return _of_all(shape, kind, way)
+        return _of_all(shape)
     statement, column, row_id = _filtered(shape, of_few=way == "near")
-    if shape.part == "count":
+    if kind == "count":
         return statement.with_only_columns(func.count(), maintain_column_froms=True)
-    if shape.part == "ids":
+    if kind == "ids":
         found = statement.with_only_columns(tasks.c.id, maintain_column_froms=True)
         # In the order of ids, Postgres would go through everybody's tasks.
         return found.order_by(unindexed(tasks.c.id)).limit(bindparam("limit"))
 
     nullable = shape.sort_by in NULLABLE
-    without = way == "without"
     if nullable and kind != "skip":
-        statement = statement.where(*([column.is_(None)] if without else _is_there(shape, column, kind, way)))
-    key: list[ColumnElement[Any]] = [row_id] if without or shape.sort_by == "id" else [column, row_id]
+        statement = statement.where(*([column.is_(None)] if without_value else _is_there(shape, column)))
+    key: list[ColumnElement[Any]] = [row_id] if without_value or shape.sort_by == "id" else [column, row_id]
     if kind == "after":
         statement = statement.where(beyond(shape, key))
     if way == "near":
         statement = statement.where(_up_to_edge(shape, key))
     # The index of the order has the tasks without a value in the order of their ids.
-    order = in_order(shape, [column, *key] if without else key)
+    order = in_order(shape, [column, *key] if without_value else key)
     if nullable and kind == "skip":
         order = [column.is_(None), *order]
     statement = statement.order_by(*order).limit(bindparam("limit"))
@@ -285,7 +278,7 @@ def _walked_alone(statement: Select[Any], order: Sequence[ColumnElement[Any]]) -
     return select(*TASK_COLUMNS).where(tasks.c.id.in_(ids)).order_by(*order)
 
 
-def _is_there(shape: ListShape, column: ColumnElement[Any], kind: str, way: str) -> list[ColumnElement[bool]]:
+def _is_there(shape: ListShape, column: ColumnElement[Any]) -> list[ColumnElement[bool]]:
     """The conditions that the column of the order is not missing.
 
     Postgres uses the index of everybody's tasks by `due_at` where `IS NOT NULL` allows it: often the table has
@@ -293,39 +286,40 @@ def _is_there(shape: ListShape, column: ColumnElement[Any], kind: str, way: str)
     """
     if shape.asked is None or shape.scope == "all":
         return [column.is_not(None)]
-    if kind == "after" or way == "near":
+    if shape.part.kind == "after" or shape.part.way == "near":
         # No missing value lies beyond a row, or up to one. Of two such bounds SQLite may use the one that is no help.
         return []
     last = tuple_(bindparam("last_value", LAST_MOMENT, type_=column.type), bindparam("last_id", LARGEST_ID))
     return [tuple_(column, tasks.c.id) <= last]
 
 
-def _of_all(shape: ListShape, kind: str, way: str) -> Select[Any]:
+def _of_all(shape: ListShape) -> Select[Any]:
     """The ids of a page, found by going through all tasks once; if they are `counted`, each with the number of all.
 
-    The page is the `first`, one `after` a row, one `beyond` a row without a value in the column of the order,
-    or one after so many rows to `skip`. If a counted page has no tasks, there is one row without an id.
+    If a counted page has no tasks, there is one row without an id.
     """
     if shape.sorts:
-        return _by_range(shape, kind, way)
+        return _by_range(shape)
+    is_counted = shape.part.way == "counted"
     statement, column, row_id = _filtered(shape)
     rows = statement.with_only_columns(column.label("value"), row_id.label("id"), maintain_column_froms=True)
     found: Any
-    if way == "counted":
+    if is_counted:
         # Without the word SQLite would go through the tasks twice.
         found = rows.cte("found").prefix_with("MATERIALIZED", dialect="sqlite")
     else:
         # Without the offset the databases would walk the list in its order.
         found = rows.offset(literal_column("0")).subquery("found")
-    page = _page(shape, kind, select(found.c.id), [found.c.value, found.c.id])
-    if way != "counted":
+    page = _page(shape, select(found.c.id), [found.c.value, found.c.id])
+    if not is_counted:
         return page
     listed, counted = page.subquery("page"), select(func.count().label("total")).select_from(found).subquery()
     return select(counted.c.total, listed.c.id).select_from(counted.outerjoin(listed, true()))
 
 
-def _page(shape: ListShape, kind: str, page: Select[Any], key: Sequence[ColumnElement[Any]]) -> Select[Any]:
+def _page(shape: ListShape, page: Select[Any], key: Sequence[ColumnElement[Any]]) -> Select[Any]:
     """The page of a part from all tasks, those without a value in the column of the order at the end."""
+    kind = shape.part.kind
     if kind == "after":
         page = page.where(or_(beyond(shape, key), key[0].is_(None)))
     elif kind == "beyond":
@@ -334,16 +328,16 @@ def _page(shape: ListShape, kind: str, page: Select[Any], key: Sequence[ColumnEl
     return page.offset(bindparam("skip")) if kind == "skip" else page
 
 
-def _by_range(shape: ListShape, kind: str, way: str) -> Select[Any]:
+def _by_range(shape: ListShape) -> Select[Any]:
     """The ids of a page, found along the index of a range, which SQLite reads alone."""
     statement, column, row_id = _filtered(shape)
-    page = _page(shape, kind, statement.with_only_columns(row_id.label("id")), [column, row_id])
+    page = _page(shape, statement.with_only_columns(row_id.label("id")), [column, row_id])
     # The value alone is compared faster.
     edge = (_up_to_edge(shape, key) for key in ([column], [column, row_id]))
-    return page.where(*edge) if way == "edged" else page
+    return page.where(*edge) if shape.part.way == "edged" else page
 
 
-def _sampled(shape: ListShape, kind: str) -> Select[Any]:
+def _sampled(shape: ListShape) -> Select[Any]:
     """The place in the order of the last row of a page from some tasks of a range, if these fill a page.
 
     All rows of the true page lie up to there. The tasks are those at the bound of the range: the times of a task are
@@ -351,7 +345,7 @@ def _sampled(shape: ListShape, kind: str) -> Select[Any]:
     """
     statement, column, row_id = _filtered(shape)
     bound = next(name for name in shape.names if name not in shape.without_index)
-    if kind == "after":
+    if shape.part.kind == "after":
         statement = statement.where(beyond(shape, [column, row_id]))
     near = RANGES[bound][0]
     rows = statement.with_only_columns(column.label("value"), row_id.label("id")).where(column.is_not(None))
@@ -361,7 +355,7 @@ def _sampled(shape: ListShape, kind: str) -> Select[Any]:
     return select(*key).order_by(*in_order(shape, key)).offset(bindparam("last")).limit(1)
 
 
-def _edge(shape: ListShape, kind: str) -> Select[Any]:
+def _edge(shape: ListShape) -> Select[Any]:
     """The place in the order of the task that comes `near` tasks later, whatever the filters say of them.
 
     The names of the shape are bounds: where the list begins.
@@ -371,7 +365,7 @@ def _edge(shape: ListShape, kind: str) -> Select[Any]:
     statement = statement.where(*(condition_of(name, is_unindexed=False) for name in shape.names))
     if shape.sort_by in NULLABLE:
         statement = statement.where(key[0].is_not(None))
-    if kind == "after":
+    if shape.part.kind == "after":
         statement = statement.where(beyond(shape, key))
     return statement.order_by(*in_order(shape, key)).offset(bindparam("near")).limit(1)
 

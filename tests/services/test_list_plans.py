@@ -10,7 +10,8 @@ from sqlalchemy import Select, text
 from database import database
 from models import ORDERS
 from schemas.tasks import TaskFilters
-from services.lists import lookups, on_postgres, planning, statements
+from services.lists import lookups, on_postgres, parts, planning, statements
+from services.lists.parts import AFTER, FIRST, FIRST_WITHOUT_VALUE, Part
 from services.lists.planned import Planned
 from services.lists.statements import ListShape
 from services.query.shapes import Place, Scope
@@ -70,7 +71,7 @@ def shape(scope: Scope, sort_by: str, **more: Any) -> ListShape:
         "by_id": False,
         "without_index": (),
         "asked": None,
-        "part": "first",
+        "part": FIRST,
     }
     return ListShape(scope=scope, sort_by=sort_by, descending=True, **{**plain, **more})
 
@@ -102,7 +103,7 @@ def test_a_range_of_one_time_is_read_along_the_order_of_another(
     asked = shape(scope, sort_by, names=(name,), without_index=(name,) if database.is_sqlite else ())
     if not database.is_sqlite:
         # Left to choose, Postgres might go through everybody's tasks.
-        statement = on_postgres.build(asked._replace(part="first along"))
+        statement = on_postgres.build(asked._replace(part=FIRST.by("along")))
     else:
         statement = statements.build(asked)
     found = plan(statement, values)
@@ -128,7 +129,7 @@ def test_sqlite_reads_those_changed_since_from_one_index_alone(values: dict[str,
     asked = Planned(shape("project", sort_by, names=(name,), without_index=(name,)), values, {})
     covered = database.read(asked.by_covering_index)
     assert covered is not None
-    for part in ("first sorted", "first edged", "first sampled", "count"):
+    for part in (FIRST.by("sorted"), FIRST.by("edged"), FIRST.by("sampled"), parts.COUNT):
         found = plan(statements.build(covered.shape._replace(part=part)), values)
         assert "USING COVERING INDEX ix_tasks_project_id_updated_at (project_id=? AND updated_at>?)" in found
 
@@ -165,7 +166,7 @@ def test_sqlite_begins_a_list_of_a_project_at_the_first_day_in_the_range(
         sort_by,
         names=(name, *planned.bounds),
         without_index=planned.without_index,
-        part="first near",
+        part=FIRST.by("near"),
     )
     found = plan(statements.build(asked), values)
     index = f"ix_tasks_project_id_{sort_by} (project_id=? AND "
@@ -191,7 +192,7 @@ def test_postgres_begins_a_list_of_a_project_at_the_first_day_in_the_range(
     assert database.read(lambda db: planning.plan(db, place, filters)).way == "sorted"
     bounds = {"least_id", "most_id", *({f"most_{sort_by}"} if sort_by.endswith("_at") else ())}
     assert set(sorts.bounds) == bounds
-    asked = shape("project", sort_by, names=(name, *bounds), part="first along")
+    asked = shape("project", sort_by, names=(name, *bounds), part=FIRST.by("along"))
     found = plan(on_postgres.build(asked), values | dict(sorts.bounds))
     assert "Sort" not in found, found
     assert f"ix_tasks_project_id_{sort_by}" in found, found
@@ -206,14 +207,14 @@ def test_postgres_begins_a_list_of_a_project_at_the_first_day_in_the_range(
 @pytest.mark.parametrize(
     ("part", "sort_by"),
     [
-        *product(("first near", "after near"), (*ORDERS, "title")),
-        *product(("first near without",), statements.NULLABLE),
+        *product((FIRST, AFTER), (*ORDERS, "title")),
+        *product((FIRST_WITHOUT_VALUE,), statements.NULLABLE),
     ],
 )
 def test_postgres_reads_no_more_of_the_next_tasks_than_the_page_needs(
-    values: dict[str, Any], scope: Scope, sort_by: str, part: str
+    values: dict[str, Any], scope: Scope, sort_by: str, part: Part
 ) -> None:
-    asked = shape(scope, sort_by, names=("title_contains",), part=part)
+    asked = shape(scope, sort_by, names=("title_contains",), part=part.by("near"))
     after = {"title": "task 5", "priority": 2, "id": COUNT}.get(sort_by, MIDDLE)
     more = {"title_contains": "%9%", "near": 100, "after_value": after, "after_id": COUNT}
     found = plan(on_postgres.build(asked), values | more)
