@@ -85,14 +85,16 @@ async def _confirm_password(user: Caller, password: str) -> str | None:
     return attempt.password_hash
 
 
-async def _write_confirmed(user: Caller, confirmed: str | None, work: Callable[[Any], None]) -> None:
+async def _write_confirmed(
+    user: Caller, confirmed: str | None, work: Callable[[Any], None], *, is_long: bool = False
+) -> None:
     """Write a change that a password confirmed, if the password and the caller's session are still valid."""
 
     def checked(db: Any) -> None:
         login_service.check_still_confirmed(db, user, confirmed)
         work(db)
 
-    await database.write_async(checked)
+    await database.write_async(checked, is_long=is_long)
 
 
 @router.delete("/me", response_model=Message, errors=[403, 409, 429])
@@ -107,7 +109,7 @@ async def delete_me(
         changed.clear()
         changed.update(removal_service.delete_account(db, user, user, None))
 
-    await _write_confirmed(user, confirmed, delete)
+    await _write_confirmed(user, confirmed, delete, is_long=True)
     background.add_task(background_tasks.after_change, user.id)
     background.add_task(background_tasks.after_change, *sorted(changed))
     return {"message": "Account deleted"}

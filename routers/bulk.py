@@ -17,7 +17,7 @@ from services.tasks import batch_ahead, by_filter
 from web.json_writer import dump_plain
 from web.problems import problem
 from web.routing import Router
-from web.transaction import Ahead, ReadSession, WriteSession
+from web.transaction import Ahead, LongWriteSession, ReadSession, WriteSession
 
 router = Router(prefix="/tasks", tags=["tasks"], reads="tasks:read", writes="tasks:write")
 
@@ -92,7 +92,7 @@ def run_batch(
 
 @router.patch("", response_model=BulkAnswer, errors=[403, 404, 409], operation_id="change_tasks")
 def change_tasks(
-    db: WriteSession,
+    db: LongWriteSession,
     user: CurrentUser,
     query: Annotated[BulkQuery, Query()],
     body: TaskUpdate,
@@ -109,7 +109,7 @@ def change_tasks(
 
 @router.delete("", response_model=BulkAnswer, errors=[403, 404, 409], operation_id="delete_tasks")
 def delete_tasks(
-    db: WriteSession,
+    db: LongWriteSession,
     user: CurrentUser,
     query: Annotated[BulkQuery, Query()],
     background: BackgroundTasks,

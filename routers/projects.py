@@ -13,7 +13,7 @@ from services import background_tasks, preconditions
 from services.projects import member as member_service
 from services.projects import project as project_service
 from web.routing import Router, link_next
-from web.transaction import ReadSession, WriteSession
+from web.transaction import LongWriteSession, ReadSession
 
 router = Router(prefix="/projects", tags=["projects"], reads="tasks:read", writes="tasks:write")
 
@@ -22,7 +22,7 @@ TransferTo = Annotated[Id | None, Query(description="The member who gets the mem
 
 @router.post("", response_model=ProjectRead, status_code=201)
 def create_project(
-    db: WriteSession,
+    db: LongWriteSession,
     user: CurrentUser,
     body: ProjectCreate,
     response: Response,
@@ -76,7 +76,7 @@ def read_project(
 
 @router.patch("/{project_id}", response_model=ProjectRead, errors=[404, 409, 412])
 def update_project(
-    db: WriteSession,
+    db: LongWriteSession,
     user: CurrentUser,
     project_id: PathId,
     body: ProjectUpdate,
@@ -100,7 +100,7 @@ def update_project(
 
 @router.delete("/{project_id}", status_code=204, errors=[404, 412])
 def delete_project(
-    db: WriteSession,
+    db: LongWriteSession,
     user: CurrentUser,
     project_id: PathId,
     tasks: Annotated[
@@ -134,7 +134,7 @@ def list_members(
 
 @router.put("/{project_id}/members/{user_id}", response_model=MemberRead, errors=[404, 409])
 def put_member(
-    db: WriteSession,
+    db: LongWriteSession,
     user: CurrentUser,
     project_id: PathId,
     user_id: PathId,
@@ -156,7 +156,7 @@ def put_member(
 
 @router.delete("/{project_id}/members/{user_id}", status_code=204, errors=[404, 409])
 def remove_member(
-    db: WriteSession,
+    db: LongWriteSession,
     user: CurrentUser,
     project_id: PathId,
     user_id: PathId,

@@ -18,7 +18,7 @@ from web.negotiation import CSV, JSON, accepted
 from web.routing import Router, link_next
 from web.strict_body import media_type as media_type_of
 from web.strict_input import CLAIMS
-from web.transaction import ReadSession, WriteSession
+from web.transaction import LongWriteSession, ReadSession
 
 READS, WRITES = "tasks:read", "tasks:write"
 router = Router(prefix="/tasks", tags=["tasks"], reads=READS, writes=WRITES)
@@ -78,7 +78,7 @@ async def _import_rows(request: Request, claims: auth.Claims) -> list[TaskImport
     },
 )
 def import_tasks(
-    db: WriteSession,
+    db: LongWriteSession,
     user: CurrentUser,
     rows: Annotated[list[TaskImport], Depends(_import_rows)],
     background: BackgroundTasks,

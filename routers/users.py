@@ -15,7 +15,7 @@ from services.accounts import removal as removal_service
 from services.accounts import user as user_service
 from services.accounts import user_admin as user_admin_service
 from web.routing import Router, link_next
-from web.transaction import ReadSession, WriteSession
+from web.transaction import LongWriteSession, ReadSession, WriteSession
 
 router = Router(prefix="/users", tags=["users"], reads="tasks:read")
 
@@ -50,7 +50,7 @@ def read_user(db: ReadSession, user: AdminUser, user_id: PathId) -> AnyRow:
 
 @router.patch("/{user_id}", response_model=UserDetails, errors=[404, 409])
 def update_user(
-    db: WriteSession,
+    db: LongWriteSession,
     user: AdminUser,
     user_id: PathId,
     body: UserUpdate,
@@ -76,7 +76,7 @@ def update_user(
 
 @router.delete("/{user_id}", response_model=Message, errors=[404, 409])
 def delete_user(
-    db: WriteSession,
+    db: LongWriteSession,
     user: AdminUser,
     user_id: PathId,
     background: BackgroundTasks,

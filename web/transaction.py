@@ -33,14 +33,16 @@ T = TypeVar("T")
 class Access:
     """An endpoint's use of the database, as a marker in the annotation of its session."""
 
-    def __init__(self, *, writes: bool, one_snapshot: bool = False) -> None:
-        self.writes, self.one_snapshot = writes, one_snapshot
+    def __init__(self, *, writes: bool, one_snapshot: bool = False, is_long: bool = False) -> None:
+        self.writes, self.one_snapshot, self.is_long = writes, one_snapshot, is_long
 
 
 ReadSession = Annotated[Session, Access(writes=False), Depends(get_db)]
 # A session whose reads all see the database at one moment, for figures that must agree with one another.
 SnapshotSession = Annotated[Session, Access(writes=False, one_snapshot=True), Depends(get_db)]
 WriteSession = Annotated[Session, Access(writes=True), Depends(get_db)]
+# A session for a write that may change many tasks: see `Database.write_async`.
+LongWriteSession = Annotated[Session, Access(writes=True, is_long=True), Depends(get_db)]
 
 
 class Ahead:
@@ -164,7 +166,7 @@ class _Transaction:
                 result = self.endpoint(**{self.db_name: db}, **values)
             return result if isinstance(result, Response) else self.write_json(result)
 
-        is_long = False
+        is_long = self.access.is_long
         if self.ahead is not None:
             name, ahead = self.ahead
             is_long = ahead.pays(values["body"])

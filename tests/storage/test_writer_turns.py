@@ -10,11 +10,12 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from database import database
 from services.tasks.batch_ahead import LARGE
+from tables.history import task_history
 from tests.storage.test_prepared import together
 from tests.support.api import Api
 from tests.support.waiting import SECONDS
@@ -196,3 +197,40 @@ def test_a_large_batch_lets_short_writes_pass(api: Api) -> None:
     assert [each.status_code for each in answers] == [200, 201]
     if database.is_sqlite:
         assert answers[1].json()["id"] < answers[0].json()["results"][0]["task"]["id"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/tasks/import", [{"title": "One of many"}]),
+        ("PATCH", "/tasks?filter=id=1&expected=1", {"priority": 1}),
+        ("DELETE", "/tasks?filter=id=1&expected=1", None),
+        ("POST", "/projects", {"name": "Garden", "adopt_tasks": True}),
+        ("PATCH", "/projects/1", {"name": "House and garden"}),
+        ("DELETE", "/projects/1?tasks=delete", None),
+        ("PUT", "/projects/1/members/2", {"role": "viewer"}),
+        ("DELETE", "/projects/1/members/2", None),
+        ("DELETE", "/users/2?delete_tasks=true", None),
+    ],
+)
+@pytest.mark.usefixtures("database_url")
+def test_a_change_of_many_tasks_lets_short_writes_pass(api: Api, method: str, path: str, body: Any) -> None:
+    boss, bob = api.person("boss", admin=True), api.person("bob")
+    assert boss.post("/tasks", json={"title": "Weed", "project": "Garden"}).json()["id"] == 1
+    assert bob.post("/tasks", json={"title": "Cook"}).status_code == 201
+    assert boss.post("/projects", json={"name": "House"}).json()["id"] == 1
+    assert boss.put(f"/projects/1/members/{bob.id}", json={"role": "member"}).status_code == 200
+    many, single = together(
+        [
+            lambda: boss.call(method, path, json=body),
+            lambda: boss.post("/tasks", json={"title": "Alone"}),
+        ],
+        behind_long=True,
+    )
+    assert (many.status_code // 100, single.status_code, bob.id) == (2, 201, 2)
+    last = database.read(
+        lambda db: db.execute(select(task_history).order_by(task_history.c.id.desc())).first()
+    )
+    assert last is not None
+    assert last.task_id != single.json()["id"]
