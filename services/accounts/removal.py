@@ -1,13 +1,10 @@
 """Deleting an account: its tasks are given away or deleted, and the history keeps ids but no texts."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Select,
     and_,
     bindparam,
     case,
@@ -15,11 +12,17 @@ from sqlalchemy import (
     delete,
     exists,
     func,
+    insert,
+    literal,
+    null,
     or_,
     select,
+    text,
     update,
 )
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.functions import FunctionElement
 
 from database import AnyRow
 from errors import Conflict, NotFound
@@ -28,9 +31,9 @@ from services import idempotency
 from services.accounts import audit as audit_service
 from services.projects import leaving, member
 from services.tasks import bulk, history, many
-from services.tasks.fields import TASK_COLUMNS, TEXTS
-from storage.column_types import UtcDateTime
-from tables.history import COMMENT_KINDS, MEMBER_KINDS, PROJECT_KINDS, task_history
+from services.tasks.fields import TEXTS
+from storage.column_types import AllOf, UtcDateTime, is_among
+from tables.history import COMMENT_KINDS, MAYBE_RARE, MEMBER_KINDS, PROJECT_KINDS, task_history
 from tables.projects import projects, task_comments
 
 CHUNK = 500
@@ -69,12 +72,6 @@ _MOVE = (
 )
 _DELETE_TASKS = delete(tasks).where(tasks.c.user_id == bindparam("of_user"))
 _DELETE_USER = delete(users).where(users.c.id == bindparam("of_user"))
-_TASKS = (
-    select(*TASK_COLUMNS)
-    .where(tasks.c.user_id == bindparam("user_id"), tasks.c.id > bindparam("after_id"))
-    .order_by(tasks.c.id)
-    .limit(CHUNK)
-)
 _BY_THEM = or_(
     task_history.c.actor_id == bindparam("user_id"),
     # The account's tasks that others deleted.
@@ -99,43 +96,72 @@ _BY_THEM = or_(
 _OF_THEIR_TASKS = task_history.c.task_id.in_(
     select(tasks.c.id).where(tasks.c.user_id == bindparam("user_id"))
 )
+# The texts of a project that stays belong to its members.
+_IS_KEPT = and_(
+    task_history.c.kind.in_(PROJECT_KINDS), exists().where(projects.c.id == task_history.c.project_id)
+)
+_HAS_SUBJECT = and_(
+    task_history.c.kind.in_((*COMMENT_KINDS, *PROJECT_KINDS, *MEMBER_KINDS)),
+    # SQLite finds these rows by an index that has this condition.
+    text(MAYBE_RARE),
+)
 
 
-def _written(*, with_tasks: bool) -> Select[Any]:
-    """The next rows of history that may hold texts of the account, and of its tasks if they are deleted with it."""
-    # A comment that stays keeps its present text.
-    stays = (
-        select(task_comments.c.text)
-        .join(tasks, tasks.c.id == task_comments.c.task_id)
-        .where(task_comments.c.id == cast(task_history.c.subject["id"].as_string(), BigInteger))
-    )
-    if with_tasks:
-        stays = stays.where(tasks.c.user_id != bindparam("user_id"))
-    return (
-        select(
-            task_history.c.id,
-            task_history.c.changes,
-            task_history.c.subject,
-            # The texts of a project that stays belong to its members.
-            and_(
-                task_history.c.kind.in_(PROJECT_KINDS),
-                exists().where(projects.c.id == task_history.c.project_id),
-            ).label("is_kept"),
-            case(
-                (task_history.c.kind.in_(COMMENT_KINDS), stays.correlate(task_history).scalar_subquery())
-            ).label("comment"),
+class _WithoutTexts(FunctionElement[dict[str, Any]]):
+    """SQL: the changes in a row of history, with nulls in place of texts."""
+
+    type = task_history.c.changes.type
+    inherit_cache = True
+    name = "without_texts"
+
+
+_EMPTIED = (*sorted(TEXTS), *MORE_TEXTS)
+_NO_TEXT = '{"from":null,"to":null}'
+
+
+@compiles(_WithoutTexts, "sqlite")
+def _without_texts_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    # This leaves out the fields that did not change.
+    emptied = ", ".join(f"'$.{name}', json('{_NO_TEXT}')" for name in _EMPTIED)
+    return f"json_replace({compiler.process(element.clauses, **options)}, {emptied})"
+
+
+@compiles(_WithoutTexts, "postgresql")
+def _without_texts_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    names = ", ".join(f"'{name}'" for name in _EMPTIED)
+    value = f"CASE WHEN key IN ({names}) THEN '{_NO_TEXT}' ELSE value END"
+    changes = compiler.process(element.clauses, **options)
+    return f"(SELECT coalesce(json_object_agg(key, {value}), '{{}}') FROM json_each({changes}))"
+
+
+class _Forgetting:
+    """The statements that find and empty the history with texts of an account, and of its tasks if they go with it."""
+
+    def __init__(self, *, with_tasks: bool) -> None:
+        has_texts = and_(or_(_BY_THEM, _OF_THEIR_TASKS) if with_tasks else _BY_THEM, ~_IS_KEPT)
+        self.empty = (
+            update(task_history)
+            .where(has_texts)
+            .values(changes=_WithoutTexts(task_history.c.changes), snapshot=null())
         )
-        .where(
-            task_history.c.id > bindparam("after_id"),
-            or_(_BY_THEM, _OF_THEIR_TASKS) if with_tasks else _BY_THEM,
+        self.with_subjects = select(AllOf(task_history.c.id)).where(_HAS_SUBJECT, has_texts)
+        # A comment that stays keeps its present text.
+        stays = (
+            select(task_comments.c.text)
+            .join(tasks, tasks.c.id == task_comments.c.task_id)
+            .where(task_comments.c.id == cast(task_history.c.subject["id"].as_string(), BigInteger))
         )
-        .order_by(task_history.c.id)
-        .limit(CHUNK)
-    )
+        if with_tasks:
+            stays = stays.where(tasks.c.user_id != bindparam("user_id"))
+        comment = case(
+            (task_history.c.kind.in_(COMMENT_KINDS), stays.correlate(task_history).scalar_subquery())
+        )
+        self.subjects = select(task_history.c.id, task_history.c.subject, comment.label("comment")).where(
+            is_among(task_history.c.id, "ids")
+        )
 
 
-_WRITTEN, _WRITTEN_BY_THEM = _written(with_tasks=True), _written(with_tasks=False)
-_SCRUBBED = ("changes", "subject", "snapshot")
+_FORGETTING = {with_tasks: _Forgetting(with_tasks=with_tasks) for with_tasks in (False, True)}
 
 
 def keep_an_admin(db: Session, user_id: int) -> None:
@@ -166,10 +192,11 @@ def delete_account(db: Session, actor: Caller, account: AnyRow | Caller, heir_id
         raise NotFound("User not found", code="user_not_found")
     changed = leaving.leave(db, actor, user_id, heir_id, now)
     _forget_texts(db, user_id, with_tasks=heir_id is None)
-    _write_history(db, actor, user_id, heir_id, now)
     if heir_id is not None:
+        _write_assignments(db, actor, user_id, heir_id, now)
         moved = db.execute(_MOVE, {"of_user": user_id, "heir": heir_id, "now": now})
     else:
+        _write_deletions(db, actor, user_id, now)
         moved = db.execute(_DELETE_TASKS, {"of_user": user_id})
     idempotency.forget_account(db, user_id)
     member.pass_on_webhooks(db, now, user_id)
@@ -204,52 +231,47 @@ def _lock(db: Session, user_id: int) -> None:
             savepoint.rollback()
 
 
-def _write_history(db: Session, actor: Caller, user_id: int, heir_id: int | None, now: datetime) -> None:
-    """Write each task's last row of history, many at once: an account may have a hundred thousand tasks."""
-    after_id = -1
-    while before := db.execute(_TASKS, {"user_id": user_id, "after_id": after_id}).all():
-        bulk.insert_many(db, task_history, [_entry(actor, now, task, heir_id) for task in before])
-        after_id = before[-1].id
+def _write_assignments(db: Session, actor: Caller, user_id: int, heir_id: int, now: datetime) -> None:
+    """Write that each task goes to the heir, many at once: an account may have a hundred thousand tasks."""
+    for before in many.in_chunks(db, tasks.c.user_id == user_id):
+        bulk.insert_many(db, task_history, [_assigned(actor, now, task, heir_id) for task in before])
 
 
-def _entry(actor: Caller, now: datetime, task: AnyRow, heir_id: int | None) -> dict[str, Any]:
-    if heir_id is not None:
-        changes = {"user_id": heir_id, "updated_at": max(now, task.updated_at)}
-        after = SimpleNamespace(**task._asdict() | changes)
-        return history.task_entry(actor, now, "assigned", task, after, only=("user_id",))
+def _assigned(actor: Caller, now: datetime, task: Any, heir_id: int) -> dict[str, Any]:
+    after = task._replace(user_id=heir_id, updated_at=max(now, task.updated_at))
+    return history.task_entry(actor, now, "assigned", task, after, only=("user_id",))
+
+
+def _write_deletions(db: Session, actor: Caller, user_id: int, now: datetime) -> None:
+    """Write that each task is deleted, by one statement: the rows differ in a few columns alone."""
+    are_theirs = tasks.c.user_id == user_id
+    some = next(many.in_chunks(db, are_theirs), None)
+    if some is None:
+        return
+    entry = history.task_entry(actor, now, "deleted", some[0], None, only=("user_id",))
     # No snapshot is kept, because the texts are to be forgotten with the account.
-    return history.task_entry(actor, now, "deleted", task, None, only=("user_id",)) | {"snapshot": None}
+    entry["snapshot"] = None
+    columns = {name: literal(value, task_history.c[name].type) for name, value in entry.items()} | {
+        "task_id": tasks.c.id,
+        "previous_status": tasks.c.status,
+        "previous_project_id": tasks.c.project_id,
+        "previous_state": tasks.c.state,
+    }
+    rows = select(*columns.values()).where(are_theirs).order_by(tasks.c.id)
+    db.execute(insert(task_history).from_select([*columns], rows))
 
 
 def _forget_texts(db: Session, user_id: int, *, with_tasks: bool) -> None:
     """Remove the texts from the history of a person's changes and of tasks that are deleted too."""
-    for rows in _chunks(db, user_id, with_tasks=with_tasks):
-        scrubbed = [
-            {
-                "id": row.id,
-                "changes": _without_texts(row.changes),
-                "subject": _without_person(row.subject, user_id, row.comment),
-                "snapshot": None,
-            }
-            for row in rows
-            if not row.is_kept
+    statements, asked = _FORGETTING[with_tasks], {"user_id": user_id}
+    db.execute(statements.empty, asked)
+    ids = sorted(db.execute(statements.with_subjects, asked).scalar_one())
+    for place in range(0, len(ids), CHUNK):
+        rows = db.execute(statements.subjects, {**asked, "ids": ids[place : place + CHUNK]})
+        subjects = [
+            {"id": row.id, "subject": _without_person(row.subject, user_id, row.comment)} for row in rows
         ]
-        if scrubbed:
-            bulk.update_many(db, task_history, _SCRUBBED, scrubbed)
-
-
-def _chunks(db: Session, user_id: int, *, with_tasks: bool) -> Iterator[list[AnyRow]]:
-    after_id, statement = -1, _WRITTEN if with_tasks else _WRITTEN_BY_THEM
-    while rows := list(db.execute(statement, {"user_id": user_id, "after_id": after_id}).all()):
-        yield rows
-        after_id = rows[-1].id
-
-
-def _without_texts(changes: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: {"from": None, "to": None} if name in TEXTS or name in MORE_TEXTS else change
-        for name, change in changes.items()
-    }
+        bulk.update_many(db, task_history, ("subject",), subjects)
 
 
 def _without_person(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import (
@@ -14,10 +13,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from database import AnyRow
 from models import Caller, tasks
 from services.tasks import bulk, history
 from services.tasks.fields import BLOCKED, IN_HISTORY, TASK_COLUMNS
+from services.tasks.unit_of_work import TaskRow
 from storage.column_types import UtcDateTime
 from tables.history import task_history
 from tables.notifications import notifications
@@ -25,20 +24,21 @@ from tables.notifications import notifications
 CHUNK = 500
 
 
-def in_chunks(db: Session, *conditions: ColumnElement[bool]) -> Iterator[Sequence[AnyRow]]:
+def in_chunks(db: Session, *conditions: ColumnElement[bool]) -> Iterator[Sequence[Any]]:
     """The tasks that meet the conditions, locked, in chunks, in the order of their ids."""
     after_id = -1
     statement = select(*TASK_COLUMNS).where(*conditions).order_by(tasks.c.id).limit(CHUNK)
-    while rows := db.execute(statement.where(tasks.c.id > after_id).with_for_update()).all():
-        yield rows
-        after_id = rows[-1].id
+    while found := db.execute(statement.where(tasks.c.id > after_id).with_for_update()).all():
+        # A field of SQLAlchemy's row takes ten times as long to read.
+        yield [TaskRow._make(row) for row in found]
+        after_id = found[-1].id
 
 
 def change_many(
     db: Session,
     actor: Caller,
     now: datetime,
-    before: Sequence[AnyRow],
+    before: Sequence[Any],
     changes: Mapping[str, Any],
     kind: str,
 ) -> list[Any]:
@@ -58,10 +58,11 @@ def change_many(
     ids = [task.id for task in before]
     db.execute(update(tasks).where(tasks.c.id.in_(ids)).values(columns))
     after = [_changed(task, changes, now) for task in before]
+    # Nothing else differs, but for a block that ends.
+    changed = tuple(name for name in IN_HISTORY if name in {"state", "completed_at", *changes})
     entries = []
     for old, new in zip(before, after, strict=True):
-        without_block = tuple(name for name in IN_HISTORY if name not in BLOCKED)
-        entries.append(history.task_entry(actor, now, kind, old, new, only=without_block))
+        entries.append(history.task_entry(actor, now, kind, old, new, only=changed))
         if old.blocked_at is not None and new.blocked_at is None:
             entries.append(history.task_entry(actor, now, "unblocked", old, new, only=BLOCKED) | settled(new))
     bulk.insert_many(db, task_history, entries)
@@ -73,16 +74,16 @@ def later(column: ColumnElement[datetime], now: Any) -> Any:
     return case((column > now, column), else_=now)
 
 
-def _changed(task: AnyRow, changes: Mapping[str, Any], now: datetime) -> Any:
-    after = SimpleNamespace(**task._asdict() | dict(changes))
-    after.updated_at = max(now, task.updated_at)
-    if after.project_id is None:
-        after.state = after.status
+def _changed(task: Any, changes: Mapping[str, Any], now: datetime) -> Any:
+    values = {**changes, "updated_at": max(now, task.updated_at)}
+    status = values.get("status", task.status)
+    if values.get("project_id", task.project_id) is None:
+        values["state"] = status
     if "status" in changes:
-        after.completed_at = max(now, task.created_at) if after.status == "completed" else None
-        if after.status == "completed":
-            after.blocked_at = after.blocked_reason = None
-    return after
+        values["completed_at"] = max(now, task.created_at) if status == "completed" else None
+        if status == "completed":
+            values |= dict.fromkeys(BLOCKED)
+    return task._replace(**values)
 
 
 def settled(task: Any) -> dict[str, Any]:
@@ -95,7 +96,7 @@ def settled(task: Any) -> dict[str, Any]:
     }
 
 
-def delete_many(db: Session, actor: Caller, now: datetime, before: Sequence[AnyRow]) -> None:
+def delete_many(db: Session, actor: Caller, now: datetime, before: Sequence[Any]) -> None:
     """Delete these tasks, each with a row of history."""
     bulk.take_turns(db)
     bulk.insert_many(

@@ -137,6 +137,19 @@ def test_a_deleted_account_leaves_ids_in_history_and_no_words(api: Api) -> None:
         *((None, f"project_{kind}") for kind in ("created", "updated", "deleted")),
         (1, "deleted"),
     ]
+    nothing = {"from": None, "to": None}
+    assert list(rows[0].changes.items()) == [
+        ("title", nothing),
+        ("description", nothing),
+        ("status", {"from": None, "to": "pending"}),
+        ("priority", {"from": None, "to": 0}),
+        ("project", nothing),
+        ("tags", nothing),
+        ("user_id", {"from": None, "to": ada.id}),
+    ]
+    last = rows[-1]
+    assert last.changes == {"user_id": {"from": ada.id, "to": None}}
+    assert (last.previous_owner_id, last.previous_status, last.snapshot) == (ada.id, "pending", None)
     for word in (
         "secret",
         "Of mine",
