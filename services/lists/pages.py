@@ -110,7 +110,7 @@ def _total(db: Session, place: Place, filters: TaskFilters, planned: Planned) ->
             return known, planned
     elif not planned.shape.by_id:
         few = planning.FEW_FOUND
-        found = list(planned.without_bounds().execute(db, IDS, limit=few + 1).scalars())
+        found: list[int] = planned.without_bounds().execute(db, IDS, limit=few + 1).scalar_one()
         if len(found) <= few:
             return len(found), planned.without_bounds().among(found)
     total: int = planned.without_bounds().execute(db, COUNT).scalar_one()
@@ -195,7 +195,8 @@ def _near_on_postgres(
 def ids(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None, at_most: int) -> list[int]:
     """The sorted ids of all tasks in a list with these filters; the list's order and page are ignored."""
     planned = _planned(db, place, filters, asked).without_bounds()
-    return list(planned.execute(db, IDS, limit=at_most).scalars())
+    found: list[int] = planned.execute(db, IDS, limit=at_most).scalar_one()
+    return found
 
 
 def among(

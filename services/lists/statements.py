@@ -28,7 +28,7 @@ from services.query.elements import Implied, Walked
 from services.query.shapes import Scope, Shape
 from services.rights import parameter_of, unindexed, visible_tasks
 from services.tasks.fields import TASK_COLUMNS
-from storage.column_types import is_among
+from storage.column_types import AllOf, is_among
 from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
 
@@ -252,7 +252,8 @@ def build(shape: ListShape) -> Select[Any]:
     if kind == "ids":
         found = statement.with_only_columns(tasks.c.id, maintain_column_froms=True)
         # In the order of ids, Postgres would go through everybody's tasks.
-        return found.order_by(unindexed(tasks.c.id)).limit(bindparam("limit"))
+        sorted_ids = found.order_by(unindexed(tasks.c.id)).limit(bindparam("limit")).subquery("found")
+        return select(AllOf(sorted_ids.c.id))
 
     nullable = shape.sort_by in NULLABLE
     if nullable and kind != "skip":
