@@ -8,8 +8,11 @@ import { shownZone, view } from "./state.js";
 const lastMoment = (text) => new Date(Date.parse(text) - 1);
 
 export function periodText(flow) {
-  const zone = shownZone();
-  return `${day(flow.period.starts_at, zone)} to ${day(lastMoment(flow.period.ends_at), zone)}`;
+  const [zone, { starts_at: starts, ends_at: ends }] = [shownZone(), flow.period];
+  const [first, last] = [day(starts, zone), day(lastMoment(ends), zone)];
+  // Zones have skipped a day to cross the date line.
+  if (starts === ends) return `A day that ${zone} skipped, before ${first}`;
+  return first === last ? first : `${first} to ${last}`;
 }
 
 // Names the tasks that the figures are about, if they are not just the reader's: `team` is a project, `person` another account.

@@ -1,6 +1,7 @@
 // The question of the forecast: a number of tasks, or a day.
 import { act } from "../shared/act.js";
 import { field, h } from "../shared/dom.js";
+import { number } from "../shared/format.js";
 import { FORECAST } from "./charts.js";
 import { chartCard } from "./cards.js";
 import { query, show, view } from "./state.js";
@@ -48,7 +49,7 @@ export function forecastCard() {
     open = count;
     // Somebody may be typing the next question.
     if (!form.contains(document.activeElement)) [first.value, second.value] = [now.remaining || "", now.until || ""];
-    first.placeholder = now.until ? "" : `${open} ${open === 1 ? "is" : "are"} open`;
+    first.placeholder = now.until ? "" : `${number(open)} ${open === 1 ? "is" : "are"} open`;
   }
   return { ...card, tell };
 }

@@ -202,3 +202,6 @@ def test_the_cumulative_flow_of_a_single_interval_is_an_area(api: Api, browser: 
             return data.filter((_, at) => at % 4 === 3 && data[at] > 0).length / (data.length / 4);
         }""")
         assert share > 0.2
+    # A zone that crossed the date line has no such day.
+    browser.open("/dashboard?from=2011-12-30&to=2011-12-30&tz=Pacific/Apia")
+    page.locator(".period", has_text="A day that Pacific/Apia skipped, before Dec 31, 2011").wait_for()
