@@ -50,6 +50,8 @@ def test_a_link_resets_the_password_in_a_browser(api: Api, browser: BrowserPage)
     page.get_by_role("button").click()
     page.get_by_text("Password changed: log in with the new one").wait_for()
     assert "token" not in page.url
+    assert api.log_in("ada", "another long battery")
+    page.get_by_role("link", name="To the tasks").click()
+    page.get_by_label("Username or email").wait_for()
     assert not browser.foreign_requests
     assert not browser.console_errors
-    assert api.log_in("ada", "another long battery")
