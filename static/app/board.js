@@ -114,7 +114,7 @@ export function taskBoard(place) {
     element.setAttribute("aria-label", `${state.name}, ${said}`);
     head.replaceChildren(
       stateIcon(state.status),
-      h("span", {}, state.name),
+      h("span", { dir: "auto" }, state.name),
       h("span", { className: "count" }, limit ? `${number(length)} / ${number(limit)}` : number(length)),
     );
   }

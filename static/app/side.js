@@ -93,8 +93,8 @@ function item(picture, label, values, { badge = null, more = null } = {}) {
         "aria-current": isHere ? "page" : undefined,
       },
       icon(picture),
-      // A long name is cut.
-      h("span", { title: label }, label),
+      // A long name is cut at its own end, which is on the left for some scripts.
+      h("span", { title: label, dir: "auto" }, label),
       badge ? h("span", { className: "badge" }, badge) : null,
     ),
     more,

@@ -616,3 +616,10 @@ def test_paper_has_the_tasks_and_nothing_else(api: Api, desk: BrowserPage) -> No
         assert not page.locator(hidden).first.is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    # A long description is there to its end.
+    lines = "\n".join(f"Line {number}" for number in range(40))
+    task = ada.task("Described", description=lines)["id"]
+    page.goto(f"{desk.base_url}/app?task={task}")
+    description = page.get_by_label("Description")
+    expect(description).to_have_value(lines)
+    assert description.evaluate("(field) => field.scrollHeight <= field.clientHeight")

@@ -481,3 +481,20 @@ def test_tables_fit_at_both_widths(api: Api, browser: BrowserPage) -> None:
             assert button["x"] >= first["x"] + first["width"]
             assert button["y"] < first["y"] + first["height"]
         assert_accessible(page)
+
+    # A row shows each fact of a task as a whole, or leaves it out.
+    task = ada.task(
+        "Measure", project_id=project, due_at="2026-01-01T09:00:00Z", tags=["laboratory", "urgent"]
+    )
+    ada.put(f"/tasks/{task['id']}/blocked", json={"reason": "The device is late"})
+    page.goto(f"{browser.base_url}/app?project={project}")
+    facts = row(page, "Measure").locator(".facts")
+    facts.wait_for()
+    seen = facts.evaluate("""(facts) => {
+        const { right, bottom } = facts.getBoundingClientRect();
+        const places = [...facts.children].map((each) => [each.textContent, each.getBoundingClientRect()]);
+        const there = places.filter(([, place]) => place.top < bottom && place.left < right);
+        return there.map(([text, place]) => [text, place.right <= right + 1 && place.bottom <= bottom + 1]);
+    }""")
+    assert seen[0] == ["Blocked", True]
+    assert all(is_whole for _, is_whole in seen), seen
