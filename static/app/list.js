@@ -79,6 +79,9 @@ export function taskList(place) {
   );
   place.replaceChildren(grid);
   let [lines, order] = [[], []];
+  // The task that is active only because it was the first one: those that arrive later may come before it. It is null
+  // once the person has been at a task of this list.
+  let first;
   // The task that was open before a double click.
   let openBefore;
   const { state } = store;
@@ -110,7 +113,11 @@ export function taskList(place) {
     }
     grid.setAttribute("aria-rowcount", state.isLoading ? -1 : lines.length);
     const there = new Set(order);
-    if (!there.has(active())) activate(inPlaceOf(active(), before, there) ?? order[0] ?? null);
+    if (active() === first || !there.has(active())) {
+      const next = first === null ? inPlaceOf(active(), before, there) : null;
+      if (next === null) [first] = order;
+      activate(next ?? first ?? null);
+    }
     near.set(lines);
     // The keyboard goes on where the row was.
     if (hadFocus && !grid.contains(document.activeElement)) near.elementOf(active())?.focus({ preventScroll: true });
@@ -142,7 +149,7 @@ export function taskList(place) {
         "div",
         { role: "gridcell" },
         status ? stateIcon(status) : null,
-        h("strong", {}, title),
+        h("strong", { dir: "auto" }, title),
         h("span", { className: "muted" }, number(tasks.length)),
       ),
     );
@@ -150,7 +157,7 @@ export function taskList(place) {
 
   function onfocusin(event) {
     const row = event.target.closest(".row");
-    if (row) activate(Number(row.dataset.id));
+    if (row) ((first = null), activate(Number(row.dataset.id)));
   }
 
   function onClick(event) {

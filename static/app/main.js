@@ -28,7 +28,7 @@ import {
   project,
   projectOf,
 } from "./model.js";
-import { notificationsPage } from "./notifying.js";
+import { loadTold, notificationsPage } from "./notifying.js";
 import { open } from "./opened.js";
 import { drawPage, dropLeft, leavePage } from "./page.js";
 import * as panel from "./panel.js";
@@ -209,7 +209,10 @@ async function showTasks(isOther) {
   if (mine !== drawing) return;
   draw();
   // Somebody who has begun to type while the list was loading goes on typing.
-  if (!now().task && document.activeElement === document.body) surface?.focus();
+  if (now().task || document.activeElement !== document.body) return;
+  surface?.focus();
+  // An empty list has nothing to give the focus to.
+  if (document.activeElement === document.body) content.focus({ preventScroll: true });
 }
 
 function showEmpty() {
@@ -328,8 +331,7 @@ function unreadSoon() {
     setTimeout(
       act(async () => {
         unreadTimer = null;
-        await loadUnread();
-        sidebar();
+        await loadTold();
       }),
       2000,
     );

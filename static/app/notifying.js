@@ -4,7 +4,7 @@ import { h } from "../shared/dom.js";
 import { number } from "../shared/format.js";
 import { go, href, isForNewTab, now } from "./address.js";
 import * as api from "./api.js";
-import { isOwnDoing, loadUnread, membersOf, model, nameOf, openProjects } from "./model.js";
+import { isOwnDoing, loadUnread, loadViews, membersOf, model, nameOf, openProjects } from "./model.js";
 import { frame, section } from "./page.js";
 import { sidebar } from "./side.js";
 import { inTurn } from "./turns.js";
@@ -31,8 +31,11 @@ const WAYS = [
   ["never", "Never"],
 ];
 
+// The list on the page.
+let told = null;
+
 export async function notificationsPage(place) {
-  const told = section("Latest", "", list);
+  told = section("Latest", "", list);
   const ways = section("By mail", "All of them are listed above in any case.", preferences);
   frame(place, "Notifications", told, ways);
   await Promise.all([told.load(), ways.load()]);
@@ -43,6 +46,23 @@ async function seen() {
   await loadUnread();
   sidebar();
 }
+
+// Counts what is unread again, and lists it again if the list is on the page.
+export async function loadTold() {
+  const before = model.unread;
+  await seen();
+  if (now().page === "notifications" && model.unread !== before) await told.load();
+}
+
+// No event tells of views, or of notifications that were read. Another tab or device may have changed them.
+addEventListener(
+  "focus",
+  act(async () => {
+    if (!model.me) return;
+    await Promise.all([loadViews(), loadTold()]);
+    if (model.me) sidebar();
+  }),
+);
 
 async function list(load) {
   // The names of members are those of the accounts that a notification may be about.

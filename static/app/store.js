@@ -98,7 +98,11 @@ export const isOlder = (task, other) => Boolean(other) && age(task) < age(other)
 
 export const get = (id) => tasks.get(Number(id));
 
-export async function load() {
+// The loading that has begun last. Whoever waits for an earlier one waits for it.
+let newest = null;
+export const load = () => (newest = loadNow());
+
+async function loadNow() {
   const mine = ++turn;
   abort.abort();
   abort = new AbortController();
@@ -113,7 +117,7 @@ export async function load() {
     for (let next = first; next;) {
       const response = await request(next, { signal: abort.signal });
       const rows = await response.json();
-      if (mine !== turn) return;
+      if (mine !== turn) return newest;
       if (tasks !== found && !isAgain) begin(found);
       for (const task of rows)
         if (!gone.has(task.id) && !isOlder(task, changedMeanwhile.get(task.id))) found.set(task.id, task);
@@ -127,11 +131,12 @@ export async function load() {
     }
     shownPath = first;
   } catch (error) {
-    if (mine !== turn || error.name === "AbortError") return;
+    if (mine !== turn || error.name === "AbortError") return newest;
     Object.assign(state, { isLoading: false, error });
     if (error instanceof LoggedOut) throw error;
     changed();
   }
+  return null;
 }
 
 // The tasks of the former view that do not belong to this one go at once, because the answer may be slow.
@@ -171,7 +176,7 @@ export function clear() {
   turn++;
   abort.abort();
   tasks = new Map();
-  sorted = held = shownPath = null;
+  sorted = held = shownPath = newest = null;
   // Tasks that are hidden until they are deleted stay hidden on the way to another page and back.
   for (const each of [gone, doubtful, changedMeanwhile]) each.clear();
 }

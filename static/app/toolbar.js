@@ -73,7 +73,8 @@ export async function toolbar() {
   const address = now();
   const shared = project();
   const members = shared ? await membersOf(shared.id) : [];
-  const isFiltered = FILTERS.some((name) => address[name]);
+  // The link in the menu says what its own filter is.
+  const isFiltered = FILTERS.some((name) => address[name] && address[name] !== DUE_SOON[name]);
   const board = address.layout === "board";
   const layout = (name, label) =>
     h(
@@ -266,11 +267,16 @@ export const showCount = act(async () => {
   const { error } = store.state;
   const there = (error?.errors || []).find((each) => each.pointer === "?filter");
   const address = now();
+  let said = there?.detail || error?.message;
   if (there?.position === undefined || !address.filter) asking?.clear();
-  else asking?.mark(address.filter, store.positionIn(address, there.position));
+  else {
+    const position = store.positionIn(address, there.position);
+    asking?.mark(address.filter, position);
+    said = said.replace(`Position ${there.position}`, `Position ${position}`);
+  }
   if (!error) return problem.replaceChildren();
   const retry = h("button", { type: "button", className: "link", onclick: act(store.load) }, "Retry");
   // The same question has the same answer, unless there were too many of them.
   const isFinal = error.status >= 400 && error.status < 500 && error.status !== 429;
-  return problem.replaceChildren(error.message, " ", isFinal ? "" : retry);
+  return problem.replaceChildren(said, " ", isFinal ? "" : retry);
 });

@@ -3,6 +3,7 @@
 import { FIELDS } from "./filter-fields.js";
 import { completed } from "./completing.js";
 import { h } from "./dom.js";
+import { shortened } from "./format.js";
 
 const TOKEN = /"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|!=|!~|<=|>=|[=<>~(),]|[^\s()"',=<>!~]+/g;
 const PART = /[^\s()"',=<>!~]*$/;
@@ -58,6 +59,9 @@ async function offers(text, known) {
   return values(about, known);
 }
 
+// How much of a filter is shown before and after a mistake: all of a long one would push its message off the page.
+const AROUND = 80;
+
 let number = 0;
 
 // The input and its list. `known(name)` gives the values of a field that tasks have, such as tags.
@@ -84,7 +88,11 @@ export function filterField(label, properties, known) {
       letters.slice(position, position + 1),
       letters.slice(position + 1),
     ].map((each) => each.join(""));
-    where.replaceChildren(head, h("mark", {}, there || "\u00a0"), rest);
+    where.replaceChildren(
+      head.length > AROUND ? `…${head.slice(-AROUND)}` : head,
+      h("mark", {}, there || "\u00a0"),
+      shortened(rest, AROUND),
+    );
     where.hidden = false;
     const isSaid = said === `${position} ${asked}`;
     said = `${position} ${asked}`;

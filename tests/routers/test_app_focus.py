@@ -20,6 +20,8 @@ pytestmark = pytest.mark.thorough
 def test_a_dialog_takes_a_name_with_a_space_at_once(api: Api, desk: BrowserPage) -> None:
     ada = api.person()
     page = log_in(desk)
+    # The list is empty, so its place has the focus.
+    expect(page.locator("#content")).to_be_focused()
     side(page).get_by_role("button", name="New project").first.click()
     page.get_by_role("dialog").wait_for()
     page.keyboard.type("On the moon")
@@ -70,6 +72,29 @@ def test_keys_act_on_the_open_task(api: Api, desk: BrowserPage) -> None:
     page.keyboard.press("2")
     until(page, lambda: ada.get(f"/tasks/{first}").json()["priority"] == 2)
     assert [ada.get(f"/tasks/{each}").json()["priority"] for each in (finished, opened)] == [3, 4]
+
+
+@sqlite_only
+def test_a_list_that_arrives_in_parts_is_shown_from_its_beginning(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    # The first part has none of the group that comes first.
+    later = [
+        {"title": f"Task {number}", "due_at": f"2040-01-01T00:00:{number % 60:02}Z"} for number in range(150)
+    ]
+    begun = [{"title": "Begun", "due_at": "2041-01-01T00:00:00Z", "status": "in_progress"}]
+    ada.post("/tasks/import", json=[*later, *begun])
+    page = log_in(desk, "/app?sort=due_at&order=asc")
+    expect(row(page, "Begun")).to_be_focused()
+    assert page.locator("div.list").evaluate("(list) => list.scrollTop") == 0
+
+    # So is the next list, wherever the person was in the one before.
+    for title, day in (("Ahead", "02"), ("Late", "01")):
+        ada.task(title, due_at=f"2020-01-{day}T00:00:00Z")
+    page.goto(f"{desk.base_url}/app?order=asc&sort=title")
+    expect(row(page, "Begun")).to_be_focused()
+    page.get_by_role("link", name="Due in a week").click()
+    expect(page.locator(".row")).to_have_count(2)
+    expect(page.locator(".row.active")).to_contain_text("Late")
 
 
 @sqlite_only
@@ -250,3 +275,9 @@ def test_a_mistake_in_the_filter_is_marked_where_it_was_typed(api: Api, desk: Br
     page.wait_for_timeout(1500)
     page.keyboard.type("t")
     expect(field).to_have_value("stix = 1")
+    # The message about a very long filter has room on the page.
+    field.fill(f"{'priority >= 3 and ' * 40}nix = 1 and {'priority >= 3 and ' * 40}")
+    page.keyboard.press("Enter")
+    problem = page.locator("#filter-problem")
+    expect(problem).to_have_text(re.compile("^Position 720: met `nix`"))
+    expect(problem).to_be_in_viewport(ratio=1)

@@ -107,7 +107,11 @@ def test_the_next_member_has_the_usual_role_too(api: Api, desk: BrowserPage) -> 
     api.person("bob")
     project = ada.post("/projects", json={"name": "Research"}).json()["id"]
     page = log_in(desk, f"/app?page=project&project={project}")
-    page.get_by_label("Add somebody by username").fill("bob")
+    name = page.get_by_label("Add somebody by username")
+    name.fill("nobody")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(name).to_have_accessible_description("User not found")
+    name.fill("bob")
     page.get_by_label("Role", exact=True).select_option("manager")
     page.get_by_role("button", name="Add", exact=True).click()
     page.locator("#status", has_text="bob is in").wait_for()

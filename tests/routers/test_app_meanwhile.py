@@ -46,6 +46,25 @@ def test_a_search_that_is_being_typed_stays_with_its_project(api: Api, desk: Bro
 
 
 @sqlite_only
+def test_what_was_read_and_named_elsewhere_is_seen_by_who_comes_back(api: Api, desk: BrowserPage) -> None:
+    ada, bob = api.person(), api.person("bob")
+    project = shared(bob, ada)
+    page = log_in(desk, "/app?page=notifications")
+    told = page.locator(".told .unread")
+    expect(told).to_have_count(1)
+    # The list follows the number in the menu.
+    bob.task("Measure", project_id=project, user_id=ada.id)
+    expect(told).to_have_count(2)
+    expect(page.locator("#side .badge")).to_have_text("2")
+    ada.post("/notifications/read-all")
+    ada.post("/views", json={"name": "Urgent", "filter": "priority = 4"})
+    page.evaluate("dispatchEvent(new Event('focus'))")
+    page.get_by_role("link", name="Urgent").wait_for()
+    expect(page.locator("#side .badge")).to_have_count(0)
+    expect(told).to_have_count(0)
+
+
+@sqlite_only
 def test_a_title_is_edited_on_while_its_project_changes(api: Api, desk: BrowserPage) -> None:
     ada, bob = api.person(), api.person("bob")
     project = shared(ada, bob)
