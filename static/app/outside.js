@@ -54,6 +54,7 @@ async function webhookRows(load, kept) {
     "Add a webhook",
     async (values) => {
       const types = TYPES.filter((type) => values[type] === "on");
+      if (!types.length) throw new Error("Choose at least one kind of event.");
       const made = await api.webhooks.create({
         url: values.url,
         types,

@@ -92,11 +92,7 @@ async function memberRows(project, isManager) {
     ],
     "Add",
     async ({ username, role }) => {
-      const found = await api.account.lookup(username).catch((error) => {
-        // There is no such account: the name is the mistake.
-        if (error.status === 404) error.errors = [{ pointer: "#/username", detail: error.message }];
-        throw error;
-      });
+      const found = await api.account.lookup(username);
       await api.projects.setMember(project.id, found.id, role);
       say(`${found.username} is in.`);
       add.reset();

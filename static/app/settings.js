@@ -186,6 +186,7 @@ async function tokenRows(load, kept) {
     "Make a token",
     async (values) => {
       const chosen = scopes.filter((scope) => values[scope] === "on");
+      if (!chosen.length) throw new Error("Choose at least one thing that it may do.");
       const token = await api.account.createToken({
         name: values.name,
         scopes: chosen,

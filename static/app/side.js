@@ -10,7 +10,7 @@ import { confirmed, dialog, form } from "./dialog.js";
 import { exportDialog } from "./exporting.js";
 import { avatar, icon } from "./icons.js";
 import { commands, help } from "./keys.js";
-import { loadMenu, loadProjects, loadViews, model, openProjects } from "./model.js";
+import { loadMenu, loadProjects, loadViews, may, model, openProjects } from "./model.js";
 
 const place = document.getElementById("side");
 const theme = h("button", { type: "button" });
@@ -107,6 +107,10 @@ const small = (picture, label, onclick) =>
 // The figures of the project that is shown, or the person's own.
 const dashboard = () => link(now().project ? `/dashboard?project_id=${now().project}` : "/dashboard");
 
+// A project's view is changed by the member who made it, and by managers.
+const mayChange = (view) =>
+  may("manager", view.project_id) || (view.created_by === model.me.id && may("member", view.project_id));
+
 const projectItem = (each) => item("project", each.name, { project: String(each.id) });
 
 function archive() {
@@ -196,7 +200,7 @@ const menu = () =>
           each.name,
           { view: String(each.id), project: each.project_id ? String(each.project_id) : undefined },
           {
-            more: [
+            more: mayChange(each) && [
               small("edit", `Rename the view ${each.name}`, () => renameView(each)),
               small("close", `Delete the view ${each.name}`, () => removeView(each)),
             ],

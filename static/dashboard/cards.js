@@ -231,7 +231,11 @@ export function chartCard(chart, asked, ...extra) {
     load,
     redraw,
     forget: () => (turn++, forget()),
-    stale: (is) => body.classList.toggle("stale", is && shown !== null),
+    stale(is) {
+      body.classList.toggle("stale", is && shown !== null);
+      // Nothing is on its way for a form that was refused.
+      if (is && shown === null) body.replaceChildren();
+    },
   };
 }
 

@@ -60,6 +60,14 @@ export function absolve(form) {
   for (const control of form.querySelectorAll("[aria-invalid]")) control.removeAttribute("aria-invalid");
 }
 
+// The fields that an error without a list of problems may be about.
+const FIELDS = {
+  username_taken: ["username"],
+  email_taken: ["email"],
+  user_not_found: ["username"],
+  wrong_password: ["current_password", "password"],
+};
+
 // Shows an error of the API in a form: each problem beside its field, other problems at the form's own place.
 export function blameAll(form, error, place) {
   absolve(form);
@@ -67,7 +75,9 @@ export function blameAll(form, error, place) {
     const name = pointer.replace(/^[?#]\/?/, "").split("/")[0];
     return !blame(form, name, detail);
   });
-  const isElsewhere = (error.errors || []).length > rest.length;
+  const isElsewhere =
+    (error.errors || []).length > rest.length ||
+    (FIELDS[error.code] || []).some((name) => blame(form, name, error.message));
   place.textContent = rest.length
     ? rest.map((each) => each.detail).join(" ")
     : isElsewhere

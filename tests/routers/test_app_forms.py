@@ -100,6 +100,21 @@ def test_what_is_typed_in_the_settings_outlives_other_changes_there(api: Api, de
     page.reload()
     page.get_by_label("Which tasks").locator("option", has_text="Urgent").wait_for(state="attached")
 
+    # A mistake is said at its field.
+    tokens.get_by_text("New token").click()
+    tokens.get_by_label("Name", exact=True).fill("idle")
+    tokens.get_by_label("tasks:read").uncheck()
+    tokens.get_by_role("button", name="Make a token").click()
+    tokens.get_by_text("Choose at least one").wait_for()
+    api.person("bob")
+    page.get_by_label("Username").fill("Bob")
+    page.get_by_role("button", name="Rename", exact=True).click()
+    expect(page.get_by_label("Username")).to_have_accessible_description("Username already registered")
+    page.get_by_label("Password now").fill(PASSWORD)
+    page.get_by_label("New password").fill(PASSWORD)
+    page.get_by_role("button", name="Change the password").click()
+    expect(page.get_by_label("Password now")).to_have_accessible_description("The password is wrong")
+
 
 @sqlite_only
 def test_the_next_member_has_the_usual_role_too(api: Api, desk: BrowserPage) -> None:

@@ -48,18 +48,25 @@ def test_a_search_that_is_being_typed_stays_with_its_project(api: Api, desk: Bro
 @sqlite_only
 def test_what_was_read_and_named_elsewhere_is_seen_by_who_comes_back(api: Api, desk: BrowserPage) -> None:
     ada, bob = api.person(), api.person("bob")
-    project = shared(bob, ada)
+    project = shared(bob, ada, "member")
     page = log_in(desk, "/app?page=notifications")
     told = page.locator(".told .unread")
     expect(told).to_have_count(1)
     # The list follows the number in the menu.
     bob.task("Measure", project_id=project, user_id=ada.id)
+    until(page, lambda: len(ada.get("/notifications").json()) == 2)
+    page.evaluate("dispatchEvent(new Event('focus'))")
     expect(told).to_have_count(2)
     expect(page.locator("#side .badge")).to_have_text("2")
     ada.post("/notifications/read-all")
     ada.post("/views", json={"name": "Urgent", "filter": "priority = 4"})
     page.evaluate("dispatchEvent(new Event('focus'))")
-    page.get_by_role("link", name="Urgent").wait_for()
+    bob.post("/views", json={"name": "Due", "filter": "due < today", "project_id": project})
+    page.evaluate("dispatchEvent(new Event('focus'))")
+    page.get_by_role("link", name="Due", exact=True).wait_for()
+    # A view of another one's project is there to look at.
+    expect(page.get_by_role("button", name="Rename the view")).to_have_count(1)
+    expect(page.get_by_role("button", name="Delete the view Urgent")).to_be_visible()
     expect(page.locator("#side .badge")).to_have_count(0)
     expect(told).to_have_count(0)
 

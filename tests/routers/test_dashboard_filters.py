@@ -205,3 +205,7 @@ def test_the_cumulative_flow_of_a_single_interval_is_an_area(api: Api, browser: 
     # A zone that crossed the date line has no such day.
     browser.open("/dashboard?from=2011-12-30&to=2011-12-30&tz=Pacific/Apia")
     page.locator(".period", has_text="A day that Pacific/Apia skipped, before Dec 31, 2011").wait_for()
+    # Nothing is on its way for a form that was refused.
+    browser.open("/dashboard?tz=Mars/Base")
+    page.locator(".problem", has_text="IANA").wait_for()
+    expect(page.get_by_text("Loading")).to_have_count(0)
