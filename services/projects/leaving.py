@@ -23,12 +23,15 @@ def switch_off(db: Session, actor: Caller, user_id: int, heir_id: int | None) ->
 def leave(db: Session, actor: Caller, user_id: int, heir_id: int | None, now: datetime) -> set[int]:
     """Take an account that is to be deleted out of its projects; returns the accounts whose tasks changed.
 
-    A project without other members goes to `heir_id`. Without an heir the project is deleted, and its tasks
-    become private tasks of their owner. Raises Conflict if others would be left without a manager.
+    A project without other active members stays with a manager who is switched off and may come back. If there is
+    no such manager, the project goes to `heir_id`. Without an heir it is deleted, and its tasks become private
+    tasks of their owners. Raises Conflict if others would be left without a manager.
     """
     changed: set[int] = set()
     for project_id in member.projects_of(db, user_id):
         given = member.step_down(db, actor, now, project_id, user_id, heir_id)
+        if given is None:
+            given = member.leave_to_the_absent(db, actor, now, project_id, user_id)
         if given is not None:
             changed |= given
             member.drop(db, actor, now, project_id, user_id)

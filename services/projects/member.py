@@ -299,6 +299,10 @@ _OTHERS = (
     .order_by(case((_M.role == "manager", 0), (_M.role == "member", 1), else_=2), _M.added_at, _M.user_id)
 )
 
+_ABSENT_MANAGERS = _HERE.where(
+    _M.user_id != bindparam("member_id"), _M.role == "manager", ~users.c.is_active
+).order_by(_M.added_at, _M.user_id)
+
 
 def projects_of(db: Session, user_id: int) -> Sequence[int]:
     """The projects of an account, locked in the order of their ids."""
@@ -337,6 +341,23 @@ def step_down(
         raise _last_manager()
     give(db, actor, now, project_id, user_id, workers[0])
     return {user_id, workers[0]}
+
+
+def leave_to_the_absent(
+    db: Session, actor: Caller, now: datetime, project_id: int, user_id: int
+) -> set[int] | None:
+    """Give the tasks of an account that is deleted to a manager who is switched off and may come back.
+
+    Returns the accounts whose tasks changed, or None if the project has no such manager.
+    """
+    asked = {"project_id": project_id, "member_id": user_id}
+    absent = db.execute(_ABSENT_MANAGERS, asked).first()
+    if absent is None:
+        return None
+    if db.execute(_OWNS, asked).first() is None:
+        return set()
+    give(db, actor, now, project_id, user_id, absent.user_id)
+    return {user_id, absent.user_id}
 
 
 def inherit(db: Session, actor: Caller, now: datetime, project_id: int, heir_id: int) -> None:

@@ -299,3 +299,24 @@ def execute(statement: Any) -> int:
     """Write past the API, and return the number of rows."""
     count: int = database.write(lambda db: db.execute(statement).rowcount)  # type: ignore[attr-defined]
     return count
+
+
+@pytest.mark.parametrize("query", ["delete_tasks=true", "transfer_to={heir}"])
+def test_a_manager_who_is_switched_off_keeps_the_project_when_the_other_members_are_deleted(
+    api: Api, query: str
+) -> None:
+    ada, bob, heir = api.person(), api.person("bob"), api.person("heir")
+    boss = api.person("boss", admin=True)
+    made = ada.post("/projects", json={"name": "Research"}).json()
+    here = f"/projects/{made['id']}"
+    ada.put(f"{here}/members/{bob.id}", json={"role": "manager"})
+    hers, his = (person.task(project_id=made["id"]) for person in (ada, bob))
+    boss.patch(f"/users/{ada.id}", json={"is_active": False})
+    assert boss.delete(f"/users/{bob.id}?{query.format(heir=heir.id)}").status_code == 200
+    boss.patch(f"/users/{ada.id}", json={"is_active": True})
+    ada.token = api.log_in("ada")
+    assert ada.get(here).json()["role"] == "manager"
+    found = ada.get(f"/tasks?project_id={made['id']}").json()
+    assert {(task["id"], task["user_id"]) for task in found} == {(hers["id"], ada.id), (his["id"], ada.id)}
+    assert [each["username"] for each in boss.get(f"{here}/members").json()] == ["ada"]
+    assert_problem(heir.get(here), 404, "project_not_found")
