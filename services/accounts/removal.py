@@ -232,14 +232,15 @@ def _lock(db: Session, user_id: int) -> None:
 
 
 def _write_assignments(db: Session, actor: Caller, user_id: int, heir_id: int, now: datetime) -> None:
-    """Write that each task goes to the heir, many at once: an account may have a hundred thousand tasks."""
+    """Write that each task goes to the heir, who is notified, many at once: there may be a hundred thousand."""
     for before in many.in_chunks(db, tasks.c.user_id == user_id):
-        bulk.insert_many(db, task_history, [_assigned(actor, now, task, heir_id) for task in before])
-
-
-def _assigned(actor: Caller, now: datetime, task: Any, heir_id: int) -> dict[str, Any]:
-    after = task._replace(user_id=heir_id, updated_at=max(now, task.updated_at))
-    return history.task_entry(actor, now, "assigned", task, after, only=("user_id",))
+        after = [task._replace(user_id=heir_id, updated_at=max(now, task.updated_at)) for task in before]
+        many.notify_many(db, actor, now, "assigned", after)
+        entries = [
+            history.task_entry(actor, now, "assigned", old, new, only=("user_id",))
+            for old, new in zip(before, after, strict=True)
+        ]
+        bulk.insert_many(db, task_history, entries)
 
 
 def _write_deletions(db: Session, actor: Caller, user_id: int, now: datetime) -> None:

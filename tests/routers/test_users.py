@@ -107,6 +107,8 @@ def test_a_deleted_accounts_tasks_go_to_somebody_else(api: Api) -> None:
     changed = ("user_id", "updated_at")
     assert {**moved, **dict.fromkeys(changed)} == {**task, **dict.fromkeys(changed)}
     assert moved["user_id"] == bob.id
+    (notified,) = bob.get("/notifications").json()
+    assert (notified["kind"], notified["task_id"], notified["actor_id"]) == ("assigned", moved["id"], boss.id)
     assert bob.get("/analytics/user-completion-stats").json()["completed_tasks"] == 1
     created, updated, assigned = bob.get(f"/tasks/{task['id']}/history").json()
     assert (created["actor_id"], created["changes"]["title"]) == (ada.id, {"from": None, "to": None})
