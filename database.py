@@ -17,7 +17,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -45,6 +44,7 @@ AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 ATTEMPTS = 4
 # A commit of a few changes needs some pages. With less room the next one may be refused.
 LEAST_FREE_BYTES = 256 * 1024
+MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 _CHANGE_NOTHING = text("UPDATE alembic_version SET version_num = version_num WHERE false")
 _IS_READ_ONLY = text("SELECT current_setting('transaction_read_only')")
 
@@ -68,8 +68,13 @@ class Tables(MetaData):
     def _migrates(self, bind: Any, tables: Any, revision: str) -> bool:
         if bind is not database.engine or tables is not None:
             return False
-        # The migrations are asked by name, as a command is: they stand above this module and import it.
-        import_module("migrations.schema").migrate_to(revision)
+        # Alembic is imported here, because it would take a tenth of the memory of a server that has nothing to migrate.
+        from alembic import command  # noqa: PLC0415
+        from alembic.config import Config  # noqa: PLC0415
+
+        configuration = Config()
+        configuration.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        (command.upgrade if revision == "head" else command.downgrade)(configuration, revision)
         clear_all()
         return True
 

@@ -12,14 +12,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from config import settings
-from database import Database, database
+from database import MIGRATIONS, Database, database
 from errors import DatabaseReadOnly, DatabaseUnavailable
 from logging_config import logger
 from storage.faults import MISSING_RIGHT, NO_SCHEMA, is_damaged, reason_of, sqlstate, translated_error
 
 # A function that gets the number of finished steps, the number of all steps, and the next step's name.
 Report = Callable[..., None]
-FOLDER = Path(__file__).resolve().parent
 
 
 class SchemaError(Exception):
@@ -29,7 +28,7 @@ class SchemaError(Exception):
 @cache
 def known_revisions() -> frozenset[str]:
     """All revisions that this program's migrations know, by the numbers in their file names."""
-    files = (FOLDER / "versions").glob("[0-9]*.py")
+    files = (MIGRATIONS / "versions").glob("[0-9]*.py")
     return frozenset(path.name.partition("_")[0] for path in files)
 
 
@@ -77,7 +76,7 @@ def migrate(db: Database = database, revision: str = "head", report: Report | No
     from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     configuration = Config()
-    configuration.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    configuration.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     script = ScriptDirectory.from_config(configuration)
     with explained(db), db.exclusive_connection() as connection:
         configuration.attributes["connection"] = connection
@@ -217,9 +216,3 @@ def _missing_right(db: Database, reason: str) -> str:
             f'GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO "{user}"'
         )
     return f"The database refuses it: {reason}. Let its owner run: {grant};"
-
-
-def migrate_to(revision: str) -> None:
-    """Bring the program's own database to a revision, as `Base.metadata.create_all` and `drop_all` do."""
-    if revision != "base" or database.read(revision_of) is not None:
-        migrate(database, revision)
