@@ -49,6 +49,15 @@ _CHANGE_NOTHING = text("UPDATE alembic_version SET version_num = version_num WHE
 _IS_READ_ONLY = text("SELECT current_setting('transaction_read_only')")
 
 
+def alembic_configuration() -> Any:
+    """Alembic's configuration, which says where the migrations are."""
+    from alembic.config import Config  # noqa: PLC0415  # as in `Tables`
+
+    configuration = Config()
+    configuration.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return configuration
+
+
 class Tables(MetaData):
     """The tables of all models. The migrations alone make and drop them in the program's own database.
 
@@ -68,13 +77,10 @@ class Tables(MetaData):
     def _migrates(self, bind: Any, tables: Any, revision: str) -> bool:
         if bind is not database.engine or tables is not None:
             return False
-        # Alembic is imported here, because it would take a tenth of the memory of a server that has nothing to migrate.
+        # Alembic would take a tenth of the memory of a server that has nothing to migrate.
         from alembic import command  # noqa: PLC0415
-        from alembic.config import Config  # noqa: PLC0415
 
-        configuration = Config()
-        configuration.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        (command.upgrade if revision == "head" else command.downgrade)(configuration, revision)
+        (command.upgrade if revision == "head" else command.downgrade)(alembic_configuration(), revision)
         clear_all()
         return True
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from config import settings
-from database import MIGRATIONS, Database, database
+from database import MIGRATIONS, Database, alembic_configuration, database
 from errors import DatabaseReadOnly, DatabaseUnavailable
 from logging_config import logger
 from storage.faults import MISSING_RIGHT, NO_SCHEMA, is_damaged, reason_of, sqlstate, translated_error
@@ -72,11 +72,9 @@ def migrate(db: Database = database, revision: str = "head", report: Report | No
     # Alembic is imported here, because it would take a tenth of the memory of a server that has nothing to
     # migrate.
     from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
     from alembic.script import ScriptDirectory  # noqa: PLC0415
 
-    configuration = Config()
-    configuration.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    configuration = alembic_configuration()
     script = ScriptDirectory.from_config(configuration)
     with explained(db), db.exclusive_connection() as connection:
         configuration.attributes["connection"] = connection
