@@ -5,13 +5,14 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
 
 from account_models import attempts
 from config import settings
@@ -20,7 +21,7 @@ from main import app
 from models import users
 from services import background_tasks
 from services.accounts.attempt import HOUR
-from services.delivery import mail_tasks, outbox
+from services.delivery import mail_tasks, notification_tasks, outbox
 from services.delivery.notification_tasks import process_task_assignment
 from services.delivery.reminder_tasks import remind
 from tables.notifications import notifications
@@ -238,22 +239,30 @@ def test_mail_that_a_dead_process_had_claimed_is_sent_when_its_claim_ends(
     assert len(catcher.mails) == 1
 
 
-def test_two_processes_never_claim_the_same_row(api: Api, database_url: str) -> None:
+def claim_a_few(db: Session) -> list[int]:
+    now = datetime.now(UTC)
+    statement = outbox.claim_statement(notifications, notifications.c.state == "waiting", batch=7)
+    times = {"now": now, "until": now + timedelta(hours=1)}
+    return [row.id for row in db.execute(statement.returning(notifications.c.id), times)]
+
+
+def claim_a_batch(db: Session) -> list[int]:
+    return notification_tasks._settle_and_claim(notification_tasks._Outcome())(db)  # noqa: SLF001
+
+
+@pytest.mark.parametrize(("claim", "count"), [(claim_a_few, 200), (claim_a_batch, 2500)])
+def test_two_processes_never_claim_the_same_row(
+    api: Api, database_url: str, claim: Callable[[Session], list[int]], count: int
+) -> None:
     ada = api.person()
     ada.task()
-    count = 200
     row = {name: value for name, value in rows()[0]._asdict().items() if name != "id"}
     again = [row | {"state": "waiting", "next_attempt_at": datetime.now(UTC)}] * count
     database.write(lambda db: db.execute(notifications.insert(), again))
-    statement = outbox.claim_statement(notifications, notifications.c.state == "waiting", batch=7).returning(
-        notifications.c.id
-    )
     taken: list[int] = []
 
     def take_all(own: Database) -> None:
-        now = datetime.now(UTC)
-        times = {"now": now, "until": now + timedelta(hours=1)}
-        while ids := own.write(lambda db: [row.id for row in db.execute(statement, times)]):
+        while ids := own.write(claim):
             taken.extend(ids)
 
     processes = [Database(database_url) for _ in range(3)]
