@@ -142,28 +142,6 @@ def is_among(column: ColumnElement[int], parameter: str) -> IsOneOf:
     return IsOneOf(column, bindparam(parameter, type_=ValueList(BigInteger())))
 
 
-class AllOf(FunctionElement[list[int]]):
-    """SQL: the values of a column in all rows, as one list.
-
-    SQLite's driver hands the interpreter to other threads for each row. Where these are busy, a thousand rows take a
-    tenth of a second, which is too long for a transaction that keeps others from writing.
-    """
-
-    type = JSON()
-    inherit_cache = True
-    name = "all_of"
-
-
-@compiles(AllOf, "sqlite")
-def _all_of_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    return f"json_group_array({compiler.process(element.clauses, **options)})"
-
-
-@compiles(AllOf, "postgresql")
-def _all_of_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    return f"coalesce(json_agg({compiler.process(element.clauses, **options)}), '[]')"
-
-
 class MicrosecondsBetween(FunctionElement[int]):
     """SQL: the time between two times, the earlier one first, as a whole number of microseconds."""
 

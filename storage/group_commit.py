@@ -28,7 +28,7 @@ CHANGES_WHEN_IDLE = 1000
 CHANGES_WHEN_BUSY = 8000
 LOG_PAGES = 4000
 # SQLite's driver asks for the interpreter after each statement and each row, and a busy thread hands it on after 5 ms. While
-# a long write keeps others from writing, all threads do so earlier. At all times this would cost a tenth of a request.
+# a long write keeps others from writing, all threads do so earlier. Always doing so would cost requests a tenth more CPU.
 SWITCH_SECONDS = 0.001
 _USUAL_SWITCH_SECONDS = sys.getswitchinterval()
 

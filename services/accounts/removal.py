@@ -29,10 +29,12 @@ from errors import Conflict, NotFound
 from models import Caller, tasks, users
 from services import idempotency
 from services.accounts import audit as audit_service
+from services.bulk_numbers import in_bulk, read_numbers
 from services.projects import leaving, member
 from services.tasks import bulk, history, many
 from services.tasks.fields import TEXTS
-from storage.column_types import AllOf, UtcDateTime, is_among
+from services.tasks.unit_of_work import task_row
+from storage.column_types import UtcDateTime, is_among
 from tables.history import COMMENT_KINDS, MAYBE_RARE, MEMBER_KINDS, PROJECT_KINDS, task_history
 from tables.projects import projects, task_comments
 
@@ -144,7 +146,7 @@ class _Forgetting:
             .where(has_texts)
             .values(changes=_WithoutTexts(task_history.c.changes), snapshot=null())
         )
-        self.with_subjects = select(AllOf(task_history.c.id)).where(_HAS_SUBJECT, has_texts)
+        self.with_subjects = in_bulk(select(task_history.c.id).where(_HAS_SUBJECT, has_texts))
         # A comment that stays keeps its present text.
         stays = (
             select(task_comments.c.text)
@@ -245,11 +247,8 @@ def _write_assignments(db: Session, actor: Caller, user_id: int, heir_id: int, n
 
 def _write_deletions(db: Session, actor: Caller, user_id: int, now: datetime) -> None:
     """Write that each task is deleted, by one statement: the rows differ in a few columns alone."""
-    are_theirs = tasks.c.user_id == user_id
-    some = next(many.in_chunks(db, are_theirs), None)
-    if some is None:
-        return
-    entry = history.task_entry(actor, now, "deleted", some[0], None, only=("user_id",))
+    task = task_row({"user_id": user_id, "status": None})
+    entry = history.task_entry(actor, now, "deleted", task, None, only=("user_id",))
     # No snapshot is kept, because the texts are to be forgotten with the account.
     entry["snapshot"] = None
     columns = {name: literal(value, task_history.c[name].type) for name, value in entry.items()} | {
@@ -258,7 +257,7 @@ def _write_deletions(db: Session, actor: Caller, user_id: int, now: datetime) ->
         "previous_project_id": tasks.c.project_id,
         "previous_state": tasks.c.state,
     }
-    rows = select(*columns.values()).where(are_theirs).order_by(tasks.c.id)
+    rows = select(*columns.values()).where(tasks.c.user_id == user_id).order_by(tasks.c.id)
     db.execute(insert(task_history).from_select([*columns], rows))
 
 
@@ -266,7 +265,7 @@ def _forget_texts(db: Session, user_id: int, *, with_tasks: bool) -> None:
     """Remove the texts from the history of a person's changes and of tasks that are deleted too."""
     statements, asked = _FORGETTING[with_tasks], {"user_id": user_id}
     db.execute(statements.empty, asked)
-    ids = sorted(db.execute(statements.with_subjects, asked).scalar_one())
+    ids = sorted(read_numbers(db, statements.with_subjects, asked)[0].tolist())
     for place in range(0, len(ids), CHUNK):
         rows = db.execute(statements.subjects, {**asked, "ids": ids[place : place + CHUNK]})
         subjects = [

@@ -18,12 +18,13 @@ from logging_config import in_one_write, info_each, logger
 from models import tasks, users
 from services import notification_service, rights
 from services.accounts import attempt as attempt_service
+from services.bulk_numbers import in_bulk, read_numbers
 from services.delivery import notification_mails
 from services.delivery.outbox import due_rows
 from services.delivery.reminder_tasks import IS_OVERTAKEN
 from services.delivery.reminder_tasks import KINDS as REMINDERS
 from services.email_service import log_unsent, send_email_async
-from storage.column_types import AllOf, is_among
+from storage.column_types import is_among
 from storage.prepared import prepared
 from tables.notification_kinds import KINDS, assignment
 from tables.notifications import notifications
@@ -42,11 +43,7 @@ MAILED = (
 # A claimed row. Its fields are read many times, and a field of SQLAlchemy's row takes ten times as long.
 _Claimed: Any = namedtuple("_Claimed", MAILED)  # type: ignore[misc]  # noqa: PYI024  # its fields come from a table
 
-_DUE = prepared(
-    select(
-        AllOf(due_rows(notifications, notifications.c.state == "waiting", batch=BATCH).subquery("due").c.id)
-    )
-)
+_DUE = prepared(in_bulk(due_rows(notifications, notifications.c.state == "waiting", batch=BATCH)))
 _CLAIM = prepared(
     update(notifications)
     .where(is_among(notifications.c.id, "ids"))
@@ -174,7 +171,7 @@ def _settle_and_claim(outcome: _Outcome) -> Callable[[Session], list[int]]:
     def work(db: Session) -> list[int]:
         now = datetime.now(UTC)
         outcome.write(db, now)
-        ids: list[int] = db.execute(_DUE, {"now": now}).scalar_one()
+        ids: list[int] = read_numbers(db, _DUE, {"now": now})[0].tolist()
         if ids:
             db.execute(_CLAIM, {"ids": ids, "until": now + LEASE})
         return ids

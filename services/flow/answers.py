@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from errors import invalid_at
 from models import STATUSES, tasks
 from schemas.flow import Interval
+from services.bulk_numbers import Integers
 from services.flow import forecast, history, replay
 from services.flow.by_state import counts_by_state, only_since, time_by_state
 from services.flow.definitions import chosen
@@ -18,7 +19,7 @@ from services.flow.periods import DAY, WEEK, Period, intervals, midnight
 from services.flow.question import Question
 from services.flow.record import Record
 from services.flow.replay import NEVER
-from services.flow.statistics import PERCENTILES, Integers, hours, summary
+from services.flow.statistics import PERCENTILES, hours, summary
 from services.paging import decode_cursor, encode_cursor, invalid_cursor
 from storage.column_types import moment
 

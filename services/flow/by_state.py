@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
+from services.bulk_numbers import Integers
 from services.flow import replay
 from services.flow.question import Question
 from services.flow.record import Record
-from services.flow.statistics import Integers, summary
+from services.flow.statistics import summary
 from services.projects import workflow
 
 

@@ -12,10 +12,10 @@ from sqlalchemy import BigInteger, bindparam, select
 from sqlalchemy.orm import Session
 
 from database import AnyRow
+from services.bulk_numbers import Integers
 from services.flow.record import Record
 from services.flow.replay import Spells
 from services.flow.selected import changes_hands
-from services.flow.statistics import Integers
 from storage.column_types import is_among
 from storage.direct_session import is_sqlite
 from storage.prepared import prepared

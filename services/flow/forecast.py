@@ -6,9 +6,10 @@ from datetime import date
 import numpy as np
 
 from errors import Conflict
+from services.bulk_numbers import Integers
 from services.flow.periods import DAY, WEEK, local_day, midnight
 from services.flow.question import Question
-from services.flow.statistics import PERCENTILES, Integers
+from services.flow.statistics import PERCENTILES
 
 TRIALS = 10_000
 SEED = 20_161_122

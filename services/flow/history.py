@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from models import tasks
-from services.bulk_numbers import Moment, in_bulk, read_numbers
+from services.bulk_numbers import Integers, Moment, in_bulk, read_numbers
 from services.events.event_id import newest_row
 from services.flow import changed, project_history, selected
 from services.flow.question import Selection
@@ -35,7 +35,6 @@ from services.flow.record import (
     that_concern,
 )
 from services.flow.selected import changes_hands
-from services.flow.statistics import Integers
 from services.rights import unindexed
 from storage.bounded_cache import BoundedCache
 from storage.column_types import is_among

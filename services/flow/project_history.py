@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, case, func,
 from sqlalchemy.orm import Session
 
 from models import tasks
-from services.bulk_numbers import Moment, in_bulk, read_numbers
+from services.bulk_numbers import Integers, Moment, in_bulk, read_numbers
 from services.flow.record import (
     Record,
     assembled,
@@ -21,7 +21,6 @@ from services.flow.record import (
     that_concern,
 )
 from services.flow.selected import leaves_project
-from services.flow.statistics import Integers
 from services.projects import workflow
 from services.rights import unindexed
 from storage.column_types import is_among

@@ -7,10 +7,9 @@ import numpy as np
 from sqlalchemy import ColumnElement, case
 
 from models import STATUSES
-from services.bulk_numbers import NONE
+from services.bulk_numbers import NONE, Integers
 from services.flow import replay
 from services.flow.replay import NEVER, Events, Spells
-from services.flow.statistics import Integers
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import STATUSES
-from services.flow.statistics import Integers
+from services.bulk_numbers import Integers
 
 PENDING, IN_PROGRESS, COMPLETED, GONE = 0, 1, 2, 3
 NEVER = 2**62

@@ -11,9 +11,8 @@ from sqlalchemy.orm import Session
 
 from database import AnyRow
 from models import tasks
-from services.bulk_numbers import in_bulk, numbers
+from services.bulk_numbers import Integers, in_bulk, numbers
 from services.flow.question import Selection
-from services.flow.statistics import Integers
 from services.lists import rare_titles
 from services.lists.statements import choices, one_of_many
 from services.query import asking, statement_cache

@@ -3,9 +3,8 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Integers = NDArray[np.int64]
+from services.bulk_numbers import Integers
 
 HOUR = 3_600_000_000  # microseconds
 PERCENTILES = (50, 70, 85, 95)

@@ -23,7 +23,6 @@ from services.lists.parts import (
     COUNT,
     FIRST,
     FIRST_WITHOUT_VALUE,
-    IDS,
     SKIP,
     Part,
 )
@@ -110,7 +109,7 @@ def _total(db: Session, place: Place, filters: TaskFilters, planned: Planned) ->
             return known, planned
     elif not planned.shape.by_id:
         few = planning.FEW_FOUND
-        found: list[int] = planned.without_bounds().execute(db, IDS, limit=few + 1).scalar_one()
+        found = planned.without_bounds().ids(db, few + 1)
         if len(found) <= few:
             return len(found), planned.without_bounds().among(found)
     total: int = planned.without_bounds().execute(db, COUNT).scalar_one()
@@ -195,8 +194,7 @@ def _near_on_postgres(
 def ids(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None, at_most: int) -> list[int]:
     """The sorted ids of all tasks in a list with these filters; the list's order and page are ignored."""
     planned = _planned(db, place, filters, asked).without_bounds()
-    found: list[int] = planned.execute(db, IDS, limit=at_most).scalar_one()
-    return found
+    return planned.ids(db, at_most)
 
 
 def among(

@@ -8,9 +8,10 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from models import ORDERS
 from schemas.tasks import TaskFilters
+from services.bulk_numbers import numbers
 from services.lists import on_postgres, planning
 from services.lists.lookups import RANGES, TEXTS
-from services.lists.parts import Part, Way
+from services.lists.parts import IDS, Part, Way
 from services.lists.statements import (
     NULLABLE,
     ListShape,
@@ -172,6 +173,11 @@ class Planned(NamedTuple):
             if edge is not None:
                 way, more = "edged", {**more, "edge_value": edge.value, "edge_id": edge.id}
         return list(self.execute(db, part.by(way), **more).all())
+
+    def ids(self, db: Session, at_most: int) -> list[int]:
+        """The sorted ids of all tasks, up to so many."""
+        found: list[int] = numbers(self.execute(db, IDS, limit=at_most).one())[0].tolist()
+        return found
 
     def execute(self, db: Session, part: Part, **more: Any) -> Any:
         """Execute the statement of a part."""

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 from models import HIGHEST_PRIORITY, LARGEST_ID, ORDERS, task_tags, tasks
+from services.bulk_numbers import in_bulk
 from services.lists.lookups import RANGES, TEXTS
 from services.lists.parts import Part, Way
 from services.query.conditions import condition
@@ -28,7 +29,7 @@ from services.query.elements import Implied, Walked
 from services.query.shapes import Scope, Shape
 from services.rights import parameter_of, unindexed, visible_tasks
 from services.tasks.fields import TASK_COLUMNS
-from storage.column_types import AllOf, is_among
+from storage.column_types import is_among
 from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
 
@@ -252,8 +253,7 @@ def build(shape: ListShape) -> Select[Any]:
     if kind == "ids":
         found = statement.with_only_columns(tasks.c.id, maintain_column_froms=True)
         # In the order of ids, Postgres would go through everybody's tasks.
-        sorted_ids = found.order_by(unindexed(tasks.c.id)).limit(bindparam("limit")).subquery("found")
-        return select(AllOf(sorted_ids.c.id))
+        return in_bulk(found.order_by(unindexed(tasks.c.id)).limit(bindparam("limit")))
 
     nullable = shape.sort_by in NULLABLE
     if nullable and kind != "skip":

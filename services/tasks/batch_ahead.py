@@ -14,20 +14,19 @@ from sqlalchemy.orm import Session
 from errors import AppError
 from models import Caller, tasks
 from schemas.batch import AssignOperation, Batch, CreateOperation
+from services.bulk_numbers import in_bulk, read_numbers
 from services.tasks import batch as batches
 from services.tasks import bulk
 from services.tasks.batch import Outcomes
 from services.tasks.unit_of_work import Changes, UnitOfWork
-from storage.column_types import AllOf, is_among
+from storage.column_types import is_among
 from storage.direct_session import takes_text
 from storage.prepared import prepared
 
 # Smaller batches hold the writer for less time than it takes to wake another thread twice.
 LARGE = 200
 
-_VERSIONS = prepared(
-    select(AllOf(tasks.c.id), AllOf(tasks.c.version)).where(is_among(tasks.c.id, "task_ids"))
-)
+_VERSIONS = prepared(in_bulk(select(tasks.c.id, tasks.c.version).where(is_among(tasks.c.id, "task_ids"))))
 
 
 class WorkedOut(NamedTuple):
@@ -46,8 +45,8 @@ class WorkedOut(NamedTuple):
         If one of the tasks has changed, nothing is written, and the result is None.
         """
         if self.versions:
-            ids, versions = db.execute(_VERSIONS, {"task_ids": sorted(self.versions)}).one()
-            if dict(zip(ids, versions, strict=True)) != self.versions:
+            found = read_numbers(db, _VERSIONS, {"task_ids": sorted(self.versions)})
+            if dict(found.T.tolist()) != self.versions:
                 return None
         # The last new task has the id -1.
         after = bulk.take_ids(db, self.new_tasks + 1)[-1]

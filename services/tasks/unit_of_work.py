@@ -24,9 +24,10 @@ from sqlalchemy import ColumnElement, Executable, Table, and_, bindparam, or_, s
 from sqlalchemy.orm import Session
 
 from models import Caller, tasks
+from services.bulk_numbers import in_bulk, numbers
 from services.tasks import bulk
 from services.tasks.fields import NAMES, TASK_COLUMNS
-from storage.column_types import AllOf, is_among
+from storage.column_types import is_among
 from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
 from tables.history import task_history
@@ -44,7 +45,7 @@ _PROJECTS_OF = prepared(select(tasks.c.project_id).where(_LISTED, tasks.c.projec
 def _load(*, everybodys: bool, whole: bool) -> Executable:
     """The private tasks of the caller, or of everybody, and those in the projects that are locked.
 
-    If these are not read as a `whole`, there is one row: a list of their ids, and a list of their versions.
+    If these are not read as a `whole`, there are only their ids and versions, in bulk.
     """
     in_projects = is_among(tasks.c.project_id, "project_ids")
     private: list[ColumnElement[bool]] = [tasks.c.project_id.is_(None)]
@@ -53,10 +54,7 @@ def _load(*, everybodys: bool, whole: bool) -> Executable:
     columns = TASK_COLUMNS if whole else (tasks.c.id, tasks.c.version)
     statement = select(*columns).where(_LISTED, or_(and_(*private), in_projects))
     statement = statement.order_by(tasks.c.id).with_for_update()
-    if whole:
-        return prepared(statement)
-    locked = statement.subquery("locked")
-    return prepared(select(AllOf(locked.c.id), AllOf(locked.c.version)))
+    return prepared(statement if whole else in_bulk(statement))
 
 
 def _row_class() -> Any:
@@ -173,8 +171,8 @@ class UnitOfWork:
         self, task_ids: Iterable[int], projects: Mapping[int, Any], *, are_visible: bool = False
     ) -> dict[int, int]:
         """Lock tasks that `load` reads later, in parts; returns the same versions as `load`."""
-        ids, versions = self._locked(task_ids, projects, are_visible=are_visible, whole=False).one()
-        return dict(zip(ids, versions, strict=True))
+        found = self._locked(task_ids, projects, are_visible=are_visible, whole=False)
+        return dict(numbers(found.one()).T.tolist())
 
     def _locked(
         self,
