@@ -190,6 +190,8 @@ class Database:
 
         If the page holds a long text, the work is called again in a thread.
         """
+        if self._writer is not None and self._writer.is_to_give_way_to():
+            await self._give_way(self._writer)
         if on_loop and self.is_sqlite:
             try:
                 return self.read(work, on_loop=True)
@@ -197,6 +199,17 @@ class Database:
                 if not is_too_long(error):
                     raise
         return await self.threads.run(lambda: self.read(work))
+
+    @staticmethod
+    async def _give_way(writer: GroupCommitWriter) -> None:
+        """Wait until a long write has ended, but not for more than 30 ms.
+
+        Reads need not wait for a write, but where processors are few they make it longer, and short writes wait for it.
+        """
+        for _ in range(3):
+            await asyncio.sleep(0.01)
+            if not writer.is_to_give_way_to():
+                return
 
     async def write_async(self, work: Work[T], *, is_long: bool = False) -> T:
         """Call `write` without blocking the event loop or a thread that others need.

@@ -10,6 +10,7 @@ import queue
 import sqlite3
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -31,6 +32,9 @@ LOG_PAGES = 4000
 # a long write keeps others from writing, all threads do so earlier. Always doing so would cost requests a tenth more CPU.
 SWITCH_SECONDS = 0.001
 _USUAL_SWITCH_SECONDS = sys.getswitchinterval()
+# Reads give way to a long write that has run for so many seconds. Most end sooner, and some go on for half a minute.
+GIVE_WAY_FROM = 0.005
+GIVE_WAY_UNTIL = 0.2
 
 
 class GroupCommitWriter:
@@ -49,6 +53,13 @@ class GroupCommitWriter:
         self._patience = 0.0
         # The number of rows that the connection had changed at its last checkpoint.
         self._checkpointed = 0
+        # When the long write began that runs, in seconds of the monotonic clock.
+        self._long_since: float | None = None
+
+    def is_to_give_way_to(self) -> bool:
+        """Whether a long write runs that reads should leave the processor to."""
+        since = self._long_since
+        return since is not None and GIVE_WAY_FROM <= time.monotonic() - since <= GIVE_WAY_UNTIL
 
     def submit(self, job: Job) -> None:
         """Queue the job; the thread starts with the first."""
@@ -130,9 +141,11 @@ class GroupCommitWriter:
     def _commit(self, opened: OpenSession, batch: list[Job]) -> None:
         if batch[0].is_long:
             sys.setswitchinterval(SWITCH_SECONDS)
+            self._long_since = time.monotonic()
             try:
                 self._commit_long(opened, batch)
             finally:
+                self._long_since = None
                 sys.setswitchinterval(_USUAL_SWITCH_SECONDS)
         elif not (
             self._commit_together(opened, batch) or self._commit_together(opened, batch, savepoints=True)

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from database import database
 from services.tasks.batch_ahead import LARGE
+from storage import group_commit
 from tables.history import task_history
 from tests.storage.test_prepared import together
 from tests.support.api import Api
@@ -157,6 +158,35 @@ def test_short_writes_share_the_commit_of_the_long_one_that_they_wait_for(databa
     assert late_writes(LONG, look, SHORT) == [None, None, None]
     assert seen == [(["long", "short"], [])]
     assert database.read(names) == ["long", "short", "short"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("is_long", [True, False])
+def test_reads_give_way_to_a_long_write_but_do_not_wait_for_it(
+    database_url: str, *, is_long: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "GIVE_WAY_UNTIL", SECONDS)
+    done: list[str] = []
+
+    async def everything() -> None:
+        begun, read = asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def hold(_: Session) -> None:
+            threading.Event().wait(group_commit.GIVE_WAY_FROM)
+            loop.call_soon_threadsafe(begun.set)
+            assert read.wait(SECONDS)
+
+        write = await queued(database.write_async(hold, is_long=is_long))
+        await begun.wait()
+        reading = await queued(database.read_async(lambda _: done.append("read"), on_loop=True))
+        done.append("others")
+        await reading
+        read.set()
+        await write
+
+    asyncio.run(everything())
+    assert done == (["others", "read"] if is_long else ["read", "others"])
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
