@@ -53,7 +53,7 @@ class GroupCommitWriter:
         self._patience = 0.0
         # The number of rows that the connection had changed at its last checkpoint.
         self._checkpointed = 0
-        # When the long write began that runs, in seconds of the monotonic clock.
+        # When the long write that runs got SQLite's lock, in seconds of the monotonic clock.
         self._long_since: float | None = None
 
     def is_to_give_way_to(self) -> bool:
@@ -141,7 +141,6 @@ class GroupCommitWriter:
     def _commit(self, opened: OpenSession, batch: list[Job]) -> None:
         if batch[0].is_long:
             sys.setswitchinterval(SWITCH_SECONDS)
-            self._long_since = time.monotonic()
             try:
                 self._commit_long(opened, batch)
             finally:
@@ -196,6 +195,8 @@ class GroupCommitWriter:
         execute = opened.cursor.execute
         try:
             self._begin(opened)
+            if job.is_long:
+                self._long_since = time.monotonic()
             _run(opened, job)
             if job.error is None:
                 before_commit()
