@@ -10,7 +10,14 @@ from config import settings
 from database import database
 from errors import AppError, BadRequest, Conflict, Forbidden, NotAuthenticated, ServiceUnavailable, invalid_at
 from routers.parameters import PathId
-from schemas.accounts import RefreshRequest, RegisterRequest, SessionRead, Token, UserRead
+from schemas.accounts import (
+    RefreshRequest,
+    RegisterRequest,
+    SessionRead,
+    Token,
+    UserRead,
+    name_or_email,
+)
 from schemas.common import Message, Page
 from security.passwords import hash_password_async, hashing_busy, may_hash, verify_and_renew_async
 from services import background_tasks
@@ -67,6 +74,8 @@ async def login(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[s
 
 async def check_and_start(username: str, password: str, *, for_cookie: bool = False) -> Issued:
     """Start a session, if the password is right; otherwise raise the error that a login answers."""
+    # Before the attempt is counted, so that each spelling of an email does not get attempts of its own.
+    username = name_or_email(username)
     if not may_hash():
         # The owner at an address known for the account has reserved places in the queue.
         known = await database.read_async(

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, EmailStr, Field
+from pydantic import BeforeValidator, EmailStr, Field, TypeAdapter, ValidationError
 
 from account_models import TOKEN_NAME_LENGTH
 from configuration import account_rules
@@ -45,6 +45,17 @@ def _without_name(value: Any) -> Any:
 
 
 Email = Annotated[EmailStr, BeforeValidator(_without_name), Field(examples=["ada@example.com"])]
+_EMAIL: TypeAdapter[str] = TypeAdapter(Email)
+
+
+def name_or_email(given: str) -> str:
+    """A username as it is, or an email as registering stores it: a domain such as `xn--bcher-kva.de` is decoded."""
+    try:
+        return _EMAIL.validate_python(given) if "@" in given else given
+    except ValidationError:
+        return given
+
+
 SecretText = Annotated[
     Text, Field(min_length=1, max_length=200, examples=["q4XnH0mE2cJtY7wLr8uKpB1sVdZ5aG3f"])
 ]

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from database import AnyRow
 from errors import BadRequest, Forbidden, NotAuthenticated, NotFound
 from models import Caller, users
+from schemas.accounts import name_or_email
 from services.accounts import account_mail, given_out
 from services.accounts import attempt as attempt_service
 from services.accounts import audit as audit_service
@@ -67,7 +68,8 @@ def count_asking(db: Session, email: str) -> int:
 
 def link_for_operator(db: Session, name: str) -> str:
     """A link to reset the password of the account with this username or email; raises NotFound, Forbidden."""
-    account = db.execute(_BY_NAME, {"name": name.lower(), "email": fold(name)}).first()
+    given = {"name": name.lower(), "email": fold(name_or_email(name))}
+    account = db.execute(_BY_NAME, given).first()
     if account is None:
         raise NotFound(f"There is no user {name}", code="user_not_found")
     if not account.is_active:

@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
+import manage
 from account_models import audit_events, refresh_tokens, sessions
 from database import database
 from security.tokens import create_access_token, verify_token
@@ -196,6 +197,24 @@ def test_a_name_or_an_email_that_is_taken_is_refused_in_any_letter_case(client: 
     ):
         account = {"username": name, "email": email, "password": PASSWORD}
         assert_problem(client.post("/auth/register", json=account), 400, code)
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    "email", ["bob@xn--bcher-kva.example", " bob@Bu\u0308cher.example ", "bob@ｂücher。example"]
+)
+def test_an_email_logs_in_as_it_was_typed_when_registering(client: TestClient, email: str) -> None:
+    account = {"username": "bob", "email": email, "password": PASSWORD}
+    assert client.post("/auth/register", json=account).json()["email"] == "bob@bücher.example"
+    for name in (email, "BOB@bücher.example"):
+        log_in(client, name)
+        assert manage.main(["reset-link", name]) == 0
+
+
+@pytest.mark.one_database
+def test_the_spellings_of_an_email_share_their_attempts(client: TestClient, api: Api) -> None:
+    wrong = [{"username": f"{' ' * spaces}ada@example.com", "password": "wrong"} for spaces in range(30)]
+    assert {client.post("/auth/login", data=form).status_code for form in wrong} == {401, 429}
 
 
 # Mail programs decode the second address.
