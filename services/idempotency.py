@@ -90,7 +90,7 @@ def answered_once(
     caller: Caller,
     request: KeyedRequest,
     answer: Callable[[], Answer],
-    secrets: Sequence[str] = (),
+    secrets: Sequence[str],
 ) -> tuple[Answer, bool]:
     """The answer to a request with a key, and whether it is a replay.
 

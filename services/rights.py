@@ -104,9 +104,7 @@ def require_open(project: CallersProject | None) -> None:
 # -- lists -----------------------------------------------------------------------------------------
 
 
-def visible_tasks(
-    scope: Scope = "owner", *, by_id: bool = False, in_order: bool = False
-) -> Select[tuple[Any, ...]]:
+def visible_tasks(scope: Scope, *, by_id: bool = False, in_order: bool = False) -> Select[tuple[Any, ...]]:
     """Select the tasks of an owner (`owner_id`), a project (`project_id`) or everybody: all lists begin here.
 
     Callers of this function check the right first: by `role_in` for a project, and for everybody's tasks that

@@ -35,7 +35,7 @@ _SNAPSHOT = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE 
 class DirectSession(Session):
     """Hands statements of SQLAlchemy Core straight to the connection, at two thirds of the cost."""
 
-    def __init__(self, connection: Connection, cursor: Any, *, reads_only: bool = False) -> None:
+    def __init__(self, connection: Connection, cursor: Any, *, reads_only: bool) -> None:
         super().__init__(connection, expire_on_commit=False)
         self._connection, self._cursor, self.reads_only = connection, cursor, reads_only
         self._engine = connection.engine

@@ -230,9 +230,9 @@ def in_transaction(
     response_model: Any,
     status_code: int | None,
     on_loop: OnLoop,
-    scope: str | None = None,
+    scope: str | None,
     *,
-    secrets: Sequence[str] | None = None,
+    secrets: Sequence[str] | None,
 ) -> Callable[..., Any]:
     """Wrap an endpoint for FastAPI: without session and caller, async, and answering with bytes.
 

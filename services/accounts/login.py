@@ -91,7 +91,7 @@ def forgive(db: Session, attempt: Attempt) -> None:
     attempt_service.take_back(db, attempt.keys)
 
 
-def succeed(db: Session, attempt: Attempt, renewed: str | None, *, for_cookie: bool = False) -> Issued | str:
+def succeed(db: Session, attempt: Attempt, renewed: str | None, *, for_cookie: bool) -> Issued | str:
     """Start a session after the right password; returns an error code if the account may not log in."""
     user_id = attempt.user_id
     attempt_service.take_back(db, attempt.keys, clear=True)

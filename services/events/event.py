@@ -57,7 +57,7 @@ def kinds_of(patterns: Iterable[str]) -> frozenset[str]:
     return _kinds(tuple(patterns))
 
 
-def event_of(row: Row[Any], task: dict[str, Any] | None = None) -> dict[str, Any]:
+def event_of(row: Row[Any], task: dict[str, Any] | None) -> dict[str, Any]:
     """The event of a row of the history; `task` is the task if the row has no copy of it."""
     # A deleted task is in no project any more, so the event names the previous project.
     project_id = row.previous_project_id if row.kind == "deleted" else row.project_id

@@ -229,7 +229,7 @@ def _named(kinds: Collection[str] | None) -> dict[str, list[str]]:
 
 
 def examine_everything(
-    db: Session, after: int, until: int, limit: int, kinds: Collection[str] | None = None
+    db: Session, after: int, until: int, limit: int, kinds: Collection[str] | None
 ) -> Examined:
     """Find the next events of everybody, of these kinds or of all."""
     values = {"after": after, "until": until, "limit": limit}

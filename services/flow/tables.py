@@ -44,7 +44,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def to_csv(answer: Mapping[str, Any], columns: Sequence[str] = ()) -> bytes:
+def to_csv(answer: Mapping[str, Any], columns: Sequence[str]) -> bytes:
     """The table as CSV; each row ends with the answer's `as_of` and `n`. An empty table needs its columns."""
     table = rows(answer)
     columns = columns or list(table[0])

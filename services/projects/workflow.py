@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
@@ -150,7 +149,7 @@ def replace(
     now: datetime,
     project_id: int,
     states: Sequence[Mapping[str, Any]],
-    replaced: Mapping[str, str] = MappingProxyType({}),
+    replaced: Mapping[str, str],
 ) -> set[int]:
     """Replace the states of a project whose settings are locked; `replaced` maps removed ones to successors.
 

@@ -63,9 +63,7 @@ class Asked(NamedTuple):
         return project_id, self._replace(normal=NOTHING)
 
 
-def read(
-    db: Session, caller: Caller, text: str | None, view_id: int | None, tz: str, now: datetime | None = None
-) -> Asked:
+def read(db: Session, caller: Caller, text: str | None, view_id: int | None, tz: str) -> Asked:
     """Read a filter and a view with the values of a request; raises InvalidFilter, NotFound for the view."""
     view = None if view_id is None else view_service.use(db, caller, view_id)
     nodes = [] if view is None else [(view.node, "?view")]
@@ -79,7 +77,7 @@ def read(
     if names:
         rows = db.execute(_ACCOUNTS, {"names": sorted(names)})
         accounts = {row[0]: row[1] for row in rows}
-    around = Circumstances(now or datetime.now(UTC), zone_named(tz), caller.id, accounts)
+    around = Circumstances(datetime.now(UTC), zone_named(tz), caller.id, accounts)
     parts = []
     for node, pointer in nodes:
         try:

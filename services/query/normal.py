@@ -53,21 +53,18 @@ def _compared(node: Comparison, circumstances: Circumstances, *, holds: bool) ->
     if operator in _POSITIVE:
         operator, holds = _POSITIVE[operator], not holds
     fact: Normal
-    try:
-        if operator == "is not null":
-            fact = Test(Present(node.field)) if node.field.nullable else EVERYTHING
-        elif operator == "~":
-            fact = Test(Contains(node.field, fold(str(node.values[0]))))
-        elif node.field.kind == "time":
-            fact = any_of(_time(node, operator, circumstances))
-        elif operator in ("=", "in"):
-            fact = _one_of(node, circumstances)
-        else:
-            assert isinstance(node.values[0], int)
-            value = node.values[0]
-            fact = _in_order(node.field, operator, value, value + 1 if value < LARGEST_ID else None)
-    except (ValueError, OverflowError):
-        raise InvalidFilter(node.value_places[0], "the calendar ends before that time") from None
+    if operator == "is not null":
+        fact = Test(Present(node.field)) if node.field.nullable else EVERYTHING
+    elif operator == "~":
+        fact = Test(Contains(node.field, fold(str(node.values[0]))))
+    elif node.field.kind == "time":
+        fact = any_of(_time(node, operator, circumstances))
+    elif operator in ("=", "in"):
+        fact = _one_of(node, circumstances)
+    else:
+        assert isinstance(node.values[0], int)
+        value = node.values[0]
+        fact = _in_order(node.field, operator, value, value + 1 if value < LARGEST_ID else None)
     return fact if holds else opposite(fact)
 
 

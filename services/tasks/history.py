@@ -28,7 +28,7 @@ def _places(names: tuple[str, ...]) -> list[tuple[int, str]]:
     return [(NAMES.index(name), name) for name in names]
 
 
-def differences(before: Any | None, after: Any | None, names: tuple[str, ...] = IN_HISTORY) -> dict[str, Any]:
+def differences(before: Any | None, after: Any | None, names: tuple[str, ...]) -> dict[str, Any]:
     """The fields that differ between a task before and after a change, each with both values.
 
     The columns of JSON write a time as RFC 3339.
