@@ -29,6 +29,14 @@ class StreamSight:
             or (row.kind == "member_removed" and row.previous_owner_id == self._user_id)
         )
 
+    def is_of(self, project_id: int | None, row: AnyRow) -> bool:
+        """Whether a stream of this project shows the event, as pages do: to members, and not by way of another project."""
+        return (
+            project_id is None
+            or not self.keys.isdisjoint((EVERYTHING, ("project", project_id)))
+            or self.is_changed_by(row)
+        )
+
     def change(self, row: AnyRow) -> None:
         """Add or remove the key of the project whose membership the event begins or ends."""
         key = ("project", row.project_id)

@@ -173,6 +173,26 @@ def test_streams_follow_the_memberships_of_their_accounts(api: Api, url: str) ->
 
 
 @pytest.mark.one_database
+def test_the_stream_of_a_project_shows_what_its_pages_show(api: Api, url: str) -> None:
+    ada, bob = api.person("ada"), api.person("bob")
+    left, other = (ada.post("/projects", json={"name": name}).json()["id"] for name in ("Left", "Other"))
+    for project in (left, other):
+        ada.put(f"/projects/{project}/members/{bob.id}", json={"role": "member"})
+    task = ada.task(project_id=left)["id"]
+    newest = ada.get("/events").json()[-1]["id"]
+    with Stream(url, bob.token, params={"project_id": left}) as stream:
+        ada.delete(f"/projects/{left}/members/{bob.id}")
+        for project in (other, left):
+            ada.patch(f"/tasks/{task}", json={"project_id": project})
+        ada.put(f"/projects/{left}/members/{bob.id}", json={"role": "viewer"})
+        ada.patch(f"/tasks/{task}", json={"priority": 4})
+        # Bob sees both moves as a member of the other project only.
+        page = bob.get(f"/events?project_id={left}&after={newest}").json()
+        assert [each["type"] for each in page] == ["member.removed", "member.added", "task.updated"]
+        assert stream.wait_for(3) == page
+
+
+@pytest.mark.one_database
 def test_streams_of_a_database_that_was_replaced_end(api: Api, url: str) -> None:
     ada = api.person()
     for _ in range(2):

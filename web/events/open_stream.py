@@ -112,5 +112,6 @@ class OpenStream:
         """Send the event, if it is new to the stream and matches its question."""
         if row.id > self.position:
             self.position = row.id
-            if self.question.asks_for(row):
+            assert self.sight is not None
+            if self.question.asks_for(row) and self.sight.is_of(self.question.project_id, row):
                 self.put(content)
