@@ -119,6 +119,42 @@ class InsufficientStorage(AppError):
     status, code, detail = 507, "insufficient_storage", "The storage is full: nothing was changed"
 
 
+# -- errors that several services raise ------------------------------------------------------------
+
+
+def task_not_found() -> NotFound:
+    """The error for a task that does not exist, or that the caller may not see."""
+    return NotFound("Task not found", code="task_not_found")
+
+
+def project_not_found() -> NotFound:
+    """The error for a project that does not exist, or that the caller may not see."""
+    return NotFound("Project not found", code="project_not_found")
+
+
+def user_not_found() -> NotFound:
+    """The error for an account that does not exist, is switched off, or may not be chosen here."""
+    return NotFound("User not found", code="user_not_found")
+
+
+def view_not_found() -> NotFound:
+    """The error for a view that does not exist, or that the caller may not see."""
+    return NotFound("View not found", code="view_not_found")
+
+
+def webhook_not_found() -> NotFound:
+    """The error for a webhook that does not exist, or that the caller may not see."""
+    return NotFound("Webhook not found", code="webhook_not_found")
+
+
+def admin_required() -> Forbidden:
+    """The error for a member who asks for what only admins get."""
+    return Forbidden("Admin access required", code="admin_required")
+
+
+# -- input problems --------------------------------------------------------------------------------
+
+
 def pointer_part(name: str | int) -> str:
     """The name of a field, or the place in an array, as a part of a pointer (RFC 6901)."""
     return str(name).replace("~", "~0").replace("/", "~1")

@@ -8,7 +8,7 @@ from sqlalchemy import and_, bindparam, literal_column, select
 from sqlalchemy.orm import Session
 
 from account_models import program_tokens, sessions
-from errors import Forbidden, NotAuthenticated
+from errors import Forbidden, NotAuthenticated, admin_required
 from models import Caller, users
 from storage.column_types import UtcDateTime
 from storage.prepared import prepared
@@ -138,5 +138,5 @@ def authorize(db: Session, claims: dict[str, Any], *, admin: bool, scope: str | 
 def require_admin(caller: Caller) -> Caller:
     """The caller, if the caller is an admin; raises Forbidden."""
     if not caller.is_admin:
-        raise Forbidden("Admin access required", code="admin_required")
+        raise admin_required()
     return caller

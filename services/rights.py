@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import Conflict, Forbidden, NotFound
+from errors import Conflict, Forbidden, NotFound, project_not_found, task_not_found
 from models import Caller, tasks, users
 from services import used_rights
 from services.events import sight
@@ -36,8 +36,13 @@ from storage.prepared import prepared
 from tables.projects import PROJECT_ROLES, project_members, projects
 
 # The lowest role that an action requires in a project; see `_OF_OWN` too.
-LEAST_ROLE: dict[Action, str] = {"see": "viewer", "write": "member"}
-LEAST_ROLE |= {"delete": "manager", "take_out": "manager", "manage": "manager"}
+LEAST_ROLE: dict[Action, str] = {
+    "see": "viewer",
+    "write": "member",
+    "delete": "manager",
+    "take_out": "manager",
+    "manage": "manager",
+}
 # Actions on own tasks that a member may do, although they require a higher role on tasks of others.
 _OF_OWN: frozenset[Action] = frozenset({"delete", "take_out"})
 _RANK: dict[str, int] = {role: rank for rank, role in enumerate(PROJECT_ROLES)}
@@ -50,21 +55,6 @@ class CallersProject(NamedTuple):
     name: str
     archived_at: Any
     role: str | None
-
-
-def task_not_found() -> NotFound:
-    """The error for a task that does not exist, or that the caller may not see."""
-    return NotFound("Task not found", code="task_not_found")
-
-
-def project_not_found() -> NotFound:
-    """The error for a project that does not exist, or that the caller may not see."""
-    return NotFound("Project not found", code="project_not_found")
-
-
-def user_not_found() -> NotFound:
-    """The error for an account that does not exist, is switched off, or may not be chosen here."""
-    return NotFound("User not found", code="user_not_found")
 
 
 def sees(caller: Caller, role: str | None) -> bool:

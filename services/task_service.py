@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, literal_column, select
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import Conflict, Forbidden
+from errors import Conflict, Forbidden, user_not_found
 from models import Caller, users
 from schemas.common import OldestFirst
 from schemas.tasks import TaskFilters
@@ -285,7 +285,7 @@ def assign_task(
     else:
         may_get = db.execute(_ACTIVE_USER, {"user_id": assigned_user_id}).first() is not None
     if not may_get:
-        raise rights.user_not_found()
+        raise user_not_found()
     if assigned_user_id == before.user_id:
         return before, before
     now = datetime.now(UTC)

@@ -9,7 +9,15 @@ from typing import Literal, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from errors import Forbidden, NotFound
+from errors import (
+    Forbidden,
+    NotFound,
+    admin_required,
+    project_not_found,
+    task_not_found,
+    view_not_found,
+    webhook_not_found,
+)
 
 Action = Literal["see", "write", "delete", "take_out", "manage"]
 # The things that a right is about; `figures` are those of other accounts. A caller who has lost the right is told
@@ -31,15 +39,15 @@ class Used(NamedTuple):
         """The error for a caller who no longer sees the thing."""
         match self.thing:
             case "task":
-                return NotFound("Task not found", code="task_not_found")
+                return task_not_found()
             case "project":
-                return NotFound("Project not found", code="project_not_found")
+                return project_not_found()
             case "webhook":
-                return NotFound("Webhook not found", code="webhook_not_found")
+                return webhook_not_found()
             case "view":
-                return NotFound("View not found", code="view_not_found")
+                return view_not_found()
             case "figures":
-                return Forbidden("Admin access required", code="admin_required")
+                return admin_required()
 
 
 @contextmanager

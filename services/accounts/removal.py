@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
 
 from database import AnyRow
-from errors import Conflict, NotFound
+from errors import Conflict, user_not_found
 from models import Caller, tasks, users
 from services import idempotency
 from services.accounts import audit as audit_service
@@ -191,7 +191,7 @@ def delete_account(db: Session, actor: Caller, account: AnyRow | Caller, heir_id
     if heir_id is not None and (
         heir_id == user_id or db.execute(_HEIR, {"user_id": heir_id}).first() is None
     ):
-        raise NotFound("User not found", code="user_not_found")
+        raise user_not_found()
     changed = leaving.leave(db, actor, user_id, heir_id, now)
     _forget_texts(db, user_id, with_tasks=heir_id is None)
     if heir_id is not None:
@@ -225,7 +225,7 @@ def _lock(db: Session, user_id: int) -> None:
         projects, number = member.projects_of(db, user_id), db.execute(_LOCK_TASKS, asked).scalar()
         with db.begin_nested() as savepoint:
             if db.execute(_LOCK, asked).first() is None:
-                raise NotFound("User not found", code="user_not_found")
+                raise user_not_found()
             # No one can take away what is locked, so the same number means the same tasks.
             if (projects, number) == (member.project_ids(db, user_id), db.execute(_COUNT, asked).scalar()):
                 return

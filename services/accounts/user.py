@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from database import AnyRow, Database
-from errors import BadRequest, NotFound
+from errors import BadRequest, user_not_found
 from models import users
 from schemas.accounts import RegisterRequest, UserRead
 from security.passwords import hash_password
@@ -90,7 +90,7 @@ def look_up(db: Session, username: str) -> AnyRow:
     """The id and name of the account with exactly this name, in any letter case; raises NotFound."""
     row = db.execute(_REFERENCE, {"name": username.lower()}).first()
     if row is None:
-        raise NotFound("User not found", code="user_not_found")
+        raise user_not_found()
     return row
 
 

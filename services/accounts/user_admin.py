@@ -7,7 +7,7 @@ from sqlalchemy import Select, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import NotFound
+from errors import user_not_found
 from models import Caller, users
 from schemas.accounts import UserDetails, UserFilters
 from services.accounts import audit as audit_service
@@ -50,7 +50,7 @@ def get_user(db: Session, user_id: int) -> AnyRow:
 
 def _found(row: AnyRow | None) -> AnyRow:
     if row is None:
-        raise NotFound("User not found", code="user_not_found")
+        raise user_not_found()
     return row
 
 

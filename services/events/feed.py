@@ -8,8 +8,9 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import Forbidden, NotFound
+from errors import project_not_found
 from models import Caller
+from security.callers import require_admin
 from services.events import event, event_id, sight
 from services.events.rebuilding import rebuilt
 from services.events.watermark import watermark
@@ -73,8 +74,8 @@ def newest(db: Session) -> int:
 
 def check(db: Session, user: Caller, question: Question) -> None:
     """Raise Forbidden or NotFound if the caller may not ask this."""
-    if question.everybodys and not user.is_admin:
-        raise Forbidden("Admin access required", code="admin_required")
+    if question.everybodys:
+        require_admin(user)
     if question.project_id is not None and not user.is_admin:
         _of_own_project(db, user, question.project_id)
 
@@ -131,7 +132,7 @@ def _examine(
 def _of_own_project(db: Session, user: Caller, project_id: int) -> list[sight.Part]:
     parts = [part for part in sight.memberships(db, user.id) if part.value == project_id]
     if not parts:
-        raise NotFound("Project not found", code="project_not_found")
+        raise project_not_found()
     return parts
 
 

@@ -9,10 +9,11 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from config import settings
-from errors import Forbidden, NotFound, invalid_at
+from errors import invalid_at, user_not_found
 from models import Caller, users
 from schemas.common import zone_named
 from schemas.flow import FlowQuery
+from security.callers import require_admin
 from services import rights, used_rights
 from services.flow import periods
 from services.flow.periods import Period
@@ -88,8 +89,7 @@ def ask(db: Session, caller: Caller, query: FlowQuery) -> Question:
     if project_id is not None:
         owner_id, owner = None, _project(db, caller, query)
     elif query.scope == "all" or query.user_id not in (None, caller.id):
-        if not caller.is_admin:
-            raise Forbidden("Admin access required", code="admin_required")
+        require_admin(caller)
         used_rights.note(db, "figures", None, "see")
         if query.scope == "all":
             if query.user_id is not None:
@@ -98,7 +98,7 @@ def ask(db: Session, caller: Caller, query: FlowQuery) -> Question:
             owner_id, path = None, "/tasks/all"
         else:
             if db.execute(_USER, {"user_id": query.user_id}).first() is None:
-                raise NotFound("User not found", code="user_not_found")
+                raise user_not_found()
             assert query.user_id is not None
             owner_id, path, owner = query.user_id, "/tasks/admin/filter", {"user_id": query.user_id}
     as_of = microseconds(datetime.now(UTC))

@@ -12,7 +12,7 @@ from sqlalchemy import and_, bindparam, case, delete, exists, insert, or_, selec
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import Conflict
+from errors import Conflict, user_not_found
 from models import Caller, tasks, users
 from schemas.common import Page
 from schemas.projects import MemberRead
@@ -150,7 +150,7 @@ def put_member(
     before = _find(db, project_id, user_id)
     account = db.execute(_ACTIVE, {"user_id": user_id}).first()
     if account is None:
-        raise rights.user_not_found()
+        raise user_not_found()
     now_is = {"user_id": user_id, "username": account.username, "added_at": before and before.added_at}
     preconditions.require_unchanged(now_is, sent or {}, READ_ONLY)
     changed: set[int] = set()
@@ -201,7 +201,7 @@ def remove_member(
     rights.lock_settings(db, caller, project_id, action)
     member = _find(db, project_id, user_id)
     if member is None:
-        raise rights.user_not_found()
+        raise user_not_found()
     if member.role == "manager":
         _keep_a_manager(db, project_id, user_id)
     now = datetime.now(UTC)
@@ -265,7 +265,7 @@ def _hand_over(
 ) -> set[int]:
     """Give a member's tasks to another; returns accounts whose tasks changed; raises Conflict, NotFound."""
     if heir_id is not None and (heir_id == user_id or not can_own(db, project_id, heir_id)):
-        raise rights.user_not_found()
+        raise user_not_found()
     if db.execute(_OWNS, {"project_id": project_id, "member_id": user_id}).first() is None:
         return set()
     if heir_id is None:

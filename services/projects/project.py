@@ -8,9 +8,10 @@ from sqlalchemy import BigInteger, Select, bindparam, delete, insert, select, up
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import Forbidden, invalid_at
+from errors import invalid_at, project_not_found
 from models import Caller, tasks
 from schemas.projects import ProjectFilters, ProjectRead
+from security.callers import require_admin
 from services import preconditions, rights, used_rights
 from services.paging import PageOf, keyset_by_id
 from services.projects import workflow
@@ -54,11 +55,11 @@ def get_project(db: Session, caller: Caller, project_id: int) -> dict[str, Any]:
     """A project that the caller sees, with its states; raises NotFound."""
     row = db.execute(_ONE, {"project_id": project_id, "caller_id": caller.id}).first()
     if row is None or not rights.sees(caller, row.role):
-        raise rights.project_not_found()
+        raise project_not_found()
     states = workflow.states_of(db, row.id)
     if not states:
         # The project was deleted meanwhile.
-        raise rights.project_not_found()
+        raise project_not_found()
     return _with_states(row, states)
 
 
@@ -68,8 +69,8 @@ def _with_states(row: AnyRow, states: Sequence[Any]) -> dict[str, Any]:
 
 def list_projects(db: Session, caller: Caller, filters: ProjectFilters) -> PageOf[dict[str, Any]]:
     """A page of the caller's projects, or of everybody's for an admin; raises Forbidden."""
-    if filters.scope == "all" and not caller.is_admin:
-        raise Forbidden("Admin access required", code="admin_required")
+    if filters.scope == "all":
+        require_admin(caller)
     statement: Select[Any] = _ALL if filters.scope == "all" else _OWN
     is_archived = projects.c.archived_at.is_not(None)
     statement = statement.where(is_archived if filters.archived else ~is_archived)

@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, bindparam, delete, insert, or_, select, updat
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import Forbidden, NotFound
+from errors import Forbidden, view_not_found
 from models import Caller
 from schemas.views import ViewFilters
 from services import preconditions, rights, used_rights
@@ -67,11 +67,6 @@ class Saved(NamedTuple):
     project_id: int | None
     sort_by: str | None
     sort_order: str | None
-
-
-def view_not_found() -> NotFound:
-    """The error for a view that does not exist, or that the caller may not see."""
-    return NotFound("View not found", code="view_not_found")
 
 
 # -- reading ---------------------------------------------------------------------------------------

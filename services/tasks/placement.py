@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import Conflict, invalid_at
+from errors import Conflict, invalid_at, user_not_found
 from models import Caller
 from services import rights
 from services.projects import member, workflow
@@ -45,7 +45,7 @@ def of_new(db: Session, caller: Caller, values: Mapping[str, Any]) -> dict[str, 
             raise invalid_at("#/user_id", "An admin who may not own tasks of the project must name the owner")
         owner_id = caller.id
     if not member.can_own(db, project.id, owner_id):
-        raise rights.user_not_found()
+        raise user_not_found()
     _check_name(values, project)
     state = workflow.wanted(workflow.states_of(db, project.id), key, status)
     workflow.enter(db, project.id, state)

@@ -9,7 +9,7 @@ from sqlalchemy import and_, bindparam, case, delete, exists, func, insert, or_,
 from sqlalchemy.orm import Session
 
 from database import AnyRow
-from errors import Conflict, NotFound
+from errors import Conflict, NotFound, webhook_not_found
 from models import Caller
 from schemas.common import Page
 from schemas.webhooks import DeliveryRead, WebhookRead
@@ -130,7 +130,7 @@ def get(db: Session, user: Caller, webhook_id: int, *, locked: bool = False) -> 
                 rights.lock_project(db, user, project_id, "webhook")
     row = db.execute(statement, {"webhook_id": webhook_id, "user_id": user.id}).first()
     if row is None or not (row.user_id == user.id if row.project_id is None else rights.sees(user, row.role)):
-        raise NotFound("Webhook not found", code="webhook_not_found")
+        raise webhook_not_found()
     if row.project_id is not None:
         used_rights.note(db, "webhook", row.project_id, "manage")
         rights.require_role("manage", row.role, user)
