@@ -13,7 +13,7 @@ from database import AnyRow
 from models import STATUSES, tasks, users
 from schemas.common import Page
 from services import completion_times
-from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor, place_of
+from services.paging import PageOf, encode_cursor, first_of, place_of
 from storage.prepared import prepared
 from tables.counts import owner_counts, project_counts, system_counts
 
@@ -117,13 +117,13 @@ def get_task_counts(db: Session) -> dict[str, int]:
 def get_all_users_stats(
     db: Session, *, limit: int = 100, skip: int = 0, cursor: str | None = None
 ) -> PageOf[dict[str, Any]]:
-    """A page of the statistics of every account, by id, accounts without tasks included."""
-    if cursor is not None and skip:
-        raise invalid_cursor("A cursor continues where a page ended, and can't be combined with `skip`")
-    after_id = decode_cursor(cursor, int)[0] if cursor is not None else -1
-    rows = db.execute(_ALL_USERS, {"after_id": after_id, "limit": limit + 1, "skip": skip}).all()
-    stats = [{"user_id": row.id, "username": row.username, **_rated(row)} for row in rows[:limit]]
-    return PageOf(stats, encode_cursor(rows[limit - 1].id) if len(rows) > limit else None)
+    """A page of the statistics of every account, by id, accounts without tasks included; raises InvalidInput."""
+    # The parameters of a program that calls this are not bounded as those of a request.
+    page = Page.model_construct(limit=limit, skip=skip, cursor=cursor)
+    asked = {"after_id": place_of(page, int, first=-1), "limit": limit + 1, "skip": skip}
+    rows = db.execute(_ALL_USERS, asked).all()
+    stats = [{"user_id": row.id, "username": row.username, **_rated(row)} for row in rows]
+    return first_of(stats, limit, lambda last: encode_cursor(last["user_id"]))
 
 
 def get_project_stats(db: Session, user_id: int) -> list[dict[str, Any]]:
@@ -141,8 +141,8 @@ def get_project_stats_page(db: Session, user_id: int, page: Page) -> PageOf[dict
         "skip": page.skip,
     }
     rows = db.execute(_PROJECTS_PAGE, asked).all()
-    stats = [{"project": row.project, **_rated(row)} for row in rows[: page.limit]]
-    return PageOf(stats, encode_cursor(stats[-1]["project"]) if len(rows) > page.limit else None)
+    stats = [{"project": row.project, **_rated(row)} for row in rows]
+    return first_of(stats, page.limit, lambda last: encode_cursor(last["project"]))
 
 
 def get_system_summary(db: Session) -> dict[str, Any]:

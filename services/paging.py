@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -103,6 +103,13 @@ def cursor_behind(page: OldestFirst, row_id: int) -> str:
     return encode_cursor(row_id) if page.sort_order == "asc" else encode_cursor("desc", row_id)
 
 
+def first_of(rows: Sequence[T], limit: int, cursor_after: Callable[[T], str]) -> PageOf[T]:
+    """A page of the first `limit` rows, out of one more if there are more: `cursor_after` the last row of the page."""
+    if len(rows) <= limit:
+        return PageOf(list(rows), None)
+    return PageOf(list(rows[:limit]), cursor_after(rows[limit - 1]))
+
+
 def keyset_by_id(
     db: Session, statement: Select[Any], row_id: ColumnElement[int], page: Page, values: Mapping[str, Any]
 ) -> PageOf[AnyRow]:
@@ -112,7 +119,5 @@ def keyset_by_id(
         statement = statement.where(row_id < decode_cursor(page.cursor, int)[0])
     if page.skip:
         statement = statement.offset(page.skip)
-    rows = list(db.execute(statement.order_by(row_id.desc()).limit(page.limit + 1), values).all())
-    if len(rows) <= page.limit:
-        return PageOf(rows, None)
-    return PageOf(rows[: page.limit], encode_cursor(rows[page.limit - 1].id))
+    rows = db.execute(statement.order_by(row_id.desc()).limit(page.limit + 1), values).all()
+    return first_of(rows, page.limit, lambda row: encode_cursor(row.id))

@@ -35,7 +35,7 @@ from services.lists.statements import (
     ListShape,
     choices,
 )
-from services.paging import PageOf, decode_cursor, encode_cursor, invalid_cursor
+from services.paging import PageOf, check_cursor, decode_cursor, encode_cursor, invalid_cursor
 from services.query.plain import as_plain
 from services.query.shapes import Place, Shaped
 from storage.column_types import microseconds, moment
@@ -222,12 +222,8 @@ def _unfiltered_shape(sort_by: str, *, is_descending: bool) -> ListShape:
     )
 
 
-# Fields that say how a list is read, not which tasks are in it.
-_UNFILTERED = frozenset({"limit", "skip", "cursor", "sort_by", "sort_order", "total", "tz"})
-
-
 def _planned(db: Session, place: Place, filters: TaskFilters, asked: Shaped | None) -> Planned:
-    if asked is None and place.scope == "owner" and filters.model_fields_set <= _UNFILTERED:
+    if asked is None and place.scope == "owner" and filters.model_fields_set <= planning.HOW_IT_IS_READ:
         # The usual list needs no plan.
         shape = _unfiltered_shape(filters.sort_by, is_descending=filters.sort_order == "desc")
         return Planned(shape, {"owner_id": place.owner_id, "limit": filters.limit + 1}, {})
@@ -305,8 +301,7 @@ def _place(filters: TaskFilters) -> dict[str, Any] | None:
     """The parameters of the row after which the page begins, if it has a cursor."""
     if filters.cursor is None:
         return None
-    if filters.skip:
-        raise invalid_cursor("A cursor continues where a page ended, and can't be combined with `skip`")
+    check_cursor(filters)
     kind: tuple[type, ...] = (str,) if filters.sort_by == "title" else (int,)
     if filters.sort_by in NULLABLE:
         kind = (*kind, type(None))

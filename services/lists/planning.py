@@ -40,6 +40,8 @@ FEW_CHOSEN = 500
 # The number of matches among the newest tasks that promises to fill a page soon.
 FREQUENT = 2
 _PERIOD = PERIOD // timedelta(microseconds=1)
+# The parameters that say how a list is read, not which tasks are in it.
+HOW_IT_IS_READ = frozenset({"limit", "skip", "cursor", "sort_by", "sort_order", "total", "tz"})
 
 
 class Plan(NamedTuple):
@@ -101,7 +103,7 @@ def _is_told(
     asked = {name for name in filters.model_fields_set if getattr(filters, name) not in (None, [])}
     if place.scope == "project":
         asked.discard("project_id")
-    if asks_more or not ranges or filters.status or asked - _NO_FILTERS - set(RANGES):
+    if asks_more or not ranges or asked - HOW_IT_IS_READ - set(RANGES):
         return False
     return filters.sort_by in ("due_at", "id") or (
         has_others and place.scope == "project" and filters.sort_by != "title"
@@ -165,14 +167,10 @@ def count_in_range(db: Session, place: Place, name: str, asked: Mapping[str, Any
     return number
 
 
-# Fields that don't restrict a list, and the status, whose counts are known.
-_NO_FILTERS = frozenset({"limit", "skip", "cursor", "sort_by", "sort_order", "total", "tz", "status"})
-
-
 def known_total(db: Session, place: Place, filters: TaskFilters) -> int | None:
     """The number of tasks in a list, if the counts know it: outside of projects, without filters or by status."""
     asked = {name for name in filters.model_fields_set if getattr(filters, name) is not None}
-    if place.scope == "project" or asked - _NO_FILTERS:
+    if place.scope == "project" or asked - HOW_IT_IS_READ - {"status"}:
         return None
     statement = lookups.total(place.scope, tuple(sorted(filters.status)))
     return int(db.execute(statement, place._asdict()).scalar_one())

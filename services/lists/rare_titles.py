@@ -15,9 +15,9 @@ from models import tasks
 from schemas.tasks import TaskFilters
 from services.lists import lookups, planning, search_index
 from services.query import asking
-from services.query.facts import AllOf, Contains, Normal, OneOf, Test, tests_in
+from services.query.facts import Contains, Normal, OneOf, Test, tests_in
 from services.query.fields import FIELDS
-from services.query.joining import all_of, decided, replaced
+from services.query.joining import all_of, decided, parts_of, replaced
 from services.query.shapes import Place, Shaped
 from storage.column_types import is_among
 from storage.direct_session import is_sqlite
@@ -42,7 +42,7 @@ def looked_up(db: Session, normal: Normal, place: Place) -> Normal:
 
     The filter finds the same tasks only within one snapshot of the database.
     """
-    parts = normal.parts if isinstance(normal, AllOf) else (normal,)
+    parts = parts_of(normal)
     if not any(_is_searching(part) for part in parts) or not planning.has_many(db, place):
         return normal
 

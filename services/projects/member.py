@@ -17,7 +17,7 @@ from models import Caller, tasks, users
 from schemas.common import Page
 from schemas.projects import MemberRead
 from services import preconditions, rights
-from services.paging import PageOf, check_cursor, decode_cursor, encode_cursor, invalid_cursor
+from services.paging import PageOf, check_cursor, decode_cursor, encode_cursor, first_of, invalid_cursor
 from services.tasks import history, many
 from services.used_rights import Action
 from storage.column_types import microseconds, moment, rfc3339
@@ -108,11 +108,8 @@ def list_members(db: Session, caller: Caller, project_id: int, page: Page) -> Pa
         except OverflowError:
             raise invalid_cursor() from None
         statement = _NEXT_PAGE
-    rows = list(db.execute(statement.offset(page.skip), asked).all())
-    if len(rows) <= page.limit:
-        return PageOf(rows, None)
-    last = rows[page.limit - 1]
-    return PageOf(rows[: page.limit], encode_cursor(microseconds(last.added_at), last.user_id))
+    rows = db.execute(statement.offset(page.skip), asked).all()
+    return first_of(rows, page.limit, lambda last: encode_cursor(microseconds(last.added_at), last.user_id))
 
 
 def can_own(db: Session, project_id: int, user_id: int) -> bool:

@@ -15,7 +15,7 @@ from models import Caller, users
 from schemas.comments import CommentRead
 from schemas.common import OldestFirst
 from services import preconditions, rights
-from services.paging import PageOf, cursor_behind, id_before, pages_by_id
+from services.paging import PageOf, cursor_behind, first_of, id_before, pages_by_id
 from services.tasks import bulk, history, many
 from storage.column_types import LowerAscii, rfc3339
 from storage.prepared import prepared
@@ -73,10 +73,8 @@ def list_comments(db: Session, caller: Caller, task_id: int, page: OldestFirst) 
         "limit": page.limit + 1,
         "skip": page.skip,
     }
-    rows = list(db.execute(_PAGES[page.sort_order], asked).all())
-    if len(rows) <= page.limit:
-        return PageOf(rows, None)
-    return PageOf(rows[: page.limit], cursor_behind(page, rows[page.limit - 1].id))
+    rows = db.execute(_PAGES[page.sort_order], asked).all()
+    return first_of(rows, page.limit, lambda last: cursor_behind(page, last.id))
 
 
 def get_comment(db: Session, caller: Caller, task_id: int, comment_id: int) -> AnyRow:
