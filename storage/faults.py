@@ -24,15 +24,19 @@ _UNAVAILABLE_NAMES = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE
 _DRIVER_FAULTS = ("OperationalError", "InterfaceError")
 
 
+def _original(error: BaseException | None) -> BaseException | None:
+    """The driver's error, if SQLAlchemy has wrapped one."""
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
 def sqlstate(error: BaseException | None) -> str | None:
     """Postgres' code of five characters for an error; None for an error of anything else."""
-    original = error.orig if isinstance(error, DBAPIError) else error
-    return getattr(original, "sqlstate", None)
+    return getattr(_original(error), "sqlstate", None)
 
 
 def translated_error(error: BaseException) -> BaseException:
     """Translate a driver's error that the database's state explains; return any other error as it is."""
-    original = error.orig if isinstance(error, DBAPIError) else error
+    original = _original(error)
     translated: BaseException | None = None
     if isinstance(original, sqlite3.Error):
         translated = _of_sqlite(getattr(original, "sqlite_errorname", ""))
@@ -51,14 +55,12 @@ def translated_error(error: BaseException) -> BaseException:
 
 def is_damaged(error: BaseException) -> bool:
     """Whether SQLite's file is damaged, or is no database."""
-    original = error.orig if isinstance(error, DBAPIError) else error
-    return getattr(original, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+    return getattr(_original(error), "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
 
 
 def is_too_long(error: BaseException) -> bool:
     """Whether SQLite met a text that is longer than its connection allows."""
-    original = error.orig if isinstance(error, DBAPIError) else error
-    return getattr(original, "sqlite_errorname", "") == "SQLITE_TOOBIG"
+    return getattr(_original(error), "sqlite_errorname", "") == "SQLITE_TOOBIG"
 
 
 def _of_sqlite(name: str) -> AppError | None:
@@ -84,8 +86,7 @@ def reason_of(error: BaseException | None) -> str:
     """The driver's own words for an error, or for its cause, in one line."""
     while error is not None and not isinstance(error, DBAPIError) and error.__cause__ is not None:
         error = error.__cause__
-    original = error.orig if isinstance(error, DBAPIError) else error
-    return str(original).strip().partition("\n")[0]
+    return str(_original(error)).strip().partition("\n")[0]
 
 
 class FaultNotices:
