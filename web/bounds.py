@@ -69,12 +69,23 @@ def check_query(query: bytes) -> None:
             raise invalid_at(f"?{name}", f"May be given at most {MOST_CHOICES} times, not {times}")
 
 
-async def check_body(request: Request, *, is_form: bool) -> None:
-    """Read the body, and parse a large one off the event loop; raises InvalidInput for too many fields."""
+def may_have_body(request: Request) -> bool:
+    """Whether the headers of a request announce a body."""
+    headers = request.headers
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+
+async def _whole_body(request: Request) -> bytes:
+    """The body of a request; raises HTTPException if the client goes away while it is read."""
     try:
-        body = await request.body()
+        return await request.body()
     except ClientDisconnect:
         raise HTTPException(400) from None
+
+
+async def check_body(request: Request, *, is_form: bool) -> None:
+    """Read the body, and parse a large one off the event loop; raises InvalidInput for too many fields."""
+    body = await _whole_body(request)
     if is_form:
         if "multipart" in request.headers.get("content-type", "").lower():
             form = await request.form()
@@ -150,13 +161,9 @@ def _percent_encoded(text: re.Match[bytes]) -> bytes:
 
 async def check_no_body(request: Request) -> None:
     """Raise InvalidInput for a body that the endpoint would ignore; an empty object is allowed."""
-    headers = request.headers
-    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+    if not may_have_body(request):
         return
-    try:
-        body = await request.body()
-    except ClientDisconnect:
-        raise HTTPException(400) from None
+    body = await _whole_body(request)
     if body.translate(None, b" \t\r\n") in (b"", b"{}", b"null"):
         return
     content = None

@@ -49,10 +49,9 @@ def media_type(request: Request) -> str:
 
 def check_media_type(request: Request, taken: Sequence[str]) -> None:
     """Raise UnsupportedMediaType for a body of another media type, or one that is compressed."""
-    headers = request.headers
-    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+    if not bounds.may_have_body(request):
         return
-    encoding = headers.get("content-encoding", "identity").strip().lower()
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", ""):
         raise UnsupportedMediaType(
             f"Content-Encoding {encoding[:50]!r} is not taken: send the body as it is",
