@@ -190,7 +190,7 @@ class Database:
 
         If the page holds a long text, the work is called again in a thread.
         """
-        if self._writer is not None and self._writer.is_to_give_way_to():
+        if self._writer is not None and self._writer.has_right_of_way():
             await self._give_way(self._writer)
         if on_loop and self.is_sqlite:
             try:
@@ -208,7 +208,7 @@ class Database:
         """
         for _ in range(3):
             await asyncio.sleep(0.01)
-            if not writer.is_to_give_way_to():
+            if not writer.has_right_of_way():
                 return
 
     async def write_async(self, work: Work[T], *, is_long: bool = False) -> T:

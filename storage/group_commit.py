@@ -56,8 +56,8 @@ class GroupCommitWriter:
         # When the long write that runs got SQLite's lock, in seconds of the monotonic clock.
         self._long_since: float | None = None
 
-    def is_to_give_way_to(self) -> bool:
-        """Whether a long write runs that reads should leave the processor to."""
+    def has_right_of_way(self) -> bool:
+        """Whether a long write runs, to which reads should leave the processor."""
         since = self._long_since
         return since is not None and GIVE_WAY_FROM <= time.monotonic() - since <= GIVE_WAY_UNTIL
 

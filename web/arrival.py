@@ -35,9 +35,9 @@ _no_trailers = _NoTrailers()
 
 
 def bound_arrival() -> None:
-    """Have uvicorn cut off a request that goes on without an end, and a connection that brings none, and read bodies.
+    """Have uvicorn cut off endless heads and connections without a request, and read the body of each request.
 
-    Its methods are replaced, because it has no setting for this, and calls the program only after the head.
+    Its methods are replaced, because it has no settings for these, and calls the program only after the head.
     """
     if hasattr(HttpToolsProtocol, "silence"):
         return

@@ -22,7 +22,7 @@ class _Warned:
 _warned = _Warned()
 
 
-def heed(forwarded: dict[bytes, list[bytes]], scope: Scope, receive: Receive) -> None:
+def apply_forwarded(forwarded: dict[bytes, list[bytes]], scope: Scope, receive: Receive) -> None:
     """Apply the headers of a trusted proxy to the scope; otherwise use the connection itself.
 
     The client is the last address in the list that is not a trusted proxy. If there are several schemes or

@@ -19,7 +19,7 @@ from request_context import MAPPED, Origin, origin_var, request_id_var
 from services.operations.metrics import requests
 from web.bounds import are_too_long, headers_too_long
 from web.events.waiting import TIME_LIMIT
-from web.forwarded import FORWARDED, heed
+from web.forwarded import FORWARDED, apply_forwarded
 from web.idempotency import SENT_KEYS
 from web.problems import error_response
 from web.root_path import RootPath
@@ -246,7 +246,7 @@ def _enter(scope: Scope, receive: Receive) -> str:
     request_id = request_id or f"{random.getrandbits(128):032x}"
     request_id_var.set(request_id)
     if forwarded:
-        heed(forwarded, scope, receive)
+        apply_forwarded(forwarded, scope, receive)
     peer = scope.get("client")
     address = peer[0] if peer else "-"
     if peer and address.startswith(MAPPED):

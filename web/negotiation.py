@@ -18,21 +18,22 @@ def best(accept: str, offered: Sequence[str]) -> str:
     """
     ranges = [_read(part) for part in accept.split(",") if part.strip()] or [("*/*", 1.0)]
 
-    def liking(media_type: str) -> float:
+    def quality(media_type: str) -> float:
         kind = media_type.partition("/")[0]
         for wanted in (media_type, f"{kind}/*", "*/*"):
-            found = [quality for name, quality in ranges if name == wanted]
+            found = [value for name, value in ranges if name == wanted]
             if found:
                 return max(found)
         return 0.0
 
-    chosen = max(offered, key=liking)
-    if liking(chosen) <= 0:
+    chosen = max(offered, key=quality)
+    if quality(chosen) <= 0:
         raise NotAcceptable(f"This answers with {', '.join(offered)}: none of them is in `Accept`")
     return chosen
 
 
 def _read(part: str) -> tuple[str, float]:
+    """A range of `Accept`, and its quality: from 0, not wanted, to 1."""
     name, *parameters = (piece.strip().lower() for piece in part.split(";"))
     for parameter in parameters:
         if parameter.startswith("q="):

@@ -19,8 +19,8 @@ from web.events.event_message import BYTES_AT_ONCE, message
 from web.events.open_stream import OpenStream
 
 MOST_OF_AN_ACCOUNT = 10
-# Sessions are checked more often than comments are sent, so that a stream ends at most 15 seconds after its
-# session.
+# Sessions are checked this often, so that a stream ends at most 15 seconds after its session. A comment is sent every
+# 15 seconds.
 LOOK_SECONDS = 7.5
 # The time after which events are read again that could not be read.
 RETRY_SECONDS = 0.25
@@ -160,14 +160,13 @@ class Hub:
         return len(content)
 
     async def _keep_time(self) -> None:
-        """Send a comment every 15 seconds, and end streams whose time is up."""
-        says_so = False
+        """Send a comment at every second look, and end streams whose time is up."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            says_so = not says_so
-            await self._look_after(says_so=not says_so)
+            for comments in (False, True):
+                await asyncio.sleep(LOOK_SECONDS)
+                await self._look_after(comments=comments)
 
-    async def _look_after(self, *, says_so: bool) -> None:
+    async def _look_after(self, *, comments: bool) -> None:
         streams, now = list(self._streams), time.time()
         claims = {id(stream): stream.claims for stream in streams}
         need_admin = {stream.user.id for stream in streams if stream.takes_an_admin}
@@ -185,7 +184,7 @@ class Hub:
             is_ended = id(stream) in ended or (stream.takes_an_admin and stream.user.id in no_admins)
             if is_ended or now >= stream.ends_at:
                 stream.end()
-            elif says_so:
+            elif comments:
                 stream.put(COMMENT)
 
     def end(self) -> None:
