@@ -17,7 +17,7 @@ from services.flow.definitions import chosen
 from services.flow.forecast import TooLittleHistory
 from services.flow.periods import DAY, WEEK, Period, intervals, midnight
 from services.flow.question import Question
-from services.flow.record import Record
+from services.flow.record import IDS_AT_ONCE, Record
 from services.flow.replay import NEVER
 from services.flow.statistics import PERCENTILES, hours, summary
 from services.paging import decode_cursor, encode_cursor, invalid_cursor
@@ -26,7 +26,6 @@ from storage.column_types import moment
 _NAMES: Select[Any] = select(
     tasks.c.id, tasks.c.title, tasks.c.project, func.coalesce(tasks.c.state, tasks.c.status).label("state")
 ).where(tasks.c.id.in_(bindparam("ids", expanding=True)))
-IDS_AT_ONCE = 500
 # The number of weeks that a cone covers, and the most points of a curve of chances.
 CONE_WEEKS = 26
 MOST_POINTS = 120

@@ -49,7 +49,7 @@ def past(question: Question, created: Integers, completed: Integers, *, from_giv
     first = period.first_day() if from_given else today - HISTORY_WEEKS * WEEK
     known = created[: np.searchsorted(created, midnight(today, period.zone))]
     if len(known):
-        # Weeks before the first task don't count as idle; no calendar here begins before 1900.
+        # Weeks before the first task don't count as idle. A task may be from a year that the zone's calendar lacks.
         first = max(first, local_day(max(int(known[0]), midnight(first, period.zone)), period.zone))
     weeks = max(0, (today - first) // WEEK) if len(known) else 0
     days = [today - (weeks * 7 - place) * DAY for place in range(weeks * 7 + 1)]

@@ -28,9 +28,12 @@ from services.events.event_id import newest_row
 from services.flow import changed, project_history, selected
 from services.flow.question import Selection
 from services.flow.record import (
+    IDS_AT_ONCE,
     Record,
     assembled,
     code_of,
+    columns_of_change,
+    status_of,
     tasks_that_came,
     that_concern,
 )
@@ -45,7 +48,6 @@ from tables.history import task_history
 # The most spells in memory for all accounts together: each takes about 40 bytes.
 MOST_KEPT = 1_000_000
 MOST_CHOSEN_BYTES = 4 * 1024 * 1024
-IDS_AT_ONCE = 500
 
 
 # -- present tasks ---------------------------------------------------------------------------------
@@ -73,22 +75,11 @@ _IS_CHANGE = or_(
 )
 # Other rows are about projects and members.
 _IS_TASK = task_history.c.task_id.is_not(None)
-# A new or imported task begins at its own `created_at`; every other change happens at the time of its row. A
-# row without a previous owner is the first of its task.
-_AT = Moment(func.coalesce(task_history.c.task_created_at, task_history.c.created_at))
 _OWNER_ID = bindparam("owner_id", type_=BigInteger)
 
 
 def _changes(mine: Any, *conditions: Any, more: Sequence[Any] = ()) -> Select[Any]:
-    flags = mine * 2 + case((_previous.is_(None), 1), else_=0)
-    return select(
-        task_history.c.task_id,
-        # One number holds the row's id, status and flags, because fewer numbers are read faster.
-        (task_history.c.id * 16 + code_of(task_history.c.status) * 4 + flags).label("row"),
-        _AT.label("at"),
-        Moment(task_history.c.task_completed_at).label("done"),
-        *more,
-    ).where(_IS_TASK, _IS_CHANGE, *conditions)
+    return select(*columns_of_change(mine), *more).where(_IS_TASK, _IS_CHANGE, *conditions)
 
 
 _EVERY_CHANGE = in_bulk(_changes(case((_owner.is_(None), 0), else_=1)))
@@ -147,7 +138,7 @@ def _read(db: Session, selection: Selection) -> Record:
 def _assembled(found: Integers, changes: Integers) -> Record:
     ids, created, completed, status = found
     task, row, at, done = changes
-    return assembled((ids, created, completed, status, status), (task, row, at, done, row >> 2 & 3))
+    return assembled((ids, created, completed, status, status), (task, row, at, done, status_of(row)))
 
 
 def _read_few(db: Session, selection: Selection, task_ids: Sequence[int]) -> Record:
@@ -236,12 +227,11 @@ def _renewed(db: Session, selection: Selection, old: _Kept | None) -> _Kept:
     return _Kept(changed.patched(old.record, task_ids, part), version, newest)
 
 
-def _grown(selection: Selection, before: tuple[Any, ...], now: tuple[Any, ...]) -> dict[int, int] | None:
+def _grown(selection: Selection, before: Any, now: Any) -> dict[int, int] | None:
     """By how much the version of each owner of tasks has grown; None if the owners or the states are others."""
     if selection.project_id is not None:
-        then: dict[int, Any] = dict(each for each in before if isinstance(each, tuple))
-        members: dict[int, Any] = dict(each for each in now if isinstance(each, tuple))
-        if then.keys() != members.keys() or before[len(then) :] != now[len(members) :]:
+        then, members = dict(before.of_members), dict(now.of_members)
+        if then.keys() != members.keys() or before.states != now.states:
             return None
         return {owner_id: int(much - then[owner_id]) for owner_id, much in members.items()}
     return None if selection.owner_id is None else {selection.owner_id: now[0] - before[0]}

@@ -5,7 +5,7 @@ A change of owner within the project is left out, so that it ends no spell.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, case, func, literal, or_, select
@@ -14,9 +14,11 @@ from sqlalchemy.orm import Session
 from models import tasks
 from services.bulk_numbers import Integers, Moment, in_bulk, read_numbers
 from services.flow.record import (
+    IDS_AT_ONCE,
     Record,
     assembled,
     code_of,
+    columns_of_change,
     tasks_that_came,
     that_concern,
 )
@@ -28,7 +30,6 @@ from tables.counts import owner_counts
 from tables.history import task_history
 from tables.projects import project_members
 
-IDS_AT_ONCE = 500
 # The number of a state that is not one of this project's.
 NO_STATE = 999
 
@@ -39,7 +40,6 @@ _IS_CHANGE = or_(
     _H.state.is_distinct_from(_H.previous_state),
     _H.project_id.is_distinct_from(_H.previous_project_id),
 )
-_AT = Moment(func.coalesce(_H.task_created_at, _H.created_at))
 # The versions of all members' tasks grow with every change in the project, because every task is a member's.
 _VERSIONS = (
     select(owner_counts.c.user_id, func.sum(owner_counts.c.version))
@@ -72,17 +72,8 @@ def _tasks(keys: tuple[str, ...], *, by_id: bool = False) -> Select[Any]:
 
 
 def _changes(keys: tuple[str, ...], mine: Any, *conditions: Any, more: Sequence[Any] = ()) -> Select[Any]:
-    flags = mine * 2 + case((_H.previous_owner_id.is_(None), 1), else_=0)
-    return in_bulk(
-        select(
-            _H.task_id,
-            (_H.id * 16 + code_of(_H.status) * 4 + flags).label("row"),
-            _AT.label("at"),
-            Moment(_H.task_completed_at).label("done"),
-            _number_of(_H.state, keys).label("state"),
-            *more,
-        ).where(_H.task_id.is_not(None), _IS_CHANGE, *conditions)
-    )
+    columns = (*columns_of_change(mine), _number_of(_H.state, keys).label("state"), *more)
+    return in_bulk(select(*columns).where(_H.task_id.is_not(None), _IS_CHANGE, *conditions))
 
 
 @lru_cache(maxsize=64)
@@ -113,11 +104,22 @@ def _changes_of_few(keys: tuple[str, ...]) -> Select[Any]:
     )
 
 
-def version(db: Session, project_id: int) -> tuple[Any, ...]:
-    """The version of the project's record: it differs after every change of a task, and of the states."""
-    counted = [tuple(row) for row in db.execute(_VERSIONS, {"project_id": project_id})]
-    # A state without tasks may get another status, and imported tasks may count for the first that is pending.
-    return (*counted, *(f"{state.key} {state.status}" for state in workflow.ever(db, project_id)))
+class Version(NamedTuple):
+    """The version of a project's record: it differs after every change of a task, and of the states."""
+
+    # The members, each with the version of their tasks.
+    of_members: tuple[tuple[int, int], ...]
+    # The states with their statuses: a state without tasks may get another one, and imported tasks may count for the
+    # first state that is pending.
+    states: tuple[tuple[str, str], ...]
+
+
+def version(db: Session, project_id: int) -> Version:
+    """The present version of the project's record."""
+    of_members = tuple(
+        (user_id, number) for user_id, number in db.execute(_VERSIONS, {"project_id": project_id})
+    )
+    return Version(of_members, tuple((state.key, state.status) for state in workflow.ever(db, project_id)))
 
 
 def read(db: Session, project_id: int) -> Record:
