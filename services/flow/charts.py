@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
+from services.flow.forecast import TRIALS
+from services.flow.statistics import PERCENTILES
 from services.flow.svg import AMBER, BLUE, GREEN, GREY, RED, Chart, Mark, steps
 
 Answer = Mapping[str, Any]
@@ -22,8 +24,11 @@ DURATIONS: Sequence[Mark] = (
     (17520, "2 years"),
     (87600, "10 years"),
 )
+# The percentiles that are drawn as lines or bars.
 LEVELS = ("p50", "p85", "p95")
+# The shortest duration that the axis shows, in hours.
 SHORTEST = 1 / 60
+DAY = 24 * 60 * 60.0  # seconds
 
 
 def _at(moment: datetime | date) -> float:
@@ -52,7 +57,17 @@ def _whole_numbers(start: float, end: float) -> list[Mark]:
 
 
 def _between(start: float, end: float) -> tuple[float, float]:
-    return (start, end) if end > start else (start, start + 86400)
+    """The ends of an axis of time, which has at least a day."""
+    return (start, end) if end > start else (start, start + DAY)
+
+
+def _logarithm(hours: float) -> float:
+    return math.log10(max(hours, SHORTEST))
+
+
+def _mark_above(longest: float) -> float:
+    """The end of an axis of durations: the first mark that is not below the longest of them, in hours."""
+    return next((hours for hours, _ in DURATIONS if hours >= longest), longest)
 
 
 def _subtitle(answer: Answer, text: str) -> str:
@@ -118,10 +133,8 @@ def _durations(answer: Answer, title: str, about: str, x: tuple[float, float], l
     """A chart with a logarithmic axis of durations, and the lines of past cycle times."""
     figures = answer["cycle_time"]
     levels = [figures[f"{name}_hours"] for name in LEVELS if figures[f"{name}_hours"] is not None]
-    top = next((hours for hours, _ in DURATIONS if hours >= max([1, longest, *levels])), longest)
-    return Chart(
-        title, _subtitle(answer, about), x, (SHORTEST, top), lambda hours: math.log10(max(hours, SHORTEST))
-    )
+    top = _mark_above(max([1, longest, *levels]))
+    return Chart(title, _subtitle(answer, about), x, (SHORTEST, top), _logarithm)
 
 
 def _draw_levels(chart: Chart, answer: Answer) -> None:
@@ -182,11 +195,8 @@ def time_in_status(answer: Answer) -> Chart:
     """The median, 85% and 95% of the time in each status."""
     rows = answer["statuses"]
     longest = max([1.0, *(row["p95_hours"] or 0 for row in rows)])
-    top = next((hours for hours, _ in DURATIONS if hours >= longest), longest)
     about = _subtitle(answer, f"{_count(answer['n'])} completed.")
-    chart = Chart(
-        "Time in status", about, (0, 3), (SHORTEST, top), lambda hours: math.log10(max(hours, SHORTEST))
-    )
+    chart = Chart("Time in status", about, (0, len(rows)), (SHORTEST, _mark_above(longest)), _logarithm)
     names = [
         (place + 0.5, f"{row['status'].replace('_', ' ')} ({row['n']})") for place, row in enumerate(rows)
     ]
@@ -207,20 +217,20 @@ def forecast(answer: Answer) -> Chart:
     points = [(_at(row["date"]) if by_day else float(row["count"]), row["percentage"]) for row in rows]
     x = (points[0][0], points[-1][0]) if points else (0.0, 1.0)
     if x[0] == x[1]:
-        half = 43200 if by_day else 0.5
+        half = DAY / 2 if by_day else 0.5
         x = (x[0] - half, x[1] + half)
     found = answer["done_by"] or answer["how_many"]
     asked = f"{_count(answer['remaining'])} done by" if by_day else f"Done by {answer['until']}, at least"
     chances = ", ".join(
         f"{'later' if found[name] is None else found[name]} ({name[1:]}%)"
-        for name in ("p50", "p70", "p85", "p95")
+        for name in (f"p{percent}" for percent in PERCENTILES)
     )
     chart = Chart("Forecast", f"{asked}: {chances}. As of {answer['as_of']:%Y-%m-%d}.", x, (0, 100))
     chart.grid(
         _days(*x) if by_day else _whole_numbers(*x),
         [(percent, f"{percent}%") for percent in range(0, 101, 20)],
     )
-    chart.line(points, BLUE, "Chance, from 10,000 futures")
+    chart.line(points, BLUE, f"Chance, from {TRIALS:,} futures")
     return chart
 
 

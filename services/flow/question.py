@@ -58,9 +58,9 @@ class Question:
     selection: Selection
     period: Period
     as_of: int
-    # The path of the list that has the tasks behind the answer, and the parameter that chooses their owner.
+    # The path of the list that has the tasks behind the answer, and the parameter that chooses their owner or project.
     path: str
-    owner: dict[str, int]
+    whose: dict[str, int]
     # The parameters of the filter, for the same list.
     asked: tuple[tuple[str, Any], ...] = ()
 
@@ -71,7 +71,7 @@ class Question:
 
     def link(self, *statuses: str, **times: int) -> str:
         """The address of the list of the tasks with any of the statuses, within the times."""
-        query: list[tuple[str, Any]] = [*self.owner.items()]
+        query: list[tuple[str, Any]] = [*self.whose.items()]
         query += [(name, value) for name, values in self.selection.filters().items() for value in values]
         query += [*self.asked, *(("status", status) for status in statuses)]
         query += [(name, rfc3339(moment(at))) for name, at in times.items()]
@@ -80,38 +80,46 @@ class Question:
 
 def ask(db: Session, caller: Caller, query: FlowQuery) -> Question:
     """Make the question of a caller; raises Forbidden, NotFound, InvalidInput."""
-    owner_id: int | None = caller.id
-    path: str = "/tasks"
-    owner: dict[str, int] = {}
     found = asking.read(db, caller, query.filter, query.view, query.tz)
     project_id, found = found.placed(query.project_id)
     query = query.model_copy(update={"project_id": project_id})
-    if project_id is not None:
-        owner_id, owner = None, _project(db, caller, query)
-    elif query.scope == "all" or query.user_id not in (None, caller.id):
-        require_admin(caller)
-        used_rights.note(db, "figures", None, "see")
-        if query.scope == "all":
-            if query.user_id is not None:
-                problem = "Names one user: leave it out with `scope=all`"
-                raise invalid_at("?user_id", problem)
-            owner_id, path = None, "/tasks/all"
-        else:
-            if db.execute(_USER, {"user_id": query.user_id}).first() is None:
-                raise user_not_found()
-            assert query.user_id is not None
-            owner_id, path, owner = query.user_id, "/tasks/admin/filter", {"user_id": query.user_id}
+    owner_id, path, whose = _whose_tasks(db, caller, query)
     as_of = microseconds(datetime.now(UTC))
     period = periods.period(query.from_, query.to, zone_named(query.tz), as_of)
-    projects, tags, priorities = sorted(query.project), sorted(query.tag), sorted(query.priority)
-    chosen = (tuple(projects), tuple(tags), tuple(priorities))
-    selection = Selection(owner_id, *chosen, project_id=query.project_id)
+    selection = Selection(
+        owner_id,
+        tuple(sorted(query.project)),
+        tuple(sorted(query.tag)),
+        tuple(sorted(query.priority)),
+        asked=found.normal,
+        project_id=project_id,
+    )
     if found.normal is None:
-        return Question(selection, period, as_of, path, owner)
-    selection = selection._replace(asked=found.normal)
+        return Question(selection, period, as_of, path, whose)
     asked = {"filter": query.filter, "view": query.view, "tz": query.tz}
-    kept = tuple((name, value) for name, value in asked.items() if value is not None)
-    return Question(selection, period, as_of, path, owner, kept)
+    given = tuple((name, value) for name, value in asked.items() if value is not None)
+    return Question(selection, period, as_of, path, whose, given)
+
+
+def _whose_tasks(db: Session, caller: Caller, query: FlowQuery) -> tuple[int | None, str, dict[str, int]]:
+    """The owner whose tasks are asked about, and the path and the parameter of the list that has these.
+
+    The owner is None for a project, and for everybody. Raises Forbidden, NotFound, InvalidInput.
+    """
+    if query.project_id is not None:
+        return None, "/tasks", _project(db, caller, query)
+    if query.scope != "all" and query.user_id in (None, caller.id):
+        return caller.id, "/tasks", {}
+    require_admin(caller)
+    used_rights.note(db, "figures", None, "see")
+    if query.scope == "all":
+        if query.user_id is not None:
+            raise invalid_at("?user_id", "Names one user: leave it out with `scope=all`")
+        return None, "/tasks/all", {}
+    assert query.user_id is not None
+    if db.execute(_USER, {"user_id": query.user_id}).first() is None:
+        raise user_not_found()
+    return query.user_id, "/tasks/admin/filter", {"user_id": query.user_id}
 
 
 def _project(db: Session, caller: Caller, query: FlowQuery) -> dict[str, int]:
