@@ -187,8 +187,8 @@ def read_burnup(
 def make_picture_link(db: SnapshotSession, user: CurrentUser, body: PictureLinkCreate) -> dict[str, Any]:
     """Create a link to a picture of a chart. It needs no login and works until it expires.
 
-    The picture always shows the day on which it is opened, unless the query names days. The link stops
-    working when the account is deleted.
+    The picture shows the day on which it is opened, unless the query names days. The link stops working when
+    the account is deleted, deactivated, or gets a new password.
     """
     return pictures.make_link(db, user, body.chart, body.query, body.expires_in_days)
 

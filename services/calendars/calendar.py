@@ -1,8 +1,7 @@
 """Calendars of an account: making and ending them, and showing one to everybody who has its address.
 
 Only the hash of the token in the address is stored. A calendar shows the tasks that its account may see at
-that moment. It ends with the account or its view, when it expires, and when the account ends all its
-sessions, tokens and links.
+that moment. It ends with the account or its view, when it expires, and when the account gets a new password.
 """
 
 import hashlib

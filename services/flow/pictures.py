@@ -96,7 +96,7 @@ def make_link(
         "chart": chart,
         "query": dict(values),
         "exp": expires_at,
-        # The version was read when the request began, so a link made while all sessions end stops working
+        # The version was read when the request began, so a link that is made while the password is set stops working
         # too.
         "version": caller.credentials_version,
     }
@@ -123,7 +123,7 @@ def open_link(db: Session, chart: str, signature: str) -> bytes:
     if claims.get("chart") != chart:
         raise refused
     row = db.execute(CALLER_BY_ID, {"user_id": int(claims["sub"])}).first()
-    # The link's maker must still be active, and must not have ended all sessions, tokens and links since.
+    # The link's maker must still be active, and must not have set a new password since.
     if row is None or not row.is_active or row.credentials_version != claims.get("version", 0):
         raise refused
     return _picture(db, Caller(*row), chart, claims["query"])
