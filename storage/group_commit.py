@@ -32,9 +32,9 @@ LOG_PAGES = 4000
 # a long write keeps others from writing, all threads do so earlier. Always doing so would cost requests a tenth more CPU.
 SWITCH_SECONDS = 0.001
 _USUAL_SWITCH_SECONDS = sys.getswitchinterval()
-# Reads give way to a long write that has run for so many seconds. Most end sooner, and some go on for half a minute.
-GIVE_WAY_FROM = 0.005
-GIVE_WAY_UNTIL = 0.2
+# Reads give way to a long write that has run for this long. Most end sooner, and some go on for half a minute.
+GIVE_WAY_FROM_SECONDS = 0.005
+GIVE_WAY_UNTIL_SECONDS = 0.2
 
 
 class GroupCommitWriter:
@@ -59,7 +59,9 @@ class GroupCommitWriter:
     def has_right_of_way(self) -> bool:
         """Whether a long write runs, to which reads should leave the processor."""
         since = self._long_since
-        return since is not None and GIVE_WAY_FROM <= time.monotonic() - since <= GIVE_WAY_UNTIL
+        return (
+            since is not None and GIVE_WAY_FROM_SECONDS <= time.monotonic() - since <= GIVE_WAY_UNTIL_SECONDS
+        )
 
     def submit(self, job: Job) -> None:
         """Queue the job; the thread starts with the first."""

@@ -20,7 +20,7 @@ from request_context import address_group, origin_var
 from storage.conflicts import Insert, insert_missing
 from storage.folding import fold
 
-LONGEST_DELAY = 15 * 60
+LONGEST_DELAY_SECONDS = 15 * 60
 # The number of failures without a delay: of an account from one address, of an account, of an address.
 # Attempts that are still being checked count too, so these are also the numbers of simultaneous logins.
 FREE = {"both": 20, "account": 30, "address": 50}
@@ -63,7 +63,7 @@ _KNOW = Insert(
 
 def delay(failures: int, free: int) -> int:
     """The seconds during which no attempt is accepted after this number of failures."""
-    return 0 if failures < free else min(LONGEST_DELAY, 2 ** min(failures - free, 20))
+    return 0 if failures < free else min(LONGEST_DELAY_SECONDS, 2 ** min(failures - free, 20))
 
 
 def is_at_known_address(db: Session, user_id: int | None) -> bool:
@@ -117,7 +117,7 @@ def count(db: Session, keys: Sequence[str]) -> int:
     # future.
     now = datetime.now(UTC)
     # A pause that ends later was written while the clock was ahead.
-    latest = now + timedelta(seconds=LONGEST_DELAY) + CLOCKS_DIFFER
+    latest = now + timedelta(seconds=LONGEST_DELAY_SECONDS) + CLOCKS_DIFFER
     ends = (row.blocked_until for row in rows if row.blocked_until <= latest)
     wait = max(((end - now).total_seconds() for end in ends), default=0)
     if wait > 0:

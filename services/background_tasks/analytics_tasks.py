@@ -23,12 +23,12 @@ from services import analytics_service
 if TYPE_CHECKING:
     import redis
 
-# The entry of an account whose tasks change all the time is written once in this many seconds.
-INTERVAL = 1.0
-# The pause after the cache could not be written, in seconds.
-PAUSE = 5.0
+# The entry of an account whose tasks change all the time is written once in this time.
+INTERVAL_SECONDS = 1.0
+# The pause after the cache could not be written.
+PAUSE_SECONDS = 5.0
 ATTEMPTS = 3
-REDIS_TIMEOUT = 1.0
+REDIS_TIMEOUT_SECONDS = 1.0
 
 
 class CacheUnavailable(Exception):
@@ -81,7 +81,7 @@ class Refresher:
             return self._paused_until - now
         # An entry that failed goes behind the others, so that it holds up none of them for good.
         for user_id in sorted(self._changed, key=lambda each: (self._failed.get(each, 0.0), each)):
-            if not at_once and now - self._refreshed.get(user_id, -INTERVAL) < INTERVAL:
+            if not at_once and now - self._refreshed.get(user_id, -INTERVAL_SECONDS) < INTERVAL_SECONDS:
                 continue
             try:
                 _refresh(user_id)
@@ -89,16 +89,16 @@ class Refresher:
                 if not self._paused_until:
                     logger.warning("The analytics cache can't be written, and is tried again: %s", error)
                 self._failed[user_id] = time.monotonic()
-                self._paused_until = self._failed[user_id] + PAUSE
-                return PAUSE
+                self._paused_until = self._failed[user_id] + PAUSE_SECONDS
+                return PAUSE_SECONDS
             self._changed.discard(user_id)
             self._failed.pop(user_id, None)
             self._refreshed[user_id] = now
         if self._paused_until:
             logger.info("The analytics cache can be written again")
             self._paused_until = 0.0
-        self._refreshed = {each: at for each, at in self._refreshed.items() if now - at < INTERVAL}
-        return INTERVAL if self._changed else None
+        self._refreshed = {each: at for each, at in self._refreshed.items() if now - at < INTERVAL_SECONDS}
+        return INTERVAL_SECONDS if self._changed else None
 
 
 def _refresh(user_id: int) -> None:
@@ -161,8 +161,8 @@ def _redis_client(url: str) -> "redis.Redis":
 
     return Redis.from_url(
         url,
-        socket_timeout=REDIS_TIMEOUT,
-        socket_connect_timeout=REDIS_TIMEOUT,
+        socket_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 1),
     )
 

@@ -9,10 +9,10 @@ from sqlalchemy import ColumnElement, Table, bindparam, select, true, update
 
 from account_models import account_mails
 from database import database
-from services.delivery.outbox import LONGEST_DELAY, MOST_SPREAD
+from services.delivery.outbox import LONGEST_DELAY_SECONDS, MOST_SPREAD
 from tables.notifications import notifications
 
-_MAIL = timedelta(seconds=LONGEST_DELAY * MOST_SPREAD)
+_MAIL = timedelta(seconds=LONGEST_DELAY_SECONDS * MOST_SPREAD)
 # Each kind of row that waits, with its longest pause. A claim is shorter. A digest waits for a day, and then for its
 # claim or for another attempt.
 _WAITING: tuple[tuple[Table, ColumnElement[bool], timedelta], ...] = (

@@ -39,8 +39,8 @@ from services.email_service import Mail, MailServer
 from tables.notifications import notifications
 
 BATCH = 20
-# The longest pause after the mail server could not be reached, in seconds.
-LONGEST_PAUSE = 60.0
+# The longest pause after the mail server could not be reached.
+LONGEST_PAUSE_SECONDS = 60.0
 
 # -- mails about accounts ------------------------------------------------------------------------------
 
@@ -154,7 +154,7 @@ class _Pause:
 
     def begin(self) -> None:
         self.failures += 1
-        longest = min(LONGEST_PAUSE, settings.mail_retry_seconds * 2 ** min(self.failures - 1, 10))
+        longest = min(LONGEST_PAUSE_SECONDS, settings.mail_retry_seconds * 2 ** min(self.failures - 1, 10))
         self._until = time.monotonic() + longest * random.uniform(0.5, 1)  # noqa: S311  # spreads processes
 
     def end(self) -> None:

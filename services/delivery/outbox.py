@@ -23,7 +23,9 @@ from database import AnyRow, database
 from services.email_service import COMMANDS, Mail
 from storage.column_types import UtcDateTime
 
-LONGEST_DELAY = 3600.0
+LONGEST_DELAY_SECONDS = 3600.0
+# A claim holds for this long beyond the time that two mails may take.
+MARGIN = timedelta(seconds=10)
 # A delay is multiplied by up to this, by chance.
 MOST_SPREAD = 1.5
 
@@ -73,7 +75,7 @@ class Outbox:
     def claim(self, db: Session) -> list[AnyRow]:
         """Claim due rows, oldest first, for longer than any mail can take."""
         now = datetime.now(UTC)
-        lease = timedelta(seconds=10 + 2 * COMMANDS * settings.smtp_timeout_seconds)
+        lease = timedelta(seconds=2 * COMMANDS * settings.smtp_timeout_seconds) + MARGIN
         for statement in self.claims:
             if rows := list(db.execute(statement, {"now": now, "until": now + lease})):
                 return sorted(rows, key=lambda row: row.id)
@@ -141,7 +143,7 @@ def _result(row: AnyRow, attempts: int, due_next: datetime | None, error: str | 
 
 def _next(attempts: int) -> datetime:
     """The time of the next attempt after this number of failed attempts."""
-    delay = min(LONGEST_DELAY, settings.mail_retry_seconds * 2 ** min(attempts - 1, 20))
+    delay = min(LONGEST_DELAY_SECONDS, settings.mail_retry_seconds * 2 ** min(attempts - 1, 20))
     return datetime.now(UTC) + timedelta(seconds=delay * random.uniform(0.5, MOST_SPREAD))  # noqa: S311  # spreads a crowd
 
 

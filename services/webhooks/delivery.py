@@ -44,7 +44,7 @@ DATABASE_TURNS = 2
 QUICK_SECONDS = 0.05
 AT_ONCE = claims.SLOW_BATCH
 # A sender begins no letter after this long, because the claim could end before the answer comes.
-LONGEST_TURN = 2.0
+LONGEST_TURN_SECONDS = 2.0
 # The least time between two looks for webhooks after changes.
 LOOK_SECONDS = 5.0
 # The time that an ending process waits for receivers.
@@ -157,7 +157,7 @@ class Courier:
             results = self._send(letters[:1])
             first = results[0][1] if results else None
             # A quick receiver gets the rest in order.
-            if first is not None and not first.is_unreachable and first.seconds <= LONGEST_TURN:
+            if first is not None and not first.is_unreachable and first.seconds <= LONGEST_TURN_SECONDS:
                 is_quick = first.seconds < QUICK_SECONDS
                 results += (self._send if is_quick else self._send_at_once)(letters[1:])
         with self._turns:
@@ -188,7 +188,7 @@ class Courier:
             seconds += result.seconds
             # The next letter must end before the claim does. After a receiver was not reached, other webhooks
             # come first.
-            if result.is_unreachable or seconds > LONGEST_TURN or self.ending.is_set():
+            if result.is_unreachable or seconds > LONGEST_TURN_SECONDS or self.ending.is_set():
                 break
         return results
 

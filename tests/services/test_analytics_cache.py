@@ -80,7 +80,7 @@ def test_cache_that_can_not_be_written_is_left_alone_and_then_caught_up(
     refresher.add({ada.id})
     assert (refresher.refresh(at_once=True) or 0) > 0
     in_the_way.unlink()
-    monkeypatch.setattr("services.background_tasks.analytics_tasks.PAUSE", 0.0)
+    monkeypatch.setattr("services.background_tasks.analytics_tasks.PAUSE_SECONDS", 0.0)
     refresher = Refresher()
     refresher.add({ada.id})
     assert refresher.refresh(at_once=True) is None
@@ -92,7 +92,7 @@ def test_entries_that_can_not_be_written_hold_up_no_others(api: Api, monkeypatch
     people = [api.person(name) for name in ("ada", "bob", "eve")]
     refresher = Refresher()
     refresher.add({person.id for person in people})
-    monkeypatch.setattr(analytics_tasks, "PAUSE", 0.0)
+    monkeypatch.setattr(analytics_tasks, "PAUSE_SECONDS", 0.0)
     # Somebody else's files may have these names.
     for person in people[:2]:
         (settings.cache_dir / f"cache_user_{person.id}.json").mkdir()
@@ -186,8 +186,8 @@ def test_a_deleted_account_has_no_entry_wherever_it_was_kept(
 def test_a_redis_that_hangs_is_asked_once_and_then_left_alone_for_a_while(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(analytics_tasks, "REDIS_TIMEOUT", 0.1)
-    monkeypatch.setattr(analytics_tasks, "PAUSE", 3600.0)
+    monkeypatch.setattr(analytics_tasks, "REDIS_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(analytics_tasks, "PAUSE_SECONDS", 3600.0)
     with socket.create_server(("127.0.0.1", 0)) as hanging:
         monkeypatch.setattr(settings, "redis_url", f"redis://127.0.0.1:{hanging.getsockname()[1]}/0")
         ada = api.person()

@@ -165,7 +165,7 @@ def test_short_writes_share_the_commit_of_the_long_one_that_they_wait_for(databa
 def test_reads_give_way_to_a_long_write_but_do_not_wait_for_it(
     database_url: str, *, is_long: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "GIVE_WAY_UNTIL", SECONDS)
+    monkeypatch.setattr(group_commit, "GIVE_WAY_UNTIL_SECONDS", SECONDS)
     done: list[str] = []
 
     async def everything() -> None:
@@ -173,7 +173,7 @@ def test_reads_give_way_to_a_long_write_but_do_not_wait_for_it(
         loop = asyncio.get_running_loop()
 
         def hold(_: Session) -> None:
-            threading.Event().wait(group_commit.GIVE_WAY_FROM)
+            threading.Event().wait(group_commit.GIVE_WAY_FROM_SECONDS)
             loop.call_soon_threadsafe(begun.set)
             assert read.wait(SECONDS)
 
