@@ -86,7 +86,7 @@ def run_batch(
     else:
         outcomes = batch_service.run(db, user, body)
         content = _answer(outcomes)
-    background.add_task(background_tasks.after_import, *sorted(outcomes.owner_ids))
+    background.add_task(background_tasks.after_many_changes, *sorted(outcomes.owner_ids))
     return Response(content, media_type="application/json")
 
 
@@ -103,7 +103,7 @@ def change_tasks(
     Each task is changed by the rules of `PATCH /tasks/{id}`.
     """
     done = by_filter.change(db, user, query, body.sent())
-    background.add_task(background_tasks.after_import, *sorted(done.owner_ids))
+    background.add_task(background_tasks.after_many_changes, *sorted(done.owner_ids))
     return {"matched": done.matched, "changed": done.changed}
 
 
@@ -116,5 +116,5 @@ def delete_tasks(
 ) -> dict[str, int]:
     """Delete all tasks that a filter finds, up to 10,000, all or none; their history stays."""
     done = by_filter.delete(db, user, query)
-    background.add_task(background_tasks.after_import, *sorted(done.owner_ids))
+    background.add_task(background_tasks.after_many_changes, *sorted(done.owner_ids))
     return {"matched": done.matched, "changed": done.changed}

@@ -93,7 +93,7 @@ def import_tasks(
     Tasks keep their times. The error of a bad row names its index. No one is notified.
     """
     ids = importing.import_tasks(db, user, rows, project_id)
-    background.add_task(background_tasks.after_import, user.id)
+    background.add_task(background_tasks.after_many_changes, user.id)
     return {"imported": len(ids), "ids": list(ids)}
 
 

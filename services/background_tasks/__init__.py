@@ -13,7 +13,7 @@ import time
 from config import settings
 from database import database
 from services.background_tasks.analytics_tasks import Refresher, update_analytics_cache
-from services.background_tasks.retention_tasks import delete_old
+from services.background_tasks.retention_tasks import hourly_round
 from services.delivery.mail_tasks import deliver_mails, mail_pause
 from services.delivery.notification_mails import send_task_completion_email
 from services.delivery.notification_tasks import (
@@ -28,7 +28,7 @@ from services.webhooks.delivery import deliveries
 
 __all__ = [
     "after_change",
-    "after_import",
+    "after_many_changes",
     "after_webhook_change",
     "begin_to_stop",
     "process_task_assignment",
@@ -49,7 +49,7 @@ MAIL_PATIENCE_SECONDS = 1.0
 # Work for this few accounts is done at once.
 FEW_ACCOUNTS = 3
 REMIND_SECONDS = 30.0
-TIDY_SECONDS = 3600.0
+ROUND_SECONDS = 3600.0
 # A few new titles are found without the index, so indexing them can wait.
 TITLES_SECONDS = 20.0
 
@@ -79,15 +79,15 @@ def _index_titles(_user_ids: set[int]) -> None:
 
 
 def _by_the_clock(_user_ids: set[int]) -> None:
-    global _tidied_at  # noqa: PLW0603  # there is one clock
+    global _last_round_at  # noqa: PLW0603  # there is one clock
     if remind():
         _notifications.wake()
-    if time.monotonic() - _tidied_at >= TIDY_SECONDS:
-        _tidied_at = time.monotonic()
-        delete_old()
+    if time.monotonic() - _last_round_at >= ROUND_SECONDS:
+        _last_round_at = time.monotonic()
+        hourly_round()
 
 
-_tidied_at = -TIDY_SECONDS
+_last_round_at = -ROUND_SECONDS
 _titles = Worker("titles", _index_titles)
 _notifications = Worker("notifications", _tell_and_refresh)
 _mails = Worker("mails", _send)
@@ -106,8 +106,8 @@ async def after_change(*user_ids: int) -> None:
         await _mails.work(patience=MAIL_PATIENCE_SECONDS)
 
 
-async def after_import(*user_ids: int) -> None:
-    """Do the work after an import or a batch: that of any change of these accounts' tasks, and indexing the titles."""
+async def after_many_changes(*user_ids: int) -> None:
+    """Do the work after an import, a batch or a change by a filter: that of any change, and indexing the new titles."""
     _titles.wake()
     await after_change(*user_ids)
 

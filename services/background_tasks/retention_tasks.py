@@ -1,4 +1,7 @@
-"""Retention: deletes rows that are older than the settings allow. An empty setting keeps everything."""
+"""The hourly round: it deletes rows that are older than the settings allow, and does the rest of the hourly work.
+
+An empty setting keeps everything.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -63,11 +66,12 @@ RULES = (
 )
 
 
-def delete_old() -> dict[str, int]:
-    """Apply every rule that is set; returns the number of deleted rows by table.
+def hourly_round() -> dict[str, int]:
+    """Do all hourly work; returns the number of rows that the rules deleted, by table.
 
-    Expired sessions and copies of tasks in old events are deleted too, secrets that need an old key are encrypted
-    again, what the version before wrote is completed, and pauses end that were written while the clock was ahead.
+    Beside the rules, the round ends pauses that were written while the clock was ahead, deletes expired sessions and
+    the copies of tasks in old events, folds descriptions that the version before wrote, encrypts secrets by the new
+    key, and deletes the webhooks of deleted projects.
     """
     long_pauses.end_long_pauses()
     renewal.end_long_pauses()

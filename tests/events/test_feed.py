@@ -14,7 +14,7 @@ from sqlalchemy import delete, select, update
 
 from config import settings
 from database import database
-from services.background_tasks.retention_tasks import delete_old
+from services.background_tasks.retention_tasks import hourly_round
 from services.events import feed
 from tables.history import task_history
 from tests.support.api import Api, Person, assert_problem
@@ -180,7 +180,7 @@ def test_what_can_not_be_gone_on_from_is_told(api: Api, monkeypatch: pytest.Monk
     assert_problem(ada.get(f"/events?after={first['id']}"), 410, "events_expired")
     assert follow(ada)[0] == [third]
     # The hourly job deletes the copies of tasks that nobody can read any more; the history stays.
-    delete_old()
+    hourly_round()
     kept = database.read(
         lambda db: list(db.execute(select(task_history.c.snapshot).order_by(task_history.c.id)))
     )
@@ -216,7 +216,7 @@ def test_an_event_that_the_retention_of_history_deleted_is_gone(
     old = datetime.now(UTC) - timedelta(days=41)
     database.write(lambda db: db.execute(update(task_history).values(created_at=old)))
     monkeypatch.setattr(settings, "retention_history_days", 40)
-    delete_old()
+    hourly_round()
     for deleted in (second, third):
         assert_problem(ada.get(f"/events?after={deleted['id']}"), 410, "events_expired")
     assert_problem(ada.get("/events?after=nonsense"), 422, pointer="?after")

@@ -7,7 +7,7 @@ from sqlalchemy import insert, select, update
 
 from account_models import account_mails
 from database import database
-from services.background_tasks.retention_tasks import delete_old
+from services.background_tasks.retention_tasks import hourly_round
 from services.webhooks import claims
 from services.webhooks.sending import Letter, Result
 from tables.notifications import notifications
@@ -48,7 +48,7 @@ def test_mails_that_wait_for_years_are_due(api: Api) -> None:
     for state, pause in STATES.items():
         for at in (pause - MINUTE, pause + 2 * MINUTE, YEAR):
             write(insert(notifications).values(**told, state=state, next_attempt_at=now + at))
-    delete_old()
+    hourly_round()
     assert pauses(account_mails.c.next_attempt_at) == [longest, 0 * MINUTE, None]
     assert pauses(notifications.c.next_attempt_at) == [
         each for pause in STATES.values() for each in (pause - MINUTE, 0 * MINUTE, 0 * MINUTE)
@@ -74,7 +74,7 @@ def test_deliveries_that_wait_for_years_are_due(api: Api) -> None:
     ):
         change = {"due_at": now + at, "claimed_until": until and now + until}
         write(update(webhooks).where(webhooks.c.id == of).values(change))
-    delete_old()
+    hourly_round()
     none = 0 * MINUTE
     assert pauses(webhook_deliveries.c.next_attempt_at) == [longest, none, MINUTE, none, MINUTE]
     assert pauses(webhooks.c.due_at) == [longest, none, none, none]

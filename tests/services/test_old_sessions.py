@@ -9,7 +9,7 @@ from account_models import refresh_tokens, sessions
 from database import database
 from services.accounts import old_sessions
 from services.accounts import session as session_service
-from services.background_tasks.retention_tasks import delete_old
+from services.background_tasks.retention_tasks import hourly_round
 from tests.support.api import PASSWORD, Api
 
 
@@ -23,11 +23,11 @@ def test_expired_sessions_go_with_their_tokens_though_nobody_logs_in(api: Api) -
     api.person()
     bob = api.person("bob")
     before = number_of("sessions")
-    delete_old()
+    hourly_round()
     assert number_of("sessions") == before
     expired = update(sessions).where(sessions.c.user_id != bob.id).values(expires_at=datetime.now(UTC))
     database.write(lambda db: db.execute(expired))
-    delete_old()
+    hourly_round()
     assert number_of("sessions") == number_of("tokens") == 1
     assert bob.get("/auth/me").status_code == 200
 
@@ -51,7 +51,7 @@ def test_a_session_keeps_its_newest_tokens(api: Api, monkeypatch: pytest.MonkeyP
     used = update(refresh_tokens).where(refresh_tokens.c.used_at.is_not(None))
     long_ago = used.values(used_at=datetime.now(UTC) - session_service.GRACE - timedelta(minutes=1))
     database.write(lambda db: db.execute(long_ago))
-    delete_old()
+    hourly_round()
     # The first session keeps its token, and the other one its unused token and four used ones.
     assert number_of("tokens") == 1 + 1 + 4
     # A token that is too old is refused like an unknown one; the session goes on.

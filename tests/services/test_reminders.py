@@ -12,7 +12,7 @@ from account_models import account_mails
 from config import settings
 from database import database
 from models import tasks
-from services.background_tasks.retention_tasks import delete_old
+from services.background_tasks.retention_tasks import hourly_round
 from services.delivery.reminder_tasks import remind
 from tables.history import task_history
 from tables.notifications import notifications
@@ -95,7 +95,7 @@ def test_nobody_is_reminded_of_an_import_when_its_history_is_deleted(
     ada = api.person()
     assert ada.post("/tasks/import", json=[{"title": "Old", "due_at": at(days=-3)}]).status_code == 201
     age(task_history, days=2)
-    assert delete_old() == {"task_history": 1}
+    assert hourly_round() == {"task_history": 1}
     ada.task("Overdue", due_at=at(hours=-23))
     remind()
     assert reminders(ada) == [("overdue", "Overdue")]
@@ -128,11 +128,11 @@ def test_nothing_is_deleted_unless_it_is_set(api: Api, monkeypatch: pytest.Monke
     api.person().task()
     for table in (notifications, task_history):
         age(table, days=1000)
-    assert delete_old() == {}
+    assert hourly_round() == {}
     monkeypatch.setattr(settings, "retention_history_days", 2000)
     monkeypatch.setattr(settings, "retention_notifications_days", 2000)
     monkeypatch.setattr(settings, "retention_audit_days", 2000)
-    assert delete_old() == {}
+    assert hourly_round() == {}
 
 
 def test_what_is_old_is_deleted_and_what_is_young_or_not_delivered_stays(
@@ -149,11 +149,11 @@ def test_what_is_old_is_deleted_and_what_is_young_or_not_delivered_stays(
     database.write(lambda db: db.execute(waiting.values(state="mail", next_attempt_at=datetime.now(UTC))))
     monkeypatch.setattr(settings, "retention_history_days", 30)
     monkeypatch.setattr(settings, "retention_notifications_days", 30)
-    assert delete_old() == {"task_history": 2, "notifications": 1}
+    assert hourly_round() == {"task_history": 2, "notifications": 1}
     titles = select(notifications.c.task_title).order_by(notifications.c.id)
     left = database.read(lambda db: list(db.execute(titles).scalars()))
     assert sorted(left) == ["Waiting", "Waiting", "Young"]
-    assert delete_old() == {}
+    assert hourly_round() == {}
 
 
 def test_a_mail_about_an_account_that_failed_is_deleted_when_it_is_old(
@@ -168,8 +168,8 @@ def test_a_mail_about_an_account_that_failed_is_deleted_when_it_is_old(
         {"kind": "change", "created_at": now - timedelta(days=29), "next_attempt_at": None},
     ]
     database.write(lambda db: db.execute(insert(account_mails), [about | mail for mail in mails]))
-    assert delete_old() == {}
+    assert hourly_round() == {}
     monkeypatch.setattr(settings, "retention_notifications_days", 30)
-    assert delete_old() == {"account_mails": 1}
+    assert hourly_round() == {"account_mails": 1}
     kinds = select(account_mails.c.kind).order_by(account_mails.c.id)
     assert database.read(lambda db: list(db.execute(kinds).scalars())) == ["verify", "change"]

@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, insert, select, update
 from account_models import account_mails, audit_events, idempotency_keys
 from config import settings
 from database import database
-from services.background_tasks.retention_tasks import RULES, delete_old
+from services.background_tasks.retention_tasks import RULES, hourly_round
 from tables.history import task_history
 from tables.notifications import notifications
 from tables.webhooks import webhook_deliveries
@@ -61,11 +61,11 @@ def left(table: Any) -> int:
 
 
 def test_a_clock_that_was_wrong_holds_nothing_up(ada: Person) -> None:
-    deleted = delete_old()
+    deleted = hourly_round()
     tables = {rule.table for rule in RULES} - {audit_events}
     assert deleted == {table.name: len(DAYS) - YOUNG for table in tables}
     assert {left(table) for table in tables} == {YOUNG}
-    assert delete_old() == {}
+    assert hourly_round() == {}
 
 
 def test_a_clock_that_was_wrong_does_not_stop_the_deletion_of_the_audit_trail(
@@ -85,8 +85,8 @@ def test_a_clock_that_was_wrong_does_not_stop_the_deletion_of_the_audit_trail(
     ]
     write(insert(audit_events), rows)
     # The database keeps an event whose time is not old.
-    assert delete_old() == {"audit_events": 5}
-    assert delete_old() == {}
+    assert hourly_round() == {"audit_events": 5}
+    assert hourly_round() == {}
 
 
 def test_copies_of_tasks_go_from_old_events_though_the_first_is_of_the_future(
@@ -96,7 +96,7 @@ def test_copies_of_tasks_go_from_old_events_though_the_first_is_of_the_future(
     with database.engine.begin() as connection:
         connection.execute(update(task_history).values(owner_id=ada.id))
     assert len(ada.get("/events").json()) == YOUNG
-    delete_old()
+    hourly_round()
     copies = task_history.select().where(task_history.c.snapshot.is_not(None))
     assert len(database.read(lambda db: db.execute(copies).all())) == YOUNG
     # The feed begins where the copies do.
@@ -125,7 +125,7 @@ def test_what_must_still_be_delivered_stays_however_old_it_is(ada: Person) -> No
             for state in done + waiting
         ]
         write(insert(table), rows)
-        delete_old()
+        hourly_round()
         left = database.read(lambda db: set(db.execute(select(table.c.state)).scalars()))  # noqa: B023
         assert left == set(waiting)
 
@@ -141,7 +141,7 @@ def test_who_was_in_a_project_and_when_outlives_the_history(
     assert ada.delete(f"/projects/1/members/{eve.id}").status_code == 204
     write(update(task_history).values(created_at=datetime.now(UTC) - timedelta(days=40)))
     monkeypatch.setattr(settings, "retention_history_days", 30)
-    assert delete_old() == {"task_history": 1}
+    assert hourly_round() == {"task_history": 1}
     ada.task("Not for Eve", project_id=1)
     for person, seen in ((ada, ["Not for Eve"]), (bob, ["Not for Eve"]), (eve, [])):
         events = person.get("/events?types=task.*").json()

@@ -213,7 +213,7 @@ def world(api: Api, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Itera
     made.ids["other_project_id"] = made.people["other"].get("/projects").json()[0]["id"]
     bodies = {line: body for line, body in CALLS.items() if body is not None}
     monkeypatch.setattr(rights, "BODIES", rights.BODIES | bodies)
-    for name in ("after_change", "after_import", "after_webhook_change", "send_mails"):
+    for name in ("after_change", "after_many_changes", "after_webhook_change", "send_mails"):
         monkeypatch.setattr(background_tasks, name, _nothing)
     background_tasks.stop()
 

@@ -17,7 +17,7 @@ from config import settings
 from database import database
 from main import app
 from schemas.common import Message
-from services.background_tasks.retention_tasks import delete_old
+from services.background_tasks.retention_tasks import hourly_round
 from tables.projects import PROJECT_ROLES
 from tests.routers.test_projects import add, project
 from tests.security.test_permissions import HOOK
@@ -356,16 +356,16 @@ def test_a_key_is_kept_for_its_hours_and_then_deleted(api: Api, monkeypatch: pyt
         database.write(lambda db: db.execute(statement))
 
     aged(23.9, 1, 2)
-    assert "idempotency_keys" not in delete_old()
+    assert "idempotency_keys" not in hourly_round()
     assert ada.post("/tasks", json={"title": "0"}, headers=keyed("k0")).headers["idempotency-replayed"]
     aged(24.1, 1, 2)
-    assert delete_old()["idempotency_keys"] == 2
+    assert hourly_round()["idempotency_keys"] == 2
     answer = ada.post("/tasks", json={"title": "0"}, headers=keyed("k0"))
     assert (answer.status_code, answer.headers.get("idempotency-replayed")) == (201, None)
     assert ada.post("/tasks", json={"title": "2"}, headers=keyed("k2")).headers["idempotency-replayed"]
     monkeypatch.setattr(settings, "idempotency_hours", 1)
     aged(2, 3)
-    assert delete_old()["idempotency_keys"] == 1
+    assert hourly_round()["idempotency_keys"] == 1
 
 
 def test_keys_are_exported_with_their_account_and_go_with_it(api: Api) -> None:

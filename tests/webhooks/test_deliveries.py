@@ -15,7 +15,7 @@ from account_models import account_mails
 from config import settings
 from configuration.addresses import networks
 from database import database
-from services.background_tasks.retention_tasks import delete_old
+from services.background_tasks.retention_tasks import hourly_round
 from services.webhooks import dispatch, sending
 from services.webhooks.delivery import QUICK_SECONDS
 from services.webhooks.delivery import deliveries as deliveries_of_this_process
@@ -486,7 +486,7 @@ def test_operators_see_and_retry_what_was_given_up(
     # Deliveries are deleted after a month.
     old = datetime.now(UTC) - timedelta(days=31)
     database.write(lambda db: db.execute(update(webhook_deliveries).values(created_at=old)))
-    delete_old()
+    hourly_round()
     assert deliveries(ada, webhook) == []
 
 

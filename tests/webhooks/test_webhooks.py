@@ -12,7 +12,7 @@ from sqlalchemy import insert, select, update
 from config import settings
 from configuration.addresses import networks
 from database import database
-from services.background_tasks.retention_tasks import delete_old
+from services.background_tasks.retention_tasks import hourly_round
 from services.events.watermark import watermark
 from services.webhooks import beginning, claims, dispatch, fence
 from services.webhooks import secret as secrets
@@ -229,7 +229,7 @@ def test_secrets_that_need_the_former_key_are_encrypted_again(
     rotated = ada.post(f"/webhooks/{made[0]['id']}/rotate").json()
     monkeypatch.setattr(settings, "secret_key_previous", settings.secret_key)
     monkeypatch.setattr(settings, "secret_key", SecretStr("another-key-that-is-long-enough"))
-    delete_old()
+    hourly_round()
     monkeypatch.setattr(settings, "secret_key_previous", None)
     columns = select(webhooks.c.secret, webhooks.c.previous_secret).order_by(webhooks.c.id)
     stored = database.read(lambda db: db.execute(columns).all())
@@ -268,7 +268,7 @@ def test_a_secret_that_replaces_a_lost_one_signs_alone_and_is_encrypted_again(
     assert signing() == [rotated["secret"]]
     monkeypatch.setattr(settings, "secret_key_previous", settings.secret_key)
     monkeypatch.setattr(settings, "secret_key", SecretStr("another-key-that-is-long-enough"))
-    delete_old()
+    hourly_round()
     monkeypatch.setattr(settings, "secret_key_previous", None)
     assert signing() == [rotated["secret"]]
 
@@ -289,7 +289,7 @@ def test_the_webhooks_of_a_deleted_project_go_when_nothing_is_left_to_deliver(ap
     def left_after(minutes: int) -> set[int]:
         at = datetime.now(UTC) - timedelta(minutes=minutes)
         database.write(lambda db: db.execute(update(task_history).values(created_at=at)))
-        delete_old()
+        hourly_round()
         return set(database.read(lambda db: db.execute(select(webhooks.c.id)).scalars()))
 
     assert left_after(55) == {gone, late, other, own}
@@ -309,12 +309,12 @@ def test_the_end_of_a_project_is_told_though_nothing_was_delivered_for_long(
     ada.delete(f"/projects/{project}?tasks=delete")
     at = datetime.now(UTC) - timedelta(hours=3)
     database.write(lambda db: db.execute(update(task_history).values(created_at=at)))
-    delete_old()
+    hourly_round()
     dispatch.dispatch()
     told = database.read(lambda db: list(db.execute(select(webhook_deliveries.c.type)).scalars()))
     assert told == ["project.deleted"]
     database.write(lambda db: db.execute(update(webhook_deliveries).values(next_attempt_at=None)))
-    delete_old()
+    hourly_round()
     assert database.read(lambda db: db.execute(select(webhooks.c.id)).first()) is None
 
 
