@@ -13,17 +13,17 @@ from tables.history import task_history
 COLUMNS = tuple(
     task_history.c[name]
     for name in (
-        *(
-            "id",
-            "kind",
-            "created_at",
-            "actor_id",
-            "request_id",
-            "task_id",
-            "project_id",
-            "previous_project_id",
-        ),
-        *("changes", "snapshot", "subject"),
+        "id",
+        "kind",
+        "created_at",
+        "actor_id",
+        "request_id",
+        "task_id",
+        "project_id",
+        "previous_project_id",
+        "changes",
+        "snapshot",
+        "subject",
     )
 )
 # The subjects of events besides tasks; each is also the field of `data` that holds the subject.

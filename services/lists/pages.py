@@ -138,7 +138,7 @@ def _looked_for(
     if after is None:
         part = SKIP if filters.skip else FIRST
     else:
-        part = BEYOND if after["after_value"] is None else AFTER
+        part = BEYOND if _is_behind_values(after) else AFTER
     more = {**(after or {}), "skip": filters.skip}
     # If a task that was found is gone before it is read, the page must not look like the last one.
     with one_snapshot(db):
@@ -160,8 +160,9 @@ def _near(
     """The page if its tasks are among the next ones in the order, or if not many tasks are left."""
     if not is_sqlite(db):
         return _near_on_postgres(db, filters, planned, after)
-    part, more, edge = FIRST if after is None else AFTER, after or {}, None
-    if not filters.skip and more.get("after_value", "") is not None:
+    part, more = (FIRST, {}) if after is None else (AFTER, after)
+    edge = None
+    if not filters.skip and not _is_behind_values(after):
         near = planned.near(db)
         if not near:
             return None
@@ -173,12 +174,16 @@ def _near(
     return rows if len(rows) == planned.values["limit"] else None
 
 
+def _is_behind_values(after: dict[str, Any] | None) -> bool:
+    """Whether a page begins behind a row without a value in the column of the order, where no row has one."""
+    return after is not None and after["after_value"] is None
+
+
 def _near_on_postgres(
     db: Session, filters: TaskFilters, planned: Planned, after: dict[str, Any] | None
 ) -> list[AnyRow] | None:
     """The page if its tasks are among the next thousands in the order."""
-    more = after or {}
-    part = FIRST if after is None else AFTER
+    part, more = (FIRST, {}) if after is None else (AFTER, after)
     if not (filters.skip and filters.sort_by in NULLABLE) and planned.way == "along":
         return _rows(filters, after, lambda part, **more: planned.execute_near(db, part.by("along"), **more))
     if filters.skip:
@@ -186,7 +191,7 @@ def _near_on_postgres(
         if filters.sort_by in NULLABLE:
             return None
         part, more = SKIP, {"skip": filters.skip}
-    elif more.get("after_value", "") is None:
+    elif _is_behind_values(after):
         part = AFTER_WITHOUT_VALUE
     return on_postgres.near(partial(planned.execute_near, db), part, more, planned.values["limit"])
 

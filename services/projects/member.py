@@ -181,9 +181,8 @@ def _set_role(
     assert member is not None
     kind = "member_added" if before is None else "member_updated"
     changes = {"role": {"from": None if before is None else before.role, "to": role}}
-    history.add_about(
-        *(db, actor, now, kind, _subject(member)), project_id=project_id, member_id=user_id, changes=changes
-    )
+    about = {"project_id": project_id, "member_id": user_id, "changes": changes}
+    history.add_about(db, actor, now, kind, _subject(member), **about)
     return member
 
 
@@ -220,12 +219,9 @@ def drop(db: Session, actor: Caller, now: datetime, project_id: int, user_id: in
             or_(notifications.c.project_id == project_id, notifications.c.task_id.in_(of_project)),
         )
     )
-    history.add_about(
-        *(db, actor, now, "member_removed", _subject(member)),
-        project_id=project_id,
-        member_id=member.user_id,
-        changes={"role": {"from": member.role, "to": None}},
-    )
+    changes = {"role": {"from": member.role, "to": None}}
+    about = {"project_id": project_id, "member_id": member.user_id, "changes": changes}
+    history.add_about(db, actor, now, "member_removed", _subject(member), **about)
 
 
 def pass_on_webhooks(db: Session, now: datetime, user_id: int, project_id: int | None = None) -> None:
