@@ -107,16 +107,37 @@ async def _redis_part() -> dict[str, str]:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             await _redis_probe.run(lambda: ask_redis(url, lambda client: client.ping()))
-    except OSError:  # Or nothing came in time.
+    except OSError:  # A TimeoutError is one too.
         return {"redis": "can't be reached"}
     return {"redis": "ok"}
 
 
 async def metrics_page() -> str:
     """The counts of this process and of the database, in the text format of Prometheus."""
-    page = metrics.Page()
+    page, own = metrics.Page(), {"process": metrics.process_name()}
+    _add_process(page, own)
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            counts, waiting, hooks = await database.read_async(_stored)
+    except (AppError, TimeoutError):
+        page.add("database_up", "gauge", "Whether the database answers.", [(own, 0)])
+        return page.text()
+    page.add("database_up", "gauge", "Whether the database answers.", [(own, 1)])
+    # These figures are the same in every process: read them from one process, and do not sum them.
+    page.add(
+        "tasks",
+        "gauge",
+        "Tasks of all accounts, by status.",
+        [({"status": status}, count) for status, count in counts.items()],
+    )
+    _add_outbox(page, waiting)
+    _add_webhooks(page, hooks)
+    return page.text()
+
+
+def _add_process(page: metrics.Page, own: metrics.Labels) -> None:
+    """Add the counts of this process, which have the label of the process."""
     page.add_requests(metrics.requests)
-    own = {"process": metrics.process_name()}
     page.add(
         "failed_logins_total",
         "counter",
@@ -136,20 +157,9 @@ async def metrics_page() -> str:
         "Failed attempts in a row to reach the mail server.",
         [(own, mail_pause.failures)],
     )
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            counts, waiting, hooks = await database.read_async(_stored)
-    except (AppError, TimeoutError):
-        page.add("database_up", "gauge", "Whether the database answers.", [(own, 0)])
-        return page.text()
-    page.add("database_up", "gauge", "Whether the database answers.", [(own, 1)])
-    # These figures are the same in every process: read them from one process, and do not sum them.
-    page.add(
-        "tasks",
-        "gauge",
-        "Tasks of all accounts, by status.",
-        [({"status": status}, count) for status, count in counts.items()],
-    )
+
+
+def _add_outbox(page: metrics.Page, waiting: Backlog) -> None:
     states = ("waiting", "mail", "digest", "account_mail", "failed")
     page.add(
         "outbox_notifications",
@@ -163,8 +173,6 @@ async def metrics_page() -> str:
         "Seconds since the oldest of them was due.",
         [({"state": state}, round(_seconds_late(waiting, state), 3)) for state in states[:-1]],
     )
-    _add_webhooks(page, hooks)
-    return page.text()
 
 
 def _add_webhooks(page: metrics.Page, hooks: WebhookBacklog) -> None:
