@@ -22,7 +22,7 @@ from schemas.common import (
 )
 
 MOST_REMAINING = 100_000
-# Proxies take no much longer addresses.
+# Many proxies refuse addresses that are much longer.
 LONGEST_SIGNATURE = 8000
 
 ChartName = Literal[
@@ -32,14 +32,12 @@ ChartName = Literal[
 Interval = Literal["day", "week", "month"]
 
 
-def _day(value: Any) -> Any:
+def _day(value: Any) -> date:
     try:
-        return date.fromisoformat(value) if isinstance(value, str) and len(value) == 10 else _refuse()
+        if isinstance(value, str) and len(value) == len("2026-11-22"):
+            return date.fromisoformat(value)
     except ValueError:
-        return _refuse()
-
-
-def _refuse() -> date:
+        pass
     raise ValueError("Input should be a day such as 2026-11-22")
 
 

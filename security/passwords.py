@@ -4,7 +4,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from passlib.context import CryptContext
 
@@ -109,12 +109,9 @@ def may_hash(*, known: bool = False) -> bool:
     return (_for_known if known else _for_all).is_free()
 
 
-@contextmanager
-def _hashing_place(*, known: bool) -> Iterator[None]:
+def _hashing_place(*, known: bool) -> AbstractContextManager[None]:
     """Hold a place for all or else, for an owner at a known address, one of theirs; raises ServiceUnavailable."""
-    places = _for_known if known and not _for_all.is_free() else _for_all
-    with places.hold():
-        yield
+    return (_for_known if known and not _for_all.is_free() else _for_all).hold()
 
 
 async def hash_password_async(password: str) -> str:

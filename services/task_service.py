@@ -32,6 +32,8 @@ from tables.notifications import notifications
 # A page of history ends after this many characters, and is read in chunks of this many changes.
 LONGEST_HISTORY = 1_000_000
 HISTORY_CHUNK = 50
+# A limit that no list reaches.
+NO_LIMIT = 2**31
 
 
 def get_task(db: Session, user: Caller, task_id: int) -> AnyRow:
@@ -70,17 +72,17 @@ def _place_of_list(
     return Place(owner_id, project_id if owner_id is None else None)
 
 
-def ids_of_list(db: Session, user: Caller, filters: TaskFilters, at_most: int) -> list[int]:
-    """The ids of all tasks that `get_tasks_with_filters` would list, in order; raises the same errors."""
+def ids_of_list(db: Session, user: Caller, filters: TaskFilters) -> list[int]:
+    """The sorted ids of all tasks on all pages of `get_tasks_with_filters`; raises the same errors."""
     filters, normal = asking.of_list(db, user, filters)
     place = _place_of_list(db, user, filters)
     with asking.one_moment(db, normal):
         filters, asked = rare_titles.split(db, filters, normal, place)
-        return pages.ids(db, place, filters, asked, at_most)
+        return pages.ids(db, place, filters, asked, NO_LIMIT)
 
 
 def matching_ids(db: Session, user: Caller, filters: TaskFilters, at_most: int) -> list[int]:
-    """The ids of the caller's tasks that a list with these filters would have on all its pages, in order.
+    """The sorted ids of the caller's own tasks that the filters find, in a project too; at most `at_most`.
 
     Calls that change or delete all tasks that a filter finds use this. They ask for one id more than may be
     changed, so that they notice when there are too many. The session must see one state of the database. Raises

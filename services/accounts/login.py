@@ -6,6 +6,7 @@ from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from config import settings
+from database import AnyRow
 from errors import Forbidden
 from models import Caller, users
 from services.accounts import attempt as attempt_service
@@ -42,10 +43,15 @@ class Attempt(NamedTuple):
     is_known: bool
 
 
+def _find(db: Session, username: str) -> AnyRow | None:
+    """The account with this username or email, in any letter case."""
+    # A username may not hold an "@", so no username equals another account's email.
+    return db.execute(_FOR_LOGIN, {"name": username.lower(), "email": fold(username)}).first()
+
+
 def begin(db: Session, username: str) -> Attempt:
     """Count an attempt to log in with a username, or else an email, in any letter case."""
-    # A username may not hold an "@", so no username equals another account's email.
-    account = db.execute(_FOR_LOGIN, {"name": username.lower(), "email": fold(username)}).first()
+    account = _find(db, username)
     user_id, hashed = (account.id, account.password_hash) if account is not None else (None, None)
     is_known = attempt_service.is_at_known_address(db, user_id)
     keys = attempt_service.keys_for("login", username, is_known=is_known)
@@ -54,7 +60,7 @@ def begin(db: Session, username: str) -> Attempt:
 
 def is_at_known_address(db: Session, username: str) -> bool:
     """Whether the owner of this name or email has used the account from the caller's address."""
-    account = db.execute(_FOR_LOGIN, {"name": username.lower(), "email": fold(username)}).first()
+    account = _find(db, username)
     return account is not None and attempt_service.is_at_known_address(db, account.id)
 
 

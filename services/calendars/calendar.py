@@ -146,7 +146,7 @@ def open_feed(db: Session, token: str) -> Feed:
             name = view.name
             if view.project_id is not None:
                 place = Place(None, view.project_id)
-        found = task_service.ids_of_list(db, caller, filters, 2**31)[-MOST_ENTRIES:]
+        found = task_service.ids_of_list(db, caller, filters)[-MOST_ENTRIES:]
     except InvalidFilter as error:
         problem = f"The view can't be read any more. {error.detail}"
     except NotFound:
