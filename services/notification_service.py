@@ -207,7 +207,10 @@ Backlog = dict[str, tuple[int, datetime | None]]
 
 
 def backlog(db: Session) -> Backlog:
-    """Count the undelivered notifications by state; states in which no notification waits are left out."""
+    """Count the undelivered notifications by state.
+
+    Apart from `failed`, a state in which no notification waits is left out.
+    """
     waiting: Backlog = {row.state: (row.waiting, row.due_at) for row in db.execute(_BACKLOG)}
     waiting["failed"] = (int(db.execute(_FAILED_COUNT).scalar_one()), None)
     return waiting

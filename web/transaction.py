@@ -1,9 +1,8 @@
 """Endpoints as transactions.
 
-An endpoint that takes `db: ReadSession`, `SnapshotSession` or `WriteSession` is a plain function. It is called with a
-session, in a single hop; a write is committed before the response leaves. `user: CurrentUser` is
-read in the same transaction. The endpoint returns rows, dicts or models, which the declared response model
-writes as JSON.
+An endpoint that takes `db: ReadSession` or another of the sessions below is a plain function. It is called with a
+session, in a single hop; a write is committed before the response leaves. `user: CurrentUser` is read in the same
+transaction. The endpoint returns rows, dicts or models, which are written as JSON by the declared response model.
 """
 
 import functools
@@ -48,8 +47,8 @@ LongWriteSession = Annotated[Session, Access(writes=True, is_long=True), Depends
 class Ahead:
     """Work on the body before a write's transaction, as a marker of the parameter that takes the result.
 
-    SQLite's only writer is then busy for less time. `work` is called with a session that only reads, the caller and the
-    body, if `pays` says so of the body. The result is None if there is none, and always on Postgres, which has many
+    SQLite's only writer is then busy for less time. If `pays` is true of the endpoint's `body`, `work` is called with a
+    session that only reads, the caller and the body. Otherwise the result is None, as always on Postgres, which has many
     writers.
     """
 

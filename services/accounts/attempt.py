@@ -101,7 +101,7 @@ def _locked(db: Session, keys: Sequence[str], now: datetime) -> Sequence[AnyRow]
     while True:
         db.execute(_INSERT_MISSING.for_database_of(db), fresh)
         rows = db.execute(_LOCKED, {"keys": keys}).all()
-        # A login that succeeds deletes a row, perhaps after the look whether it is there.
+        # A login that succeeds may delete a row between these two statements.
         if len(rows) == len(keys):
             return rows
 

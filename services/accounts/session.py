@@ -155,7 +155,7 @@ def hold(db: Session, user: Caller) -> str:
         raise NotAuthenticated("User not found", code="user_not_found")
     if user.session_id is not None and db.execute(_IS_THERE, values).first() is None:
         raise NotAuthenticated(code="session_ended")
-    # All tokens of programs end at once, with the version of their time.
+    # A new password ends all tokens of programs, by a new version of the account.
     if user.scopes is not None and held.credentials_version != user.credentials_version:
         raise NotAuthenticated
     hashed: str = held.password_hash

@@ -26,7 +26,7 @@ _USER = select(users.c.id).where(users.c.id == bindparam("user_id"))
 
 
 class Selection(NamedTuple):
-    """The owner or project whose tasks are asked about, and the filters; without both, everybody's tasks."""
+    """The owner or the project whose tasks are asked about (without either, everybody's tasks), and the filters."""
 
     owner_id: int | None
     project: tuple[str, ...] = ()

@@ -32,7 +32,7 @@ _BEGINNING = text(
 # One index keeps the titles of each owner together, the other those of each project.
 _MATCHING = {
     scope: text(
-        f"SELECT rowid & 4294967295 FROM {table} WHERE {table} MATCH :trigrams"  # names of ours
+        f"SELECT rowid & 4294967295 FROM {table} WHERE {table} MATCH :trigrams"
         " AND rowid BETWEEN :first << 32 AND (:last << 32 | 4294967295) LIMIT :limit"
     )
     for scope, table in (

@@ -40,9 +40,9 @@ class WorkedOut(NamedTuple):
     changes: Changes
 
     def write(self, db: Session) -> int | None:
-        """Write the batch. Returns the number that makes ids of negative ones if it is added to them.
+        """Write the batch; returns the number to add to the negative ids of new tasks, which makes them real ids.
 
-        If one of the tasks has changed, nothing is written, and the result is None.
+        If one of the tasks has changed meanwhile, nothing is written, and the result is None.
         """
         if self.versions:
             found = read_numbers(db, _VERSIONS, {"task_ids": sorted(self.versions)})

@@ -35,7 +35,8 @@ _NEXT_IDS = prepared(
         func.generate_series(1, bindparam("count", type_=BigInteger))
     )
 )
-# The counts of an owner are spread over 16 rows by the process's id: see the triggers.
+# The counts of an owner are spread over 16 rows by the process's id: see the triggers. The first number is the name of
+# this lock; the lock of migrations has the number before (`storage/migration_turn.py`).
 _TAKE_TURNS = prepared(
     select(func.pg_advisory_xact_lock(literal_column("7263818"), literal_column("pg_backend_pid() % 16")))
 )
