@@ -35,6 +35,14 @@ class AppError(Exception):
         super().__init__(self.detail)
 
 
+def fault_of(error: Exception) -> Exception | None:
+    """For `exc_info` of a line in the log: the error if the program is at fault, whose message tells too little.
+
+    None for what comes from without, like a database that is away or a full disk.
+    """
+    return None if isinstance(error, AppError | OSError) else error
+
+
 class BadRequest(AppError):
     status, code, detail = 400, "bad_request", "The request can't be understood"
 

@@ -16,6 +16,7 @@ from pydantic_core import to_json
 
 from config import settings
 from database import database
+from errors import fault_of
 from logging_config import logger
 from services import analytics_service
 
@@ -31,7 +32,7 @@ ATTEMPTS = 3
 REDIS_TIMEOUT_SECONDS = 1.0
 
 
-class CacheUnavailable(Exception):
+class CacheUnavailable(OSError):
     """The cache can't be written just now."""
 
 
@@ -45,7 +46,9 @@ def update_analytics_cache(user_id: int) -> None:
     try:
         _refresh(user_id)
     except Exception as error:  # noqa: BLE001  # a cache that can't be written must not stop what comes after it
-        logger.warning("The analytics cache of user %s was not refreshed: %s", user_id, error)
+        logger.warning(
+            "The analytics cache of user %s was not refreshed: %s", user_id, error, exc_info=fault_of(error)
+        )
 
 
 class Refresher:

@@ -20,6 +20,7 @@ from sqlalchemy import bindparam, case, delete, select, update
 from account_models import account_mails
 from config import settings
 from database import AnyRow, database
+from errors import fault_of
 from logging_config import logger
 from services import email_service
 from services.accounts import account_mail
@@ -240,6 +241,7 @@ async def _send(server: MailServer, outbox: Outbox, rows: Sequence[AnyRow], endi
                 first.id,
                 first.attempts,
                 message_of(error),
+                exc_info=None if isinstance(error, aiosmtplib.SMTPException) else fault_of(error),
             )
             await outbox.failed(letter.rows, error)
         else:

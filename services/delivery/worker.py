@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from errors import fault_of
 from logging_config import logger
 
 # After a round with no more requests than this, the next round starts without a pause.
@@ -106,7 +107,12 @@ class Worker:
                 soon = self._work(user_ids)
             except Exception as error:  # noqa: BLE001  # the thread goes on, and tries again later
                 soon = None
-                logger.warning("Background work (%s) failed and is done again later: %s", self._name, error)
+                logger.warning(
+                    "Background work (%s) failed and is done again later: %s",
+                    self._name,
+                    error,
+                    exc_info=fault_of(error),
+                )
             this_round.set_result(None)
             if self._pause and wakes > FEW_WAKES:
                 ending.wait(self._pause)

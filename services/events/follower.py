@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from database import database
+from errors import fault_of
 from logging_config import logger
 from services.events.watermark import watermark
 
@@ -65,7 +66,7 @@ class Follower:
                 decided = database.read(watermark.look)
             except Exception as error:  # noqa: BLE001  # the thread goes on, and looks again
                 if not is_failing:
-                    logger.warning("The feed can't be followed just now: %s", error)
+                    logger.warning("The feed can't be followed just now: %s", error, exc_info=fault_of(error))
                 is_failing = True
                 continue
             is_failing = False

@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 
 from config import settings
 from database import AnyRow, database
+from errors import fault_of
 from logging_config import logger
 from services.delivery.worker import Worker
 from services.events.follower import follower
@@ -107,7 +108,11 @@ class Lane:
             try:
                 work()
             except Exception as error:  # noqa: BLE001  # the claim ends by itself: another try follows
-                logger.warning("A webhook could not be served and is tried again later: %s", error)
+                logger.warning(
+                    "A webhook could not be served and is tried again later: %s",
+                    error,
+                    exc_info=fault_of(error),
+                )
             finally:
                 with self._lock:
                     self._open -= 1

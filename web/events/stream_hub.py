@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy.orm import Session
 
 from database import AnyRow, database
+from errors import fault_of
 from logging_config import logger
 from security import callers
 from services.events import event, feed
@@ -118,7 +119,7 @@ class Hub:
             self._is_failing = False
         except Exception as error:  # noqa: BLE001  # whatever it is, the streams wait for these events
             if not self._is_failing:
-                logger.warning("Streams wait for the database: %s", error)
+                logger.warning("Streams wait for the database: %s", error, exc_info=fault_of(error))
             self._is_failing = True
             # The follower tells only of further events, so these would wait for the next one.
             self._loop.call_later(RETRY_SECONDS, self.read_soon)
@@ -178,7 +179,9 @@ class Hub:
             ended, no_admins = await database.read_async(look)
         except Exception as error:  # noqa: BLE001  # the next look may succeed
             # Streams whose time is up end all the same, and the others show that they are alive.
-            logger.warning("The sessions of streams could not be looked up: %s", error)
+            logger.warning(
+                "The sessions of streams could not be looked up: %s", error, exc_info=fault_of(error)
+            )
             ended, no_admins = set(), set()
         for stream in streams:
             is_ended = id(stream) in ended or (stream.takes_an_admin and stream.user.id in no_admins)
