@@ -12,6 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from web.root_path import root_of
+
 STATIC = Path(__file__).parents[1] / "static"
 
 EMPTY_STYLE = "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
@@ -82,7 +84,7 @@ def add_docs_pages(app: FastAPI) -> None:
     def page(kind: str, styles: list[str], scripts: list[str]) -> Callable[[Request], Awaitable[Response]]:
         async def serve_page(request: Request) -> Response:
             # Absolute addresses, because the page answers with and without a trailing slash.
-            root = request.scope.get("root_path", "").rstrip("/")
+            root = root_of(request)
             base = escape(root + assets_path)
             html = PAGE.format(
                 title=escape(f"{app.title} - {kind}"),

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, Response
 
 from routers.docs import CSS, STATIC
 from routers.pages import PAGES_CSP
+from web.root_path import root_of
 
 CHAPTERS = Path(__file__).parents[1] / "docs" / "guide"
 TEMPLATE = STATIC / "guide" / "chapter.html"
@@ -95,7 +96,7 @@ def serve_chapter(request: Request) -> Response:
     chapter = read_chapters().get(request.path_params.get("chapter", ""))
     if chapter is None:
         raise HTTPException(404)
-    root = escape(request.scope.get("root_path", "").rstrip("/"))
+    root = escape(root_of(request))
     headers = {"Cache-Control": "no-cache", "Content-Security-Policy": PAGES_CSP}
     return HTMLResponse(_page(chapter, root), headers=headers)
 

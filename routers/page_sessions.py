@@ -19,6 +19,7 @@ from services.accounts import attempt as attempt_service
 from services.accounts import page_session as page_session_service
 from services.accounts import session as session_service
 from services.accounts.session import Issued
+from web.root_path import root_of
 from web.routing import Router
 
 COOKIE = "task_platform_session"
@@ -37,7 +38,7 @@ router = Router(prefix=PATH, tags=["auth"], dependencies=[Depends(_own_pages_onl
 
 
 def _cookie_options(request: Request) -> dict[str, Any]:
-    root = request.scope.get("root_path", "").rstrip("/")
+    root = root_of(request)
     is_secure = request.url.scheme == "https" or settings.public_url.startswith("https://")
     return {"path": root + PATH, "secure": is_secure, "httponly": True, "samesite": "strict"}
 

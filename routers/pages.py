@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, Response
 
 from routers.docs import CSS, FOREVER, JAVASCRIPT, STATIC, Asset
 from services.query.fields import FIELDS
+from web.root_path import root_of
 
 POLICY = {
     "default-src": "'none'",
@@ -70,7 +71,7 @@ class Pages:
 
     def answer(self, request: Request, folder: str, *, notice: str = "") -> Response:
         """The page of a folder, with the file `notice` of the folder at the place for it, if one is named."""
-        root = request.scope.get("root_path", "").rstrip("/")
+        root = root_of(request)
         html = self._html[folder]["index.html"]
         html = html.replace("{notice}", self._html[folder][notice] if notice else "")
         html = html.replace("{assets}", escape(root + self.path)).replace("{root}", escape(root))

@@ -1,5 +1,6 @@
 """A root path in front of all paths, for example if a proxy passes `/tasks-api/` to this program."""
 
+from starlette.requests import Request
 from starlette.types import Message, Scope, Send
 
 # First parts of this program's own paths. A root path that begins with one of them is ambiguous.
@@ -28,6 +29,12 @@ OWN_PATHS = frozenset(
         "webhooks",
     }
 )
+
+
+def root_of(request: Request) -> str:
+    """The path in front of all paths without a slash at its end; empty if there is none."""
+    root: str = request.scope.get("root_path", "")
+    return root.rstrip("/")
 
 
 class RootPath:
