@@ -54,11 +54,15 @@ def _letters(word: str) -> str:
 
 
 # Secrets in addresses: the signature of a picture, the token in a calendar's path, and what clients send by
-# mistake: a token or a password as a parameter. A token is known by its beginning, wherever it stands.
-_SECRET_NAMES = "|".join(_letters(name) for name in ("signature", "token", "password", "secret", "api_key"))
-_REST_OF_NAME = r"[^=&;?#\s\"]{0,60}"
+# mistake: a token, a password or a key as a parameter. A token is known by its beginning, wherever it stands.
+_SECRETS_THEMSELVES = ("signature", "token", "pass", "pwd", "secret", "key")
+_KINDS_OF_TOKENS = ("jwt", "bearer", "credential", "authorization")
+_SECRET_NAMES = "|".join(_letters(word) for word in (*_SECRETS_THEMSELVES, *_KINDS_OF_TOKENS))
+_OF_NAME = r"[^=&;?#\s\"]"
 _SECRETS = re.compile(
-    rf"((?:^|[?&;]){_REST_OF_NAME}(?:{_SECRET_NAMES}){_REST_OF_NAME}=)[^&\s\"#]+"
+    # Looking for the `=` and for a first letter before trying the words halves the time.
+    rf"((?:^|[?&;])(?={_OF_NAME}{{0,160}}=){_OF_NAME}{{0,60}}?"
+    rf"(?=[stpkjbca%])(?:{_SECRET_NAMES}){_OF_NAME}{{0,60}}=)[^&\s\"#]+"
     rf"|((?:/|%2f){_letters('calendar')}(?:/|%2f)+)[^/?\s\"]+"
     r"|\b((?:tp|tr|tb)_|eyJ)[\w.-]{16,}"
     # The secret of a webhook is base64, in which `+`, `/` and `=` may be percent-encoded.

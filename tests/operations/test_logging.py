@@ -24,6 +24,8 @@ from logging_config import (
     redacted,
     setup_logging,
 )
+from main import app
+from tests.support.openapi_check import resolved
 from tests.support.server import ROOT, ServerProcess
 from tests.support.waiting import SECONDS
 
@@ -133,12 +135,13 @@ def test_what_disguises_a_line_is_escaped(log: Path) -> None:
         ("/tasks?a=1;signature[]=abc", "/tasks?a=1;signature[]=..."),
         ("/tasks?+signature=abc&new%5Fpa%73sword=abc", "/tasks?+signature=...&new%5Fpa%73sword=..."),
         ("/tasks?API_KEY=abc&client_secret=a=b", "/tasks?API_KEY=...&client_secret=..."),
-        (f"/tasks?key=tp_{'a' * 40}", "/tasks?key=tp_..."),
+        ("/tasks?pwd=abc&pass=abc&jwt=abc&apiKey=abc&x=1", "/tasks?pwd=...&pass=...&jwt=...&apiKey=...&x=1"),
+        (f"/tasks?q=tp_{'a' * 40}", "/tasks?q=tp_..."),
         (f"/tasks/tr_{'a' * 40}?a=1", "/tasks/tr_...?a=1"),
         (f"/tasks/tb_{'a' * 40}?a=1", "/tasks/tb_...?a=1"),
-        (f"/tasks?key=whsec_{'a' * 42}%3D&a=1", "/tasks?key=whsec_...&a=1"),
-        (f"/tasks?key=whsec_a/b+c{'d' * 20}/e=&a=1", "/tasks?key=whsec_...&a=1"),
-        (f"/tasks?key=whsec_a%2Fb%2Bc{'d' * 20}%2fe#f", "/tasks?key=whsec_...#f"),
+        (f"/tasks?q=whsec_{'a' * 42}%3D&a=1", "/tasks?q=whsec_...&a=1"),
+        (f"/tasks?q=whsec_a/b+c{'d' * 20}/e=&a=1", "/tasks?q=whsec_...&a=1"),
+        (f"/tasks?q=whsec_a%2Fb%2Bc{'d' * 20}%2fe#f", "/tasks?q=whsec_...#f"),
         (f"/tasks?a=eyJ{'a' * 20}.eyJ{'b' * 20}.c-_&b=1", "/tasks?a=eyJ...&b=1"),
         ("/tasks?filter=title+~+token&query=password", "/tasks?filter=title+~+token&query=password"),
         ("/tasks?" + "token" * 12_000, "/tasks?" + "token" * 12_000),
@@ -148,6 +151,14 @@ def test_what_disguises_a_line_is_escaped(log: Path) -> None:
 )
 def test_the_secret_of_an_address_is_not_said(path: str, said: str) -> None:
     assert redacted(path) == said
+
+
+def test_only_the_signature_is_a_secret_among_the_parameters_of_the_api() -> None:
+    document = app.openapi()
+    operations = [each for path in document["paths"].values() for each in path.values()]
+    declared = [resolved(document, each) for each in operations for each in each.get("parameters", [])]
+    names = {each["name"] for each in declared if each["in"] == "query"}
+    assert {name for name in names if "secretly" not in redacted(f"/tasks?{name}=secretly")} == {"signature"}
 
 
 WRITER = """

@@ -57,14 +57,14 @@ def test_no_secret_of_an_address_is_in_the_logs(tmp_path: Path) -> None:
             answer = httpx.get(nginx + address)
             assert (answer.status_code, secret in answer.text) == (200, True)
         httpx.get(f"{nginx}/tasks?status=pending&filter=signature")
-        for sent in ("status=pending&access_token", "Password", "a=1;api_key"):
+        for sent in ("status=pending&access_token", "Password", "a=1;api_key", "pwd"):
             httpx.get(f"{nginx}/tasks?{sent}={secret}&limit=1")
     with nginx_before("http://127.0.0.1:9", tmp_path) as nginx:
         assert {httpx.get(nginx + address).status_code for address in addresses} == {503}
         assert httpx.get(f"{nginx}/tasks").status_code == 503
     logs = {path.name: path.read_text() for path in tmp_path.glob("*.log")}
     assert '"GET /tasks?status=pending&filter=signature HTTP/1.1" 200' in logs["access.log"]
-    assert logs["access.log"].count('"GET /tasks?... HTTP/1.1" 200') == 3
+    assert logs["access.log"].count('"GET /tasks?... HTTP/1.1" 200') == 4
     assert logs["access.log"].count('"GET /calendar/... HTTP/1.1" 200') == 3
     assert "/tasks" in logs["error.log"]
     for name, log in logs.items():
