@@ -19,7 +19,7 @@ from services.events import event_id
 from services.paging import PageOf, keyset_by_id
 from services.webhooks import secret as secrets
 from storage.column_types import UtcDateTime
-from tables.projects import project_members
+from tables.projects import project_members, projects
 from tables.webhooks import webhook_deliveries, webhooks
 
 MOST_WEBHOOKS = 20
@@ -43,13 +43,15 @@ _ROLE = (
     .scalar_subquery()
     .label("role")
 )
-_ONE = select(*_COLUMNS, _ROLE).where(webhooks.c.id == bindparam("webhook_id"))
+# The webhooks of a deleted project stay until its last event is delivered. No one finds or counts them any more.
+_IS_THERE = or_(webhooks.c.project_id.is_(None), exists().where(projects.c.id == webhooks.c.project_id))
+_ONE = select(*_COLUMNS, _ROLE).where(webhooks.c.id == bindparam("webhook_id"), _IS_THERE)
 _PROJECT = select(webhooks.c.project_id).where(webhooks.c.id == bindparam("webhook_id"))
 _MADE = webhooks.c.user_id == bindparam("user_id")
 _OWN = select(*_COLUMNS).where(or_(and_(webhooks.c.project_id.is_(None), _MADE), _MANAGES))
 # An admin may manage every project, and finds here the webhooks that it made for projects of others.
-_OF_ADMIN = select(*_COLUMNS).where(or_(_MADE, _MANAGES))
-_COUNT = select(func.count()).where(webhooks.c.user_id == bindparam("user_id"))
+_OF_ADMIN = select(*_COLUMNS).where(or_(_MADE, _MANAGES), _IS_THERE)
+_COUNT = select(func.count()).where(_MADE, _IS_THERE)
 _UPDATE = update(webhooks).where(webhooks.c.id == bindparam("of_webhook"))
 _DELETE = delete(webhooks).where(webhooks.c.id == bindparam("of_webhook"))
 _SECRET = select(webhooks.c.secret).where(webhooks.c.id == bindparam("webhook_id"))

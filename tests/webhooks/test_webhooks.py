@@ -151,6 +151,19 @@ def test_an_account_has_twenty_at_most(api: Api) -> None:
     assert ada.post("/webhooks", json=HOOK).status_code == 201
 
 
+def test_the_webhooks_of_a_deleted_project_are_neither_counted_nor_found(api: Api) -> None:
+    root = api.person("root", admin=True)
+    project = root.post("/projects", json={"name": "Ship"}).json()["id"]
+    paths = [
+        root.post("/webhooks", json={**HOOK, "project_id": project}).headers["location"] for _ in range(20)
+    ]
+    root.delete(f"/projects/{project}?tasks=delete")
+    assert root.get("/webhooks").json() == []
+    for answer in (root.get(paths[0]), root.get(f"{paths[0]}/deliveries"), root.post(f"{paths[0]}/ping")):
+        assert_problem(answer, 404, "webhook_not_found")
+    assert root.post("/webhooks", json=HOOK).status_code == 201
+
+
 @pytest.mark.parametrize("how", ["demoted", "removed", "switched off"])
 def test_a_projects_webhook_goes_to_a_manager_when_its_maker_is_none_any_more(api: Api, how: str) -> None:
     ada, bob, cyd = api.person(), api.person("bob"), api.person("cyd")
