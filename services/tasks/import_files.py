@@ -291,20 +291,29 @@ def _refused(index: int, row: Any, error: ValidationError) -> list[dict[str, str
 def _contradictions(index: int, task: TaskImport) -> Iterator[dict[str, str]]:
     """The contradictions between fields of a task.
 
-    A state alone determines the status, by a workflow that is not known here.
+    A state alone determines the status, by a workflow that is not known here: `importing` looks at these.
     """
-    has_status = task.state is None or "status" in task.model_fields_set
-    if task.completed_at is not None:
-        if has_status and task.status != "completed":
-            detail = f"The task is {task.status}: only completed tasks have it"
-            yield {"pointer": f"#/{index}/completed_at", "detail": detail}
-        elif task.created_at is not None and task.completed_at < task.created_at:
-            yield {"pointer": f"#/{index}/completed_at", "detail": "Is earlier than created_at"}
+    if task.completed_at is not None and task.created_at is not None and task.completed_at < task.created_at:
+        yield {"pointer": f"#/{index}/completed_at", "detail": "Is earlier than created_at"}
     if (task.blocked_at is None) != (task.blocked_reason is None):
         missing = "blocked_at" if task.blocked_at is None else "blocked_reason"
         yield {
             "pointer": f"#/{index}/{missing}",
             "detail": "A blocked task has blocked_at and blocked_reason",
         }
-    elif task.blocked_at is not None and has_status and task.status == "completed":
+    if not leaves_status_open(task):
+        yield from against_status(index, task, task.status)
+
+
+def leaves_status_open(task: TaskImport) -> bool:
+    """Whether the task's status is that of its state, which the workflow knows."""
+    return task.state is not None and "status" not in task.model_fields_set
+
+
+def against_status(index: int, task: TaskImport, status: str) -> Iterator[dict[str, str]]:
+    """The contradictions between fields of a task and its status."""
+    if task.completed_at is not None and status != "completed":
+        detail = f"The task is {status}: only completed tasks have it"
+        yield {"pointer": f"#/{index}/completed_at", "detail": detail}
+    if task.blocked_at is not None and task.blocked_reason is not None and status == "completed":
         yield {"pointer": f"#/{index}/blocked_at", "detail": "A completed task can't be blocked"}

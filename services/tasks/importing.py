@@ -6,11 +6,12 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from errors import invalid_input
 from models import Caller, tasks
 from schemas.tasks import TaskImport
 from services.projects import workflow
 from services.rights import CallersProject
-from services.tasks import fields, history, placement
+from services.tasks import fields, history, import_files, placement
 from services.tasks.bulk import insert_many, take_ids
 from services.tasks.unit_of_work import task_row
 from tables.history import task_history
@@ -22,12 +23,13 @@ def import_tasks(
     """Put the tasks into the caller's account, in their order, each with a row of history; returns their ids.
 
     With a `project_id` the tasks go into the project, whatever limits its states have. Raises NotFound,
-    Forbidden, Conflict.
+    Forbidden, Conflict, and InvalidInput for a row that contradicts the status of its state.
     """
     project = None if project_id is None else placement.importing(db, user, project_id)
     if not rows:
         return ()
     now, states = datetime.now(UTC), workflow.states_of(db, project_id)
+    _check(rows, states)
     ids = take_ids(db, len(rows))
     values = [
         {"id": task_id, **_columns(row, user, now, project, states)}
@@ -37,6 +39,17 @@ def import_tasks(
     insert_many(db, tasks, values)
     insert_many(db, task_history, events)
     return ids
+
+
+def _check(rows: Sequence[TaskImport], states: Sequence[Any]) -> None:
+    problems = [
+        problem
+        for index, row in enumerate(rows)
+        if import_files.leaves_status_open(row)
+        for problem in import_files.against_status(index, row, _state(row, states).status)
+    ]
+    if problems:
+        raise invalid_input(problems, len(problems))
 
 
 def _columns(

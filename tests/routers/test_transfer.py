@@ -331,6 +331,18 @@ def test_the_roadmaps_file_and_little_more(api: Api) -> None:
             },
             "#/3/completed_at",
         ),
+        (3, {"title": "x", "state": "pending", "completed_at": "2020-01-01T00:00:00Z"}, "#/3/completed_at"),
+        (3, {"title": "x", "state": "unknown", "completed_at": "2020-01-01T00:00:00Z"}, "#/3/completed_at"),
+        (
+            3,
+            {
+                "title": "x",
+                "state": "completed",
+                "blocked_at": "2020-01-01T00:00:00Z",
+                "blocked_reason": "Waits",
+            },
+            "#/3/blocked_at",
+        ),
         (3, "a string", "#/3"),
         (3, None, "#/3"),
         (3, ["x"], "#/3"),
