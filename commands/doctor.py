@@ -13,7 +13,7 @@ from sqlalchemy import text
 from config import ConfigurationError, settings
 from database import database
 from errors import AppError
-from migrations.schema import SchemaError, explained, problem_of, revision_of
+from migrations.schema import SchemaError, encoding_problem, explained, problem_of, revision_of
 from services import email_service
 from services.background_tasks.analytics_tasks import ask_redis
 
@@ -73,6 +73,9 @@ def _database() -> str:
     version = "SELECT sqlite_version()" if database.is_sqlite else "SHOW server_version"
     with explained(database):
         found = database.read(lambda db: db.execute(text(version)).scalar_one())
+        problem = database.read(encoding_problem)
+    if problem:
+        raise Ailing(f"the database {problem}")
     if not database.is_sqlite:
         return f"Postgres {found}"
     file = database.url.database

@@ -63,6 +63,21 @@ def revision_of(session: Session) -> str | None:
     return session.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
+def encoding_problem(session: Session) -> str | None:
+    """Tell in one line why a Postgres database can't hold every text; None if it can.
+
+    A server that was set up without a locale makes databases that count bytes instead of characters.
+    """
+    connection = session.connection()
+    if connection.dialect.name == "sqlite":
+        return None
+    encoding = connection.execute(text("SELECT getdatabaseencoding()")).scalar_one()
+    if encoding == "UTF8":
+        return None
+    made = "CREATE DATABASE ... ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
+    return f"has the encoding {encoding}, in which many texts fail: use one that is made by {made}"
+
+
 def migrate(db: Database = database, revision: str = "head", report: Report | None = None) -> None:
     """Bring the database to a revision, by default the newest; each step calls `report`.
 
@@ -85,6 +100,8 @@ def migrate(db: Database = database, revision: str = "head", report: Report | No
             raise SchemaError(
                 "The database has tables that no migration of this program made: use an empty database."
             )
+        if at is None and (problem := encoding_problem(Session(connection))):
+            raise SchemaError(f"The database {problem}")
         below = (
             set()
             if revision in {"base", "head"}
@@ -160,6 +177,9 @@ def check_schema(db: Database = database) -> None:
             migrate(db)
         elif problem := problem_of(at):
             raise SchemaError(f"The database {problem}")
+        # Texts that fit are served as before.
+        if problem := db.read(encoding_problem):
+            logger.warning("The database %s", problem)
 
 
 def check_writable(db: Database = database) -> None:
