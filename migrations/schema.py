@@ -100,8 +100,6 @@ def migrate(db: Database = database, revision: str = "head", report: Report | No
             raise SchemaError(
                 "The database has tables that no migration of this program made: use an empty database."
             )
-        if at is None and (problem := encoding_problem(Session(connection))):
-            raise SchemaError(f"The database {problem}")
         below = (
             set()
             if revision in {"base", "head"}
@@ -177,7 +175,7 @@ def check_schema(db: Database = database) -> None:
             migrate(db)
         elif problem := problem_of(at):
             raise SchemaError(f"The database {problem}")
-        # Texts that fit are served as before.
+        # Servers without a locale make such databases, which serve programs that write ASCII alone.
         if problem := db.read(encoding_problem):
             logger.warning("The database %s", problem)
 
