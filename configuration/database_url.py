@@ -5,7 +5,8 @@ import re
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-# The parameters that SQLAlchemy hands on to Python's driver; it ignores others.
+# The parameters that SQLAlchemy hands on to Python's driver; it ignores others. Without `uri`: the program looks after the
+# file, which has then another name than the URL says.
 KNOWN_TO_SQLITE = frozenset(
     {"cached_statements", "check_same_thread", "detect_types", "isolation_level", "timeout"}
 )
@@ -26,8 +27,7 @@ def database_url(value: str) -> URL:
     if url.drivername in {"sqlite", "sqlite+pysqlite"}:
         if not url.database or url.database == ":memory:":
             raise ValueError("must name a file: a database in memory is not shared by the program's threads")
-        if "uri" not in url.query:
-            _check_parameters(url, KNOWN_TO_SQLITE)
+        _check_parameters(url, KNOWN_TO_SQLITE)
         return url.set(drivername="sqlite")
     raise ValueError("must begin with sqlite:///, postgres:// or postgresql://")
 
@@ -40,12 +40,12 @@ def _known_to_postgres() -> frozenset[str]:
 
 
 def _check_parameters(url: URL, known: frozenset[str]) -> None:
-    """Raise ValueError for parameters that the driver does not know, which other programs put into such URLs."""
+    """Raise ValueError for parameters that the driver does not take, which other programs put into such URLs."""
     for name in url.query:
         # Anything but a name may be the end of a password with a `?` or an `@` in it.
         if name not in known:
             shown = f"the parameter {name}" if re.fullmatch(r"[a-z_]{1,40}", name) else "a parameter"
-            raise ValueError(f"has {shown}, which the database's driver does not know")
+            raise ValueError(f"has {shown}, which is none of this database")
     try:
         url.get_dialect()().create_connect_args(url)
     except (ArgumentError, ValueError):

@@ -81,6 +81,7 @@ def start(folder: Path, code: str = PRINT_THE_KEY, **environment: str) -> subpro
         ("DATABASE_URL", "postgresql://localhost/x?autocommit=true"),
         ("DATABASE_URL", "postgresql://localhost/x?host=a&port=b"),
         ("DATABASE_URL", "sqlite:///tasks.db?mode=ro"),
+        ("DATABASE_URL", "sqlite:///file:tasks.db?uri=true"),
         ("DATABASE_POOL_SIZE", "0"),
         ("BCRYPT_ROUNDS", "3"),
         ("ACCESS_TOKEN_EXPIRE_MINUTES", "soon"),
