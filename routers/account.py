@@ -115,7 +115,11 @@ async def delete_me(
     return {"message": "Account deleted"}
 
 
-@router.get("/me/export", response_model=AccountExport)
+@router.get(
+    "/me/export",
+    response_model=AccountExport,
+    responses={200: {"headers": {"Content-Disposition": {}}}},
+)
 def export_me(db: ReadSession, user: CurrentUser, request: Request) -> Response:
     """Export everything that is kept about the caller, as JSON."""
     beginning = account_export.begin(db, user)

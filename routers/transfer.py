@@ -100,7 +100,9 @@ def import_tasks(
 @router.get(
     "/export",
     response_model=list[TaskRead],
-    responses={200: {"content": {CSV: {"schema": {"type": "string"}}}}},
+    responses={
+        200: {"content": {CSV: {"schema": {"type": "string"}}}, "headers": {"Content-Disposition": {}}}
+    },
     errors=[404, 406],
 )
 def export_tasks(

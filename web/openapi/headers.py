@@ -17,11 +17,13 @@ HEADERS: dict[str, Part] = {
     "Link": {
         "description": 'The address of the next page, with `rel="next"`; missing on the last page',
         "schema": _TEXT,
-        "example": '<https://tasks.example.com/tasks?limit=100&cursor=WyJj>; rel="next"',
+        "example": '<https://tasks.example.com/tasks?cursor=WyJj>; rel="next"',
     },
-    "X-Total-Count": {"description": "The number of items on all pages, if `total=true`", "schema": _NUMBER},
+    "Content-Disposition": {"description": "The name of the file to save", "schema": _TEXT},
+    "Accept-Encoding": {"description": "The encodings that a body may have", "schema": _TEXT},
+    "X-Total-Count": {"description": "The number of all items, if `total=true`", "schema": _NUMBER},
     "Retry-After": {
-        "description": "The number of seconds to wait before the next attempt",
+        "description": "The seconds to wait before trying again",
         "schema": _NUMBER,
     },
     "WWW-Authenticate": {
@@ -45,7 +47,12 @@ HEADERS: dict[str, Part] = {
 REQUEST_ID: Part = {"X-Request-ID": {"schema": _TEXT}}
 # These headers come with every answer, if the settings turn the limit on.
 ALWAYS = ("RateLimit", "RateLimit-Policy") if settings.rate_limit_per_minute else ()
-OF_ERRORS = {"401": ("WWW-Authenticate",), "429": ("Retry-After",), "503": ("Retry-After",)}
+OF_ERRORS = {
+    "401": ("WWW-Authenticate",),
+    "415": ("Accept-Encoding",),
+    "429": ("Retry-After",),
+    "503": ("Retry-After",),
+}
 
 
 def declare(document: Part) -> None:

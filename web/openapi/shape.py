@@ -231,15 +231,15 @@ def _share(document: Part, kind: str, parts: list[list[Place]], names: list[str]
 
 
 def share_responses(document: Part, name_of: Callable[[Part], str]) -> None:
-    """Define each error once that several operations give.
+    """Define each error once that several operations give, and the answer of receivers that all webhooks expect.
 
-    If a status has only one such error, the status is its name.
+    If a status has only one such answer, the status is its name.
     """
     places = (
         (operation["responses"], status)
         for operation in _all_operations(document)
         for status in operation["responses"]
-        if status >= "300"
+        if status >= "300" or status == "2XX"
     )
     parts = _repeated(places, SHORT_RESPONSE)
     of_status = Counter(status for (_, status), *_ in parts)
