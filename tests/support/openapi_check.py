@@ -17,12 +17,12 @@ from fastapi.testclient import TestClient
 if find_spec("sniffio") is None:
     sys.modules["sniffio"] = None  # type: ignore[assignment]  # as the documentation of sys.modules says
 
-# Every answer may have these headers, which HTTP itself and browsers read. It must declare any other one.
+# Every answer may have these headers, which HTTP itself, browsers and proxies read. It must declare any other one.
 USUAL_HEADERS = {
     *("cache-control", "content-length", "content-type", "date", "server", "vary"),
     *("content-security-policy", "cross-origin-resource-policy", "referrer-policy", "set-cookie"),
     *("strict-transport-security", "x-content-type-options", "x-frame-options"),
-    *("access-control-allow-origin", "access-control-expose-headers"),
+    *("access-control-allow-origin", "access-control-expose-headers", "x-accel-buffering"),
 }
 ROUTING_STATUSES = {404, 405}  # No endpoint is reached, so none can declare it.
 
