@@ -202,11 +202,11 @@ class Database:
 
     @staticmethod
     async def _give_way(writer: GroupCommitWriter) -> None:
-        """Wait until a long write has ended, but not for more than 30 ms.
+        """Wait until a long write has ended, but not for more than 50 ms.
 
         Reads need not wait for a write, but where processors are few they make it longer, and short writes wait for it.
         """
-        for _ in range(3):
+        for _ in range(5):
             await asyncio.sleep(0.01)
             if not writer.has_right_of_way():
                 return
