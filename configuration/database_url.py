@@ -5,8 +5,8 @@ import re
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-# The parameters that SQLAlchemy hands on to Python's driver; it ignores others. Without `uri`: the program looks after the
-# file, which has then another name than the URL says.
+# The parameters that SQLAlchemy hands on to Python's driver; it ignores others. `uri` is not among them: the name of the file
+# would be another one than the URL's, by which the program closes the file to others.
 KNOWN_TO_SQLITE = frozenset(
     {"cached_statements", "check_same_thread", "detect_types", "isolation_level", "timeout"}
 )
@@ -45,7 +45,7 @@ def _check_parameters(url: URL, known: frozenset[str]) -> None:
         # Anything but a name may be the end of a password with a `?` or an `@` in it.
         if name not in known:
             shown = f"the parameter {name}" if re.fullmatch(r"[a-z_]{1,40}", name) else "a parameter"
-            raise ValueError(f"has {shown}, which is none of this database")
+            raise ValueError(f"has {shown} that this database does not take")
     try:
         url.get_dialect()().create_connect_args(url)
     except (ArgumentError, ValueError):

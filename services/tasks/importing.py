@@ -49,7 +49,7 @@ def _check(rows: Sequence[TaskImport], states: Sequence[Any]) -> None:
         for problem in import_files.against_status(index, row, _state(row, states).status)
     ]
     if problems:
-        raise invalid_input(problems, len(problems))
+        raise invalid_input(problems)
 
 
 def _columns(
