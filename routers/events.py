@@ -30,12 +30,14 @@ def _question(filters: EventFilters) -> feed.Question:
     )
 
 
-async def _wait(request: Request) -> None:
-    """Wait for the first event before the transaction begins, so that waiting holds no connection."""
+async def _wait(request: Request) -> int | None:
+    """Wait for the first event before the transaction begins, so that waiting holds no connection.
+
+    Returns the watermark, if nothing had to be waited for and another look at it costs time.
+    """
     filters = request.scope[PARSED]["filters"]
     if not filters.wait:
-        await settle_events()
-        return
+        return await settle_events()
     claims, question = request.scope[CLAIMS], _question(filters)
     position: int | None = None
 
@@ -54,14 +56,16 @@ async def _wait(request: Request) -> None:
 
     allow_waiting(request.scope, filters.wait)
     await wait_for_events(is_there, filters.wait)
+    return None
 
 
-@router.get("", response_model=list[Event], errors=[404, 410], dependencies=[Depends(_wait)])
+@router.get("", response_model=list[Event], errors=[404, 410])
 def list_events(
     db: ReadSession,
     user: CurrentUser,
     filters: Annotated[EventPageFilters, Query()],
     request: Request,
+    until: Annotated[int | None, Depends(_wait)],
 ) -> Response:
     """List events, oldest first.
 
@@ -69,7 +73,7 @@ def list_events(
     always has the address of the next page. A client that follows it gets every event exactly once.
     """
     after = feed.begin(db, filters.after)
-    page = feed.page(db, user, _question(filters), after, filters.limit)
+    page = feed.page(db, user, _question(filters), after, filters.limit, until)
     return Response(
         json_array(page.events, to_json),
         headers={"Link": f'<{_next(request, page.position)}>; rel="next"'},

@@ -72,24 +72,35 @@ def newest(db: Session) -> int:
     return watermark.look(db)
 
 
-def check(db: Session, user: Caller, question: Question) -> None:
-    """Raise Forbidden or NotFound if the caller may not ask this."""
+def check(db: Session, user: Caller, question: Question) -> list[sight.Part] | None:
+    """Raise Forbidden or NotFound if the caller may not ask this.
+
+    Returns the parts of the feed that a member sees of the project that is asked for; None for any other question.
+    """
     if question.everybodys:
         require_admin(user)
-    if question.project_id is not None and not user.is_admin:
-        _of_own_project(db, user, question.project_id)
+    if question.project_id is None or user.is_admin:
+        return None
+    parts = [part for part in sight.memberships(db, user.id) if part.value == question.project_id]
+    if not parts:
+        raise project_not_found()
+    return parts
 
 
-def page(db: Session, user: Caller, question: Question, after: int, limit: int) -> EventPage:
+def page(
+    db: Session, user: Caller, question: Question, after: int, limit: int, until: int | None = None
+) -> EventPage:
     """The next events that are asked for and that the caller sees; raises Forbidden, NotFound.
 
-    The page is empty only if there is no such event yet, however many others are there.
+    The page is empty only if there is no such event yet, however many others are there. `until` is the watermark, if
+    the caller has looked at it already.
     """
-    check(db, user, question)
-    until = watermark.look(db)
+    parts = check(db, user, question)
+    if until is None:
+        until = watermark.look(db)
     if until <= after:
         return EventPage([], after, has_more=False)
-    parts, kinds = _parts(db, user, question), question.kinds
+    parts, kinds = parts or _parts(db, user, question), question.kinds
     at_once = limit if question.task_id is None else MOST_EXAMINED
     ids: list[int] = []
     position = after
@@ -111,12 +122,10 @@ def events_of(db: Session, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
 
 
 def _parts(db: Session, user: Caller, question: Question) -> list[sight.Part] | None:
-    """The parts of the feed that the caller asks for and sees; None stands for the whole feed."""
-    project_id = question.project_id
-    sees_all = question.takes_an_admin(user)
-    if project_id is not None:
-        return sight.of_project(project_id) if sees_all else _of_own_project(db, user, project_id)
-    return None if sees_all else sight.of_account(db, user.id)
+    """The parts of the feed that are asked for, besides those of `check`; None stands for the whole feed."""
+    if question.project_id is not None:
+        return sight.of_project(question.project_id)
+    return None if question.takes_an_admin(user) else sight.of_account(db, user.id)
 
 
 def _examine(
@@ -127,13 +136,6 @@ def _examine(
     if parts is None:
         return sight.examine_everything(db, after, until, limit, question.kinds)
     return sight.examine(db, parts, after, until, limit, question.kinds)
-
-
-def _of_own_project(db: Session, user: Caller, project_id: int) -> list[sight.Part]:
-    parts = [part for part in sight.memberships(db, user.id) if part.value == project_id]
-    if not parts:
-        raise project_not_found()
-    return parts
 
 
 # -- for streams ---------------------------------------------------------------------------------------

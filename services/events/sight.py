@@ -40,6 +40,10 @@ _KINDS: dict[bool, list[IsOneOf]] = {
 }
 
 
+# The most rows that are read of a part at once.
+MOST_ROWS = 500
+
+
 class Part(NamedTuple):
     """A part of the feed: the rows with this value in a column, between two numbers."""
 
@@ -61,16 +65,31 @@ def _read(column: ColumnElement[Any], *conditions: Any) -> dict[bool, tuple[Sele
     value: BindParameter[int] = bindparam("value")
     after: BindParameter[int] = bindparam("after")
     # With plain equality Postgres would walk the primary key, through everybody's events.
-    by_row = tuple_(column, _ID) > tuple_(value, after)
+    by_row = (
+        tuple_(column, _ID) > tuple_(value, after),
+        tuple_(column, _ID) <= tuple_(value, bindparam("until")),
+    )
     found = {}
     for has_kinds, of_kinds in _KINDS.items():
-        usual = select(*_COLUMNS).where(bindparam("until") >= _ID, *conditions, *of_kinds)
-        usual = usual.limit(bindparam("limit"))
+        usual = select(*_COLUMNS).where(*conditions, *of_kinds)
+        on_sqlite = usual.where(column == value, after < _ID, bindparam("until") >= _ID).order_by(_ID)
         found[has_kinds] = (
-            prepared(usual.where(column == value, after < _ID).order_by(_ID)),
-            prepared(usual.where(by_row, column <= value).order_by(column, _ID)),
+            prepared(on_sqlite.limit(bindparam("limit"))),
+            _limited(usual.where(*by_row).order_by(column, _ID)),
         )
     return found
+
+
+def _limited(rows: Select[Any]) -> Select[Any]:
+    """The first rows, as many as the parameter `limit` says, by a statement that Postgres plans once.
+
+    Postgres plans anew for each execution as long as that seems much cheaper than the plan for any values. Behind a limit
+    that it does not know, it expects a tenth of the rows. The fixed limit and the repeated one make that a few rows.
+    """
+    for limit in (literal_column(str(MOST_ROWS)), bindparam("limit")):
+        within = rows.limit(limit).subquery()
+        rows = select(*within.c)
+    return prepared(rows.limit(bindparam("limit")))
 
 
 # The columns of parts that have an index by kind.
@@ -108,11 +127,8 @@ _READS = {
 }
 
 _EVERYBODYS = {
-    has_kinds: prepared(
-        select(*_COLUMNS)
-        .where(bindparam("after") < _ID, bindparam("until") >= _ID, *of_kinds)
-        .order_by(_ID)
-        .limit(bindparam("limit"))
+    has_kinds: _limited(
+        select(*_COLUMNS).where(bindparam("after") < _ID, bindparam("until") >= _ID, *of_kinds).order_by(_ID)
     )
     for has_kinds, of_kinds in _KINDS.items()
 }

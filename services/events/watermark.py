@@ -57,10 +57,6 @@ class Watermark:
         """Return the number up to which all events are decided."""
         return self.look_at_both(db)[1]
 
-    def look_ahead(self, db: Session) -> int:
-        """Look, and return the number of the newest event, which may not be decided yet."""
-        return self.look_at_both(db)[0]
-
     def look_at_both(self, db: Session) -> tuple[int, int]:
         """Look, and return the number of the newest event, and the number up to which all events are decided."""
         if database.is_sqlite:

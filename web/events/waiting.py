@@ -23,16 +23,20 @@ LONGEST_SPACING_SECONDS = 0.5
 SETTLING_SECONDS = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.1)
 
 
-async def settle_events() -> None:
-    """Wait a moment until the feed shows all committed events, without holding a connection."""
+async def settle_events() -> int | None:
+    """Wait a moment until the feed shows all committed events, without holding a connection.
+
+    Returns the watermark; None on SQLite, where nothing has to be waited for.
+    """
     if database.is_sqlite:
-        return
-    newest = await database.read_async(watermark.look_ahead)
+        return None
+    newest, decided = await database.read_async(watermark.look_at_both)
     for seconds in SETTLING_SECONDS:
-        if watermark.decided >= newest:
-            return
+        if decided >= newest:
+            break
         await asyncio.sleep(seconds)
-        await database.read_async(watermark.look)
+        decided = await database.read_async(watermark.look)
+    return decided
 
 
 def allow_waiting(scope: Scope, seconds: float) -> None:
