@@ -47,8 +47,12 @@ function editTitle() {
 }
 
 function escape() {
-  if (document.activeElement?.matches("input, textarea, select")) surface?.focus();
-  else if (marked().length) clear();
+  const field = document.activeElement;
+  if (field?.matches("input, textarea, select")) {
+    surface?.focus();
+    // An empty list has nothing to give the focus to.
+    if (document.activeElement === field) field.blur();
+  } else if (marked().length) clear();
   else if (now().task) (change({ task: null }), surface?.focus());
 }
 
@@ -108,6 +112,8 @@ const KEYS = [
 ];
 
 const ONLY_KEYS = new Set(["j", "k", "0", "Escape"]);
+// These lead back from the pages that have no tasks.
+const ANYWHERE = new Set(KEYS.find(([title]) => title === "Going")[1].flatMap(([keys]) => keys));
 const BY_KEY = new Map(
   KEYS.flatMap(([, rows]) =>
     rows.filter(([, , run]) => run).flatMap(([keys, , run]) => keys.map((key) => [key, run])),
@@ -163,7 +169,7 @@ addEventListener("keydown", (event) => {
     event.ctrlKey ||
     event.metaKey ||
     document.querySelector("dialog") ||
-    !surface
+    !document.body.classList.contains("in")
   )
     return;
   const target = event.target;
@@ -174,7 +180,7 @@ addEventListener("keydown", (event) => {
   const together = event.timeStamp - first < SOON_MS ? `g ${event.key}` : event.key;
   first = together === "g" ? event.timeStamp : -Infinity;
   const run = BY_KEY.get(together);
-  if (!run) return;
+  if (!run || !(surface || ANYWHERE.has(together))) return;
   event.preventDefault();
   run(event.key, event);
 });

@@ -193,6 +193,18 @@ def test_keys_on_an_empty_board_open_nothing(api: Api, desk: BrowserPage) -> Non
     page.keyboard.press("n")
     expect(page.get_by_label("Add a task")).to_be_focused()
 
+    # Keys lead away from a page without tasks too, and do nothing else there.
+    page.keyboard.press("Escape")
+    page.keyboard.type("gs")
+    page.get_by_role("heading", name="Sessions").wait_for()
+    page.keyboard.press("v")
+    page.keyboard.press("?")
+    page.get_by_role("dialog", name="Keys").wait_for()
+    page.keyboard.press("Escape")
+    page.keyboard.type("gi")
+    page.get_by_role("heading", name="Nothing to do").wait_for()
+    assert page.url.endswith("/app")
+
 
 @sqlite_only
 def test_two_versions_are_shown_in_words(api: Api, desk: BrowserPage) -> None:
