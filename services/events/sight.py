@@ -86,7 +86,8 @@ def _limited(rows: Select[Any]) -> Select[Any]:
     Postgres plans anew for each execution as long as that seems much cheaper than the plan for any values. Behind a limit
     that it does not know, it expects a tenth of the rows. The fixed limit and the repeated one make that a few rows.
     """
-    for limit in (literal_column(str(MOST_ROWS)), bindparam("limit")):
+    limits: list[ColumnElement[Any]] = [literal_column(str(MOST_ROWS)), bindparam("limit")]
+    for limit in limits:
         within = rows.limit(limit).subquery()
         rows = select(*within.c)
     return prepared(rows.limit(bindparam("limit")))
