@@ -136,7 +136,7 @@ EXPLAINED: dict[str, tuple[str, str]] = {
     "email_taken": ("Another account has this email.", "Log in, or reset the password of that account."),
     "events_expired": (
         "`after` or `Last-Event-ID` is older than the feed.",
-        "Read the lists again, then follow the feed without `after`.",
+        "Go to the end of the feed, read the lists again, and follow the feed from there.",
     ),
     "forbidden": (
         "`/metrics` is closed to this address.",
@@ -168,7 +168,8 @@ EXPLAINED: dict[str, tuple[str, str]] = {
     ),
     "invalid_input": (
         "The body, the query, a header or the path has a mistake.",
-        "Correct each place in `errors`: `#/title` in the body, `?limit` in the query.",
+        "Correct each place in `errors`: `#/title` in the body, `?limit` in the query, `/{task_id}` in the path, "
+        "`header.If-Match` among the headers.",
     ),
     "invalid_link": (
         "A link from a mail (400) or to a picture (403) has expired, was used, or was not made by this program.",
