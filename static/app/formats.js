@@ -140,7 +140,7 @@ function trello(board) {
   const cards = board.cards.filter((card) => !card.isTemplate);
   const rows = cards.map((card) => {
     // An id begins with the second of its creation.
-    const made = new Date(parseInt(card.id.slice(0, 8), 16) * 1000);
+    const made = new Date(parseInt(card.id?.slice(0, 8), 16) * 1000);
     const isDone = card.dueComplete || card.closed || lists.get(card.idList)?.closed;
     const list = isDone ? "done" : lists.get(card.idList)?.name || "";
     return [
@@ -249,7 +249,14 @@ function fromJson(text) {
 
 export function readFile(name, text) {
   const isJson = /^[\s\uFEFF]*[[{]/.test(text);
-  const found = isJson ? fromJson(text.replace(/^\uFEFF/, "")) : fromCsv(text);
+  let found;
+  try {
+    found = isJson ? fromJson(text.replace(/^\uFEFF/, "")) : fromCsv(text);
+  } catch (error) {
+    // The file has the form of another program's export, and lacks a part of it.
+    if (error instanceof TypeError) throw new Error(`A part of "${name}" is missing.`, { cause: error });
+    throw error;
+  }
   if (!found.rows.length) throw new Error(`"${name}" has no rows.`);
   return found;
 }

@@ -157,6 +157,7 @@ def test_the_meaning_of_a_column_can_be_changed_and_a_bad_file_says_why(
         ("empty.csv", "", "has no rows"),
         ("broken.json", '[{"title": ', "This is not JSON"),
         ("other.json", '{"name": "x"}', "No list of tasks"),
+        ("board.json", '{"lists": [null], "cards": []}', "A part of"),
     ):
         choose(page, tmp_path, name, text)
         page.get_by_role("alert").get_by_text(message).wait_for()
