@@ -23,6 +23,11 @@ IMPORTED_FIELDS = tuple(TaskImport.model_fields)
 CSV_COLUMNS = fields.NAMES
 SEPARATORS = ",;\t|"
 NOT_UTF_8 = "CSV must be UTF-8: in a spreadsheet, choose it when saving"
+NOT_CSV = (
+    "This is JSON, not CSV: send it as application/json, or as application/x-ndjson if each line is an object"
+)
+# The characters of a row that a spreadsheet filled with empty cells.
+EMPTY_ROW = f'{SEPARATORS} "\r\n'
 
 _TASK = TypeAdapter(TaskImport)
 _NUMBER = re.compile(r"(-?\d{1,19})(?:\.0+)?", re.ASCII)
@@ -39,16 +44,21 @@ Where = Callable[[], str]
 def parse_json(body: bytes, *, lines: bool = False) -> list[TaskImport]:
     """The tasks in a JSON array, or in NDJSON; raises InvalidInput that names each bad row by its index."""
     text = JsonText(body, LONGEST_ROW)
-    is_array = body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+    begin = body[:LONGEST_ROW].lstrip(b"\xef\xbb\xbf \t\r\n")
+
+    def where() -> str:
+        return "" if begin.startswith(b"[") else f" (line {text.line()} of the file)"
+
     try:
-        return _checked(
-            elements(text, lines=lines),
-            lambda: "" if is_array else f" (line {text.line()} of the file)",
-            text.repeats,
-        )
+        return _checked(elements(text, lines=lines), where, text.repeats)
+    except OtherJson as error:
+        raise invalid_at("#", _known_object(body) or str(error)) from None
     except NotJson as error:
-        said = str(error) if isinstance(error, OtherJson) else f"Not valid JSON {error}"
-        raise invalid_at("#", _known_object(body) or said) from None
+        if begin.startswith(b"{"):
+            detail = _known_object(body) or f"Not valid JSON {error}{where()}"
+        else:
+            detail = f"Not valid JSON {error}{'. CSV is sent as text/csv' if _names_columns(begin) else ''}"
+        raise invalid_at("#", detail) from None
 
 
 def parse_ndjson(body: bytes) -> list[TaskImport]:
@@ -69,6 +79,12 @@ def _known_object(body: bytes) -> str:
         name = wrapped[1].decode()
         return f"This is a JSON object with a list in `{name}`. A JSON array is expected: send the list alone"
     return ""
+
+
+def _names_columns(begin: bytes) -> bool:
+    """Whether the first line of a file names the columns of CSV."""
+    line = begin.splitlines()[0].decode(errors="replace") if begin else ""
+    return any(_column(name.strip('"')) == "title" for name in re.split(f"[{re.escape(SEPARATORS)}]", line))
 
 
 def parse_csv(body: bytes) -> list[TaskImport]:
@@ -101,7 +117,14 @@ class _Lines:
     def skip_first(self) -> None:
         """Leave the first line out of the iteration."""
         self._kept.clear()
+        self.count_row()
+
+    def count_row(self) -> None:
+        """Count a row that was read; raises InvalidInput for more rows than a spreadsheet has."""
         self.row += 1
+        self.of_this_row = 0
+        if self.row > MOST_ROWS:
+            raise invalid_at("#", f"More than {MOST_ROWS:,} rows, with the empty ones")
 
     def __iter__(self) -> Iterator[str]:
         while line := self._kept.pop() if self._kept else self._stream.readline(LONGEST_ROW + 1):
@@ -117,6 +140,12 @@ class _Lines:
 
 def _csv_rows(lines: _Lines) -> Iterator[dict[str, Any]]:
     first = lines.first()
+    while first.endswith(("\r", "\n")) and not first.strip(EMPTY_ROW):
+        # A table may begin below the first row of its sheet.
+        lines.skip_first()
+        first = lines.first()
+    if first.startswith(("[", "{")):
+        raise invalid_at("#", NOT_CSV)
     if "\0" in first:
         # UTF-16 of ASCII letters is UTF-8 too, with a NUL at each letter.
         raise invalid_at("#", NOT_UTF_8)
@@ -127,14 +156,11 @@ def _csv_rows(lines: _Lines) -> Iterator[dict[str, Any]]:
         separator = _separator(first)
     rows = csv.reader(lines, delimiter=separator, strict=True)
     header = _columns(next(rows, None))
-    lines.row += 1
+    lines.count_row()
     is_ours = _EXPORTED.issubset(header)
     index = 0
     for cells in rows:
-        lines.row += 1
-        lines.of_this_row = 0
-        if lines.row > MOST_ROWS:
-            raise invalid_at("#", f"More than {MOST_ROWS:,} rows, with the empty ones")
+        lines.count_row()
         if not any(cells):
             # An empty line, or a row that a spreadsheet filled with empty cells.
             continue
@@ -161,16 +187,18 @@ def _column(name: str) -> str:
 
 def _columns(cells: list[str] | None) -> list[str]:
     """The names of the columns, empty for columns that a spreadsheet added; raises InvalidInput."""
-    header = [_column(cell) for cell in cells or ()]
+    cells = [cell.strip() for cell in cells or ()]
+    header = [_column(cell) for cell in cells]
     while header and not header[-1]:
         header.pop()
     named = [name for name in header if name]
     allowed = f"allowed: {', '.join(IMPORTED_FIELDS)}"
     if not named:
         raise invalid_at("#", f"The first line must name the columns; {allowed}")
-    for name in named:
+    for cell in filter(None, cells):
+        name = _column(cell)
         if name not in IMPORTED_FIELDS:
-            raise invalid_at("#", f"Unknown column {name[:100]!r}; {allowed}")
+            raise invalid_at("#", f"Unknown column {cell[:100]!r}; {allowed}")
         if named.count(name) > 1:
             raise invalid_at("#", f"The column `{name}` is named twice")
     if "title" not in named:
@@ -182,14 +210,16 @@ def _row(index: int, header: Sequence[str], cells: list[str], row: int, *, is_ou
     """The fields of a row, without its empty cells; raises InvalidInput for too many or too few cells."""
     where = f" (row {row} of the file)"
     if len(cells) < len(header):
-        raise invalid_at(
-            f"#/{index}", f"Has {len(cells)} cells where the first line names {len(header)} columns{where}"
-        )
+        has = f"{len(cells)} cell{'s' if len(cells) > 1 else ''}"
+        raise invalid_at(f"#/{index}", f"Has {has} where the first line names {len(header)} columns{where}")
     values: dict[str, Any] = {}
     for place, cell in enumerate(cells):
+        name = header[place] if place < len(header) else ""
+        if name and name not in fields.TEXTS:
+            # Many programs write a space behind each separator. It belongs to texts only.
+            cell = cell.strip()  # noqa: PLW2901
         if cell == "":
             continue
-        name = header[place] if place < len(header) else ""
         if not name:
             detail = f"The first line names no column for cell {place + 1}, which is not empty"
             raise invalid_at(f"#/{index}", f"{detail}{where}")

@@ -451,6 +451,11 @@ def test_csv_is_read_as_people_write_it(api: Api) -> None:
         ("title,status,,\nA,pending,,\nB,pending,,,,\n,,,\n", ["A", "B"]),
         (",title,\n,A,\n", ["A"]),
         ("title,id,user_id\nA,TASK-1,somebody\n", ["A"]),
+        (',\r\n"";\r\n\r\ntitle;status\r\nA;pending\r\n', ["A"]),
+        (
+            "title, status, priority, due_at, tags\nA, pending, 2, , a\nB, , 2.0 , 2030-01-01 00:00:00Z,\n",
+            ["A", "B"],
+        ),
     ],
 )
 def test_the_csv_of_spreadsheets_and_other_programs_is_read(api: Api, body: str, titles: list[str]) -> None:
@@ -469,6 +474,11 @@ def test_the_csv_of_spreadsheets_and_other_programs_is_read(api: Api, body: str,
         ("title;tags;tags\nx;y;z\n", "#", "The column `tags` is named twice"),
         ("status,tags\npending,x\n", "#", "The column `title` is missing: the first line names status, tags"),
         ("name;status\nx;pending\n", "#", "Unknown column 'name'; allowed: title"),
+        ("title, Due Date\nx,\n", "#", "Unknown column 'Due Date'; allowed: title"),
+        ("title,status\nA\n", "#/0", "Has 1 cell where the first line names 2 columns (row 2 of the file)"),
+        (",\n\ntitle,status\nA,done\n", "#/0/status", "(row 4 of the file)"),
+        ('[{"title": "A"}]', "#", "This is JSON, not CSV: send it as application/json"),
+        ('\ufeff\n{"title": "A"}\n{"title": "B"}\n', "#", "or as application/x-ndjson"),
         ("title,status\nA,pending\n,\n\n,done\n", "#/1/title", "(row 5 of the file)"),
         ("title,status\nA,pending\n,\n\n,done\n", "#/1/status", "(row 5 of the file)"),
         ('title,status\n"A\nb",pending\nB,done\n', "#/1/status", "(row 3 of the file)"),
@@ -512,6 +522,12 @@ def test_a_json_object_on_each_line_is_taken(api: Api, body: str, headers: dict[
     bad = ada.post("/tasks/import", content=b'{"title": "D"}\n\n{"titel": "E"}\n', headers=NDJSON)
     problem = assert_problem(bad, 422, "invalid_input", "#/1/titel")
     assert all("(line 3 of the file)" in each["detail"] for each in problem["errors"])
+    for kind in (NDJSON, JSON):
+        bad = ada.post(
+            "/tasks/import", content=b'{"title": "D"}\n{"title": "E"\n{"title": "F"}\n', headers=kind
+        )
+        assert "Not valid JSON" in assert_problem(bad, 422)["detail"]
+        assert "(line 2 of the file)" in bad.json()["detail"]
 
 
 @pytest.mark.one_database
@@ -528,7 +544,11 @@ def test_a_json_object_on_each_line_is_taken(api: Api, body: str, headers: dict[
         ),
         (b'"title"', "This is one JSON text. A JSON array is expected"),
         (b" null ", "This is one JSON value. A JSON array is expected"),
-        (b"title,status", "Not valid JSON at character 0: a JSON array is expected"),
+        (b"title,status", "Not valid JSON at character 0: a JSON array is expected. CSV is sent as text/csv"),
+        (
+            b'\xef\xbb\xbf"Status";"Title"\nx;y',
+            "Not valid JSON at character 0: a JSON array is expected. CSV is",
+        ),
         (b"17 18", "Not valid JSON at character 0: a JSON array is expected"),
         (b"[1]", "#/0: A JSON object is expected"),
         (b'["x"]', "#/0: A JSON object is expected"),
