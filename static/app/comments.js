@@ -117,13 +117,20 @@ function one(task, comment, names, load) {
   const mayDelete = isMine || may("manager", task.project_id);
   const body = h("p", { className: "said" }, marked(comment.text, names));
   const edit = () => {
+    // A second click is not to begin again beside what was typed.
+    if (changing.has(comment.id)) return changing.get(comment.id).querySelector("textarea").focus();
     const area = h("textarea", {
       value: comment.text,
       rows: 3,
       maxLength: 10000,
       "aria-label": "Comment",
       required: true,
-      onkeydown: sendByKey,
+      onkeydown(event) {
+        sendByKey(event);
+        if (event.key !== "Escape" || event.isComposing || area.value !== comment.text) return;
+        event.stopPropagation();
+        end();
+      },
     });
     const end = async () => {
       const hadFocus = form.contains(document.activeElement);
@@ -154,6 +161,7 @@ function one(task, comment, names, load) {
     changing.set(comment.id, form);
     body.replaceWith(form);
     area.focus();
+    return null;
   };
   const remove = act(async () => {
     if (!(await confirmed("Delete the comment?", "It can't be brought back.", "Delete"))) return;

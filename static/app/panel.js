@@ -111,18 +111,34 @@ export const refresh = act(async (event) => {
     say("Somebody else has just changed this task.");
     return refill();
   }
-  if (place.querySelector(".past")?.open) place.querySelector(".past").load();
-  return drawAround();
+  return drawNewest();
 });
 
 // Draws everything again, and leaves the focus and the caret where they are.
 function drawAround() {
-  const field = place.contains(document.activeElement) ? document.activeElement : null;
-  const [name, from, to] = [field?.name, field?.selectionStart, field?.selectionEnd];
+  const control = place.contains(document.activeElement) ? document.activeElement : null;
+  const [from, to] = [control?.selectionStart, control?.selectionEnd];
   draw();
-  const again = name ? place.querySelector(`[name="${name}"]`) : null;
-  again?.focus({ preventScroll: true });
-  if (again?.setSelectionRange && from !== null && from !== undefined) again.setSelectionRange(from, to);
+  if (!control) return;
+  const again = sameAs(control);
+  again.focus({ preventScroll: true });
+  if (again.setSelectionRange && from !== null && from !== undefined) again.setSelectionRange(from, to);
+}
+
+// Finds a control again after drawing. If it is gone, the heading gets the focus: letters that are typed outside of the
+// panel would act on tasks.
+function sameAs(control) {
+  if (control.isConnected) return control;
+  const keyOf = (each) => each.name || each.getAttribute("aria-label") || each.className;
+  const isSame = (each) => keyOf(each) && keyOf(each) === keyOf(control);
+  return [...place.querySelectorAll(control.tagName)].find(isSame) || place.querySelector("h2");
+}
+
+// Draws a changed task, with its newest history.
+function drawNewest() {
+  const past = place.querySelector(".past");
+  if (past?.open) past.load();
+  return drawAround();
 }
 
 // Shows the open task after a change of its project, such as of its states or of the person's role there.
@@ -164,6 +180,8 @@ const shapeOf = (task) =>
   ]);
 let shape = null;
 let shownId = null;
+// The task and the rights for which the parts with texts of their own were made.
+let madeFor = null;
 
 function keepTexts() {
   const texts = [...place.querySelectorAll("[data-keep]")].map(({ name, value }) => [name, value]);
@@ -179,6 +197,10 @@ function draw() {
   keepTexts();
   const putTyped = shownId === task.id ? carryTyped(typed()) : () => undefined;
   shownId = task.id;
+  // Somebody may be writing in such a part while others change the task: it stays as it is.
+  const before = madeFor;
+  madeFor = JSON.stringify([task.id, task.project_id, isWriter, may("manager", task.project_id)]);
+  const lasting = (name, make) => (before === madeFor && place.querySelector(name)) || make(task);
   const title = editable(
     "title",
     (text) => text.replace(/\s*\n\s*/g, " ").trim() || undefined,
@@ -249,9 +271,9 @@ function draw() {
         "textarea",
       ),
     ),
-    task.blocked_at || task.status === "completed" || !isWriter ? null : blockForm(task),
-    commentList(task),
-    historyList(task),
+    task.blocked_at || task.status === "completed" || !isWriter ? null : lasting(".block", blockForm),
+    lasting(".talk", commentList),
+    lasting(".past", historyList),
     h(
       "p",
       { className: "muted" },
@@ -268,4 +290,4 @@ function draw() {
   return null;
 }
 
-onOpen(drawAround);
+onOpen(drawNewest);

@@ -357,3 +357,47 @@ def test_a_task_stays_in_the_search_that_found_it(api: Api, desk: BrowserPage) -
         page.keyboard.press("3")
         row(page, title).get_by_title("High").wait_for()
         expect(row(page, title)).to_have_count(1)
+
+
+@sqlite_only
+def test_who_writes_in_an_open_task_goes_on_while_others_change_it(api: Api, desk: BrowserPage) -> None:
+    ada, bob = api.person(), api.person("bob")
+    project = shared(ada, bob)
+    task = ada.task("Measure", project_id=project)["id"]
+    ada.post(f"/tasks/{task}/comments", json={"text": "First"})
+    page = log_in(desk, f"/app?project={project}&task={task}")
+    live(page)
+    panel = page.locator("#panel")
+
+    # A state of another status has the panel drawn again. Letters outside of it are keys that change tasks.
+    panel.get_by_text("Mark as blocked").click()
+    page.keyboard.type("The device")
+    bob.patch(f"/tasks/{task}", json={"status": "in_progress"})
+    expect(panel.get_by_label("State")).to_have_value("in_progress")
+    page.keyboard.type(" is late")
+    expect(panel.get_by_label("Why it is blocked")).to_have_value("The device is late")
+    page.keyboard.press("Enter")
+    panel.get_by_text("Blocked: The device is late").wait_for()
+    expect(panel.get_by_role("heading", name="Measure")).to_be_focused()
+
+    edited = panel.locator(".comments textarea")
+    panel.get_by_role("button", name="Edit").dblclick()
+    edited.fill("Second")
+    bob.patch(f"/tasks/{task}", json={"status": "completed"})
+    again = panel.get_by_role("button", name="Open again")
+    again.wait_for()
+    page.keyboard.type(" thoughts")
+    bob.post(f"/tasks/{task}/comments", json={"text": "Third"})
+    panel.get_by_text("Third").wait_for()
+    expect(edited).to_have_value("Second thoughts")
+    panel.get_by_role("button", name="Save").click()
+    panel.get_by_text("Second thoughts").wait_for()
+    panel.get_by_role("button", name="Edit").click()
+    page.keyboard.press("Escape")
+    expect(panel.get_by_role("button", name="Edit")).to_be_focused()
+
+    # The button that completes a task opens it again.
+    again.press("Enter")
+    complete = panel.get_by_role("button", name="Complete", exact=True)
+    expect(complete).to_be_focused()
+    assert ada.get(f"/tasks/{task}").json()["priority"] == 0
