@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -30,6 +30,8 @@ from models import (
 from storage.folding import normal_form
 from tables.views import ZONE_LENGTH, SortOrder
 
+# Whether a list covers what the caller has a part in, or everything.
+Extent = Literal["own", "all"]
 MOST_TAGS = 20
 # The most times that a query parameter may be given, and so the most values of a filter of lists.
 MOST_CHOICES = 20

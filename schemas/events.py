@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from models import LARGEST_ID
-from schemas.common import Answer
+from schemas.common import Answer, Extent
 
 EventType = Literal[
     "task.created",
@@ -66,9 +66,7 @@ class EventFilters(BaseModel):
         int | None, Field(ge=0, le=LARGEST_ID, description="Only events of this project")
     ] = None
     task_id: Annotated[int | None, Field(ge=0, le=LARGEST_ID, description="Only events of this task")] = None
-    scope: Annotated[
-        Literal["all"] | None, Field(description="`all` lists the events of all accounts (admins)")
-    ] = None
+    scope: Annotated[Extent, Field(description="`all` covers all accounts (admins)")] = "own"
 
 
 class EventPageFilters(EventFilters):

@@ -10,6 +10,7 @@ from schemas.common import (
     DAY_SCHEMA,
     TIME_SCHEMA,
     Body,
+    Extent,
     PriorityChoices,
     ProjectChoices,
     QueryFilter,
@@ -79,9 +80,7 @@ class FlowQuery(BaseModel):
     user_id: Annotated[
         int | None, Field(ge=0, le=LARGEST_ID, description="The tasks of this account (admins)")
     ] = None
-    scope: Annotated[
-        Literal["own", "all"], Field(description="`all` covers the tasks of all accounts (admins)")
-    ] = "own"
+    scope: Annotated[Extent, Field(description="`all` covers all accounts (admins)")] = "own"
 
 
 class IntervalQuery(FlowQuery):

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
@@ -13,6 +13,7 @@ from schemas.common import (
     Answer,
     Body,
     Description,
+    Extent,
     Page,
     Project,
     ReadOnlyTime,
@@ -152,9 +153,7 @@ class ProjectFilters(Page):
     """Filters of the list of projects."""
 
     archived: Annotated[bool, Field(description="`true` lists the archived projects instead")] = False
-    scope: Annotated[
-        Literal["own", "all"], Field(description="`all` lists the projects of all accounts (admins)")
-    ] = "own"
+    scope: Annotated[Extent, Field(description="`all` covers all accounts (admins)")] = "own"
 
 
 class MemberRead(Answer):

@@ -106,7 +106,7 @@ def test_no_page_is_empty_while_an_event_that_is_asked_for_follows(
     ada.put(f"/tasks/{task['id']}/assign", params={"assigned_user_id": bob.id})
     of_task = f"/events?task_id={task['id']}"
     for person, address in (
-        (ada, "/events?types=task.assigned"),
+        (ada, "/events?types=task.assigned&scope=own"),
         (bob, f"{of_task}&limit=1"),
         (root, f"{of_task}&types=task.assigned"),
         (root, "/events?scope=all&types=task.assigned"),

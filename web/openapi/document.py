@@ -13,6 +13,7 @@ import auth
 from config import settings
 from models import Role, TaskStatus
 from schemas.accounts import ProgramTokenRead, UserRead
+from schemas.common import Extent
 from schemas.events import EventPattern, EventType
 from schemas.flow import ChartName, Interval
 from schemas.flow_answers import FlowAnswer
@@ -25,9 +26,9 @@ from services.tasks import fields
 from tables.history import TaskHistoryKind
 from tables.notification_kinds import NotificationKind
 from tables.notifications import Delivery
-from tables.projects import ProjectRole
+from tables.projects import ProjectRole, WipPolicy
 from tables.views import SortOrder
-from tables.webhooks import DeliveryState
+from tables.webhooks import DeliveryState, DisabledReason
 from web.openapi import errors, examples, headers, shape
 from web.openapi.webhooks import webhooks_described
 from web.problems import PROBLEM_MEDIA_TYPE
@@ -92,6 +93,9 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "EventType": get_args(EventType),
     "EventPattern": get_args(EventPattern),
     "WebhookDeliveryState": get_args(DeliveryState),
+    "WebhookDisabledReason": get_args(DisabledReason),
+    "WipPolicy": get_args(WipPolicy),
+    "Extent": get_args(Extent),
 }
 # Parts of schemas that become schemas with these names, each with its description.
 PARTS = {
