@@ -90,7 +90,8 @@ export function draw(
   const options = {
     width: Math.max(place.clientWidth, 240),
     height: HEIGHT,
-    padding: [8, 26, 0, 0],
+    // Half of the last name of the x axis stands to the right of the plot.
+    padding: [8, 40, 0, 0],
     tzDate: (at) => uPlot.tzDate(new Date(at * 1000), shownZone()),
     scales: {
       x: { time: isTime, ...(x.range ? { range: x.range } : {}) },
