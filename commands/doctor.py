@@ -10,7 +10,7 @@ from pathlib import Path
 import aiosmtplib
 from sqlalchemy import text
 
-from config import ConfigurationError, settings
+from config import ConfigurationError, settings, settings_warnings
 from database import database
 from errors import AppError
 from migrations.schema import SchemaError, encoding_problem, explained, problem_of, revision_of
@@ -46,6 +46,8 @@ def run(_arguments: argparse.Namespace) -> int:
             ailing = True
             verdict = f"FAILED  {name}: {' '.join(str(error).split()) or type(error).__name__}"
         print(verdict)
+    for warning in settings_warnings():
+        print(f"warning settings: {warning}")
     return 1 if ailing else 0
 
 

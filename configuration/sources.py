@@ -8,6 +8,7 @@ value would be ignored silently.
 import difflib
 import io
 import os
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +62,11 @@ def find(names: Collection[str], environment: Mapping[str, str] | None = None) -
         "": _in_capitals(os.environ if environment is None else environment),
         f" in {DOTENV}": _in_capitals(_read_dotenv(Path(DOTENV))),
     }
+    folder = Path(DOTENV)
+    if folder.is_dir() and not (folder / "pyvenv.cfg").exists():
+        found.warnings.append(
+            f"{DOTENV} is a folder and is not read: Docker makes one if the file to be mounted is missing"
+        )
     for place, given in places.items():
         for name in names:
             if name not in found.values:
@@ -85,6 +91,11 @@ def _take(name: str, given: Mapping[str, str], place: str, found: Found) -> None
     if path is None:
         if name in given:
             found.values[name] = given[name]
+        # In `.env` the quotes around a value are taken away. A value that is to have some may stand in a file.
+        if not place and re.fullmatch(r'"[^"]*"|\'[^\']*\'', given.get(name, "")):
+            raise ConfigurationError(
+                f"{name}: must not stand in quotation marks: Docker's env files keep the quotes around a value"
+            )
         return
     if name in given:
         raise ConfigurationError(f"{name}_FILE{place}: {name} is set as well; set only one of the two")

@@ -79,12 +79,14 @@ def test_doctor_finds_a_log_and_a_key_that_can_not_be_there(
     monkeypatch.setattr(settings, "log_file", tmp_path)
     assert manage.main(["doctor"]) == 1
     assert "FAILED  settings: LOG_FILE: the log can't be written" in capsys.readouterr().out
+    monkeypatch.setenv("REGISTRATON_OPEN", "false")
     (tmp_path / "file").touch()
     monkeypatch.setattr(settings, "secret_key", None)
     monkeypatch.setattr(settings, "data_dir", tmp_path / "file")
     assert manage.main(["doctor"]) == 1
     said = capsys.readouterr().out
     assert "FAILED  settings: DATA_DIR: the key in" in said
+    assert "warning settings: REGISTRATON_OPEN is no setting and is ignored: REGISTRATION_OPEN may" in said
     assert "ok      cache" in said
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from config import SECRET_SETTINGS, ConfigurationError, Settings, load_settings
+from config import SECRET_SETTINGS, ConfigurationError, Settings, load_settings, settings_warnings
 
 ROOT = Path(__file__).resolve().parents[2]
 ROW = re.compile(r"^\| `([A-Z_]+)` \|(.*?)\|.*$", re.MULTILINE)
@@ -230,6 +230,41 @@ def test_a_key_in_quotes_or_in_json_is_refused(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv(name, wrap.format(os.urandom(32).hex()))
     with pytest.raises(ConfigurationError, match=name):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["METRICS_TOKEN", "FIRST_ADMIN_PASSWORD", "SMTP_PASSWORD", "SMTP_SERVER", "DATABASE_URL", "LOG_FILE"],
+)
+def test_a_value_whose_quotes_an_env_file_kept_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(name, raising=False)
+    for value in ('"in quotes 4711"', "'in quotes 4711'", '""'):
+        with monkeypatch.context() as here:
+            here.setenv(name, value)
+            with pytest.raises(
+                ConfigurationError, match=f"^{name}: must not stand in quotation marks"
+            ) as refused:
+                load_settings()
+            assert "4711" not in str(refused.value)
+    if name == "SMTP_PASSWORD":
+        (tmp_path / "secret").write_text('"in quotes 4711"')
+        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "secret"))
+        password = load_settings().smtp_password
+        assert password is not None
+        assert password.get_secret_value() == '"in quotes 4711"'
+
+
+def test_a_folder_in_the_place_of_the_env_file_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").mkdir()
+    assert [line for line in settings_warnings() if line.startswith(".env is a folder and is not read")]
+    (tmp_path / ".env" / "pyvenv.cfg").touch()
+    assert not [line for line in settings_warnings() if ".env" in line]
 
 
 def test_a_key_of_digits_signs_what_it_verifies(monkeypatch: pytest.MonkeyPatch) -> None:
