@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from services.flow.forecast import TRIALS
 from services.flow.statistics import PERCENTILES
@@ -31,22 +32,18 @@ SHORTEST = 1 / 60
 DAY = 24 * 60 * 60.0  # seconds
 
 
-def _at(moment: datetime | date) -> float:
+def _at(moment: datetime | date, zone: tzinfo = UTC) -> float:
     if isinstance(moment, datetime):
         return moment.timestamp()
-    return datetime(moment.year, moment.month, moment.day, tzinfo=UTC).timestamp()
+    return datetime(moment.year, moment.month, moment.day, tzinfo=zone).timestamp()
 
 
-def _day(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).date().isoformat()
-
-
-def _days(start: float, end: float) -> list[Mark]:
+def _days(start: float, end: float, zone: tzinfo = UTC) -> list[Mark]:
     """Up to six days for the labels of an axis of time, each day once."""
     found: dict[str, float] = {}
     for place in range(6):
         at = start + (end - start) * place / 5
-        found.setdefault(_day(at), at)
+        found.setdefault(datetime.fromtimestamp(at, zone).date().isoformat(), at)
     return [(at, day) for day, at in found.items()]
 
 
@@ -70,9 +67,16 @@ def _mark_above(longest: float) -> float:
     return next((hours for hours, _ in DURATIONS if hours >= longest), longest)
 
 
+def _zone(answer: Answer) -> ZoneInfo:
+    return ZoneInfo(answer["period"]["tz"])
+
+
 def _subtitle(answer: Answer, text: str) -> str:
-    period = answer["period"]
-    return f"{text} {period['starts_at']:%Y-%m-%d} to {period['ends_at']:%Y-%m-%d}, as of {answer['as_of']:%Y-%m-%d %H:%M} UTC."
+    start, end = answer["period"]["starts_at"], answer["period"]["ends_at"]
+    # The period ends before its end: a day that begins then is not in it.
+    last = max(start, end - timedelta(microseconds=1))
+    first, last = (each.astimezone(_zone(answer)) for each in (start, last))
+    return f"{text} {first:%Y-%m-%d} to {last:%Y-%m-%d}, as of {answer['as_of']:%Y-%m-%d %H:%M} UTC."
 
 
 def _span(hours: float | None) -> str:
@@ -92,7 +96,7 @@ def throughput(answer: Answer) -> Chart:
     x = _between(_at(answer["period"]["starts_at"]), _at(answer["period"]["ends_at"]))
     about = _subtitle(answer, f"{_count(answer['n_created'])} created, {answer['n']:,} completed.")
     chart = Chart("Throughput", about, x, (0, steps(highest)[-1][0]))
-    chart.grid(_days(*x), steps(highest))
+    chart.grid(_days(*x, _zone(answer)), steps(highest))
     for row in rows:
         start, end = _at(row["starts_at"]), _at(row["ends_at"])
         gap = (end - start) * 0.12
@@ -115,7 +119,7 @@ def cumulative_flow(answer: Answer) -> Chart:
     chart = Chart(
         "Cumulative flow", _subtitle(answer, f"{_count(answer['n'])}."), x, (0, steps(highest)[-1][0])
     )
-    chart.grid(_days(*x), steps(highest))
+    chart.grid(_days(*x, _zone(answer)), steps(highest))
     layers = (
         ("Pending", GREY, ("pending", "in_progress", "completed")),
         ("In progress", AMBER, ("in_progress", "completed")),
@@ -163,7 +167,7 @@ def cycle_times(answer: Answer) -> Chart:
         x = _between(_at(tasks[-1]["completed_at"]), _at(tasks[0]["completed_at"]))
     longest = max([0.0, *(task["cycle_time_hours"] for task in tasks)])
     chart = _durations(answer, "Cycle time", _tasks(answer, "newest", "completed"), x, longest)
-    chart.grid(_days(*x), _marks(chart))
+    chart.grid(_days(*x, _zone(answer)), _marks(chart))
     for task in tasks:
         point = (_at(task["completed_at"]), task["cycle_time_hours"])
         chart.dot(point, BLUE, f"{task['title']}: {_span(task['cycle_time_hours'])}")
@@ -237,20 +241,26 @@ def forecast(answer: Answer) -> Chart:
 def burnup(answer: Answer) -> Chart:
     """Scope and completed tasks, and the cone of the forecast."""
     rows, cone = answer["intervals"], answer["forecast"]["cone"]
+    zone = _zone(answer)
     ends = [_at(row["ends_at"]) for row in rows] or [_at(answer["as_of"])]
-    x = _between(ends[0], max([ends[-1], *(_at(point["date"]) for point in cone)]))
+    x = _between(ends[0], max([ends[-1], *(_at(point["date"], zone) for point in cone)]))
     highest = max([1, *(row["scope"] for row in rows)])
     about = answer["forecast"]["refused"] or _subtitle(
         answer, f"{answer['forecast']['remaining']} tasks remain."
     )
     chart = Chart("Burn-up", about, x, (0, steps(highest)[-1][0]))
-    chart.grid(_days(*x), steps(highest))
+    chart.grid(_days(*x, zone), steps(highest))
     done = [(end, float(row["completed"])) for end, row in zip(ends, rows, strict=False)]
     if cone and done:
-        fast, slow = ([(_at(point["date"]), float(point[name])) for point in cone] for name in ("p50", "p95"))
+        fast, slow = (
+            [(_at(point["date"], zone), float(point[name])) for point in cone] for name in ("p50", "p95")
+        )
         chart.line([done[-1], *fast], BLUE, "50%", "6 4")
         chart.line(
-            [done[-1], *((_at(point["date"]), float(point["p85"])) for point in cone)], RED, "85%", "6 4"
+            [done[-1], *((_at(point["date"], zone), float(point["p85"])) for point in cone)],
+            RED,
+            "85%",
+            "6 4",
         )
         chart.line([done[-1], *slow], AMBER, "95%", "6 4")
     chart.line([(end, float(row["scope"])) for end, row in zip(ends, rows, strict=False)], GREY, "Scope")

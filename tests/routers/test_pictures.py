@@ -107,6 +107,18 @@ def test_a_chart_of_one_interval_shows_it(api: Api) -> None:
 
 
 @sqlite_only
+def test_a_chart_names_the_days_that_were_asked_for(api: Api) -> None:
+    ada = api.person()
+    for zone in ("Europe/Paris", "America/New_York"):
+        asked = f"interval=month&from=2026-03-01&to=2026-03-31&tz={zone}"
+        drawn = ada.get(f"/analytics/throughput?format=svg&{asked}").text
+        assert " 2026-03-01 to 2026-03-31, as of" in drawn
+        days = re.findall(r">(\d{4}-\d\d-\d\d)</text>", drawn)
+        # The axis ends with the midnight behind the last day.
+        assert (days[0], days[-1]) == ("2026-03-01", "2026-04-01")
+
+
+@sqlite_only
 def test_a_forecast_of_one_number_is_drawn_and_zero_is_a_number(api: Api) -> None:
     ada, today = api.person(), datetime.now(UTC).date()
     rows = [
