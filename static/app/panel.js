@@ -5,6 +5,7 @@ import { moment as shownMoment } from "../shared/format.js";
 import { remove, toggle } from "./actions.js";
 import { change, now } from "./address.js";
 import * as api from "./api.js";
+import { once } from "./clicks.js";
 import { commentList } from "./comments.js";
 import { blockForm, carryTyped, editable, fields, grow, leaveUnsent, refill } from "./fields.js";
 import { historyList } from "./history.js";
@@ -218,7 +219,7 @@ function draw() {
           type: "button",
           className: "state big",
           disabled: !isWriter,
-          onclick: async () => (await toggle([task]), await act(reload)()),
+          onclick: once(async () => (await toggle([task]), await act(reload)())),
         },
         stateIcon(task.status),
         task.status === "completed" ? "Open again" : "Complete",

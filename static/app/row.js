@@ -3,6 +3,7 @@ import { h } from "../shared/dom.js";
 import { moment } from "../shared/format.js";
 import { toggle } from "./actions.js";
 import { follow, href, now } from "./address.js";
+import { once } from "./clicks.js";
 import { avatar, icon, priorityIcon, stateIcon } from "./icons.js";
 import { isMarked, mark, markTo } from "./marks.js";
 import { PRIORITIES, may, model, nameOf, stateOf } from "./model.js";
@@ -43,7 +44,7 @@ export function stateButton(task) {
       tabIndex: -1,
       title: `${state.name}: click to ${verb.toLowerCase()}`,
       "aria-label": `${verb}: ${task.title}`,
-      onclick: (event) => (event.stopPropagation(), toggle([task])),
+      onclick: once(() => toggle([task])),
     },
     stateIcon(state.status),
   );

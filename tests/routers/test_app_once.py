@@ -1,9 +1,11 @@
 """The page of tasks: what a person does happens once, in its order, and nothing of it is lost on the way."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
-from tests.routers.test_app import desk, log_in, row
+from tests.routers.test_app import desk, log_in, row, side
 from tests.routers.test_app_beyond import until
 from tests.routers.test_dashboard import sqlite_only
 from tests.support.api import Api
@@ -213,3 +215,39 @@ def test_tomorrow_is_today_after_midnight(api: Api, desk: BrowserPage) -> None:
     page.clock.fast_forward("24:00:00")
     row(page, "Measure").get_by_text("Today").wait_for()
     expect(row(page, "Measure")).to_be_focused()
+
+
+@sqlite_only
+def test_a_double_click_is_one_click(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    below, above = (ada.task(title, project_id=project)["id"] for title in ("Below", "Above"))
+    page = log_in(desk, f"/app?project={project}")
+
+    def status(task: int) -> str:
+        return str(ada.get(f"/tasks/{task}").json()["status"])
+
+    # The next task is under the pointer as soon as the first one is gone.
+    place = row(page, "Above").get_by_role("button", name="Complete").bounding_box()
+    assert place
+    page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    page.mouse.down()
+    page.mouse.up()
+    expect(row(page, "Above")).to_have_count(0)
+    page.mouse.down(click_count=2)
+    page.mouse.up(click_count=2)
+    until(page, lambda: status(above) == "completed")
+    row(page, "Below").get_by_role("link", name="Below").click()
+    page.locator("#panel").get_by_role("button", name="Complete").dblclick()
+    page.locator("#panel").get_by_role("button", name="Open again").wait_for()
+    expect(page.locator(".toast")).to_have_text([re.compile('"Above"'), re.compile('"Below"')])
+    assert [status(below), status(above)] == ["completed", "completed"]
+
+    # A dialog that the first click has opened stays open.
+    side(page).get_by_role("button", name="New project").first.dblclick()
+    expect(page.get_by_role("dialog", name="New project")).to_be_visible()
+    page.keyboard.press("Escape")
+    # A button that leads elsewhere may lie where the panel was.
+    page.locator("#panel").get_by_role("button", name="Close").dblclick()
+    expect(page.locator("#panel")).to_be_hidden()
+    expect(page.get_by_label("Add a task")).to_be_visible()
