@@ -47,7 +47,8 @@ class Chart:
     y: tuple[float, float]
     scale: Callable[[float], float] = float
     _parts: list[str] = field(default_factory=list)
-    _legend: list[tuple[str, str]] = field(default_factory=list)
+    # Each name with its colour, and with the dashes of its line unless it names an area.
+    _legend: list[tuple[str, str, str | None]] = field(default_factory=list)
 
     def place(self, point: Point) -> Point:
         """The position of a point in the picture, in pixels."""
@@ -89,14 +90,14 @@ class Chart:
                 f'<path d="{self._path(points)}" fill="none" stroke="{colour}" stroke-width="2"{dashed}/>'
             )
         if name:
-            self._legend.append((colour, name))
+            self._legend.append((colour, name, dash))
 
     def area(self, points: Sequence[Point], colour: str, name: str) -> None:
         """Draw the area below a line."""
         if points:
             floor = [(points[-1][0], self.y[0]), (points[0][0], self.y[0])]
             self._parts.append(f'<path d="{self._path([*points, *floor])}Z" fill="{colour}"/>')
-        self._legend.append((colour, name))
+        self.name(colour, name)
 
     def bar(self, start: float, end: float, height: float, colour: str) -> None:
         """Draw a bar that stands on the axis."""
@@ -116,7 +117,7 @@ class Chart:
 
     def name(self, colour: str, name: str) -> None:
         """Add a colour and its name to the legend."""
-        self._legend.append((colour, name))
+        self._legend.append((colour, name, None))
 
     def render(self) -> bytes:
         """The finished picture, as SVG."""
@@ -124,12 +125,18 @@ class Chart:
         self._text(LEFT, 26, self.title, "start", INK, 17)
         self._text(LEFT, 46, self.subtitle, "start", MUTED)
         x = float(LEFT)
-        for colour, name in self._legend:
-            self._parts.append(
-                f'<rect x="{_number(x)}" y="{HEIGHT - 24}" width="12" height="12" fill="{colour}"/>'
-            )
-            self._text(x + 17, HEIGHT - 14, name, "start", INK)
-            x += 40 + 7 * len(name)
+        for colour, name, dash in self._legend:
+            if dash is None:
+                width = 12
+                self._parts.append(
+                    f'<rect x="{_number(x)}" y="{HEIGHT - 24}" width="{width}" height="12" fill="{colour}"/>'
+                )
+            else:
+                width = 24
+                sample = f'<path d="M{_number(x)} {HEIGHT - 18}h{width}" stroke="{colour}" stroke-width="2"'
+                self._parts.append(sample + (f' stroke-dasharray="{dash}"/>' if dash else "/>"))
+            self._text(x + width + 5, HEIGHT - 14, name, "start", INK)
+            x += width + 28 + 7 * len(name)
         head, self._parts = self._parts, drawn
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'

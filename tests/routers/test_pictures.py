@@ -119,6 +119,17 @@ def test_a_chart_names_the_days_that_were_asked_for(api: Api) -> None:
 
 
 @sqlite_only
+def test_the_lines_of_percentiles_are_told_apart_by_their_legend(api: Api) -> None:
+    ada = api.person()
+    done = {"created_at": "2026-01-05T09:00:00Z", "completed_at": "2026-01-07T09:00:00Z"}
+    ada.post("/tasks/import", json=[{"title": "a", "status": "completed", **done}])
+    drawn = ada.get("/analytics/cycle-times?format=svg&from=2026-01-01&to=2026-01-31").text
+    samples = re.findall(r'<path d="M\S+ \S+h24" (.*?)/><text[^>]*>(\d\d)%', drawn)
+    assert {percent for _, percent in samples} == {"50", "85", "95"}
+    assert len({look for look, _ in samples}) == 3
+
+
+@sqlite_only
 def test_a_forecast_of_one_number_is_drawn_and_zero_is_a_number(api: Api) -> None:
     ada, today = api.person(), datetime.now(UTC).date()
     rows = [
