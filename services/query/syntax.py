@@ -52,9 +52,11 @@ _NAMES = {
 }
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _BROKEN_QUOTE = re.compile(r"""(["'])(?:[^\\]|\\["'\\])*?\\(?!["'\\])""", re.DOTALL)
-# The rest of an offset whose plus sign an address has turned into a space.
-_LOST_PLUS = re.compile(r"(?ai:now|today|yesterday|tomorrow)\s+\Z")
-_AMOUNT = re.compile(r"[0-9]+(?ai:mo|[mhdwy])\Z")
+# A day or a time with an offset, whose plus sign an address has turned into a space.
+_LOST_PLUS = re.compile(
+    r"(?ai)(?:now|today|yesterday|tomorrow)\s+[0-9]+(?:mo|[mhdwy])|[0-9]T[0-9:]{8}(?:\.[0-9]+)?\s[0-9]{2}:[0-9]{2}"
+)
+_PLUS_HINT = " (in an address a plus sign is written `%2B`)"
 
 
 def parse(text: str) -> Node:
@@ -207,7 +209,8 @@ def _value(field: Field, operator: str, token: Token) -> Any:
     try:
         return read_value(field, operator, text)
     except ValueError as error:
-        raise InvalidFilter(_place(token), f"{met(token)}; {error}") from None
+        hint = _PLUS_HINT if _LOST_PLUS.search(text) else ""
+        raise InvalidFilter(_place(token), f"{met(token)}; {error}{hint}") from None
 
 
 # -- errors ----------------------------------------------------------------------------------------
@@ -232,9 +235,10 @@ def _refusal(text: str, words: list[Token], error: UnexpectedInput) -> InvalidFi
             rule = "in quotes a backslash stands before a quote or another backslash"
             return InvalidFilter(place, f"{met(text[place : place + 2])}; {rule}")
         return InvalidFilter(place, f"{found}, a quote that nothing closes")
-    hint = ""
-    if _LOST_PLUS.search(text[:place]) and isinstance(error, UnexpectedToken) and _AMOUNT.match(error.token):
-        hint = " (in an address a plus sign is written `%2B`)"
+    lost = isinstance(error, UnexpectedToken) and any(
+        each.start() < place < each.end() for each in _LOST_PLUS.finditer(text)
+    )
+    hint = _PLUS_HINT if lost else ""
     return InvalidFilter(place, f"{found}; {choice(_expected(words))} could stand there{hint}")
 
 
