@@ -24,9 +24,13 @@ export function whose(team, person) {
 
 export function heading(flow, team, person) {
   const others = whose(team, person);
-  const chosen = ["project", "tag", "priority"]
-    .filter((name) => view()[name])
-    .map((name) => `${name} ${view()[name]}`);
+  const chosen = [
+    ["project", "label"],
+    ["tag", "tag"],
+    ["priority", "priority"],
+  ]
+    .filter(([name]) => view()[name])
+    .map(([name, called]) => `${called} ${view()[name]}`);
   return h(
     "p",
     { className: "period" },

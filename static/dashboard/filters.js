@@ -67,7 +67,7 @@ export function filterForm(me, projects, shared, views, changed) {
           choices([["", "None: my tasks"], ...shared.map((each) => [String(each.id), each.name])]),
         )
       : null,
-    field("Project", { name: "project" }, "select", choices(projectChoices)),
+    field("Project label", { name: "project" }, "select", choices(projectChoices)),
     field("Tag", { name: "tag", maxLength: 50 }),
     field(
       "Priority",

@@ -84,7 +84,9 @@ def test_the_figures_of_a_view_that_was_sent(tracker: Person, browser: BrowserPa
         assert page.locator(f"#{name} [role=img]").get_attribute("aria-label")
 
     # A filter goes into the address, and back.
-    page.locator("[name=project]").select_option("docs")
+    # A label has another name than a shared project, here as in /app.
+    page.get_by_label("Project label").select_option("docs")
+    page.locator(".period", has_text=", label docs").wait_for()
     page.wait_for_url("**project=docs**")
     wait_for_charts(browser)
     assert page.locator("[name=from]").input_value() == "2017-08-01"
