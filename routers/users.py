@@ -87,7 +87,7 @@ def delete_user(
 ) -> dict[str, str]:
     """Delete an account, and delete or transfer its tasks (admins).
 
-    The history keeps the account's id, but no text that the person wrote.
+    History keeps ids, and texts only of comments and projects that stay.
     """
     if (transfer_to is None) == (not delete_tasks):
         detail = (

@@ -1,4 +1,4 @@
-"""Deleting an account: its tasks are given away or deleted, and the history keeps ids but no texts."""
+"""Deleting an account: its tasks are given away or deleted, and the history loses the texts of what does not stay."""
 
 from datetime import UTC, datetime
 from typing import Any
