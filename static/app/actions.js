@@ -3,7 +3,7 @@ import { act } from "../shared/act.js";
 import { say } from "../shared/dom.js";
 import { count, shortened } from "../shared/format.js";
 import { LoggedOut, logOut } from "../shared/session.js";
-import { firstState, mayDelete, nameOf, same, statesOf } from "./model.js";
+import { firstState, may, mayDelete, nameOf, same, statesOf } from "./model.js";
 import { send, sendDecided, updateOf } from "./sending.js";
 import * as store from "./store.js";
 import { settleAll, toast } from "./toasts.js";
@@ -92,8 +92,20 @@ const stateFields = (task, key) => (task.project_id ? { state: key } : { status:
 
 const current = (task) => store.get(task.id) || task;
 
+// The tasks that the person may change. Tells of those that can only be read.
+export function writable(tasks) {
+  const found = tasks.filter((task) => may("member", task.project_id));
+  if (tasks.length === 1 && !found.length) say("This task can only be read here.");
+  else if (found.length < tasks.length) say(`${found.length ? "Some of these" : "These"} tasks can only be read here.`);
+  return found;
+}
+
 // An action on tasks as they are now: a menu may have been open while others changed them.
-const changing = (work) => act((tasks, ...given) => work(tasks.map(current), ...given));
+const changing = (work) =>
+  act(async (tasks, ...given) => {
+    const found = writable(tasks.map(current));
+    if (found.length) await work(found, ...given);
+  });
 
 // Puts back the former values of each task, unless they have changed again since.
 const former = (tasks, read) => {

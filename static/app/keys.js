@@ -168,7 +168,7 @@ addEventListener("keydown", (event) => {
     event.altKey ||
     event.ctrlKey ||
     event.metaKey ||
-    document.querySelector("dialog") ||
+    document.querySelector("dialog[open]") ||
     !document.body.classList.contains("in")
   )
     return;

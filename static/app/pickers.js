@@ -2,7 +2,7 @@
 import { act } from "../shared/act.js";
 import { field, h, say } from "../shared/dom.js";
 import { weekday } from "../shared/format.js";
-import { addTag, assign, move, remove, setFields, setState, short, toggle } from "./actions.js";
+import { addTag, assign, move, remove, setFields, setState, short, toggle, writable } from "./actions.js";
 import * as api from "./api.js";
 import { addCalendar } from "./calendar.js";
 import { dialog, form, standBeside } from "./dialog.js";
@@ -119,6 +119,8 @@ const PICKERS = {
       );
     const control = element.querySelector("form input");
     addCalendar(control, () => control.form.requestSubmit());
+    control.focus();
+    control.select();
     if (near) standBeside(element, near);
   },
   tag(tasks) {
@@ -167,7 +169,7 @@ const PICKERS = {
 
 // Changes the marked tasks, or the active one.
 export const pick = act(async (name) => {
-  const tasks = concerned();
+  const tasks = writable(concerned());
   if (tasks.length) await PICKERS[name](tasks);
 });
 

@@ -35,6 +35,13 @@ export function titleLink(task) {
 
 export function stateButton(task) {
   const state = stateOf(task);
+  if (!may("member", task.project_id))
+    return h(
+      "span",
+      { className: "state", title: state.name },
+      stateIcon(state.status),
+      h("span", { className: "unseen" }, state.name),
+    );
   const verb = task.status === "completed" ? "Open again" : "Complete";
   return h(
     "button",

@@ -241,7 +241,7 @@ def test_a_title_that_could_not_be_saved_stays_in_its_row(api: Api, browser: Bro
 
 
 @sqlite_only
-def test_who_only_reads_edits_no_row(api: Api, desk: BrowserPage) -> None:
+def test_who_only_reads_changes_nothing(api: Api, desk: BrowserPage) -> None:
     ada, grace = api.person(), api.person("grace")
     project = grace.post("/projects", json={"name": "Theirs"}).json()["id"]
     grace.put(f"/projects/{project}/members/{ada.id}", json={"role": "viewer"})
@@ -251,4 +251,17 @@ def test_who_only_reads_edits_no_row(api: Api, desk: BrowserPage) -> None:
     page.keyboard.press("e")
     page.locator("#status", has_text="only be read").wait_for()
     expect(page.locator(".edit")).to_have_count(0)
-    expect(row(page, "Look at it").locator("button")).to_have_count(1)
+    expect(row(page, "Look at it").locator("button")).to_have_count(0)
+    # No key asks for something that is refused.
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.method))
+    for key in ("d", "4", "p", "t", "a", "b", "Delete"):
+        page.evaluate("document.getElementById('status').textContent = ''")
+        page.keyboard.press(key)
+        page.locator("#status", has_text="This task can only be read here.").wait_for()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+    page.keyboard.press("v")
+    page.locator(".task", has_text="Look at it").focus()
+    page.keyboard.press("Shift+ArrowRight")
+    page.wait_for_timeout(100)
+    assert {*asked} <= {"GET"}

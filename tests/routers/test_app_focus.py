@@ -62,6 +62,12 @@ def test_keys_act_on_the_open_task(api: Api, desk: BrowserPage) -> None:
     panel.get_by_role("heading", name="Finished").wait_for()
     page.keyboard.press("3")
     until(page, lambda: ada.get(f"/tasks/{finished}").json()["priority"] == 3)
+    # The date can be typed at once.
+    page.keyboard.press("t")
+    expect(page.get_by_role("dialog").get_by_label("Another time")).to_be_focused()
+    page.keyboard.type("2027-01-05")
+    page.keyboard.press("Enter")
+    until(page, lambda: str(ada.get(f"/tasks/{finished}").json()["due_at"]).startswith("2027-01-05"))
     page.keyboard.press("e")
     expect(panel.get_by_label("Title")).to_be_focused()
     expect(panel.get_by_label("Title")).to_have_value("Finished")
