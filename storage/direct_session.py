@@ -68,6 +68,40 @@ class DirectSession(Session):
             return super().execute(statement, params, **options)
         return self._execute_directly(statement, params)
 
+    # The session's own forms of these go past `execute`, and a read on Postgres is no transaction to be undone.
+    def scalar(self, statement: Any, params: Any = None, **options: Any) -> Any:
+        """Execute a statement, and return the first value of its first row."""
+        return self.execute(statement, params, **options).scalar()
+
+    def scalars(self, statement: Any, params: Any = None, **options: Any) -> Any:
+        """Execute a statement, and return the first value of each row."""
+        return self.execute(statement, params, **options).scalars()
+
+    def flush(self, objects: Any = None) -> None:
+        """Write what was changed in objects; raises WriteInReadError in a session that only reads."""
+        if self.reads_only:
+            self.check_writes_nothing()
+        super().flush(objects)
+
+    def bulk_save_objects(self, *arguments: Any, **options: Any) -> None:
+        """Write objects; raises WriteInReadError in a session that only reads."""
+        self._refuse_if_reading()
+        super().bulk_save_objects(*arguments, **options)
+
+    def bulk_insert_mappings(self, *arguments: Any, **options: Any) -> None:
+        """Insert rows; raises WriteInReadError in a session that only reads."""
+        self._refuse_if_reading()
+        super().bulk_insert_mappings(*arguments, **options)
+
+    def bulk_update_mappings(self, *arguments: Any, **options: Any) -> None:
+        """Update rows; raises WriteInReadError in a session that only reads."""
+        self._refuse_if_reading()
+        super().bulk_update_mappings(*arguments, **options)
+
+    def _refuse_if_reading(self) -> None:
+        if self.reads_only:
+            raise WriteInReadError
+
     @contextmanager
     def one_snapshot(self) -> Iterator[None]:
         """Have all reads inside see the database as it is at one moment; a nested snapshot shares the outer one's moment."""

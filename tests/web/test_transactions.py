@@ -21,6 +21,14 @@ from web.routing import Router
 from web.transaction import ReadSession
 
 RENAME = update(users).values(username="thief")
+THIEF = {"id": 1, "username": "thief"}
+
+
+def flush_a_change(db: Session) -> None:
+    db.get_one(User, 1).username = "thief"
+    db.flush()
+
+
 WRITES = {
     "update": lambda db: db.execute(RENAME),
     "prepared update": lambda db: db.execute(prepared(update(users).values(username="thief"))),
@@ -33,6 +41,10 @@ WRITES = {
     ),
     "a loaded object": lambda db: setattr(db.execute(select(User)).scalars().first(), "username", "thief"),
     "a new object": lambda db: db.add(User(username="thief")),
+    "a loaded object that is flushed": flush_a_change,
+    "many objects": lambda db: db.bulk_update_mappings(User, [THIEF]),
+    "a single value": lambda db: db.scalar(RENAME.returning(users.c.id)),
+    "single values": lambda db: db.scalars(RENAME.returning(users.c.id)).all(),
 }
 
 
