@@ -94,6 +94,13 @@ def _body_model(request: Request) -> type[BaseModel] | tuple[()]:
     return model if isinstance(model, type) and issubclass(model, BaseModel) else ()
 
 
+def _why_unread(error: HTTPException) -> str:
+    """The reason why a body could not be read, as the end of a sentence; empty if it is not known."""
+    if isinstance(error.__cause__, UnicodeDecodeError):
+        return ": it is not UTF-8"
+    return ": it is nested too deep" if isinstance(error.__cause__, RecursionError) else ""
+
+
 def error_response(request: Request, error: Exception) -> JSONResponse:
     """The response to a request that ended with `error`."""
     if isinstance(error, RequestValidationError):
@@ -102,8 +109,8 @@ def error_response(request: Request, error: Exception) -> JSONResponse:
         # `auth.get_current_user` raises our errors in the form that the endpoints of any program understand.
         error = error.__cause__
     if isinstance(error, HTTPException) and error.status_code == 400:
-        # FastAPI and Starlette raise this for a body that is not UTF-8 or nested too deep.
-        error = invalid_at("#", "can't be read as the media type it was sent as")
+        # FastAPI and Starlette raise this for a body that they can't read.
+        error = invalid_at("#", f"can't be read as the media type it was sent as{_why_unread(error)}")
     if isinstance(error, AppError):
         fault_notices.say(error)
         return problem_response(

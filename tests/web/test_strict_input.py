@@ -43,10 +43,17 @@ def test_an_unknown_field_is_told_what_is_allowed_in_its_place(shared_api: Api) 
     assert said["#/key"] == "name, description, states, adopt_tasks"
 
 
-@pytest.mark.parametrize("body", [b'{"title": ', b"\xff", b"[" * 20_000])
-def test_what_is_no_json_is_refused(api: Api, body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"title": ', "Not valid JSON at character 10"),
+        (b'{"title": "\xe4"}', "is not UTF-8"),
+        (b"[" * 20_000, "is nested too deep"),
+    ],
+)
+def test_what_is_no_json_is_refused_with_the_reason(api: Api, body: bytes, reason: str) -> None:
     answer = api.person().post("/tasks", content=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code in (400, 422), answer.text
+    assert reason in assert_problem(answer, 422)["detail"]
 
 
 @pytest.mark.parametrize(
