@@ -143,8 +143,11 @@ def _drop_null(parameter: Part) -> None:
         schema |= kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
     if None in schema.get("examples", ()):
         del schema["examples"]
-    if parameter.get("description") == schema.get("description"):
-        schema.pop("description", None)
+    if "description" in schema:
+        # Swagger UI shows the description of a parameter, but not that of its schema.
+        parameter.setdefault("description", schema["description"])
+        if parameter["description"] == schema["description"]:
+            del schema["description"]
     if schema.get("default", ...) in (None, []):
         del schema["default"]
 
