@@ -121,7 +121,10 @@ export const views = {
 };
 
 export const notifications = {
-  list: (unread = false) => call(`/notifications?${query({ unread: unread ? "true" : "", limit: 200 })}`),
+  // The most that are asked for.
+  MOST: 200,
+  list: (unread = false) =>
+    call(`/notifications?${query({ unread: unread ? "true" : "", limit: notifications.MOST })}`),
   read: (id) => write("POST", `/notifications/${id}/read`),
   readAll: () => write("POST", "/notifications/read-all"),
   preferences: () => call("/notifications/preferences"),

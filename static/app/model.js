@@ -59,10 +59,13 @@ export const openProjects = () => model.projects.filter((each) => !each.archived
 
 export const loadViews = () => load("views", "views", api.views.list);
 
+// The number of notifications to read, with a plus sign if there may be more than were asked for.
 export const loadUnread = () =>
-  load("unread", "notifications", async () =>
-    (await api.notifications.list(true)).filter((each) => !isOwnDoing(each)).length,
-  );
+  load("unread", "notifications", async () => {
+    const found = await api.notifications.list(true);
+    const { length } = found.filter((each) => !isOwnDoing(each));
+    return length && found.length === api.notifications.MOST ? `${length}+` : length;
+  });
 
 // All that the menu shows.
 export const loadMenu = () => Promise.all([loadProjects(), loadViews(), loadUnread()]);

@@ -11,7 +11,7 @@ import { blockForm, carryTyped, editable, fields, grow, leaveUnsent, refill } fr
 import { historyList } from "./history.js";
 import { icon, stateIcon } from "./icons.js";
 import { activate } from "./marks.js";
-import { may, mayDelete, membersOf, model, statesOf } from "./model.js";
+import { may, mayDelete, membersOf, model, projectOf, statesOf } from "./model.js";
 import { kept } from "./kept.js";
 import { onOpen, open, reload, take } from "./opened.js";
 import * as store from "./store.js";
@@ -143,7 +143,11 @@ function drawNewest() {
 }
 
 // Shows the open task after a change of its project, such as of its states or of the person's role there.
-export const redraw = () => place.querySelector(".task-title") && drawAround();
+// A project that the person has lost is left in a moment.
+export const redraw = () => {
+  const id = open.task?.project_id;
+  if (place.querySelector(".task-title") && (!id || projectOf(id))) drawAround();
+};
 
 function gone(why = "was deleted") {
   for (const control of typed()) delete control.dataset.dirty;

@@ -53,7 +53,7 @@ export async function projectPage(place) {
     place,
     project.name,
     h("p", {}, h("button", { type: "button", onclick: () => go({ project: String(id) }) }, "To the tasks")),
-    project.description ? h("p", {}, project.description) : null,
+    project.description ? h("p", { className: "said" }, project.description) : null,
     archiveNotice(project),
     sections,
   );

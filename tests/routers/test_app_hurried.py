@@ -168,3 +168,39 @@ def test_the_pages_do_without_a_store(api: Api, desk: BrowserPage) -> None:
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     desk.open("/docs")
     page.get_by_text("/tasks/search").first.wait_for()
+
+
+@sqlite_only
+def test_long_words_stay_within_a_narrow_page(api: Api, desk: BrowserPage) -> None:
+    ada, long = api.person(), api.person("a" * 50)
+    project = shared(ada, long)
+    ada.patch(f"/projects/{project}", json={"name": "W" * 100, "description": "W" * 200 + "\n- here"})
+    task = ada.task("W" * 100, project_id=project)["id"]
+    long.post(f"/tasks/{task}/comments", json={"text": "W" * 200})
+    page = desk.page
+    page.set_viewport_size({"width": 320, "height": 700})
+    log_in(desk, f"/app?project={project}")
+
+    def fits(place: str) -> bool:
+        return bool(page.locator(place).evaluate("(place) => place.scrollWidth <= place.clientWidth"))
+
+    row(page, "W").focus()
+    for key in ("a", "m", "?"):
+        page.keyboard.press(key)
+        page.get_by_role("dialog").wait_for()
+        assert fits("dialog"), key
+        page.keyboard.press("Escape")
+    page.keyboard.press("3")
+    undo = page.get_by_role("button", name="Undo").bounding_box()
+    assert undo
+    assert undo["x"] + undo["width"] <= 320
+    page.goto(f"{desk.base_url}/app?project={project}&task={task}")
+    page.locator(".comments .said").wait_for()
+    assert fits("#panel")
+    page.goto(f"{desk.base_url}/app?page=project&project={project}")
+    about = page.locator(".page > .said")
+    expect(about).to_contain_text("W\n- here")
+    assert fits(".page > .said")
+    desk.open(f"/dashboard?project_id={project}")
+    page.locator(".period").wait_for()
+    assert fits("html")

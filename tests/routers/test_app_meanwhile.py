@@ -69,6 +69,10 @@ def test_what_was_read_and_named_elsewhere_is_seen_by_who_comes_back(api: Api, d
     expect(page.get_by_role("button", name="Delete the view Urgent")).to_be_visible()
     expect(page.locator("#side .badge")).to_have_count(0)
     expect(told).to_have_count(0)
+    # The page asks for 200 at most, and says that there may be more.
+    one = {"op": "create", "task": {"title": "Measure", "project_id": project, "user_id": ada.id}}
+    bob.post("/tasks/batch", json={"operations": [one] * 201})
+    expect(page.locator("#side .badge")).to_have_text("200+")
 
 
 @sqlite_only
