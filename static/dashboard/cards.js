@@ -119,7 +119,7 @@ async function share(chart, path, button) {
 }
 
 // The card of a chart; `asked` gives its path, or null if there is no question.
-export function chartCard(chart, asked, ...extra) {
+export function chartCard(chart, asked, blame, ...extra) {
   const body = h("div", { className: "body" }, h("p", { className: "muted" }, "Loading"));
   const problem = h("p", { className: "problem", role: "alert" });
   const box = chart.choice ? choice(chart.choice, () => load()) : null;
@@ -210,7 +210,10 @@ export function chartCard(chart, asked, ...extra) {
   function refuse(error) {
     body.classList.toggle("stale", shown !== null);
     if (shown === null) body.replaceChildren();
-    problem.replaceChildren(error.message, " ", h("button", { type: "button", onclick: act(load) }, "Retry"));
+    problem.replaceChildren();
+    // Asking again would not help against a mistake in the form, which is said beside its field.
+    if (blame && error.errors?.length) blame(error);
+    else problem.replaceChildren(error.message, " ", h("button", { type: "button", onclick: act(load) }, "Retry"));
   }
 
   function forget() {

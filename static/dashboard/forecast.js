@@ -22,7 +22,7 @@ export function forecastCard() {
     // A submit button lets Enter send a form with two fields.
     h("button", { type: "submit", hidden: true }),
   );
-  const card = chartCard(FORECAST, path, form);
+  const card = chartCard(FORECAST, path, null, form);
 
   async function apply() {
     if (second.validity.badInput || first.validity.badInput) return;

@@ -176,9 +176,9 @@ async function nothingHere(flow, list) {
 }
 
 function build(projects, shared, views) {
-  const cards = CHARTS.map((chart) => chartCard(chart, chartPath(chart)));
-  const forecast = forecastCard();
   const filters = filterForm(me, projects, shared, views, update);
+  const cards = CHARTS.map((chart) => chartCard(chart, chartPath(chart), filters.blame));
+  const forecast = forecastCard();
   const [notice, period, hint, tiles] = ["notice-place", "period-place", "hint-place", "tiles-place"].map(
     (className) => h("div", { className }),
   );

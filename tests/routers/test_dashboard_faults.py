@@ -107,6 +107,14 @@ def test_the_form_outlives_what_is_typed_into_it(ada: Person, browser: BrowserPa
     page.locator(".stale").first.wait_for(state="detached")
     assert problem_text(page) == ""
 
+    # So does a message about a field that only some charts have.
+    page.evaluate(
+        "history.pushState(null, '', '?from=1990-01-01&to=2018-01-01&interval=day');"
+        "dispatchEvent(new Event('popstate'))"
+    )
+    assert problem_of(page, "interval").startswith("Makes more than 4,000 intervals")
+    assert page.locator(".card .problem button").count() == 0
+
     # The address may contain wrong values too.
     for query, name in (("priority=9", "priority"), ("tz=Mars/Base", "tz")):
         page.evaluate(f"history.pushState(null, '', '?{query}'); dispatchEvent(new Event('popstate'))")
