@@ -121,7 +121,7 @@ const BY_KEY = new Map(
 );
 
 export function help() {
-  if (document.querySelector("dialog")) return;
+  if (document.querySelector("dialog[open]")) return;
   const key = (name) =>
     name.split(/(?<=.)[+ ](?=.)/).map((part) => h("kbd", {}, part.replace("Arrow", "").replace("Control", "Ctrl")));
   dialog(

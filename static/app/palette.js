@@ -55,7 +55,7 @@ function found(entries, text) {
 
 // Shows the palette; `actions` are rows of keys, their words, and what they do.
 export function palette(actions) {
-  if (document.querySelector("dialog")) return;
+  if (document.querySelector("dialog[open]")) return;
   const entries = entriesOf(actions);
   let [shown, at] = [[], 0];
   const list = h("ul", { id: "palette-list", className: "menu-list", role: "listbox", "aria-label": "Found" });
