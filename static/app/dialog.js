@@ -105,8 +105,10 @@ export function form(children, button, send, className = "stack") {
       className,
       onsubmit: act(async (event) => {
         event.preventDefault();
+        if (submit.hasAttribute("aria-disabled")) return;
         const focused = document.activeElement;
-        submit.disabled = true;
+        // A button that is disabled by its property would lose the focus.
+        submit.setAttribute("aria-disabled", "true");
         absolve(element);
         problem.textContent = "";
         const saved = typedUntil(element);
@@ -117,8 +119,7 @@ export function form(children, button, send, className = "stack") {
           if (error instanceof LoggedOut || !error.message) throw error;
           blameAll(element, error, problem);
         } finally {
-          submit.disabled = false;
-          // A button that can't be pressed for a while loses the focus.
+          submit.removeAttribute("aria-disabled");
           const isLost = [document.body, focused].includes(document.activeElement);
           if (isLost) (element.querySelector("[aria-invalid]") || focused).focus();
         }

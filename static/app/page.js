@@ -76,7 +76,10 @@ export function replaceContent(body, make) {
   body.replaceChildren(...make());
   all("details").forEach((each, place) => (each.open ||= Boolean(unfolded[place])));
   if (at < 0) return;
-  const next = body.contains(focused) ? focused : all(controls)[Math.min(at, all(controls).length - 1)];
+  const isSame = (each) => focused.localName === "summary" && each.textContent === focused.textContent;
+  const next = body.contains(focused)
+    ? focused
+    : all("summary").find(isSame) || all(controls)[Math.min(at, all(controls).length - 1)];
   next?.focus({ preventScroll: true });
 }
 
@@ -136,6 +139,8 @@ export async function drawPage(place, key, page) {
   left = null;
   if (before?.key === key) place.replaceChildren(...before.parts);
   else await page(place);
+  // Keys and screen readers go on in the page, unless the person is elsewhere.
+  if (document.activeElement === document.body) place.focus({ preventScroll: true });
 }
 
 // The form for something new, folded away. It stays as it is when its section is loaded again, until it was sent.
@@ -145,7 +150,10 @@ export function formForNew(kept, title, make) {
 }
 
 export function formWasSent(kept) {
-  kept.get("form").open = false;
+  const form = kept.get("form");
+  // Folding the form away takes the focus from its fields.
+  if (form.contains(document.activeElement)) form.querySelector("summary").focus({ preventScroll: true });
+  form.open = false;
   kept.delete("form");
 }
 

@@ -39,7 +39,7 @@ export function stateEditor(project, send) {
     const name = h("input", { value: state.name, maxLength: 100, required: true, "aria-label": "Name" });
     const status = h(
       "select",
-      { "aria-label": `Status of ${state.name}` },
+      {},
       STATUSES.map(([value, label]) => h("option", { value, selected: value === state.status }, label)),
     );
     const limit = h("input", {
@@ -48,11 +48,10 @@ export function stateEditor(project, send) {
       max: 1000,
       value: state.wip_limit ?? "",
       placeholder: "No limit",
-      "aria-label": `Limit of ${state.name}`,
     });
     const policy = h(
       "select",
-      { "aria-label": `Beyond the limit of ${state.name}` },
+      {},
       [
         ["warn", "warn"],
         ["block", "refuse"],
@@ -83,10 +82,28 @@ export function stateEditor(project, send) {
       row.element.querySelector(by < 0 ? ".up" : ".down").focus();
     };
     const drop = () => {
-      rows.splice(rows.indexOf(row), 1);
+      const at = rows.indexOf(row);
+      rows.splice(at, 1);
       row.element.remove();
       touch();
+      // The focus goes on in the next row, or in the one above the last.
+      (rows[at] || rows[at - 1])?.element.firstChild.focus();
     };
+    const button = (className, sign, onclick) =>
+      h("button", { type: "button", className: `bare ${className}`, onclick }, sign);
+    const [up, down, out] = [button("up", "↑", shift(-1)), button("down", "↓", shift(1)), button("out", "✕", drop)];
+    // The names for screen readers follow the name that is typed.
+    const label = () => {
+      const said = name.value.trim() || "the new state";
+      status.setAttribute("aria-label", `Status of ${said}`);
+      limit.setAttribute("aria-label", `Limit of ${said}`);
+      policy.setAttribute("aria-label", `Beyond the limit of ${said}`);
+      up.setAttribute("aria-label", `${said} earlier`);
+      down.setAttribute("aria-label", `${said} later`);
+      out.setAttribute("aria-label", `Take ${said} out`);
+    };
+    name.addEventListener("input", label);
+    label();
     row.element = h(
       "li",
       {},
@@ -95,25 +112,7 @@ export function stateEditor(project, send) {
       limit,
       policy,
       waiting,
-      h(
-        "span",
-        { className: "moves" },
-        h(
-          "button",
-          { type: "button", className: "bare up", "aria-label": `${state.name} earlier`, onclick: shift(-1) },
-          "↑",
-        ),
-        h(
-          "button",
-          { type: "button", className: "bare down", "aria-label": `${state.name} later`, onclick: shift(1) },
-          "↓",
-        ),
-        h(
-          "button",
-          { type: "button", className: "bare", "aria-label": `Take ${state.name} out`, onclick: drop },
-          "✕",
-        ),
-      ),
+      h("span", { className: "moves" }, up, down, out),
     );
     rows.push(row);
     list.append(row.element);

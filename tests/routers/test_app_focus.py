@@ -179,11 +179,31 @@ def test_the_focus_stays_where_something_was_pressed(api: Api, desk: BrowserPage
     expect(buttons).to_have_count(2)
     assert page.evaluate("document.activeElement.closest('.told') !== null")
 
-    # The field that was wrong, though the button was pressed.
+    # The page that was gone to, and the field that was wrong, though the button was pressed.
     page.goto(f"{desk.base_url}/app?page=settings")
+    expect(page.locator("#content")).to_be_focused()
     page.get_by_label("Username", exact=True).fill("a b c")
     page.get_by_role("button", name="Rename").press("Enter")
     expect(page.get_by_label("Username", exact=True)).to_be_focused()
+
+    # The address that is shown once, and the fold of a form that was sent.
+    page.get_by_role("button", name="Make an address").press("Enter")
+    expect(page.get_by_label("The address of the calendar")).to_be_focused()
+    new = page.locator("summary", has_text="New token")
+    new.press("Enter")
+    page.get_by_label("Name", exact=True).first.fill("Nightly")
+    page.keyboard.press("Enter")
+    page.get_by_role("region", name="Program tokens").get_by_text("Nightly").wait_for()
+    expect(new).to_be_focused()
+
+    # The state below one that was taken out. A new state gives its name to its fields.
+    page.goto(f"{desk.base_url}/app?page=project&project={project}")
+    page.get_by_role("button", name="Add a state").press("Enter")
+    page.keyboard.type("Review")
+    page.get_by_label("Limit of Review", exact=True).fill("2")
+    page.get_by_role("button", name="Review earlier").press("Enter")
+    page.get_by_role("button", name="Take Review out").press("Enter")
+    expect(page.locator(".states li").last.get_by_label("Name")).to_be_focused()
 
 
 @sqlite_only
