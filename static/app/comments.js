@@ -63,10 +63,20 @@ export function commentList(task) {
     const [found, names] = await Promise.all([api.comments.list(task.id, most), namesOf(task)]);
     return { ...found, names };
   };
+  // The entries that were made, by the comment's id: one new comment among a thousand is one new entry.
+  const made = new Map();
+  const entryOf = (comment, names, common) => {
+    const version = JSON.stringify(comment) + common;
+    if (made.get(comment.id)?.version !== version)
+      made.set(comment.id, { version, element: one(task, comment, names, load) });
+    return made.get(comment.id).element;
+  };
   const entriesOf = ({ rows, hasEarlier, names }) => {
+    // The names stand out in all comments, and a time is told in the words of the day.
+    const common = [...names, new Date().toDateString()].join(" ");
     const shown = `${hasEarlier ? "the newest " : ""}${number(rows.length)}`;
     title.textContent = rows.length ? `Comments (${shown})` : "Comments";
-    return rows.map((comment) => one(task, comment, names, load));
+    return rows.map((comment) => entryOf(comment, names, common));
   };
   const load = pastLoader(list, "comments", ask, entriesOf);
   load();
@@ -136,6 +146,8 @@ function one(task, comment, names, load) {
       const hadFocus = form.contains(document.activeElement);
       changing.delete(comment.id);
       await form.closest(".talk")?.load();
+      // An entry that was not changed is still there, with the form.
+      form.replaceWith(body);
       if (hadFocus) document.querySelector(`#comment-${comment.id} .link`)?.focus({ preventScroll: true });
     };
     const form = h(

@@ -391,14 +391,18 @@ def test_who_writes_in_an_open_task_goes_on_while_others_change_it(api: Api, des
     again = panel.get_by_role("button", name="Open again")
     again.wait_for()
     page.keyboard.type(" thoughts")
+    # The other comments stay as they are.
+    before = panel.locator(".comments li").first.element_handle()
     bob.post(f"/tasks/{task}/comments", json={"text": "Third"})
     panel.get_by_text("Third").wait_for()
+    assert before.evaluate("(entry) => entry.isConnected")
     expect(edited).to_have_value("Second thoughts")
     panel.get_by_role("button", name="Save").click()
     panel.get_by_text("Second thoughts").wait_for()
     panel.get_by_role("button", name="Edit").click()
     page.keyboard.press("Escape")
     expect(panel.get_by_role("button", name="Edit")).to_be_focused()
+    panel.get_by_text("Second thoughts").wait_for()
 
     # The button that completes a task opens it again.
     again.press("Enter")
