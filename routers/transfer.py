@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import BackgroundTasks, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 import auth
 from auth import CurrentUser
@@ -39,7 +41,10 @@ async def _import_rows(request: Request, claims: auth.Claims) -> list[TaskImport
     The caller's right to import is checked first, so that no body is read from callers without it.
     """
     await auth.check_caller(claims, admin=False, scope=WRITES)
-    parts = [part async for part in request.stream()]
+    try:
+        parts = [part async for part in request.stream()]
+    except ClientDisconnect:
+        raise HTTPException(400) from None
     parse = READERS.get(media_type_of(request), import_files.parse_json)
 
     def parsed() -> list[TaskImport]:

@@ -1,6 +1,6 @@
 """Strict bodies: their media type, their size, and the model in a JSON body."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import Request
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.types import Message
 
 from errors import ContentTooLarge, UnsupportedMediaType, input_problems, invalid_input
-from web import bounds
+from web import bounds, in_hand
 
 SMALL_BODY = 1024 * 1024
 
@@ -65,28 +65,39 @@ def check_media_type(request: Request, taken: Sequence[str]) -> None:
     raise UnsupportedMediaType(f"Send the body as {' or '.join(taken)}")
 
 
-def with_body_limit(request: Request, limit: int) -> Request:
-    """The request with a limit for its body, which raises ContentTooLarge.
+def with_body_limit(request: Request, limit: int, claims: Mapping[str, Any] | None) -> Request:
+    """The request with a limit for its body, which raises ContentTooLarge, and with room for a large body.
 
+    `claims` are those of the caller's token, or None if the request needs none.
     If the length is known, it is checked before the body is read. A `Content-Length` beside `Transfer-Encoding` is
     ignored, because a body in chunks ends with its last chunk, whatever that header says.
     """
     length = request.headers.get("content-length", "")
-    if "transfer-encoding" not in request.headers:
-        if length and not (length.isdecimal() and len(length) <= 15 and int(length) <= limit):
+    is_in_chunks = "transfer-encoding" in request.headers
+    if not is_in_chunks:
+        if not length:
+            return request
+        size = int(length) if length.isdecimal() and len(length) <= 15 else limit + 1
+        if size > limit:
             raise _too_large(limit)
-        return request
-    receive, received = request.receive, 0
+        if size <= in_hand.FREE_BYTES:
+            return request
+    scope, receive, received = request.scope, request.receive, 0
 
     async def receive_within_limit() -> Message:
         nonlocal received
+        if not is_in_chunks and not in_hand.has_room(scope):
+            await in_hand.take_room(scope, size, limit, claims)
         message = await receive()
-        received += len(message.get("body", b""))
-        if received > limit:
-            raise _too_large(limit)
+        if is_in_chunks:
+            received += len(message.get("body", b""))
+            if received > limit:
+                raise _too_large(limit)
+            if received > in_hand.FREE_BYTES and not in_hand.has_room(scope):
+                await in_hand.take_room(scope, limit, limit, claims)
         return message
 
-    return Request(request.scope, receive_within_limit)
+    return Request(scope, receive_within_limit)
 
 
 def _too_large(limit: int) -> ContentTooLarge:

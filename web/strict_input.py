@@ -21,7 +21,7 @@ from errors import (
     UnsupportedMediaType,
     invalid_at,
 )
-from web import bounds
+from web import bounds, in_hand
 from web.idempotency import SENT_KEYS
 from web.strict_body import SMALL_BODY, check_media_type, valid_body, with_body_limit
 from web.strict_query import (
@@ -83,7 +83,7 @@ class StrictRoute(APIRoute):
                 request.scope[CLAIMS] = auth.claims_of(request)
             try:
                 if request.method != "GET":
-                    request = with_body_limit(request, self.body_limit)
+                    request = with_body_limit(request, self.body_limit, request.scope.get(CLAIMS))
                 if refuses_tags:
                     _check_no_tag(request)
                 if query_string := request.scope["query_string"]:
@@ -102,6 +102,8 @@ class StrictRoute(APIRoute):
                 return await handle(request)
             except (AppError, HTTPException, RequestValidationError) as error:
                 return await self._after_refusal(request, error)
+            finally:
+                in_hand.leave(request.scope)
 
         return strict
 
