@@ -26,8 +26,9 @@ const GROUPS = {
 };
 
 function groupsOf(tasks) {
-  const name = now().group || "state";
-  if (name === "none") return [{ title: null, tasks }];
+  const asked = now().group;
+  if (asked === "none") return [{ title: null, tasks }];
+  const name = Object.hasOwn(GROUPS, asked) ? asked : "state";
   const found = new Map();
   for (const task of tasks) {
     const key = GROUPS[name](task);

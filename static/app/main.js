@@ -92,8 +92,9 @@ async function start() {
     const isIn = await resume();
     if (mine !== left) return null;
     if (!isIn) return leave();
-    // The tasks are loaded at once, because they depend only on the caller.
-    const [me] = await Promise.all([api.account.me(), loadProjects()]);
+    // They are loaded at once, because they depend only on the caller. The list of a view needs its name and project.
+    const views = now().view && loadViews();
+    const [me] = await Promise.all([api.account.me(), loadProjects(), views]);
     // Another tab may have logged in another account meanwhile.
     if (mine !== left) return null;
     model.me = me;
@@ -103,9 +104,8 @@ async function start() {
     if (mine !== left) return null;
     await render();
     showLeftDialogs();
-    await Promise.all([loadViews(), loadUnread()]);
+    await Promise.all([views || loadViews(), loadUnread()]);
     sidebar();
-    if (now().view) await render(true);
   } catch (error) {
     if (mine !== left) return null;
     if (error instanceof LoggedOut) leave(error.message);

@@ -70,13 +70,15 @@ export const show = act(async (id) => {
     leaveField();
     keepTexts();
     open.task = shownId = null;
+    // A mistyped address has no number of a task.
+    const isNone = [404, 422].includes(error.status);
     place.replaceChildren(
       h("div", { className: "panel-top" }, closeButton()),
       h(
         "p",
         { className: "notice" },
-        error.status === 404 ? "This task is not there, or not yours to see." : `${error.message} `,
-        error.status === 404 ? null : h("button", { type: "button", onclick: () => show(id) }, "Retry"),
+        isNone ? "This task is not there, or not yours to see." : `${error.message} `,
+        isNone ? null : h("button", { type: "button", onclick: () => show(id) }, "Retry"),
       ),
     );
   }

@@ -204,3 +204,22 @@ def test_long_words_stay_within_a_narrow_page(api: Api, desk: BrowserPage) -> No
     desk.open(f"/dashboard?project_id={project}")
     page.locator(".period").wait_for()
     assert fits("html")
+
+
+@sqlite_only
+def test_addresses_lead_to_what_they_name_or_say_what_is_missing(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    ada.task("Measure", priority=3)
+    view = ada.post("/views", json={"name": "Urgent", "filter": "priority >= 3"}).json()["id"]
+    page = log_in(desk)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{desk.base_url}/app?view={view}")
+    page.get_by_role("heading", name="Urgent").wait_for()
+    row(page, "Measure").wait_for()
+    page.locator("#side").get_by_role("link", name="Urgent").wait_for()
+    assert len([url for url in asked if "/tasks?" in url]) == 1
+    # A mistyped group is none, and a mistyped task is not there.
+    page.goto(f"{desk.base_url}/app?group=constructor&task=1.")
+    row(page, "Measure").wait_for()
+    page.get_by_text("This task is not there").wait_for()
