@@ -85,7 +85,7 @@ def _write_backup(db: Database, path: Path, report: Report) -> None:
     try:
         if db.is_sqlite:
             _copy_sqlite(_file_of(db), temporary, report)
-            _check_sqlite(temporary)
+            _check_sqlite(temporary, report, is_copied=True)
         else:
             with db.engine.connect() as connection:
                 tables = connection.execute(_TABLES).scalar_one()
@@ -107,8 +107,8 @@ def restore(db: Database, path: Path, *, replace: bool = False, report: Report =
     if not replace and _holds_users(db):
         raise BackupRefused("The database is not empty: say --replace to replace its content")
     if db.is_sqlite:
-        _check_sqlite(path)
-        _copy_sqlite(path, _file_of(db), report)
+        _check_sqlite(path, report)
+        _copy_sqlite(path, _file_of(db), report, is_checked=True)
     else:
         _restore_postgres(db, path, report)
 
@@ -136,12 +136,15 @@ def _file_of(db: Database) -> Path:
     return Path(db.url.database)
 
 
-def _copy_sqlite(source: Path, target: Path, report: Report) -> None:
+# Each page is copied and checked, so the progress counts it twice.
+
+
+def _copy_sqlite(source: Path, target: Path, report: Report, *, is_checked: bool = False) -> None:
     """Copy page by page, with the locks that other programs respect."""
     keep_private(target)
 
     def tell(_status: int, remaining: int, total: int) -> None:
-        report(total - remaining, total)
+        report(total - remaining + total * is_checked, 2 * total, "copying")
 
     try:
         with (
@@ -156,11 +159,15 @@ def _copy_sqlite(source: Path, target: Path, report: Report) -> None:
         raise BackupRefused(f"{source} can't be copied to {target}: {error}") from None
 
 
-def _check_sqlite(path: Path) -> None:
+def _check_sqlite(path: Path, report: Report, *, is_copied: bool = False) -> None:
+    """Raise BackupRefused unless the file is a whole backup. SQLite does not tell how far its check is."""
     try:
         with closing(sqlite3.connect(path)) as connection:
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
+            report(pages * is_copied, 2 * pages, "checking")
             verdict = connection.execute("PRAGMA integrity_check").fetchone()[0]
             revision = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            report(pages * (1 + is_copied), 2 * pages, "checking")
     except sqlite3.Error as error:
         raise BackupRefused(f"{path} is not complete, or not a backup of this program: {error}") from None
     if verdict != "ok":

@@ -46,20 +46,30 @@ def test_a_short_job_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_migrating_and_copying_tell_of_each_step(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
+    doings: dict[str, None] = {}
 
     def report(done: int, total: int, doing: str = "") -> None:  # the names that callers of a Report use
         told.append((done, total))
+        doings[doing] = None
 
     db = Database(f"sqlite:///{tmp_path}/tasks.db")
     migrate(db, report=report)
     steps = len(known_revisions())
     assert told == [(done, steps) for done in range(steps + 1)]
     told.clear()
+    doings.clear()
     backup.back_up(db, tmp_path / "copy", report)
+    # The check takes longer than the copying, so something is left while it lasts.
+    half = (told[-1][1] // 2, told[-1][1])
     assert told[-1][0] == told[-1][1] > 0
+    assert told[-2] == half
+    assert list(doings) == ["copying", "checking"]
     told.clear()
+    doings.clear()
     backup.restore(db, tmp_path / "copy", replace=True, report=report)
-    assert told[-1][0] == told[-1][1] > 0
+    assert told[:2] == [(0, half[1]), half]
+    assert told[-1][0] == told[-1][1]
+    assert list(doings) == ["checking", "copying"]
     db.close()
 
 
