@@ -9,7 +9,7 @@ import * as api from "./api.js";
 import { taskBoard } from "./board.js";
 import { bulkBar } from "./bulk.js";
 import { dropLeftDialogs, leaveDialogs, showLeftDialogs } from "./dialog.js";
-import { refill, sendUnsent } from "./fields.js";
+import { refill } from "./fields.js";
 import { importPage } from "./importing.js";
 import { useSurface } from "./keys.js";
 import { taskList } from "./list.js";
@@ -36,10 +36,10 @@ import { leaveLost, projectPage, showMembers, whenArchived } from "./project.js"
 import { settingsPage } from "./settings.js";
 import { clearSide, newProject, sidebar, tellLive, whenChanged, whenLeaving } from "./side.js";
 import * as store from "./store.js";
-import { sendTitles, whenEdited } from "./titles.js";
+import { whenEdited } from "./titles.js";
 import { settleAll } from "./toasts.js";
 import { showCount, titleOf, toolbar } from "./toolbar.js";
-import "./unsent.js";
+import { sendAgain } from "./unsent.js";
 
 const ABOUT = "Write down what is to be done, alone or together, and do it.";
 const PAGES = {
@@ -126,16 +126,17 @@ async function start() {
 // Follows the events; resolves when the stream has begun, or when it is not waited for any longer.
 function streaming() {
   return new Promise((resolve) => {
-    let isLate = false;
+    let [isLate, isAway] = [false, false];
     const timer = setTimeout(() => resolve((isLate = true)), STREAM_MS);
     unfollow();
     const told = (state) => {
       tellLive(state);
-      if (state === "waiting") return;
+      if (state === "waiting") return void (isAway = true);
       clearTimeout(timer);
       resolve();
       if (isLate && state === "live") act(missed)();
-      isLate = false;
+      if (isAway) sendAgain();
+      isLate = isAway = false;
     };
     // Nobody may touch the page for hours after the session ended elsewhere.
     unfollow = follow(act(happened), act(missed), told, ended);
@@ -393,8 +394,7 @@ addEventListener(
     if (isPartial) await loadMenu();
     await missed();
     await (isPartial ? renderUntyped() : render());
-    sendUnsent();
-    sendTitles();
+    sendAgain();
   }),
 );
 start();

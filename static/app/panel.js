@@ -109,9 +109,10 @@ export const refresh = act(async (event) => {
   if (newest.status === 404) return gone("is no longer there, or yours to see");
   if (newest instanceof Error) throw newest;
   const { value, etag } = newest;
+  const isNews = value.updated_at !== open.task.updated_at;
   take({ value, etag });
   if (typed().length) {
-    say("Somebody else has just changed this task.");
+    if (isNews) say("Somebody else has just changed this task.");
     return refill();
   }
   return drawNewest();

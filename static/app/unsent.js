@@ -1,9 +1,9 @@
 // The browser asks before the page is left with texts that are not sent, or with more to delete than outlives it.
-import { unsent } from "./fields.js";
+import { sendUnsent, unsent } from "./fields.js";
 import { kept } from "./kept.js";
 import { AT_ONCE } from "./sending.js";
 import { numberHidden } from "./store.js";
-import { unsaved } from "./titles.js";
+import { sendTitles, unsaved } from "./titles.js";
 
 const TEXTS = ".quick, .edit, [data-keep], .comments textarea";
 
@@ -15,3 +15,9 @@ const hasTexts = () =>
   [...document.querySelectorAll(TEXTS)].some(({ value }) => value);
 
 addEventListener("beforeunload", (event) => (hasTexts() || numberHidden() > AT_ONCE) && event.preventDefault());
+
+// Sends again what could not be sent, once the server can be reached.
+export function sendAgain() {
+  sendUnsent();
+  sendTitles();
+}

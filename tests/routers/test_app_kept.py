@@ -420,3 +420,27 @@ def test_a_project_that_was_opened_offline_has_its_members_later(api: Api, desk:
     menu.get_by_role("link", name="Research").wait_for()
     page.get_by_role("button", name="Filter", exact=True).click()
     page.locator("#filters [name=owner]").select_option("grace")
+
+
+@sqlite_only
+def test_a_text_is_sent_when_the_server_is_there_again(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    task = ada.task("Measure")["id"]
+    page = log_in(desk)
+    away = re.compile(rf"/events/stream|/tasks/{task}$")
+    page.route(
+        away,
+        lambda route: (
+            route.abort()
+            if route.request.method != "GET" or "stream" in route.request.url
+            else route.continue_()
+        ),
+    )
+    page.goto(f"{desk.base_url}/app?task={task}")
+    page.locator("#panel").get_by_label("Description").fill("Twice")
+    page.locator("#panel").get_by_label("Tags").focus()
+    page.locator("#status", has_text="Not saved").wait_for()
+    page.unroute(away)
+    until(page, lambda: ada.get(f"/tasks/{task}").json()["description"] == "Twice")
+    # Nobody else has changed it.
+    expect(page.locator("#status")).not_to_contain_text("Somebody else")
