@@ -62,6 +62,9 @@ function durations(answer, name) {
   return hoursAxis(shortest, longest);
 }
 
+const neverStarted = (n) =>
+  n ? ` ${number(n)} never in progress: counted from ${n === 1 ? "its" : "their"} creation.` : "";
+
 // How long something took at most, in words.
 const atMost = (hours) => (hours < SHORTEST ? span(hours) : `no longer than ${span(hours)}`);
 
@@ -254,8 +257,7 @@ export const CHARTS = [
     nothing: "No task was completed in this period.",
     words: (answer) =>
       `Half of ${count(answer.n, "task")} took ${atMost(answer.cycle_time.p50_hours)}, 85% ` +
-      `${atMost(answer.cycle_time.p85_hours)}. ${number(answer.cycle_time.never_started)} never in progress: counted from their creation.` +
-      drawn(answer, "newest"),
+      `${atMost(answer.cycle_time.p85_hours)}.${neverStarted(answer.cycle_time.never_started)}${drawn(answer, "newest")}`,
     draw(place, answer) {
       const tasks = [...answer.tasks].reverse();
       const lines = levels(answer.cycle_time, tasks.length);

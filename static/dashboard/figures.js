@@ -43,7 +43,8 @@ export function heading(flow, team, person) {
 
 function change(now, before, text) {
   if (now === null || before === null) return null;
-  const direction = now > before ? "up" : now < before ? "down" : "same";
+  // A difference that rounding hides is no change: "4.0 days, up from 4.0 days" would contradict itself.
+  const direction = text(now) === text(before) ? "same" : now > before ? "up" : "down";
   const words = { up: `up from ${text(before)}`, down: `down from ${text(before)}`, same: "as before" }[
     direction
   ];

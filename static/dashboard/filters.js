@@ -17,9 +17,13 @@ const PRESETS = [
 ];
 const DATES = { type: "date", min: "1900-01-01", max: "2200-01-01" };
 
+// The API takes the values of these too, which the form's first choices stand for.
+const DEFAULTS = { interval: "week", scope: "own" };
+
 // Shows a time in the address as its day, and another account as a choice of its own.
 function shown(now, name, me) {
   if (name === "scope" && now.user_id && now.user_id !== String(me.id)) return now.user_id;
+  if (now[name] === DEFAULTS[name]) return "";
   return name === "from" || name === "to" ? (now[name] || "").slice(0, 10) : now[name] || "";
 }
 const choices = (options) => options.map(([value, text]) => h("option", { value }, text));

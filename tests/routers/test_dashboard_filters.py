@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from fastapi.testclient import TestClient
@@ -218,3 +218,33 @@ def test_the_cumulative_flow_of_a_single_interval_is_an_area(api: Api, browser: 
     browser.open("/dashboard?tz=Mars/Base")
     page.locator(".problem", has_text="IANA").wait_for()
     expect(page.get_by_text("Loading")).to_have_count(0)
+
+
+@sqlite_only
+def test_figures_that_look_the_same_are_no_change(api: Api, browser: BrowserPage) -> None:
+    ada = api.person()
+    now = datetime.now(UTC)
+
+    def done(days_ago: int, hours: float) -> dict[str, str]:
+        at = now - timedelta(days=days_ago)
+        return {
+            "title": "Done",
+            "status": "completed",
+            "created_at": (at - timedelta(hours=hours)).isoformat(),
+            "completed_at": at.isoformat(),
+        }
+
+    rows = [done(25, 96), done(12, 96), done(3, 96.1)]
+    assert ada.post("/tasks/import", json=rows).status_code == 201
+    day = f"{now - timedelta(days=9):%Y-%m-%d}"
+    log_in(browser, f"from={day}&tz=UTC&interval=week&scope=own")
+    page = browser.page
+    page.locator("main[data-ready]").wait_for()
+    # Both medians are shown as 4.0 days.
+    assert page.locator(".tile").nth(2).locator("dd").text_content() == "4.0 daysas before"
+    words = page.locator("#cycle-times")
+    expect(words).to_contain_text("1 never in progress: counted from its creation.")
+    # The usual interval is the form's own choice, by its name too.
+    choices = page.get_by_label("Interval", exact=True).locator("option")
+    assert choices.all_text_contents() == ["Days", "Weeks", "Months"]
+    assert page.get_by_label("Interval", exact=True).input_value() == ""
