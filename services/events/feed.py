@@ -1,8 +1,8 @@
 """Pages of the feed: the events that an account may see, oldest first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
@@ -18,6 +18,14 @@ from storage.column_types import is_among
 from storage.prepared import prepared
 from tables.history import task_history
 
+# A page ends after this many characters of long texts. A change of a description may have three of 65,536: the one
+# before, the one after, and the task's. Five hundred such events took two gigabytes.
+LONGEST_PAGE = 4_000_000
+# This many events are read at once, before the length of the page is known.
+AT_ONCE = 100
+# The texts of tasks, comments and projects that may be long, and the length of everything else in an event.
+_LONG_TEXTS = ("description", "text")
+_OTHER_LENGTH = 1000
 # The events of a task that the caller sees are sought among this many of the task's events at once.
 MOST_EXAMINED = 2000
 
@@ -111,7 +119,28 @@ def page(
     if len(ids) >= limit:
         ids = ids[:limit]
         position = ids[-1]
-    return EventPage(list(events_of(db, ids).values()), position, has_more=position < until)
+    events: list[dict[str, Any]] = []
+    length = 0
+    for start in range(0, len(ids), AT_ONCE):
+        for row_id, told in events_of(db, ids[start : start + AT_ONCE]).items():
+            events.append(told)
+            data = told["data"]
+            length += _length(data["changes"], data["task"], data.get("comment"), data.get("project"))
+            if length > LONGEST_PAGE:
+                return EventPage(events, row_id, has_more=row_id < until)
+    return EventPage(events, position, has_more=position < until)
+
+
+def _length(changes: Mapping[str, Any], *things: Mapping[str, Any] | None) -> int:
+    """The characters of an event with these changes and things, such as its task, by their long texts."""
+    length = _OTHER_LENGTH
+    for name in _LONG_TEXTS:
+        if change := changes.get(name):
+            length += len(change["from"] or "") + len(change["to"] or "")
+        for thing in things:
+            if thing is not None:
+                length += len(thing.get(name) or "")
+    return length
 
 
 def events_of(db: Session, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
@@ -147,19 +176,33 @@ _NEWS = prepared(
     select(*event.COLUMNS, task_history.c.owner_id, task_history.c.previous_owner_id)
     .where(task_history.c.id > bindparam("after"), task_history.c.id <= bindparam("until"))
     .order_by(task_history.c.id)
-    .limit(MOST_NEWS)
+    .limit(AT_ONCE)
 )
 
 
-def news(db: Session, after: int) -> tuple[list[tuple[AnyRow, dict[str, Any] | None]], int]:
+class News(NamedTuple):
     """Everybody's next events with the tasks that rows lack, and the number up to which none is missing.
 
-    This number is below `after` if another database has replaced the one that was read before.
+    This number is below the one that was asked for if another database has replaced the one that was read before.
     """
+
+    events: list[tuple[AnyRow, dict[str, Any] | None]]
+    until: int
+    has_more: bool = False
+
+
+def news(db: Session, after: int) -> News:
+    """The events after this number, not too many and not too long together."""
     newest, until = watermark.look_at_both(db)
     if until <= after:
         # A stream may go on behind an event that only another process knows to be decided yet.
-        return [], min(newest, after)
-    rows = list(db.execute(_NEWS, {"after": after, "until": until}))
+        return News([], min(newest, after))
+    rows: list[AnyRow] = []
+    length, has_more = 0, True
+    while has_more and len(rows) < MOST_NEWS and length <= LONGEST_PAGE:
+        found = db.execute(_NEWS, {"after": rows[-1].id if rows else after, "until": until}).all()
+        rows += found
+        length += sum(_length(row.changes, row.snapshot, row.subject) for row in found)
+        has_more = len(found) == AT_ONCE
     tasks = rebuilt(db, rows)
-    return [(row, tasks.get(row.id)) for row in rows], rows[-1].id if len(rows) == MOST_NEWS else until
+    return News([(row, tasks.get(row.id)) for row in rows], rows[-1].id if has_more else until, has_more)

@@ -404,3 +404,15 @@ def test_an_event_that_lost_its_texts_with_an_account_has_no_task(api: Api) -> N
     assert root.delete(f"/users/{bob.id}?transfer_to={ada.id}").is_success
     tasks = [each["data"]["task"] for each in follow(ada, address)[0]]
     assert tasks == [None, None, None, before[3]["data"]["task"], ada.get(path).json()]
+
+
+def test_a_page_with_long_texts_ends_early_and_none_is_missing(api: Api) -> None:
+    ada = api.person()
+    tasks = [{"title": str(number), "description": "x" * 60_000} for number in range(70)]
+    ids = ada.post("/tasks/import", json=tasks).json()["ids"]
+    # Those behind them are short, and the page that has the last long one is filled with them.
+    ids += ada.post("/tasks/import", json=[{"title": "short"}] * 120).json()["ids"]
+    first = ada.get("/events?limit=500")
+    # Half of the characters are in the changes, and half in the tasks.
+    assert len(first.json()) == feed.LONGEST_PAGE // 120_000 + 1
+    assert [each["data"]["task_id"] for each in pages(ada, "/events?limit=500")] == ids

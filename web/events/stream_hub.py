@@ -107,15 +107,15 @@ class Hub:
             while self._is_dirty and self._index:
                 self._is_dirty = False
                 position = self.position
-                rows, until = await database.read_async(lambda db, after=position: feed.news(db, after))  # type: ignore[misc]
+                news = await database.read_async(lambda db, after=position: feed.news(db, after))  # type: ignore[misc]
                 if self.position != position:
                     # Meanwhile another stream has become the only one, and has its own beginning.
                     self._is_dirty = True
                     continue
-                if until < position:
+                if news.until < position:
                     # Another database has replaced this one. The clients connect again.
                     self.end()
-                await self._hand_out_all(rows, until)
+                await self._hand_out_all(news)
             self._is_failing = False
         except Exception as error:  # noqa: BLE001  # whatever it is, the streams wait for these events
             if not self._is_failing:
@@ -126,10 +126,10 @@ class Hub:
         finally:
             self._is_reading = False
 
-    async def _hand_out_all(self, rows: list[tuple[AnyRow, dict[str, Any] | None]], until: int) -> None:
-        """Hand out the events up to a position. Others run between long ones, and streams may join or leave."""
+    async def _hand_out_all(self, news: feed.News) -> None:
+        """Hand out new events. Others run between long ones, and streams may join or leave."""
         size = 0
-        for row, task in rows:
+        for row, task in news.events:
             size += self._hand_out(row, task)
             self.position = row.id
             if size >= BYTES_AT_ONCE:
@@ -139,8 +139,8 @@ class Hub:
                     # Another stream has become the only one, as in `_read`.
                     self._is_dirty = True
                     return
-        self.position = until
-        self._is_dirty = self._is_dirty or len(rows) == feed.MOST_NEWS
+        self.position = news.until
+        self._is_dirty = self._is_dirty or news.has_more
 
     def _hand_out(self, row: AnyRow, task: dict[str, Any] | None) -> int:
         """Hand out an event; returns the bytes of its message, or 0 if no stream sees it."""
