@@ -125,21 +125,26 @@ def page(
         for row_id, told in events_of(db, ids[start : start + AT_ONCE]).items():
             events.append(told)
             data = told["data"]
-            length += _length(data["changes"], data["task"], data.get("comment"), data.get("project"))
+            length += _length(data["changes"], data["task"], data.get("comment") or data.get("project"))
             if length > LONGEST_PAGE:
                 return EventPage(events, row_id, has_more=row_id < until)
     return EventPage(events, position, has_more=position < until)
 
 
-def _length(changes: Mapping[str, Any], *things: Mapping[str, Any] | None) -> int:
-    """The characters of an event with these changes and things, such as its task, by their long texts."""
+def _length(
+    changes: Mapping[str, Any], task: Mapping[str, Any] | None, subject: Mapping[str, Any] | None
+) -> int:
+    """The characters of an event with these changes, of a task or of another subject, by their long texts."""
     length = _OTHER_LENGTH
-    for name in _LONG_TEXTS:
-        if change := changes.get(name):
-            length += len(change["from"] or "") + len(change["to"] or "")
-        for thing in things:
-            if thing is not None:
-                length += len(thing.get(name) or "")
+    if task is not None:
+        length += len(task.get("description") or "")
+    # Most changes are of a task's short fields.
+    if subject is not None or "description" in changes:
+        for name in _LONG_TEXTS:
+            if change := changes.get(name):
+                length += len(change["from"] or "") + len(change["to"] or "")
+            if subject is not None:
+                length += len(subject.get(name) or "")
     return length
 
 
