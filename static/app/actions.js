@@ -3,7 +3,7 @@ import { act } from "../shared/act.js";
 import { say } from "../shared/dom.js";
 import { count, shortened } from "../shared/format.js";
 import { LoggedOut, logOut } from "../shared/session.js";
-import { firstState, may, mayDelete, nameOf, same, statesOf } from "./model.js";
+import { firstState, may, mayDelete, nameOf, projectOf, same, statesOf } from "./model.js";
 import { send, sendDecided, updateOf } from "./sending.js";
 import * as store from "./store.js";
 import { settleAll, toast } from "./toasts.js";
@@ -95,7 +95,9 @@ const current = (task) => store.get(task.id) || task;
 // The tasks that the person may change. Tells of those that can only be read.
 export function writable(tasks) {
   const found = tasks.filter((task) => may("member", task.project_id));
-  if (tasks.length === 1 && !found.length) say("This task can only be read here.");
+  const isArchived = tasks.some((task) => projectOf(task.project_id)?.archived_at);
+  if (tasks.length === 1 && !found.length)
+    say(`This task can only be read here${isArchived ? ": its project is archived" : ""}.`);
   else if (found.length < tasks.length) say(`${found.length ? "Some of these" : "These"} tasks can only be read here.`);
   return found;
 }

@@ -1,7 +1,6 @@
 // A title that is edited in its row of the list, one at a time.
 import { h, say } from "../shared/dom.js";
-import { rename } from "./actions.js";
-import { may } from "./model.js";
+import { rename, writable } from "./actions.js";
 import { begin } from "./opened.js";
 import * as store from "./store.js";
 
@@ -21,10 +20,7 @@ export const whenEdited = () => editing && new Promise((resolve) => waiting.push
 // Puts a field into the place of the title. `onEnd` is told whether the keyboard ended it.
 export function editTitle(cell, task, onEnd) {
   endEditing();
-  if (!may("member", task.project_id)) {
-    say("This task can only be read here.");
-    return;
-  }
+  if (!writable([task]).length) return;
   const { seen = task, typed = task.title } = unsaved.get(task.id) || {};
   const send = begin(seen);
   const input = h("input", {
