@@ -45,9 +45,7 @@ def sender_domain() -> str:
 
 def helo_name() -> str:
     """The name for greeting a mail server: many relays refuse a name that is not a full host name."""
-    if settings.smtp_helo_name:
-        return settings.smtp_helo_name
-    host = urlsplit(settings.public_url).hostname or "localhost"
+    host = settings.smtp_helo_name or urlsplit(settings.public_url).hostname or "localhost"
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

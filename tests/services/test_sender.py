@@ -50,6 +50,8 @@ def test_mails_are_from_the_name_and_the_address_that_are_set(
         ("http://192.0.2.7", None, "[192.0.2.7]"),
         ("http://[2001:db8::7]:8000", None, "[IPv6:2001:db8::7]"),
         ("https://tasks.example.com", "mail.example.com", "mail.example.com"),
+        ("https://tasks.example.com", "192.0.2.7", "[192.0.2.7]"),
+        ("https://tasks.example.com", "[192.0.2.7]", "[192.0.2.7]"),
     ],
 )
 def test_the_mail_server_is_greeted_with_a_full_name(
