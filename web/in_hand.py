@@ -1,8 +1,11 @@
-"""Large bodies of requests that a process keeps at the same time, bounded in bytes together.
+"""Large bodies of requests, and large answers, that a process keeps at the same time, bounded in bytes together.
 
 A body stays in memory until its request is answered, and a client may send it as slowly as a request may take. Twenty
 imports at once took half a gigabyte. A request with a large body therefore waits for room before the body is read, and
 ends with 503 if its time runs out first. No caller takes all of the room, so that others go on meanwhile.
+
+A large answer stays in memory until its client has read it. It has been made when its size is known, so it does not wait
+for room: it is dropped, and 503 takes its place.
 """
 
 import asyncio
@@ -55,6 +58,16 @@ class Room:
             self.give_back(caller, 0 if waits else size)
             raise
 
+    def try_to_take(self, caller: str, size: int) -> bool:
+        """Take room for this many bytes, if there is room now."""
+        with self._lock:
+            of_caller, total = self.taken.get(caller, 0), sum(self.taken.values())
+            fits = not of_caller or of_caller + size <= self.share
+            if not fits or (total and total + size > self.most):
+                return False
+            self.taken[caller] = of_caller + size
+            return True
+
     def give_back(self, caller: str, size: int) -> None:
         """Give back room, and hand it to those who wait."""
         with self._lock:
@@ -101,17 +114,23 @@ def _wake(granted: "asyncio.Future[None]") -> None:
 of_strangers = Room(16 * MEBIBYTE, 8 * MEBIBYTE)
 of_accounts = Room(32 * MEBIBYTE, 8 * MEBIBYTE)
 of_imports = Room(64 * MEBIBYTE, 32 * MEBIBYTE)
+# The largest answer, 500 tasks with the longest descriptions, has 125 MiB.
+of_answers = Room(512 * MEBIBYTE, 128 * MEBIBYTE)
 
 
 async def take_room(scope: Scope, size: int, limit: int, claims: Mapping[str, Any] | None) -> None:
     """Wait for the room that the body of a request needs, where bodies have this limit. It has it until `leave`."""
     room = of_strangers if claims is None else of_accounts if limit <= MEBIBYTE else of_imports
-    if claims is None:
-        caller = address_group(origin_var.get().address)
-    else:
-        caller = str(claims.get("program") or claims["sub"])
+    caller = caller_of(claims)
     await room.take(caller, size)
     scope[_TAKEN] = room, caller, size
+
+
+def caller_of(claims: Mapping[str, Any] | None) -> str:
+    """The name under which a caller's room is counted: by the token, or by the address if the request needs none."""
+    if claims is None:
+        return address_group(origin_var.get().address)
+    return str(claims.get("program") or claims["sub"])
 
 
 def has_room(scope: Scope) -> bool:

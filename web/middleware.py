@@ -50,14 +50,20 @@ ONLY_BY_HTTPS = (
 
 # The most bytes that are handed to the connection at once: copying 60 MB took longer than many requests.
 SLICE = 1024 * 1024
+# A client that takes longer to read a slice is cut off. It would keep the whole body in memory.
+SLICE_SECONDS = 60.0
 
 
 async def _send_slices(send: Send, message: Message) -> None:
-    """Send a long body in slices; between them the event loop serves others."""
+    """Send a long body in slices; between them the event loop serves others. Raises ServiceUnavailable."""
     body: bytes = message["body"]
     for start in range(0, len(body), SLICE):
         goes_on = start + SLICE < len(body) or message.get("more_body", False)
-        await send({**message, "body": body[start : start + SLICE], "more_body": goes_on})
+        try:
+            async with asyncio.timeout(SLICE_SECONDS):
+                await send({**message, "body": body[start : start + SLICE], "more_body": goes_on})
+        except TimeoutError:
+            raise ServiceUnavailable("Its client reads too slowly") from None
         await asyncio.sleep(0)
 
 

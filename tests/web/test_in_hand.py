@@ -13,7 +13,7 @@ from routers.transfer import IMPORT_BODY
 from tests.support.api import Api, Person
 from tests.support.serving import served
 from tests.support.waiting import SECONDS, wait_until
-from web import in_hand
+from web import in_hand, middleware
 from web.in_hand import Room
 
 # A body that needs room, of which a caller's share takes one.
@@ -138,3 +138,51 @@ def test_a_request_whose_event_loop_has_closed_keeps_no_room() -> None:
 
 async def _begin(waiting: object) -> None:
     waiting.send(None)  # type: ignore[attr-defined]
+
+
+@pytest.mark.one_database
+def test_who_does_not_read_large_answers_gets_no_more_of_them_and_is_cut_off(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, bob = api.person("ada"), api.person("bob")
+    for each in (ada, bob):
+        assert each.post("/tasks/import", json=[{"title": "t", "description": "x" * 60_000}] * 80).is_success
+    room = Room(100 * in_hand.MEBIBYTE, 6 * in_hand.MEBIBYTE)
+    monkeypatch.setattr(in_hand, "of_answers", room)
+    monkeypatch.setattr(middleware, "SLICE_SECONDS", 1000.0)
+    with served(app, send_buffer=4096) as url, socket.socket() as silent:
+
+        def status(person: Person, path: str = "/tasks") -> int:
+            headers = {"Authorization": f"Bearer {person.token}"}
+            return httpx.get(url + path, headers=headers, timeout=SECONDS).status_code
+
+        silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        silent.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+        head = f"GET /tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ada.token}\r\n\r\n".encode()
+        silent.sendall(head)
+        wait_until(lambda: room.taken)
+        assert status(ada) == 503
+        assert status(ada, "/tasks?limit=1") == 200
+        assert status(bob) == 200
+        silent.close()
+        wait_until(lambda: not room.taken)
+        assert status(ada) == 200
+
+
+@pytest.mark.one_database
+def test_a_client_that_reads_nothing_of_a_large_answer_is_cut_off(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ada = api.person()
+    assert ada.post("/tasks/import", json=[{"title": "t", "description": "x" * 60_000}] * 80).is_success
+    room = Room(in_hand.MEBIBYTE, in_hand.MEBIBYTE)
+    monkeypatch.setattr(in_hand, "of_answers", room)
+    monkeypatch.setattr(middleware, "SLICE_SECONDS", 0.1)
+    with served(app, send_buffer=4096) as url, socket.socket() as silent:
+        silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        silent.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+        silent.sendall(
+            f"GET /tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ada.token}\r\n\r\n".encode()
+        )
+        wait_until(lambda: "reads too slowly" in caplog.text)
+        wait_until(lambda: not room.taken)
