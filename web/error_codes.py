@@ -104,6 +104,10 @@ EXPLAINED: dict[str, tuple[str, str]] = {
         "The call is for admins, or for a token with the scope `admin`.",
         "Ask an admin, or use the call for your own tasks.",
     ),
+    "answers_unread": (
+        "Other large answers to you have not been read to their end.",
+        "Read them or close their connections, or ask for fewer rows by `limit`; try again after `Retry-After`.",
+    ),
     "calendar_not_found": (
         "There is no such calendar of yours, or its address has been deleted.",
         "List yours with `GET /calendars`.",

@@ -27,7 +27,7 @@ class LargeAnswer(Response):
         if not room.try_to_take(caller, size):
             if scope["method"] == "GET":
                 self.body = b""
-                error = ServiceUnavailable(UNREAD, retry_after=5)
+                error = ServiceUnavailable(UNREAD, retry_after=5, code="answers_unread")
                 await error_response(Request(scope), error)(scope, receive, send)
                 return
             size = 0

@@ -63,7 +63,7 @@ async def _send_slices(send: Send, message: Message) -> None:
             async with asyncio.timeout(SLICE_SECONDS):
                 await send({**message, "body": body[start : start + SLICE], "more_body": goes_on})
         except TimeoutError:
-            raise ServiceUnavailable("Its client reads too slowly") from None
+            raise ServiceUnavailable("Its client reads too slowly", code="answers_unread") from None
         await asyncio.sleep(0)
 
 
