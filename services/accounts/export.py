@@ -26,6 +26,8 @@ from tables.views import calendars, views
 from tables.webhooks import webhook_deliveries, webhooks
 
 PART = 1000
+# Lists whose rows may be long have shorter parts: a kept answer may have 60 MB, a change three long descriptions.
+SHORTER_PARTS = {"tasks": 100, "task_history": 100, "idempotency_keys": 4}
 # Columns that give access to the account, or are derived from other columns.
 LEFT_OUT = (
     "password_hash",
@@ -156,7 +158,8 @@ def begin(db: Session, user: Caller) -> bytes:
 def go_on(db: Session, user: Caller, position: Position) -> tuple[list[bytes], Position | None]:
     """The pieces of the next part of the export, and the position where the part after it begins."""
     name = _NAMES[position.section]
-    asked = {"user_id": user.id, "after_id": position.after_id, "limit": PART}
+    limit = min(PART, SHORTER_PARTS.get(name, PART))
+    asked = {"user_id": user.id, "after_id": position.after_id, "limit": limit}
     rows = db.execute(LONG[name], asked).all()
     written = [row._asdict() for row in rows]
     if name == "audit_events":
@@ -166,7 +169,7 @@ def go_on(db: Session, user: Caller, position: Position) -> tuple[list[bytes], P
         content.insert(0, b"," + to_json(name) + b":[")
     elif rows:
         content.insert(0, b",")
-    if len(rows) == PART:
+    if len(rows) == limit:
         return content, Position(position.section, rows[-1].id)
     if position.section + 1 < len(_NAMES):
         return [*content, b"]"], Position(position.section + 1, -1)

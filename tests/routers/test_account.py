@@ -15,6 +15,7 @@ from account_models import account_links, account_mails
 from config import settings
 from database import Base, database
 from main import app
+from models import Caller
 from security.tokens import token_hash
 from services.accounts import attempt as attempt_service
 from services.accounts import export as account_export
@@ -352,6 +353,20 @@ def test_everything_kept_about_me_is_in_my_export(api: Api, monkeypatch: pytest.
     assert [token["name"] for token in export["program_tokens"]] == ["nightly"]
     assert {event["kind"] for event in export["audit_events"]} >= {"login", "token_created"}
     assert "None of hers" not in answer.text
+
+
+@pytest.mark.one_database
+def test_the_long_rows_of_an_export_are_read_a_few_at_a_time(api: Api) -> None:
+    ada = api.person()
+    for number in range(6):
+        ada.post("/tasks", json={"title": "t"}, headers={"Idempotency-Key": str(number)})
+    caller = Caller(ada.id, ada.username, "", is_active=True, role="member", created_at=datetime.now(UTC))
+    position = account_export.Position(list(account_export.LONG).index("idempotency_keys"), -1)
+    first, following = database.read(lambda db: account_export.go_on(db, caller, position))
+    assert following is not None
+    last, end = database.read(lambda db: account_export.go_on(db, caller, following))
+    assert end is None
+    assert [b"".join(part).count(b'"used_rights"') for part in (first, last)] == [4, 2]
 
 
 @pytest.mark.one_database
