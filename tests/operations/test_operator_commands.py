@@ -52,7 +52,8 @@ def test_doctor_gives_each_part_its_verdict(
     monkeypatch.setattr(settings, "smtp_port", free_port())
     assert manage.main(["doctor"]) == 1
     said = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in said] == ["ok", "ok", "ok", "FAILED", "FAILED"]
+    assert [line.split()[0] for line in said] == ["ok", "ok", "ok", "FAILED", "FAILED", "warning"]
+    assert "SMTP_FROM is not set" in said[-1]
     with mail_catcher() as catcher:
         monkeypatch.setattr(settings, "smtp_port", catcher.port)
         monkeypatch.setattr(settings, "smtp_security", "none")
