@@ -108,26 +108,20 @@ def page(
         until = watermark.look(db)
     if until <= after:
         return EventPage([], after, has_more=False)
-    parts, kinds = parts or _parts(db, user, question), question.kinds
-    at_once = limit if question.task_id is None else MOST_EXAMINED
-    ids: list[int] = []
-    position = after
-    while not ids and position < until:
-        examined = _examine(db, parts, question, position, until, at_once)
-        ids = [row_id for row_id, kind in examined.found if kinds is None or kind in kinds]
-        position = examined.until
-    if len(ids) >= limit:
-        ids = ids[:limit]
-        position = ids[-1]
+    parts = parts or _parts(db, user, question)
     events: list[dict[str, Any]] = []
-    length = 0
-    for start in range(0, len(ids), AT_ONCE):
-        for row_id, told in events_of(db, ids[start : start + AT_ONCE]).items():
+    position, length = after, 0
+    while position < until and len(events) < limit:
+        found = _examine(db, parts, question, position, until, min(AT_ONCE, limit - len(events)))
+        position = found.until
+        tasks = rebuilt(db, found.found)
+        for row in found.found:
+            told = event.event_of(row, tasks.get(row.id))
             events.append(told)
             data = told["data"]
             length += _length(data["changes"], data["task"], data.get("comment") or data.get("project"))
             if length > LONGEST_PAGE:
-                return EventPage(events, row_id, has_more=row_id < until)
+                return EventPage(events, row.id, has_more=row.id < until)
     return EventPage(events, position, has_more=position < until)
 
 
@@ -165,11 +159,14 @@ def _parts(db: Session, user: Caller, question: Question) -> list[sight.Part] | 
 def _examine(
     db: Session, parts: list[sight.Part] | None, question: Question, after: int, until: int, limit: int
 ) -> sight.Examined:
-    if question.task_id is not None:
-        return sight.examine_task(db, parts, question.task_id, after, until, limit)
-    if parts is None:
-        return sight.examine_everything(db, after, until, limit, question.kinds)
-    return sight.examine(db, parts, after, until, limit, question.kinds)
+    """The next rows that are asked for, at most `limit`."""
+    if question.task_id is None:
+        return sight.examine(db, parts, after, until, limit, question.kinds, whole=True)
+    kinds = question.kinds
+    examined = sight.examine_task(db, parts, question.task_id, after, until, MOST_EXAMINED)
+    ids = [row.id for row in examined.found if kinds is None or row.kind in kinds]
+    until = examined.until if len(ids) <= limit else ids[limit - 1]
+    return sight.Examined(list(db.execute(_THESE, {"ids": ids[:limit]})) if ids else [], until)
 
 
 # -- for streams ---------------------------------------------------------------------------------------

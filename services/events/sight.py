@@ -5,13 +5,13 @@ the task is in before or after it. A member sees all events from the one that be
 that ended it. Both are in the history, so nothing else needs to be known about past memberships.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
     ColumnElement,
-    CompoundSelect,
     Select,
     String,
     bindparam,
@@ -19,124 +19,122 @@ from sqlalchemy import (
     select,
     text,
     tuple_,
+    union,
     union_all,
 )
 from sqlalchemy.orm import Session
 
 from database import AnyRow, database
 from models import LARGEST_ID
+from services.events import event
 from storage.column_types import IsOneOf, ValueList
 from storage.prepared import prepared
 from storage.shape_cache import kept_by_shape
 from tables.history import BECAME_MEMBER, FREQUENT_KINDS, LEFT_OWNER, LEFT_PROJECT, MAYBE_RARE, task_history
 
 _ID = task_history.c.id
-_COLUMNS = (_ID, task_history.c.kind)
-# The conditions of a question for all kinds of rows, and of one for some. The indexes of the parts have the kind, so that
-# a kind which is rare is found without reading rows.
-_KINDS: dict[bool, list[IsOneOf]] = {
-    False: [],
-    True: [IsOneOf(task_history.c.kind, bindparam("kinds", type_=ValueList(String())))],
-}
-
-
-# The most rows that are read of a part at once.
+_KIND = task_history.c.kind
+# The most rows that are read of a part at once, and the most parts that a statement reads.
 MOST_ROWS = 500
+MOST_BRANCHES = 20
 
 
 class Part(NamedTuple):
     """A part of the feed: the rows with this value in a column, between two numbers."""
 
-    column: str
+    column: str | None
     value: int
     after: int = 0
     until: int = LARGEST_ID
 
 
 class Examined(NamedTuple):
-    """The numbers and kinds of the found events, in order, and the number up to which none is missing."""
+    """The rows of the found events, in order, and the number up to which none is missing."""
 
-    found: list[tuple[int, str]]
+    found: list[AnyRow]
     until: int
 
 
-def _read(column: ColumnElement[Any], *conditions: Any) -> dict[bool, tuple[Select[Any], Select[Any]]]:
-    """The statements for SQLite and for Postgres, by whether some kinds are asked for."""
-    value: BindParameter[int] = bindparam("value")
-    after: BindParameter[int] = bindparam("after")
+_EVERYBODYS = Part(None, 0)
+# The conditions of the parts' indexes.
+_INDEXED: dict[str | None, tuple[Any, ...]] = {
+    None: (),
+    "owner_id": (),
+    "previous_owner_id": (text(LEFT_OWNER),),
+    "project_id": (task_history.c.project_id.is_not(None),),
+    "previous_project_id": (text(LEFT_PROJECT),),
+}
+# The parts that have an index by kind too, in which a kind that is rare is found without reading rows; None stands for the
+# whole feed.
+_BY_KIND = (None, "owner_id", "project_id")
+
+
+class Branch(NamedTuple):
+    """The shape of a statement's branch for a part, apart from the values."""
+
+    column: str | None
+    # Tells whether it reads the rows of a single kind.
+    has_kind: bool
+
+
+def _branch(
+    number: int, branch: Branch, columns: Sequence[Any], conditions: Sequence[Any], *, on_sqlite: bool
+) -> Select[Any]:
+    """The next rows of a part, in order, at most `limit`."""
+    after, until = _parameter(f"after_{number}"), _parameter(f"until_{number}")
+    keys: list[ColumnElement[Any]] = []
+    values: list[BindParameter[Any]] = []
+    if branch.column is not None:
+        keys.append(task_history.c[branch.column])
+        values.append(_parameter(f"value_{number}"))
+    if branch.has_kind:
+        keys.append(_KIND)
+        values.append(bindparam(f"kind_{number}", type_=String()))
+        conditions = (*conditions, text(MAYBE_RARE))
+    rows = select(*columns).where(*_INDEXED[branch.column], *conditions)
+    if on_sqlite or not keys:
+        equal = (key == value for key, value in zip(keys, values, strict=True))
+        return rows.where(*equal, after < _ID, until >= _ID).order_by(_ID).limit(bindparam("limit"))
     # With plain equality Postgres would walk the primary key, through everybody's events.
-    by_row = (
-        tuple_(column, _ID) > tuple_(value, after),
-        tuple_(column, _ID) <= tuple_(value, bindparam("until")),
-    )
-    found = {}
-    for has_kinds, of_kinds in _KINDS.items():
-        usual = select(*_COLUMNS).where(*conditions, *of_kinds)
-        on_sqlite = usual.where(column == value, after < _ID, bindparam("until") >= _ID).order_by(_ID)
-        found[has_kinds] = (
-            prepared(on_sqlite.limit(bindparam("limit"))),
-            _limited(usual.where(*by_row).order_by(column, _ID)),
-        )
-    return found
-
-
-def _limited(rows: Select[Any]) -> Select[Any]:
-    """The first rows, as many as the parameter `limit` says, by a statement that Postgres plans once.
-
-    Postgres plans anew for each execution as long as that seems much cheaper than the plan for any values. Behind a limit
-    that it does not know, it expects a tenth of the rows. The fixed limit and the repeated one make that a few rows.
-    """
-    limits: list[ColumnElement[Any]] = [literal_column(str(MOST_ROWS)), bindparam("limit")]
+    rows = rows.where(
+        tuple_(*keys, _ID) > tuple_(*values, after), tuple_(*keys, _ID) <= tuple_(*values, until)
+    ).order_by(*keys, _ID)
+    # Postgres plans anew for each execution as long as that seems much cheaper than the plan for any values. Behind a
+    # limit that it does not know, it expects a tenth of the rows. The fixed limit and the repeated one make that a few.
+    limits: tuple[ColumnElement[int], ...] = (literal_column(str(MOST_ROWS)), bindparam("limit"))
     for limit in limits:
         within = rows.limit(limit).subquery()
         rows = select(*within.c)
-    return prepared(rows.limit(bindparam("limit")))
+    return rows.limit(bindparam("limit"))
 
 
-# The columns of parts that have an index by kind.
-_BY_KIND: dict[str, tuple[Any, ...]] = {
-    "owner_id": (),
-    "project_id": (task_history.c.project_id.is_not(None),),
-}
+def _parameter(name: str) -> BindParameter[int]:
+    return bindparam(name, type_=BigInteger())
 
 
 @kept_by_shape
-def _of_kinds(name: str | None, count: int, *, on_sqlite: bool) -> Select[Any] | CompoundSelect[Any]:
-    """The next rows of each of so many kinds, in a part of the feed or (for None) in all of it."""
-    kind = task_history.c.kind
-    conditions = [text(MAYBE_RARE), bindparam("until") >= _ID, *_BY_KIND.get(name or "", ())]
-    if name is not None:
-        conditions.append(task_history.c[name] == bindparam("value"))
-    after: BindParameter[int] = bindparam("after")
-    each = []
-    for number in range(count):
-        wanted: BindParameter[str] = bindparam(f"kind_{number}")
-        # See `_read` about Postgres.
-        here = [kind == wanted, after < _ID]
-        if not on_sqlite:
-            here = [tuple_(kind, _ID) > tuple_(wanted, after), kind <= wanted]
-        of_kind = select(*_COLUMNS).where(*here, *conditions).order_by(kind, _ID)
-        each.append(select(of_kind.limit(bindparam("limit")).subquery()))
-    return prepared(union_all(*each) if count > 1 else each[0])
+def _statement(branches: tuple[Branch, ...], *, has_kinds: bool, whole: bool, on_sqlite: bool) -> Select[Any]:
+    """The next rows of these branches together, in order: what an event consists of, or the number and the kind."""
+    columns = event.COLUMNS if whole else (_ID, _KIND)
+    kinds = [IsOneOf(_KIND, bindparam("kinds", type_=ValueList(String())))] if has_kinds else []
+    if len(branches) == 1:
+        return prepared(_branch(0, branches[0], columns, kinds, on_sqlite=on_sqlite))
+    # A row may be in several parts.
+    found = union(
+        *(
+            select(_branch(number, each, (_ID,), kinds, on_sqlite=on_sqlite).subquery())
+            for number, each in enumerate(branches)
+        )
+    ).subquery()
+    ids = select(found.c.id).order_by(found.c.id).limit(bindparam("limit")).subquery()
+    return prepared(select(*columns).join_from(ids, task_history, ids.c.id == _ID).order_by(_ID))
 
 
-_READS = {
-    "owner_id": _read(task_history.c.owner_id),
-    "previous_owner_id": _read(task_history.c.previous_owner_id, text(LEFT_OWNER)),
-    "project_id": _read(task_history.c.project_id, task_history.c.project_id.is_not(None)),
-    "previous_project_id": _read(task_history.c.previous_project_id, text(LEFT_PROJECT)),
-}
-
-_EVERYBODYS = {
-    has_kinds: _limited(
-        select(*_COLUMNS).where(bindparam("after") < _ID, bindparam("until") >= _ID, *of_kinds).order_by(_ID)
-    )
-    for has_kinds, of_kinds in _KINDS.items()
-}
 _OF_TASK = prepared(
     select(
-        *_COLUMNS,
-        *(task_history.c[name] for name in _READS),
+        _ID,
+        _KIND,
+        *(task_history.c[name] for name in _INDEXED if name is not None),
     )
     .where(
         task_history.c.task_id == bindparam("task_id"), bindparam("after") < _ID, bindparam("until") >= _ID
@@ -200,61 +198,52 @@ def of_project(project_id: int) -> list[Part]:
 
 def examine(
     db: Session,
-    parts: Iterable[Part],
+    parts: Iterable[Part] | None,
     after: int,
     until: int,
     limit: int,
     kinds: Collection[str] | None = None,
+    *,
+    whole: bool = False,
 ) -> Examined:
-    """Find the next events of these parts, of these kinds or of all, at most `limit` of each part."""
-    found: dict[int, str] = {}
-    complete_until = until
-    for part in parts:
-        begin, end = max(after, part.after), min(until, part.until)
-        if begin >= end:
+    """Find the next events of these parts (None: of everybody), of these kinds or of all, at most `limit`.
+
+    The rows begin with the number and the kind. With `whole` they are those of `event.COLUMNS`.
+    """
+    chosen = list(_branches(parts, after, until, kinds))
+    shared: dict[str, Any] = {"limit": limit}
+    # Indexes by kind have all rows of kinds that may be rare. The other branches are told the kinds.
+    if has_kinds := kinds is not None and not all(branch.has_kind for branch, _ in chosen):
+        shared["kinds"] = sorted(kinds or ())
+    found: dict[int, AnyRow] = {}
+    for start in range(0, len(chosen), MOST_BRANCHES):
+        some = chosen[start : start + MOST_BRANCHES]
+        branches = tuple(branch for branch, _ in some)
+        statement = _statement(branches, has_kinds=has_kinds, whole=whole, on_sqlite=database.is_sqlite)
+        values = {
+            f"{name}_{number}": value for number, (_, own) in enumerate(some) for name, value in own.items()
+        }
+        found.update((row[0], row) for row in db.execute(statement, {**shared, **values}))
+    rows = [found[row_id] for row_id in sorted(found)[:limit]]
+    return Examined(rows, rows[-1][0] if len(rows) == limit else until)
+
+
+def _branches(
+    parts: Iterable[Part] | None, after: int, until: int, kinds: Collection[str] | None
+) -> Iterator[tuple[Branch, dict[str, Any]]]:
+    """The branches that read these parts, each with its values."""
+    may_be_rare = kinds is not None and not any(kind in FREQUENT_KINDS for kind in kinds)
+    for part in (_EVERYBODYS,) if parts is None else parts:
+        values: dict[str, Any] = {"after": max(after, part.after), "until": min(until, part.until)}
+        if values["after"] >= values["until"]:
             continue
-        values = {"value": part.value, "after": begin, "until": end, "limit": limit}
-        if kinds is not None and _may_be_rare(kinds) and part.column in _BY_KIND:
-            rows = _read_kinds(db, part.column, values, kinds)
+        if part.column is not None:
+            values["value"] = part.value
+        if may_be_rare and part.column in _BY_KIND:
+            for kind in sorted(kinds or ()):
+                yield Branch(part.column, has_kind=True), {**values, "kind": kind}
         else:
-            on_sqlite, on_postgres = _READS[part.column][kinds is not None]
-            statement = on_sqlite if database.is_sqlite else on_postgres
-            rows = db.execute(statement, {**values, **_named(kinds)}).all()
-        found.update((row[0], row[1]) for row in rows)
-        if len(rows) == limit:
-            complete_until = min(complete_until, rows[-1][0])
-    return Examined(sorted(each for each in found.items() if each[0] <= complete_until), complete_until)
-
-
-def _may_be_rare(kinds: Collection[str]) -> bool:
-    """Whether the indexes by kind have all rows of these kinds."""
-    return not any(kind in FREQUENT_KINDS for kind in kinds)
-
-
-def _read_kinds(
-    db: Session, column: str | None, values: dict[str, int], kinds: Collection[str]
-) -> Sequence[AnyRow]:
-    """The next rows of these kinds, in order."""
-    named = {f"kind_{number}": kind for number, kind in enumerate(sorted(kinds))}
-    statement = _of_kinds(column, len(named), on_sqlite=database.is_sqlite)
-    rows = db.execute(statement, {**values, **named})
-    return sorted(rows)[: values["limit"]]
-
-
-def _named(kinds: Collection[str] | None) -> dict[str, list[str]]:
-    return {} if kinds is None else {"kinds": sorted(kinds)}
-
-
-def examine_everything(
-    db: Session, after: int, until: int, limit: int, kinds: Collection[str] | None
-) -> Examined:
-    """Find the next events of everybody, of these kinds or of all."""
-    values = {"after": after, "until": until, "limit": limit}
-    if kinds is not None and _may_be_rare(kinds):
-        rows = _read_kinds(db, None, values, kinds)
-    else:
-        rows = db.execute(_EVERYBODYS[kinds is not None], {**values, **_named(kinds)}).all()
-    return Examined([(row[0], row[1]) for row in rows], rows[-1][0] if len(rows) == limit else until)
+            yield Branch(part.column, has_kind=False), values
 
 
 def examine_task(
@@ -264,11 +253,12 @@ def examine_task(
     values = {"task_id": task_id, "after": after, "until": until, "limit": limit}
     rows = db.execute(_OF_TASK, values).all()
     seen = [
-        (row[0], row[1])
+        row
         for row in rows
         if parts is None
         or any(
-            part.after < row[0] <= part.until and getattr(row, part.column) == part.value for part in parts
+            part.after < row[0] <= part.until and getattr(row, str(part.column)) == part.value
+            for part in parts
         )
     ]
     return Examined(seen, rows[-1][0] if len(rows) == limit else until)

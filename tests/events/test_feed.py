@@ -15,7 +15,7 @@ from sqlalchemy import delete, select, update
 from config import settings
 from database import database
 from services.background_tasks.retention_tasks import hourly_round
-from services.events import feed
+from services.events import feed, sight
 from tables.history import task_history
 from tests.support.api import Api, Person, assert_problem
 from tests.support.waiting import SECONDS
@@ -416,3 +416,27 @@ def test_a_page_with_long_texts_ends_early_and_none_is_missing(api: Api) -> None
     # Half of the characters are in the changes, and half in the tasks.
     assert len(first.json()) == feed.LONGEST_PAGE // 120_000 + 1
     assert [each["data"]["task_id"] for each in pages(ada, "/events?limit=500")] == ids
+
+
+@pytest.mark.parametrize("asked", ["task.*", "task.created,task.updated", "member.added,task.moved"])
+def test_many_projects_are_read_in_one_order(api: Api, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    query = "&".join(f"types={each}" for each in asked.split(","))
+    ada, bob = api.person(), api.person("bob")
+    projects = [ada.post("/projects", json={"name": f"Project {number}"}).json()["id"] for number in range(4)]
+    for project in projects[1:]:
+        ada.put(f"/projects/{project}/members/{bob.id}", json={"role": "member"})
+    for turn in range(3):
+        made = [ada.task(f"Turn {turn}", project_id=project)["id"] for project in projects]
+        for task in made:
+            ada.patch(f"/tasks/{task}", json={"priority": 1})
+        ada.patch(f"/tasks/{made[-1]}", json={"project_id": projects[turn]})
+        bob.task("His own")
+    everything = pages(api.person("root", admin=True), f"/events?scope=all&limit=500&{query}")
+    # All that happened is in one of Ada's projects, or in Bob's own list.
+    hers = [each for each in everything if each["data"]["project_id"]]
+    his = [each for each in everything if each["data"]["project_id"] not in projects[:1]]
+    # A statement of so few parts is followed by others.
+    monkeypatch.setattr(sight, "MOST_BRANCHES", 3)
+    assert pages(ada, f"/events?limit=2&{query}") == hers
+    # He also sees what goes from his projects into the one that he is not in.
+    assert [each for each in pages(bob, f"/events?limit=2&{query}") if each in his] == his

@@ -44,5 +44,5 @@ def test_postgres_plans_the_pages_of_the_feed_once(api: Api, database_url: str) 
     fresh = Database(database_url)
     planned = fresh.read(read)
     fresh.close()
-    assert len(planned) == 5
+    assert len(planned) == 3
     assert not [statement for statement, times in planned if times == 0]
