@@ -4,13 +4,12 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import Depends, Header, Query, Request, Response
-from pydantic_core import to_json
 
 import auth
 from auth import CurrentUser
 from database import database
 from schemas.events import Event, EventFilters, EventPageFilters
-from services.events import event_id, feed
+from services.events import event, event_id, feed
 from services.json_pieces import json_array
 from web.events.event_stream import EventStream
 from web.events.waiting import allow_waiting, settle_events, wait_for_events
@@ -75,7 +74,7 @@ def list_events(
     after = feed.begin(db, filters.after)
     page = feed.page(db, user, _question(filters), after, filters.limit, until)
     return Response(
-        json_array(page.events, to_json),
+        json_array(page.events, event.as_json),
         headers={"Link": f'<{_next(request, page.position)}>; rel="next"'},
         media_type="application/json",
     )

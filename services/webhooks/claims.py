@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pydantic_core import to_json
 from sqlalchemy import and_, bindparam, case, func, literal_column, or_, select, update
 from sqlalchemy.orm import Session
 
@@ -17,7 +16,7 @@ from config import settings
 from database import AnyRow
 from models import users
 from services.accounts import account_mail
-from services.events import event_id, feed
+from services.events import event, event_id, feed
 from services.webhooks import secret as secrets
 from services.webhooks.sending import Letter, Result, next_attempt
 from services.webhooks.webhook import PING
@@ -173,7 +172,7 @@ def _letter(webhook: AnyRow, delivery: AnyRow, told: dict[str, Any] | None, now:
         webhook.url,
         _signing_secrets(webhook, now),
         message_id(webhook.id, delivery),
-        b"" if told is None else to_json(told),
+        b"" if told is None else event.as_json(told),
     )
 
 

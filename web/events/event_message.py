@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pydantic_core import to_json
+from services.events.event import as_json
 
 # Others run after so many bytes of messages.
 BYTES_AT_ONCE = 256 * 1024
@@ -14,7 +14,7 @@ _LINE_ENDS = {"\x85".encode(): b"\\u0085", "\u2028".encode(): b"\\u2028", "\u202
 
 def message(told: dict[str, Any]) -> bytes:
     """The event as a message of Server-Sent Events."""
-    data = to_json(told)
+    data = as_json(told)
     for line_end, escaped in _LINE_ENDS.items():
         data = data.replace(line_end, escaped)
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (told["id"].encode(), told["type"].encode(), data)
