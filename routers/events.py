@@ -13,6 +13,7 @@ from services.events import event, event_id, feed
 from services.json_pieces import json_array
 from web.events.event_stream import EventStream
 from web.events.waiting import allow_waiting, settle_events, wait_for_events
+from web.large_answer import json_answer
 from web.routing import Router
 from web.strict_input import CLAIMS, PARSED
 from web.transaction import ReadSession
@@ -73,11 +74,8 @@ def list_events(
     """
     after = feed.begin(db, filters.after)
     page = feed.page(db, user, _question(filters), after, filters.limit, until)
-    return Response(
-        json_array(page.events, event.as_json),
-        headers={"Link": f'<{_next(request, page.position)}>; rel="next"'},
-        media_type="application/json",
-    )
+    link = f'<{_next(request, page.position)}>; rel="next"'
+    return json_answer(json_array(page.events, event.as_json), 200, {"Link": link})
 
 
 def _next(request: Request, position: int) -> str:

@@ -1,5 +1,7 @@
 """Large answers, which stay in memory until their clients have read them."""
 
+from collections.abc import Mapping
+
 from fastapi import Request, Response
 from starlette.types import Receive, Scope, Send
 
@@ -35,3 +37,9 @@ class LargeAnswer(Response):
             await super().__call__(scope, receive, send)
         finally:
             room.give_back(caller, size)
+
+
+def json_answer(content: bytes, status: int, headers: Mapping[str, str]) -> Response:
+    """An answer of JSON, whatever its size."""
+    kind = LargeAnswer if len(content) > LARGE_BYTES else Response
+    return kind(content, status, headers, "application/json")

@@ -24,7 +24,7 @@ from services.idempotency import Answer, kept_answer
 from storage.direct_session import one_snapshot
 from web.idempotency import SENT_KEYS, keyed, replay, respond_once, write_in_turn
 from web.json_writer import JsonWriter
-from web.large_answer import LARGE_BYTES, LargeAnswer
+from web.large_answer import json_answer
 from web.strict_input import CLAIMS, KEPT_ANSWER, NEEDS_TOKEN, PARSED
 
 T = TypeVar("T")
@@ -222,8 +222,7 @@ class _Transaction:
             return content
         headers = {name: value for name, value in given.headers.items() if name != "content-length"}
         status = given.status_code or self.status_code or 200
-        kind = LargeAnswer if len(content) > LARGE_BYTES else Response
-        return kind(content, status, headers, "application/json")
+        return json_answer(content, status, headers)
 
 
 def in_transaction(

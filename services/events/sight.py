@@ -92,7 +92,7 @@ def _branch(
         values.append(bindparam(f"kind_{number}", type_=String()))
         conditions = (*conditions, text(MAYBE_RARE))
     rows = select(*columns).where(*_INDEXED[branch.column], *conditions)
-    if on_sqlite or not keys:
+    if on_sqlite:
         equal = (key == value for key, value in zip(keys, values, strict=True))
         return rows.where(*equal, after < _ID, until >= _ID).order_by(_ID).limit(bindparam("limit"))
     # With plain equality Postgres would walk the primary key, through everybody's events.

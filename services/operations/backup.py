@@ -136,14 +136,12 @@ def _file_of(db: Database) -> Path:
     return Path(db.url.database)
 
 
-# Each page is copied and checked, so the progress counts it twice.
-
-
 def _copy_sqlite(source: Path, target: Path, report: Report, *, is_checked: bool = False) -> None:
     """Copy page by page, with the locks that other programs respect."""
     keep_private(target)
 
     def tell(_status: int, remaining: int, total: int) -> None:
+        # Each page is copied and checked, so the progress counts it twice.
         report(total - remaining + total * is_checked, 2 * total, "copying")
 
     try:

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from database import Database, database
 from security.callers import load_caller
-from services.events import feed
+from services.events import feed, sight
 from services.events.feed import Question
 from tests.support.api import Api
 
@@ -46,3 +46,5 @@ def test_postgres_plans_the_pages_of_the_feed_once(api: Api, database_url: str) 
     fresh.close()
     assert len(planned) == 3
     assert not [statement for statement, times in planned if times == 0]
+    # With a million rows the whole feed would be planned anew without the fixed limit.
+    assert all(f"LIMIT {sight.MOST_ROWS})" in statement for statement, _ in planned)
