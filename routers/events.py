@@ -12,7 +12,7 @@ from schemas.events import Event, EventFilters, EventPageFilters
 from services.events import event, event_id, feed
 from services.json_pieces import json_array
 from web.events.event_stream import EventStream
-from web.events.waiting import allow_waiting, settle_events, wait_for_events
+from web.events.waiting import Settling, allow_waiting, wait_for_events
 from web.large_answer import json_answer
 from web.routing import Router
 from web.strict_input import CLAIMS, PARSED
@@ -30,21 +30,18 @@ def _question(filters: EventFilters) -> feed.Question:
     )
 
 
-async def _wait(request: Request) -> int | None:
-    """Wait for the first event before the transaction begins, so that waiting holds no connection.
-
-    Returns the watermark, if nothing had to be waited for and another look at it costs time.
-    """
+async def _wait(request: Request, settling: Annotated[Settling, Depends()]) -> Settling:
+    """Wait for the first event before the transaction begins, so that waiting holds no connection."""
     filters = request.scope[PARSED]["filters"]
     if not filters.wait:
-        return await settle_events()
+        return settling
     claims, question = request.scope[CLAIMS], _question(filters)
     position: int | None = None
 
     def look(db: Any) -> bool:
         nonlocal position
         user = auth.authorize(db, claims, admin=False, scope=READS)
-        after = feed.begin(db, filters.after) if position is None else position
+        after = feed.begin(db, filters.after).after if position is None else position
         found = feed.page(db, user, question, after, 1)
         if not found.events:
             # The next look examines only what came meanwhile.
@@ -56,7 +53,8 @@ async def _wait(request: Request) -> int | None:
 
     allow_waiting(request.scope, filters.wait)
     await wait_for_events(is_there, filters.wait)
-    return None
+    settling.end()
+    return settling
 
 
 @router.get("", response_model=list[Event], errors=[404, 410])
@@ -65,14 +63,15 @@ def list_events(
     user: CurrentUser,
     filters: Annotated[EventPageFilters, Query()],
     request: Request,
-    until: Annotated[int | None, Depends(_wait)],
+    settling: Annotated[Settling, Depends(_wait)],
 ) -> Response:
     """List events, oldest first.
 
     The caller sees events of own tasks, and events of projects since becoming a member. The header `Link`
     always has the address of the next page. A client that follows it gets every event exactly once.
     """
-    after = feed.begin(db, filters.after)
+    after, newest, until = feed.begin(db, filters.after)
+    settling.check(newest, until)
     page = feed.page(db, user, _question(filters), after, filters.limit, until)
     link = f'<{_next(request, page.position)}>; rel="next"'
     return json_answer(json_array(page.events, event.as_json), 200, {"Link": link})
@@ -90,13 +89,13 @@ def _next(request: Request, position: int) -> str:
     errors=[404, 410, 429],
     response_class=Response,
     responses={200: {"description": "A stream of events", "content": {"text/event-stream": {}}}},
-    dependencies=[Depends(settle_events)],
 )
 def stream_events(
     db: ReadSession,
     user: CurrentUser,
     filters: Annotated[EventFilters, Query()],
     request: Request,
+    settling: Annotated[Settling, Depends()],
     last_event_id: Annotated[
         str | None,
         Header(
@@ -113,7 +112,8 @@ def stream_events(
     with the `id` of the last event.
     """
     after, pointer = (last_event_id, LAST_EVENT_ID) if last_event_id else (filters.after, "?after")
-    position = feed.newest(db) if after is None else feed.begin(db, after, pointer)
+    position, newest, until = feed.begin_at_end(db) if after is None else feed.begin(db, after, pointer)
+    settling.check(newest, until)
     question = _question(filters)
     feed.check(db, user, question)
     return EventStream(user, request.scope[CLAIMS], question, position)

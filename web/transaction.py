@@ -5,6 +5,7 @@ session, in a single hop; a write is committed before the response leaves. `user
 transaction. The endpoint returns rows, dicts or models, which are written as JSON by the declared response model.
 """
 
+import asyncio
 import functools
 import inspect
 import operator
@@ -43,6 +44,14 @@ SnapshotSession = Annotated[Session, Access(writes=False, one_snapshot=True), De
 WriteSession = Annotated[Session, Access(writes=True), Depends(get_db)]
 # A session for a write that may change many tasks: see `Database.write_async`.
 LongWriteSession = Annotated[Session, Access(writes=True, is_long=True), Depends(get_db)]
+
+
+class ReadAgain(Exception):
+    """Raised by an endpoint that reads: it is to be called again after a pause, during which it holds no connection."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
 
 
 class Ahead:
@@ -176,11 +185,19 @@ class _Transaction:
         elif self.access.writes:
             content = await database.write_async(work, is_long=is_long)
         else:
-            on_loop = self.on_loop(values) if callable(self.on_loop) else self.on_loop
-            content = await database.read_async(work, on_loop=on_loop)
+            content = await self._read(work, values)
         if self.caller is not None and "program" in request.scope[CLAIMS]:
             await auth.note_use(request.scope[CLAIMS])
         return self._respond(content, response)
+
+    async def _read(self, work: Callable[[Session], Any], values: Mapping[str, Any]) -> bytes | Response:
+        on_loop = self.on_loop(values) if callable(self.on_loop) else self.on_loop
+        while True:
+            try:
+                return await database.read_async(work, on_loop=on_loop)
+            except ReadAgain as again:
+                pause = again.seconds
+            await asyncio.sleep(pause)
 
     async def _work_ahead(self, request: Request, ahead: Ahead, body: Any) -> Any:
         """The result of the work before the transaction, or None."""

@@ -35,14 +35,15 @@ def decode(text: str) -> int | None:
     return number if 0 < number <= LARGEST_ID else None
 
 
-def position(db: Session, text: str, pointer: str) -> int:
-    """The row of the event `text`; raises InvalidInput for an unknown event, Gone for an expired one."""
-    row_id = decode(text)
-    row = None if row_id is None else db.execute(_ROW, {"row_id": row_id}).first()
+def check(db: Session, row_id: int | None, time: datetime | None, pointer: str) -> int:
+    """Return the number of an event that the feed still shows; raises InvalidInput for an unknown event, Gone for an old one.
+
+    `row_id` is None for a text that is no id, and `time` is None if there is no such row.
+    """
     # An event from a time when the clock was behind is as old as its neighbours.
-    if row is not None and (row.created_at >= oldest_time() or row.id > before_oldest(db)):
-        return int(row.id)
-    if row is not None or (row_id is not None and _may_be_deleted(db, row_id)):
+    if row_id is not None and time is not None and (time >= oldest_time() or row_id > before_oldest(db)):
+        return row_id
+    if row_id is not None and (time is not None or _may_be_deleted(db, row_id)):
         raise Gone(
             f"Events are kept for {settings.retention_events_days} days, and this one is older: begin again"
             " without `after`",

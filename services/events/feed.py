@@ -70,14 +70,28 @@ class EventPage:
     has_more: bool
 
 
-def begin(db: Session, after: str | None, pointer: str = "?after") -> int:
-    """The number after which the feed is read; raises InvalidInput, Gone."""
-    return event_id.before_oldest(db) if after is None else event_id.position(db, after, pointer)
+class Beginning(NamedTuple):
+    """The number after which the feed is read, those of the newest event and of the last one that may be shown."""
+
+    after: int
+    newest: int
+    until: int
 
 
-def newest(db: Session) -> int:
-    """The number of the newest event that may be shown."""
-    return watermark.look(db)
+def begin(db: Session, after: str | None, pointer: str = "?after") -> Beginning:
+    """Begin behind the event with the id `after`, or at the feed's beginning; raises InvalidInput, Gone."""
+    if after is None:
+        newest, until, _ = watermark.look_at(db)
+        return Beginning(event_id.before_oldest(db), newest, until)
+    row_id = event_id.decode(after)
+    newest, until, time = watermark.look_at(db, row_id or 0)
+    return Beginning(event_id.check(db, row_id, time, pointer), newest, until)
+
+
+def begin_at_end(db: Session) -> Beginning:
+    """Begin behind the last event that may be shown."""
+    newest, until, _ = watermark.look_at(db)
+    return Beginning(until, newest, until)
 
 
 def check(db: Session, user: Caller, question: Question) -> list[sight.Part] | None:
@@ -195,7 +209,7 @@ class News(NamedTuple):
 
 def news(db: Session, after: int) -> News:
     """The events after this number, not too many and not too long together."""
-    newest, until = watermark.look_at_both(db)
+    newest, until, _ = watermark.look_at(db)
     if until <= after:
         # A stream may go on behind an event that only another process knows to be decided yet.
         return News([], min(newest, after))

@@ -13,6 +13,8 @@ the position that the delivery of webhooks has written.
 
 import threading
 from collections import deque
+from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import BigInteger, Integer, String, bindparam, func, literal_column, select
 from sqlalchemy.orm import Session
@@ -27,7 +29,14 @@ WEBHOOKS = "webhooks"
 MOST_CANDIDATES = 256
 
 _NEWEST = func.coalesce(func.max(task_history.c.id), 0)
-_ON_SQLITE = prepared(select(_NEWEST.label("newest")))
+# Asked for together, because each question to Postgres takes a fifth of the time for a page.
+_TIME = (
+    select(task_history.c.created_at)
+    .where(task_history.c.id == bindparam("event_id"))
+    .scalar_subquery()
+    .label("time")
+)
+_ON_SQLITE = prepared(select(select(_NEWEST).scalar_subquery().label("newest"), _TIME))
 _OLDEST_OPEN: str = "pg_snapshot_xmin(pg_current_snapshot())"
 _ON_POSTGRES = prepared(
     select(
@@ -39,8 +48,17 @@ _ON_POSTGRES = prepared(
         .where(feed_positions.c.name == bindparam("name", WEBHOOKS, String))
         .scalar_subquery()
         .label("written"),
+        _TIME,
     )
 )
+
+
+class Look(NamedTuple):
+    """A look at the feed: the newest event, the one up to which all are decided, and the time of the one asked for."""
+
+    newest: int
+    decided: int
+    time: datetime | None
 
 
 class Watermark:
@@ -55,16 +73,18 @@ class Watermark:
 
     def look(self, db: Session) -> int:
         """Return the number up to which all events are decided."""
-        return self.look_at_both(db)[1]
+        return self.look_at(db).decided
 
-    def look_at_both(self, db: Session) -> tuple[int, int]:
-        """Look, and return the number of the newest event, and the number up to which all events are decided."""
+    def look_at(self, db: Session, event_id: int = 0) -> Look:
+        """Look, and find the time of an event; it is None if there is no such event."""
+        values = {"event_id": event_id}
         if database.is_sqlite:
+            row = db.execute(_ON_SQLITE, values).one()
             # Another thread may write an older number meanwhile, so this look's own number is returned.
-            self.decided = newest = int(db.execute(_ON_SQLITE).scalar_one())
-            return newest, newest
+            self.decided = newest = int(row.newest)
+            return Look(newest, newest, row.time)
         known = self.decided
-        row = db.execute(_ON_POSTGRES).one()
+        row = db.execute(_ON_POSTGRES, values).one()
         with self._lock:
             # A look sees all events that were decided before it. If it sees fewer, this is another database, which
             # has replaced the last one while this process ran, or the newest events were deleted.
@@ -74,7 +94,7 @@ class Watermark:
             # A position after the newest event tells nothing, for the same reasons.
             written = row.written if row.written is not None and row.written <= row.newest else 0
             self._learn(row.newest, row.oldest_open, row.oldest_open + row.age, written)
-            return int(row.newest), self.decided
+            return Look(int(row.newest), self.decided, row.time)
 
     def _learn(self, newest: int, oldest_open: int, next_to_begin: int, written: int) -> None:
         candidates = self._candidates

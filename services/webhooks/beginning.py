@@ -25,8 +25,8 @@ async def decided_event() -> int | None:
     if database.is_sqlite:
         return None
     until = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-    newest, decided = await database.read_async(watermark.look_at_both)
+    newest, decided, _ = await database.read_async(watermark.look_at)
     while decided < newest and asyncio.get_running_loop().time() < until:
         await asyncio.sleep(PAUSE_SECONDS)
-        _, decided = await database.read_async(watermark.look_at_both)
+        decided = await database.read_async(watermark.look)
     return max(decided, newest - MOST_BEFORE)

@@ -15,7 +15,7 @@ from schemas.common import Page
 from schemas.webhooks import DeliveryRead, WebhookRead
 from services import preconditions, rights, used_rights
 from services.accounts import session as session_service
-from services.events import event_id
+from services.events import event_id, feed
 from services.paging import PageOf, keyset_by_id
 from services.webhooks import secret as secrets
 from storage.column_types import UtcDateTime
@@ -247,11 +247,11 @@ def retry(db: Session, user: Caller, webhook_id: int, delivery_id: int) -> dict[
 def replay(db: Session, user: Caller, webhook_id: int, after: str) -> None:
     """Have all events after this one delivered again; raises NotFound, InvalidInput, Gone."""
     webhook = get(db, user, webhook_id, locked=True)
-    position = event_id.position(db, after, pointer="#/after")
+    position, newest, _ = feed.begin(db, after, pointer="#/after")
     # A replay that is not done yet goes on where it is, if that is earlier.
     begins = case((webhooks.c.replay_after < position, webhooks.c.replay_after), else_=position)
     # Events of transactions that are open are delivered when they happen, not again.
-    changes = {"replay_after": begins, "replay_until": event_id.newest_row(db)}
+    changes = {"replay_after": begins, "replay_until": newest}
     db.execute(_UPDATE.values(changes), {"of_webhook": webhook.id})
 
 

@@ -59,6 +59,25 @@ def test_a_list_takes_two_statements_however_long_it_is(api: Api, statements: li
         assert sent_by(admin, path, statements) <= 2, statements
 
 
+def test_a_page_of_the_feed_takes_four_statements_however_long_it_is(api: Api, statements: list[str]) -> None:
+    ada, root = api.person(), api.person("root", admin=True)
+    made = project(ada)["id"]
+    for number in range(5):
+        ada.task(str(number), project_id=made)
+    background_tasks.stop()
+    first = ada.get("/events?limit=1").json()[0]["id"]
+    # The caller, the end of the feed with the event to begin behind, a member's projects, and the page.
+    for person, question, most in (
+        (ada, "", 4),
+        (ada, f"&project_id={made}", 4),
+        (root, f"&project_id={made}", 3),
+        (root, "&scope=all", 3),
+    ):
+        path = f"/events?after={first}{question}"
+        one = sent_by(person, f"{path}&limit=1", statements)
+        assert one == sent_by(person, f"{path}&limit=5", statements) <= most, (path, one, statements)
+
+
 @pytest.mark.one_database
 def test_projects_and_what_belongs_to_them_take_as_many_statements_however_many_they_are(
     api: Api, statements: list[str]

@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable
 
 from starlette.types import Scope
 
-from database import database
 from services.events.follower import follower
-from services.events.watermark import watermark
+from web.transaction import ReadAgain
 
 # The key of the request's time limit in its scope.
 TIME_LIMIT = "task_platform.time_limit"
@@ -23,20 +22,23 @@ LONGEST_SPACING_SECONDS = 0.5
 SETTLING_SECONDS = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.1)
 
 
-async def settle_events() -> int | None:
-    """Wait a moment until the feed shows all committed events, without holding a connection.
+class Settling:
+    """Has a request wait a moment until the feed shows all events that are committed when the request comes."""
 
-    Returns the watermark; None on SQLite, where nothing has to be waited for.
-    """
-    if database.is_sqlite:
-        return None
-    newest, decided = await database.read_async(watermark.look_at_both)
-    for seconds in SETTLING_SECONDS:
-        if decided >= newest:
-            break
-        await asyncio.sleep(seconds)
-        decided = await database.read_async(watermark.look)
-    return decided
+    def __init__(self) -> None:
+        self._pauses = iter(SETTLING_SECONDS)
+        self._newest: int | None = None
+
+    def check(self, newest: int, decided: int) -> None:
+        """Raise ReadAgain unless this look at the feed shows them, or the wait is over."""
+        if self._newest is None:
+            self._newest = newest
+        if decided < self._newest and (seconds := next(self._pauses, None)) is not None:
+            raise ReadAgain(seconds)
+
+    def end(self) -> None:
+        """Wait no longer."""
+        self._pauses = iter(())
 
 
 def allow_waiting(scope: Scope, seconds: float) -> None:
