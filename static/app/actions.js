@@ -3,6 +3,7 @@ import { act } from "../shared/act.js";
 import { say } from "../shared/dom.js";
 import { count, shortened } from "../shared/format.js";
 import { LoggedOut, logOut } from "../shared/session.js";
+import { sendLater } from "./later.js";
 import { firstState, may, mayDelete, nameOf, projectOf, same, statesOf } from "./model.js";
 import { send, sendDecided, updateOf } from "./sending.js";
 import * as store from "./store.js";
@@ -165,7 +166,7 @@ function later(tasks, said, operations, done = () => undefined) {
     undo: () => store.hide(ids, false),
     settle: act(async (isLeaving) => {
       try {
-        await send(operations, { keepalive: true }, isLeaving);
+        await sendLater(operations, isLeaving);
         done(ids);
       } finally {
         store.hide(ids, false);

@@ -43,7 +43,7 @@ async function tagged(method, path, body, etag, headers = {}) {
   return { value: await response.json(), etag: response.headers.get("ETag") };
 }
 
-const newKey = () => crypto.randomUUID?.() || `${Date.now()}-${Math.random()}`;
+export const newKey = () => crypto.randomUUID?.() || `${Date.now()}-${Math.random()}`;
 
 // Makes of `send(key, ...)` a function that may be called again with the same values if it fails: it then has the same
 // key, so that what the values stand for is made only once, even if only the answer was lost.
@@ -75,12 +75,12 @@ export const tasks = {
     request(`/tasks/${id}/assign?${query({ assigned_user_id: userId })}`, { method: "PUT", ...options }),
   block: (id, reason) => write("PUT", `/tasks/${id}/blocked`, { reason }),
   unblock: (id) => write("DELETE", `/tasks/${id}/blocked`),
-  batch: async (operations, options = {}) => {
+  batch: async (operations, { headers, ...options } = {}) => {
     const body = JSON.stringify({ atomic: true, operations });
     return (
       await request("/tasks/batch", {
         method: "POST",
-        headers: { "Content-Type": "application/json" },
+        headers: { "Content-Type": "application/json", ...headers },
         body,
         ...options,
       })

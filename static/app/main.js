@@ -13,20 +13,12 @@ import { refill } from "./fields.js";
 import { importPage } from "./importing.js";
 import { useSurface } from "./keys.js";
 import { taskList } from "./list.js";
+import { sendKept } from "./later.js";
 import { follow } from "./live.js";
 import { clear as unmark, onMarks } from "./marks.js";
 import { leftOut } from "./matching.js";
 import {
-  forgetAll,
-  forgetMembers,
-  loadMenu,
-  loadProjects,
-  loadUnread,
-  loadViews,
-  membersOf,
-  model,
-  project,
-  projectOf,
+  forgetAll, forgetMembers, loadMenu, loadProjects, loadUnread, loadViews, membersOf, model, project, projectOf,
 } from "./model.js";
 import { loadTold, notificationsPage } from "./notifying.js";
 import { open } from "./opened.js";
@@ -98,6 +90,9 @@ async function start() {
     // Another tab may have logged in another account meanwhile.
     if (mine !== left) return null;
     model.me = me;
+    sendKept();
+    // The menu and its room come together, so that nothing on the page moves aside later.
+    sidebar();
     document.body.classList.add("in");
     shownKey = null;
     await streaming();

@@ -3,13 +3,12 @@ import * as api from "./api.js";
 
 export const AT_ONCE = 1000;
 
-const inParts = (all, size) =>
+export const inParts = (all, size) =>
   Array.from({ length: Math.ceil(all.length / size) }, (_, part) => all.slice(part * size, (part + 1) * size));
 
-// One call for one task, batches for many: all or none of each thousand. What is sent with `options.keepalive` outlives
-// the page, as far as it has no more than 64 KB together. If the page is being left, the batches are sent at once.
-// Answers the tasks after it, as far as they are answered.
-export async function send(operations, options = {}, isLeaving = false) {
+// One call for one task, batches for many: all or none of each thousand. Answers the tasks after it, as far as they are
+// answered.
+export async function send(operations, options = {}) {
   if (operations.length === 1) {
     const [{ op, id, task, assigned_user_id: to }] = operations;
     if (op === "update") return [(await api.tasks.change(id, task)).value];
@@ -17,11 +16,11 @@ export async function send(operations, options = {}, isLeaving = false) {
     if (op === "delete") await api.tasks.remove(id, options);
     return [];
   }
-  const parts = inParts(operations, AT_ONCE);
   const found = [];
-  const take = ({ results }) => found.push(...results.map((each) => each.task).filter(Boolean));
-  if (isLeaving) await Promise.all(parts.map(async (part) => take(await api.tasks.batch(part, options))));
-  else for (const part of parts) take(await api.tasks.batch(part, options));
+  for (const part of inParts(operations, AT_ONCE)) {
+    const { results } = await api.tasks.batch(part, options);
+    found.push(...results.map((each) => each.task).filter(Boolean));
+  }
   return found;
 }
 

@@ -1,6 +1,7 @@
 // The browser asks before the page is left with texts that are not sent, or with more to delete than outlives it.
 import { sendUnsent, unsent } from "./fields.js";
 import { kept } from "./kept.js";
+import { sendKept } from "./later.js";
 import { AT_ONCE } from "./sending.js";
 import { numberHidden } from "./store.js";
 import { sendTitles, unsaved } from "./titles.js";
@@ -20,4 +21,5 @@ addEventListener("beforeunload", (event) => (hasTexts() || numberHidden() > AT_O
 export function sendAgain() {
   sendUnsent();
   sendTitles();
+  sendKept();
 }

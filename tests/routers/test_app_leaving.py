@@ -149,6 +149,65 @@ def test_a_task_that_is_no_longer_ones_own_is_closed(api: Api, desk: BrowserPage
     assert "Measure" in page.locator("#status").inner_text()
 
 
+def delete_many(desk: BrowserPage, ada: Person) -> Page:
+    """A page whose person has just deleted more tasks than requests that outlive a page have room for."""
+    rows = [{"title": f"Step {number}"} for number in range(3_500)]
+    assert ada.post("/tasks/import", json=rows).status_code == 201
+    page = log_in(desk)
+    page.locator("#count", has_text="3,500").wait_for()
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.locator(".row").first.focus()
+    page.keyboard.press("*")
+    page.keyboard.press("Delete")
+    page.locator(".toast", has_text="Deleted 3,500 tasks").wait_for()
+    return page
+
+
+def number_of_tasks(person: Person) -> int:
+    return int(person.get("/analytics/user-completion-stats").json()["total_tasks"])
+
+
+@sqlite_only
+@pytest.mark.parametrize("is_late", [False, True], ids=["while they wait", "while they are sent"])
+def test_all_of_many_deletions_are_done_though_the_page_is_left(
+    api: Api, desk: BrowserPage, *, is_late: bool
+) -> None:
+    ada = api.person()
+    page = delete_many(desk, ada)
+    if is_late:
+        hold(page, "/tasks/batch$", "POST").wait()
+    page.goto("about:blank")
+    page.unroute_all()
+    page.goto(f"{desk.base_url}/app")
+    page.get_by_role("heading", name="Nothing to do").wait_for()
+    until(page, lambda: number_of_tasks(ada) == 0)
+    assert page.evaluate("Object.keys(localStorage).filter((key) => key.includes('later'))") == []
+
+
+@sqlite_only
+def test_deletions_that_an_account_left_are_not_done_after_another_one_came(
+    api: Api, desk: BrowserPage
+) -> None:
+    ada, _ = api.person(), api.person("bob")
+    page = delete_many(desk, ada)
+    page.goto("about:blank")
+    # Some requests have outlived the page.
+    until(page, lambda: number_of_tasks(ada) < 3_500)
+    page.wait_for_timeout(1000)
+    left = number_of_tasks(ada)
+    assert left > 0
+    page.context.clear_cookies()
+    for name in ("bob", "ada"):
+        page.goto(f"{desk.base_url}/app")
+        page.get_by_label("Username or email").fill(name)
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        page.keyboard.press("Enter")
+        page.locator("#live", has_text="Live").wait_for(state="attached")
+        page.context.clear_cookies()
+    page.wait_for_timeout(500)
+    assert number_of_tasks(ada) == left
+
+
 def end_sessions_of_pages(person: Person) -> None:
     for session in [each for each in person.get("/auth/sessions").json() if not each["current"]]:
         person.delete(f"/auth/sessions/{session['id']}")
