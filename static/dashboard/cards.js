@@ -22,7 +22,9 @@ function cell(value) {
   return h("td", {}, typeof value === "number" ? number(value) : value);
 }
 
-function table(chart, columns, rows) {
+function table(chart, answer) {
+  const columns = typeof chart.columns === "function" ? chart.columns(answer) : chart.columns;
+  const rows = chart.rows(answer);
   const shown = rows.slice(0, MOST_ROWS);
   return [
     h(
@@ -118,9 +120,9 @@ async function share(chart, path, button) {
   say(`A link that shows this picture to anybody until ${day(made.expires_at, shownZone())}.`);
 }
 
-// The card of a chart; `asked` gives its path, or null if there is no question.
+// The card of a chart; `asked` gives its path, or says as `nothing` why there is nothing to ask.
 export function chartCard(chart, asked, blame, ...extra) {
-  const body = h("div", { className: "body" }, h("p", { className: "muted" }, "Loading"));
+  const body = h("div", { className: "body" }, h("p", { className: "muted loading" }, "Loading"));
   const problem = h("p", { className: "problem", role: "alert" });
   const box = chart.choice ? choice(chart.choice, () => load()) : null;
   const card = h(
@@ -145,13 +147,11 @@ export function chartCard(chart, asked, blame, ...extra) {
 
   function fill(answer, path) {
     const words = chart.words(answer);
-    const rows = chart.rows(answer);
-    const columns = typeof chart.columns === "function" ? chart.columns(answer) : chart.columns;
     const place = h("div", { className: "chart", role: "img", "aria-label": `${chart.title}. ${words}` });
     const tabular = foldable("table", h("details", {}, h("summary", {}, "Table")));
     tabular.addEventListener(
       "toggle",
-      () => tabular.childElementCount === 1 && tabular.append(...table(chart, columns, rows)),
+      () => tabular.childElementCount === 1 && tabular.append(...table(chart, answer)),
     );
     erase();
     body.replaceChildren(
@@ -182,7 +182,7 @@ export function chartCard(chart, asked, blame, ...extra) {
     if (box) box.checked = isChosen(chart.choice);
     card.setAttribute("aria-busy", "true");
     try {
-      if (path === null) return empty("No task is open: say how many are to be done.");
+      if (path.nothing) return empty(path.nothing);
       const answer = await (chart.pages ? whole(path) : call(path));
       if (mine !== turn) return null;
       if (chart.isEmpty?.(answer)) return empty(chart.nothing);

@@ -8,9 +8,20 @@ import { query, show, view } from "./state.js";
 
 const MOST = 100_000;
 
-// The card, and the function that tells it the number of open tasks.
+// A forecast is based on a past of its own, not on the period of the page.
+function ownQuery(asked) {
+  const found = new URLSearchParams(query(asked));
+  found.delete("from");
+  return found;
+}
+
+// The path of the answer that says whether the past is long enough for a forecast. If not, the forecast is not asked for,
+// because the browser writes a refused call to its console.
+export const pastPath = () => `/analytics/burnup?${ownQuery()}`;
+
+// The card, and the function that tells it the number of open tasks, and why there is no forecast, if there is none.
 export function forecastCard() {
-  let open = 0;
+  let [open, refused] = [0, null];
   const remaining = field("Tasks to be done", { name: "remaining", type: "number", min: 1, max: MOST });
   const until = field("or until", { name: "until", type: "date", min: "1900-01-01", max: "2200-01-01" });
   const [first, second] = [remaining, until].map((each) => each.querySelector("input"));
@@ -35,18 +46,16 @@ export function forecastCard() {
     await card.load();
   }
   function path(now) {
-    if (!now.until && !now.remaining && !open) return null;
+    if (refused) return { nothing: refused };
+    if (!now.until && !now.remaining && !open) return { nothing: "No task is open: say how many are to be done." };
     const asked = now.until
       ? { until: now.until }
       : { remaining: now.remaining || String(Math.min(open, MOST)) };
-    // A forecast is based on a past of its own, not on the period of the page.
-    const found = new URLSearchParams(query(asked));
-    found.delete("from");
-    return `/analytics/forecast?${found}`;
+    return `/analytics/forecast?${ownQuery(asked)}`;
   }
-  function tell(count) {
+  function tell(count, reason) {
     const now = view();
-    open = count;
+    [open, refused] = [count, reason];
     // Somebody may be typing the next question.
     if (!form.contains(document.activeElement)) [first.value, second.value] = [now.remaining || "", now.until || ""];
     first.placeholder = now.until ? "" : `${number(open)} ${open === 1 ? "is" : "are"} open`;

@@ -9,7 +9,7 @@ import { chartCard, chartPath } from "./cards.js";
 import { CHARTS } from "./charts.js";
 import { figures, heading, periodText, whose } from "./figures.js";
 import { filterForm } from "./filters.js";
-import { forecastCard } from "./forecast.js";
+import { forecastCard, pastPath } from "./forecast.js";
 import { query, show, shownZone, view } from "./state.js";
 
 const ABOUT = "See how your tasks flow: how long they take, what is stuck, and when they will be done.";
@@ -182,19 +182,15 @@ function build(projects, shared, views) {
   const [notice, period, hint, tiles] = ["notice-place", "period-place", "hint-place", "tiles-place"].map(
     (className) => h("div", { className }),
   );
-  content.replaceChildren(
-    filters.form,
-    notice,
-    period,
-    hint,
-    tiles,
-    h(
-      "div",
-      { className: "grid" },
-      [...cards, forecast].map(({ card }) => card),
-    ),
-  );
-  return { filters, notice, period, hint, tiles, forecast, cards: [...cards, forecast] };
+  const all = [...cards, forecast];
+  const grid = h("div", { className: "grid" }, all.map(({ card }) => card));
+  const parts = [filters.form, notice, period, hint, tiles, grid];
+  return { filters, notice, period, hint, tiles, forecast, cards: all, parts };
+}
+
+// Puts the figures and charts on the page at once, so that none moves the others down.
+function put() {
+  if (!content.contains(shell.filters.form)) content.replaceChildren(...shell.parts);
 }
 
 function dim(isStale) {
@@ -204,6 +200,7 @@ function dim(isStale) {
 
 // An error is shown beside its field or above the figures, which stay, dimmed.
 function refuse(error) {
+  put();
   dim(true);
   shell.notice.replaceChildren();
   if (error.errors?.length) shell.filters.blame(error);
@@ -229,9 +226,10 @@ async function update() {
     shell = shell || build(projects, shared, views);
     const projectId = projectIdOf(views);
     const list = listPath(projectId);
-    const [flow, aging, [first], team, person] = await Promise.all([
+    const [flow, aging, burnup, [first], team, person] = await Promise.all([
       call(`/analytics/flow?${query()}`),
       call(`/analytics/aging?${query({ limit: "1" })}`),
+      call(pastPath()),
       call(`${list}sort_by=created_at&sort_order=asc&limit=1`),
       teamOf(shared, projectId),
       personOf(),
@@ -247,7 +245,8 @@ async function update() {
     shell.hint.replaceChildren(hint);
     shell.tiles.replaceChildren(figures(flow, first ? first.created_at : null));
     document.title = ["Flow", whose(team, person), periodText(flow)].filter(Boolean).join(", ") + " - Task Platform";
-    shell.forecast.tell(aging.n);
+    shell.forecast.tell(aging.n, burnup.forecast.refused);
+    put();
     await Promise.all(shell.cards.map((card) => card.load()));
     if (mine === turn) content.dataset.ready = String(mine);
   } catch (error) {

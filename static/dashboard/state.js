@@ -35,10 +35,19 @@ export function zone() {
   return view().tz || ownZone;
 }
 
+// The browser takes a tenth of a millisecond to check a zone, and each of thousands of rows asks for it.
+let checked = { search: null, zone: null };
+
 // The time zone of shown times: the reader's own, if the address names an unknown zone.
 export function shownZone() {
+  const { search } = location;
+  if (checked.search !== search) checked = { search, zone: known(zone()) };
+  return checked.zone;
+}
+
+function known(name) {
   try {
-    return new Intl.DateTimeFormat(undefined, { timeZone: zone() }).resolvedOptions().timeZone;
+    return new Intl.DateTimeFormat(undefined, { timeZone: name }).resolvedOptions().timeZone;
   } catch {
     return ownZone;
   }

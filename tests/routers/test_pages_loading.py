@@ -1,0 +1,69 @@
+"""The pages while they load: nothing moves, nothing is asked in vain, and no row is made that nobody sees."""
+
+import pytest
+
+from tests.routers.test_app import DESK, PHONE, browser, desk
+from tests.routers.test_app import log_in as log_in_at
+from tests.routers.test_dashboard import YEAR, complaints, sqlite_only, tracker, wait_for_charts
+from tests.support.api import Person
+from tests.support.chromium import BrowserPage
+
+__all__ = ["browser", "desk", "tracker"]
+pytestmark = pytest.mark.thorough
+
+SHIFTS = """
+window.shifts = [];
+const note = (list) => list.getEntries().forEach((each) => each.hadRecentInput || shifts.push(each.value));
+new PerformanceObserver(note).observe({ type: "layout-shift", buffered: true });
+"""
+# Counts the formats that are made, which take most of the time of a row with a date.
+FORMATS = """
+window.formats = 0;
+Intl.DateTimeFormat = new Proxy(Intl.DateTimeFormat, {
+  construct: (...given) => (window.formats++, Reflect.construct(...given)),
+});
+"""
+
+
+@sqlite_only
+@pytest.mark.parametrize("path", ["/app", "/dashboard", f"/dashboard?{YEAR}"])
+def test_nothing_moves_aside_while_a_page_loads(tracker: Person, browser: BrowserPage, path: str) -> None:
+    page = log_in_at(browser)
+    page.add_init_script(SHIFTS)
+    page.goto(browser.base_url + path)
+    page.locator("main[data-ready], .row").first.wait_for()
+    page.locator("#log-out").wait_for(state="attached")
+    page.wait_for_timeout(500)
+    # A hundredth is the name of the account that comes into the header.
+    assert page.evaluate("shifts.reduce((sum, each) => sum + each, 0)") < 0.01
+    assert complaints(browser) == []
+
+
+@sqlite_only
+def test_the_login_stands_in_the_middle_and_comes_without_moving(desk: BrowserPage) -> None:
+    page = desk.page
+    page.add_init_script(SHIFTS)
+    for size in (DESK, PHONE):
+        page.set_viewport_size(size)
+        desk.open("/app")
+        page.get_by_label("Username or email").wait_for()
+        page.wait_for_timeout(300)
+        assert page.evaluate("shifts.reduce((sum, each) => sum + each, 0)") < 0.01
+        box = page.locator(".login").bounding_box()
+        assert box
+        assert abs(box["x"] + box["width"] / 2 - size["width"] / 2) < 1
+        # The page has nothing to scroll to.
+        assert page.evaluate("document.documentElement.scrollHeight") == size["height"]
+
+
+@sqlite_only
+def test_the_rows_of_a_table_are_made_when_it_is_opened(tracker: Person, desk: BrowserPage) -> None:
+    page = log_in_at(desk)
+    page.add_init_script(FORMATS)
+    page.goto(f"{desk.base_url}/dashboard?{YEAR}")
+    wait_for_charts(desk)
+    # There are nine hundred completed tasks.
+    assert page.evaluate("formats") < 100
+    page.locator("#cycle-times summary", has_text="Table").click()
+    page.locator("#cycle-times tbody tr").nth(400).wait_for()
+    assert page.evaluate("formats") < 100
