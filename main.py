@@ -35,7 +35,6 @@ from routers import (
     views,
     webhooks,
 )
-from routers.account_pages import add_account_pages
 from routers.docs import add_docs_pages
 from routers.guide import add_guide
 from routers.pages import add_pages
@@ -176,7 +175,6 @@ def create_app() -> FastAPI:
         # time.
         app.router.routes.extend(router.routes)
     add_docs_pages(app)
-    add_account_pages(app)
     add_pages(app)
     add_guide(app)
     strict = [route for route in app.routes if isinstance(route, StrictRoute)]

@@ -30,8 +30,14 @@ POLICY = {
 }
 PAGES_CSP = "; ".join(f"{directive} {sources}" for directive, sources in POLICY.items())
 
-PAGES = {"/dashboard": "dashboard", "/app": "app"}
-FOLDERS = ("shared", "dashboard", "app", "home")
+PAGES = {
+    "/dashboard": ("dashboard", "index.html"),
+    "/app": ("app", "index.html"),
+    # Links in mails open these two, if `PUBLIC_URL` is the address of this program.
+    "/reset-password": ("account", "reset-password.html"),
+    "/verify-email": ("account", "verify-email.html"),
+}
+FOLDERS = ("shared", "dashboard", "app", "account", "home")
 MEDIA_TYPES = {".js": JAVASCRIPT, ".css": CSS, ".svg": "image/svg+xml"}
 # The imports of a script, which tell a page what to load along with its first script.
 IMPORT = re.compile(r"""from "(\.{1,2}/[^"]+)";""")
@@ -47,7 +53,7 @@ class Pages:
         self._assets = dict(_read_assets())
         content = b"".join(asset.content for asset in self._assets.values())
         self.path = f"/assets/{hashlib.sha256(content).hexdigest()[:16]}"
-        self._html = {folder: self._read_html(folder) for folder in (*PAGES.values(), "home")}
+        self._html = {folder: self._read_html(folder) for folder in FOLDERS[1:]}
 
     async def serve_asset(self, request: Request) -> Response:
         """Answer with a script, a style or a picture."""
@@ -61,18 +67,18 @@ class Pages:
         icon = self._assets["shared/icon.svg"]
         return Response(icon.content, media_type=icon.media_type, headers={"Cache-Control": "max-age=86400"})
 
-    def page(self, folder: str) -> Callable[[Request], Awaitable[Response]]:
-        """The endpoint that serves the page of a folder."""
+    def page(self, folder: str, name: str) -> Callable[[Request], Awaitable[Response]]:
+        """The endpoint that serves a page of a folder."""
 
         async def serve_page(request: Request) -> Response:
-            return self.answer(request, folder)
+            return self.answer(request, folder, name)
 
         return serve_page
 
-    def answer(self, request: Request, folder: str, *, notice: str = "") -> Response:
-        """The page of a folder, with the file `notice` of the folder at the place for it, if one is named."""
+    def answer(self, request: Request, folder: str, name: str, *, notice: str = "") -> Response:
+        """A page of a folder, with the file `notice` of the folder at the place for it, if one is named."""
         root = root_of(request)
-        html = self._html[folder]["index.html"]
+        html = self._html[folder][name]
         html = html.replace("{notice}", self._html[folder][notice] if notice else "")
         html = html.replace("{assets}", escape(root + self.path)).replace("{root}", escape(root))
         headers = {"Cache-Control": "no-cache", "Content-Security-Policy": PAGES_CSP}
@@ -127,14 +133,14 @@ def load_pages() -> Pages:
 
 def home(request: Request, *, has_admin: bool) -> Response:
     """The page at `/`, with links to the others and, without an admin, a note on creating one."""
-    return load_pages().answer(request, "home", notice="" if has_admin else "no-admin.html")
+    return load_pages().answer(request, "home", "index.html", notice="" if has_admin else "no-admin.html")
 
 
 def add_pages(app: FastAPI) -> None:
     """Serve the pages and their files."""
     pages = load_pages()
-    for path, folder in PAGES.items():
+    for path, (folder, name) in PAGES.items():
         for either in (path, path + "/"):
-            app.add_route(either, pages.page(folder), include_in_schema=False)
+            app.add_route(either, pages.page(folder, name), include_in_schema=False)
     app.add_route("/favicon.ico", pages.serve_icon, include_in_schema=False)
     app.add_route(pages.path + "/{name:path}", pages.serve_asset, include_in_schema=False)
