@@ -19,12 +19,17 @@ const NAMES = [
 // Open tasks that are due within a week, or overdue.
 export const DUE_SOON = { filter: "due < today+7d", sort: "due_at", order: "asc", group: "due" };
 const listeners = new Set();
+// Reading the address takes longer than the rest of what is done for each of thousands of tasks.
+let read = { search: null, values: {} };
 
 export function now() {
-  const query = new URLSearchParams(location.search);
-  const found = {};
-  for (const name of NAMES) if (query.get(name)) found[name] = query.get(name);
-  return found;
+  const { search } = location;
+  if (read.search !== search) {
+    const query = new URLSearchParams(search);
+    const given = NAMES.map((name) => [name, query.get(name)]).filter(([, value]) => value);
+    read = { search, values: Object.freeze(Object.fromEntries(given)) };
+  }
+  return read.values;
 }
 
 export function href(values) {

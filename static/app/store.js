@@ -2,7 +2,7 @@
 import { LoggedOut, nextPage, request } from "../shared/session.js";
 import { now } from "./address.js";
 import { query } from "./api.js";
-import { compare, leftOut, matches, statusesOf } from "./matching.js";
+import { inOrder, leftOut, matches, statusesOf } from "./matching.js";
 import { ZONE } from "./model.js";
 
 const FIRST = 100;
@@ -85,7 +85,7 @@ export function all() {
   const address = now();
   const order = `${address.sort} ${address.order}`;
   if (sorted?.order !== order) {
-    const shown = [...tasks.values()].filter((task) => !hidden.has(task.id)).sort(compare(address));
+    const shown = inOrder([...tasks.values()].filter((task) => !hidden.has(task.id)), address);
     sorted = { order, shown };
   }
   return sorted.shown;

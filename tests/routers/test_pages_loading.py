@@ -1,4 +1,4 @@
-"""The pages while they load: nothing moves, nothing is asked in vain, and no row is made that nobody sees."""
+"""The pages while they load and with thousands of tasks: nothing moves, and nothing is done in vain."""
 
 import pytest
 
@@ -7,6 +7,7 @@ from tests.routers.test_app import log_in as log_in_at
 from tests.routers.test_dashboard import YEAR, complaints, sqlite_only, tracker, wait_for_charts
 from tests.support.api import Person
 from tests.support.chromium import BrowserPage
+from tests.support.tracker import issues
 
 __all__ = ["browser", "desk", "tracker"]
 pytestmark = pytest.mark.thorough
@@ -21,6 +22,13 @@ FORMATS = """
 window.formats = 0;
 Intl.DateTimeFormat = new Proxy(Intl.DateTimeFormat, {
   construct: (...given) => (window.formats++, Reflect.construct(...given)),
+});
+"""
+# Counts how often the address is read.
+READINGS = """
+window.readings = 0;
+window.URLSearchParams = new Proxy(URLSearchParams, {
+  construct: (...given) => (window.readings++, Reflect.construct(...given)),
 });
 """
 
@@ -67,3 +75,18 @@ def test_the_rows_of_a_table_are_made_when_it_is_opened(tracker: Person, desk: B
     page.locator("#cycle-times summary", has_text="Table").click()
     page.locator("#cycle-times tbody tr").nth(400).wait_for()
     assert page.evaluate("formats") < 100
+
+
+@sqlite_only
+def test_the_address_is_not_read_for_each_of_thousands_of_tasks(tracker: Person, desk: BrowserPage) -> None:
+    desk.page.add_init_script(READINGS)
+    page = log_in_at(desk, "/app?status=all")
+    page.locator("#count", has_text=f"{len(issues()):,}").wait_for()
+    page.locator(".row").first.focus()
+    page.keyboard.press("*")
+    page.keyboard.press("2")
+    page.locator(".toast").wait_for()
+    page.wait_for_timeout(1000)
+    page.locator("[name=sort]").select_option("title asc")
+    page.locator("#count", has_text=f"{len(issues()):,}").and_(page.locator(":not(:text('…'))")).wait_for()
+    assert page.evaluate("readings") < len(issues())
