@@ -175,12 +175,14 @@ function later(tasks, said, operations, done = () => undefined) {
   });
 }
 
+// Answers whether there was anything to delete.
 export function remove(given) {
   const tasks = given.filter(mayDelete);
   if (tasks.length < given.length) say("Only its owner or a manager of the project deletes a task.");
-  if (!tasks.length) return;
+  if (!tasks.length) return false;
   const operations = tasks.map((task) => ({ op: "delete", id: task.id }));
   later(tasks, `Deleted ${named(tasks)}`, operations, (ids) => ids.forEach(store.drop));
+  return true;
 }
 
 // Gives tasks to somebody. A private task is out of sight then, so its giver could not take it back: it is given

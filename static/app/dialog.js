@@ -2,10 +2,13 @@
 import { act } from "../shared/act.js";
 import { absolve, blameAll, h } from "../shared/dom.js";
 import { LoggedOut } from "../shared/session.js";
+import { closeDrawer } from "./drawer.js";
 import { icon } from "./icons.js";
 import { markTyped, typedUntil } from "./page.js";
 
 export function dialog(title, content, { wide = false, near = null } = {}) {
+  // On a phone the menu, which a dialog may come from, would lie over what comes next.
+  closeDrawer();
   const before = document.activeElement;
   // The place where the mouse was pressed: a text may be selected by a pull that ends beside the dialog.
   let pressed = null;
@@ -38,8 +41,6 @@ export function dialog(title, content, { wide = false, near = null } = {}) {
     element.remove();
     if (before?.isConnected) before.focus({ preventScroll: true });
   });
-  // On a phone the menu, which a dialog may come from, would lie over what comes next.
-  document.body.classList.remove("side-open");
   open(element);
   if (near) standBeside(element, near);
   return element;

@@ -8,6 +8,7 @@ import { change, go, now, onGo } from "./address.js";
 import * as api from "./api.js";
 import { taskBoard } from "./board.js";
 import { bulkBar } from "./bulk.js";
+import { closeDrawer } from "./drawer.js";
 import { dropLeftDialogs, leaveDialogs, showLeftDialogs } from "./dialog.js";
 import { refill } from "./fields.js";
 import { importPage } from "./importing.js";
@@ -30,7 +31,7 @@ import { clearSide, newProject, sidebar, tellLive, whenChanged, whenLeaving } fr
 import * as store from "./store.js";
 import { whenEdited } from "./titles.js";
 import { settleAll } from "./toasts.js";
-import { showCount, titleOf, toolbar } from "./toolbar.js";
+import { showCount, tellFound, titleOf, toolbar } from "./toolbar.js";
 import { sendAgain } from "./unsent.js";
 
 const ABOUT = "Write down what is to be done, alone or together, and do it.";
@@ -69,7 +70,8 @@ function leave(message = "") {
   panel.close();
   clearSide();
   shownKey = null;
-  document.body.classList.remove("in", "side-open");
+  closeDrawer();
+  document.body.classList.remove("in");
   document.title = "Tasks - Task Platform";
   loginPage(content, ABOUT, start, message, "h1");
 }
@@ -188,6 +190,7 @@ function tellTitle() {
 async function showTasks(isOther) {
   const mine = drawing;
   const loading = store.load();
+  tellFound(true);
   const [bar] = await Promise.all([toolbar(), isOther && project() ? membersOf(project().id) : null]);
   if (mine !== drawing) return;
   const field = content.contains(document.activeElement) ? document.activeElement : null;
@@ -204,6 +207,7 @@ async function showTasks(isOther) {
   await loading;
   if (mine !== drawing) return;
   draw();
+  tellFound();
   // Somebody who has begun to type while the list was loading goes on typing.
   if (now().task || document.activeElement !== document.body) return;
   surface?.focus();
@@ -364,7 +368,7 @@ setInterval(act(turnDay), 60_000);
 addEventListener("visibilitychange", act(turnDay));
 
 onGo(() => {
-  document.body.classList.remove("side-open");
+  closeDrawer();
   render();
 });
 // The login is not drawn again by a late answer or another tab: somebody may be typing in it.

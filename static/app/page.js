@@ -1,6 +1,7 @@
 // Shared parts of the pages beside the tasks: a heading, sections, tables.
 import { act } from "../shared/act.js";
 import { h } from "../shared/dom.js";
+import { openDrawer } from "./drawer.js";
 import { icon } from "./icons.js";
 
 // The button that shows the menu on a phone.
@@ -11,7 +12,9 @@ export const menuButton = () =>
       type: "button",
       className: "bare menu",
       "aria-label": "Menu",
-      onclick: () => document.body.classList.toggle("side-open"),
+      "aria-expanded": "false",
+      "aria-controls": "side",
+      onclick: openDrawer,
     },
     icon("menu"),
   );

@@ -64,7 +64,7 @@ const sameProject = (tasks) => tasks.every((task) => task.project_id === tasks[0
 
 const PICKERS = {
   toggle: (tasks) => toggle(tasks),
-  remove: (tasks) => (clear(), remove(tasks)),
+  remove: (tasks) => remove(tasks) && clear(),
   state(tasks) {
     if (!sameProject(tasks)) {
       say("These tasks are of several projects, whose states differ.");

@@ -7,6 +7,7 @@ import { leaveAccount } from "./actions.js";
 import { DUE_SOON, follow, go, href, now } from "./address.js";
 import * as api from "./api.js";
 import { confirmed, dialog, form } from "./dialog.js";
+import { closeDrawer } from "./drawer.js";
 import { exportDialog } from "./exporting.js";
 import { avatar, icon } from "./icons.js";
 import { commands, help } from "./keys.js";
@@ -89,7 +90,7 @@ function item(picture, label, values, { badge = null, more = null } = {}) {
       "a",
       {
         href: href(values),
-        onclick: (event) => (document.body.classList.remove("side-open"), follow(values)(event)),
+        onclick: (event) => (closeDrawer(), follow(values)(event)),
         "aria-current": isHere ? "page" : undefined,
       },
       icon(picture),
@@ -167,7 +168,12 @@ const menu = () =>
   h(
     "nav",
     { "aria-label": "Pages" },
-    h("a", { className: "brand", href: link("/") }, h("span", {}, "Task Platform")),
+    h(
+      "div",
+      { className: "brand" },
+      h("a", { href: link("/") }, "Task Platform"),
+      small("close", "Close the menu", closeDrawer),
+    ),
     h(
       "ul",
       {},

@@ -9,7 +9,7 @@ const shown = [];
 // page is being left. Returns a function that removes the message.
 export function toast(text, { undo = null, settle = () => undefined, seconds = SECONDS } = {}) {
   const button = undo ? h("button", { type: "button", onclick: () => take(entry) }, "Undo") : null;
-  const element = h("div", { className: "toast", role: "status" }, h("span", {}, text), button);
+  const element = h("div", { className: "toast" }, h("span", {}, text), button);
   const entry = { element, undo, settle, timer: null, before: null };
   const wait = () => (entry.timer = setTimeout(() => finish(entry), seconds * 1000));
   element.addEventListener("focusin", ({ relatedTarget }) => (entry.before = relatedTarget));

@@ -1,7 +1,7 @@
 // The toolbar above the tasks: the title, the layout, and the filters.
 import { act } from "../shared/act.js";
 import { field, h } from "../shared/dom.js";
-import { number } from "../shared/format.js";
+import { count, number } from "../shared/format.js";
 import { filterField } from "../shared/filter-field.js";
 import { DUE_SOON, change, follow, href, now } from "./address.js";
 import * as api from "./api.js";
@@ -89,7 +89,6 @@ export async function toolbar() {
       icon(name === "board" ? "board" : "list"),
       h("span", { className: "wide-only" }, label),
     );
-  const count = h("span", { className: "muted", id: "count" });
   const filters = h(
     "div",
     { className: "filters", id: "filters", hidden: openIn !== placeOf(address) && !isFiltered },
@@ -119,7 +118,7 @@ export async function toolbar() {
       { className: "top" },
       menuButton(),
       h("h1", {}, titleOf(address)),
-      count,
+      h("span", { className: "muted", id: "count" }),
       h(
         "div",
         { className: "segments", role: "group", "aria-label": "Layout" },
@@ -253,6 +252,12 @@ function saveView() {
       },
     ),
   );
+}
+
+// Tells screen readers how many tasks a new view or filter has, once they are there.
+export function tellFound(isLoading = false) {
+  const isKnown = !isLoading && !store.state.error;
+  document.getElementById("found").textContent = isKnown ? count(store.all().length, "task") : "";
 }
 
 // The number of tasks, and errors.

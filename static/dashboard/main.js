@@ -180,7 +180,8 @@ function build(projects, shared, views) {
   const cards = CHARTS.map((chart) => chartCard(chart, chartPath(chart), filters.blame));
   const forecast = forecastCard();
   const [notice, period, hint, tiles] = ["notice-place", "period-place", "hint-place", "tiles-place"].map(
-    (className) => h("div", { className }),
+    // Screen readers tell the new period when a filter has changed.
+    (className) => h("div", { className, role: className === "period-place" && "status" }),
   );
   const all = [...cards, forecast];
   const grid = h("div", { className: "grid" }, all.map(({ card }) => card));

@@ -1,0 +1,102 @@
+"""The menu of `/app` on a narrow page, and what screen readers are told."""
+
+import re
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.routers.test_app import PHONE, desk, log_in, row
+from tests.routers.test_app_meanwhile import live, shared
+from tests.routers.test_dashboard import sqlite_only
+from tests.support.api import Api
+from tests.support.chromium import BrowserPage
+
+__all__ = ["desk"]
+pytestmark = pytest.mark.thorough
+
+
+def menu_of(page: Page) -> tuple[Locator, Locator]:
+    return page.get_by_role("button", name="Menu", exact=True), page.locator("#side")
+
+
+@sqlite_only
+def test_the_menu_of_a_phone_is_closed_again(api: Api, desk: BrowserPage) -> None:
+    api.person().task("Measure")
+    desk.page.set_viewport_size(PHONE)
+    page = log_in(desk)
+    button, side = menu_of(page)
+    expect(button).to_have_attribute("aria-expanded", "false")
+    for close in (
+        lambda: page.keyboard.press("Escape"),
+        lambda: page.mouse.click(PHONE["width"] - 20, 400),
+        lambda: page.get_by_role("button", name="Close the menu").click(),
+        # The page is the same, so nothing else takes the focus.
+        lambda: side.get_by_role("link", name="My tasks").click(),
+    ):
+        button.focus()
+        page.keyboard.press("Enter")
+        expect(side.get_by_role("link", name="My tasks")).to_be_focused()
+        assert page.locator("#content button.menu").get_attribute("aria-expanded") == "true"
+        # The keyboard does not go to what the menu hides.
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            assert page.evaluate("!document.activeElement.closest('#content')")
+        close()
+        expect(side).to_be_hidden()
+        expect(button).to_be_focused()
+    # Nothing was clicked through the open menu.
+    assert "task=" not in page.url
+
+
+@sqlite_only
+def test_a_dialog_from_the_menu_of_a_phone_gives_the_focus_back(api: Api, desk: BrowserPage) -> None:
+    api.person().task("Measure")
+    desk.page.set_viewport_size(PHONE)
+    page = log_in(desk)
+    button, side = menu_of(page)
+    button.click()
+    side.get_by_role("button", name="New project").click()
+    page.get_by_role("dialog").wait_for()
+    expect(side).to_be_hidden()
+    page.keyboard.press("Escape")
+    expect(button).to_be_focused()
+    # A page that becomes wide, as by turning a tablet, has both.
+    button.click()
+    page.set_viewport_size({"width": 1100, "height": 700})
+    row(page, "Measure").get_by_role("link").click()
+    page.locator("#panel").get_by_role("heading", name="Measure").wait_for()
+
+
+@sqlite_only
+def test_screen_readers_are_told_what_was_found_and_done(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    for title in ("Measure", "Measure twice", "Cut"):
+        ada.task(title)
+    page = log_in(desk)
+    told = page.get_by_role("status")
+    told.filter(has_text=re.compile("^3 tasks$")).wait_for(state="attached")
+    page.keyboard.press("/")
+    page.keyboard.type("measure")
+    page.keyboard.press("Enter")
+    told.filter(has_text=re.compile("^2 tasks$")).wait_for(state="attached")
+    # A message is announced if the place that it comes into is watched before.
+    place = page.locator("[aria-live=polite]#toasts")
+    place.wait_for(state="attached")
+    row(page, "Measure twice").focus()
+    page.keyboard.press("d")
+    expect(place).to_contain_text("Completed")
+
+
+@sqlite_only
+def test_marks_stay_if_nothing_may_be_deleted(api: Api, desk: BrowserPage) -> None:
+    ada, bob = api.person(), api.person("bob")
+    project = shared(bob, ada, "member")
+    for title in ("One", "Two"):
+        bob.task(title, project_id=project)
+    page = log_in(desk, f"/app?project={project}")
+    live(page)
+    row(page, "One").focus()
+    page.keyboard.press("*")
+    page.keyboard.press("Delete")
+    page.locator("#status", has_text="Only its owner").wait_for()
+    expect(page.locator(".bulk")).to_contain_text("2 tasks")
