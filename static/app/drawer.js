@@ -31,7 +31,7 @@ addEventListener(
   },
   { capture: true },
 );
-// What is beside the menu belongs to the body, because the page can't be clicked.
+// Clicks beside the menu reach the body, because the page itself is inert.
 addEventListener("click", ({ target }) => target.contains(content) && closeDrawer());
 // A wide page has the menu beside the tasks.
 matchMedia("(max-width: 900px)").addEventListener("change", () => closeDrawer());

@@ -219,6 +219,8 @@ export function taskList(place) {
   function focus(id) {
     bring(id);
     near.elementOf(id)?.focus({ preventScroll: true });
+    // The list itself may be partly out of sight.
+    near.elementOf(id)?.scrollIntoView({ block: "nearest" });
   }
 
   const reset = () => {

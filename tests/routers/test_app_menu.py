@@ -1,6 +1,7 @@
 """The menu of `/app` on a narrow page, and what screen readers are told."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -26,13 +27,14 @@ def test_the_menu_of_a_phone_is_closed_again(api: Api, desk: BrowserPage) -> Non
     page = log_in(desk)
     button, side = menu_of(page)
     expect(button).to_have_attribute("aria-expanded", "false")
-    for close in (
+    ways: list[Callable[[], None]] = [
         lambda: page.keyboard.press("Escape"),
         lambda: page.mouse.click(PHONE["width"] - 20, 400),
         lambda: page.get_by_role("button", name="Close the menu").click(),
         # The page is the same, so nothing else takes the focus.
         lambda: side.get_by_role("link", name="My tasks").click(),
-    ):
+    ]
+    for close in ways:
         button.focus()
         page.keyboard.press("Enter")
         expect(side.get_by_role("link", name="My tasks")).to_be_focused()
@@ -100,3 +102,35 @@ def test_marks_stay_if_nothing_may_be_deleted(api: Api, desk: BrowserPage) -> No
     page.keyboard.press("Delete")
     page.locator("#status", has_text="Only its owner").wait_for()
     expect(page.locator(".bulk")).to_contain_text("2 tasks")
+
+
+@sqlite_only
+@pytest.mark.parametrize(
+    ("width", "height"), [(640, 360), (320, 480)], ids=["letters of 200%", "a small phone"]
+)
+def test_open_filters_leave_the_tasks_some_room(
+    api: Api, desk: BrowserPage, *, width: int, height: int
+) -> None:
+    ada = api.person()
+    for number in range(30):
+        ada.task(f"Step {number}")
+    page = desk.page
+    page.set_viewport_size({"width": width, "height": height})
+    log_in(desk)
+    row(page, "Step 29").wait_for()
+    page.get_by_role("button", name="Filter", exact=True).click()
+    page.locator(".row.active").focus()
+    page.keyboard.press("x")
+    for _ in range(6):
+        page.keyboard.press("ArrowDown")
+    # The row with the focus is in sight, and the bar of marked tasks does not lie over it.
+    focused = page.locator(".row:focus")
+    box = focused.bounding_box()
+    assert box
+    assert page.evaluate(
+        "([x, y]) => document.elementFromPoint(x, y).closest('.row') === document.activeElement",
+        [box["x"] + 5, box["y"] + box["height"] - 5],
+    )
+    assert page.evaluate("document.querySelector('div.list').clientHeight") > 150
+    page.locator(".bulk").get_by_role("button", name="Delete").click()
+    page.locator(".toast", has_text="Deleted").wait_for()
