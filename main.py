@@ -1,6 +1,8 @@
 """The program: `uvicorn main:app`."""
 
-import gc
+from web import garbage
+
+# isort: split
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -104,7 +106,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     settings.signing_key()
     check_schema()
     check_writable()
-    _collect_garbage_less()
+    garbage.exempt_the_start()
     with shutdown.in_time(), shutdown.with_parent():
         # A server runs this code in the main thread; a test client runs it in another thread.
         is_test = threading.current_thread() is not threading.main_thread()
@@ -113,20 +115,6 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         background_tasks.stop()
         database.close()
         access_log.write()
-
-
-def _collect_garbage_less() -> None:
-    """Exempt the objects of the start from garbage collection, and collect less often.
-
-    Scanning these objects at every 700th new object took a tenth of the time of a request. A batch of 1,000 tasks makes
-    some 30,000 objects, which would be scanned several times although all of them are in use.
-    """
-    rarely = (50_000, 20, 20)
-    # The number of exempt objects would tell too, but counting them takes longer than an app's start in a test.
-    if gc.get_threshold()[0] < rarely[0]:
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*rarely)
 
 
 def _add_middleware(app: FastAPI) -> None:

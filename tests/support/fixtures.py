@@ -33,6 +33,7 @@ from tests.support.api import Api
 from tests.support.openapi_check import CheckedClient
 from tests.support.postgres import PostgresServer, PostgresUnavailable, postgres_server
 from tests.support.waiting import SECONDS, wait_until
+from web import garbage
 from web.events import waiting
 
 # `tests/conftest.py` has made it.
@@ -75,8 +76,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish() -> None:
     """Freeze the objects that stay for the whole run. Garbage collections of them took a tenth of the time."""
-    gc.collect()
-    gc.freeze()
+    garbage.exempt_the_start()
     gc.set_threshold(50_000, 20, 100)
     gc.enable()
 
