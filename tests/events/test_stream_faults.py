@@ -182,7 +182,7 @@ def test_comments_come_between_messages_only(api: Api, monkeypatch: pytest.Monke
     monkeypatch.setattr(open_stream, "PATIENCE_SECONDS", SECONDS)
     ada = api.person()
     after = _long_history(ada)
-    with served(app, send_buffer=4096) as url, SilentClient(url, ada.token, after) as client:
+    with served(app, send_buffer=65536) as url, SilentClient(url, ada.token, after) as client:
         # The server waits for the client in the middle of a page, and has comments to send.
         wait_until(lambda: [each for each in open_streams() if each.waiting.count(stream_hub.COMMENT) > 1])
         answer, content = client.answer(), b""

@@ -150,7 +150,7 @@ def test_who_does_not_read_large_answers_gets_no_more_of_them_and_is_cut_off(
     room = Room(100 * in_hand.MEBIBYTE, 6 * in_hand.MEBIBYTE)
     monkeypatch.setattr(in_hand, "of_answers", room)
     monkeypatch.setattr(middleware, "SLICE_SECONDS", 1000.0)
-    with served(app, send_buffer=4096) as url, socket.socket() as silent:
+    with served(app, send_buffer=65536) as url, socket.socket() as silent:
 
         def status(person: Person, path: str = "/tasks") -> int:
             headers = {"Authorization": f"Bearer {person.token}"}
