@@ -257,9 +257,10 @@ def find_installations() -> list[Installation]:
     return sorted(usable, key=lambda one: (one.source == "programs", one.version), reverse=True)
 
 
-def create_database(url: str, name: str) -> str:
-    """Make an empty database on the server at `url`, and return its URL."""
-    _on_server(url, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+def create_database(url: str, name: str, template: str = "template1") -> str:
+    """Make a database on the server at `url`, empty or a copy of another one, and return its URL."""
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+    _on_server(url, statement.format(sql.Identifier(name), sql.Identifier(template)))
     return with_database(url, name)
 
 
