@@ -282,19 +282,19 @@ def test_long_events_do_not_hold_the_event_loop(api: Api, monkeypatch: pytest.Mo
     ada.task("The first")
     after = ada.get("/events?limit=1").json()[0]["id"]
     # As JSON each letter takes six bytes, in the changes and in the task.
-    long = [{"title": f"{number}", "description": "\x01" * 65_536} for number in range(80)]
+    long = [{"title": f"{number}", "description": "\x01" * 65_536} for number in range(40)]
     with served(app, loop="asyncio") as url:
         with Stream(url, ada.token) as live:
             assert ada.post("/tasks/import", json=long).status_code == 201
             # It has all events, or was too slow for them and was cut off. Nothing waits to be sent any more then.
-            wait_until(lambda: live.is_over.is_set() or len(live.messages) == 80)
+            wait_until(lambda: live.is_over.is_set() or len(live.messages) == 40)
             live.wait_for(1)
         with Stream(url, ada.token, params={"after": after}) as late:
-            late.wait_for(80)
+            late.wait_for(40)
     told: list[Any] = []
     while found := ada.get("/events", params={"after": told[-1]["id"] if told else after}).json():
         told += found
-    assert len(told) == 80
+    assert len(told) == 40
     began = time.thread_time()
     assert list(event_message.pieces(told))
     # All of them are written in this time, wherever that is done.
