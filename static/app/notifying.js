@@ -1,6 +1,6 @@
 // Notifications, and their delivery by mail.
 import { act } from "../shared/act.js";
-import { h } from "../shared/dom.js";
+import { describe, h } from "../shared/dom.js";
 import { number } from "../shared/format.js";
 import { go, href, isForNewTab, now } from "./address.js";
 import * as api from "./api.js";
@@ -118,7 +118,7 @@ function one(each, load) {
     go({ ...values, project: project ? String(project) : undefined });
     if (!each.read_at) (await api.notifications.read(each.id), await seen());
   });
-  return h(
+  const entry = h(
     "li",
     { className: each.read_at ? "" : "unread" },
     h(
@@ -145,6 +145,7 @@ function one(each, load) {
           "Read",
         ),
   );
+  return describe(entry, entry.firstChild);
 }
 
 async function preferences() {

@@ -1,6 +1,6 @@
 // Connections to other programs: webhooks and calendars.
 import { act } from "../shared/act.js";
-import { field, h, say } from "../shared/dom.js";
+import { describe, field, h, say } from "../shared/dom.js";
 import { moment } from "../shared/format.js";
 import * as api from "./api.js";
 import { confirmed, form } from "./dialog.js";
@@ -121,13 +121,14 @@ function webhook(each, load, kept) {
     await load();
   });
   const button = (label, run) => h("button", { type: "button", onclick: run }, label);
-  return h(
+  const url = h("code", {}, each.url);
+  const entry = h(
     "li",
     {},
     h(
       "p",
       {},
-      h("code", {}, each.url),
+      url,
       " ",
       h(
         "span",
@@ -160,6 +161,7 @@ function webhook(each, load, kept) {
     shown,
     place,
   );
+  return describe(entry, url);
 }
 
 export function calendarSection() {

@@ -1,6 +1,6 @@
 // Shared parts of the pages beside the tasks: a heading, sections, tables.
 import { act } from "../shared/act.js";
-import { h } from "../shared/dom.js";
+import { describe, h } from "../shared/dom.js";
 import { openDrawer } from "./drawer.js";
 import { icon } from "./icons.js";
 
@@ -160,6 +160,11 @@ export function formWasSent(kept) {
   kept.delete("form");
 }
 
+function rowOf(cells) {
+  const row = h("tr", { role: "row" }, cells);
+  return describe(row, row.firstChild);
+}
+
 // A table, or a text if the table would be empty. A column without a name has buttons. On a phone each row is a block:
 // its first cell, beside it the buttons, and below them the other cells with the names of their columns. The roles tell
 // that it is a table there too.
@@ -178,7 +183,7 @@ export function table(label, columns, rows, nothing) {
       h(
         "tbody",
         { role: "rowgroup" },
-        rows.map((cells) => h("tr", { role: "row" }, cells.map(cell))),
+        rows.map((cells) => rowOf(cells.map(cell))),
       ),
     ),
   );

@@ -1,6 +1,6 @@
 // A card for each chart: its summary, its drawing, its table, and its links.
 import { act } from "../shared/act.js";
-import { h, say } from "../shared/dom.js";
+import { describe, h, say } from "../shared/dom.js";
 import { day, number } from "../shared/format.js";
 import { LoggedOut, call, nextPage, post, request, save } from "../shared/session.js";
 import { taskAddress } from "./charts.js";
@@ -171,6 +171,7 @@ export function chartCard(chart, asked, blame, ...extra) {
         ),
       ),
     );
+    describe(body, card.querySelector("h2"));
     shown = { place, answer };
     erase = chart.draw(place, answer);
   }

@@ -30,6 +30,16 @@ export function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
+let entries = 0;
+
+// Tells screen readers what the buttons and boxes of an entry are about, which have the same names in all entries.
+export function describe(entry, about) {
+  about.id ||= `entry-${++entries}`;
+  for (const control of entry.querySelectorAll("button, select, input, summary"))
+    if (!control.hasAttribute("aria-describedby")) control.setAttribute("aria-describedby", about.id);
+  return entry;
+}
+
 let fields = 0;
 
 // A field with its label, and below it a place for its error.

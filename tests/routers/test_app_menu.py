@@ -134,3 +134,34 @@ def test_open_filters_leave_the_tasks_some_room(
     assert page.evaluate("document.querySelector('div.list').clientHeight") > 150
     page.locator(".bulk").get_by_role("button", name="Delete").click()
     page.locator(".toast", has_text="Deleted").wait_for()
+
+
+@sqlite_only
+def test_buttons_of_the_same_name_say_what_they_are_about(api: Api, desk: BrowserPage) -> None:
+    ada, bob = api.person(), api.person("bob")
+    project = shared(bob, ada, "member")
+    names = ["nightly import", "weekly report"]
+    for name in names:
+        ada.post("/auth/tokens", json={"name": name, "scopes": ["tasks:read"]})
+        ada.post("/webhooks", json={"url": f"https://example.com/{name.split()[0]}", "types": ["task.*"]})
+    ada.task("Measure", status="completed")
+    bob.task("Cut", project_id=project, user_id=ada.id)
+
+    def descriptions(place: str, button: str) -> list[str | None]:
+        buttons = page.locator(place).get_by_role("button", name=button, exact=True)
+        buttons.first.wait_for()
+        about = "(each) => document.getElementById(each.getAttribute('aria-describedby'))?.textContent"
+        return [each.evaluate(about) for each in buttons.all()]
+
+    page = log_in(desk, "/app?page=settings")
+    assert sorted(map(str, descriptions("#content", "Revoke"))) == names
+    assert sorted(map(str, descriptions(".hooks", "Ping"))) == [
+        "https://example.com/nightly",
+        "https://example.com/weekly",
+    ]
+    page.goto(f"{desk.base_url}/app?page=notifications")
+    assert any("Cut" in str(each) for each in descriptions(".told", "Read"))
+    page.goto(f"{desk.base_url}/dashboard")
+    page.locator("main[data-ready]").wait_for()
+    assert descriptions("#throughput", "CSV") == ["Throughput"]
+    assert descriptions("#cycle-times", "CSV") == ["Cycle time"]
