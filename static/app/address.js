@@ -39,10 +39,19 @@ export function href(values) {
   return text ? `?${text}` : location.pathname;
 }
 
+// Keeps how far the list is scrolled, for the way back to it.
+export function keepPlace() {
+  const list = document.querySelector("div.list");
+  if (list) history.replaceState({ top: list.scrollTop }, "");
+}
+
+addEventListener("pagehide", keepPlace);
+
 // Goes to the address with these values; `null` removes a value.
 export function go(values, { replace = false } = {}) {
   const next = href(values);
   if (next === location.search || (!location.search && next === location.pathname)) return;
+  keepPlace();
   history[replace ? "replaceState" : "pushState"](null, "", next);
   tell();
 }

@@ -80,6 +80,9 @@ export function taskList(place) {
   );
   place.replaceChildren(grid);
   let [lines, order] = [[], []];
+  // How far the list was scrolled when this address was left.
+  let former = history.state?.top || 0;
+  let isBack = false;
   // The task that is active only because it was the first one: those that arrive later may come before it. It is null
   // once the person has been at a task of this list.
   let first;
@@ -120,8 +123,16 @@ export function taskList(place) {
       activate(next ?? first ?? null);
     }
     near.set(lines);
+    if (former && !state.isLoading) goBack();
     // The keyboard goes on where the row was.
     if (hadFocus && !grid.contains(document.activeElement)) near.elementOf(active())?.focus({ preventScroll: true });
+  }
+
+  function goBack() {
+    isBack = !place.scrollTop;
+    if (isBack) place.scrollTop = former;
+    former = 0;
+    near.draw();
   }
 
   function dress(element, line, at) {
@@ -234,7 +245,11 @@ export function taskList(place) {
     draw: near.draw,
     step: stepBy,
     edit,
-    focus: () => focus(active()),
+    focus() {
+      if (isBack) near.elementOf(active())?.focus({ preventScroll: true });
+      else focus(active());
+      isBack = false;
+    },
     forget: near.forget,
     order: () => order,
     leave() {

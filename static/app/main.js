@@ -4,7 +4,7 @@ import { h, say } from "../shared/dom.js";
 import { loginPage } from "../shared/login.js";
 import { LoggedOut, onSession, resume } from "../shared/session.js";
 import { theme } from "../shared/theme.js";
-import { change, go, now, onGo } from "./address.js";
+import { change, go, keepPlace, now, onGo } from "./address.js";
 import * as api from "./api.js";
 import { taskBoard } from "./board.js";
 import { bulkBar } from "./bulk.js";
@@ -160,6 +160,7 @@ const render = act(async (again = false) => {
   if (again || key !== shownKey) {
     const page = PAGES[address.page];
     const isOther = shownKey === null || !shownKey.includes(`"project":"${address.project}"`);
+    if (key === shownKey) keepPlace();
     shownKey = key;
     drawing++;
     unmark();
@@ -209,7 +210,7 @@ async function showTasks(isOther) {
   draw();
   tellFound();
   // Somebody who has begun to type while the list was loading goes on typing.
-  if (now().task || document.activeElement !== document.body) return;
+  if (now().task || ![document.body, content].includes(document.activeElement)) return;
   surface?.focus();
   // An empty list has nothing to give the focus to.
   if (document.activeElement === document.body) content.focus({ preventScroll: true });
