@@ -375,6 +375,8 @@ def test_who_writes_in_an_open_task_goes_on_while_others_change_it(api: Api, des
 
     # A state of another status has the panel drawn again. Letters outside of it are keys that change tasks.
     panel.get_by_text("Mark as blocked").click()
+    # The browser tells a moment later that the field is there.
+    expect(panel.get_by_label("Why it is blocked")).to_be_focused()
     page.keyboard.type("The device")
     bob.patch(f"/tasks/{task}", json={"status": "in_progress"})
     expect(panel.get_by_label("State")).to_have_value("in_progress")
