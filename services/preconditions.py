@@ -7,7 +7,6 @@ same version.
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
 from errors import Conflict, InvalidInput, PreconditionFailed, invalid_input
@@ -56,24 +55,11 @@ def require_unchanged(before: Mapping[str, Any], values: Mapping[str, Any], read
 
     Raises Conflict for a copy that is older than the resource.
     """
-    if "updated_at" in values:
-        refuse_older(values["updated_at"], before["created_at"], before["updated_at"])
+    sent = values.get("updated_at")
+    if sent is not None and sent < before["updated_at"]:
+        raise stale_copy()
     if refused := [name for name in read_only if name in values and values[name] != before[name]]:
         raise read_only_fields(refused)
-
-
-def refuse_older(copied: Any, created: datetime, updated: datetime) -> None:
-    """Raise Conflict for a copy with an `updated_at` that the resource had before its last change."""
-    if copied is not None and is_older(copied, created, updated):
-        raise stale_copy()
-
-
-def is_older(copied: Any, created: datetime, updated: datetime) -> bool:
-    """Whether a resource could have had this time before its last change.
-
-    It never had a time before its creation: that is a wrong value of a read-only field.
-    """
-    return not copied < created and bool(copied < updated)
 
 
 def read_only_fields(names: Iterable[str]) -> InvalidInput:

@@ -247,8 +247,9 @@ def _differences(before: AnyRow, values: Mapping[str, Any]) -> dict[str, Any]:
     Raises Conflict for a copy that is older than the task, InvalidInput for a read-only field with another
     value.
     """
-    if "updated_at" in values:
-        preconditions.refuse_older(values["updated_at"], before.created_at, before.updated_at)
+    sent = values.get("updated_at")
+    if sent is not None and sent < before.updated_at:
+        raise preconditions.stale_copy()
     changes = {}
     for name, value in values.items():
         same = value == getattr(before, name)

@@ -147,8 +147,7 @@ def _is_older(copy: Mapping[str, Any], comment: AnyRow) -> bool:
     """Whether a copy that is sent back was read before the comment was last edited."""
     if "edited_at" not in copy or comment.edited_at is None:
         return False
-    edited = copy["edited_at"]
-    return edited is None or preconditions.is_older(edited, comment.created_at, comment.edited_at)
+    return copy["edited_at"] is None or bool(copy["edited_at"] < comment.edited_at)
 
 
 def delete_comment(db: Session, caller: Caller, task_id: int, comment_id: int) -> None:

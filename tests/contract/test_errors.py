@@ -220,8 +220,8 @@ def test_an_older_copy_is_told_so_whatever_it_is_a_copy_of(
     problem = assert_problem(ada.patch(one, json=old), 409, "stale_copy")
     assert "get it again, or leave the read-only fields out" in problem["detail"]
     assert ada.get(one).json() == new
-    for never in ("2001-01-01T00:00:00Z", "9999-01-01T00:00:00Z"):
-        assert_problem(ada.patch(one, json={"updated_at": never}), 422, "invalid_input", "#/updated_at")
+    future = {"updated_at": "9999-01-01T00:00:00Z"}
+    assert_problem(ada.patch(one, json=future), 422, "invalid_input", "#/updated_at")
     assert ada.patch(one, json=new).json() == new
 
 
@@ -235,7 +235,6 @@ def test_an_older_copy_of_a_comment_is_told_by_the_time_of_its_last_edit(api: Ap
         assert_problem(ada.patch(one, json=never_edited | {"text": edit}), 409, "stale_copy")
     newer = ada.patch(one, json=edited | {"text": "third"}).json()
     assert_problem(ada.patch(one, json=edited | {"text": "fourth"}), 409, "stale_copy")
-    for never in ("2001-01-01T00:00:00Z", "9999-01-01T00:00:00Z"):
-        wrong = newer | {"edited_at": never}
-        assert_problem(ada.patch(one, json=wrong), 422, "invalid_input", "#/edited_at")
+    future = newer | {"edited_at": "9999-01-01T00:00:00Z"}
+    assert_problem(ada.patch(one, json=future), 422, "invalid_input", "#/edited_at")
     assert ada.patch(one, json=newer).json() == newer

@@ -298,10 +298,9 @@ def test_a_copy_that_is_older_than_the_task_is_told_so(api: Api) -> None:
     assert ada.get(path).json() == new
     without = {name: old[name] for name in ("title", "status", "tags", "due_at")}
     assert ada.put(path, json=without).json()["status"] == "pending"
-    # A time that the task never had is a wrong value, not a stale copy.
-    for never in ("2001-01-01T00:00:00Z", "9999-01-01T00:00:00Z"):
-        wrong = {"title": "x", "updated_at": never}
-        assert_problem(ada.put(path, json=wrong), 422, "invalid_input", "#/updated_at")
+    # A time in the future is a wrong value, not a stale copy.
+    future = {"title": "x", "updated_at": "9999-01-01T00:00:00Z"}
+    assert_problem(ada.put(path, json=future), 422, "invalid_input", "#/updated_at")
 
 
 def test_a_change_that_changes_nothing_writes_nothing(api: Api) -> None:
