@@ -10,6 +10,7 @@ import * as store from "./store.js";
 const KEY = `task-platform-later:${document.body.dataset.root}`;
 // The server knows the key of a request for a day at least.
 const DAY = 24 * 3600 * 1000;
+const LEAVING_MS = 1000;
 // The parts without an answer, by their keys.
 const waiting = new Map();
 let isLeft = false;
@@ -58,6 +59,8 @@ export async function sendLater(operations, isLeaving = false) {
     if (isLeaving) await Promise.all(parts.map(sendPart));
     else for (const part of parts) await sendPart(part);
   } catch (error) {
+    // Browsers break off requests a moment before they tell that the page is being left.
+    if (!error.status && !isLeft) await new Promise((resolve) => setTimeout(resolve, LEAVING_MS));
     // The tasks are shown again, unless the page is being left: then the browser refuses what is too much.
     if (!isLeft || error.status) forget(parts.map(({ key }) => key));
     throw error;
