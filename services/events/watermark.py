@@ -29,7 +29,7 @@ WEBHOOKS = "webhooks"
 MOST_CANDIDATES = 256
 
 _NEWEST = func.coalesce(func.max(task_history.c.id), 0)
-# Asked for together, because each question to Postgres takes a fifth of the time for a page.
+# Asked for together, which spares a page one round trip to Postgres.
 _TIME = (
     select(task_history.c.created_at)
     .where(task_history.c.id == bindparam("event_id"))
