@@ -173,14 +173,22 @@ def _is_unwatched() -> bool:
     return follower._thread is None or bool(follower._listeners)  # noqa: SLF001
 
 
+def _delete_log(path: Path) -> None:
+    for each in (Path(f"{path}-wal"), Path(f"{path}-shm")):
+        each.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def database_in_use(request: pytest.FixtureRequest, folder: Path, name: str) -> Iterator[str]:
     """Have the program use an empty database at the newest schema and folders of the test's own; the URL."""
     if request.param == "sqlite":
-        path = HOME / name
-        for each in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
-            each.unlink(missing_ok=True)
-        shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
+        path, copy = HOME / name, HOME / f"{name}.new"
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), copy)
+        # A thread that was late may open the database just now. It gets the old file or the whole new one, and what it
+        # writes beside the old file is deleted.
+        _delete_log(path)
+        copy.replace(path)
+        _delete_log(path)
         url = f"sqlite:///{path}"
     else:
         url = request.getfixturevalue("migrated_postgres")
