@@ -53,7 +53,7 @@ class Pages:
         self._assets = dict(_read_assets())
         content = b"".join(asset.content for asset in self._assets.values())
         self.path = f"/assets/{hashlib.sha256(content).hexdigest()[:16]}"
-        self._html = {folder: self._read_html(folder) for folder in FOLDERS[1:]}
+        self._html = {folder: self._read_html(folder) for folder in FOLDERS if folder != "shared"}
 
     async def serve_asset(self, request: Request) -> Response:
         """Answer with a script, a style or a picture."""

@@ -2,6 +2,7 @@
 // outlive a page. What is not answered when the page is left is therefore kept in the browser's storage, and the next
 // page of the same account sends it again under the same keys, so that nothing is done twice.
 import { act } from "../shared/act.js";
+import { isFinal } from "../shared/session.js";
 import { newKey } from "./api.js";
 import { model } from "./model.js";
 import { AT_ONCE, inParts, send } from "./sending.js";
@@ -62,7 +63,7 @@ export async function sendLater(operations, isLeaving = false) {
     // Browsers break off requests a moment before they tell that the page is being left.
     if (!error.status && !isLeft) await new Promise((resolve) => setTimeout(resolve, LEAVING_MS));
     // The tasks are shown again, unless the page is being left: then the browser refuses what is too much.
-    if (!isLeft || error.status) forget(parts.map(({ key }) => key));
+    if (!isLeft || isFinal(error)) forget(parts.map(({ key }) => key));
     throw error;
   }
 }
@@ -73,17 +74,24 @@ export const sendKept = act(async () => {
   keep(mine);
   const ids = mine.flatMap(({ operations }) => operations.map(({ id }) => id));
   if (ids.length) store.hide(ids);
+  let refusal = null;
   try {
     for (const part of mine) {
-      await sendPart(part).catch((error) => {
-        if (error.status) forget([part.key]);
-        throw error;
-      });
+      try {
+        await sendPart(part);
+      } catch (error) {
+        if (!isFinal(error)) throw error;
+        // The other parts have nothing to do with the one that is refused.
+        forget([part.key]);
+        refusal = error;
+        continue;
+      }
       for (const { op, id } of part.operations) if (op === "delete") store.drop(id);
     }
   } finally {
     if (ids.length) store.hide(ids, false);
   }
+  if (refusal) throw refusal;
 });
 
 addEventListener("pagehide", keepWaiting);

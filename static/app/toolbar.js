@@ -3,6 +3,7 @@ import { act } from "../shared/act.js";
 import { field, h } from "../shared/dom.js";
 import { count, number } from "../shared/format.js";
 import { filterField } from "../shared/filter-field.js";
+import { isFinal } from "../shared/session.js";
 import { DUE_SOON, change, follow, href, now } from "./address.js";
 import * as api from "./api.js";
 import { dialog, form } from "./dialog.js";
@@ -281,7 +282,5 @@ export const showCount = act(async () => {
   }
   if (!error) return problem.replaceChildren();
   const retry = h("button", { type: "button", className: "link", onclick: act(store.load) }, "Retry");
-  // The same question has the same answer, unless there were too many of them.
-  const isFinal = error.status >= 400 && error.status < 500 && error.status !== 429;
-  return problem.replaceChildren(said, " ", isFinal ? "" : retry);
+  return problem.replaceChildren(said, " ", isFinal(error) ? "" : retry);
 });

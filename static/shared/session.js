@@ -38,6 +38,9 @@ class Unreachable extends Error {
   }
 }
 
+// Whether the same request would have the same answer again. It may have another one after too many requests.
+export const isFinal = ({ status }) => status >= 400 && status < 500 && status !== 429;
+
 function flag(value) {
   try {
     if (value === undefined) return localStorage.getItem(FLAG) !== null;

@@ -6,14 +6,13 @@ import sys
 import uuid
 from pathlib import Path
 
+import pytest
+
 from tests.support.postgres import PostgresServer, create_database
 
 ROOT = Path(__file__).resolve().parents[2]
-# Starting two such programs takes longer than all that they do, so one goes on with its second database.
 PROGRAM = """
-import os
-
-from database import Base, SessionLocal, database, engine
+from database import Base, SessionLocal, engine
 from models import Task, User
 
 Base.metadata.create_all(bind=engine)
@@ -46,31 +45,20 @@ def look(hours):
         assert (db.query(User).count(), db.query(Task).count()) == (1, 1)
 
 
-def make_drop_and_look():
-    global client
-    Base.metadata.create_all(engine)
-    look(1)
+Base.metadata.create_all(engine)
+look(1)
+Base.metadata.drop_all(bind=engine)
+Base.metadata.drop_all(engine)
+Base.metadata.create_all(bind=engine)
+look(2)
+with TestClient(app) as client:
     Base.metadata.drop_all(bind=engine)
-    Base.metadata.drop_all(engine)
     Base.metadata.create_all(bind=engine)
-    look(2)
-    with TestClient(app) as client:
-        Base.metadata.drop_all(bind=engine)
-        Base.metadata.create_all(bind=engine)
-        look(3)
-    client = TestClient(app)
-
-
-make_drop_and_look()
-print(engine.dialect.name)
-database.switch(os.environ["SECOND_URL"])
-engine, SessionLocal = database.engine, database.session_factory
-make_drop_and_look()
-print(engine.dialect.name)
+    look(3)
 """
 
 
-def run(program: str, folder: Path, **urls: str) -> str:
+def run(program: str, folder: Path, url: str) -> str:
     (folder / "program.py").write_text(program)
     ended = subprocess.run(
         [sys.executable, "program.py"],
@@ -78,9 +66,9 @@ def run(program: str, folder: Path, **urls: str) -> str:
         env={
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
+            "DATABASE_URL": url,
             "BCRYPT_ROUNDS": "4",
             "LOG_LEVEL": "ERROR",
-            **urls,
         },
         capture_output=True,
         text=True,
@@ -90,7 +78,13 @@ def run(program: str, folder: Path, **urls: str) -> str:
     return ended.stdout
 
 
-def test_the_metadata_makes_and_drops_the_whole_schema(postgres: PostgresServer, tmp_path: Path) -> None:
-    on_postgres = create_database(postgres.url, f"metadata_{uuid.uuid4().hex}")
-    made = run(PROGRAM, tmp_path, DATABASE_URL=f"sqlite:///{tmp_path}/tasks.db", SECOND_URL=on_postgres)
-    assert made.split() == ["sqlite", "postgresql"]
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_the_metadata_makes_and_drops_the_whole_schema(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    if kind == "sqlite":
+        url = f"sqlite:///{tmp_path}/tasks.db"
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        url = create_database(server.url, f"metadata_{uuid.uuid4().hex}")
+    assert run(PROGRAM, tmp_path, url) == ""

@@ -208,6 +208,32 @@ def test_deletions_that_an_account_left_are_not_done_after_another_one_came(
     assert number_of_tasks(ada) == left
 
 
+@sqlite_only
+def test_deletions_that_were_left_wait_for_the_server_and_not_for_one_another(
+    api: Api, desk: BrowserPage
+) -> None:
+    ada = api.person()
+    ids = [ada.task(f"Step {number}")["id"] for number in range(4)]
+    page = log_in(desk)
+    page.locator("#live", has_text="Live").wait_for(state="attached")
+    # The first part is refused, because nothing has these numbers.
+    parts = [[{"op": "delete", "id": each} for each in part] for part in ([98, 99], ids[:2], ids[2:])]
+    page.evaluate(
+        """([account, parts]) => localStorage.setItem("task-platform-later:", JSON.stringify(
+          parts.map((operations, key) => ({ key: `part-${key}`, account, at: Date.now(), operations }))))""",
+        [ada.id, parts],
+    )
+    page.route("**/tasks/batch", lambda route: route.fulfill(status=503, json={"detail": "Restarting"}))
+    page.reload()
+    page.locator("#status", has_text="Restarting").wait_for()
+    assert len(page.evaluate("JSON.parse(localStorage.getItem('task-platform-later:'))")) == 3
+    page.unroute_all()
+    page.reload()
+    until(page, lambda: number_of_tasks(ada) == 0)
+    page.locator("#status", has_text="Task not found").wait_for()
+    assert page.evaluate("localStorage.getItem('task-platform-later:')") is None
+
+
 def end_sessions_of_pages(person: Person) -> None:
     for session in [each for each in person.get("/auth/sessions").json() if not each["current"]]:
         person.delete(f"/auth/sessions/{session['id']}")
