@@ -95,7 +95,9 @@ def _by_op(value: Any, _handler: Callable[[Any], Any]) -> Operation:
     op = value.get("op") if isinstance(value, dict) else None
     kind = _KINDS.get(op) if isinstance(op, str) else None
     if kind is None:
-        _NoOperation.model_validate({"op": op} if isinstance(value, dict) and "op" in value else {})
+        if isinstance(value, dict):
+            value = {name: value[name] for name in value if name == "op"}
+        _NoOperation.model_validate(value)
     assert kind is not None
     if not value.keys() <= _FIELDS[kind]:
         raise _unknown_fields(value, kind)
