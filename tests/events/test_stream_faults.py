@@ -139,6 +139,23 @@ def test_streams_may_go_on_behind_an_event_that_is_not_decided_yet(
             assert titles == [["Decided"], ["Not decided here, but in another process", "Decided"]]
 
 
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_a_stream_of_new_events_shows_none_from_before_though_other_transactions_are_open_for_a_moment(
+    api: Api, url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "SETTLING_SECONDS", [0.05] * 600)
+    ada = api.person()
+    with psycopg.connect(database_url) as connection:
+        connection.execute("CREATE TEMPORARY TABLE held (id int)")
+        ada.task("Before")
+        ending = threading.Timer(0.05, connection.rollback)
+        ending.start()
+        with Stream(url, ada.token) as stream:
+            ending.join()
+            ada.task("After")
+            assert stream.wait_for(1)[0]["data"]["task"]["title"] == "After"
+
+
 class SilentClient:
     """A client that asks for a stream, and reads nothing until it is told to."""
 
