@@ -6,9 +6,8 @@ from fastapi import BackgroundTasks, Query, Request, Response
 
 from auth import AdminUser, CurrentUser
 from database import AnyRow
-from models import LARGEST_ID
 from routers.parameters import PathId
-from schemas.common import Page
+from schemas.common import Id, Page
 from schemas.notifications import (
     FailedNotification,
     MarkedRead,
@@ -77,8 +76,7 @@ def retry_failed_notifications(
     user: AdminUser,
     background: BackgroundTasks,
     notification_id: Annotated[
-        int | None,
-        Query(ge=0, le=LARGEST_ID, description="The only notification to send again", examples=[1]),
+        Id | None, Query(description="The only notification to send again", examples=[1])
     ] = None,
 ) -> dict[str, int]:
     """Send mails again that were given up, all or one (admins).

@@ -6,9 +6,8 @@ from fastapi import BackgroundTasks, Query, Request, Response
 
 from auth import AdminUser, CurrentUser
 from database import AnyRow
-from models import LARGEST_ID
 from routers.parameters import IfMatch, IfNoneMatch, PathId
-from schemas.common import Message, OldestFirst
+from schemas.common import Id, Message, OldestFirst
 from schemas.tasks import (
     HistoryEntry,
     OwnerFilters,
@@ -224,7 +223,7 @@ def assign_task(
     db: WriteSession,
     user: CurrentUser,
     task_id: PathId,
-    assigned_user_id: Annotated[int, Query(ge=0, le=LARGEST_ID, description="The new owner", examples=[2])],
+    assigned_user_id: Annotated[Id, Query(description="The new owner", examples=[2])],
     background: BackgroundTasks,
     if_match: IfMatch = None,
 ) -> dict[str, str]:

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from schemas.common import Answer, QueryFilter
-from schemas.tasks import OfProject, TaskConditions, TaskFilters
+from schemas.common import Answer, OfProject, QueryFilter
+from schemas.tasks import TaskConditions, TaskFilters
 
 MOST_CHANGED = 10_000
 

@@ -237,6 +237,10 @@ TimeZone = Annotated[
 ]
 # A whole number from a client: every `int` in a body uses this type.
 Whole = Annotated[int, BeforeValidator(_whole)]
+Id = Annotated[Whole, Field(ge=0, le=LARGEST_ID)]
+OfProject = Annotated[
+    Id | None, Field(description="All tasks of this shared project, in which the caller is a member")
+]
 BlockedReason = Annotated[
     str,
     Field(min_length=1, max_length=BLOCKED_REASON_LENGTH, examples=["Waits for the figures"]),
@@ -281,14 +285,8 @@ QueryFilter = Annotated[
     ),
 ]
 ViewId = Annotated[
-    int,
-    Field(
-        ge=0,
-        le=LARGEST_ID,
-        description="A saved filter that applies too, in its order unless another one is given",
-    ),
+    Id, Field(description="A saved filter that applies too, in its order unless another one is given")
 ]
-Id = Annotated[Whole, Field(ge=0, le=LARGEST_ID)]
 
 
 class Body(BaseModel):

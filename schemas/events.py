@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from models import LARGEST_ID
-from schemas.common import Answer, Extent
+from schemas.common import Answer, Extent, Id
 
 EventType = Literal[
     "task.created",
@@ -62,10 +61,8 @@ class EventFilters(BaseModel):
         Field(max_length=100, description="The `id` of the last event that was received", examples=[None]),
     ] = None
     types: Types = Field(default_factory=list)
-    project_id: Annotated[
-        int | None, Field(ge=0, le=LARGEST_ID, description="Only events of this project")
-    ] = None
-    task_id: Annotated[int | None, Field(ge=0, le=LARGEST_ID, description="Only events of this task")] = None
+    project_id: Annotated[Id | None, Field(description="Only events of this project")] = None
+    task_id: Annotated[Id | None, Field(description="Only events of this task")] = None
     scope: Annotated[Extent, Field(description="`all` covers all accounts (admins)")] = "own"
 
 

@@ -5,12 +5,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 
-from models import LARGEST_ID
 from schemas.common import (
     DAY_SCHEMA,
     TIME_SCHEMA,
     Body,
     Extent,
+    Id,
+    OfProject,
     PriorityChoices,
     ProjectChoices,
     QueryFilter,
@@ -68,18 +69,9 @@ class FlowQuery(BaseModel):
     tag: TagChoices = Field(default_factory=list)
     priority: PriorityChoices = Field(default_factory=list)
     filter: QueryFilter | None = None
-    project_id: Annotated[
-        int | None,
-        Field(
-            ge=0,
-            le=LARGEST_ID,
-            description="All tasks of this shared project, in which the caller is a member",
-        ),
-    ] = None
+    project_id: OfProject = None
     view: ViewId | None = None
-    user_id: Annotated[
-        int | None, Field(ge=0, le=LARGEST_ID, description="The tasks of this account (admins)")
-    ] = None
+    user_id: Annotated[Id | None, Field(description="The tasks of this account (admins)")] = None
     scope: Annotated[Extent, Field(description="`all` covers all accounts (admins)")] = "own"
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models import LARGEST_ID, TITLE_LENGTH, TaskStatus
+from models import TITLE_LENGTH, TaskStatus
 from schemas.common import (
     ANY_OF,
     LONGEST_CURSOR,
@@ -16,6 +16,7 @@ from schemas.common import (
     Description,
     Id,
     Moment,
+    OfProject,
     Page,
     Priority,
     PriorityChoices,
@@ -187,14 +188,6 @@ class HistoryEntry(Answer):
     ]
 
 
-OfProject = Annotated[
-    Whole | None,
-    Field(
-        ge=0, le=LARGEST_ID, description="All tasks of this shared project, in which the caller is a member"
-    ),
-]
-
-
 class TaskConditions(BaseModel):
     """Filters of tasks, which combine with AND."""
 
@@ -268,7 +261,7 @@ class TaskSearch(TaskFilters):
 class OwnerFilters(TaskFilters):
     """The filters of a list, and a filter by owner."""
 
-    user_id: Annotated[int | None, Field(ge=0, le=LARGEST_ID, description="The owner")] = None
+    user_id: Annotated[Id | None, Field(description="The owner")] = None
 
 
 class SampleTask(Answer):

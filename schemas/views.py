@@ -5,7 +5,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from models import LARGEST_ID
 from schemas.common import (
     TIDY,
     Answer,
@@ -75,9 +74,7 @@ class ViewRead(Answer):
 class ViewFilters(Page):
     """Filters of the list of views."""
 
-    project_id: Annotated[
-        int | None, Field(ge=0, le=LARGEST_ID, description="Only views of this project")
-    ] = None
+    project_id: Annotated[Id | None, Field(description="Only views of this project")] = None
 
 
 class CalendarCreate(Body):
