@@ -72,6 +72,17 @@ def _settle_all(jobs: list[Job]) -> None:
         job.settle()
 
 
+def wake(waiting: "asyncio.Future[None]") -> None:
+    """End the wait for this future, from any thread; raises RuntimeError if its event loop has closed."""
+    waiting.get_loop().call_soon_threadsafe(finish, waiting)
+
+
+def finish(waiting: "asyncio.Future[None]") -> None:
+    """End the wait for this future, unless it has ended already; call this in the future's event loop only."""
+    if not waiting.done():
+        waiting.set_result(None)
+
+
 class Threads:
     """A few threads that work for any event loop, started when they are first needed.
 

@@ -19,6 +19,7 @@ from database import database
 from errors import InvalidInput, invalid_at
 from models import Caller
 from services.idempotency import KEY_LENGTH, Answer, KeyedRequest, answered_once, keyed_request
+from storage.threads import wake
 from web import bounds
 
 T = TypeVar("T")
@@ -154,15 +155,10 @@ class _Turns:
                     return
                 following = self._waiting[key].popleft()
             try:
-                following.get_loop().call_soon_threadsafe(_wake, following)
+                wake(following)
                 return
             except RuntimeError:
                 continue  # The event loop of that request has closed: let the next request through.
-
-
-def _wake(waiting: "asyncio.Future[None]") -> None:
-    if not waiting.done():
-        waiting.set_result(None)
 
 
 _turns = _Turns()

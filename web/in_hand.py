@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from starlette.types import Scope
 
 from request_context import address_group, origin_var
+from storage.threads import wake
 
 MEBIBYTE = 1024 * 1024
 # A smaller body needs no room. uvicorn itself reads this much ahead of each request.
@@ -61,12 +62,10 @@ class Room:
     def try_to_take(self, caller: str, size: int) -> bool:
         """Take room for this many bytes, if there is room now."""
         with self._lock:
-            of_caller, total = self.taken.get(caller, 0), sum(self.taken.values())
-            fits = not of_caller or of_caller + size <= self.share
-            if not fits or (total and total + size > self.most):
-                return False
-            self.taken[caller] = of_caller + size
-            return True
+            fits = self._fits_share(caller, size) and self._fits(size)
+            if fits:
+                self._add(caller, size)
+            return fits
 
     def give_back(self, caller: str, size: int) -> None:
         """Give back room, and hand it to those who wait."""
@@ -80,34 +79,37 @@ class Room:
         """The number of requests that wait for room."""
         return len(self._waiting)
 
+    def _fits_share(self, caller: str, size: int) -> bool:
+        """Whether the caller's share allows this; a caller that has nothing may take more than the share."""
+        of_caller = self.taken.get(caller, 0)
+        return not of_caller or of_caller + size <= self.share
+
+    def _fits(self, size: int) -> bool:
+        total = sum(self.taken.values())
+        return not total or total + size <= self.most
+
+    def _add(self, caller: str, size: int) -> None:
+        self.taken[caller] = self.taken.get(caller, 0) + size
+
     def _grant(self) -> None:
         granted = []
         with self._lock:
             waiting, self._waiting = self._waiting, []
             is_full = False
             for waiter in waiting:
-                of_caller = self.taken.get(waiter.caller, 0)
-                if of_caller and of_caller + waiter.size > self.share:
-                    self._waiting.append(waiter)
-                    continue
-                total = sum(self.taken.values())
+                fits_share = self._fits_share(waiter.caller, waiter.size)
                 # Later requests do not overtake, because small ones might then keep a large one waiting for ever.
-                is_full = is_full or bool(total and total + waiter.size > self.most)
-                if is_full:
+                is_full = is_full or (fits_share and not self._fits(waiter.size))
+                if is_full or not fits_share:
                     self._waiting.append(waiter)
                 else:
-                    self.taken[waiter.caller] = of_caller + waiter.size
+                    self._add(waiter.caller, waiter.size)
                     granted.append(waiter)
         for waiter in granted:
             try:
-                waiter.granted.get_loop().call_soon_threadsafe(_wake, waiter.granted)
+                wake(waiter.granted)
             except RuntimeError:  # The event loop of that request has closed, and with it the request.
                 self.give_back(waiter.caller, waiter.size)
-
-
-def _wake(granted: "asyncio.Future[None]") -> None:
-    if not granted.done():
-        granted.set_result(None)
 
 
 # Strangers, whose requests need no such bodies, take no room from those with a token, nor imports from other requests.

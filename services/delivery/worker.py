@@ -9,6 +9,7 @@ from concurrent.futures import Future
 
 from errors import fault_of
 from logging_config import logger
+from storage.threads import finish, wake
 
 # After a round with no more requests than this, the next round starts without a pause.
 FEW_WAKES = 3
@@ -68,8 +69,8 @@ class Worker:
         shared = self._shared
         if shared is None or shared[0] is not this_round or shared[1] is not loop:
             end: asyncio.Future[None] = loop.create_future()
-            this_round.add_done_callback(lambda _: _tell(loop, end))
-            loop.call_later(patience, _finish, end)
+            this_round.add_done_callback(lambda _: _tell(end))
+            loop.call_later(patience, finish, end)
             shared = self._shared = (this_round, loop, end)
         await shared[2]
 
@@ -118,11 +119,6 @@ class Worker:
                 ending.wait(self._pause)
 
 
-def _tell(loop: asyncio.AbstractEventLoop, end: "asyncio.Future[None]") -> None:
+def _tell(end: "asyncio.Future[None]") -> None:
     with contextlib.suppress(RuntimeError):  # The loop is closed: no one waits any more.
-        loop.call_soon_threadsafe(_finish, end)
-
-
-def _finish(end: "asyncio.Future[None]") -> None:
-    if not end.done():
-        end.set_result(None)
+        wake(end)
