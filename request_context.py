@@ -34,7 +34,7 @@ def caller_address(peer: tuple[str, int] | None, forwarded_for: str, trusted: Se
     address = peer[0]
     hops = [hop.strip() for hop in forwarded_for.split(",")] if forwarded_for else []
     while hops and is_within(address, trusted):
-        hop = _with_port(hops.pop())[0]
+        hop = _without_port(hops.pop())
         if _parsed(hop) is None:
             break
         address = hop
@@ -53,16 +53,11 @@ def address_group(address: str) -> str:
     return address
 
 
-def _with_port(hop: str) -> tuple[str, int]:
-    """An address and its port, if it has one: `1.2.3.4`, `1.2.3.4:80`, `::1`, `[::1]:80`."""
+def _without_port(hop: str) -> str:
+    """The address in one of the forms `1.2.3.4`, `1.2.3.4:80`, `::1` and `[::1]:80`."""
     if hop.startswith("["):
-        host, _, port = hop[1:].partition("]")
-        port = port.removeprefix(":")
-    elif hop.count(":") == 1:
-        host, _, port = hop.partition(":")
-    else:
-        host, port = hop, ""
-    return host, int(port) if port.isascii() and port.isdecimal() else 0
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -95,12 +95,9 @@ def matching_ids(db: Session, user: Caller, filters: TaskFilters, at_most: int) 
     return pages.ids(db, Place(user.id), filters, asked, at_most)
 
 
-def get_task_history(
-    db: Session, user: Caller, task_id: int, page: OldestFirst | None = None
-) -> PageOf[AnyRow]:
+def get_task_history(db: Session, user: Caller, task_id: int, page: OldestFirst) -> PageOf[AnyRow]:
     """A page of the changes of a task; a very long page ends early. Raises NotFound."""
     get_task(db, user, task_id)
-    page = page or OldestFirst()
     rows: list[AnyRow] = []
     after_id, skip, length = id_before(page), page.skip, 0
     while True:

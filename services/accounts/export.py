@@ -122,18 +122,6 @@ LONG = {
     ),
     "idempotency_keys": _in_parts(idempotency_keys, idempotency_keys.c.user_id == _ME),
 }
-# Tables that say nothing about a person beyond the tables above.
-DERIVED = (
-    "attempts",
-    "duration_counts",
-    "feed_positions",
-    "owner_counts",
-    "project_counts",
-    "project_states",
-    "refresh_tokens",
-    "system_counts",
-    "task_tags",
-)
 _NAMES = tuple(LONG)
 _KNOWN_ADDRESSES = select(known_addresses.c.address).where(known_addresses.c.user_id == _ME)
 

@@ -63,8 +63,7 @@ def _time(text: str) -> Value:
         if _DAY.match(text):
             return date.fromisoformat(text)
         if RFC_3339.fullmatch(text):
-            # Digits beyond microseconds are cut off, as everywhere.
-            return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text.upper()))
+            return datetime.fromisoformat(text.upper())
     except ValueError:
         raise ValueError("there is no such day or time") from None
     raise _expected("time")

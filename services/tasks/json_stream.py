@@ -102,7 +102,7 @@ class JsonText:
         return NotJson(f"at character {self._before + (self._place if place is None else place)}: {why}")
 
 
-def elements(text: JsonText, *, lines: bool = False) -> Iterator[Any]:
+def elements(text: JsonText, *, lines: bool) -> Iterator[Any]:
     """The elements of an array, or objects that follow one another; raises NotJson where reading fails.
 
     A single object is accepted only if `lines` are expected: otherwise it may be a file of another form.
