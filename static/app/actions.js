@@ -159,7 +159,7 @@ export const toggle = changing(async (tasks) => {
 });
 
 // Hides the tasks, and sends the operations when the time for undoing is over, or when the page is left.
-function later(tasks, said, operations, done = () => undefined) {
+function later(tasks, said, operations) {
   const ids = tasks.map((task) => task.id);
   store.hide(ids);
   toast(said, {
@@ -167,7 +167,6 @@ function later(tasks, said, operations, done = () => undefined) {
     settle: act(async (isLeaving) => {
       try {
         await sendLater(operations, isLeaving);
-        done(ids);
       } finally {
         store.hide(ids, false);
       }
@@ -181,7 +180,7 @@ export function remove(given) {
   if (tasks.length < given.length) say("Only its owner or a manager of the project deletes a task.");
   if (!tasks.length) return false;
   const operations = tasks.map((task) => ({ op: "delete", id: task.id }));
-  later(tasks, `Deleted ${named(tasks)}`, operations, (ids) => ids.forEach(store.drop));
+  later(tasks, `Deleted ${named(tasks)}`, operations);
   return true;
 }
 
@@ -194,7 +193,7 @@ export const assign = changing(async (all, userId) => {
   const to = tasks.map((task) => ({ op: "assign", id: task.id, assigned_user_id: userId }));
   const show = () => tasks.forEach((task) => showAs(current(task), { assigned_user_id: userId }));
   if (tasks.some((task) => !task.project_id)) {
-    later(tasks, said, to, show);
+    later(tasks, said, to);
     return;
   }
   await shown(tasks, show, () => inTurn(idsOf(tasks), () => send(to)));

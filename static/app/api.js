@@ -75,8 +75,8 @@ export const tasks = {
     request(`/tasks/${id}/assign?${query({ assigned_user_id: userId })}`, { method: "PUT", ...options }),
   block: (id, reason) => write("PUT", `/tasks/${id}/blocked`, { reason }),
   unblock: (id) => write("DELETE", `/tasks/${id}/blocked`),
-  batch: async (operations, { headers, ...options } = {}) => {
-    const body = JSON.stringify({ atomic: true, operations });
+  batch: async (operations, { headers, atomic = true, ...options } = {}) => {
+    const body = JSON.stringify({ atomic, operations });
     return (
       await request("/tasks/batch", {
         method: "POST",

@@ -2,10 +2,11 @@
 // outlive a page. What is not answered when the page is left is therefore kept in the browser's storage, and the next
 // page of the same account sends it again under the same keys, so that nothing is done twice.
 import { act } from "../shared/act.js";
+import { count } from "../shared/format.js";
 import { isFinal } from "../shared/session.js";
 import { newKey } from "./api.js";
 import { model } from "./model.js";
-import { AT_ONCE, inParts, send } from "./sending.js";
+import { AT_ONCE, inParts, sendEach } from "./sending.js";
 import * as store from "./store.js";
 
 const KEY = `task-platform-later:${document.body.dataset.root}`;
@@ -45,9 +46,41 @@ function forget(keys) {
   if (kept().length) keep(without(keys));
 }
 
+// Sends a part, and shows what has come of it. Answers the refusals.
 async function sendPart({ key, operations }) {
-  await send(operations, { keepalive: true, headers: { "Idempotency-Key": key } });
+  const options = { keepalive: true, headers: { "Idempotency-Key": key } };
+  const { done, gone, refusals } = await sendEach(operations, options);
   forget([key]);
+  for (const id of gone) store.drop(id);
+  for (const { op, id, assigned_user_id: owner } of done) {
+    if (op === "delete") store.drop(id);
+    else if (store.get(id)) store.put({ ...store.get(id), user_id: owner });
+  }
+  return refusals;
+}
+
+// Sends parts one after the other, or at once. A part has nothing to do with another one that is refused.
+async function sendParts(parts, isAtOnce = false) {
+  const refusals = [];
+  const send = async (part) => {
+    try {
+      refusals.push(...(await sendPart(part)));
+    } catch (error) {
+      if (!isFinal(error)) throw error;
+      forget([part.key]);
+      refusals.push(...part.operations.map(() => ({ detail: error.message })));
+    }
+  };
+  if (isAtOnce) await Promise.all(parts.map(send));
+  else for (const part of parts) await send(part);
+  return refusals;
+}
+
+// Tells of the operations that were refused, each of which has its own reason.
+function tellRefused(refusals) {
+  if (!refusals.length) return;
+  const reasons = [...new Set(refusals.map(({ detail }) => detail))].slice(0, 3).join(" ");
+  throw new Error(refusals.length > 1 ? `Refused for ${count(refusals.length, "task")}: ${reasons}` : reasons);
 }
 
 // Sends operations in parts: one after the other, or at once if the page is being left.
@@ -56,16 +89,17 @@ export async function sendLater(operations, isLeaving = false) {
   const parts = inParts(operations, AT_ONCE).map((each) => ({ key: newKey(), account, at, operations: each }));
   for (const part of parts) waiting.set(part.key, part);
   if (isLeaving) keepWaiting();
+  let refusals = [];
   try {
-    if (isLeaving) await Promise.all(parts.map(sendPart));
-    else for (const part of parts) await sendPart(part);
+    refusals = await sendParts(parts, isLeaving);
   } catch (error) {
     // Browsers break off requests a moment before they tell that the page is being left.
     if (!error.status && !isLeft) await new Promise((resolve) => setTimeout(resolve, LEAVING_MS));
     // The tasks are shown again, unless the page is being left: then the browser refuses what is too much.
-    if (!isLeft || isFinal(error)) forget(parts.map(({ key }) => key));
+    if (!isLeft) forget(parts.map(({ key }) => key));
     throw error;
   }
+  tellRefused(refusals);
 }
 
 // Sends what was kept when this account left the page. What another account left, or somebody days ago, is dropped.
@@ -74,24 +108,13 @@ export const sendKept = act(async () => {
   keep(mine);
   const ids = mine.flatMap(({ operations }) => operations.map(({ id }) => id));
   if (ids.length) store.hide(ids);
-  let refusal = null;
+  let refusals = [];
   try {
-    for (const part of mine) {
-      try {
-        await sendPart(part);
-      } catch (error) {
-        if (!isFinal(error)) throw error;
-        // The other parts have nothing to do with the one that is refused.
-        forget([part.key]);
-        refusal = error;
-        continue;
-      }
-      for (const { op, id } of part.operations) if (op === "delete") store.drop(id);
-    }
+    refusals = await sendParts(mine);
   } finally {
     if (ids.length) store.hide(ids, false);
   }
-  if (refusal) throw refusal;
+  tellRefused(refusals);
 });
 
 addEventListener("pagehide", keepWaiting);

@@ -1,4 +1,5 @@
 // Operations on tasks on their way to the server.
+import { isFinal } from "../shared/session.js";
 import * as api from "./api.js";
 
 export const AT_ONCE = 1000;
@@ -22,6 +23,32 @@ export async function send(operations, options = {}) {
     found.push(...results.map((each) => each.task).filter(Boolean));
   }
   return found;
+}
+
+// Does each operation by itself, so that one that is refused undoes no other. Answers the operations that are done, the
+// ids of tasks that are gone, and the refusals.
+export async function sendEach(operations, options) {
+  const results = operations.length > 1 ? await sendApart(operations, options) : [await sendOne(operations, options)];
+  const [done, gone, refusals] = [[], [], []];
+  for (const [at, { error }] of results.entries()) {
+    if (!error) done.push(operations[at]);
+    else if (error.code === "task_not_found") gone.push(operations[at].id);
+    else refusals.push(error);
+  }
+  return { done, gone, refusals };
+}
+
+const sendApart = async (operations, options) =>
+  (await api.tasks.batch(operations, { ...options, atomic: false })).results;
+
+async function sendOne(operations, options) {
+  try {
+    await send(operations, options);
+    return {};
+  } catch (error) {
+    if (!isFinal(error)) throw error;
+    return { error: { code: error.code, detail: error.message } };
+  }
 }
 
 // Changes the fields of a task if it is still at the version that the page knows.

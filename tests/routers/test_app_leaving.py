@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.routers.test_app import desk, log_in, row
 from tests.routers.test_app_beyond import until
+from tests.routers.test_app_meanwhile import shared
 from tests.routers.test_dashboard import sqlite_only
 from tests.support.api import PASSWORD, Api, Person
 from tests.support.chromium import BrowserPage
@@ -212,12 +213,14 @@ def test_deletions_that_an_account_left_are_not_done_after_another_one_came(
 def test_deletions_that_were_left_wait_for_the_server_and_not_for_one_another(
     api: Api, desk: BrowserPage
 ) -> None:
-    ada = api.person()
+    ada, bob = api.person(), api.person("bob")
+    project = shared(bob, ada, "member")
     ids = [ada.task(f"Step {number}")["id"] for number in range(4)]
+    theirs = [bob.task(f"Step of bob {number}", project_id=project)["id"] for number in range(2)]
     page = log_in(desk)
     page.locator("#live", has_text="Live").wait_for(state="attached")
-    # The first part is refused, because nothing has these numbers.
-    parts = [[{"op": "delete", "id": each} for each in part] for part in ([98, 99], ids[:2], ids[2:])]
+    # The first part is refused, because its tasks are somebody else's.
+    parts = [[{"op": "delete", "id": each} for each in part] for part in (theirs, ids[:2], ids[2:])]
     page.evaluate(
         """([account, parts]) => localStorage.setItem("task-platform-later:", JSON.stringify(
           parts.map((operations, key) => ({ key: `part-${key}`, account, at: Date.now(), operations }))))""",
@@ -230,8 +233,60 @@ def test_deletions_that_were_left_wait_for_the_server_and_not_for_one_another(
     page.unroute_all()
     page.reload()
     until(page, lambda: number_of_tasks(ada) == 0)
-    page.locator("#status", has_text="Task not found").wait_for()
+    page.locator("#status", has_text="Refused for 2 tasks: ").wait_for()
     assert page.evaluate("localStorage.getItem('task-platform-later:')") is None
+    assert number_of_tasks(bob) == 2
+
+
+@sqlite_only
+def test_one_of_many_deletions_that_is_refused_or_done_by_others_keeps_no_other_from_being_done(
+    api: Api, desk: BrowserPage
+) -> None:
+    ada, bob = api.person(), api.person("bob")
+    project = shared(bob, ada, "member")
+    one, gone, given = (ada.task(title, project_id=project)["id"] for title in ("First", "Gone", "Given"))
+    desk.page.route(re.compile("/events/stream"), lambda route: route.abort())
+    page = log_in(desk, f"/app?project={project}")
+    row(page, "First").focus()
+    page.keyboard.press("*")
+    page.keyboard.press("Delete")
+    page.locator(".toast", has_text="Deleted 3 tasks").wait_for()
+    bob.delete(f"/tasks/{gone}")
+    bob.put(f"/tasks/{given}/assign?assigned_user_id={bob.id}")
+    # The person has the right to delete their own tasks only.
+    page.locator("#status", has_text="manager").wait_for()
+    expect(row(page, "Given")).to_be_visible()
+    expect(page.locator(".row")).to_have_count(1)
+    assert ada.get(f"/tasks/{one}").status_code == 404
+
+    # A single task that is gone is as good as deleted.
+    last = ada.task("Last", project_id=project)["id"]
+    page.reload()
+    row(page, "Last").focus()
+    page.keyboard.press("Delete")
+    ada.delete(f"/tasks/{last}")
+    page.locator(".toast").wait_for(state="detached")
+    page.wait_for_timeout(500)
+    assert page.locator("#status").inner_text() == ""
+
+
+@sqlite_only
+def test_the_other_tasks_are_given_away_though_one_is_gone(api: Api, desk: BrowserPage) -> None:
+    ada, bob = api.person(), api.person("bob")
+    shared(ada, bob)
+    one, gone, other = (ada.task(title)["id"] for title in ("First", "Gone", "Other"))
+    desk.page.route(re.compile("/events/stream"), lambda route: route.abort())
+    page = log_in(desk)
+    row(page, "First").focus()
+    page.keyboard.press("*")
+    page.keyboard.press("a")
+    page.get_by_label("Username").fill("bob")
+    page.keyboard.press("Enter")
+    page.locator(".toast", has_text="3 tasks assigned to bob").wait_for()
+    ada.delete(f"/tasks/{gone}")
+    until(page, lambda: {each["id"] for each in bob.get("/tasks").json()} == {one, other})
+    expect(page.locator(".row")).to_have_count(0)
+    assert page.locator("#status").inner_text() == ""
 
 
 def end_sessions_of_pages(person: Person) -> None:
