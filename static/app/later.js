@@ -34,6 +34,17 @@ function keep(parts) {
   }
 }
 
+// Whether this browser stores anything.
+export function keeps() {
+  try {
+    localStorage.setItem(`${KEY}:trial`, "1");
+    localStorage.removeItem(`${KEY}:trial`);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const without = (keys) => kept().filter(({ key }) => !keys.includes(key));
 
 function keepWaiting() {

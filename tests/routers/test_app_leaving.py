@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
 from tests.routers.test_app import desk, log_in, row
 from tests.routers.test_app_beyond import until
@@ -156,12 +156,23 @@ def delete_many(desk: BrowserPage, ada: Person) -> Page:
     assert ada.post("/tasks/import", json=rows).status_code == 201
     page = log_in(desk)
     page.locator("#count", has_text="3,500").wait_for()
-    page.on("dialog", lambda dialog: dialog.accept())
     page.locator(".row").first.focus()
     page.keyboard.press("*")
     page.keyboard.press("Delete")
     page.locator(".toast", has_text="Deleted 3,500 tasks").wait_for()
     return page
+
+
+def questions(page: Page) -> list[str]:
+    """The questions of the browser before it leaves the page, which are answered by Leave."""
+    asked = []
+
+    def answer(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept()
+
+    page.on("dialog", answer)
+    return asked
 
 
 def number_of_tasks(person: Person) -> int:
@@ -175,14 +186,26 @@ def test_all_of_many_deletions_are_done_though_the_page_is_left(
 ) -> None:
     ada = api.person()
     page = delete_many(desk, ada)
+    asked = questions(page)
     if is_late:
         hold(page, "/tasks/batch$", "POST").wait()
     page.goto("about:blank")
+    # Nothing is lost, so there is nothing to ask.
+    assert asked == []
     page.unroute_all()
     page.goto(f"{desk.base_url}/app")
     page.get_by_role("heading", name="Nothing to do").wait_for()
     until(page, lambda: number_of_tasks(ada) == 0)
     until(page, lambda: not page.evaluate("Object.keys(localStorage).some((key) => key.includes('later'))"))
+
+
+@sqlite_only
+def test_a_browser_that_stores_nothing_asks_before_it_loses_deletions(api: Api, desk: BrowserPage) -> None:
+    desk.page.add_init_script("Storage.prototype.setItem = () => { throw new Error('No room'); };")
+    page = delete_many(desk, api.person())
+    asked = questions(page)
+    page.goto("about:blank")
+    assert asked == ["beforeunload"]
 
 
 @sqlite_only
