@@ -122,7 +122,7 @@ def parameter_of(scope: Scope) -> ColumnElement[int]:
 
 
 def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The column as an expression for which SQLite uses no index."""
+    """The column as an expression for which no database uses an index."""
     return type_coerce(type_coerce(column, BigInteger) + literal_column("0"), column.type)
 
 

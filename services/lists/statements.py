@@ -25,7 +25,7 @@ from services.bulk_numbers import in_bulk
 from services.lists.lookups import RANGES, TEXTS
 from services.lists.parts import Part, Way
 from services.query.conditions import condition
-from services.query.elements import Implied, Walked
+from services.query.elements import Implied, UnindexedOnSqlite
 from services.query.shapes import Scope, Shape
 from services.rights import parameter_of, unindexed, visible_tasks
 from services.tasks.fields import TASK_COLUMNS
@@ -190,7 +190,7 @@ def _gathered(shape: ListShape, name: str) -> ColumnElement[bool]:
         (there.c.project_id if shape.scope == "project" else there.c.user_id) == parameter_of(shape.scope),
         compare(there.c[column.key], bindparam(name, type_=column.type)),
     )
-    return type_coerce(Walked(tasks.c.id), BigInteger).in_(ids)
+    return type_coerce(UnindexedOnSqlite(tasks.c.id), BigInteger).in_(ids)
 
 
 def _filtered(
@@ -225,7 +225,7 @@ def _filtered(
     if shape.asked is not None:
         statement = statement.where(condition(shape.asked, shape.scope, of_few=of_few))
     if shape.sorts:
-        column, row_id = (type_coerce(Walked(each), each.type) for each in (column, row_id))
+        column, row_id = (type_coerce(UnindexedOnSqlite(each), each.type) for each in (column, row_id))
     return statement, column, row_id
 
 

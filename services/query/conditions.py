@@ -1,6 +1,7 @@
 """Turning the shape of a filter into a condition for SQLAlchemy; every value is a parameter."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -37,7 +38,7 @@ from services.query.elements import (
     NormalForm,
     OfLength,
     Sought,
-    Walked,
+    UnindexedOnSqlite,
     WithDescription,
     WithTags,
 )
@@ -131,7 +132,7 @@ def _tags(kind: str, names: list[str], scope: Scope, *, holds: bool, of_few: boo
         found = _has_tag(last, names[0])
         return found if holds else not_(found)
     # Without its index SQLite goes through the tasks, instead of looking up each task with the tag.
-    row_id = type_coerce(Walked(tasks.c.id), BigInteger) if first else tasks.c.id
+    row_id = type_coerce(UnindexedOnSqlite(tasks.c.id), BigInteger) if first else tasks.c.id
     tagged = select(task_tags.c.task_id).where(_compared(last, task_tags.c.tag, names[0]))
     if scope == "owner":
         tagged = tagged.where(task_tags.c.user_id == bindparam("owner_id"))
@@ -157,7 +158,7 @@ def _notes(names: Sequence[str]) -> ColumnElement[int]:
 def _has_tag(kind: str, name: str) -> ColumnElement[bool]:
     wanted = bindparam(name, type_=ValueList(String()) if kind == "in" else String())
     # By the index of the tag SQLite would look at all tasks that have it, for each task.
-    tag = type_coerce(Walked(_own_tags.c.tag), String())
+    tag = type_coerce(UnindexedOnSqlite(_own_tags.c.tag), String())
     rows = exists().where(_own_tags.c.task_id == tasks.c.id, _compared(kind, tag, name))
     return HasTag(tasks.c.tags.bool_op("?|" if kind == "in" else "?")(wanted), rows)
 
@@ -169,7 +170,7 @@ def _compared(kind: str, column: ColumnElement[Any], name: str) -> ColumnElement
     return IsOneOf(column, bindparam(name, type_=ValueList(item)))
 
 
-def _equal(name: str, column: ColumnElement[Any], names: list[str], kind: str) -> ColumnElement[bool]:
+def _equal(kind: str, name: str, column: ColumnElement[Any], names: list[str]) -> ColumnElement[bool]:
     if name not in FOLDED:
         return _compared(kind, column, names[0])
     exactly = _compared(kind, NormalForm(column), names[0])
@@ -193,33 +194,33 @@ def _bounds(column: ColumnElement[Any], names: list[str]) -> tuple[Any, Any]:
     return start, behind
 
 
-def _within(_: str, column: ColumnElement[Any], names: list[str]) -> ColumnElement[bool]:
+def _within(column: ColumnElement[Any], names: list[str]) -> ColumnElement[bool]:
     start, behind = _bounds(column, names)
-    walked = type_coerce(Walked(column), column.type)
-    parts = [] if start is None else [walked >= start]
-    return and_(*parts, *([] if behind is None else [walked < behind]))
+    value = type_coerce(UnindexedOnSqlite(column), column.type)
+    parts = [] if start is None else [value >= start]
+    return and_(*parts, *([] if behind is None else [value < behind]))
 
 
 def _outside(column: ColumnElement[Any], names: list[str]) -> ColumnElement[bool]:
     start, behind = _bounds(column, names)
-    walked = type_coerce(Walked(column), column.type)
-    parts = [] if start is None else [walked < start]
-    return or_(*parts, *([] if behind is None else [walked >= behind]))
+    value = type_coerce(UnindexedOnSqlite(column), column.type)
+    parts = [] if start is None else [value < start]
+    return or_(*parts, *([] if behind is None else [value >= behind]))
 
 
-def _within_any(_: str, column: ColumnElement[Any], names: list[str]) -> ColumnElement[bool]:
+def _within_any(column: ColumnElement[Any], names: list[str]) -> ColumnElement[bool]:
     """Whether the column is within one of many ranges, which are in their order."""
-    return and_(_within("", column, [names[0], names[-1]]), _by_halves(column, names))
+    return and_(_within(column, [names[0], names[-1]]), _by_halves(column, names))
 
 
 def _by_halves(column: ColumnElement[Any], names: list[str]) -> ColumnElement[bool]:
     """The same with few comparisons for each task: one range after the other would take long."""
     if len(names) == 2:
-        return _within("", column, names)
+        return _within(column, names)
     half = len(names) // 4 * 2
     start, _ = _bounds(column, names[half : half + 2])
     parts = (_by_halves(column, each) for each in (names[:half], names[half:]))
-    return Branch(type_coerce(Walked(column), column.type) < start, *parts)
+    return Branch(type_coerce(UnindexedOnSqlite(column), column.type) < start, *parts)
 
 
 _DESCRIPTION = InBytes(FoldedDescription(tasks.c.description_folded, tasks.c.description))
@@ -255,8 +256,8 @@ def _searched(
 
 
 _CONDITIONS: Mapping[str, Callable[[str, ColumnElement[Any], list[str]], ColumnElement[bool]]] = {
-    "equal": lambda name, column, names: _equal(name, column, names, "equal"),
-    "in": lambda name, column, names: _equal(name, column, names, "in"),
-    "within": _within,
-    "within any": _within_any,
+    "equal": partial(_equal, "equal"),
+    "in": partial(_equal, "in"),
+    "within": lambda _, column, names: _within(column, names),
+    "within any": lambda _, column, names: _within_any(column, names),
 }

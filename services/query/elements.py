@@ -62,8 +62,8 @@ class ContainingAny(Condition):
     """SQL: whether a folded text contains one of several, which are parameters of the type `Sought`.
 
     Postgres looks in the bytes of a description, which takes half as long: in UTF-8 they contain each other if the texts
-    do. In titles it looks for several texts by their patterns. It would take the comparison with patterns for one that
-    few tasks match, and then sort instead of walking a list: hence `coalesce`.
+    do. In titles it looks for several texts by their patterns. It would expect few tasks to match these, and then sort
+    instead of walking a list: `coalesce` hides the patterns from its guess.
     """
 
     inherit_cache = False
@@ -113,7 +113,7 @@ def _in_bytes_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
     return f"textsend({compiler.process(element.clauses, **options)})"
 
 
-class Walked(FunctionElement[Any]):
+class UnindexedOnSqlite(FunctionElement[Any]):
     """SQL: a column for which SQLite uses no index, so that it walks the list in its order.
 
     SQLite would use an index for any range, however wide, and then sort all matches. Walking the list soon
@@ -121,20 +121,20 @@ class Walked(FunctionElement[Any]):
     """
 
     inherit_cache = True
-    name = "walked"
+    name = "unindexed_on_sqlite"
 
 
-@compiles(Walked, "sqlite")
-def _walked_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+@compiles(UnindexedOnSqlite, "sqlite")
+def _column_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
     return f"+{compiler.process(element.clauses, **options)}"
 
 
-@compiles(Walked, "postgresql")
-def _walked_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+@compiles(UnindexedOnSqlite, "postgresql")
+def _column_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
     return str(compiler.process(element.clauses, **options))
 
 
-class Walking(Condition):
+class UnindexedOnPostgres(Condition):
     """SQL: a condition with many alternatives, for which Postgres uses no index, so that it walks the list in its order.
 
     Postgres may guess that each of the alternatives finds few tasks. It would then look all of them up one after the
@@ -142,16 +142,16 @@ class Walking(Condition):
     """
 
     inherit_cache = True
-    name = "walking"
+    name = "unindexed_on_postgres"
 
 
-@compiles(Walking, "sqlite")
-def _walking_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+@compiles(UnindexedOnPostgres, "sqlite")
+def _alternatives_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
     return f"({compiler.process(element.clauses, **options)})"
 
 
-@compiles(Walking, "postgresql")
-def _walking_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+@compiles(UnindexedOnPostgres, "postgresql")
+def _alternatives_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
     return f"(({compiler.process(element.clauses, **options)}) IS TRUE)"
 
 
@@ -273,7 +273,7 @@ def _has_tag_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
 class Implied(Condition):
     """SQL: a condition that others imply, which tells SQLite where an index has the row, or is tested sooner.
 
-    Postgres would take it for one of its own, and expect hardly any row.
+    Postgres leaves it out: it would count it as one more condition, and expect hardly any row.
     """
 
     inherit_cache = True

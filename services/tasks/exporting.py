@@ -21,7 +21,7 @@ from services.lists import pages, rare_titles
 from services.paging import PageOf, decode_cursor, encode_cursor
 from services.query import asking, shapes, statement_cache
 from services.query import conditions as query_conditions
-from services.query.elements import Walking
+from services.query.elements import UnindexedOnPostgres
 from services.query.facts import Normal
 from services.query.known_values import with_known_values
 from services.rights import column_of, parameter_of, visible_tasks
@@ -34,7 +34,7 @@ from storage.prepared import prepared
 EXPORT_CHUNK = 1000
 # The rows of a page of a list.
 LIST_PAGE = 500
-# Postgres may look up so many alternatives of a filter by an index each.
+# Postgres may look up each alternative of a filter by an index, up to this number of them.
 FEW_PARTS = 8
 
 _EXPORTED = TypeAdapter(list[dict[str, Any]])
@@ -219,7 +219,9 @@ def _build(part: str, scope: shapes.Scope, shape: shapes.Shape | None, *, on_pos
     statement = statement.where(tuple_(*key) >= tuple_(*owner, bindparam("from_id")))
     if shape is not None:
         asked = query_conditions.condition(shape, scope)
-        statement = statement.where(Walking(asked) if shapes.most_alternatives(shape) > FEW_PARTS else asked)
+        if shapes.most_alternatives(shape) > FEW_PARTS:
+            asked = UnindexedOnPostgres(asked)
+        statement = statement.where(asked)
     if part == "ids":
         statement = statement.with_only_columns(tasks.c.id)
     until = tuple_(*key) <= tuple_(*owner, bindparam("until_id"))
