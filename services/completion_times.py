@@ -64,7 +64,7 @@ _PLACES = prepared(
         *(_from(number) for number in range(len(PERCENTS) + 2)),
         select(literal_column("-1"), VERSION.scalar_subquery()),
     ),
-    plan_anew=True,
+    plan_each_time=True,
 )
 
 

@@ -23,7 +23,7 @@ from services.paging import (
 )
 from storage.column_types import is_among, microseconds, moment
 from storage.prepared import prepared
-from tables.notification_kinds import USUAL_DELIVERIES
+from tables.notification_kinds import DEFAULT_DELIVERIES
 from tables.notifications import notification_preferences, notifications
 
 COLUMNS = tuple(notifications.c[name] for name in NotificationRead.model_fields)
@@ -124,7 +124,7 @@ _LOCK_ACCOUNT = select(users.c.id).where(users.c.id == bindparam("user_id")).wit
 
 
 def deliveries(db: Session, user_ids: Iterable[int]) -> dict[tuple[int, str], str]:
-    """The deliveries that these accounts chose, by account and kind, where they differ from the usual."""
+    """The deliveries that these accounts chose, by account and kind, where they differ from the default."""
     rows = db.execute(_DELIVERIES, {"user_ids": sorted(user_ids)})
     return {(row.user_id, row.kind): row.delivery for row in rows}
 
@@ -132,11 +132,11 @@ def deliveries(db: Session, user_ids: Iterable[int]) -> dict[tuple[int, str], st
 def get_preferences(db: Session, user: Caller) -> dict[str, str]:
     """The delivery of each kind of notification to the caller by mail."""
     chosen = deliveries(db, [user.id])
-    return {kind: chosen.get((user.id, kind), usual) for kind, usual in USUAL_DELIVERIES.items()}
+    return {kind: chosen.get((user.id, kind), default) for kind, default in DEFAULT_DELIVERIES.items()}
 
 
 def set_preferences(db: Session, user: Caller, wanted: Mapping[str, str | None]) -> dict[str, str]:
-    """Choose the delivery of the given kinds from now on; None is the usual delivery."""
+    """Choose the delivery of the given kinds from now on; None is the default delivery."""
     # Without the lock two requests at once would insert the same row.
     db.execute(_LOCK_ACCOUNT, {"user_id": user.id})
     if wanted:
@@ -144,7 +144,7 @@ def set_preferences(db: Session, user: Caller, wanted: Mapping[str, str | None])
     chosen = [
         {"user_id": user.id, "kind": kind, "delivery": delivery}
         for kind, delivery in wanted.items()
-        if delivery is not None and delivery != USUAL_DELIVERIES[kind]
+        if delivery is not None and delivery != DEFAULT_DELIVERIES[kind]
     ]
     if chosen:
         db.execute(insert(notification_preferences), chosen)

@@ -89,11 +89,11 @@ def reason_of(error: BaseException | None) -> str:
     return str(_original(error)).strip().partition("\n")[0]
 
 
-class FaultNotices:
+class FaultLog:
     """Logs what the database refuses to requests: each kind of fault once a minute for as long as it lasts."""
 
     seconds = 60.0
-    words: ClassVar[dict[type[BaseException], str]] = {
+    texts: ClassVar[dict[type[BaseException], str]] = {
         DatabaseReadOnly: "The database is read-only, and every change is refused",
         InsufficientStorage: "The storage of the database is full, and changes are refused",
         DatabaseUnavailable: "The database can't be reached, or is too busy",
@@ -102,12 +102,12 @@ class FaultNotices:
     def __init__(self) -> None:
         self.next_at: dict[type[BaseException], float] = {}
 
-    def say(self, error: BaseException) -> None:
+    def add(self, error: BaseException) -> None:
         """Log the error if it is such a fault, unless one of its kind was logged lately."""
         kind, now = type(error), time.monotonic()
-        if kind in self.words and now >= self.next_at.get(kind, 0.0):
+        if kind in self.texts and now >= self.next_at.get(kind, 0.0):
             self.next_at[kind] = now + self.seconds
-            logger.error("%s: %s", self.words[kind], reason_of(error))
+            logger.error("%s: %s", self.texts[kind], reason_of(error))
 
 
-fault_notices = FaultNotices()
+fault_log = FaultLog()

@@ -31,7 +31,7 @@ LOG_PAGES = 4000
 # SQLite's driver asks for the interpreter after each statement and each row, and a busy thread hands it on after 5 ms. While
 # a long write keeps others from writing, all threads do so earlier. Always doing so would cost requests a tenth more CPU.
 SWITCH_SECONDS = 0.001
-_USUAL_SWITCH_SECONDS = sys.getswitchinterval()
+_DEFAULT_SWITCH_SECONDS = sys.getswitchinterval()
 # Reads give way to a long write that has run for this long. Most end sooner, and some go on for half a minute.
 GIVE_WAY_FROM_SECONDS = 0.005
 GIVE_WAY_UNTIL_SECONDS = 0.2
@@ -147,7 +147,7 @@ class GroupCommitWriter:
                 self._commit_long(opened, batch)
             finally:
                 self._long_since = None
-                sys.setswitchinterval(_USUAL_SWITCH_SECONDS)
+                sys.setswitchinterval(_DEFAULT_SWITCH_SECONDS)
         elif not (
             self._commit_together(opened, batch) or self._commit_together(opened, batch, savepoints=True)
         ):

@@ -25,16 +25,16 @@ _KEPT_AT = "prepared_form"
 ROWS_AT_ONCE = (100, 10)
 
 
-def prepared(statement: S, *, plan_anew: bool = False) -> S:
+def prepared(statement: S, *, plan_each_time: bool = False) -> S:
     """Mark a statement that is kept and executed often, so that it is compiled once.
 
     Lists of any length (`IN` with `expanding`) can't be prepared. Several rows at once, each with the same names, go to
     the driver in one call, unless the statement returns rows.
 
-    After a few executions Postgres plans a statement once for all values. `plan_anew` has it look at the values each
+    After a few executions Postgres plans a statement once for all values. `plan_each_time` has it look at the values each
     time. A search needs this, because the best plan for a word depends on its frequency.
     """
-    setattr(statement, _KEPT_AT, Prepared(statement, plan_anew=plan_anew))
+    setattr(statement, _KEPT_AT, Prepared(statement, plan_each_time=plan_each_time))
     return statement
 
 
@@ -48,10 +48,10 @@ def prepared_form(statement: Any) -> "Prepared | _ForTheDriver | None":
 class Prepared:
     """A statement and its compiled forms, one for each database and each set of parameters."""
 
-    __slots__ = ("_compiled", "_plan_anew", "statement", "writes")
+    __slots__ = ("_compiled", "_plan_each_time", "statement", "writes")
 
-    def __init__(self, statement: Any, *, plan_anew: bool) -> None:
-        self.statement, self._plan_anew = statement, plan_anew
+    def __init__(self, statement: Any, *, plan_each_time: bool) -> None:
+        self.statement, self._plan_each_time = statement, plan_each_time
         self.writes = bool(getattr(statement, "is_dml", False))
         self._compiled: dict[tuple[str, ...], _Compiled] = {}
 
@@ -80,7 +80,7 @@ class Prepared:
         compiled = self._compiled.get(names)
         if compiled is None:
             # The names of the values decide which columns an INSERT fills.
-            compiled = _Compiled(self.statement, dialect, list(values), plan_anew=self._plan_anew)
+            compiled = _Compiled(self.statement, dialect, list(values), plan_each_time=self._plan_each_time)
             self._compiled[names] = compiled
         return compiled
 
@@ -134,8 +134,8 @@ class TextOnly(_ForTheDriver):
 
     __slots__ = ("_compiled",)
 
-    def __init__(self, statement: Any, dialect: Dialect, names: list[str], *, plan_anew: bool) -> None:
-        self._compiled = _Compiled(statement, dialect, names, plan_anew=plan_anew)
+    def __init__(self, statement: Any, dialect: Dialect, names: list[str], *, plan_each_time: bool) -> None:
+        self._compiled = _Compiled(statement, dialect, names, plan_each_time=plan_each_time)
 
     def execute(self, connection: Connection, cursor: Any, values: Mapping[str, Any]) -> Result[Any]:
         """Execute the statement by the driver's cursor; raises the errors that SQLAlchemy would raise."""
@@ -171,14 +171,14 @@ _NO_ROWS: Result[Any] = IteratorResult(SimpleResultMetaData([]), iter(()))
 class _Compiled:
     """The text of a statement for one database, with the converters of its parameters and rows."""
 
-    def __init__(self, statement: Any, dialect: Dialect, names: list[str], *, plan_anew: bool) -> None:
+    def __init__(self, statement: Any, dialect: Dialect, names: list[str], *, plan_each_time: bool) -> None:
         compiled = statement.compile(dialect=dialect, column_keys=names)
         assert isinstance(compiled, SQLCompiler)
         if compiled.post_compile_params or compiled.literal_execute_params:
             raise TypeError(f"its text depends on its values, so it can't be prepared: {compiled}")
         self._text = compiled.string
         # psycopg prepares on the server, which plans once for all values, unless told not to.
-        self._options = {"prepare": False} if plan_anew and dialect.name == "postgresql" else {}
+        self._options = {"prepare": False} if plan_each_time and dialect.name == "postgresql" else {}
         self._parameters: list[tuple[str, Processor | None]] = []
         # These values are part of the statement itself.
         self._fixed: dict[str, Any] = {}

@@ -11,7 +11,7 @@ class Kind(NamedTuple):
     """A kind of notification."""
 
     # The default delivery by mail: one of `DELIVERIES`.
-    usual_delivery: str
+    default_delivery: str
     # A function from the notification to its line in the log, behind `Notification sent to user 1: `.
     line: Callable[[Any], str]
     # A function to the subject and text of the mail, from the notification and the name of the account that
@@ -91,7 +91,7 @@ KINDS: dict[str, Kind] = {
 }
 NOTIFICATION_KINDS = tuple(KINDS)
 # The default delivery of each kind by mail.
-USUAL_DELIVERIES = {name: kind.usual_delivery for name, kind in KINDS.items()}
+DEFAULT_DELIVERIES = {name: kind.default_delivery for name, kind in KINDS.items()}
 
 if TYPE_CHECKING:
     NotificationKind = str

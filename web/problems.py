@@ -28,7 +28,7 @@ from errors import (
 )
 from logging_config import logger, redacted
 from request_context import request_id_var
-from storage.faults import fault_notices
+from storage.faults import fault_log
 
 # The titles of RFC 9110, because older versions of Python have older names.
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
@@ -112,7 +112,7 @@ def error_response(request: Request, error: Exception) -> JSONResponse:
         # FastAPI and Starlette raise this for a body that they can't read.
         error = invalid_at("#", f"can't be read as the media type it was sent as{_why_unread(error)}")
     if isinstance(error, AppError):
-        fault_notices.say(error)
+        fault_log.add(error)
         return problem_response(
             error.status, error.code, error.detail, headers=error.headers, errors=error.errors
         )

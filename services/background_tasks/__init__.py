@@ -61,11 +61,11 @@ _is_waited_for = True
 def _tell_and_refresh(user_ids: set[int]) -> float | None:
     # The accounts are noted before anything can fail.
     _refresher.add(user_ids)
-    told, has_mail = deliver_notifications()
+    recipients, has_mail = deliver_notifications()
     if has_mail:
         _mails.wake()
     # Recipients that a dead process left behind: their entries were not refreshed either.
-    _refresher.add(told)
+    _refresher.add(recipients)
     return _refresher.refresh(at_once=_is_waited_for or len(user_ids) <= FEW_ACCOUNTS)
 
 

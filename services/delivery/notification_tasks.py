@@ -202,7 +202,7 @@ def _deliver(claimed: list[Any]) -> _Outcome:
     people: dict[int, Any] = database.read(lambda db: people_of(db, ids))
     mailed = []
     for row in claimed:
-        delivery = wanted.get((row.user_id, row.kind), KINDS[row.kind].usual_delivery)
+        delivery = wanted.get((row.user_id, row.kind), KINDS[row.kind].default_delivery)
         if delivery == "never" or row.user_id not in people or not may_be_mailed(people[row.user_id]):
             outcome.delivered.append(row.id)
         elif delivery == "daily":

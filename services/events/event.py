@@ -100,6 +100,6 @@ def event_of(row: Row[Any], task: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def as_json(told: Any) -> bytes:
+def as_json(events: Any) -> bytes:
     """An event, or several, as JSON: in a third of the time that Pydantic takes, and as the same bytes."""
-    return orjson.dumps(told, option=orjson.OPT_UTC_Z)
+    return orjson.dumps(events, option=orjson.OPT_UTC_Z)

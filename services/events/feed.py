@@ -130,9 +130,8 @@ def page(
         position = found.until
         tasks = rebuilt(db, found.found)
         for row in found.found:
-            told = event.event_of(row, tasks.get(row.id))
-            events.append(told)
-            data = told["data"]
+            events.append(event.event_of(row, tasks.get(row.id)))
+            data = events[-1]["data"]
             length += _length(data["changes"], data["task"], data.get("comment") or data.get("project"))
             if length > LONGEST_PAGE:
                 return EventPage(events, row.id, has_more=row.id < until)

@@ -36,7 +36,7 @@ _SINCE = [
         )
         .where(condition, _H.id > bindparam("after", type_=BigInteger))
         .limit(FEW_CHANGES + 1),
-        plan_anew=True,
+        plan_each_time=True,
     )
     for condition in (
         is_among(_H.owner_id, "owner_ids"),

@@ -91,7 +91,7 @@ def among_newest(scope: Scope) -> Select[Any]:
     )
     found = select(func.count()).where(func.strpos(newest.c.title_folded, _needle) > 0).scalar_subquery()
     there = total(scope).subquery()
-    return prepared(select(case((there.c.total >= bindparam("many"), found))), plan_anew=True)
+    return prepared(select(case((there.c.total >= bindparam("many"), found))), plan_each_time=True)
 
 
 @cache
@@ -129,7 +129,7 @@ def containing(scope: Scope, *, on_sqlite: bool) -> Select[Any]:
     """Up to `at_most` tasks whose titles contain `needle`, found by reading all titles and no other column."""
     position = func.instr if on_sqlite else func.strpos
     found = select(tasks.c.id).where(_here(scope), position(tasks.c.title_folded, _needle) > 0)
-    return prepared(found.limit(bindparam("at_most")), plan_anew=True)
+    return prepared(found.limit(bindparam("at_most")), plan_each_time=True)
 
 
 @cache
@@ -143,7 +143,7 @@ def matching(scope: Scope) -> Select[Any]:
         _here(scope), tasks.c.title_folded.like(bindparam("pattern"), escape="\\")
     )
     these = found.cte("matching").prefix_with("MATERIALIZED", dialect="postgresql")
-    return prepared(select(these.c.id).limit(bindparam("at_most")), plan_anew=True)
+    return prepared(select(these.c.id).limit(bindparam("at_most")), plan_each_time=True)
 
 
 @cache
@@ -161,7 +161,7 @@ def with_pair(*, of_ascii: bool) -> Select[Any]:
         last = title.like(literal_column("'%'").concat(_needle))
         found = ids.where(or_(followed, last)).union_all(found)
     these = found.cte("matching").prefix_with("MATERIALIZED", dialect="postgresql")
-    return prepared(select(these.c.id).limit(bindparam("at_most")), plan_anew=True)
+    return prepared(select(these.c.id).limit(bindparam("at_most")), plan_each_time=True)
 
 
 @kept_by_shape
@@ -176,7 +176,7 @@ def tagged(scope: Scope, count: int) -> Select[Any]:
     if count > 1:
         some = found.limit(bindparam("at_most") * count).subquery()
         found = select(some.c.task_id).distinct()
-    return prepared(found.limit(bindparam("at_most")), plan_anew=True)
+    return prepared(found.limit(bindparam("at_most")), plan_each_time=True)
 
 
 @kept_by_shape
@@ -185,4 +185,4 @@ def chosen(scope: Scope, name: str, count: int) -> Select[Any]:
     values: list[ColumnElement[Any]] = [bindparam(f"{name}_{place}") for place in range(count)]
     is_so = tasks.c.blocked_at.is_not(None) if name == "blocked" else tasks.c[name].in_(values)
     found = select(tasks.c.id).where(_here(scope), is_so)
-    return prepared(found.limit(bindparam("at_most")), plan_anew=True)
+    return prepared(found.limit(bindparam("at_most")), plan_each_time=True)

@@ -232,8 +232,8 @@ def _filtered(
 @kept_by_shape
 def statement(shape: ListShape) -> Select[Any]:
     """The statement of a shape without a filter in the query language, prepared once and kept."""
-    plan_anew = bool(shape.names) or any(name != "status" for name, _ in shape.choices)
-    return prepared(build(shape), plan_anew=plan_anew)
+    plan_each_time = bool(shape.names) or any(name != "status" for name, _ in shape.choices)
+    return prepared(build(shape), plan_each_time=plan_each_time)
 
 
 def build(shape: ListShape) -> Select[Any]:

@@ -18,7 +18,7 @@ from services.notification_service import Backlog
 from services.operations import metrics
 from services.webhooks import backlog as webhook_backlog
 from services.webhooks.backlog import WebhookBacklog
-from storage.faults import fault_notices
+from storage.faults import fault_log
 from storage.threads import Threads
 
 # Longer than a refused connection takes in the pool's threads, and shorter than a probe waits.
@@ -65,7 +65,7 @@ async def _writing() -> str:
             try:
                 await database.write_async(database.look_whether_writable)
             except DatabaseReadOnly as error:
-                fault_notices.say(error)
+                fault_log.add(error)
                 return "read-only"
             except DatabaseUnavailable:
                 pass

@@ -1,15 +1,15 @@
-"""The cost of the parts of a filter for each task, and guards that keep databases from dear parts."""
+"""The cost of the parts of a filter for each task, and guards that spare the databases expensive parts."""
 
 from typing import Any
 
 from services.query.facts import AllOf, AnyOf, Contains, Normal, OneOf, Test
 from services.query.joining import all_of, any_of
 
-# For so many parts with dear tests of one kind a guard is worth its own cost.
-MANY_DEAR = 3
-# The most that a part costs which is tested twice to keep from a dear one.
+# A guard is worth its own cost if at least this number of parts have an expensive test of the same kind.
+FEWEST_GUARDED = 3
+# A guard tests parts twice that cost at most this.
 CHEAP = 4
-_DEAR = ((Contains, "description"), (OneOf, "description"), (Contains, "title"), (OneOf, "title"))
+_EXPENSIVE = ((Contains, "description"), (OneOf, "description"), (Contains, "title"), (OneOf, "title"))
 _SEARCHES = {"title": 10, "description": 20}
 # SQLite finds all tasks with a tag before it tests the first task for it.
 _OTHERS = {"description": 8, "tag": 12}
@@ -24,9 +24,9 @@ def cost(part: Normal) -> int:
 
 
 def guarded(normal: Normal) -> Normal:
-    """The same filter, in which guards come before parts that each have a dear test of the same kind.
+    """The same filter, in which guards come before parts that each have an expensive test of the same kind.
 
-    `a and x or b and y or c and z`, in which the last letters are dear, becomes `(a or b or c) and (x or y or z) and
+    `a and x or b and y or c and z`, in which the last letters are expensive, becomes `(a or b or c) and (x or y or z) and
     (a and x or b and y or c and z)`: databases test for any of several texts at once, and most tasks have none. With
     `and` and `or` exchanged the same holds for the opposites.
     """
@@ -34,9 +34,9 @@ def guarded(normal: Normal) -> Normal:
         return normal
     parts, guards = [guarded(part) for part in normal.parts], []
     nodes = sum(not isinstance(part, Test) for part in parts)
-    for kind, name in _DEAR if nodes >= MANY_DEAR else ():
+    for kind, name in _EXPENSIVE if nodes >= FEWEST_GUARDED else ():
         some = [part for part in parts if _tests(part, kind, name, holds=isinstance(normal, AnyOf))]
-        if len(some) >= MANY_DEAR:
+        if len(some) >= FEWEST_GUARDED:
             parts = [part for part in parts if part not in some]
             guards.append(_guard(normal, some, kind, name))
     if not guards:
@@ -45,7 +45,7 @@ def guarded(normal: Normal) -> Normal:
 
 
 def _tests(part: Normal, kind: type, name: str, *, holds: bool) -> list[Normal]:
-    """The dear tests of one kind without which a part decides nothing."""
+    """The expensive tests of one kind without which a part decides nothing."""
     if not isinstance(part, AllOf if holds else AnyOf):
         return []
     tests = (each for each in part.parts if isinstance(each, Test) and each.holds == holds)
@@ -56,6 +56,6 @@ def _guard(normal: Normal, some: list[Any], kind: type, name: str) -> Normal:
     holds = isinstance(normal, AnyOf)
     join, join_each = (any_of, all_of) if holds else (all_of, any_of)
     cheap = join(join_each(each for each in part.parts if cost(each) <= CHEAP) for part in some)
-    dear = join(test for part in some for test in _tests(part, kind, name, holds=holds))
+    expensive = join(test for part in some for test in _tests(part, kind, name, holds=holds))
     each_as_it_is: Any = type(normal)
-    return join_each([cheap, dear, each_as_it_is(tuple(some))])
+    return join_each([cheap, expensive, each_as_it_is(tuple(some))])

@@ -29,6 +29,6 @@ def execute(
     key = (dialect.name, *key)
     statement: Any = kept.get(key)
     if statement is None:
-        statement = TextOnly(build(), dialect, list(values), plan_anew=True)
+        statement = TextOnly(build(), dialect, list(values), plan_each_time=True)
         kept.put(key, statement)
     return db.execute(statement, values)

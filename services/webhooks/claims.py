@@ -99,7 +99,7 @@ _WRITE_RESULT = (
         state=bindparam("new_state"),
         attempts=bindparam("tried"),
         status_code=bindparam("answered"),
-        error=bindparam("said"),
+        error=bindparam("new_error"),
         duration_ms=bindparam("took"),
         next_attempt_at=bindparam("due_next", type_=UtcDateTime()),
     )
@@ -146,8 +146,8 @@ def take(db: Session, webhook: AnyRow) -> list[Letter]:
     limit = 1 if webhook.failures else SLOW_BATCH if webhook.is_slow else BATCH
     rows = db.execute(_DUE, {"webhook_id": webhook.id, "now": now, "limit": limit}).all()
     ids = [row.event_id for row in rows if row.event_id is not None]
-    told = feed.events_of(db, ids)
-    return [_letter(webhook, row, told.get(row.event_id), now) for row in rows]
+    events = feed.events_of(db, ids)
+    return [_letter(webhook, row, events.get(row.event_id), now) for row in rows]
 
 
 def message_id(webhook_id: int, delivery: AnyRow) -> str:
@@ -157,9 +157,9 @@ def message_id(webhook_id: int, delivery: AnyRow) -> str:
     return f"msg_{webhook_id}_{event_id.encode(delivery.event_id)}"
 
 
-def _letter(webhook: AnyRow, delivery: AnyRow, told: dict[str, Any] | None, now: datetime) -> Letter:
+def _letter(webhook: AnyRow, delivery: AnyRow, content: dict[str, Any] | None, now: datetime) -> Letter:
     if delivery.type == PING:
-        told = {
+        content = {
             "id": f"ping_{delivery.id}",
             "type": PING,
             "timestamp": delivery.created_at,
@@ -172,7 +172,7 @@ def _letter(webhook: AnyRow, delivery: AnyRow, told: dict[str, Any] | None, now:
         webhook.url,
         _signing_secrets(webhook, now),
         message_id(webhook.id, delivery),
-        b"" if told is None else event.as_json(told),
+        b"" if content is None else event.as_json(content),
     )
 
 
@@ -233,7 +233,7 @@ def _outcome(letter: Letter, result: Result, now: datetime) -> dict[str, Any]:
         "new_state": state,
         "tried": tried,
         "answered": result.status_code,
-        "said": result.error,
+        "new_error": result.error,
         "took": round(result.seconds * 1000),
         "due_next": due_next,
     }

@@ -213,7 +213,7 @@ class Deliveries:
         self._worker = Worker("webhook-deliveries", self._work)
         self._courier = Courier(self._worker.wake)
         self._process = DeliveryProcess(self._worker.wake)
-        self._resides = self._listens = self._has_process = False
+        self._is_started = self._listens = self._has_process = False
         self._looked_at = -LOOK_SECONDS
 
     def start(self, *, in_process: bool = True) -> None:
@@ -222,12 +222,12 @@ class Deliveries:
         Unless it happens `in_process`, a child process delivers while there are webhooks.
         """
         self._courier.ending.clear()
-        self._resides, self._has_process = True, not in_process
+        self._is_started, self._has_process = True, not in_process
         self._worker.keep_running(settings.delivery_poll_seconds)
 
     def wake(self) -> None:
         """Look at once, because a webhook was changed or has a new delivery."""
-        if self._resides:
+        if self._is_started:
             self._worker.wake()
         elif settings.webhook_delivery:
             self.start()
@@ -236,7 +236,7 @@ class Deliveries:
         """Look for webhooks after a change: without a lifespan no other code does."""
         if (
             settings.webhook_delivery
-            and not self._resides
+            and not self._is_started
             and time.monotonic() - self._looked_at >= LOOK_SECONDS
         ):
             self._looked_at = time.monotonic()
@@ -255,7 +255,7 @@ class Deliveries:
         follower.leave(self._worker.wake)
         # Until it left, the follower may have started the thread again.
         self._worker.stop()
-        self._resides = self._listens = self._has_process = False
+        self._is_started = self._listens = self._has_process = False
         self._looked_at = -LOOK_SECONDS
         self._courier.ending.clear()
 
@@ -267,7 +267,7 @@ class Deliveries:
                 self._listen(is_needed=False)
                 return None
         is_needed = dispatch.dispatch()
-        if is_needed and not self._resides:
+        if is_needed and not self._is_started:
             self.start()
         self._listen(is_needed=is_needed)
         return self._courier.deliver() if is_needed else None

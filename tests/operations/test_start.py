@@ -21,7 +21,7 @@ from benchmarks.servers import free_port
 from config import settings
 from database import Database, database
 from migrations.schema import SchemaError, check_schema, check_writable, migrate
-from storage.faults import fault_notices
+from storage.faults import fault_log
 from tests.support.api import PASSWORD, Api
 from tests.support.confined import confined_command
 from tests.support.postgres import PostgresServer, create_database, drop_database
@@ -71,7 +71,7 @@ def test_read_only_that_comes_later_is_said_by_ready_the_answer_and_the_log(
 ) -> None:
     ada = api.person()
     assert ada.get("/ready").json()["parts"]["database"] == "ok"
-    fault_notices.next_at.clear()
+    fault_log.next_at.clear()
     make_read_only(on=True)
     try:
         answer = ada.post("/tasks", json={"title": "Lost"})
@@ -95,7 +95,7 @@ def test_a_full_disk_is_said_by_the_answer_and_once_by_the_log(
     if not database.is_sqlite:
         pytest.skip("filling the disk of Postgres takes a disk of its own")
     ada = api.person()
-    fault_notices.next_at.clear()
+    fault_log.next_at.clear()
     event.listen(Engine, "connect", allow_no_growth)
     database.close()
     try:
@@ -110,7 +110,7 @@ def test_a_full_disk_is_said_by_the_answer_and_once_by_the_log(
 
 
 def test_a_database_that_is_gone_is_said_once_by_the_log(api: Api, caplog: pytest.LogCaptureFixture) -> None:
-    fault_notices.next_at.clear()
+    fault_log.next_at.clear()
     port, there = free_port(), database.url
     database.switch(f"postgresql://postgres@127.0.0.1:{port}/none")
     try:

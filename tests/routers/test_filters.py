@@ -102,7 +102,7 @@ def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vocabulary, "FEW_TAGGED", 20)
     monkeypatch.setattr(known_values, "MANY_NAMED", 2)
     monkeypatch.setattr(asking, "FEW_TAG_TESTS", 1)
-    monkeypatch.setattr(guards, "MANY_DEAR", 1)
+    monkeypatch.setattr(guards, "FEWEST_GUARDED", 1)
 
 
 Lists = list[tuple[Person, dict[str, Any], list[Any]]]

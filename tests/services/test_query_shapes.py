@@ -96,7 +96,7 @@ def test_no_search_comes_before_parts_that_decide_without_it() -> None:
 
 
 def test_what_keeps_from_dear_tests_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guards, "MANY_DEAR", 1)
+    monkeypatch.setattr(guards, "FEWEST_GUARDED", 1)
     chance = random.Random(20261128)  # noqa: S311  # a test that can be run again
     filters = RandomFilters(chance, Vocabulary(fields=("title", "description", "priority", "tag")))
     kept = 0
