@@ -336,7 +336,7 @@ def load_settings() -> Settings:
 
 
 def settings_warnings() -> list[str]:
-    """Warnings about settings that are probably not meant, a line each."""
+    """Warnings about settings that are probably wrong, a line each."""
     found = _find().warnings
     if settings.secret_key and (problem := production_key_problem(settings.secret_key.get_secret_value())):
         found.append(f"SECRET_KEY {problem}: anybody who guesses it can sign tokens; {MAKE_A_KEY}")

@@ -335,7 +335,7 @@ class Database:
         clear_all()
 
     def begin_in_child(self) -> None:
-        """Begin anew in a process that was forked, with other threads and connections than its parent."""
+        """Give a process that was forked its own threads and connections, because it can't use those of its parent."""
         leave_to_parent(self._readers, self._loop_readers, self._writers, self._writer, self.engine.pool)
         self.engine.dispose(close=False)
         self._keep_sessions()

@@ -36,9 +36,9 @@ class AppError(Exception):
 
 
 def fault_of(error: Exception) -> Exception | None:
-    """For `exc_info` of a line in the log: the error if the program is at fault, whose message tells too little.
+    """The error whose traceback belongs into the log: a fault of the program.
 
-    None for what comes from without, like a database that is away or a full disk.
+    None for a fault from outside, such as an unreachable database or a full disk: its message says enough.
     """
     return None if isinstance(error, AppError | OSError) else error
 

@@ -115,7 +115,7 @@ def _orders(place: str, **options: Any) -> Iterator[Index]:
     """The indexes of the orders of lists, of an owner or a project.
 
     On Postgres each index holds `updated_at`, because an update writes all indexes in any case. SQLite writes only the
-    indexes whose columns change, so `updated_at` in all of them would make every update dearer.
+    indexes whose columns change, so `updated_at` in all of them would make every update slower.
     """
     for name, columns in ORDERS.items():
         on_postgres = columns if "updated_at" in columns else (*columns, "updated_at")

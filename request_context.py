@@ -26,8 +26,8 @@ origin_var: ContextVar[Origin] = ContextVar("origin", default=NOWHERE)
 def caller_address(peer: tuple[str, int] | None, forwarded_for: str, trusted: Sequence[Network]) -> str:
     """The address of the caller; `X-Forwarded-For` counts only if trusted proxies sent it.
 
-    Each proxy appends the address that called it. So the list is read from its end, for as long as the
-    address before was a trusted proxy.
+    Each proxy appends the address that called it. So the list is read from its end, as long as the
+    addresses are those of trusted proxies.
     """
     if peer is None:
         return "-"

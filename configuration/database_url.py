@@ -5,8 +5,8 @@ import re
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-# The parameters that SQLAlchemy hands on to Python's driver; it ignores others. `uri` is not among them: the name of the file
-# would be another one than the URL's, by which the program closes the file to others.
+# The parameters that SQLAlchemy passes to Python's driver. `uri` is left out: with it the driver opens another file than
+# the URL names, and the program would protect the wrong file.
 KNOWN_TO_SQLITE = frozenset(
     {"cached_statements", "check_same_thread", "detect_types", "isolation_level", "timeout"}
 )

@@ -91,7 +91,7 @@ def _take(name: str, given: Mapping[str, str], place: str, found: Found) -> None
     if path is None:
         if name in given:
             found.values[name] = given[name]
-        # In `.env` the quotes around a value are taken away. A value that is to have some may stand in a file.
+        # Reading `.env` removes the quotes around a value. A value that needs quotes can be given by a file.
         if not place and re.fullmatch(r'"[^"]*"|\'[^\']*\'', given.get(name, "")):
             raise ConfigurationError(
                 f"{name}: must not stand in quotation marks: Docker's env files keep the quotes around a value"

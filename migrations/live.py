@@ -1,4 +1,4 @@
-"""Changing a Postgres database while the version before reads and writes it.
+"""Changing a Postgres database while the previous version reads and writes it.
 
 A lock that keeps others from a table is held for a moment only, and never together with another one: each change
 is a transaction of its own, which gives up and tries again if it can't get its lock soon. Whatever reads a whole
@@ -153,7 +153,7 @@ def replace_check(table: str, name: str, condition: str, change: Callable[[], An
 
 
 def _close_connections() -> None:
-    """Close the connections of the version before, whose prepared statements the changed types have spoiled.
+    """Close the connections of the previous version, whose prepared statements the changed types have spoiled.
 
     That version connects again by itself, and repeats its reads. Only a write of this moment fails.
     """

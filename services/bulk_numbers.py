@@ -1,4 +1,4 @@
-"""Reading many whole numbers as one value a column, because making a Python row of each would cost the most.
+"""Reading many whole numbers as one value for each column, because making Python rows of them would cost the most.
 
 SQLite's driver also hands the interpreter to other threads for each row. Where these are busy, a thousand rows take a tenth
 of a second, which is too long for a transaction that keeps others from writing.

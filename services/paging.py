@@ -104,7 +104,7 @@ def cursor_behind(page: OldestFirst, row_id: int) -> str:
 
 
 def first_of(rows: Sequence[T], limit: int, cursor_after: Callable[[T], str]) -> PageOf[T]:
-    """A page of the first `limit` rows, out of one more if there are more: `cursor_after` the last row of the page."""
+    """A page of the first `limit` rows. If there is a row behind them, `cursor_after` their last row makes the cursor."""
     if len(rows) <= limit:
         return PageOf(list(rows), None)
     return PageOf(list(rows[:limit]), cursor_after(rows[limit - 1]))

@@ -81,7 +81,7 @@ def check(action: Action, role: str | None, task: Any, caller: Caller) -> None:
 
 
 def _with_own(action: Action, task: Any, caller: Caller) -> Action:
-    """The action; deleting an own task, or taking it out of its project, is no more than writing."""
+    """The action to check: deleting an own task, or taking it out of its project, counts as writing."""
     return "write" if action in _OF_OWN and task.user_id == caller.id else action
 
 
@@ -338,7 +338,8 @@ def lock_tasks(
 ) -> dict[int, int]:
     """Lock many tasks for a unit of work, after their projects and `projects_too`; returns their versions.
 
-    All are locked in the order of their ids, without what the caller does not see. Unless `whole`, only versions are read.
+    All are locked in the order of their ids. Those that the caller does not see are left out. Unless `whole`, only
+    versions are read.
     """
     versions: dict[int, int] = {}
     missing, locked, asked = set(task_ids), {}, set()

@@ -102,9 +102,9 @@ def make_reader(driver: sqlite3.Connection, *, on_loop: bool) -> None:
 
 
 def _prepare_postgres(connection: Any, _record: Any) -> None:
-    """Limit how long this connection waits for a lock, for example while a migration runs; and compile no statement.
+    """Limit how long this connection waits for a lock, for example while a migration runs, and switch compiling off.
 
-    To compile the conditions of a long filter takes Postgres longer than it saves, up to a fifth of the whole.
+    Compiling the conditions of a long filter takes Postgres longer than it saves, up to a fifth of the statement's time.
     """
     was_autocommit, connection.autocommit = connection.autocommit, True
     connection.execute(f"SET {LOCK_TIMEOUT}; SET jit = off")

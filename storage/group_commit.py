@@ -217,7 +217,7 @@ class GroupCommitWriter:
                 break
 
     def _checkpoint(self, opened: OpenSession, least: int) -> None:
-        """Copy the log into the database file, if at least so many rows have changed."""
+        """Copy the log into the database file, if at least this number of rows have changed."""
         if opened.driver.total_changes - self._checkpointed >= least:
             self._checkpointed = opened.driver.total_changes
             # An error comes again with the next commit, which tells somebody.

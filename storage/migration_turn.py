@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from logging_config import logger
 
 PAUSE_SECONDS = 0.1
-# A database that can't be reached so many times in a row is not there.
+# After this number of failures in a row, the database counts as unreachable.
 MOST_FAILURES = 20
 # The transaction waits for the whole migration, and does it all if nobody uses the database. Not every version has all
 # of these settings.

@@ -15,8 +15,8 @@ _lock = threading.Lock()
 # The pause between two looks whether the database is still locked.
 LOOK_SECONDS = 0.0005
 
-# The driver looks for an adapter for each parameter that is neither a number nor a text, and so for every None, in
-# several places before it gives up, which takes twice as long as to find one. This one is in C, and answers None.
+# For each parameter that is neither a number nor a text, and so for every None, the driver looks for an adapter in several
+# places. Finding one takes half as long as finding none. This one is written in C, and answers None.
 _NULL: Any = {}.get
 sqlite3.register_adapter(type(None), _NULL)
 

@@ -52,7 +52,7 @@ def bound_arrival() -> None:
     protocol.data_received = _data_received(HttpToolsProtocol.data_received)
     protocol.on_headers_complete = _on_headers_complete(HttpToolsProtocol.on_headers_complete)
     protocol.on_body = _on_body(HttpToolsProtocol.on_body)
-    # Whether the head that was read last asks for another protocol, and what is to be read in its place.
+    # Whether the last head asks for another protocol, the bytes that have just arrived, and the bytes to read instead.
     protocol.is_set_aside, protocol.arrived, protocol.again = False, b"", None
     protocol.on_message_complete = _on_message_complete(HttpToolsProtocol.on_message_complete)
     protocol._unsupported_upgrade_warning = _without_upgrade(HttpToolsProtocol._unsupported_upgrade_warning)  # noqa: SLF001
@@ -152,7 +152,7 @@ def _connection_lost(lose: Callable[[Any, Any], None]) -> Callable[[Any, Any], N
     return connection_lost
 
 
-# In the place of a last request, while a connection has had none.
+# Stands for the last request of a connection that has had none.
 _NOTHING = object()
 
 

@@ -121,7 +121,7 @@ of_answers = Room(512 * MEBIBYTE, 128 * MEBIBYTE)
 
 
 async def take_room(scope: Scope, size: int, limit: int, claims: Mapping[str, Any] | None) -> None:
-    """Wait for the room that the body of a request needs, where bodies have this limit. It has it until `leave`."""
+    """Wait for the room that the body of a request needs, and keep it until `leave`; `limit` is that of the endpoint."""
     room = of_strangers if claims is None else of_accounts if limit <= MEBIBYTE else of_imports
     caller = caller_of(claims)
     await room.take(caller, size)

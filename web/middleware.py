@@ -78,7 +78,7 @@ class RequestMiddleware:
     """
 
     def __init__(self, app: ASGIApp, opened: Callable[[ASGIApp], ASGIApp] = _unchanged) -> None:
-        """`opened` lets the pages of other origins that may read answers read those that are made here."""
+        """`opened` wraps the answers that are made here, so that pages of allowed origins may read them too."""
         self.app, self._opened = app, opened
         over_https = settings.public_url.startswith("https://")
         always = (*SECURITY_HEADERS, *ONLY_BY_HTTPS) if over_https else SECURITY_HEADERS
@@ -157,11 +157,11 @@ def _response_to(failure: Exception, scope: Scope, too_late: Exception | None) -
 
 
 def _is_broken_off(error: Exception) -> bool:
-    """Whether an answer ends after its beginning for a known reason, such as a right that the caller lost meanwhile.
+    """Whether an answer that has begun ends early for a known reason, such as a right that the caller lost meanwhile.
 
-    The server then closes the connection, by which the client knows that the answer is not whole.
+    The server then closes the connection, so that the client knows that the answer is not complete.
     """
-    # Starlette raises an error of its own for one that it can't answer any more.
+    # If the answer has begun, Starlette raises a RuntimeError in place of the error.
     reason = error.__cause__ if isinstance(error, RuntimeError) else error
     if not isinstance(reason, AppError):
         return False
@@ -219,7 +219,7 @@ def _in_one_line(send: Send) -> Send:
 def _each_once(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """The headers with all lines of one name as one list, as RFC 9110 says.
 
-    A header that takes one value, such as `Content-Type`, so becomes a value that is refused. Otherwise its
+    A header that takes one value, such as `Content-Type`, is then refused if it was sent twice. Otherwise its
     first line would count here, and perhaps its last line in a proxy.
     """
     lines: dict[bytes, list[bytes]] = {}

@@ -90,8 +90,8 @@ def _check_transactions(dependant: Dependant, name: str) -> None:
 class Router(APIRouter):
     """An APIRouter whose endpoints are transactions, check input strictly, and declare their errors.
 
-    `errors` are the statuses that an endpoint gives besides the usual ones. `on_loop` says that the endpoint
-    reads by an index and at most one page, always or for certain parameters; on SQLite it is then called on
+    `errors` are the statuses of an endpoint besides those that follow from its parameters. `on_loop` says that the
+    endpoint reads by an index and at most one page, always or for certain parameters; on SQLite it is then called on
     the event loop. Without `on_loop` it is called in a thread, which is always correct.
 
     `reads` and `writes` are the scopes that a program's token needs: `reads` for GET, `writes` for the other

@@ -16,8 +16,8 @@ SMALL_BODY = 1024 * 1024
 async def valid_body(request: Request, model: type[BaseModel]) -> BaseModel | None:
     """The model that the body holds; None if there is no body, or if anything in it is wrong.
 
-    FastAPI validates a wrong body once more to describe it, and names what is wrong in the address too. That would
-    hold up the event loop for a large body, so this raises InvalidInput for such a one.
+    FastAPI validates a wrong body again to describe it, together with the mistakes in the address. For a large body that
+    would block the event loop, so this raises InvalidInput for a large body.
     """
     body = await request.body()
     if not body:

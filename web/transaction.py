@@ -98,14 +98,14 @@ class NoOverrides(dict[Callable[..., Any], Callable[..., Any]]):
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
             "dependency_overrides has no effect here: the endpoints open their transactions themselves. Use another"
-            " database by `database.switch(url)`, and be somebody by a token of `create_access_token({'sub': id})`"
+            " database by `database.switch(url)`, and act as an account by a token of `create_access_token({'sub': id})`"
         )
 
     __setitem__ = setdefault = update = __ior__ = _refuse
 
 
 class Application(FastAPI):
-    """Keeps `NoOverrides` in its place if a program assigns overrides, or none after it has used some."""
+    """Keeps `NoOverrides`: a program may assign an empty dict, as after a test, but no overrides."""
 
     _no_overrides = NoOverrides()
 

@@ -13,7 +13,7 @@ depends_on: str | None = None
 
 TRIGGERS = ("tasks_search_insert", "tasks_search_update", "tasks_search_delete")
 OPTIONS = "content='', tokenize='trigram case_sensitive 1', detail=none, columnsize=0"
-# The names are new, because the version before would spoil an index that it takes for its own.
+# The names are new, because the previous version would spoil an index that it takes for its own.
 BY_OWNER = (
     f"CREATE VIRTUAL TABLE task_search_index USING fts5(title, {OPTIONS})",
     # One half of a row's number is the owner's id, the other half the task's.

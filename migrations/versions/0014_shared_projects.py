@@ -1,7 +1,7 @@
 """Projects that people share: their members and states, blocks, comments, and a history of all of these.
 
 A private task has neither project nor state, so no row changes. A database of a million tasks therefore takes
-seconds, and the version before writes correctly until the first project is made. The indexes are partial for the same
+seconds, and the previous version writes correctly until the first project is made. The indexes are partial for the same
 reason.
 """
 

@@ -21,8 +21,8 @@ from services.paging import PageOf, keyset_by_id
 from storage.conflicts import insert_missing
 
 PREFIX = "tr_"
-# The token in the cookie of a browser, which is not exchanged at its use. A copied refresh token is no such token: used
-# as a cookie, it would give access again and again without its owner's next refresh showing it.
+# The token in the cookie of a browser, which is not exchanged when it is used. Its prefix differs, so that nobody can use
+# a copied refresh token as a cookie: that would give access for long, and no refresh of its owner would reveal it.
 COOKIE_PREFIX = "tb_"
 # Two tabs may refresh with the same token at once. A later second use means that the token was stolen.
 GRACE = timedelta(seconds=10)

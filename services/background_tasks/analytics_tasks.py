@@ -57,7 +57,7 @@ class Refresher:
     def __init__(self) -> None:
         self._changed: set[int] = set()
         self._refreshed: dict[int, float] = {}
-        # The times when entries could not be written. The cache may be fine but for one of them.
+        # The times when entries could not be written. Perhaps only one of them can't be written.
         self._failed: dict[int, float] = {}
         self._paused_until = 0.0
 

@@ -70,7 +70,7 @@ def hourly_round() -> dict[str, int]:
     """Do all hourly work; returns the number of rows that the rules deleted, by table.
 
     Beside the rules, the round ends pauses that were written while the clock was ahead, deletes expired sessions and
-    the copies of tasks in old events, folds descriptions that the version before wrote, encrypts secrets by the new
+    the copies of tasks in old events, folds descriptions that the previous version wrote, encrypts secrets by the new
     key, and deletes the webhooks of deleted projects.
     """
     long_pauses.end_long_pauses()

@@ -10,9 +10,9 @@ from config import settings
 from database import AnyRow
 from schemas.common import beginning, zone_named
 
-# To be raised when entries are written in another way, so that files fetched before count as changed.
+# Raise this when entries are written in another way, so that files that were fetched before count as changed.
 FORMAT = 3
-# The most characters of a description: programs that show calendars take few more, and writing all of each takes long.
+# The most characters of a description: programs that show calendars show few more, and writing whole descriptions takes long.
 LONGEST_DESCRIPTION = 2000
 FIELDS = (
     "id",

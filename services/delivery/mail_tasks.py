@@ -102,7 +102,7 @@ async def _letters_of_notifications(rows: Sequence[AnyRow]) -> list[Letter]:
         person = people.get(about[0].user_id)
         if person is None or not may_be_mailed(person):
             return None
-        # Checked last, because its reader may have been removed from a project, or have completed the task.
+        # Checked last, because meanwhile the reader may have left the project, or have completed the task.
         unwanted = await database.read_async(lambda db: unwanted_among(db, [row.id for row in about]))
         about = [row for row in about if row.id not in unwanted]
         if not about:

@@ -1,6 +1,6 @@
-"""Folds descriptions that the version before has written since the migration, because filters search the folded form.
+"""Folds descriptions that the previous version has written since the migration, because filters search the folded form.
 
-On Postgres the version before goes on writing while the migration runs, and until it is replaced. It does not know
+On Postgres the previous version goes on writing while the migration runs, and until it is replaced. It does not know
 the column of the folded form. Its rows of history are recognised by having no request.
 """
 
@@ -42,7 +42,7 @@ _FOLD = (
 
 
 def fold_late_descriptions() -> None:
-    """Fold the descriptions that the version before has written, if it may have written beside this one."""
+    """Fold the descriptions that the previous version has written, if it may have written beside this one."""
     if not database.is_sqlite:
         follow("descriptions", watermark.look, _fold)
 

@@ -99,8 +99,9 @@ def _branch(
     rows = rows.where(
         tuple_(*keys, _ID) > tuple_(*values, after), tuple_(*keys, _ID) <= tuple_(*values, until)
     ).order_by(*keys, _ID)
-    # Postgres plans anew for each execution as long as that seems much cheaper than the plan for any values. Behind a
-    # limit that it does not know, it expects a tenth of the rows. The fixed limit and the repeated one make that a few.
+    # Postgres plans each execution by its values as long as it expects that to be much cheaper than one plan for all
+    # values. Behind a limit that it does not know, it expects a tenth of the rows. So the limits below, a fixed one and
+    # `limit` twice, make it expect a few rows, and keep one plan.
     limits: tuple[ColumnElement[int], ...] = (literal_column(str(MOST_ROWS)), bindparam("limit"))
     for limit in limits:
         within = rows.limit(limit).subquery()

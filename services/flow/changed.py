@@ -64,7 +64,7 @@ def since(db: Session, grown: Mapping[int, int], after: int) -> list[AnyRow] | N
 
 
 def _growth(rows: Sequence[AnyRow], *, on_sqlite: bool) -> int | None:
-    """How much the version has grown by these changes, at least; None if that can't be told.
+    """The least growth of the version that these changes explain; None if it is not known.
 
     Triggers count every changed task on SQLite, and every statement on Postgres: a request has at least one.
     """

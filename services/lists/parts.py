@@ -10,7 +10,7 @@ class Part(NamedTuple):
     """A part of a list, and the way to read it."""
 
     # The `first` page; the page `after` a row, or `beyond` a row without a value in the column of the order; the page
-    # after so many rows to `skip`. `count` is the number of tasks, and `ids` are the ids of all, in bulk.
+    # behind the rows to `skip`. `count` is the number of tasks, and `ids` are the ids of all, in bulk.
     kind: Kind
     # `near` reads the next tasks in the order, on SQLite up to the one that `edge` finds. `along` reads them along the
     # index of the order, on Postgres. `sorted` and `counted` go through all tasks that match, once; `counted` has their

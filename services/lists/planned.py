@@ -175,7 +175,7 @@ class Planned(NamedTuple):
         return list(self.execute(db, part.by(way), **more).all())
 
     def ids(self, db: Session, at_most: int) -> list[int]:
-        """The sorted ids of all tasks, up to so many."""
+        """The sorted ids of all tasks, at most `at_most`."""
         found: list[int] = numbers(self.execute(db, IDS, limit=at_most).one())[0].tolist()
         return found
 

@@ -53,7 +53,7 @@ class Plan(NamedTuple):
     without_index: tuple[str, ...] = ()
     # The place in its order where the list can begin: one of `statements.BOUNDS`.
     bounds: Mapping[str, Any] = MappingProxyType({})
-    # How Postgres must read a list with ranges: all tasks in one of them are sorted, or it is read along its order.
+    # How Postgres must read a list with ranges: it sorts all tasks in one of them, or reads the list along its order.
     way: Literal["sorted", "along"] | None = None
 
 
@@ -155,7 +155,7 @@ def _few(db: Session, place: Place, statement: Any, most: int, asked: Mapping[st
 
 
 def has_many(db: Session, place: Place) -> bool:
-    """Whether there are so many tasks that the way of reading them matters."""
+    """Whether there are enough tasks for the way of reading them to matter."""
     asked = {**place._asdict(), "many": MANY_TASKS}
     return bool(db.execute(lookups.total(place.scope), asked).scalar_one() >= MANY_TASKS)
 

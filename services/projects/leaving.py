@@ -10,7 +10,7 @@ from services.projects import project as project_service
 
 
 def switch_off(db: Session, actor: Caller, user_id: int, heir_id: int | None) -> set[int]:
-    """Hand over the tasks of an account, which stays a member in case it comes back.
+    """Hand over the tasks of an account that is switched off. It stays a member, because it may come back.
 
     Returns the accounts whose tasks changed. Raises Conflict if others would be left without a manager.
     """

@@ -190,7 +190,7 @@ def _check_replaced(replaced: Mapping[str, str], gone: Sequence[str], after: Map
 
 
 def _move(db: Session, actor: Caller, now: datetime, project_id: int, old: Any, new: Any) -> set[int]:
-    """Move the tasks of a state to another, and tell the owners of those that this completes; returns the owners."""
+    """Move the tasks of a state to another; returns their owners. The owner of a task that this completes is notified."""
     changes, kind = {"state": new.key}, "state_changed"
     if new.status != old.status:
         changes, kind = {**changes, "status": new.status}, "status_changed"

@@ -42,8 +42,8 @@ _ACCOUNTS = prepared(
 )
 
 
-# SQLite makes a set of tasks for each of a few tests of tags. For more tests it reads the tags of each task, of which so
-# many are told apart by the bits of a number.
+# SQLite makes a set of tasks for each test of tags, if there are few tests. For more tests it reads the tags of each task
+# once. The bits of a number then stand for the tags, so there is a largest number of them.
 FEW_TAG_TESTS, MOST_NOTED = 10, 62
 
 

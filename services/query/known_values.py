@@ -50,7 +50,7 @@ def with_known_values(db: Session, normal: Normal, place: Place) -> Normal:
 
 
 def with_existing(db: Session, normal: Normal, place: Place) -> Normal:
-    """The same filter without tags, states and projects that no task has, if it names so many that they take long."""
+    """The same filter without tags, states and projects that no task has; a filter that names few of them stays as it is."""
     named: dict[str, set[str]] = {}
     for test in tests_in(normal):
         if isinstance(test.fact, OneOf) and test.fact.field.name in ("tag", "state", "project"):

@@ -21,8 +21,8 @@ Scope = Literal["owner", "project", "all"]
 #   (kind, field, whether the fact must hold, names of parameters)
 # A search has two lists of names: rare parts of its texts, which are looked for first, and the texts themselves.
 Shape: TypeAlias = tuple[Any, ...]
-# So many ranges of one column are looked up by halves, which uses no index: the first number is for ranges that an
-# index may find.
+# From this number of ranges of one column on, they are tested by halves, which uses no index. The first number is for
+# ranges that an index may find, the second for all others.
 MANY_RANGES, MANY_WITHIN = 16, 4
 # The shape of a filter that no task matches.
 NEVER: Shape = ("or", ())

@@ -123,7 +123,7 @@ def _valid(task: Any) -> Any:
 
 
 def _refusal(operations: Sequence[Operation], first_place: int, most: int) -> InvalidInput:
-    """The error for the invalid tasks in these operations, which tells at most so many problems."""
+    """The error for the invalid tasks in these operations, with at most `most` problems."""
     refused = [
         (place, task)
         for place, operation in enumerate(operations, first_place)

@@ -17,9 +17,9 @@ MOST_BEFORE = 10_000
 
 
 async def decided_event() -> int | None:
-    """The number of an event behind which all that happens from now on is; None on SQLite, where a write sees it itself.
+    """The number of an event: all events from now on have higher numbers. None on SQLite, where a write sees it itself.
 
-    On Postgres this waits for the end of the transactions that are open, so that hardly any earlier event is behind the
+    On Postgres this waits for the end of the transactions that are open, so that hardly any earlier event has a higher
     number.
     """
     if database.is_sqlite:

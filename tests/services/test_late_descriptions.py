@@ -1,4 +1,4 @@
-"""Filters soon find descriptions that the version before writes on Postgres while this one runs too."""
+"""Filters soon find descriptions that the previous version writes on Postgres while this one runs too."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from tests.support.api import Api, Person
 @pytest.fixture
 def ada(api: Api) -> Person:
     if database.is_sqlite:
-        pytest.skip("The version before can't write while SQLite is migrated")
+        pytest.skip("The previous version can't write while SQLite is migrated")
     return api.person()
 
 
@@ -22,7 +22,7 @@ def execute(statement: str, **values: Any) -> None:
 
 
 def written_before(task_id: int, description: str | None) -> None:
-    """Change a description like the version before, which knows no folded form."""
+    """Change a description like the previous version, which knows no folded form."""
     execute("UPDATE tasks SET description = :to WHERE id = :id", to=description, id=task_id)
     execute(
         "INSERT INTO task_history (task_id, actor_id, kind, created_at, changes, owner_id, status)"
@@ -52,7 +52,7 @@ def test_what_the_version_before_wrote_is_folded(ada: Person) -> None:
     assert found(ada, "größe") == [plain]
     assert found(ada, "große") == [replaced]
     assert found(ada, "ärger") == [kept]
-    # A later change by the version before is found too, because it may be replaced late.
+    # A later change by the previous version is found too, because it may be replaced late.
     written_before(plain, "Ärger")
     hourly_round()
     assert found(ada, "ärger") == [plain, kept]

@@ -35,7 +35,7 @@ LOCKED = (
 
 @pytest.fixture(scope="module")
 def template(postgres: PostgresServer) -> Iterator[str]:
-    """The name of a database of the version before, with an account and a task."""
+    """The name of a database of the previous version, with an account and a task."""
     name = f"live_{uuid.uuid4().hex}"
     db = Database(create_database(postgres.url, name))
     migrate(db, BEFORE)

@@ -23,7 +23,7 @@ MOST_OF_AN_ACCOUNT = 10
 # Sessions are checked this often, so that a stream ends at most 15 seconds after its session. A comment is sent every
 # 15 seconds.
 LOOK_SECONDS = 7.5
-# The time after which events are read again that could not be read.
+# The pause before events that could not be read are read again.
 RETRY_SECONDS = 0.25
 COMMENT = b": still here\n\n"
 

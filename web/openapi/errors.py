@@ -136,7 +136,7 @@ def example(route: StrictRoute, status: int) -> dict[str, Any]:
 
 
 def _words(route: StrictRoute, status: int) -> tuple[str, str] | None:
-    """The code and detail of this operation, if those of the status say too little."""
+    """The code and detail of an error of this operation; None if those of the status are precise enough."""
     called = f"{min(route.methods or ('GET',))} {route.path}"
     for given, pattern, code, detail in _GIVEN:
         if given == status and re.match(pattern, called):
@@ -169,7 +169,7 @@ def _refused(model: type[BaseModel], place: str, value: Any) -> list[dict[str, s
 
 
 def _bad_input(route: StrictRoute) -> InvalidInput:
-    """A mistake that many operations answer alike, if the operation can answer such a one."""
+    """A mistake that many operations refuse in the same way, if this operation can refuse it."""
     body = route.body_field.field_info.annotation if route.body_field is not None else None
     if isinstance(body, type) and issubclass(body, BaseModel):
         return invalid_input(_refused(body, "body", [] if "application/json" in route.media_types() else {}))
@@ -188,7 +188,7 @@ def _bad_input(route: StrictRoute) -> InvalidInput:
     return invalid_at("?colour", f"Unknown query parameter; {taken}")
 
 
-# Shorter words for what the codes of many errors say.
+# Shorter words for frequent parts of the names.
 _SHORT = (("InvalidInput", "Bad"), ("MissingScope", "Needs"), (r"(\w+)NotFound", r"No\1"))
 
 
