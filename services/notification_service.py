@@ -18,6 +18,7 @@ from services.paging import (
     check_cursor,
     decode_cursor,
     encode_cursor,
+    first_of,
     invalid_cursor,
     keyset_by_id,
 )
@@ -82,10 +83,8 @@ def get_notifications(db: Session, user: Caller, page: NotificationPage) -> Page
     if len(rows) <= limit and not page.unread and not page.skip:
         after = values if was_read else {**values, "before": LARGEST_ID}
         rows += [(1, row) for row in db.execute(_READ_BEFORE, after)]
-    if len(rows) <= limit:
-        return PageOf([row for _, row in rows], None)
-    last_read, last = rows[limit - 1]
-    return PageOf([row for _, row in rows[:limit]], encode_cursor(microseconds(started), last_read, last.id))
+    found = first_of(rows, limit, lambda last: encode_cursor(microseconds(started), last[0], last[1].id))
+    return PageOf([row for _, row in found.rows], found.next_cursor)
 
 
 def get_notification(db: Session, user: Caller, notification_id: int) -> AnyRow:

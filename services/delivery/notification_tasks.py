@@ -203,7 +203,8 @@ def _deliver(claimed: list[Any]) -> _Outcome:
     mailed = []
     for row in claimed:
         delivery = wanted.get((row.user_id, row.kind), KINDS[row.kind].default_delivery)
-        if delivery == "never" or row.user_id not in people or not may_be_mailed(people[row.user_id]):
+        person = people.get(row.user_id)
+        if delivery == "never" or person is None or not may_be_mailed(person):
             outcome.delivered.append(row.id)
         elif delivery == "daily":
             outcome.digest.append(row.id)

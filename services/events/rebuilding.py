@@ -5,7 +5,7 @@ introduced have none either: their tasks are rebuilt from all earlier changes. F
 not record, such as the `updated_at` of an import, are taken from the time of the row.
 """
 
-from collections.abc import Collection
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -44,36 +44,32 @@ _EARLIER = prepared(
 )
 
 
-def rebuilt(db: Session, rows: Collection[AnyRow]) -> dict[int, dict[str, Any]]:
+def rebuilt(db: Session, rows: Iterable[AnyRow]) -> dict[int, dict[str, Any]]:
     """The tasks of those rows that are about a task and have no copy of it, by the row's number."""
-    rows = [row for row in rows if row[_COPY] is None]
-    wanted = {
-        row.id: row.task_id
+    lacking = [
+        row
         for row in rows
-        if row.task_id is not None and row.kind.partition("_")[0] not in SUBJECTS
-    }
+        if row[_COPY] is None and row.task_id is not None and row.kind.partition("_")[0] not in SUBJECTS
+    ]
+    found = {row.id: _begun(row, row.created_at) for row in lacking if row.kind == "created"}
+    later = {row.id: row.task_id for row in lacking if row.kind != "created"}
+    if later:
+        found |= _replayed(db, later)
+    return {row_id: task for row_id, task in found.items() if LOST not in task.values()}
+
+
+def _replayed(db: Session, wanted: Mapping[int, int]) -> dict[int, dict[str, Any]]:
+    """The tasks after these rows (the task's id by the row's number), from all earlier changes of the tasks."""
     found: dict[int, dict[str, Any]] = {}
-    for row in rows:
-        if row.kind == "created" and row.id in wanted:
-            new = _begun(row, row.created_at)
-            if LOST not in new.values():
-                found[row.id] = new
-            del wanted[row.id]
-    if not wanted:
-        return found
     known: dict[int, dict[str, Any]] = {}
-    values = {"task_ids": sorted(set(wanted.values())), "until": max(wanted)}
-    for row in db.execute(_EARLIER, values):
+    for row in db.execute(_EARLIER, {"task_ids": sorted(set(wanted.values())), "until": max(wanted)}):
         if row.kind in BEGINNINGS:
             known[row.task_id] = _begun(row, row.task_created_at or row.created_at)
-        task = known.get(row.task_id)
-        if task is None:
-            # The task's first rows of history are gone.
-            continue
-        if row.kind not in (*BEGINNINGS, "deleted"):
-            _apply(task, row)
-        if row.id in wanted and LOST not in task.values():
-            found[row.id] = dict(task)
+        elif row.kind != "deleted" and row.task_id in known:
+            _apply(known[row.task_id], row)
+        # If the first rows of a task's history are gone, the task stays unknown.
+        if row.id in wanted and row.task_id in known:
+            found[row.id] = dict(known[row.task_id])
     return found
 
 

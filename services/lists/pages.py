@@ -129,10 +129,13 @@ def _looked_for(
     db: Session, filters: TaskFilters, planned: Planned, after: dict[str, Any] | None
 ) -> tuple[list[AnyRow], int | None]:
     """A page, and the number of all tasks if it is asked for, from going through all tasks at most once."""
-    sorts_all, covered = planned.sorts_all(db, filters), planned.by_covering_index(db)
-    rows = None if sorts_all or planned.way == "sorted" else _near(db, filters, planned, after)
-    if rows is None and not sorts_all and planned.shape.asked is None and planned.wide and covered is None:
-        rows = _rows(filters, after, _reader(db, planned.gathered(db)))
+    covered = planned.by_covering_index(db)
+    rows = None
+    if not planned.sorts_all(db, filters):
+        if planned.way != "sorted":
+            rows = _near(db, filters, planned, after)
+        if rows is None and covered is None and planned.wide and planned.shape.asked is None:
+            rows = _rows(filters, after, _reader(db, planned.gathered(db)))
     if rows is not None:
         return rows, planned.without_bounds().execute(db, COUNT).scalar_one() if filters.total else None
     if after is None:
@@ -220,10 +223,6 @@ def _unfiltered_shape(sort_by: str, *, is_descending: bool) -> ListShape:
         choices=(),
         sort_by=sort_by,
         descending=is_descending,
-        by_id=False,
-        without_index=(),
-        asked=None,
-        part=FIRST,
     )
 
 
@@ -268,7 +267,6 @@ def _planned_with_filters(db: Session, place: Place, filters: TaskFilters, asked
         by_id=task_ids is not None,
         without_index=without_index,
         asked=None if asked is None else asked.shape,
-        part=FIRST,
     )
     return Planned(shape, values | dict(bounds), bounds, way)
 

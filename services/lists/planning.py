@@ -59,32 +59,32 @@ class Plan(NamedTuple):
 
 def plan(db: Session, place: Place, filters: TaskFilters, *, asks_more: bool = False) -> Plan:
     """Plan the reading of a list; `asks_more` if it has a further condition than the filters."""
-    texts = {name: fold(getattr(filters, name, None) or "") for name in TEXTS}
+    texts = {name: fold(text) for name in TEXTS if (text := getattr(filters, name, None))}
     ranges: dict[str, datetime] = {
         name: getattr(filters, name)
         for name in RANGES
         if getattr(filters, name) is not None and place.scope != "all"
     }
-    # A list by creation with one tag needs no plan: the tasks of a tag are stored in that order.
-    tags = filters.tag if filters.sort_by != "created_at" or len(filters.tag) > 1 else []
     few = _few_chosen(db, place, filters, asks_more=asks_more)
-    is_told = _is_told(db, place, filters, ranges, asks_more=asks_more)
-    if few is not None or not (any(texts.values()) or is_told or tags):
+    if few is not None:
         return Plan(few)
     without_index: tuple[str, ...] = ()
-    if any(texts.values()):
+    if texts:
         found = (_by_text_on_sqlite if is_sqlite(db) else _by_text_on_postgres)(db, place, texts)
         if found.task_ids is not None:
             return found
         without_index = found.without_index
-    if tags:
-        asked = {f"tag_{number}": tag for number, tag in enumerate(tags)}
-        few = _few(db, place, lookups.tagged(place.scope, len(tags)), FEW_TAGGED, asked)
+    # A list by creation with one tag needs no plan: the tasks of a tag are stored in that order.
+    if filters.tag and not (len(filters.tag) == 1 and filters.sort_by == "created_at"):
+        asked = {f"tag_{number}": tag for number, tag in enumerate(filters.tag)}
+        few = _few(db, place, lookups.tagged(place.scope, len(filters.tag)), FEW_TAGGED, asked)
         if few is not None:
             return Plan(few, without_index)
         without_index += ("tag",)
     # Postgres counts the tasks in a project's ranges as fast as all of its tasks.
-    if is_told and ((place.scope == "project" and not is_sqlite(db)) or has_many(db, place)):
+    if _is_told(db, place, filters, ranges, asks_more=asks_more) and (
+        (place.scope == "project" and not is_sqlite(db)) or has_many(db, place)
+    ):
         return _along_order(db, place, filters, ranges, without_index)
     return Plan(None, without_index)
 
@@ -220,7 +220,7 @@ def _by_text_on_sqlite(db: Session, place: Place, texts: Mapping[str, str]) -> P
 
 
 def _by_text_on_postgres(db: Session, place: Place, texts: Mapping[str, str]) -> Plan:
-    needle, without_index = max(texts.values(), key=len), tuple(name for name, each in texts.items() if each)
+    needle, without_index = max(texts.values(), key=len), tuple(texts)
     # Postgres would read its whole index of trigrams for a text that is shorter than a trigram.
     short = tuple(name for name in without_index if len(texts[name]) < search_index.TRIGRAM)
     if place.scope == "all":

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from models import HIGHEST_PRIORITY, LARGEST_ID, ORDERS, task_tags, tasks
 from services.bulk_numbers import in_bulk
 from services.lists.lookups import RANGES, TEXTS
-from services.lists.parts import Part, Way
+from services.lists.parts import FIRST, Part, Way
 from services.query.conditions import condition
 from services.query.elements import Implied, UnindexedOnSqlite
 from services.query.shapes import Scope, Shape
@@ -105,11 +105,11 @@ class ListShape(NamedTuple):
     choices: tuple[tuple[str, int], ...]
     sort_by: str
     descending: bool
-    by_id: bool
-    without_index: tuple[str, ...]
+    by_id: bool = False
+    without_index: tuple[str, ...] = ()
     # The rest of a filter that plain filters can't express; see `services.query`.
-    asked: Shape | None
-    part: Part
+    asked: Shape | None = None
+    part: Part = FIRST
     # Whether the tasks in ranges without an index are gathered first, and whether the tasks are sorted at last, not
     # walked in the order of the list: for SQLite.
     gathers: bool = False

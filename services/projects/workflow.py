@@ -161,14 +161,14 @@ def replace(
     gone = [key for key in before if key not in after]
     _check_replaced(replaced, gone, after)
     for key, state in before.items():
-        is_used = db.execute(_ANY, {"project_id": project_id, "key": key}).first() is not None
-        if key in gone and key not in replaced and is_used:
-            raise Conflict(
-                f"Tasks are in the state {key}: say in `replaced_states` where they go", code="state_in_use"
-            )
-        if key in after and after[key].status != state.status and is_used:
-            detail = f"Tasks are in the state {key}: its status can't change, so replace it by another state"
-            raise Conflict(detail, code="state_in_use")
+        if key not in after and key not in replaced:
+            way_out = "say in `replaced_states` where they go"
+        elif key in after and after[key].status != state.status:
+            way_out = "its status can't change, so replace it by another state"
+        else:
+            continue
+        if db.execute(_ANY, {"project_id": project_id, "key": key}).first() is not None:
+            raise Conflict(f"Tasks are in the state {key}: {way_out}", code="state_in_use")
     owners: set[int] = set()
     for key in gone:
         if key in replaced:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from services.query.facts import AllOf, AnyOf, Contains, Normal, OneOf, Present, Within
+from services.query.facts import AllOf, AnyOf, Contains, Fact, Normal, OneOf, Present, Within
 from storage.folding import fold, normal_form
 
 
@@ -16,16 +16,15 @@ def matches(normal: Normal, task: Mapping[str, Any]) -> bool:
     return _holds(normal.fact, task) == normal.holds
 
 
-def _holds(fact: OneOf | Within | Contains | Present, task: Mapping[str, Any]) -> bool:
-    field = fact.field
-    value = task.get(field.of_task)
-    if field.kind == "tags":
-        tags = [normal_form(tag) for tag in value or ()]
-        if isinstance(fact, OneOf):
-            return not set(tags).isdisjoint(fact.values)
-        return any(fact.text in fold(tag) for tag in tags) if isinstance(fact, Contains) else bool(tags)
-    if value is None or isinstance(fact, Present):
-        return value is not None
+def _holds(fact: Fact, task: Mapping[str, Any]) -> bool:
+    value = task.get(fact.field.of_task)
+    values = (value or ()) if fact.field.kind == "tags" else () if value is None else (value,)
+    if isinstance(fact, Present):
+        return len(values) > 0
+    return any(_is_true_of(fact, each) for each in values)
+
+
+def _is_true_of(fact: OneOf | Within | Contains, value: Any) -> bool:
     if isinstance(fact, OneOf):
         return (normal_form(value) if isinstance(value, str) else value) in fact.values
     if isinstance(fact, Contains):

@@ -23,7 +23,7 @@ from web import idempotency
 from web.openapi.shape import camel
 from web.problems import PROBLEM_MEDIA_TYPE, problem, title_of
 from web.strict_input import StrictRoute
-from web.strict_query import allowed_query, query_models
+from web.strict_query import allowed_query, is_model, query_models
 
 REQUEST_ID = "5f0c6a0d"
 # Parameters that many operations take, each with a value that is refused.
@@ -126,13 +126,13 @@ def server_errors(method: str) -> dict[str, Any]:
 def example(route: StrictRoute, status: int) -> dict[str, Any]:
     """An example of an error with this status, as the operation gives it."""
     if status == 422:
-        error: AppError = _bad_input(route)
+        error = _bad_input(route)
+        shown = problem(status, error.code, error.detail, error.errors)
     else:
         kinds: list[type[AppError]] = [AppError, *AppError.__subclasses__()]
         kind = next(kind for kind in kinds if kind.status == status)
-        code, detail = _words(route, status) or (kind.code, kind.detail)
-        return problem(status, code, detail) | {"request_id": REQUEST_ID}
-    return problem(status, error.code, error.detail, error.errors) | {"request_id": REQUEST_ID}
+        shown = problem(status, *(_words(route, status) or (kind.code, kind.detail)))
+    return shown | {"request_id": REQUEST_ID}
 
 
 def _words(route: StrictRoute, status: int) -> tuple[str, str] | None:
@@ -171,7 +171,7 @@ def _refused(model: type[BaseModel], place: str, value: Any) -> list[dict[str, s
 def _bad_input(route: StrictRoute) -> InvalidInput:
     """A mistake that many operations refuse in the same way, if this operation can refuse it."""
     body = route.body_field.field_info.annotation if route.body_field is not None else None
-    if isinstance(body, type) and issubclass(body, BaseModel):
+    if is_model(body):
         return invalid_input(_refused(body, "body", [] if "application/json" in route.media_types() else {}))
     for model in query_models(route.dependant).values():
         for name, value in _BAD_VALUES.items():
