@@ -160,9 +160,14 @@ export function formWasSent(kept) {
   kept.delete("form");
 }
 
-function rowOf(cells) {
-  const row = h("tr", { role: "row" }, cells);
-  return describe(row, row.firstChild);
+// Describes the buttons of each row by its first cell. A row that begins like one before or below it is described by its
+// next-to-last cell too, which often has a time.
+function describeRows(rows) {
+  const numbers = new Map();
+  const beginning = (row) => row.firstChild.textContent;
+  for (const row of rows) numbers.set(beginning(row), (numbers.get(beginning(row)) || 0) + 1);
+  const more = (row) => (numbers.get(beginning(row)) > 1 ? [[...row.children].at(-2)] : []);
+  return rows.map((row) => describe(row, row.firstChild, ...more(row)));
 }
 
 // A table, or a text if the table would be empty. A column without a name has buttons. On a phone each row is a block:
@@ -183,7 +188,7 @@ export function table(label, columns, rows, nothing) {
       h(
         "tbody",
         { role: "rowgroup" },
-        rows.map((cells) => rowOf(cells.map(cell))),
+        describeRows(rows.map((cells) => h("tr", { role: "row" }, cells.map(cell)))),
       ),
     ),
   );

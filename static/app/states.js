@@ -33,10 +33,11 @@ export function stateEditor(project, send) {
   );
   const rows = [];
   const problem = h("p", { className: "problem", role: "alert" });
+  const label = () => rows.forEach((row, at) => row.label(at));
   const touch = () => list.dispatchEvent(new Event("input", { bubbles: true }));
 
   function add(state) {
-    const name = h("input", { value: state.name, maxLength: 100, required: true, "aria-label": "Name" });
+    const name = h("input", { value: state.name, maxLength: 100, required: true });
     const status = h(
       "select",
       {},
@@ -78,6 +79,7 @@ export function stateEditor(project, send) {
       if (!rows[at + by]) return;
       rows.splice(at + by, 0, ...rows.splice(at, 1));
       list.replaceChildren(...rows.map((each) => each.element));
+      label();
       touch();
       row.element.querySelector(by < 0 ? ".up" : ".down").focus();
     };
@@ -85,6 +87,7 @@ export function stateEditor(project, send) {
       const at = rows.indexOf(row);
       rows.splice(at, 1);
       row.element.remove();
+      label();
       touch();
       // The focus goes on in the next row, or in the one above the last.
       (rows[at] || rows[at - 1])?.element.firstChild.focus();
@@ -92,9 +95,11 @@ export function stateEditor(project, send) {
     const button = (className, sign, onclick) =>
       h("button", { type: "button", className: `bare ${className}`, onclick }, sign);
     const [up, down, out] = [button("up", "↑", shift(-1)), button("down", "↓", shift(1)), button("out", "✕", drop)];
-    // The names for screen readers follow the name that is typed.
-    const label = () => {
-      const said = name.value.trim() || "the new state";
+    // The names for screen readers follow the place of the state, and the name that is typed.
+    row.label = (at) => {
+      const said = name.value.trim() || `state ${at + 1}`;
+      name.setAttribute("aria-label", `Name of state ${at + 1}`);
+      waiting.firstChild.setAttribute("aria-label", `Waiting: ${said}`);
       status.setAttribute("aria-label", `Status of ${said}`);
       limit.setAttribute("aria-label", `Limit of ${said}`);
       policy.setAttribute("aria-label", `Beyond the limit of ${said}`);
@@ -103,7 +108,6 @@ export function stateEditor(project, send) {
       out.setAttribute("aria-label", `Take ${said} out`);
     };
     name.addEventListener("input", label);
-    label();
     row.element = h(
       "li",
       {},
@@ -116,6 +120,7 @@ export function stateEditor(project, send) {
     );
     rows.push(row);
     list.append(row.element);
+    label();
   }
 
   const read = () => {

@@ -33,10 +33,11 @@ export function colour(name) {
 let entries = 0;
 
 // Tells screen readers what the buttons and boxes of an entry are about, which have the same names in all entries.
-export function describe(entry, about) {
-  about.id ||= `entry-${++entries}`;
+export function describe(entry, ...about) {
+  for (const each of about) each.id ||= `entry-${++entries}`;
+  const ids = about.map(({ id }) => id).join(" ");
   for (const control of entry.querySelectorAll("button, select, input, summary"))
-    if (!control.hasAttribute("aria-describedby")) control.setAttribute("aria-describedby", about.id);
+    if (!control.hasAttribute("aria-describedby")) control.setAttribute("aria-describedby", ids);
   return entry;
 }
 

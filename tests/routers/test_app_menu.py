@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.routers.test_app import PHONE, desk, log_in, row
+from tests.routers.test_app import PHONE, assert_accessible, desk, log_in, row
 from tests.routers.test_app_meanwhile import live, shared
 from tests.routers.test_dashboard import sqlite_only
 from tests.support.api import Api
@@ -147,21 +147,54 @@ def test_buttons_of_the_same_name_say_what_they_are_about(api: Api, desk: Browse
     ada.task("Measure", status="completed")
     bob.task("Cut", project_id=project, user_id=ada.id)
 
-    def descriptions(place: str, button: str) -> list[str | None]:
+    def descriptions(place: str, button: str) -> list[str]:
         buttons = page.locator(place).get_by_role("button", name=button, exact=True)
         buttons.first.wait_for()
-        about = "(each) => document.getElementById(each.getAttribute('aria-describedby'))?.textContent"
+        about = """(each) => each.getAttribute('aria-describedby').split(' ')
+          .map((id) => document.getElementById(id).textContent).join(' ')"""
         return [each.evaluate(about) for each in buttons.all()]
 
     page = log_in(desk, "/app?page=settings")
-    assert sorted(map(str, descriptions("#content", "Revoke"))) == names
-    assert sorted(map(str, descriptions(".hooks", "Ping"))) == [
+    assert sorted(descriptions("#content", "Revoke")) == names
+    assert sorted(descriptions(".hooks", "Ping")) == [
         "https://example.com/nightly",
         "https://example.com/weekly",
     ]
+    # Entries that begin alike are told apart by their times too.
+    ada.post("/calendars", json={"tz": "UTC"})
+    ada.post("/calendars", json={"tz": "UTC"})
+    page.reload()
+    calendars = page.locator("section", has=page.get_by_role("heading", name="Calendars"))
+    calendars.get_by_role("button", name="Delete").nth(1).wait_for()
+    assert all(re.fullmatch("All of mine .+", each) for each in descriptions("section", "Delete")[-2:])
     page.goto(f"{desk.base_url}/app?page=notifications")
-    assert any("Cut" in str(each) for each in descriptions(".told", "Read"))
+    assert any("Cut" in each for each in descriptions(".told", "Read"))
     page.goto(f"{desk.base_url}/dashboard")
     page.locator("main[data-ready]").wait_for()
     assert descriptions("#throughput", "CSV") == ["Throughput"]
     assert descriptions("#cycle-times", "CSV") == ["Cycle time"]
+
+
+@sqlite_only
+def test_the_fields_of_each_state_have_names_of_their_own(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    page = log_in(desk, f"/app?page=project&project={project}")
+    add = page.get_by_role("button", name="Add a state")
+    add.click()
+    add.click()
+    states = page.locator("ol.states").last
+
+    def names() -> list[str]:
+        return [
+            str(each.get_attribute("aria-label")) for each in states.locator("input, select, button").all()
+        ]
+
+    assert len(names()) == len(set(names())) == 5 * 8
+    page.get_by_label("Name of state 4").fill("In review")
+    expect(page.get_by_label("Waiting: In review")).not_to_be_checked()
+    page.get_by_role("button", name="In review earlier").click()
+    expect(page.get_by_label("Name of state 3")).to_have_value("In review")
+    page.get_by_role("button", name="Take In review out").click()
+    assert len(names()) == len(set(names())) == 4 * 8
+    assert_accessible(page)
