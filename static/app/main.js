@@ -76,9 +76,7 @@ function leave(message = "") {
   loginPage(content, ABOUT, start, message, "h1");
 }
 
-function ended(message) {
-  if (model.me) leave(message);
-}
+const ended = (message) => model.me && leave(message);
 
 async function start() {
   const mine = left;
@@ -157,6 +155,8 @@ const render = act(async (again = false) => {
   if (!model.me) return;
   const address = now();
   const key = keyOf(address);
+  // The task does not wait for the list, and has its room before the list is drawn.
+  const opening = panel.show(address.task);
   if (again || key !== shownKey) {
     const page = PAGES[address.page];
     const isOther = shownKey === null || !shownKey.includes(`"project":"${address.project}"`);
@@ -174,8 +174,7 @@ const render = act(async (again = false) => {
   }
   surface?.draw();
   tellTitle();
-  // Another task may have been opened while the list was loading.
-  await panel.show(now().task);
+  await opening;
   tellTitle();
 });
 
@@ -210,7 +209,8 @@ async function showTasks(isOther) {
   draw();
   tellFound();
   // Somebody who has begun to type while the list was loading goes on typing.
-  if (now().task || ![document.body, content].includes(document.activeElement)) return;
+  if (now().task) return void panel.activateOpen();
+  if (![document.body, content].includes(document.activeElement)) return;
   surface?.focus();
   // An empty list has nothing to give the focus to.
   if (document.activeElement === document.body) content.focus({ preventScroll: true });

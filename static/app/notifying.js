@@ -5,7 +5,7 @@ import { number } from "../shared/format.js";
 import { go, href, isForNewTab, now } from "./address.js";
 import * as api from "./api.js";
 import { isOwnDoing, loadUnread, loadViews, membersOf, model, nameOf, openProjects } from "./model.js";
-import { frame, section } from "./page.js";
+import { frame, loadAll, section } from "./page.js";
 import { sidebar } from "./side.js";
 import { inTurn } from "./turns.js";
 import { isOverdue, passed } from "./words.js";
@@ -38,7 +38,7 @@ export async function notificationsPage(place) {
   told = section("Latest", "", list);
   const ways = section("By mail", "All of them are listed above in any case.", preferences);
   frame(place, "Notifications", told, ways);
-  await Promise.all([told.load(), ways.load()]);
+  await loadAll([told, ways]);
 }
 notificationsPage.title = "Notifications";
 

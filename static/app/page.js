@@ -69,6 +69,19 @@ export function section(title, about, fill) {
   return element;
 }
 
+// Loads sections at once, and shows each one as soon as those above it are there: what comes later moves nothing aside.
+export async function loadAll(sections) {
+  const loads = sections.map((each) => each.load());
+  sections.forEach((each, at) => (each.hidden = at > 0));
+  const show = async () => {
+    for (const [at, each] of sections.entries()) {
+      each.hidden = false;
+      await Promise.allSettled([loads[at]]);
+    }
+  };
+  await Promise.all([...loads, show()]);
+}
+
 // Replaces the content of an element by what `make` answers, which may take parts along. What was unfolded stays so, and
 // the focus stays where it was in the order.
 export function replaceContent(body, make) {

@@ -61,7 +61,7 @@ export const show = act(async (id) => {
     leaveField();
     take({ value, etag });
     draw();
-    if (known) activate(value.id);
+    activateOpen();
     // Somebody who has begun to type elsewhere meanwhile goes on typing.
     if (document.activeElement === focused || !isTyping()) place.querySelector("h2").focus({ preventScroll: true });
   } catch (error) {
@@ -84,6 +84,11 @@ export const show = act(async (id) => {
   }
   return null;
 });
+
+// Makes the open task the active one of the list, if it is there: the keyboard goes on there when the task is closed.
+export function activateOpen() {
+  if (open.task && store.get(open.task.id)) activate(open.task.id);
+}
 
 // Ends the typing in the open task, which sends the text, before another task is the open one.
 function leaveField() {

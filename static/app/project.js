@@ -9,7 +9,7 @@ import { confirmed, dialog, form } from "./dialog.js";
 import { avatar } from "./icons.js";
 import { forgetMembers, loadProjects, may, membersOf, model, projectOf } from "./model.js";
 import { open } from "./opened.js";
-import { frame, replaceContent, section, table } from "./page.js";
+import { frame, loadAll, replaceContent, section, table } from "./page.js";
 import { sidebar } from "./side.js";
 import { stateEditor } from "./states.js";
 
@@ -57,7 +57,7 @@ export async function projectPage(place) {
     archiveNotice(project),
     sections,
   );
-  await Promise.all(sections.map((each) => each.load()));
+  await loadAll(sections);
 }
 projectPage.title = "Project";
 

@@ -7,7 +7,7 @@ import { leaveAccount } from "./actions.js";
 import * as api from "./api.js";
 import { confirmed, form } from "./dialog.js";
 import { model } from "./model.js";
-import { formForNew, formWasSent, frame, secret, section, table } from "./page.js";
+import { formForNew, formWasSent, frame, loadAll, secret, section, table } from "./page.js";
 import { sidebar } from "./side.js";
 import { settleAll } from "./toasts.js";
 import { calendarSection, webhookSection } from "./outside.js";
@@ -31,7 +31,7 @@ export async function settingsPage(place) {
   const reload = () => Promise.all(others.map((each) => each.load()));
   const sections = [section("Account", "", () => accountForms(reload)), ...others];
   frame(place, "Settings", sections);
-  await Promise.all(sections.map((each) => each.load()));
+  await loadAll(sections);
 }
 settingsPage.title = "Settings";
 

@@ -56,6 +56,24 @@ def test_a_line_that_is_typed_while_the_list_loads_keeps_the_focus(api: Api, des
 
 
 @sqlite_only
+def test_a_task_does_not_wait_for_a_slow_list(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    ada.task("First")
+    ada.task("Second")
+    page = log_in(desk)
+    row(page, "First").wait_for()
+    lists = hold(page, r"/tasks\?")
+    page.goto(f"{desk.base_url}/app?task=1")
+    lists.wait()
+    page.locator("#panel").get_by_role("heading", name="First").wait_for()
+    lists.let_go()
+    row(page, "Second").wait_for()
+    # The keyboard goes on in the row of the open task.
+    page.keyboard.press("Escape")
+    expect(row(page, "First")).to_be_focused()
+
+
+@sqlite_only
 def test_a_task_that_is_opened_while_the_list_loads_stays_open(api: Api, desk: BrowserPage) -> None:
     ada = api.person()
     ada.task("Measure", priority=2)

@@ -1,6 +1,10 @@
 """The pages while they load and with thousands of tasks: nothing moves, and nothing is done in vain."""
 
+import re
+import time
+
 import pytest
+from playwright.sync_api import Route
 
 from tests.routers.test_app import DESK, PHONE, browser, desk
 from tests.routers.test_app import log_in as log_in_at
@@ -33,6 +37,11 @@ window.URLSearchParams = new Proxy(URLSearchParams, {
 """
 
 
+def slowly(route: Route) -> None:
+    time.sleep(0.3)
+    route.fallback()
+
+
 @sqlite_only
 @pytest.mark.parametrize("path", ["/app", "/dashboard", f"/dashboard?{YEAR}"])
 def test_nothing_moves_aside_while_a_page_loads(tracker: Person, browser: BrowserPage, path: str) -> None:
@@ -43,6 +52,30 @@ def test_nothing_moves_aside_while_a_page_loads(tracker: Person, browser: Browse
     page.locator("#log-out").wait_for(state="attached")
     page.wait_for_timeout(500)
     # A hundredth is the name of the account that comes into the header.
+    assert page.evaluate("shifts.reduce((sum, each) => sum + each, 0)") < 0.01
+    assert complaints(browser) == []
+
+
+# The pages with something that comes late, and what comes last on them.
+LATE = {
+    "page=settings": "section:nth-of-type(5) button",
+    "page=project&project=1": "section:nth-of-type(3) button",
+    "page=notifications": "section:nth-of-type(2) select",
+    "status=all&task=1": "#panel h2",
+}
+
+
+@sqlite_only
+@pytest.mark.parametrize("query", LATE)
+def test_what_comes_late_moves_nothing_aside(tracker: Person, browser: BrowserPage, query: str) -> None:
+    tracker.post("/projects", json={"name": "Research"})
+    page = log_in_at(browser)
+    page.add_init_script(SHIFTS)
+    # The beginning of each page comes last.
+    page.route(re.compile("/(auth/sessions|projects/1/members|notifications\\?.*|tasks/1)$"), slowly)
+    page.goto(f"{browser.base_url}/app?{query}")
+    page.locator(LATE[query]).first.wait_for()
+    page.wait_for_timeout(500)
     assert page.evaluate("shifts.reduce((sum, each) => sum + each, 0)") < 0.01
     assert complaints(browser) == []
 
