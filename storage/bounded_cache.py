@@ -46,7 +46,9 @@ class BoundedCache(Generic[K, V]):
             self._entries[key] = (version, value, weight)
             self._weight += weight
             while self._weight > self._limit and len(self._entries) > 1:
-                self._remove(next(iter(self._entries)))
+                # Reads move entries meanwhile, so this is one call: an iterator would fail.
+                _, (_, _, dropped) = self._entries.popitem(last=False)
+                self._weight -= dropped
 
     def drop(self, key: K) -> None:
         """Forget a key."""

@@ -1,5 +1,8 @@
 """The cache bounded by number, weight and version."""
 
+import sys
+import threading
+
 from storage.bounded_cache import BoundedCache
 
 
@@ -37,3 +40,30 @@ def test_the_newest_entry_is_kept_whatever_it_weighs() -> None:
     cache.put(2, "x" * 1000)
     assert cache.get(1) is None
     assert len(cache.get(2) or "") == 1000
+
+
+def test_reads_in_other_threads_disturb_no_put() -> None:
+    """Reads take no lock, and move entries while another thread drops the one that was used longest ago."""
+    cache: BoundedCache[int, int] = BoundedCache(10)
+    ended = threading.Event()
+    newest = 0
+
+    def read() -> None:
+        while not ended.is_set():
+            for key in range(newest - 10, newest):
+                cache.get(key)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    switch_interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for reader in readers:
+            reader.start()
+        for newest in range(20_000):
+            cache.put(newest, newest)
+    finally:
+        ended.set()
+        sys.setswitchinterval(switch_interval)
+        for reader in readers:
+            reader.join()
+    assert (len(cache), cache.get(newest)) == (10, newest)
