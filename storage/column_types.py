@@ -1,7 +1,8 @@
 """Column types and SQL functions that both databases share."""
 
+import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic_core import to_json
 from sqlalchemy import (
@@ -25,6 +26,9 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_PLACE = re.compile(r"\{(\d)\}")
+
+T = TypeVar("T")
 
 
 def microseconds(value: datetime) -> int:
@@ -101,7 +105,30 @@ class ValueList(TypeDecorator[list[Any]]):
         return (lambda values: to_json(values).decode()) if dialect.name == "sqlite" else None
 
 
-class Condition(FunctionElement[bool]):
+class Written(FunctionElement[T]):
+    """SQL that the databases write in different ways, by templates in which `{0}` stands for the first argument."""
+
+    inherit_cache = False
+    on_sqlite: str
+    on_postgres: str
+
+
+@compiles(Written, "sqlite")
+def _on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return _filled(element.on_sqlite, element, compiler, options)
+
+
+@compiles(Written, "postgresql")
+def _on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    return _filled(element.on_postgres, element, compiler, options)
+
+
+def _filled(template: str, element: Any, compiler: Any, options: dict[str, Any]) -> str:
+    arguments = list(element.clauses)
+    return _PLACE.sub(lambda place: compiler.process(arguments[int(place[1])], **options), template)
+
+
+class Condition(Written[bool]):
     """SQL: a condition that stands as it is.
 
     SQLAlchemy would compare it with 1 on SQLite, which then uses no index for it.
@@ -120,18 +147,8 @@ class IsOneOf(Condition):
 
     inherit_cache = True
     name = "is_one_of"
-
-
-@compiles(IsOneOf, "sqlite")
-def _one_of_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    value, listed = (compiler.process(each, **options) for each in element.clauses)
-    return f"{value} IN (SELECT value FROM json_each({listed}))"
-
-
-@compiles(IsOneOf, "postgresql")
-def _one_of_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    value, listed = (compiler.process(each, **options) for each in element.clauses)
-    return f"{value} = ANY ({listed})"
+    on_sqlite = "{0} IN (SELECT value FROM json_each({1}))"
+    on_postgres = "{0} = ANY ({1})"
 
 
 def is_among(column: ColumnElement[int], parameter: str) -> IsOneOf:
@@ -142,27 +159,17 @@ def is_among(column: ColumnElement[int], parameter: str) -> IsOneOf:
     return IsOneOf(column, bindparam(parameter, type_=ValueList(BigInteger())))
 
 
-class MicrosecondsBetween(FunctionElement[int]):
+class MicrosecondsBetween(Written[int]):
     """SQL: the time between two times, the earlier one first, as a whole number of microseconds."""
 
     type = BigInteger()
     inherit_cache = True
     name = "microseconds_between"
+    on_sqlite = "({1} - {0})"
+    on_postgres = "CAST(extract(epoch FROM {1} - {0}) * 1000000 AS bigint)"
 
 
-@compiles(MicrosecondsBetween, "sqlite")
-def _between_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    first, second = (compiler.process(each, **options) for each in element.clauses)
-    return f"({second} - {first})"
-
-
-@compiles(MicrosecondsBetween, "postgresql")
-def _between_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    first, second = (compiler.process(each, **options) for each in element.clauses)
-    return f"CAST(extract(epoch FROM {second} - {first}) * 1000000 AS bigint)"
-
-
-class LowerAscii(FunctionElement[str]):
+class LowerAscii(Written[str]):
     """SQL: a text with its capitals of ASCII in lower case, whatever the language of the database.
 
     In a Turkish database `lower('I')` is a dotless i, so that `IVAN` and `ivan` would be two names.
@@ -171,22 +178,14 @@ class LowerAscii(FunctionElement[str]):
     type = String()
     inherit_cache = True
     name = "lower_ascii"
-
-
-@compiles(LowerAscii, "sqlite")
-def _lower_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    return f"lower({compiler.process(element.clauses, **options)})"
-
-
-@compiles(LowerAscii, "postgresql")
-def _lower_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    return f'lower({compiler.process(element.clauses, **options)} COLLATE "C")'
+    on_sqlite = "lower({0})"
+    on_postgres = 'lower({0} COLLATE "C")'
 
 
 PERIOD = timedelta(days=30)
 
 
-class Period(FunctionElement[int]):
+class Period(Written[int]):
     """SQL: the number of the 30-day period that contains a time, counted from 1970, on SQLite.
 
     Before 1970 the number is one higher, because SQLite rounds towards zero.
@@ -195,11 +194,7 @@ class Period(FunctionElement[int]):
     type = BigInteger()
     inherit_cache = True
     name = "period"
-
-
-@compiles(Period, "sqlite")
-def _period_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    return f"{compiler.process(element.clauses, **options)} / {PERIOD // _MICROSECOND}"
+    on_sqlite = "{0} / " + str(PERIOD // _MICROSECOND)
 
 
 # `jsonb` on Postgres; text on SQLite, which has functions for JSON in texts.

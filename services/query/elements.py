@@ -4,29 +4,20 @@ from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Dialect, LargeBinary, String, Text
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from storage.column_types import Condition
+from storage.column_types import Condition, Written
 from storage.folding import pattern
 
 
-class NormalForm(FunctionElement[str]):
+class NormalForm(Written[str]):
     """SQL: a text in Unicode's normal form C. Every connection to SQLite registers the function."""
 
     inherit_cache = True
     type = String()
     name = "normal_form"
-
-
-@compiles(NormalForm, "sqlite")
-def _normal_form_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    return f"normal_form({compiler.process(element.clauses, **options)})"
-
-
-@compiles(NormalForm, "postgresql")
-def _normal_form_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    return f"normalize({compiler.process(element.clauses, **options)}, NFC)"
+    on_sqlite = "normal_form({0})"
+    on_postgres = "normalize({0}, NFC)"
 
 
 Form: TypeAlias = Literal["text", "bytes", "pattern"]
@@ -95,25 +86,17 @@ class EscapedContainingAny(ContainingAny):
     escape = " ESCAPE '\\'"
 
 
-class InBytes(FunctionElement[str]):
+class InBytes(Written[str]):
     """SQL: the bytes of a text on Postgres, and the text itself on SQLite."""
 
     inherit_cache = True
     type = String()
     name = "in_bytes"
+    on_sqlite = "{0}"
+    on_postgres = "textsend({0})"
 
 
-@compiles(InBytes, "sqlite")
-def _in_bytes_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    return str(compiler.process(element.clauses, **options))
-
-
-@compiles(InBytes, "postgresql")
-def _in_bytes_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    return f"textsend({compiler.process(element.clauses, **options)})"
-
-
-class UnindexedOnSqlite(FunctionElement[Any]):
+class UnindexedOnSqlite(Written[Any]):
     """SQL: a column for which SQLite uses no index, so that it walks the list in its order.
 
     SQLite would use an index for any range, however wide, and then sort all matches. Walking the list soon
@@ -122,16 +105,8 @@ class UnindexedOnSqlite(FunctionElement[Any]):
 
     inherit_cache = True
     name = "unindexed_on_sqlite"
-
-
-@compiles(UnindexedOnSqlite, "sqlite")
-def _column_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    return f"+{compiler.process(element.clauses, **options)}"
-
-
-@compiles(UnindexedOnSqlite, "postgresql")
-def _column_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    return str(compiler.process(element.clauses, **options))
+    on_sqlite = "+{0}"
+    on_postgres = "{0}"
 
 
 class UnindexedOnPostgres(Condition):
@@ -143,55 +118,29 @@ class UnindexedOnPostgres(Condition):
 
     inherit_cache = True
     name = "unindexed_on_postgres"
+    on_sqlite = "({0})"
+    on_postgres = "(({0}) IS TRUE)"
 
 
-@compiles(UnindexedOnPostgres, "sqlite")
-def _alternatives_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    return f"({compiler.process(element.clauses, **options)})"
-
-
-@compiles(UnindexedOnPostgres, "postgresql")
-def _alternatives_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    return f"(({compiler.process(element.clauses, **options)}) IS TRUE)"
-
-
-class FoldedDescription(FunctionElement[str]):
+class FoldedDescription(Written[str]):
     """SQL: the text that searches in descriptions use; see `Task.description_folded`."""
 
     inherit_cache = True
     type = String()
     name = "folded_description"
-
-
-@compiles(FoldedDescription, "sqlite")
-def _folded_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
     # LIKE ignores the case of ASCII letters by itself.
-    folded, text = (compiler.process(each, **options) for each in element.clauses)
-    return f"coalesce({folded}, {text})"
+    on_sqlite = "coalesce({0}, {1})"
+    on_postgres = 'coalesce({0}, lower({1} COLLATE "C"))'
 
 
-@compiles(FoldedDescription, "postgresql")
-def _folded_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    folded, text = (compiler.process(each, **options) for each in element.clauses)
-    return f'coalesce({folded}, lower({text} COLLATE "C"))'
-
-
-class InDescription(FunctionElement[str]):
+class InDescription(Written[str]):
     """SQL: the folded description within a condition that prepares it: see `WithDescription`."""
 
     inherit_cache = True
     type = String()
     name = "in_description"
-
-
-@compiles(InDescription, "sqlite")
-def _in_description_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    return str(compiler.process(element.clauses, **options))
-
-
-@compiles(InDescription, "postgresql")
-def _in_description_on_postgres(element: Any, compiler: Any, **options: Any) -> str:  # noqa: ARG001  # as all have them
-    return "prepared.description"
+    on_sqlite = "{0}"
+    on_postgres = "prepared.description"
 
 
 class WithDescription(Condition):
@@ -202,19 +151,9 @@ class WithDescription(Condition):
 
     inherit_cache = False
     name = "with_description"
-
-
-@compiles(WithDescription, "sqlite")
-def _with_description_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    within, _ = element.clauses
-    return f"({compiler.process(within, **options)})"
-
-
-@compiles(WithDescription, "postgresql")
-def _with_description_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    within, text = (compiler.process(each, **options) for each in element.clauses)
+    on_sqlite = "({0})"
     # The offset keeps Postgres from putting the text into the condition.
-    return f"(SELECT {within} FROM (SELECT {text} AS description OFFSET 0) AS prepared)"
+    on_postgres = "(SELECT {0} FROM (SELECT {1} AS description OFFSET 0) AS prepared)"
 
 
 class OfLength(Condition):
@@ -225,17 +164,8 @@ class OfLength(Condition):
 
     inherit_cache = True
     name = "of_length"
-
-
-@compiles(OfLength, "sqlite")
-def _of_length_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:  # noqa: ARG001  # as all have them
-    return "true"
-
-
-@compiles(OfLength, "postgresql")
-def _of_length_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    text, lengths = (compiler.process(each, **options) for each in element.clauses)
-    return f"octet_length({text}) = ANY ({lengths})"
+    on_sqlite = "true"
+    on_postgres = "octet_length({0}) = ANY ({1})"
 
 
 class Branch(Condition):
@@ -243,12 +173,7 @@ class Branch(Condition):
 
     inherit_cache = True
     name = "branch"
-
-
-@compiles(Branch)
-def _branch(element: Any, compiler: Any, **options: Any) -> str:
-    first, second, third = (compiler.process(each, **options) for each in element.clauses)
-    return f"CASE WHEN {first} THEN {second} ELSE {third} END"
+    on_sqlite = on_postgres = "CASE WHEN {0} THEN {1} ELSE {2} END"
 
 
 class HasTag(Condition):
@@ -256,18 +181,8 @@ class HasTag(Condition):
 
     inherit_cache = True
     name = "has_tag"
-
-
-@compiles(HasTag, "sqlite")
-def _has_tag_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    _, rows = element.clauses
-    return str(compiler.process(rows, **options))
-
-
-@compiles(HasTag, "postgresql")
-def _has_tag_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    tags, _ = element.clauses
-    return str(compiler.process(tags, **options))
+    on_sqlite = "{1}"
+    on_postgres = "{0}"
 
 
 class Implied(Condition):
@@ -278,16 +193,8 @@ class Implied(Condition):
 
     inherit_cache = True
     name = "implied"
-
-
-@compiles(Implied, "sqlite")
-def _implied_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    return str(compiler.process(element.clauses, **options))
-
-
-@compiles(Implied, "postgresql")
-def _implied_on_postgres(element: Any, compiler: Any, **options: Any) -> str:  # noqa: ARG001  # as all have them
-    return "true"
+    on_sqlite = "{0}"
+    on_postgres = "true"
 
 
 class IsNoted(Condition):
@@ -295,11 +202,7 @@ class IsNoted(Condition):
 
     inherit_cache = True
     name = "is_noted"
-
-
-@compiles(IsNoted, "sqlite")
-def _is_noted_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    return f"((noted.tags & {compiler.process(element.clauses, **options)}) <> 0)"
+    on_sqlite = "((noted.tags & {0}) <> 0)"
 
 
 class WithTags(Condition):
@@ -307,13 +210,8 @@ class WithTags(Condition):
 
     inherit_cache = False
     name = "with_tags"
-
-
-@compiles(WithTags, "sqlite")
-def _with_tags_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    within, bit = (compiler.process(each, **options) for each in element.clauses)
-    tags = (
-        f"SELECT coalesce(sum({bit}), 0) AS tags FROM task_tags AS own_tags WHERE own_tags.task_id = tasks.id"
-    )
     # SQLite works out all parts of a condition that is a value, even if the first ones tell it.
-    return f"EXISTS (SELECT 1 FROM ({tags}) AS noted WHERE {within})"
+    on_sqlite = (
+        "EXISTS (SELECT 1 FROM (SELECT coalesce(sum({1}), 0) AS tags FROM task_tags AS own_tags"
+        " WHERE own_tags.task_id = tasks.id) AS noted WHERE {0})"
+    )
