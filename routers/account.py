@@ -34,8 +34,10 @@ from services.accounts import login as login_service
 from services.accounts import password_rules
 from services.accounts import removal as removal_service
 from services.accounts import user as user_service
+from services.portions import Portions
 from web.routing import Router
 from web.strict_input import CLAIMS
+from web.time_limit import begin_again
 from web.transaction import ReadSession, WriteSession
 
 router = Router(prefix="/auth", tags=["auth"])
@@ -86,7 +88,7 @@ async def _confirm_password(user: Caller, password: str) -> str | None:
 
 
 async def _write_confirmed(
-    user: Caller, confirmed: str | None, work: Callable[[Any], None], *, is_long: bool = False
+    user: Caller, confirmed: str | None, work: Callable[[Any], None], portions: Portions | None = None
 ) -> None:
     """Write a change that a password confirmed, if the password and the caller's session are still valid."""
 
@@ -94,22 +96,26 @@ async def _write_confirmed(
         login_service.check_still_confirmed(db, user, confirmed)
         work(db)
 
-    await database.write_async(checked, is_long=is_long)
+    await (database.write_async(checked) if portions is None else portions.write(checked))
 
 
 @router.delete("/me", response_model=Message, errors=[403, 409, 429])
 async def delete_me(
-    user: SignedIn, body: PasswordConfirmation, background: BackgroundTasks
+    user: SignedIn, body: PasswordConfirmation, background: BackgroundTasks, request: Request
 ) -> dict[str, str]:
-    """Delete the caller's account with all of its tasks. This can't be undone."""
+    """Delete the caller's account with all of its tasks. This can't be undone.
+
+    Repeat this if it breaks off.
+    """
     confirmed = await _confirm_password(user, body.password)
     changed: set[int] = set()
+    portions = Portions(partial(begin_again, request.scope))
 
     def delete(db: Any) -> None:
         changed.clear()
-        changed.update(removal_service.delete_account(db, user, user, None))
+        changed.update(removal_service.delete_account(db, user, user, None, portions))
 
-    await _write_confirmed(user, confirmed, delete, is_long=True)
+    await _write_confirmed(user, confirmed, delete, portions)
     background.add_task(background_tasks.after_change, user.id)
     background.add_task(background_tasks.after_change, *sorted(changed))
     return {"message": "Account deleted"}

@@ -12,10 +12,11 @@ from schemas.events import Event, EventFilters, EventPageFilters
 from services.events import event, event_id, feed
 from services.json_pieces import json_array
 from web.events.event_stream import EventStream
-from web.events.waiting import Settling, allow_waiting, wait_for_events
+from web.events.waiting import Settling, wait_for_events
 from web.large_answer import json_answer
 from web.routing import Router
 from web.strict_input import CLAIMS, PARSED
+from web.time_limit import allow_waiting
 from web.transaction import ReadSession
 
 READS = "tasks:read"

@@ -10,6 +10,7 @@ from routers.parameters import IfMatch, IfNoneMatch, PathId
 from schemas.common import Id, Page
 from schemas.projects import MemberPut, MemberRead, ProjectCreate, ProjectFilters, ProjectRead, ProjectUpdate
 from services import background_tasks, preconditions
+from services.portions import Portions
 from services.projects import member as member_service
 from services.projects import project as project_service
 from web.routing import Router, link_next
@@ -111,10 +112,11 @@ def delete_project(
         ),
     ],
     background: BackgroundTasks,
+    portions: Portions,
     if_match: IfMatch = None,
 ) -> Response:
     """Delete a project with its tasks, or release the tasks (managers)."""
-    owners = project_service.delete_project(db, user, project_id, tasks, if_match)
+    owners = project_service.delete_project(db, user, project_id, tasks, if_match, portions)
     background.add_task(background_tasks.after_change, *sorted(owners))
     return Response(status_code=204)
 

@@ -14,6 +14,7 @@ from services import background_tasks
 from services.accounts import removal as removal_service
 from services.accounts import user as user_service
 from services.accounts import user_admin as user_admin_service
+from services.portions import Portions
 from web.routing import Router, link_next
 from web.transaction import LongWriteSession, ReadSession, WriteSession
 
@@ -80,6 +81,7 @@ def delete_user(
     user: AdminUser,
     user_id: PathId,
     background: BackgroundTasks,
+    portions: Portions,
     transfer_to: Annotated[
         Id | None, Query(description="The account that gets the tasks", examples=[2])
     ] = None,
@@ -87,7 +89,7 @@ def delete_user(
 ) -> dict[str, str]:
     """Delete an account, and delete or transfer its tasks (admins).
 
-    History keeps ids, and texts only of comments and projects that stay.
+    History keeps ids, and texts only of comments and projects that stay. Repeat this if it breaks off.
     """
     if (transfer_to is None) == (not delete_tasks):
         detail = (
@@ -95,7 +97,7 @@ def delete_user(
         )
         raise invalid_at("?transfer_to", detail)
     account = user_admin_service.get_user(db, user_id)
-    changed = removal_service.delete_account(db, user, account, transfer_to)
+    changed = removal_service.delete_account(db, user, account, transfer_to, portions)
     background.add_task(background_tasks.after_change, user_id)
     heirs = {transfer_to} if transfer_to is not None else set()
     background.add_task(background_tasks.after_change, *sorted(changed | heirs))

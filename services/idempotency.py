@@ -19,6 +19,7 @@ from account_models import idempotency_keys
 from errors import InvalidInput
 from models import Caller, users
 from services import rights, used_rights
+from services.portions import Unfinished
 from services.used_rights import Used
 from storage.direct_session import is_sqlite
 from storage.prepared import prepared
@@ -82,6 +83,7 @@ _KEEP = prepared(
         ),
     )
 )
+_UNCLAIM = prepared(delete(idempotency_keys).where(_K.id == bindparam("row_id")))
 _FORGET = delete(idempotency_keys).where(_K.user_id == bindparam("of_user"))
 
 
@@ -107,8 +109,14 @@ def answered_once(
         while (claimed := _claim(db, user_id, request)) is None:
             if (found := kept_answer(db, caller, request)) is not None:
                 return found, True
-    with used_rights.noting(db) as used:
-        made = answer()
+    try:
+        with used_rights.noting(db) as used:
+            made = answer()
+    except Unfinished:
+        # The next transaction claims the key again: this one is committed without an answer.
+        if claimed is not None:
+            db.execute(_UNCLAIM, {"row_id": claimed})
+        raise
     kept = made._replace(body=_without(made.body, secrets))._asdict()
     # A right that the write itself took from the caller is not asked for again.
     held = rights.still_held(db, caller, used)

@@ -8,14 +8,13 @@ import asyncio
 import re
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from sqlalchemy.orm import Session
 
-from database import database
 from errors import InvalidInput, invalid_at
 from models import Caller
 from services.idempotency import KEY_LENGTH, Answer, KeyedRequest, answered_once, keyed_request
@@ -165,8 +164,13 @@ _turns = _Turns()
 
 
 async def write_in_turn(
-    claims: Mapping[str, Any], request: KeyedRequest, work: Callable[[Session], T], *, is_long: bool
+    claims: Mapping[str, Any],
+    request: KeyedRequest,
+    write: Callable[..., Awaitable[T]],
+    work: Callable[[Session], T],
+    *,
+    is_long: bool,
 ) -> T:
     """Write like `Database.write_async`, after earlier requests with the same account and key have ended."""
     async with _turns.turn((claims.get("program") or claims["sub"], request.key_hash)):
-        return await database.write_async(work, is_long=is_long)
+        return await write(work, is_long=is_long)

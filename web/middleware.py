@@ -17,8 +17,8 @@ from logging_config import logger
 from migrations.schema import SchemaError
 from request_context import MAPPED, Origin, origin_var, request_id_var
 from services.operations.metrics import requests
+from web import time_limit
 from web.bounds import are_too_long, headers_too_long
-from web.events.waiting import TIME_LIMIT
 from web.forwarded import FORWARDED, apply_forwarded
 from web.idempotency import SENT_KEYS
 from web.problems import error_response
@@ -99,7 +99,7 @@ class RequestMiddleware:
         header = (b"x-request-id", request_id.encode())
         status = 0
         failure: Exception | None = None
-        scope[TIME_LIMIT] = limit = asyncio.timeout(settings.request_timeout_seconds or None)
+        limit = time_limit.begin(scope)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status

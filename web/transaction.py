@@ -9,8 +9,9 @@ import asyncio
 import functools
 import inspect
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import BackgroundTasks, Depends, FastAPI, Request, Response
@@ -22,11 +23,13 @@ from database import database, get_db
 from errors import AppError, ContentTooLarge
 from models import Caller
 from services.idempotency import Answer, kept_answer
+from services.portions import Portions
 from storage.direct_session import one_snapshot
 from web.idempotency import SENT_KEYS, keyed, replay, respond_once, write_in_turn
 from web.json_writer import JsonWriter
 from web.large_answer import json_answer
 from web.strict_input import CLAIMS, KEPT_ANSWER, NEEDS_TOKEN, PARSED
+from web.time_limit import begin_again
 
 T = TypeVar("T")
 
@@ -73,6 +76,11 @@ def _marked(signature: inspect.Signature, kind: type[T]) -> tuple[str, T] | None
             if isinstance(note, kind):
                 return parameter.name, note
     return None
+
+
+def _annotated(signature: inspect.Signature, kind: type[Any]) -> str | None:
+    """The name of the parameter of this type."""
+    return next((name for name, each in signature.parameters.items() if each.annotation is kind), None)
 
 
 def session_parameter(signature: inspect.Signature) -> tuple[str, Access] | None:
@@ -142,15 +150,16 @@ class _Transaction:
         self.db_name, self.access = session
         self.caller = caller_parameter(signature)
         self.ahead = _marked(signature, Ahead)
-        given = {self.db_name, *(each[0] for each in (self.caller, self.ahead) if each is not None)}
+        # An endpoint with this parameter may be called in several transactions: see `services/portions.py`.
+        self.portions = _annotated(signature, Portions)
+        given = {self.db_name, self.portions}
+        given |= {each[0] for each in (self.caller, self.ahead) if each is not None}
         self.parameters = {
             name: parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
             for name, parameter in signature.parameters.items()
             if name not in given
         }
-        self.background = next(
-            (name for name, each in self.parameters.items() if each.annotation is BackgroundTasks), None
-        )
+        self.background = _annotated(signature, BackgroundTasks)
 
     async def run(self, request: Request, response: Response, values: dict[str, Any]) -> Response:
         """Call the endpoint in its transaction, and return its response."""
@@ -181,14 +190,22 @@ class _Transaction:
             is_long = ahead.pays(values["body"])
             values[name] = await self._work_ahead(request, ahead, values["body"]) if is_long else None
         if key is not None:
-            content = await write_in_turn(request.scope[CLAIMS], key, work, is_long=is_long)
+            content = await write_in_turn(
+                request.scope[CLAIMS], key, self._writer(request, values), work, is_long=is_long
+            )
         elif self.access.writes:
-            content = await database.write_async(work, is_long=is_long)
+            content = await self._writer(request, values)(work, is_long=is_long)
         else:
             content = await self._read(work, values)
         if self.caller is not None and "program" in request.scope[CLAIMS]:
             await auth.note_use(request.scope[CLAIMS])
         return self._respond(content, response)
+
+    def _writer(self, request: Request, values: dict[str, Any]) -> Callable[..., Awaitable[Any]]:
+        if self.portions is None:
+            return database.write_async
+        values[self.portions] = portions = Portions(partial(begin_again, request.scope))
+        return portions.write
 
     async def _read(self, work: Callable[[Session], Any], values: Mapping[str, Any]) -> bytes | Response:
         on_loop = self.on_loop(values) if callable(self.on_loop) else self.on_loop

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from sqlalchemy.orm import Session
 
 from models import Caller
+from services.portions import Portions
 from services.projects import member
 from services.projects import project as project_service
 
@@ -20,7 +21,14 @@ def switch_off(db: Session, actor: Caller, user_id: int, heir_id: int | None) ->
     return changed
 
 
-def leave(db: Session, actor: Caller, user_id: int, heir_id: int | None, now: datetime) -> set[int]:
+def leave(
+    db: Session,
+    actor: Caller,
+    user_id: int,
+    heir_id: int | None,
+    now: datetime,
+    portions: Portions | None = None,
+) -> set[int]:
     """Take an account that is to be deleted out of its projects; returns the accounts whose tasks changed.
 
     A project without other active members stays with a manager who is switched off and may come back. If there is
@@ -29,16 +37,20 @@ def leave(db: Session, actor: Caller, user_id: int, heir_id: int | None, now: da
     """
     changed: set[int] = set()
     for project_id in member.projects_of(db, user_id):
-        given = member.step_down(db, actor, now, project_id, user_id, heir_id)
+        given = member.step_down(db, actor, now, project_id, user_id, heir_id, portions)
         if given is None:
-            given = member.leave_to_the_absent(db, actor, now, project_id, user_id)
+            given = member.leave_to_the_absent(db, actor, now, project_id, user_id, portions)
         if given is not None:
             changed |= given
             member.drop(db, actor, now, project_id, user_id)
         elif heir_id is not None:
             member.inherit(db, actor, now, project_id, heir_id)
+            if portions is not None:
+                # Otherwise the tasks would belong to somebody who is no member until their portion comes.
+                member.give(db, actor, now, project_id, user_id, heir_id, portions)
             member.drop(db, actor, now, project_id, user_id)
         else:
-            project_service.remove(db, actor, project_service.for_removal(db, actor, project_id), "release")
+            project = project_service.for_removal(db, actor, project_id)
+            project_service.remove(db, actor, project, "release", portions)
     project_service.forget_maker(db, user_id, now)
     return changed

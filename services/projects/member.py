@@ -18,6 +18,7 @@ from schemas.common import Page
 from schemas.projects import MemberRead
 from services import preconditions, rights
 from services.paging import PageOf, check_cursor, decode_cursor, encode_cursor, first_of, invalid_cursor
+from services.portions import Portions
 from services.tasks import history, many
 from services.used_rights import Action
 from storage.column_types import microseconds, moment, rfc3339
@@ -270,9 +271,20 @@ def _hand_over(
     return {user_id, heir_id}
 
 
-def give(db: Session, actor: Caller, now: datetime, project_id: int, user_id: int, heir_id: int) -> None:
+def give(
+    db: Session,
+    actor: Caller,
+    now: datetime,
+    project_id: int,
+    user_id: int,
+    heir_id: int,
+    portions: Portions | None = None,
+) -> None:
     """Give all tasks that an account owns in a project to another account, and notify the new owner."""
-    for rows in many.in_chunks(db, tasks.c.project_id == project_id, tasks.c.user_id == user_id):
+    owned = (tasks.c.project_id == project_id, tasks.c.user_id == user_id)
+    if portions is not None:
+        portions.owners |= {user_id, heir_id}
+    for rows in many.in_chunks(db, *owned, portions=portions):
         after = many.change_many(db, actor, now, rows, {"user_id": heir_id}, "assigned")
         many.notify_many(db, actor, now, "assigned", after)
 
@@ -310,7 +322,13 @@ def project_ids(db: Session, user_id: int) -> Sequence[int]:
 
 
 def step_down(
-    db: Session, actor: Caller, now: datetime, project_id: int, user_id: int, heir_id: int | None
+    db: Session,
+    actor: Caller,
+    now: datetime,
+    project_id: int,
+    user_id: int,
+    heir_id: int | None,
+    portions: Portions | None = None,
 ) -> set[int] | None:
     """Give a leaving account's tasks to `heir_id`, or to the manager who has been there longest, who gets its webhooks.
 
@@ -332,12 +350,17 @@ def step_down(
         workers = [heir_id]
     if not workers:
         raise _last_manager()
-    give(db, actor, now, project_id, user_id, workers[0])
+    give(db, actor, now, project_id, user_id, workers[0], portions)
     return {user_id, workers[0]}
 
 
 def leave_to_the_absent(
-    db: Session, actor: Caller, now: datetime, project_id: int, user_id: int
+    db: Session,
+    actor: Caller,
+    now: datetime,
+    project_id: int,
+    user_id: int,
+    portions: Portions | None = None,
 ) -> set[int] | None:
     """Give the tasks of an account that is deleted to a manager who is switched off and may come back.
 
@@ -349,7 +372,7 @@ def leave_to_the_absent(
         return None
     if db.execute(_OWNS, asked).first() is None:
         return set()
-    give(db, actor, now, project_id, user_id, absent.user_id)
+    give(db, actor, now, project_id, user_id, absent.user_id, portions)
     return {user_id, absent.user_id}
 
 

@@ -14,6 +14,7 @@ from schemas.projects import ProjectFilters, ProjectRead
 from security.callers import require_admin
 from services import preconditions, rights, used_rights
 from services.paging import PageOf, keyset_by_id
+from services.portions import Portions
 from services.projects import workflow
 from services.tasks import bulk, history, many
 from storage.column_types import rfc3339
@@ -215,15 +216,16 @@ def delete_project(
     project_id: int,
     what: Literal["delete", "release"],
     if_match: str | None = None,
+    portions: Portions | None = None,
 ) -> set[int]:
     """Delete a project, and delete or release its tasks; returns the owners of the tasks.
 
-    Raises NotFound, Forbidden, PreconditionFailed.
+    Raises NotFound, Forbidden, PreconditionFailed; with `portions` also Unfinished.
     """
     rights.lock_settings(db, caller, project_id)
     project = get_project(db, caller, project_id)
     preconditions.require(if_match, etag(project))
-    return remove(db, caller, project, what)
+    return remove(db, caller, project, what, portions)
 
 
 def for_removal(db: Session, actor: Caller, project_id: int) -> dict[str, Any]:
@@ -233,12 +235,16 @@ def for_removal(db: Session, actor: Caller, project_id: int) -> dict[str, Any]:
 
 
 def remove(
-    db: Session, actor: Caller, project: Mapping[str, Any], what: Literal["delete", "release"]
+    db: Session,
+    actor: Caller,
+    project: Mapping[str, Any],
+    what: Literal["delete", "release"],
+    portions: Portions | None = None,
 ) -> set[int]:
     """Delete a project whose settings are locked; returns the owners of its tasks."""
     now, project_id = datetime.now(UTC), project["id"]
-    owners: set[int] = set()
-    for rows in many.in_chunks(db, tasks.c.project_id == project_id):
+    owners = set() if portions is None else portions.owners
+    for rows in many.in_chunks(db, tasks.c.project_id == project_id, portions=portions):
         owners.update(task.user_id for task in rows)
         if what == "delete":
             many.delete_many(db, actor, now, rows)

@@ -14,6 +14,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from models import Caller, tasks
+from services.portions import Portions
 from services.tasks import bulk, history
 from services.tasks.fields import BLOCKED, IN_HISTORY, TASK_COLUMNS
 from services.tasks.unit_of_work import TaskRow
@@ -24,13 +25,20 @@ from tables.notifications import notifications
 CHUNK = 500
 
 
-def in_chunks(db: Session, *conditions: ColumnElement[bool]) -> Iterator[Sequence[Any]]:
-    """The tasks that meet the conditions, locked, in chunks, in the order of their ids."""
+def in_chunks(
+    db: Session, *conditions: ColumnElement[bool], portions: Portions | None = None
+) -> Iterator[Sequence[Any]]:
+    """The tasks that meet the conditions, locked, in chunks, in the order of their ids.
+
+    With `portions` it raises Unfinished after a portion of them.
+    """
     after_id = -1
     statement = select(*TASK_COLUMNS).where(*conditions).order_by(tasks.c.id).limit(CHUNK)
     while found := db.execute(statement.where(tasks.c.id > after_id).with_for_update()).all():
         # A field of SQLAlchemy's row takes ten times as long to read.
         yield [TaskRow._make(row) for row in found]
+        if portions is not None:
+            portions.count(len(found))
         after_id = found[-1].id
 
 

@@ -4,13 +4,9 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from starlette.types import Scope
-
 from services.events.follower import follower
 from web.transaction import ReadAgain
 
-# The key of the request's time limit in its scope.
-TIME_LIMIT = "task_platform.time_limit"
 # Functions that end the waiting reads of this process at once.
 _waiting: set[Callable[[], None]] = set()
 # Each commit wakes all waiting reads. The more there are, the less often each of them looks, but at least twice a
@@ -39,13 +35,6 @@ class Settling:
     def end(self) -> None:
         """Wait no longer."""
         self._pauses = iter(())
-
-
-def allow_waiting(scope: Scope, seconds: float) -> None:
-    """Let the request take longer by the time for which its client asked it to wait."""
-    limit: asyncio.Timeout = scope[TIME_LIMIT]
-    if (ends_at := limit.when()) is not None:
-        limit.reschedule(ends_at + seconds)
 
 
 async def wait_for_events(is_there: Callable[[], Awaitable[bool]], seconds: float) -> None:
