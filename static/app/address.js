@@ -39,10 +39,15 @@ export function href(values) {
   return text ? `?${text}` : location.pathname;
 }
 
-// Keeps how far the list is scrolled, for the way back to it.
+let placeOf = () => null;
+// Calls a function for what tells how far the list or board is scrolled.
+export const keepPlaceOf = (read) => (placeOf = read);
+export const keepNoPlace = () => keepPlaceOf(() => null);
+
+// Keeps how far the list or board is scrolled, for the way back to it.
 export function keepPlace() {
-  const list = document.querySelector("div.list");
-  if (list) history.replaceState({ top: list.scrollTop }, "");
+  const place = placeOf();
+  if (place) history.replaceState(place, "");
 }
 
 addEventListener("pagehide", keepPlace);

@@ -2,7 +2,7 @@
 import { h } from "../shared/dom.js";
 import { number } from "../shared/format.js";
 import { setState } from "./actions.js";
-import { change, now } from "./address.js";
+import { change, keepNoPlace, keepPlaceOf, now } from "./address.js";
 import { stateIcon } from "./icons.js";
 import { activate, active, inPlaceOf, isMarked, mark, marked } from "./marks.js";
 import { may, stateOf, statesOf } from "./model.js";
@@ -20,6 +20,13 @@ export function taskBoard(place) {
   let shown = new Map();
   // The card that is being dragged stays in the document, or the browser would end the drag.
   let draggedId = null;
+  // The places of the board and its columns when this address was left.
+  let leftAt = history.state?.columns ? history.state : null;
+  let isBack = false;
+  keepPlaceOf(() => ({
+    left: columns.scrollLeft,
+    columns: [...shown].map(([key, { near }]) => [key, near.where()]),
+  }));
 
   const projectId = () => (now().project ? Number(now().project) : null);
 
@@ -37,9 +44,20 @@ export function taskBoard(place) {
     const focused = document.activeElement?.closest?.(".task");
     const focusedId = focused && columns.contains(focused) ? Number(focused.dataset.id) : null;
     show(states, sorted);
+    if (leftAt && !store.state.isLoading) goBack();
     // A card that went to another column takes the focus along, and one that has gone leaves it to the next one.
     if (focusedId !== null && !columns.contains(document.activeElement))
       focus(there.has(focusedId) ? focusedId : active());
+  }
+
+  function goBack() {
+    // Somebody who has scrolled meanwhile stays there.
+    isBack = [columns, ...columns.querySelectorAll(".cards")].every((each) => !each.scrollTop && !each.scrollLeft);
+    if (isBack) {
+      for (const [key, place] of leftAt.columns) if (place) shown.get(key)?.near.goTo(place);
+      columns.scrollLeft = leftAt.left;
+    }
+    leftAt = null;
   }
 
   // Keeps the columns whose states are still there, so that they stay where they were scrolled to.
@@ -211,9 +229,11 @@ export function taskBoard(place) {
     if (next) setState([task], next.key);
   }
 
+  const columnOf = (id) => [...shown.values()].find(({ near }) => near.has(id));
+
   function focus(id) {
     activate(id);
-    const column = [...shown.values()][order.findIndex((ids) => ids.includes(id))];
+    const column = columnOf(id);
     if (!column) return;
     column.near.bring(id);
     column.near.elementOf(id)?.focus({ preventScroll: true });
@@ -238,9 +258,16 @@ export function taskBoard(place) {
     draw,
     step: stepBy,
     shift,
-    focus: () => focus(active()),
+    focus() {
+      if (isBack) columnOf(active())?.near.elementOf(active())?.focus({ preventScroll: true });
+      else focus(active());
+      isBack = false;
+    },
     forget: () => shown.forEach(({ near }) => near.forget()),
     order: () => order.flat(),
-    leave: () => shown.forEach(({ near }) => near.leave()),
+    leave() {
+      keepNoPlace();
+      shown.forEach(({ near }) => near.leave());
+    },
   };
 }

@@ -1,7 +1,7 @@
 // The list: a row for each task, in groups.
 import { h } from "../shared/dom.js";
 import { number } from "../shared/format.js";
-import { change, now } from "./address.js";
+import { change, keepNoPlace, keepPlaceOf, now } from "./address.js";
 import { stateIcon } from "./icons.js";
 import { activate, active, inPlaceOf, isMarked, markTo } from "./marks.js";
 import { PRIORITIES, nameOf, stateOf, statesOf } from "./model.js";
@@ -82,6 +82,7 @@ export function taskList(place) {
   let [lines, order] = [[], []];
   // How far the list was scrolled when this address was left.
   let former = history.state?.top || 0;
+  keepPlaceOf(() => ({ top: place.scrollTop }));
   let isBack = false;
   // The task that is active only because it was the first one: those that arrive later may come before it. It is null
   // once the person has been at a task of this list.
@@ -254,6 +255,7 @@ export function taskList(place) {
     order: () => order,
     leave() {
       endEditing();
+      keepNoPlace();
       near.leave();
       narrow.removeEventListener("change", reset);
     },

@@ -129,6 +129,22 @@ export function nearView(place, body, options) {
     }
   }
 
+  // The item at the top of the view, and how much of it is above the view.
+  function where() {
+    const at = Math.min(itemAt(place.scrollTop), items.length - 1);
+    return at < 0 ? null : { key: keyOf(items[at]), above: place.scrollTop - starts[at] };
+  }
+
+  // Goes to such a place. Heights are measured on the way, which moves the item.
+  function goTo({ key, above }) {
+    for (let turn = 0; turn < TURNS && places.has(key); turn++) {
+      const top = topOf(key) + above;
+      if (turn && place.scrollTop === top) return;
+      place.scrollTop = top;
+      draw();
+    }
+  }
+
   function forget() {
     drawn.forEach(({ element }) => element.remove());
     drawn = new Map();
@@ -158,6 +174,8 @@ export function nearView(place, body, options) {
     set,
     draw,
     bring,
+    where,
+    goTo,
     forget,
     has: (key) => places.has(key),
     elementOf: (key) => drawn.get(key)?.element,
