@@ -17,6 +17,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
 
+from storage.column_types import Written
+
 Integers = NDArray[np.int64]
 # Stands for no time, in few digits: no task was completed in the last microsecond of 1969.
 NONE = -1
@@ -26,24 +28,15 @@ class _InBytes(BigInteger):
     """The type of a number that Postgres has as eight bytes already."""
 
 
-class Moment(FunctionElement[int]):
+class Moment(Written[int]):
     """SQL: a time as whole microseconds since 1970, `NONE` if it is missing; for statements made by `in_bulk`."""
 
     inherit_cache = True
     type = _InBytes()
     name = "moment"
-
-
-@compiles(Moment, "sqlite")
-def _moment_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    return f"coalesce({compiler.process(element.clauses, **options)}, {NONE})"
-
-
-@compiles(Moment, "postgresql")
-def _moment_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
+    on_sqlite = f"coalesce({{0}}, {NONE})"
     # Postgres counts from 2000, so it is asked for a time thirty years later. To extract the seconds takes longer.
-    text = compiler.process(element.clauses, **options)
-    return f"coalesce(timestamptz_send({text} + INTERVAL '946684800 seconds'), int8send({NONE}))"
+    on_postgres = f"coalesce(timestamptz_send({{0}} + INTERVAL '946684800 seconds'), int8send({NONE}))"
 
 
 class _Joined(FunctionElement[Any]):

@@ -21,9 +21,7 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.functions import FunctionElement
 
 from database import AnyRow
 from errors import Conflict, user_not_found
@@ -36,7 +34,7 @@ from services.projects import leaving, member
 from services.tasks import bulk, history, many
 from services.tasks.fields import TEXTS
 from services.tasks.unit_of_work import task_row
-from storage.column_types import UtcDateTime, is_among
+from storage.column_types import UtcDateTime, Written, is_among
 from tables.history import COMMENT_KINDS, MAYBE_RARE, MEMBER_KINDS, PROJECT_KINDS, task_history
 from tables.projects import projects, task_comments
 
@@ -117,31 +115,23 @@ _HAS_SUBJECT = and_(
 )
 
 
-class _WithoutTexts(FunctionElement[dict[str, Any]]):
+_EMPTIED = (*sorted(TEXTS), *MORE_TEXTS)
+_NO_TEXT = '{"from":null,"to":null}'
+# `json_replace` leaves out the fields that did not change.
+_EMPTIED_ON_SQLITE = ", ".join(f"'$.{name}', json('{_NO_TEXT}')" for name in _EMPTIED)
+_EMPTIED_ON_POSTGRES = f"CASE WHEN key IN ({', '.join(map(repr, _EMPTIED))}) THEN '{_NO_TEXT}' ELSE value END"
+
+
+class _WithoutTexts(Written[dict[str, Any]]):
     """SQL: the changes in a row of history, with nulls in place of texts."""
 
     type = task_history.c.changes.type
     inherit_cache = True
     name = "without_texts"
-
-
-_EMPTIED = (*sorted(TEXTS), *MORE_TEXTS)
-_NO_TEXT = '{"from":null,"to":null}'
-
-
-@compiles(_WithoutTexts, "sqlite")
-def _without_texts_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    # This leaves out the fields that did not change.
-    emptied = ", ".join(f"'$.{name}', json('{_NO_TEXT}')" for name in _EMPTIED)
-    return f"json_replace({compiler.process(element.clauses, **options)}, {emptied})"
-
-
-@compiles(_WithoutTexts, "postgresql")
-def _without_texts_on_postgres(element: Any, compiler: Any, **options: Any) -> str:
-    names = ", ".join(f"'{name}'" for name in _EMPTIED)
-    value = f"CASE WHEN key IN ({names}) THEN '{_NO_TEXT}' ELSE value END"
-    changes = compiler.process(element.clauses, **options)
-    return f"(SELECT coalesce(json_object_agg(key, {value}), '{{}}') FROM json_each({changes}))"
+    on_sqlite = f"json_replace({{0}}, {_EMPTIED_ON_SQLITE})"
+    on_postgres = (
+        f"(SELECT coalesce(json_object_agg(key, {_EMPTIED_ON_POSTGRES}), '{{}}') FROM json_each({{0}}))"
+    )
 
 
 class _Forgetting:
