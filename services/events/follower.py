@@ -60,7 +60,6 @@ class Follower:
                 if not self._listeners:
                     self._thread = None
                     return
-                listeners = list(self._listeners)
             wait = POLL_SECONDS
             try:
                 decided = database.read(watermark.look)
@@ -74,6 +73,9 @@ class Follower:
                 wait = UNDECIDED_SECONDS
             if decided != announced:
                 announced = decided
+                with self._lock:
+                    # Also those that came during the look: they may have found nothing just before it.
+                    listeners = list(self._listeners)
                 for listener in listeners:
                     self._tell(listener)
                 time.sleep(PAUSE_SECONDS)
