@@ -1,11 +1,14 @@
 """Server-Sent Events from a real server."""
 
+import asyncio
 import contextlib
+import gc
 import json
 import signal
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -267,3 +270,13 @@ def test_a_server_that_is_told_to_stop_ends_its_streams_and_waits(tmp_path: Path
             thread.join(SECONDS)
         assert waited[0].json() == []
         client.close()
+
+
+def test_the_hub_of_an_event_loop_that_has_ended_does_not_keep_it() -> None:
+    async def use() -> "weakref.ref[asyncio.AbstractEventLoop]":
+        stream_hub.hub_here()
+        return weakref.ref(asyncio.get_running_loop())
+
+    loop = asyncio.run(use())
+    gc.collect()
+    assert loop() is None

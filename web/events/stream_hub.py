@@ -5,7 +5,7 @@ import contextlib
 import threading
 import time
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 from sqlalchemy.orm import Session
 
@@ -201,7 +201,8 @@ class Hub:
             self._loop.call_soon_threadsafe(self.end)
 
 
-_hubs: "WeakKeyDictionary[asyncio.AbstractEventLoop, Hub]" = WeakKeyDictionary()
+# A hub goes with its last stream, and no longer keeps its event loop.
+_hubs: "WeakValueDictionary[asyncio.AbstractEventLoop, Hub]" = WeakValueDictionary()
 _lock = threading.Lock()
 
 
