@@ -53,7 +53,7 @@ def key_problem(key: str) -> str | None:
 
 
 def kept_key_problem(key: str) -> str | None:
-    """The reason why a key that this program made is not the one that it made; None for a good key."""
+    """The reason why a kept key can't be the key that this program made; None for a good key."""
     if len(key) < MINIMUM_KEPT_BYTES:
         return "is cut off"
     # A disk may give back zeros, or anything else, in the place of what was written.

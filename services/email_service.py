@@ -56,8 +56,8 @@ def helo_name() -> str:
 class _Subject(str):
     """A subject that stands in the mail as it is.
 
-    The library would decode what a title has in the form of encoded words (`=?utf-8?q?...?=`), and then write the
-    characters in them, line breaks too, so that a title could add headers and replace the text.
+    The library would decode encoded words in a title (`=?utf-8?q?...?=`), and write their characters as they are, even
+    line breaks. Such a title could add headers, or replace the text.
     """
 
     __slots__ = ()

@@ -29,7 +29,7 @@ class Unfinished(Exception):
 
 
 class Portions:
-    """The portions of one request, with what must be known in the later ones."""
+    """The portions of one request, and what they tell the later ones."""
 
     def __init__(self, go_on: Callable[[], None]) -> None:
         """`go_on` is called before the request goes on in another transaction."""

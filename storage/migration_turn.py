@@ -21,8 +21,8 @@ _NO_TIMEOUTS = (
 def wait_for_turn(connection: Connection) -> None:
     """Begin a transaction that excludes other migrations.
 
-    A transaction that waited for the lock would keep the migration from going on, because an index that is made beside
-    others waits for all transactions that see the former rows. So each look at the lock is a transaction of its own.
+    A migration that makes an index beside others waits for all transactions that see the former rows. A transaction that
+    waited here for the migration's lock would be one of them. So each look at the lock is a transaction of its own.
     """
     is_told, failures = False, 0
     while True:

@@ -47,7 +47,7 @@ class SharedProject(Base):
 
 
 class ProjectMember(Base):
-    """An account in a project, with what it may do there."""
+    """An account in a project, with its role there."""
 
     __tablename__ = "project_members"
     __table_args__ = (

@@ -131,7 +131,7 @@ class RequestMiddleware:
         await response(scope, receive, send_with_headers)
 
     def _inner(self, scope: Scope) -> ASGIApp:
-        """The application, or one that refuses the request for its headers, which no one else looks at then."""
+        """The application, or one that refuses the request because its headers are too long, before anything reads them."""
         if not are_too_long(scope["headers"]):
             return self.app
         # The origin decides which pages may read the refusal.

@@ -62,7 +62,7 @@ FUNCTION = f"""
         RETURN NULL;
     END $$
 """
-# Postgres reads a longer condition anew for each statement, which would cost the writes of private tasks 17 us.
+# Postgres reads a longer condition again for each statement, which would cost the writes of private tasks 17 us.
 THERE = "FOR EACH ROW WHEN (NEW.project_id IS NOT NULL)"
 TRIGGERS = {
     "tasks_days_insert": f"AFTER INSERT ON tasks {THERE}",

@@ -234,7 +234,7 @@ def delete_account(
 def _end_of_portion(db: Session, actor: Caller, user_id: int, heir_id: int | None, portions: Portions) -> int:
     """The id of the task with which the next portion ends: `LARGEST_ID` in the last one.
 
-    When the tasks have become few, the history that an account's texts are looked for in follows: `NO_TASKS`.
+    Once few tasks are left, portions of the history follow, in which the account's texts are looked for: `NO_TASKS`.
     """
     if heir_id is not None and actor.id == user_id:
         # An admin's own tasks go to the heir with their texts: only what came before is to be forgotten.

@@ -29,7 +29,7 @@ _COLUMNS = (
     "attempts",
     "next_attempt_at",
 )
-# Open tasks, but for those in archived projects, which nobody could complete.
+# Open tasks, except those in archived projects, which nobody could complete.
 _IS_OPEN = and_(
     tasks.c.status != literal_column("'completed'"),
     ~exists().where(projects.c.id == tasks.c.project_id, projects.c.archived_at.is_not(None)),

@@ -53,10 +53,10 @@ def check(db: Session, row_id: int | None, time: datetime | None, pointer: str) 
 
 
 def _may_be_deleted(db: Session, row_id: int) -> bool:
-    """Whether the row `row_id`, which is not there, can be one that the retention of history has deleted.
+    """Whether the retention of history can have deleted the missing row `row_id`.
 
-    Some kinds of rows are never deleted, so that a deleted row may lie between others. If all rows behind it were
-    deleted too, nothing tells it from a number that was never given out: the settings decide.
+    Some kinds of rows are never deleted, so a deleted row may lie between others. If all rows behind it were deleted
+    too, it looks like a number that was never given out: the settings decide.
     """
     return settings.retention_history_days is not None or row_id < newest_row(db)
 

@@ -71,7 +71,7 @@ class EventPage:
 
 
 class Beginning(NamedTuple):
-    """The number after which the feed is read, those of the newest event and of the last one that may be shown."""
+    """The numbers after which the feed is read, of the newest event, and of the last event that may be shown."""
 
     after: int
     newest: int
@@ -198,7 +198,7 @@ _NEWS = prepared(
 class News(NamedTuple):
     """Everybody's next events with the tasks that rows lack, and the number up to which none is missing.
 
-    This number is below the one that was asked for if another database has replaced the one that was read before.
+    `until` is less than the number asked for if another database has replaced the former one.
     """
 
     events: list[tuple[AnyRow, dict[str, Any] | None]]

@@ -81,7 +81,7 @@ class Follower:
                 time.sleep(PAUSE_SECONDS)
 
     def _tell(self, listener: Callable[[], object]) -> None:
-        # Under the lock, because one that has left may have stopped, and must not be started again by this call.
+        # The lock keeps the listener from leaving before the call. One that has left may have stopped: the call would start it again.
         with self._lock:
             if listener in self._listeners:
                 listener()

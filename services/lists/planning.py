@@ -29,14 +29,13 @@ from storage.folding import fold, pattern
 
 # Reading all titles of an owner with fewer tasks is faster than the index of trigrams.
 MANY_TASKS = 3000
-# The most tasks that are sorted: an owner's with a text, everybody's with a text, those found only by reading
-# all titles, those with a tag, those in a range, and those of a label or a state, or that are blocked.
-FEW_FOUND = 600
-FEW_OF_ALL = 2000
-FEW_SCANNED = 200
-FEW_TAGGED = 500
-FEW_IN_RANGE = 1000
-FEW_CHOSEN = 500
+# The most tasks that are sorted, by what they have been found for.
+FEW_FOUND = 600  # a text, among an owner's tasks
+FEW_OF_ALL = 2000  # a text, among everybody's tasks
+FEW_SCANNED = 200  # a text that takes reading all titles
+FEW_TAGGED = 500  # a tag
+FEW_IN_RANGE = 1000  # a range
+FEW_CHOSEN = 500  # a label, a state or a block
 # The number of matches among the newest tasks that promises to fill a page soon.
 FREQUENT = 2
 _PERIOD = PERIOD // timedelta(microseconds=1)

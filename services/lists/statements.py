@@ -288,7 +288,7 @@ def _is_there(shape: ListShape, column: ColumnElement[Any]) -> list[ColumnElemen
     if shape.asked is None or shape.scope == "all":
         return [column.is_not(None)]
     if shape.part.kind == "after" or shape.part.way == "near":
-        # No missing value lies beyond a row, or up to one. Of two such bounds SQLite may use the one that is no help.
+        # The bound by a row leaves missing values out already. With two such bounds, SQLite may use the one that is no help.
         return []
     last = tuple_(bindparam("last_value", LAST_MOMENT, type_=column.type), bindparam("last_id", LARGEST_ID))
     return [tuple_(column, tasks.c.id) <= last]

@@ -26,9 +26,9 @@ def cost(part: Normal) -> int:
 def guarded(normal: Normal) -> Normal:
     """The same filter, in which guards come before parts that each have an expensive test of the same kind.
 
-    `a and x or b and y or c and z`, in which the last letters are expensive, becomes `(a or b or c) and (x or y or z) and
-    (a and x or b and y or c and z)`: databases test for any of several texts at once, and most tasks have none. With
-    `and` and `or` exchanged the same holds for the opposites.
+    If `x`, `y` and `z` are expensive, `a and x or b and y or c and z` becomes `(a or b or c) and (x or y or z) and
+    (a and x or b and y or c and z)`. Databases test for any of several texts at once, and most tasks have none. The
+    same holds for the opposites, with `and` and `or` exchanged.
     """
     if isinstance(normal, Test):
         return normal

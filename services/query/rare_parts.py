@@ -1,8 +1,8 @@
 """The part of a text that is looked for before the whole text.
 
-The databases go from one place of a text's first letter to the next, and compare the rest there. So a text that begins
-with a frequent letter takes several times as long as the part of it that begins with a rare one, which most tasks don't
-have.
+The databases go from one place of a text's first letter to the next, and compare the rest there. Most tasks do not have
+a rare letter. So a text that begins with a frequent letter takes several times as long as its part that begins with a rare
+one.
 """
 
 # The letters of most languages in Latin script by their frequency, and the space.

@@ -66,7 +66,7 @@ def change_many(
     ids = [task.id for task in before]
     db.execute(update(tasks).where(tasks.c.id.in_(ids)).values(columns))
     after = [_changed(task, changes, now) for task in before]
-    # Nothing else differs, but for a block that ends.
+    # Nothing else differs, except that a block may end.
     changed = tuple(name for name in IN_HISTORY if name in {"state", "completed_at", *changes})
     entries = []
     for old, new in zip(before, after, strict=True):

@@ -46,5 +46,5 @@ def test_postgres_plans_the_pages_of_the_feed_once(api: Api, database_url: str) 
     fresh.close()
     assert len(planned) == 3
     assert not [statement for statement, times in planned if times == 0]
-    # With a million rows the whole feed would be planned anew without the fixed limit.
+    # With a million rows the whole feed would be planned again without the fixed limit.
     assert all(f"LIMIT {sight.MOST_ROWS})" in statement for statement, _ in planned)

@@ -34,7 +34,7 @@ class Held:
             self.routes.append(route)
 
     def wait(self, number: int = 1) -> None:
-        """Wait until so many requests are held."""
+        """Wait until this number of requests are held."""
         for _ in range(450):
             if len(self.routes) >= number:
                 return
