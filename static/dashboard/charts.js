@@ -74,8 +74,7 @@ const LENGTHS = { day: 23, week: 7 * 24 - 2, month: 28 * 24 - 2 };
 const wholeDay = (text) => new Date(`${text}T12:00:00Z`);
 
 // The name of an interval. It says if the period or the present cuts the interval short.
-function intervalName(each, asOf, startsAt) {
-  const kind = view().interval || "week";
+function intervalName(kind, each, asOf, startsAt) {
   const at = wholeDay(each.date);
   const name = {
     day: shortDay(at, "UTC"),
@@ -93,9 +92,11 @@ function monday(at) {
 }
 
 function names(answer) {
+  const kind = view().interval || "week";
   return answer.intervals.map((each, place) => {
     const before = answer.intervals[place - 1];
     return intervalName(
+      kind,
       each,
       answer.as_of,
       each.starts_at || (before ? before.ends_at : answer.period.starts_at),
@@ -103,12 +104,13 @@ function names(answer) {
   });
 }
 
-// The names of the intervals for the legend, behind those of the points that come before them.
+// The names of the intervals for the legend, behind those of the points that come before them. They are made when the
+// first one is shown.
 function named(answer, ...before) {
-  const known = [...before, ...names(answer)];
+  let known = null;
   return {
     label: "Interval",
-    value: (_, __, ___, at) => known[at],
+    value: (_, __, ___, at) => (known ||= [...before, ...names(answer)])[at],
   };
 }
 

@@ -26,8 +26,17 @@ export function say(text, seconds = 8) {
   if (text && seconds) silence = setTimeout(() => (place.textContent = ""), seconds * 1000);
 }
 
+// The colours that were read since they changed last: a browser computes styles again for each one that is read between
+// changes of the page.
+let colours = { of: null, values: new Map() };
+
 export function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const { theme } = document.documentElement.dataset;
+  if (colours.of !== theme) colours = { of: theme, values: new Map() };
+  const { values } = colours;
+  if (!values.has(name))
+    values.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
+  return values.get(name);
 }
 
 let entries = 0;

@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from playwright.sync_api import Route
+from playwright.sync_api import Route, expect
 
 from tests.routers.test_app import DESK, PHONE, browser, desk
 from tests.routers.test_app import log_in as log_in_at
@@ -55,6 +55,15 @@ def test_nothing_moves_aside_while_a_page_loads(tracker: Person, browser: Browse
     assert page.evaluate("shifts.reduce((sum, each) => sum + each, 0)") < 0.01
     assert complaints(browser) == []
 
+
+# Counts how often the styles of the page are computed for its programs.
+STYLES = """
+window.styles = 0;
+window.getComputedStyle = new Proxy(getComputedStyle, {
+  apply: (...given) => (window.styles++, Reflect.apply(...given)),
+});
+"""
+SIX_YEARS = "from=2012-07-01&to=2018-07-31&interval=week&tz=UTC"
 
 # The pages with something that comes late, and what comes last on them.
 LATE = {
@@ -108,6 +117,24 @@ def test_the_rows_of_a_table_are_made_when_it_is_opened(tracker: Person, desk: B
     page.locator("#cycle-times summary", has_text="Table").click()
     page.locator("#cycle-times tbody tr").nth(400).wait_for()
     assert page.evaluate("formats") < 100
+
+
+@sqlite_only
+def test_other_colours_are_put_on_without_working_out_what_is_not_shown(
+    tracker: Person, desk: BrowserPage
+) -> None:
+    page = log_in_at(desk)
+    page.add_init_script(READINGS + STYLES)
+    page.goto(f"{desk.base_url}/dashboard?{SIX_YEARS}")
+    wait_for_charts(desk)
+    page.evaluate("readings = styles = 0")
+    page.get_by_role("button", name="Use dark colours").click()
+    page.wait_for_timeout(100)
+    # There are three hundred weeks, whose names are shown only beside the pointer, and twelve colours.
+    assert page.evaluate("readings") < 10
+    assert page.evaluate("styles") < 20
+    page.locator("#throughput .u-over").hover()
+    expect(page.locator("#throughput .u-legend")).to_contain_text("Week of")
 
 
 @sqlite_only
