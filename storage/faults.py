@@ -90,7 +90,7 @@ def reason_of(error: BaseException | None) -> str:
 
 
 class FaultLog:
-    """Logs what the database refuses to requests: each kind of fault once a minute for as long as it lasts."""
+    """Logs what the database refuses to anybody: each kind of fault once a minute for as long as it lasts."""
 
     seconds = 60.0
     texts: ClassVar[dict[type[BaseException], str]] = {
@@ -102,12 +102,15 @@ class FaultLog:
     def __init__(self) -> None:
         self.next_at: dict[type[BaseException], float] = {}
 
-    def add(self, error: BaseException) -> None:
-        """Log the error if it is such a fault, unless one of its kind was logged lately."""
+    def add(self, error: BaseException) -> bool:
+        """Log the error if it is such a fault, unless one of its kind was logged lately; returns whether it is one."""
         kind, now = type(error), time.monotonic()
-        if kind in self.texts and now >= self.next_at.get(kind, 0.0):
+        if kind not in self.texts:
+            return False
+        if now >= self.next_at.get(kind, 0.0):
             self.next_at[kind] = now + self.seconds
             logger.error("%s: %s", self.texts[kind], reason_of(error))
+        return True
 
 
 fault_log = FaultLog()

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 
 from errors import fault_of
 from logging_config import logger
+from storage.faults import fault_log
 from storage.threads import finish, wake
 
 # After a round with no more requests than this, the next round starts without a pause.
@@ -108,12 +109,13 @@ class Worker:
                 soon = self._work(user_ids)
             except Exception as error:  # noqa: BLE001  # the thread goes on, and tries again later
                 soon = None
-                logger.warning(
-                    "Background work (%s) failed and is done again later: %s",
-                    self._name,
-                    error,
-                    exc_info=fault_of(error),
-                )
+                if not fault_log.add(error):
+                    logger.warning(
+                        "Background work (%s) failed and is done again later: %s",
+                        self._name,
+                        error,
+                        exc_info=fault_of(error),
+                    )
             this_round.set_result(None)
             if self._pause and wakes > FEW_WAKES:
                 ending.wait(self._pause)

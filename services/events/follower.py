@@ -12,6 +12,7 @@ from database import database
 from errors import fault_of
 from logging_config import logger
 from services.events.watermark import watermark
+from storage.faults import fault_log
 
 # The longest time until a commit of another process is noticed.
 POLL_SECONDS = 0.25
@@ -64,7 +65,7 @@ class Follower:
             try:
                 decided = database.read(watermark.look)
             except Exception as error:  # noqa: BLE001  # the thread goes on, and looks again
-                if not is_failing:
+                if not fault_log.add(error) and not is_failing:
                     logger.warning("The feed can't be followed just now: %s", error, exc_info=fault_of(error))
                 is_failing = True
                 continue

@@ -30,6 +30,7 @@ from services.events.follower import follower
 from services.webhooks import claims, dispatch, sending
 from services.webhooks.process import DeliveryProcess
 from services.webhooks.sending import Letter, Result
+from storage.faults import fault_log
 
 # The numbers of threads that wait for receivers: they start when they are needed, and end when idle.
 STEADY = 64
@@ -108,11 +109,12 @@ class Lane:
             try:
                 work()
             except Exception as error:  # noqa: BLE001  # the claim ends by itself: another try follows
-                logger.warning(
-                    "A webhook could not be served and is tried again later: %s",
-                    error,
-                    exc_info=fault_of(error),
-                )
+                if not fault_log.add(error):
+                    logger.warning(
+                        "A webhook could not be served and is tried again later: %s",
+                        error,
+                        exc_info=fault_of(error),
+                    )
             finally:
                 with self._lock:
                     self._open -= 1

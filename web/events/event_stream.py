@@ -17,6 +17,7 @@ from logging_config import logger
 from models import Caller
 from services.events import feed
 from services.events.stream_sight import sight_at
+from storage.faults import fault_log
 from web.events.event_message import pieces
 from web.events.open_stream import OpenStream
 from web.events.stream_hub import COMMENT, MOST_OF_AN_ACCOUNT, RETRY_SECONDS, Hub, hub_here
@@ -75,7 +76,7 @@ async def _catch_up(stream: OpenStream, hub: Hub) -> None:
         try:
             await _try_to_catch_up(stream, hub)
         except DatabaseUnavailable as error:
-            logger.warning("A stream waits for the database: %s", error)
+            fault_log.add(error)
             await asyncio.sleep(RETRY_SECONDS)
         except Exception:  # noqa: BLE001  # the client connects again
             logger.exception("A stream ends, because its events can't be read")

@@ -16,6 +16,7 @@ from security import callers
 from services.events import event, feed
 from services.events.follower import follower
 from services.events.stream_sight import keys_of
+from storage.faults import fault_log
 from web.events.event_message import BYTES_AT_ONCE, message
 from web.events.open_stream import OpenStream
 
@@ -118,7 +119,7 @@ class Hub:
                 await self._hand_out_all(news)
             self._is_failing = False
         except Exception as error:  # noqa: BLE001  # whatever it is, the streams wait for these events
-            if not self._is_failing:
+            if not fault_log.add(error) and not self._is_failing:
                 logger.warning("Streams wait for the database: %s", error, exc_info=fault_of(error))
             self._is_failing = True
             # The follower tells only of further events, so these would wait for the next one.
@@ -179,9 +180,10 @@ class Hub:
             ended, no_admins = await database.read_async(look)
         except Exception as error:  # noqa: BLE001  # the next look may succeed
             # Streams whose time is up end all the same, and the others show that they are alive.
-            logger.warning(
-                "The sessions of streams could not be looked up: %s", error, exc_info=fault_of(error)
-            )
+            if not fault_log.add(error):
+                logger.warning(
+                    "The sessions of streams could not be looked up: %s", error, exc_info=fault_of(error)
+                )
             ended, no_admins = set(), set()
         for stream in streams:
             is_ended = id(stream) in ended or (stream.takes_an_admin and stream.user.id in no_admins)
