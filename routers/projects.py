@@ -116,7 +116,7 @@ def delete_project(
     if_match: IfMatch = None,
 ) -> Response:
     """Delete a project with its tasks, or release the tasks (managers)."""
-    owners = project_service.delete_project(db, user, project_id, tasks, if_match, portions)
+    owners = project_service.delete_project(db, user, project_id, tasks, portions, if_match)
     background.add_task(background_tasks.after_change, *sorted(owners))
     return Response(status_code=204)
 

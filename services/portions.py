@@ -21,11 +21,14 @@ ROWS = 50_000
 
 
 class Unfinished(Exception):
-    """Ends a portion: what the transaction has written is committed, and the work is called again in another one."""
+    """Ends a portion: what the transaction has written is committed, and the work is called again in another one.
 
-    def __init__(self, removed: int = 0) -> None:
-        super().__init__(removed)
-        self.removed = removed
+    The numbers are counted after the commit, because the database may require that a transaction is repeated.
+    """
+
+    def __init__(self, *, removed: int = 0, forgotten: int = 0) -> None:
+        super().__init__(removed, forgotten)
+        self.removed, self.forgotten = removed, forgotten
 
 
 class Portions:
@@ -49,7 +52,8 @@ class Portions:
             is_done, result = await database.write_async(lambda db: self._portion(db, work), is_long=is_long)
             if is_done:
                 return result  # type: ignore[no-any-return]
-            self.removed += result
+            self.removed += result.removed
+            self.forgotten += result.forgotten
             self._go_on()
 
     def _portion(self, db: Session, work: Callable[[Session], Any]) -> tuple[bool, Any]:
@@ -58,7 +62,7 @@ class Portions:
         try:
             return True, work(db)
         except Unfinished as unfinished:
-            return False, unfinished.removed
+            return False, unfinished
 
     def count(self, tasks: int) -> None:
         """Count tasks that this transaction has changed; raises Unfinished if they are as many as there should be."""

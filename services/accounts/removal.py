@@ -185,20 +185,16 @@ def keep_an_admin(db: Session, user_id: int) -> None:
 
 
 def delete_account(
-    db: Session,
-    actor: Caller,
-    account: AnyRow | Caller,
-    heir_id: int | None,
-    portions: Portions | None = None,
+    db: Session, actor: Caller, account: AnyRow | Caller, heir_id: int | None, portions: Portions
 ) -> set[int]:
     """Delete an account, and its tasks unless they go to `heir_id`.
 
     Returns the other accounts whose tasks changed. The account's tasks in shared projects stay there. Raises
-    Conflict, NotFound; with `portions` also Unfinished.
+    Conflict, NotFound, Unfinished.
     """
     keep_an_admin(db, account.id)
     user_id, now = account.id, datetime.now(UTC)
-    up_to = LARGEST_ID if portions is None else _end_of_portion(db, actor, user_id, heir_id, portions)
+    up_to = _end_of_portion(db, actor, user_id, heir_id, portions)
     is_last = up_to == LARGEST_ID
     _lock(db, user_id, up_to)
     if heir_id is not None and (
@@ -207,14 +203,13 @@ def delete_account(
         raise user_not_found()
     # This comes before the tasks in all portions: if it refuses the removal, no task has been touched.
     changed = leaving.leave(db, actor, user_id, heir_id, now, None if is_last else portions)
-    forgotten = 0 if portions is None else portions.forgotten
-    if portions is not None and not is_last:
+    forgotten = portions.forgotten
+    if not is_last:
         portions.owners |= changed
         if up_to == NO_TASKS:
-            portions.forgotten += portions.rows
-            _forget_person(db, user_id, forgotten, portions.forgotten, with_tasks=heir_id is None)
-            raise Unfinished
-        raise Unfinished(_take_tasks(db, actor, user_id, heir_id, now, up_to))
+            _forget_person(db, user_id, forgotten, forgotten + portions.rows, with_tasks=heir_id is None)
+            raise Unfinished(forgotten=portions.rows)
+        raise Unfinished(removed=_take_tasks(db, actor, user_id, heir_id, now, up_to))
     _forget_person(db, user_id, forgotten, LARGEST_ID, with_tasks=heir_id is None)
     moved = _take_tasks(db, actor, user_id, heir_id, now, LARGEST_ID)
     idempotency.forget_account(db, user_id)
@@ -225,10 +220,10 @@ def delete_account(
         "user_deleted",
         actor_id=actor.id,
         user_id=user_id,
-        tasks=moved + (0 if portions is None else portions.removed),
+        tasks=moved + portions.removed,
         transfer_to=heir_id,
     )
-    return (changed if portions is None else changed | portions.owners) - {user_id}
+    return (changed | portions.owners) - {user_id}
 
 
 def _end_of_portion(db: Session, actor: Caller, user_id: int, heir_id: int | None, portions: Portions) -> int:

@@ -215,12 +215,12 @@ def delete_project(
     caller: Caller,
     project_id: int,
     what: Literal["delete", "release"],
+    portions: Portions,
     if_match: str | None = None,
-    portions: Portions | None = None,
 ) -> set[int]:
     """Delete a project, and delete or release its tasks; returns the owners of the tasks.
 
-    Raises NotFound, Forbidden, PreconditionFailed; with `portions` also Unfinished.
+    Raises NotFound, Forbidden, PreconditionFailed, Unfinished.
     """
     rights.lock_settings(db, caller, project_id)
     project = get_project(db, caller, project_id)

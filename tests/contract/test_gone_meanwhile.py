@@ -12,6 +12,7 @@ from security.callers import CALLER_BY_ID
 from services import background_tasks, completion_times
 from services.accounts import removal
 from services.flow import history as flow_history
+from services.portions import Portions
 from services.projects import member, project
 from tests.routers.test_projects import STATES
 from tests.security.test_project_permissions import World, rows
@@ -27,12 +28,12 @@ READS = [line for line in rows() if line.startswith("GET ")]
 
 def delete_project(world: World, db: Session) -> None:
     caller = Caller(*db.execute(CALLER_BY_ID, {"user_id": world.people["manager"].id}).one())
-    project.delete_project(db, caller, world.ids["project_id"], "delete")
+    project.delete_project(db, caller, world.ids["project_id"], "delete", Portions(lambda: None))
 
 
 def delete_account(world: World, db: Session) -> None:
     caller = Caller(*db.execute(CALLER_BY_ID, {"user_id": world.people["theirs"].id}).one())
-    removal.delete_account(db, caller, caller, None)
+    removal.delete_account(db, caller, caller, None, Portions(lambda: None))
 
 
 def leave_project(world: World, db: Session) -> None:

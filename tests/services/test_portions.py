@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from config import settings
 from database import database
@@ -92,6 +93,31 @@ def test_an_account_goes_in_portions_and_leaves_no_words(api: Api, monkeypatch: 
         "transfer_to": None,
     }
     assert ada.get("/auth/me").status_code == 401
+    assert database.read(broken) == []
+
+
+def test_a_repeated_transaction_leaves_no_words(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada, bob = api.person(), api.person("bob")
+    here = make_project(bob)["id"]
+    add(bob, here, ada)
+    shared = bob.task("Stays", project_id=here)["id"]
+    for number in range(30):
+        ada.patch(f"/tasks/{shared}", json={"description": f"{SECRET} {number}"})
+    bob.patch(f"/tasks/{shared}", json={"description": None})
+    write_async = database.write_async
+
+    async def write_twice(work: Callable[[Session], Any], *, is_long: bool = False) -> Any:
+        def repeated(db: Session) -> Any:
+            with db.begin_nested() as undone:
+                work(db)
+                undone.rollback()
+            return work(db)
+
+        return await write_async(repeated, is_long=is_long)
+
+    monkeypatch.setattr(database, "write_async", write_twice)
+    assert delete_me(ada).status_code == 200
+    assert SECRET not in texts().replace(f"'from': '{SECRET} 29', 'to': None", "")
     assert database.read(broken) == []
 
 

@@ -21,6 +21,7 @@ from security.callers import CALLER_BY_ID
 from services import background_tasks, task_service
 from services.accounts import account as account_service
 from services.accounts import removal, user_admin
+from services.portions import Portions
 from services.projects import member, project
 from services.query import view as view_service
 from services.tasks import comment
@@ -115,7 +116,7 @@ def hand_over(db: Session, who: Caller, ids: dict[str, Any]) -> None:
 
 
 def leave(db: Session, who: Caller, _: Any) -> None:
-    removal.delete_account(db, who, who, None)
+    removal.delete_account(db, who, who, None, Portions(lambda: None))
 
 
 # The changes in the middle of a call, each with the account that makes it.
@@ -154,11 +155,15 @@ CHANGES: dict[str, tuple[str, Work]] = {
     ),
     "a project is released": (
         "manager",
-        lambda db, who, ids: project.delete_project(db, who, ids["project_id"], "release"),
+        lambda db, who, ids: project.delete_project(
+            db, who, ids["project_id"], "release", Portions(lambda: None)
+        ),
     ),
     "a project is deleted": (
         "manager",
-        lambda db, who, ids: project.delete_project(db, who, ids["project_id"], "delete"),
+        lambda db, who, ids: project.delete_project(
+            db, who, ids["project_id"], "delete", Portions(lambda: None)
+        ),
     ),
     "a project is archived": ("manager", reworked(archived=True)),
     "a project is renamed": ("manager", reworked(name="Renamed")),

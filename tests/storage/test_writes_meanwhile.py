@@ -20,6 +20,7 @@ from security.callers import CALLER_BY_ID
 from services import task_service
 from services.accounts import removal
 from services.calendars import calendar
+from services.portions import Portions
 from services.projects import member, project
 from tests.routers.test_projects import add
 from tests.routers.test_projects import project as make_project
@@ -73,7 +74,7 @@ def test_a_task_that_leaves_its_project_meanwhile_is_found(api: Api) -> None:
         task_service.update_task(db, caller(db, ada), ids["task"], {"project_id": None})
 
     def delete(db: Session) -> None:
-        project.delete_project(db, caller(db, ada), ids["project"], "release")
+        project.delete_project(db, caller(db, ada), ids["project"], "release", Portions(lambda: None))
 
     for change in (release, delete):
         for answer in moments(call, change, prepare):
@@ -105,7 +106,7 @@ class Leaving:
         task_service.update_task(db, caller(db, self.root), self.his, {"title": "Renamed"})
 
     def delete(self, db: Session) -> None:
-        removal.delete_account(db, caller(db, self.root), caller(db, self.bob), None)
+        removal.delete_account(db, caller(db, self.root), caller(db, self.bob), None, Portions(lambda: None))
 
 
 def test_an_account_is_deleted_with_the_tasks_that_it_has_at_the_end(api: Api) -> None:
@@ -213,7 +214,7 @@ def test_an_account_that_is_deleted_meanwhile_gets_no_new_name(api: Api) -> None
     root, people = api.person("root", admin=True), list[Person]()
 
     def delete(db: Session) -> None:
-        removal.delete_account(db, caller(db, root), caller(db, people[-1]), None)
+        removal.delete_account(db, caller(db, root), caller(db, people[-1]), None, Portions(lambda: None))
 
     for answer in moments(
         lambda: people[-1].patch("/auth/me", json={"username": "renamed"}),
@@ -235,7 +236,9 @@ def test_a_webhook_of_a_project_that_is_deleted_meanwhile_is_not_found(api: Api)
 
     for answer in moments(
         lambda: ada.post(f"/webhooks/{ids['hook']}/replay", json={"after": ids["event"]}),
-        lambda db: project.delete_project(db, caller(db, ada), ids["project"], "release"),
+        lambda db: project.delete_project(
+            db, caller(db, ada), ids["project"], "release", Portions(lambda: None)
+        ),
         prepare,
     ):
         assert_problem(answer, 404, "webhook_not_found")
