@@ -6,6 +6,7 @@ import functools
 import gc
 import inspect
 import itertools
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -215,7 +216,8 @@ _numbers = itertools.count()
 def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of the test's own. pytest's fixture looks through the folders of all earlier tests for a number."""
     name = re.sub(r"\W", "_", request.node.name)[:30]
-    path = tmp_path_factory.getbasetemp() / f"{name}-{next(_numbers)}"
+    # A forked process has the same numbers.
+    path = tmp_path_factory.getbasetemp() / f"{name}-{os.getpid()}-{next(_numbers)}"
     path.mkdir(mode=0o700)
     return path
 
