@@ -115,8 +115,9 @@ def test_a_repeated_transaction_leaves_no_words(api: Api, monkeypatch: pytest.Mo
 
         return await write_async(repeated, is_long=is_long)
 
-    monkeypatch.setattr(database, "write_async", write_twice)
-    assert delete_me(ada).status_code == 200
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(database, "write_async", write_twice)
+        assert delete_me(ada).status_code == 200
     assert SECRET not in texts().replace(f"'from': '{SECRET} 29', 'to': None", "")
     assert database.read(broken) == []
 
