@@ -142,6 +142,7 @@ def put_member(
     user_id: PathId,
     body: MemberPut,
     background: BackgroundTasks,
+    portions: Portions,
     transfer_to: TransferTo = None,
 ) -> AnyRow:
     """Add somebody to a project, who is notified, or change their role (managers).
@@ -150,7 +151,7 @@ def put_member(
     `transfer_to`.
     """
     member, changed = member_service.put_member(
-        db, user, project_id, user_id, body.role, transfer_to, body.sent()
+        db, user, project_id, user_id, body.role, transfer_to, body.sent(), portions
     )
     background.add_task(background_tasks.after_change, *sorted(changed))
     return member
@@ -163,6 +164,7 @@ def remove_member(
     project_id: PathId,
     user_id: PathId,
     background: BackgroundTasks,
+    portions: Portions,
     transfer_to: TransferTo = None,
 ) -> Response:
     """Remove a member from a project (managers), or leave it.
@@ -170,6 +172,6 @@ def remove_member(
     A member who owns tasks in the project gives them to the member `transfer_to`. The last manager can't
     leave.
     """
-    changed = member_service.remove_member(db, user, project_id, user_id, transfer_to)
+    changed = member_service.remove_member(db, user, project_id, user_id, transfer_to, portions)
     background.add_task(background_tasks.after_change, *sorted(changed))
     return Response(status_code=204)

@@ -56,6 +56,7 @@ def update_user(
     user_id: PathId,
     body: UserUpdate,
     background: BackgroundTasks,
+    portions: Portions,
     transfer_to: Annotated[
         Id | None,
         Query(
@@ -70,7 +71,7 @@ def update_user(
     last manager of a project that has other members can't be deactivated.
     """
     values = body.sent()
-    account, changed = user_admin_service.update_user(db, user, user_id, values, transfer_to)
+    account, changed = user_admin_service.update_user(db, user, user_id, values, transfer_to, portions)
     background.add_task(background_tasks.after_change, *sorted(changed))
     return account
 

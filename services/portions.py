@@ -2,6 +2,7 @@
 
 On SQLite all writes wait for a transaction that writes. On Postgres the feed of events waits for it.
 
+A function that takes `portions` raises Unfinished when it has changed as many tasks as one transaction should.
 If the process dies in between, the portions that it has committed are kept, and the rest is as before. The same request
 then does the rest.
 """

@@ -15,6 +15,7 @@ from services.accounts import removal as removal_service
 from services.accounts import session as session_service
 from services.accounts import user as user_service
 from services.paging import PageOf, keyset_by_id
+from services.portions import Portions
 from services.projects import leaving, member
 from storage.column_types import LowerAscii
 from storage.folding import pattern
@@ -55,11 +56,16 @@ def _found(row: AnyRow | None) -> AnyRow:
 
 
 def update_user(
-    db: Session, actor: Caller, user_id: int, values: dict[str, Any], heir_id: int | None = None
+    db: Session,
+    actor: Caller,
+    user_id: int,
+    values: dict[str, Any],
+    heir_id: int | None = None,
+    portions: Portions | None = None,
 ) -> tuple[AnyRow, set[int]]:
     """Change an account's role, or switch the account off or on.
 
-    Returns the account, and the other accounts whose tasks changed. Raises NotFound, Conflict, InvalidInput.
+    Returns the account, and the other accounts whose tasks changed. Raises NotFound, Conflict, InvalidInput, Unfinished.
     """
     changed: set[int] = set()
     if values.get("role") == "member" or values.get("is_active") is False:
@@ -72,7 +78,7 @@ def update_user(
     if not changes:
         return before, changed
     if changes.get("is_active") is False:
-        changed = leaving.switch_off(db, actor, user_id, heir_id)
+        changed = leaving.switch_off(db, actor, user_id, heir_id, portions)
     after = db.execute(_UPDATE.values(changes), {"of_user": user_id}).one()
     if before.role == "admin" and not (after.role == "admin" and after.is_active):
         member.pass_on_unmanaged_webhooks(db, datetime.now(UTC), user_id)

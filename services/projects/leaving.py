@@ -1,5 +1,6 @@
 """Handing over an account's projects, and its tasks in them, when it is switched off or deleted."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
@@ -10,15 +11,25 @@ from services.projects import member
 from services.projects import project as project_service
 
 
-def switch_off(db: Session, actor: Caller, user_id: int, heir_id: int | None) -> set[int]:
+def switch_off(
+    db: Session, actor: Caller, user_id: int, heir_id: int | None, portions: Portions | None = None
+) -> set[int]:
     """Hand over the tasks of an account that is switched off. It stays a member, because it may come back.
 
     Returns the accounts whose tasks changed. Raises Conflict if others would be left without a manager.
     """
-    now, changed = datetime.now(UTC), set()
-    for project_id in member.projects_of(db, user_id):
-        changed |= member.step_down(db, actor, now, project_id, user_id, heir_id) or set()
+    now, changed = datetime.now(UTC), set() if portions is None else portions.owners
+    for project_id in _projects_to_leave(db, user_id):
+        changed |= member.step_down(db, actor, now, project_id, user_id, heir_id, portions) or set()
     return changed
+
+
+def _projects_to_leave(db: Session, user_id: int) -> Sequence[int]:
+    """The projects of an account; raises Conflict if it may not leave one of them, before it has left another."""
+    projects = member.projects_of(db, user_id)
+    for project_id in projects:
+        member.may_step_down(db, project_id, user_id)
+    return projects
 
 
 def leave(
@@ -36,7 +47,7 @@ def leave(
     tasks of their owners. Raises Conflict if others would be left without a manager.
     """
     changed: set[int] = set()
-    for project_id in member.projects_of(db, user_id):
+    for project_id in _projects_to_leave(db, user_id):
         given = member.step_down(db, actor, now, project_id, user_id, heir_id, portions)
         if given is None:
             given = member.leave_to_the_absent(db, actor, now, project_id, user_id, portions)

@@ -139,10 +139,12 @@ def put_member(
     role: str,
     transfer_to: int | None = None,
     sent: Mapping[str, Any] | None = None,
+    portions: Portions | None = None,
 ) -> tuple[AnyRow, set[int]]:
     """Add a member, or change the role; returns the member, and the accounts whose tasks changed.
 
-    `sent` has the read-only fields that came with the role. Raises NotFound, Forbidden, Conflict, InvalidInput.
+    `sent` has the read-only fields that came with the role. Raises NotFound, Forbidden, Conflict, InvalidInput,
+    Unfinished.
     """
     project, now = rights.lock_settings(db, caller, project_id), datetime.now(UTC)
     before = _find(db, project_id, user_id)
@@ -158,7 +160,7 @@ def put_member(
         if before.role == "manager":
             _keep_a_manager(db, project_id, user_id)
         if role == "viewer":
-            changed = _hand_over(db, caller, now, project_id, user_id, transfer_to)
+            changed = _hand_over(db, caller, now, project_id, user_id, transfer_to, portions)
     member = _set_role(db, caller, now, project_id, user_id, before, role)
     if before is not None and before.role == "manager":
         pass_on_webhooks(db, now, user_id, project_id)
@@ -188,11 +190,16 @@ def _set_role(
 
 
 def remove_member(
-    db: Session, caller: Caller, project_id: int, user_id: int, transfer_to: int | None = None
+    db: Session,
+    caller: Caller,
+    project_id: int,
+    user_id: int,
+    transfer_to: int | None = None,
+    portions: Portions | None = None,
 ) -> set[int]:
     """Remove a member, which members may do for themselves; returns the accounts whose tasks changed.
 
-    Raises NotFound, Forbidden, Conflict.
+    Raises NotFound, Forbidden, Conflict, Unfinished.
     """
     action: Action = "see" if user_id == caller.id else "manage"
     rights.lock_settings(db, caller, project_id, action)
@@ -202,7 +209,7 @@ def remove_member(
     if member.role == "manager":
         _keep_a_manager(db, project_id, user_id)
     now = datetime.now(UTC)
-    changed = _hand_over(db, caller, now, project_id, user_id, transfer_to)
+    changed = _hand_over(db, caller, now, project_id, user_id, transfer_to, portions)
     drop(db, caller, now, project_id, user_id)
     return changed
 
@@ -255,19 +262,25 @@ def _last_manager() -> Conflict:
 
 
 def _hand_over(
-    db: Session, actor: Caller, now: datetime, project_id: int, user_id: int, heir_id: int | None
+    db: Session,
+    actor: Caller,
+    now: datetime,
+    project_id: int,
+    user_id: int,
+    heir_id: int | None,
+    portions: Portions | None,
 ) -> set[int]:
     """Give a member's tasks to another; returns accounts whose tasks changed; raises Conflict, NotFound."""
     if heir_id is not None and (heir_id == user_id or not can_own(db, project_id, heir_id)):
         raise user_not_found()
     if db.execute(_OWNS, {"project_id": project_id, "member_id": user_id}).first() is None:
-        return set()
+        return set() if portions is None else portions.owners
     if heir_id is None:
         raise Conflict(
             "The member owns tasks in the project: name in `transfer_to` the member who gets them",
             code="member_has_tasks",
         )
-    give(db, actor, now, project_id, user_id, heir_id)
+    give(db, actor, now, project_id, user_id, heir_id, portions)
     return {user_id, heir_id}
 
 
@@ -335,6 +348,22 @@ def step_down(
     Returns the accounts whose tasks changed, or None if the project has no other active member. Raises
     Conflict if others would be left without a manager.
     """
+    workers = may_step_down(db, project_id, user_id)
+    member = _find(db, project_id, user_id)
+    if workers is not None and member is not None and member.role == "manager":
+        pass_on_webhooks(db, now, user_id, project_id)
+    if not workers:
+        return None if workers is None else set()
+    new_owner = heir_id if heir_id is not None and heir_id in workers else workers[0]
+    give(db, actor, now, project_id, user_id, new_owner, portions)
+    return {user_id, new_owner}
+
+
+def may_step_down(db: Session, project_id: int, user_id: int) -> list[int] | None:
+    """The members who may get the tasks of a leaving account, if it has any; the manager who should comes first.
+
+    None if the project has no other active member. Raises Conflict if others would be left without a manager.
+    """
     asked = {"project_id": project_id, "member_id": user_id}
     others = db.execute(_OTHERS, asked).all()
     if not others:
@@ -342,25 +371,15 @@ def step_down(
     member = _find(db, project_id, user_id)
     if member is not None and member.role == "manager":
         _keep_a_manager(db, project_id, user_id)
-        pass_on_webhooks(db, now, user_id, project_id)
-    if db.execute(_OWNS, asked).first() is None:
-        return set()
-    workers: list[int] = [row.user_id for row in others if row.role != "viewer"]
-    if heir_id is not None and heir_id in workers:
-        workers = [heir_id]
-    if not workers:
+    owns = db.execute(_OWNS, asked).first() is not None
+    workers = [row.user_id for row in others if owns and row.role != "viewer"]
+    if owns and not workers:
         raise _last_manager()
-    give(db, actor, now, project_id, user_id, workers[0], portions)
-    return {user_id, workers[0]}
+    return workers
 
 
 def leave_to_the_absent(
-    db: Session,
-    actor: Caller,
-    now: datetime,
-    project_id: int,
-    user_id: int,
-    portions: Portions | None = None,
+    db: Session, actor: Caller, now: datetime, project_id: int, user_id: int, portions: Portions | None
 ) -> set[int] | None:
     """Give the tasks of an account that is deleted to a manager who is switched off and may come back.
 

@@ -172,6 +172,38 @@ def test_a_removal_that_is_refused_takes_no_task(api: Api) -> None:
     assert count(tasks.c.user_id == ada.id) == TASKS
 
 
+def test_a_project_that_may_not_be_left_keeps_the_tasks_in_those_before_it(api: Api) -> None:
+    boss, ada, bob = api.person("boss", admin=True), api.person(), api.person("bob")
+    here = make_project(ada)["id"]
+    add(ada, here, bob, "manager")
+    with_tasks(ada, project_id=here)
+    add(ada, make_project(ada, "Without another manager")["id"], bob)
+    assert_problem(delete_me(ada), 409, "last_manager")
+    assert_problem(boss.patch(f"/users/{ada.id}", json={"is_active": False}), 409, "last_manager")
+    assert count(tasks.c.user_id == ada.id) == TASKS
+
+
+@pytest.mark.parametrize("what", ["remove", "view", "switch off"])
+def test_the_tasks_of_a_member_are_handed_over_in_portions(
+    api: Api, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    boss, ada, bob = api.person("boss", admin=True), api.person(), api.person("bob")
+    here = make_project(bob)["id"]
+    add(bob, here, ada)
+    with_tasks(ada, project_id=here)
+    numbers = numbers_at_commits(monkeypatch, tasks.c.user_id == ada.id)
+    member = f"/projects/{here}/members/{ada.id}?transfer_to={bob.id}"
+    if what == "remove":
+        assert bob.delete(member).status_code == 204
+    elif what == "view":
+        assert bob.put(member, json={"role": "viewer"}).json()["role"] == "viewer"
+    else:
+        assert boss.patch(f"/users/{ada.id}", json={"is_active": False}).json()["is_active"] is False
+    assert went_in_portions(numbers)
+    assert count(tasks.c.user_id == bob.id) == TASKS
+    assert database.read(broken) == []
+
+
 @pytest.mark.parametrize("what", ["delete", "release"])
 def test_a_project_goes_in_portions_and_once_with_a_key(
     api: Api, monkeypatch: pytest.MonkeyPatch, what: str
