@@ -237,12 +237,17 @@ export function taskBoard(place) {
     if (!column) return;
     column.near.bring(id);
     column.near.elementOf(id)?.focus({ preventScroll: true });
-    column.element.scrollIntoView({ block: "nearest", inline: "nearest" });
+    intoSight(column.element);
   }
+
+  const intoSight = (column) => column.scrollIntoView({ block: "nearest", inline: "nearest" });
 
   function onfocusin(event) {
     const task = event.target.closest(".task");
-    if (task) activate(Number(task.dataset.id));
+    if (!task) return;
+    activate(Number(task.dataset.id));
+    // The tabulator goes to columns out of sight. A column that is pressed at its edge stays below the pointer.
+    if (event.target.matches(":focus-visible")) intoSight(task.closest(".column"));
   }
 
   function onClick(event) {

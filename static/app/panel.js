@@ -16,7 +16,11 @@ import { kept } from "./kept.js";
 import { onOpen, open, reload, take } from "./opened.js";
 import * as store from "./store.js";
 
-const place = document.getElementById("panel");
+const [place, content] = [document.getElementById("panel"), document.getElementById("content")];
+const narrow = matchMedia("(max-width: 900px)");
+// On a narrow page the panel lies over the tasks, which keys and screen readers do not reach then.
+const cover = () => (content.inert = narrow.matches && !place.hidden);
+narrow.addEventListener("change", cover);
 
 export const openId = () => open.task?.id ?? null;
 
@@ -32,6 +36,7 @@ export function close() {
   place.hidden = true;
   place.replaceChildren();
   document.body.classList.remove("panel-open");
+  cover();
 }
 
 // Closes the panel, whose text is sent and whose focus goes to the row of the task.
@@ -51,8 +56,9 @@ export const show = act(async (id) => {
   if (!id) return leave();
   place.hidden = false;
   document.body.classList.add("panel-open");
-  const known = store.get(id);
   const focused = document.activeElement;
+  cover();
+  const known = store.get(id);
   if (!open.task) place.replaceChildren(h("p", { className: "muted" }, known ? known.title : "Loading"));
   try {
     const { value, etag } = await api.tasks.get(id);

@@ -198,3 +198,58 @@ def test_the_fields_of_each_state_have_names_of_their_own(api: Api, desk: Browse
     page.get_by_role("button", name="Take In review out").click()
     assert len(names()) == len(set(names())) == 4 * 8
     assert_accessible(page)
+
+
+@sqlite_only
+def test_keys_do_not_reach_what_lies_below_an_open_task(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    ada.task("First")
+    page = log_in(desk)
+    # A wide page at 200% is as narrow.
+    page.set_viewport_size({"width": 640, "height": 450})
+    row(page, "First").get_by_role("link").press("Enter")
+    expect(page.locator("#panel").get_by_role("heading", name="First")).to_be_focused()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        assert not page.evaluate("document.getElementById('content').contains(document.activeElement)")
+    page.locator("#panel").get_by_role("button", name="Close").focus()
+    page.keyboard.press("Enter")
+    expect(row(page, "First")).to_be_focused()
+
+
+@sqlite_only
+def test_the_tabulator_brings_a_column_of_a_narrow_board_into_sight(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    project = ada.post("/projects", json={"name": "Research"}).json()["id"]
+    for state in ("pending", "in_progress", "completed"):
+        ada.task(f"Step {state}", project_id=project, state=state)
+    page = log_in(desk)
+    page.set_viewport_size(PHONE)
+    page.goto(f"{desk.base_url}/app?project={project}&layout=board")
+    page.locator("#count", has_text=re.compile("^3$")).wait_for()
+    page.locator(".task", has_text="Step pending").focus()
+    for state in ("in_progress", "completed"):
+        page.keyboard.press("Tab")
+        while not page.evaluate("document.activeElement.matches('.task')"):
+            page.keyboard.press("Tab")
+        card = page.locator(".task", has_text=f"Step {state}")
+        expect(card).to_be_focused()
+        expect(card).to_be_in_viewport(ratio=0.99)
+
+
+@sqlite_only
+def test_two_versions_with_long_words_fit_on_a_phone(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    ada.task("Measure")
+    page = log_in(desk, "/app?task=1")
+    page.set_viewport_size(PHONE)
+    live(page)
+    text = page.locator("#panel").get_by_label("Description")
+    text.fill("https://example.com/" + "heat-" * 30)
+    ada.patch("/tasks/1", json={"description": "https://example.com/" + "mass-" * 30})
+    page.locator("#status", has_text="Somebody else").wait_for()
+    text.blur()
+    dialog = page.get_by_role("dialog", name="Somebody else was first")
+    dialog.wait_for()
+    assert dialog.evaluate("(each) => each.scrollWidth <= each.clientWidth")
+    assert dialog.locator("table").evaluate("(each) => each.offsetWidth <= each.parentNode.offsetWidth")
