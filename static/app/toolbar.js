@@ -233,6 +233,7 @@ function saveView() {
       [
         field("Name", { name: "name", required: true, maxLength: 100 }),
         h("p", { className: "muted" }, "It finds: ", h("code", {}, filter)),
+        h("p", { className: "muted" }, project() ? `All members of ${project().name} get it too.` : "Only you get it."),
       ],
       "Save",
       async ({ name }) => {

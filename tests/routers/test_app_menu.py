@@ -253,3 +253,24 @@ def test_two_versions_with_long_words_fit_on_a_phone(api: Api, desk: BrowserPage
     dialog.wait_for()
     assert dialog.evaluate("(each) => each.scrollWidth <= each.clientWidth")
     assert dialog.locator("table").evaluate("(each) => each.offsetWidth <= each.parentNode.offsetWidth")
+
+
+@sqlite_only
+def test_a_view_says_who_gets_it_before_it_is_saved(api: Api, desk: BrowserPage) -> None:
+    ada, bob = api.person(), api.person("bob")
+    project = shared(ada, bob)
+    page = log_in(desk)
+    dialog = page.get_by_role("dialog", name="Save as a view")
+    for path, said in (
+        ("", "Only you get it."),
+        (f"?project={project}", "All members of Research get it too."),
+    ):
+        page.goto(f"{desk.base_url}/app{path}")
+        page.get_by_role("button", name="Filter", exact=True).click()
+        page.get_by_role("button", name="Save as a view").click()
+        expect(dialog.get_by_text(said)).to_be_visible()
+        dialog.get_by_label("Name").fill("All of them")
+        page.keyboard.press("Enter")
+        expect(dialog).to_have_count(0)
+    assert [each["project_id"] for each in ada.get("/views").json()] == [project, None]
+    assert [each["project_id"] for each in bob.get("/views").json()] == [project]
