@@ -212,6 +212,7 @@ def test_addresses_lead_to_what_they_name_or_say_what_is_missing(api: Api, desk:
     ada.task("Measure", priority=3)
     view = ada.post("/views", json={"name": "Urgent", "filter": "priority >= 3"}).json()["id"]
     page = log_in(desk)
+    row(page, "Measure").wait_for()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{desk.base_url}/app?view={view}")
