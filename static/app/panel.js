@@ -2,7 +2,7 @@
 import { act } from "../shared/act.js";
 import { h, say } from "../shared/dom.js";
 import { moment as shownMoment } from "../shared/format.js";
-import { remove, toggle } from "./actions.js";
+import { remove, short, toggle } from "./actions.js";
 import { change, now } from "./address.js";
 import * as api from "./api.js";
 import { once } from "./clicks.js";
@@ -165,7 +165,7 @@ export const redraw = () => {
 
 function gone(why = "was deleted") {
   for (const control of typed()) delete control.dataset.dirty;
-  say(`"${open.task.title}" ${why}.`);
+  say(`"${short(open.task.title)}" ${why}.`);
   change({ task: null });
 }
 

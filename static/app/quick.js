@@ -2,6 +2,7 @@
 import { act } from "../shared/act.js";
 import { completed } from "../shared/completing.js";
 import { h, say } from "../shared/dom.js";
+import { short } from "./actions.js";
 import { now } from "./address.js";
 import * as api from "./api.js";
 import { icon } from "./icons.js";
@@ -113,7 +114,7 @@ export function quickAdd() {
       const made = await api.tasks.create(task);
       store.put(made);
       if (store.get(made.id)) activate(made.id);
-      say(`Added "${made.title}"${store.get(made.id) ? "" : ", which the filters hide"}.${warning}`);
+      say(`Added "${short(made.title)}"${store.get(made.id) ? "" : ", which the filters hide"}.${warning}`);
     } catch (error) {
       giveBack(line, error);
       throw error;

@@ -1,6 +1,6 @@
 // A title that is edited in its row of the list, one at a time.
 import { h, say } from "../shared/dom.js";
-import { rename, writable } from "./actions.js";
+import { rename, short, writable } from "./actions.js";
 import { begin } from "./opened.js";
 import * as store from "./store.js";
 
@@ -89,7 +89,7 @@ export function watchEdited() {
   if (!editing) return;
   const task = store.get(editing.id);
   if (!task) {
-    say(`"${editing.task.title}" was deleted.`);
+    say(`"${short(editing.task.title)}" was deleted.`);
     endEditing({ isSaved: false });
   } else if (task.title !== editing.task.title && !editing.isTold) {
     editing.isTold = true;

@@ -274,3 +274,26 @@ def test_a_view_says_who_gets_it_before_it_is_saved(api: Api, desk: BrowserPage)
         expect(dialog).to_have_count(0)
     assert [each["project_id"] for each in ada.get("/views").json()] == [project, None]
     assert [each["project_id"] for each in bob.get("/views").json()] == [project]
+
+
+@sqlite_only
+def test_messages_about_a_long_title_leave_the_page_in_sight(api: Api, desk: BrowserPage) -> None:
+    ada = api.person()
+    page = log_in(desk)
+    page.set_viewport_size(PHONE)
+    live(page)
+    status = page.locator("#status")
+    page.get_by_label("Add a task").fill("Measure " + "twice and " * 45)
+    page.keyboard.press("Enter")
+    expect(status).to_contain_text("Added")
+    assert len(status.inner_text()) < 80
+    row(page, "Measure").get_by_role("link").click()
+    page.locator("#panel h2").wait_for()
+    ada.delete("/tasks/1")
+    expect(status).to_contain_text("deleted")
+    assert len(status.inner_text()) < 80
+    ada.task("Measure " + "thrice and " * 40)
+    row(page, "thrice").press("e")
+    ada.delete("/tasks/2")
+    expect(status).to_contain_text("thrice")
+    assert len(status.inner_text()) < 80
