@@ -205,6 +205,8 @@ async def _serve(ending: threading.Event, rounds: int | None = None) -> bool:
             while claimed:
                 sent += await _send(server, *claimed, ending)
                 if sent or server.is_open:
+                    if mail_pause.failures:
+                        logger.info("The mail server can be reached again")
                     mail_pause.end()
                 else:
                     # A server that greets and then hangs is down too.

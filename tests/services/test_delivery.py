@@ -197,7 +197,7 @@ def test_requests_and_notifications_do_not_wait_for_a_mail_server_that_hangs(
 
 @pytest.mark.one_database
 def test_mail_server_that_greets_and_then_hangs_counts_as_down(
-    api: Api, catcher: MailCatcher, monkeypatch: pytest.MonkeyPatch
+    api: Api, catcher: MailCatcher, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(settings, "smtp_timeout_seconds", 0.5)
     catcher.delay = 60.0
@@ -217,10 +217,15 @@ def test_mail_server_that_greets_and_then_hangs_counts_as_down(
     assert api.client.get("/ready").status_code == 200
     catcher.delay = 0.0
     monkeypatch.setattr(settings, "smtp_timeout_seconds", SECONDS)
+    failures = mail_tasks.mail_pause.failures
     make_due()
-    send()
+    # The pause is over, but the server was down until now.
+    mail_tasks.mail_pause.failures = failures
+    with caplog.at_level(logging.INFO, "task_platform"):
+        send()
     assert len(catcher.mails) == 3
     assert mail_tasks.mail_pause.failures == 0
+    assert caplog.messages.count("The mail server can be reached again") == 1
     catcher.stop()
 
 
