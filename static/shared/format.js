@@ -7,7 +7,7 @@ export function count(value, one, many = `${one}s`) {
   return `${number(value)} ${value === 1 ? one : many}`;
 }
 
-// The beginning of a text, which ends at a whole character. It has at most so many of them, as the server counts them.
+// The beginning of a text: at most `most` characters, as the server counts them.
 export const cut = (text, most) => (text.length > most ? [...text].slice(0, most).join("") : text);
 
 export const shortened = (text, most) => (cut(text, most) === text ? text : `${cut(text, most - 1)}…`);
@@ -34,7 +34,7 @@ export const moment = (at, zone) =>
     minute: "2-digit",
   });
 
-// The day of a moment in a time zone, or a day so many days before, as the API writes it.
+// The day of a moment in a time zone, or the day `before` days earlier, as the API writes it.
 export function isoDay(at, zone, before = 0) {
   const day = new Intl.DateTimeFormat("sv", { timeZone: zone }).format(new Date(at));
   return new Date(Date.parse(day) - before * 86_400_000).toISOString().slice(0, 10);

@@ -76,8 +76,8 @@ addEventListener("pageshow", (event) => {
 
 const accountOf = (token) => JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"))).sub;
 
-// Takes an access token. If it is another account's, the page begins anew: what is left of the account before, in memory
-// or on its way, is neither shown nor sent. Nothing that waits for the token goes on.
+// Takes an access token. If it is another account's, the page begins again: what is left of the account before, in
+// memory or on its way, is neither shown nor sent. Nothing that waits for the token goes on.
 function take(token) {
   const account = accountOf(token);
   if (owner !== null && account !== owner) {
