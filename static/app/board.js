@@ -89,7 +89,7 @@ export function taskBoard(place) {
       none,
     );
     let [length, first, stop] = [0, null, null];
-    // The card by which the tabulator enters the column: the active one, or else the one that was it last.
+    // The card by which the Tab key enters the column: the active one, or else the one that was it last.
     const tabStop = () => {
       if (near.has(active())) stop = active();
       return near.has(stop) ? stop : first;
@@ -246,7 +246,7 @@ export function taskBoard(place) {
     const task = event.target.closest(".task");
     if (!task) return;
     activate(Number(task.dataset.id));
-    // The tabulator goes to columns out of sight. A column that is pressed at its edge stays below the pointer.
+    // The Tab key goes to columns out of sight. A column that is pressed at its edge stays below the pointer.
     if (event.target.matches(":focus-visible")) intoSight(task.closest(".column"));
   }
 

@@ -219,7 +219,10 @@ function filterFields(address, members) {
         },
         "Clear",
       ),
-      h("button", { type: "button", onclick: saveView }, "Save as a view"),
+      // The views of a project are its members', and a viewer makes none.
+      project()?.role === "viewer"
+        ? null
+        : h("button", { type: "button", onclick: saveView }, "Save as a view"),
     ),
   ];
 }

@@ -218,7 +218,7 @@ def test_keys_do_not_reach_what_lies_below_an_open_task(api: Api, desk: BrowserP
 
 
 @sqlite_only
-def test_the_tabulator_brings_a_column_of_a_narrow_board_into_sight(api: Api, desk: BrowserPage) -> None:
+def test_the_tab_key_brings_a_column_of_a_narrow_board_into_sight(api: Api, desk: BrowserPage) -> None:
     ada = api.person()
     project = ada.post("/projects", json={"name": "Research"}).json()["id"]
     for state in ("pending", "in_progress", "completed"):
@@ -256,7 +256,9 @@ def test_two_versions_with_long_words_fit_on_a_phone(api: Api, desk: BrowserPage
 
 
 @sqlite_only
-def test_a_view_says_who_gets_it_before_it_is_saved(api: Api, desk: BrowserPage) -> None:
+def test_a_view_says_who_gets_it_before_it_is_saved_and_a_viewer_saves_none(
+    api: Api, desk: BrowserPage
+) -> None:
     ada, bob = api.person(), api.person("bob")
     project = shared(ada, bob)
     page = log_in(desk)
@@ -274,6 +276,10 @@ def test_a_view_says_who_gets_it_before_it_is_saved(api: Api, desk: BrowserPage)
         expect(dialog).to_have_count(0)
     assert [each["project_id"] for each in ada.get("/views").json()] == [project, None]
     assert [each["project_id"] for each in bob.get("/views").json()] == [project]
+    page.goto(f"{desk.base_url}/app?project={shared(bob, ada, 'viewer')}")
+    page.get_by_role("button", name="Filter", exact=True).click()
+    expect(page.get_by_role("button", name="Clear")).to_be_visible()
+    expect(page.get_by_role("button", name="Save as a view")).to_have_count(0)
 
 
 @sqlite_only
