@@ -22,7 +22,7 @@ export function taskBoard(place) {
   let draggedId = null;
   // The places of the board and its columns when this address was left.
   let leftAt = history.state?.columns ? history.state : null;
-  let isBack = false;
+  let [isBack, isGoingBack] = [false, false];
   keepPlaceOf(() => ({
     left: columns.scrollLeft,
     columns: [...shown].map(([key, { near }]) => [key, near.where()]),
@@ -247,7 +247,7 @@ export function taskBoard(place) {
     if (!task) return;
     activate(Number(task.dataset.id));
     // The Tab key goes to columns out of sight. A column that is pressed at its edge stays below the pointer.
-    if (event.target.matches(":focus-visible")) intoSight(task.closest(".column"));
+    if (!isGoingBack && event.target.matches(":focus-visible")) intoSight(task.closest(".column"));
   }
 
   function onClick(event) {
@@ -264,9 +264,10 @@ export function taskBoard(place) {
     step: stepBy,
     shift,
     focus() {
+      isGoingBack = isBack;
       if (isBack) columnOf(active())?.near.elementOf(active())?.focus({ preventScroll: true });
       else focus(active());
-      isBack = false;
+      [isBack, isGoingBack] = [false, false];
     },
     forget: () => shown.forEach(({ near }) => near.forget()),
     order: () => order.flat(),
