@@ -116,7 +116,9 @@ def test_a_project_that_was_lost_leaves_the_page(api: Api, desk: BrowserPage) ->
     title = page.locator("#panel").get_by_label("Title")
     title.wait_for()
     for role in ("viewer", "member"):
-        grace.put(f"/projects/{project}/members/{member}", json={"role": role})
+        # The list is asked for again, which must not come after the end.
+        with page.expect_response(lambda response: f"/tasks?project_id={project}&" in response.url):
+            grace.put(f"/projects/{project}/members/{member}", json={"role": role})
         expect(title).to_be_enabled(enabled=role == "member")
     grace.delete(f"/projects/{project}/members/{member}")
     page.locator("#status", has_text="You no longer see Research").wait_for()
