@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import date
 
-from schemas.common import RFC_3339
+from schemas.common import RFC_3339, read_time
 from services.query.fields import VALUES, Field, Kind
 from services.query.tree import Relative, Value
 
@@ -63,7 +63,7 @@ def _time(text: str) -> Value:
         if _DAY.match(text):
             return date.fromisoformat(text)
         if RFC_3339.fullmatch(text):
-            return datetime.fromisoformat(text.upper())
+            return read_time(text)
     except ValueError:
         raise ValueError("there is no such day or time") from None
     raise _expected("time")

@@ -93,6 +93,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
         (b'{"title": "x", "due_at": "2026-01-01T00:00:00Z\\u0000"}', "#/due_at"),
         (b'{"title": "x", "due_at": "10000-01-01T00:00:00Z"}', "#/due_at"),
         (b'{"title": "x", "due_at": "2026-01-01T23:59:60Z"}', "#/due_at"),
+        (b'{"title": "x", "due_at": "2026-01-01T24:00:00Z"}', "#/due_at"),
         (b'{"title": "x", "due_at": "2026-01-01T00:00:00+24:00"}', "#/due_at"),
         (b'{"title": "x", "due_at": "2026-01-01T00:00:00+05:60"}', "#/due_at"),
         (b'{"title": "x", "title": "y"}', "#/title"),

@@ -72,6 +72,7 @@ def refused(text: str) -> InvalidFilter:
         ("due = soon", 6, "a day, a time"),
         ("due = 2026-02-30", 6, "no such day"),
         ("due = 2026-11-26T24:30:00Z", 6, "no such day or time"),
+        ("due = 2026-11-26T24:00:00Z", 6, "no such day or time"),
         ("due = today+", 6, "a day, a time"),
         ("due < today 7d", 12, "%2B"),
         ("due < 2026-09-25T00:00:00 02:00", 26, "%2B"),
