@@ -1,8 +1,8 @@
 """The database: its engines, its sessions, and the only place that commits.
 
-A request is one transaction. `read` and `write` open a session and call the work with it; a write is
-committed before anything is answered. Endpoints use them through `web.routing.Router`; services only see the
-session.
+A request is one transaction; only work on very many tasks is several (`services/portions.py`). `read` and `write`
+open a session and call the work with it; a write is committed before anything is answered. Endpoints use them
+through `web.routing.Router`; services only see the session.
 
 On SQLite one writer thread executes all writes of the process. It commits all waiting writes in one
 transaction and answers after the commit, so one fsync makes many writes durable. If a write fails, the others

@@ -105,7 +105,7 @@ async def delete_me(
 ) -> dict[str, str]:
     """Delete the caller's account with all of its tasks. This can't be undone.
 
-    Repeat this if it breaks off.
+    Repeat it if no answer comes.
     """
     confirmed = await _confirm_password(user, body.password)
     changed: set[int] = set()

@@ -90,7 +90,7 @@ def delete_user(
 ) -> dict[str, str]:
     """Delete an account, and delete or transfer its tasks (admins).
 
-    History keeps ids, and texts only of comments and projects that stay. Repeat this if it breaks off.
+    History keeps ids, and texts only of comments and projects that stay. Repeat it if no answer comes.
     """
     if (transfer_to is None) == (not delete_tasks):
         detail = (

@@ -2,7 +2,7 @@
 
 An endpoint that takes `db: ReadSession` or another of the sessions below is a plain function. It is called with a
 session, in a single hop; a write is committed before the response leaves. `user: CurrentUser` is read in the same
-transaction. The endpoint returns rows, dicts or models, which are written as JSON by the declared response model.
+transaction. With `portions: Portions` it may be called in several, one after the other. The endpoint returns rows, dicts or models, which are written as JSON by the declared response model.
 """
 
 import asyncio
